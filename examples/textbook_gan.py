@@ -1,0 +1,73 @@
+"""The textbook's GANs as one writes them by hand: plain PyTorch, nothing of ganforge.
+
+`python examples/textbook_gan.py [mlp|dcgan]` trains on torchvision's MNIST. The tests hold ganforge's engine to this loop.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+Latents = Callable[[int], Tensor]
+
+
+def networks(model: str) -> tuple[nn.Module, nn.Module]:
+    """Return the textbook's generator and discriminator, without the discriminator's sigmoid."""
+    if model == "mlp":
+        widths, generator, discriminator = (100, 256, 512, 1024), [], [nn.Flatten()]
+        for inputs, outputs in zip(widths, widths[1:], strict=False):
+            generator += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2)]
+        for inputs, outputs in ((784, 1024), (1024, 512), (512, 256)):
+            discriminator += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2), nn.Dropout(0.5)]
+        generator += [nn.Linear(1024, 784), nn.Tanh(), nn.Unflatten(1, (1, 28, 28))]
+        return nn.Sequential(*generator), nn.Sequential(*discriminator, nn.Linear(256, 1), nn.Flatten(0))
+    generator = [nn.Unflatten(1, (100, 1, 1))]
+    for inputs, outputs, kernel in ((100, 224, (7, 1, 0)), (224, 112, (4, 2, 1))):
+        generator += [nn.ConvTranspose2d(inputs, outputs, *kernel, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+    discriminator = []
+    for inputs, outputs in ((1, 112), (112, 224)):
+        discriminator += [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)]
+    generator += [nn.ConvTranspose2d(112, 1, 4, 2, 1, bias=False), nn.Tanh()]
+    return nn.Sequential(*generator), nn.Sequential(*discriminator, nn.Conv2d(224, 1, 7, bias=False), nn.Flatten(0))
+
+
+def bce(logits: Tensor, target: float) -> Tensor:
+    """Return the textbook's loss: binary cross-entropy on the probability that a sigmoid makes."""
+    return nn.functional.binary_cross_entropy(torch.sigmoid(logits), torch.full_like(logits, target))
+
+
+def train(
+    generator: nn.Module, discriminator: nn.Module, batches: Iterable[Tensor], latents: Latents, criterion=bce
+) -> list[tuple[float, float]]:
+    """Train both networks, one step each a batch of images in [-1, 1], and return their losses."""
+    optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=0.0002, betas=(0.5, 0.999))
+    optimizer_g = torch.optim.Adam(generator.parameters(), lr=0.0002, betas=(0.5, 0.999))
+    losses = []
+    for real in batches:
+        optimizer_d.zero_grad()
+        fake = generator(latents(len(real))).detach()
+        loss_d = criterion(discriminator(real), 1.0) + criterion(discriminator(fake), 0.0)
+        loss_d.backward()
+        optimizer_d.step()
+        optimizer_g.zero_grad()
+        loss_g = criterion(discriminator(generator(latents(len(real)))), 1.0)
+        loss_g.backward()
+        optimizer_g.step()
+        losses.append((loss_d.item(), loss_g.item()))
+    return losses
+
+
+if __name__ == "__main__":
+    from torchvision import datasets, transforms, utils
+
+    scale = transforms.Compose([transforms.ToTensor(), transforms.Normalize(0.5, 0.5)])
+    data = datasets.MNIST("data", download=True, transform=scale)
+    pair = networks(sys.argv[1] if len(sys.argv) > 1 else "dcgan")
+    for epoch in range(100):
+        loader = torch.utils.data.DataLoader(data, batch_size=60, shuffle=True)
+        history = train(*pair, (images for images, _ in loader), lambda count: torch.randn(count, 100))
+        print(f"epoch {epoch + 1}: loss D {history[-1][0]:.3f}, G {history[-1][1]:.3f}")
+        utils.save_image(pair[0](torch.randn(64, 100)), f"epoch-{epoch + 1:03d}.png", normalize=True)

@@ -1,0 +1,206 @@
+"""One tiny step through the whole assembly, so that parts that do not fit are found before anything is written."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ganforge.assembly.build import Assembly
+from ganforge.errors import GanforgeError, IncompatibleError
+from ganforge.interfaces import Discriminator, Generator, Judgement
+from ganforge.plugins.sources import explain
+from ganforge.randomness import layers_seeded, stream_rng
+from ganforge.registry import Entry
+
+T = TypeVar("T")
+
+COUNT = 2
+#: Nodes of the graph that only change a tensor's shape; a sigmoid may hide behind them.
+RESHAPES = (
+    "Squeeze",
+    "View",
+    "Reshape",
+    "Unsqueeze",
+    "Flatten",
+    "Select",
+    "Slice",
+    "Expand",
+    "Permute",
+    "Clone",
+    "Alias",
+)
+#: How far beyond [-1, 1] an image may lie; a tanh in low precision stays well within.
+SLACK = 1e-3
+
+
+def preflight(assembly: Assembly) -> None:
+    """Pass two images forward and backward through copies of all parts. Raises IncompatibleError at the first mismatch."""
+    experiment = assembly.resolution.experiment
+    size = assembly.info.sizes["train"]
+    if size < experiment.batch_size:
+        raise IncompatibleError(
+            f"a batch of {experiment.batch_size} needs more images than data {assembly.info.name!r} has ({size})",
+            fix=f"pass --batch-size {size} or less",
+        )
+    if experiment.batch_size < COUNT and _has_batch_norm(assembly):
+        raise IncompatibleError("batch norm cannot train on one image at a time", fix="pass --batch-size 2 or more")
+    with layers_seeded(experiment.seed, "preflight"):
+        _Flight(assembly).fly()
+
+
+def _has_batch_norm(assembly: Assembly) -> bool:
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
+    return any(isinstance(part, kinds) for part in (*assembly.generator.modules(), *assembly.discriminator.modules()))
+
+
+class _Flight:
+    """Carry the copies and what passes between them."""
+
+    def __init__(self, assembly: Assembly) -> None:
+        self.assembly = assembly
+        self.entries = {
+            section: tuple(item.entry for item in items) for section, items in assembly.resolution.chosen.items()
+        }
+        self.generator: Generator = copy.deepcopy(assembly.generator).train()
+        self.discriminator: Discriminator = copy.deepcopy(assembly.discriminator).train()
+        self.rng = stream_rng(assembly.resolution.experiment.seed, "preflight")
+        image = assembly.info.image
+        self.labels = None if image.classes is None else torch.arange(COUNT) % image.classes
+        self.shape = (COUNT, image.channels, image.height, image.width)
+
+    def fly(self) -> None:
+        fake = self.images()
+        real = torch.rand(self.shape, generator=self.rng) * 2 - 1
+        real, fake = (self.augmented(images) for images in (real, fake))
+        judged_real, judged_fake = self.judged(real), self.judged(fake)
+        loss = self.assembly.loss
+        (entry,) = self.entries["loss"]
+        losses = self.step(
+            entry, lambda: loss.discriminator(real=judged_real, fake=judged_fake), "judgements of 2 images"
+        )
+        self.per_image(entry, losses, "its discriminator loss")
+        self.backward(self.entries["disc"][0], self.discriminator, losses)
+        needed = judged_real if loss.needs_real else None
+        losses = self.step(entry, lambda: loss.generator(real=needed, fake=judged_fake), "judgements of 2 images")
+        self.per_image(entry, losses, "its generator loss")
+        self.backward(self.entries["gen"][0], self.generator, losses)
+        self.penalties(real.detach(), fake.detach())
+
+    def step(self, entry: Entry, call: Callable[[], T], given: str) -> T:
+        """Call a component; whatever it raises is blamed on it, with what it was given."""
+        try:
+            return call()
+        except GanforgeError:
+            raise
+        except Exception as error:
+            raise IncompatibleError(f"{entry} fails on {given}: {explain(error)}") from error
+
+    def images(self) -> Tensor:
+        (entry,) = self.entries["gen"]
+        generator = self.generator
+        z = self.step(entry, lambda: generator.sample_latents(COUNT, self.rng), "a request for 2 latents")
+        if not isinstance(z, Tensor) or z.shape != (COUNT, generator.latent_dim):
+            raise IncompatibleError(
+                f"{entry}: sample_latents gives {_shape(z)}; (N, Z) is needed, here ({COUNT}, {generator.latent_dim})"
+            )
+        labels = self.labels if generator.takes_labels else None
+        fake = self.step(entry, lambda: generator(z, labels), f"latents {tuple(z.shape)}")
+        if not isinstance(fake, Tensor) or tuple(fake.shape) != self.shape:
+            raise IncompatibleError(
+                f"{entry} makes images of shape {_shape(fake)}; data {self.assembly.info.name!r} has {self.shape} "
+                f"for {COUNT} images",
+                fix="its layers must follow `image.channels`, `image.height` and `image.width`",
+            )
+        self.finite(entry, fake, "its images")
+        low, high = float(fake.detach().min()), float(fake.detach().max())
+        if low < -1 - SLACK or high > 1 + SLACK:
+            raise IncompatibleError(
+                f"{entry} makes images in [{low:.3g}, {high:.3g}]; real images are in [-1, 1]",
+                fix="end it with a tanh",
+            )
+        return fake
+
+    def augmented(self, images: Tensor) -> Tensor:
+        for entry, augmentation in zip(self.entries["augment"], self.assembly.augmentations.values(), strict=True):
+            part, before = copy.deepcopy(augmentation), images
+            images = self.step(entry, lambda: part(before, rng=self.rng), f"images {self.shape}")  # noqa: B023
+            if tuple(images.shape) != self.shape:
+                raise IncompatibleError(f"{entry} turns images of shape {self.shape} into {_shape(images)}")
+            self.finite(entry, images, "its images")
+        return images
+
+    def judged(self, images: Tensor) -> Judgement:
+        (entry,) = self.entries["disc"]
+        labels = self.labels if self.discriminator.takes_labels else None
+        judgement = self.step(entry, lambda: self.discriminator.judge(images, labels), f"images {self.shape}")
+        logits = judgement.logits
+        if not isinstance(logits, Tensor) or logits.shape != (COUNT,):
+            fix = "one logit per image: end with .squeeze(1), or nn.Flatten(0)" if _squeezable(logits) else None
+            raise IncompatibleError(
+                f"{entry} gives logits of shape {_shape(logits)} for {COUNT} images; ({COUNT},) is needed", fix=fix
+            )
+        self.finite(entry, logits, "its logits")
+        if _squashed(logits):
+            raise IncompatibleError(
+                f"{entry} squashes its logits into [0, 1] with a sigmoid; losses need them unbounded",
+                fix="leave the sigmoid out: the loss applies it",
+            )
+        return judgement
+
+    def per_image(self, entry: Entry, values: object, what: str) -> None:
+        if not isinstance(values, Tensor) or values.shape != (COUNT,):
+            raise IncompatibleError(
+                f"{entry}: {what} has shape {_shape(values)} for {COUNT} images; ({COUNT},) is needed, not reduced"
+            )
+        self.finite(entry, values, what)
+
+    def finite(self, entry: Entry, values: Tensor, what: str) -> None:
+        if not values.is_floating_point() or not bool(values.detach().isfinite().all()):
+            raise IncompatibleError(f"{entry}: {what} are not finite floating-point numbers ({values.dtype})")
+
+    def backward(self, entry: Entry, network: nn.Module, losses: Tensor) -> None:
+        """Check that the loss reaches the network's weights, and only with finite gradients."""
+        weights = [weight for weight in network.parameters() if weight.requires_grad]
+        if not weights:
+            raise IncompatibleError(f"{entry} has no weights to train")
+        if not losses.requires_grad:
+            raise IncompatibleError(f"no gradient reaches {entry}", fix="it or the loss detaches its result")
+        gradients = self.step(
+            entry, lambda: torch.autograd.grad(losses.mean(), weights, retain_graph=True, allow_unused=True), "a loss"
+        )
+        reached = [gradient for gradient in gradients if gradient is not None]
+        if not reached:
+            raise IncompatibleError(f"no gradient reaches {entry}", fix="it or the loss detaches its result")
+        for gradient in reached:
+            self.finite(entry, gradient, "its gradients")
+
+    def penalties(self, real: Tensor, fake: Tensor) -> None:
+        labels = self.labels if self.discriminator.takes_labels else None
+        for entry, penalty in zip(self.entries["penalty"], self.assembly.penalties.values(), strict=True):
+            values = self.step(
+                entry,
+                lambda: penalty.measure(self.discriminator, real=real, fake=fake, labels=labels, rng=self.rng),  # noqa: B023
+                f"images {self.shape}",
+            )
+            self.per_image(entry, values, "its values")
+            self.backward(self.entries["disc"][0], self.discriminator, values)
+
+
+def _shape(value: object) -> str:
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
+
+
+def _squeezable(value: object) -> bool:
+    return isinstance(value, Tensor) and value.numel() == COUNT
+
+
+def _squashed(logits: Tensor) -> bool:
+    """Whether the last operation that is no mere reshaping was a sigmoid."""
+    node = logits.grad_fn
+    while node is not None and any(word in node.name() for word in RESHAPES) and node.next_functions:
+        node = node.next_functions[0][0]
+    return node is not None and node.name().startswith("SigmoidBackward")

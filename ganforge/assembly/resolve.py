@@ -1,0 +1,270 @@
+"""Turn layers of settings into one experiment, and remember where every value came from.
+
+The order of precedence: defaults < recommended by components < preset < files, left to right < command line, left to
+right. Components are chosen first, since what they recommend is the lowest layer of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ganforge.assembly.settings import Leaf, SectionSettings, Settings, validation_message
+from ganforge.config import OPTIMIZERS, SECTIONS, Experiment, Layer, Section, Selection
+from ganforge.config.experiment import NOTHING, SEVERAL, SINGLE
+from ganforge.errors import ConfigError
+from ganforge.interfaces import Options
+from ganforge.registry import Entry, Registry
+from ganforge.suggest import did_you_mean
+
+DEFAULT = "default"
+DEFAULT_EPOCHS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Hold a chosen component: whose it is, its class and its validated options."""
+
+    entry: Entry
+    cls: type[Any]
+    options: Options
+
+
+@dataclass(slots=True)
+class Resolution:
+    """Hold an experiment together with where its values came from.
+
+    origins: dotted key → origin, for every value that is not a default. notices: lines for a person.
+    """
+
+    experiment: Experiment
+    chosen: dict[Section, tuple[Chosen, ...]]
+    origins: dict[str, str] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+
+    def one(self, section: Section) -> Chosen:
+        """Return the component of a section that has exactly one."""
+        (chosen,) = self.chosen[section]
+        return chosen
+
+    def origin(self, key: str) -> str:
+        """Return where a value came from, in words."""
+        return self.origins.get(key, DEFAULT)
+
+
+def resolve(layers: Sequence[Layer], registry: Registry) -> Resolution:
+    """Return the experiment that the layers describe, lowest first. Raises ConfigError, UnknownComponentError, PluginError."""
+    resolver = _Resolver(layers, registry)
+    for sections in (SINGLE, SEVERAL):  # penalties and augmentations may be recommended by what was chosen before
+        for section in sections:
+            resolver.choose(section)
+        resolver.recommend(sections)
+    return resolver.finish()
+
+
+def reload(experiment: Experiment, registry: Registry) -> Resolution:
+    """Find a resolved experiment's components again. Raises UnknownComponentError, PluginError or ConfigError."""
+    chosen: dict[Section, tuple[Chosen, ...]] = {}
+    for section, kind in SECTIONS.items():
+        selected = getattr(experiment, section)
+        items = []
+        for selection in selected if section in SEVERAL else (selected,):
+            entry = registry.find(kind, selection.name)
+            cls = registry.load(entry)
+            items.append(Chosen(entry, cls, _validate_options(section, entry, cls, selection.options, {})))
+        chosen[section] = tuple(items)
+    return Resolution(experiment, chosen)
+
+
+class _Resolver:
+    """Carry what is known while components are chosen, section by section."""
+
+    def __init__(self, layers: Sequence[Layer], registry: Registry) -> None:
+        self.registry = registry
+        self.layers = [Settings.read(layer) for layer in layers]
+        self.recommended: list[Settings] = []
+        self.entries: dict[Section, tuple[Entry, ...]] = {}
+        self.classes: dict[Entry, type[Any]] = {}
+        self.origins: dict[str, str] = {}
+        self.notices: list[str] = []
+
+    @property
+    def all_layers(self) -> list[Settings]:
+        return [*self.recommended, *self.layers]
+
+    def choose(self, section: Section) -> None:
+        """Find a section's components by name: the last layer that names any decides."""
+        kind = SECTIONS[section]
+        default = Experiment.model_fields[section].default
+        names = [selection.name for selection in default] if section in SEVERAL else [default.name]
+        for layer in self.all_layers:
+            given = layer.section(section).names
+            if given is not None:
+                names, self.origins[section] = given, layer.origin
+        entries = tuple(self.registry.find(kind, name) for name in names)
+        if len(set(entries)) < len(entries):
+            raise ConfigError(f"{section} names a {kind} twice: {', '.join(names)}")
+        self.entries[section] = entries
+        for entry in entries:
+            self.classes[entry] = self.registry.load(entry)
+
+    def recommend(self, sections: Iterable[Section]) -> None:
+        """Add what the chosen components recommend as the lowest layers."""
+        for section in sections:
+            for entry in self.entries[section]:
+                recommended: Mapping[str, Any] = self.classes[entry].recommended
+                values: dict[str, Any] = {}
+                for key, value in recommended.items():
+                    *parents, leaf = key.split(".")
+                    table = values
+                    for parent in parents:
+                        table = table.setdefault(parent, {})
+                    table[leaf] = value
+                if values:
+                    origin = f"recommended by {entry.component.kind} {entry.component.name}"
+                    self.recommended.append(Settings.read(Layer(origin, values, loose=True, advisory=True)))
+
+    def finish(self) -> Resolution:
+        chosen = {
+            section: tuple(self.options(section, entry) for entry in self.entries[section]) for section in SECTIONS
+        }
+        self.check_unused()
+        values: dict[str, Any] = {}
+        for section, items in chosen.items():
+            selections = tuple(self.selection(item) for item in items)
+            values[section] = selections if section in SEVERAL else selections[0]
+        values |= self.plain()
+        values["optimizer"] = self.optimizers()
+        try:
+            experiment = Experiment.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(validation_message("", error, Experiment, self.origins)) from None
+        return Resolution(experiment, chosen, self.origins, self.notices)
+
+    def selection(self, item: Chosen) -> Selection:
+        """Write a chosen component down, every option included."""
+        options = item.options.model_dump(mode="json")
+        spelled = {key: NOTHING if value is None else value for key, value in options.items()}
+        return Selection(name=self.registry.name_of(item.entry), options=spelled)
+
+    def options(self, section: Section, entry: Entry) -> Chosen:
+        """Merge one component's options from its own tables and, on the command line, from the section itself."""
+        cls = self.classes[entry]
+        alone = len(self.entries[section]) == 1
+        merged: dict[str, Any] = {}
+        origins: dict[str, str] = {}
+        for layer in self.all_layers:
+            settings = layer.section(section)
+            for leaf in self._leaves(settings, entry, section, alone=alone):
+                key = leaf.key.replace("-", "_")
+                if layer.advisory and key not in cls.Options.model_fields:
+                    continue
+                merged[key] = leaf.value
+                origins[key] = layer.origin
+        prefix = section if section in SINGLE else f"{section}.{entry.component.name}"
+        self.origins |= {f"{prefix}.{key}": origin for key, origin in origins.items()}
+        return Chosen(entry, cls, _validate_options(prefix, entry, cls, merged, origins))
+
+    def _leaves(self, settings: SectionSettings, entry: Entry, section: Section, *, alone: bool) -> Iterable[Leaf]:
+        kind = SECTIONS[section]
+        for key, value in settings.values.items():
+            named = self.registry.get(kind, key) if isinstance(value, Mapping) else None
+            if named == entry:
+                yield from (Leaf(option, item) for option, item in value.items())
+            elif named is None and isinstance(value, Mapping) and key not in self.classes[entry].Options.model_fields:
+                self.registry.find(kind, key)  # raises, with the nearest name
+            elif named is None and not settings.loose:
+                raise ConfigError(
+                    f"[{section}] {key} ({settings.origin}): in a file an option stands in its component's own table",
+                    fix=f"write it under [{section}.{entry.component.name}]",
+                )
+            elif named is None and not alone:
+                raise ConfigError(
+                    f"{section}.{key} ({settings.origin}) could belong to any of several",
+                    fix=f"name one: {section}.{entry.component.name}.{key}",
+                )
+            elif named is None:
+                yield Leaf(key, value)
+
+    def check_unused(self) -> None:
+        """Say which options are set for components that this experiment does not use, and refuse options of nothing."""
+        for layer in self.layers:
+            for section, kind in SECTIONS.items():
+                settings = layer.section(section)
+                used = self.entries[section]
+                for key, value in settings.values.items():
+                    entry = self.registry.get(kind, key) if isinstance(value, Mapping) else None
+                    if entry is not None and entry not in used:
+                        names = ", ".join(item.component.name for item in used) or "none"
+                        self.notices.append(
+                            f"[{section}.{key}] ({layer.origin}) is kept but not used: {section} is {names}"
+                        )
+                    elif entry is None and not used:
+                        raise ConfigError(f"{section}.{key} ({layer.origin}) is set, but no {kind} is chosen")
+
+    def plain(self) -> dict[str, Any]:
+        """Merge the keys that belong to no component."""
+        known = [key for key in Experiment.model_fields if key not in SECTIONS and key != "optimizer"]
+        merged: dict[str, Any] = {}
+        for layer in self.all_layers:
+            for key, value in layer.plain.items():
+                if key not in known:
+                    raise ConfigError(
+                        f"no setting {key!r} ({layer.origin}){did_you_mean(key, [*known, *SECTIONS, 'optimizer'])}"
+                    )
+                merged[key] = None if value == NOTHING else value
+                self.origins[key] = layer.origin
+                if key in {"epochs", "steps"} and value is not None:
+                    other = "steps" if key == "epochs" else "epochs"
+                    if other in layer.plain:
+                        raise ConfigError(f"{layer.origin} gives both epochs and steps; give one of them")
+                    merged.pop(other, None)
+                    self.origins.pop(other, None)
+        if merged.get("epochs") is None and merged.get("steps") is None:
+            merged["epochs"] = DEFAULT_EPOCHS
+        return merged
+
+    def optimizers(self) -> dict[str, dict[str, Any]]:
+        """Merge each network's optimiser; what stands directly in `optimizer` means both."""
+        merged: dict[str, dict[str, Any]] = {}
+        for network in ("gen", "disc"):
+            layered = [(layer, layer.optimizer(network)) for layer in self.all_layers]
+            name = "adam"
+            for _, values in layered:
+                name = values.get("name", name)
+            if name not in OPTIMIZERS:
+                raise ConfigError(f"no optimizer {name!r}{did_you_mean(str(name), OPTIMIZERS)}")
+            options: dict[str, Any] = {"name": name}
+            for layer, values in layered:
+                for key, value in values.items():
+                    if key not in OPTIMIZERS[name].model_fields:
+                        if layer.advisory:
+                            continue
+                        message = f"optimizer {name!r} has no option {key!r} ({layer.origin})"
+                        raise ConfigError(message + did_you_mean(key, OPTIMIZERS[name].model_fields))
+                    options[key] = value
+                    self.origins[f"optimizer.{network}.{key}"] = layer.origin
+            merged[network] = options
+        return merged
+
+
+def _validate_options(
+    prefix: str, entry: Entry, cls: type[Any], values: Mapping[str, Any], origins: Mapping[str, str]
+) -> Options:
+    model: type[BaseModel] = cls.Options
+    try:
+        options = model.model_validate(dict(values))
+    except ValidationError as error:
+        named = {f"{prefix}.{key}": origin for key, origin in origins.items()}
+        raise ConfigError(f"{entry}: {validation_message(prefix, error, model, named)}") from None
+    assert isinstance(options, Options), "the registry has checked it"  # noqa: S101
+    return options
+
+
+def with_values(resolution: Resolution, origin: str, **values: Any) -> Resolution:  # noqa: ANN401
+    """Return the resolution with settings that were decided on this machine, such as the precision."""
+    experiment = resolution.experiment.model_copy(update=values)
+    return replace(resolution, experiment=experiment, origins=resolution.origins | dict.fromkeys(values, origin))

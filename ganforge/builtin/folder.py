@@ -1,0 +1,189 @@
+"""A folder of one's own pictures."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import torch
+from pydantic import PositiveInt
+
+from ganforge.builtin.folder_pictures import Header, read_header, read_pixels, reason, shown
+from ganforge.builtin.folder_scan import Layout, scan
+from ganforge.errors import DataError
+from ganforge.interfaces import Dataset, Images, Split
+
+#: How many skipped files are named.
+NAMED = 5
+
+Result = TypeVar("Result")
+
+
+class Folder(Dataset):
+    """Pictures of any format that Pillow decodes, at any depth below `path`, in the order of their paths.
+
+    Direct subfolders are the classes. Two subfolders called `train` and `test` are the splits, each with the same
+    classes or none; otherwise all pictures are for training. Hidden files and other kinds of files are left out;
+    pictures that cannot be read are skipped and named in `notices`.
+
+    size: side in pixels of the square that pictures become: shorter side resized (Lanczos, antialiased), centre
+    cropped; None where all have one size already. colour: `auto` is grey where every picture is, else rgb. Pictures
+    are turned upright (EXIF), 16-bit grey is scaled to 8 bits, transparency lies on white, of animations the first
+    frame is taken.
+    """
+
+    class Options(Dataset.Options):
+        """Where the pictures are, the side that they get, and their colours."""
+
+        path: Path
+        size: PositiveInt | None = None
+        colour: Literal["auto", "grey", "rgb"] = "auto"
+
+    options: Options
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        # Path.expanduser raises where there is no such user; this one leaves the name as it is, to be reported.
+        self._root = Path(os.path.expanduser(options.path))  # noqa: PTH111
+        self._unreadable: dict[Path, str] = {}
+        self._loaded: dict[Split, Images] = {}
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """`train`, and `test` where the folder has it."""
+        return tuple(self._layout.files)
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The subfolders' names, or None where there are none."""
+        return self._layout.classes
+
+    @property
+    def source(self) -> str:
+        """Say which folder it was and how many of its pictures were read; known once a split is loaded."""
+        if not self._loaded:
+            return ""
+        read = ", ".join(f"{len(images):,} for {split}ing" for split, images in self._loaded.items())
+        return f"pictures from {self._root}: {read}"
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Name the pictures that were skipped; known once a split is loaded."""
+        if not self._unreadable or not self._loaded:
+            return ()
+        return (f"{self._root}: {self._skipped(self._unreadable)}",)
+
+    def load(self, split: Split) -> Images:
+        """Return a whole split; read once. Raises DataError."""
+        if split not in self._layout.files:
+            raise DataError(
+                f"{self._root} has no {split} split; all its pictures are for training",
+                fix=f"Put some pictures into {self._root / split} and the others into {self._root / 'train'}.",
+            )
+        if split not in self._loaded:
+            self._loaded[split] = self._read(split)
+        return self._loaded[split]
+
+    @cached_property
+    def _layout(self) -> Layout:
+        """All pictures' paths and labels."""
+        return scan(self._root)
+
+    @cached_property
+    def _shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of every picture in every split."""
+        paths = [path for files in self._layout.files.values() for path, _ in files]
+        headers = dict(self._attempt(partial(read_header, upright=self.options.size is None), paths))
+        if not headers:
+            raise DataError(f"no picture in {self._root} could be read; {self._skipped(self._unreadable)}")
+        grey = all(header.grey for header in headers.values()) and self.options.colour == "auto"
+        channels = 1 if grey or self.options.colour == "grey" else 3
+        if self.options.size is not None:
+            return channels, self.options.size, self.options.size
+        return channels, *self._common_size(headers)
+
+    def _common_size(self, headers: dict[Path, Header]) -> tuple[int, int]:
+        """Return the one height and width that all pictures have, or raise DataError."""
+        sizes: dict[tuple[int, int], Path] = {}
+        for path, header in headers.items():
+            sizes.setdefault((header.height, header.width), path)
+        if len(sizes) > 1:
+            (first, first_path), (second, second_path), *_ = sizes.items()
+            raise DataError(
+                f"the pictures in {self._root} have {len(sizes):,} different sizes: {self._name(first_path)} is "
+                f"{first[1]}×{first[0]} pixels, {self._name(second_path)} {second[1]}×{second[0]}",
+                fix="Pass the side to resize them to, such as --data.size 64.",
+            )
+        return next(iter(sizes))
+
+    def _read(self, split: Split) -> Images:
+        """Decode a split into one tensor, and leave out what cannot be decoded."""
+        channels, height, width = self._shape
+        files = dict(item for item in self._layout.files[split] if item[0] not in self._unreadable)
+        try:
+            pixels = torch.empty((len(files), channels, height, width), dtype=torch.uint8)
+        except RuntimeError as error:
+            raise DataError(
+                f"{len(files):,} pictures of {channels}×{height}×{width} do not fit into memory",
+                fix="Pass a smaller --data.size.",
+            ) from error
+        slots = {path: slot for slot, path in enumerate(files)}
+
+        def decode(path: Path) -> int:
+            pixels[slots[path]] = read_pixels(path, grey=channels == 1, size=self.options.size)
+            return slots[path]
+
+        read = self._attempt(decode, list(files))
+        for target, (_, slot) in enumerate(read):
+            if target != slot:  # pictures before it were skipped: close the gap, in place
+                pixels[target] = pixels[slot]
+        self._check_complete(split, {files[path] for path, _ in read})
+        labels = None if self.classes is None else torch.tensor([files[path] for path, _ in read])
+        return Images(pixels[: len(read)], labels)
+
+    def _check_complete(self, split: Split, labels: set[int]) -> None:
+        """Raise DataError where a split, or a class of it, has no picture left."""
+        names = self.classes or ("",)
+        for label in range(len(names)):
+            if label not in labels:
+                whose = f"of class {names[label]!r} " if names[label] else ""
+                lost = {path: self._unreadable[path] for path, of in self._layout.files[split] if of == label}
+                raise DataError(
+                    f"no picture {whose}for {split}ing could be read in {self._root}; {self._skipped(lost)}"
+                )
+
+    def _attempt(self, work: Callable[[Path], Result], paths: list[Path]) -> list[tuple[Path, Result]]:
+        """Do `work` for each file, on all cores; return paths and results in order, and remember what is unreadable."""
+
+        def guarded(path: Path) -> Result | Exception:
+            try:
+                return work(path)
+            except Exception as error:  # noqa: BLE001 - damaged files make Pillow raise nearly anything; all is shown
+                return error
+
+        done: list[tuple[Path, Result]] = []
+        # Pillow warns of odd metadata, and of pictures that are half as large as those that it refuses.
+        with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(os.cpu_count()) as pool:
+            for path, result in zip(paths, pool.map(guarded, paths), strict=True):
+                if isinstance(result, Exception):
+                    self._unreadable[path] = reason(result)
+                else:
+                    done.append((path, result))
+        return done
+
+    def _skipped(self, unreadable: dict[Path, str]) -> str:
+        """Name the first few of some unreadable pictures, in one line."""
+        total = sum(len(files) for files in self._layout.files.values())
+        named = [f"{self._name(path)} ({why})" for path, why in list(unreadable.items())[:NAMED]]
+        if len(unreadable) > NAMED:
+            named.append(f"and {len(unreadable) - NAMED:,} more")
+        return f"{len(unreadable):,} of {total:,} pictures could not be read and are skipped: {', '.join(named)}"
+
+    def _name(self, path: Path) -> str:
+        """Return a picture's path below the folder."""
+        return shown(str(path.relative_to(self._root)))

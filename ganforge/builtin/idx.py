@@ -1,0 +1,115 @@
+"""IDX, the format of the MNIST files: a magic number, the sizes big-endian, then the bytes. Plain, .gz or .xz."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import math
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from torch import Tensor
+
+from ganforge.errors import DataError
+
+UNSIGNED_BYTE = 0x08
+
+#: No image set of this format comes near it (EMNIST, the largest, has 0.6 GB); a header may claim anything.
+LIMIT_BYTES = 1 << 30
+
+CHUNK_BYTES = 1 << 20
+
+#: A crafted .xz may ask for a dictionary of 4 GiB; xz's largest preset needs 65 MiB.
+XZ_MEMORY_BYTES = 128 << 20
+
+FIX = "Replace the file with a whole copy of the original."
+
+
+def header(shape: tuple[int, ...]) -> bytes:
+    """Return the bytes that an IDX file of unsigned bytes with this shape begins with."""
+    return struct.pack(f">BBBB{len(shape)}I", 0, 0, UNSIGNED_BYTE, len(shape), *shape)
+
+
+def read_idx(path: Path, dimensions: int) -> Tensor:
+    """Read a file of unsigned bytes whole: uint8, with as many `dimensions` as asked for.
+
+    Whether it is compressed is seen from its first bytes, not from its name. Memory grows with what is really in the
+    file, never with what its header claims. Raises DataError that names the file: unreadable, no IDX file, cut short,
+    too long or with other dimensions.
+    """
+    length = 4 + 4 * dimensions
+    data = bytearray()
+    expected: int | None = None
+    try:
+        with path.open("rb") as file:
+            for chunk in _chunks(file):
+                data += chunk
+                if expected is None and len(data) >= length:
+                    expected = length + math.prod(_shape(path, data, dimensions))
+                if expected is not None and len(data) > expected:
+                    break
+    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is damaged: its compressed data cannot be read ({error})", fix=FIX) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    if expected is None:
+        _check_magic(path, data, dimensions)
+        raise DataError(f"{path} is no IDX file: it ends within its header, after {len(data)} bytes", fix=FIX)
+    if len(data) != expected:
+        found = "goes on behind them" if len(data) > expected else f"ends after {len(data):,}"
+        raise DataError(f"{path} is damaged: its header announces {expected:,} bytes, but it {found}", fix=FIX)
+    # Everything behind the header; frombuffer refuses an empty buffer, which a size of 0 gives.
+    shape = _shape(path, data, dimensions)
+    if expected == length:
+        return torch.empty(shape, dtype=torch.uint8)
+    return torch.frombuffer(data, dtype=torch.uint8, offset=length).view(shape)
+
+
+def _shape(path: Path, data: bytearray, dimensions: int) -> tuple[int, ...]:
+    """Return the sizes in the header, or raise DataError where it is not what was asked for."""
+    _check_magic(path, data, dimensions)
+    shape = struct.unpack_from(f">{dimensions}I", data, 4)
+    if math.prod(shape) > LIMIT_BYTES:
+        raise DataError(
+            f"{path} announces {'×'.join(map(str, shape))} bytes, more than the {LIMIT_BYTES:,} that are read", fix=FIX
+        )
+    return shape
+
+
+def _check_magic(path: Path, data: bytearray, dimensions: int) -> None:
+    """Raise DataError where the file, or what there is of it, does not begin as its kind does."""
+    magic = bytes((0, 0, UNSIGNED_BYTE, dimensions))
+    if data[:4] != magic[: len(data)]:
+        raise DataError(
+            f"{path} is no IDX file of unsigned bytes with {dimensions} dimension{'s' * (dimensions > 1)}: "
+            f"it begins with {data[:4].hex(' ')}, not with {magic.hex(' ')}",
+            fix=FIX,
+        )
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the file's content, decompressed, in pieces of at most `CHUNK_BYTES`."""
+    start = file.read(6)
+    file.seek(0)
+    if start == b"\xfd7zXZ\x00":
+        yield from _xz_chunks(file)
+        return
+    content = gzip.GzipFile(fileobj=file) if start[:2] == b"\x1f\x8b" else file
+    while chunk := content.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _xz_chunks(file: BinaryIO) -> Iterator[bytes]:
+    """Yield an .xz file's content; lzma.open knows no memory limit."""
+    decoder = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES)
+    while not decoder.eof:
+        compressed = file.read(CHUNK_BYTES) if decoder.needs_input else b""
+        if decoder.needs_input and not compressed:
+            raise EOFError("it ends before its end marker")
+        yield decoder.decompress(compressed, max_length=CHUNK_BYTES)
+    if decoder.unused_data or file.read(1):
+        raise lzma.LZMAError("bytes follow its end marker")

@@ -1,0 +1,111 @@
+"""The four files of MNIST: their names, their hashes, and how a split is read from a folder."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from torch import Tensor, int64
+
+from ganforge.builtin.idx import header, read_idx
+from ganforge.errors import DataError
+from ganforge.interfaces import Images, Split
+
+#: Pixels and labels of each split.
+FILES: dict[Split, tuple[str, str]] = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+
+#: SHA-256 of the original files, not compressed.
+SHA256 = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+
+#: Where the files lie below the folder that a person names: torchvision's layout, and shorter ones.
+LAYOUTS = ("MNIST/raw", "raw", "")
+
+SIDE_PIXELS = 28
+CLASSES = tuple(str(digit) for digit in range(10))
+
+
+def find_files(root: Path, *, named: bool) -> Path | None:
+    """Return the folder at or below `root` that holds all four files, plain or .gz, or None.
+
+    named: whether a person named `root`; only then is it an error that some files are missing, that it is no folder,
+    or that it may not be read. Raises DataError.
+    """
+    partial: tuple[Path, list[str]] | None = None
+    for layout in LAYOUTS:
+        folder = root / layout
+        try:
+            present = {entry.name for entry in folder.iterdir()}
+        except FileNotFoundError:
+            continue
+        except NotADirectoryError as error:
+            if named and not layout:
+                raise DataError(f"{root} is not a folder; MNIST's root must be one") from error
+            continue
+        except OSError as error:
+            if named:
+                raise DataError(f"{folder} cannot be read: {error.strerror or error}") from error
+            continue
+        missing = [name for name in SHA256 if name not in present and f"{name}.gz" not in present]
+        if not missing:
+            return folder
+        if len(missing) < len(SHA256):
+            partial = partial or (folder, missing)
+    if named and partial:
+        folder, missing = partial
+        raise DataError(
+            f"{folder} holds only a part of MNIST; these files are missing (plain or .gz): {', '.join(missing)}",
+            fix="Add them, or remove the others; `--data.source sample` trains on the digits that ship with ganforge.",
+        )
+    return None
+
+
+def read_split(folder: Path, split: Split) -> Images:
+    """Read one split: pixels uint8 `(N, 1, 28, 28)`, labels int64 `(N,)`. Raises DataError that names the file."""
+    pixels_path, labels_path = (_present(folder, name) for name in FILES[split])
+    pixels, labels = read_idx(pixels_path, 3), read_idx(labels_path, 1)
+    if tuple(pixels.shape[1:]) != (SIDE_PIXELS, SIDE_PIXELS):
+        height, width = pixels.shape[1:]
+        raise DataError(
+            f"{pixels_path} holds images of {height}×{width} pixels; MNIST's have {SIDE_PIXELS}×{SIDE_PIXELS}"
+        )
+    if len(pixels) == 0:
+        raise DataError(f"{pixels_path} holds no images")
+    if len(pixels) != len(labels):
+        raise DataError(
+            f"{pixels_path} holds {len(pixels):,} images but {labels_path} {len(labels):,} labels",
+            fix="Replace both with whole copies of the original files.",
+        )
+    if int(labels.max()) >= len(CLASSES):
+        raise DataError(f"{labels_path} holds the label {int(labels.max())}; MNIST's are 0 to 9")
+    return Images(pixels.unsqueeze(1), labels.to(int64))
+
+
+def changed_files(images: Images, split: Split) -> list[str]:
+    """Return which of a split's two files differ from the original ones; Fashion-MNIST's, for one, share the names."""
+    assert images.labels is not None  # noqa: S101 - read_split always gives them
+    tensors = (images.pixels.squeeze(1), images.labels.byte())
+    return [name for name, tensor in zip(FILES[split], tensors, strict=True) if file_sha256(tensor) != SHA256[name]]
+
+
+def file_sha256(tensor: Tensor) -> str:
+    """Return the SHA-256 that the plain IDX file of this uint8 tensor has."""
+    digest = hashlib.sha256(header(tuple(tensor.shape)))
+    digest.update(memoryview(tensor.contiguous().numpy()))
+    return digest.hexdigest()
+
+
+def _present(folder: Path, name: str) -> Path:
+    """Return the file under the first of its names that exists; the plain one where none does, for the error."""
+    try:
+        present = {entry.name for entry in folder.iterdir()}
+    except OSError:
+        present = set()  # reading the file says why
+    return next((folder / f"{name}{end}" for end in ("", ".gz", ".xz") if f"{name}{end}" in present), folder / name)

@@ -1,0 +1,97 @@
+"""`ganforge doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ganforge.cli.options import Json, NoPlugins, Plugins
+from ganforge.cli.output import answering, notice, out, print_json
+
+if TYPE_CHECKING:
+    from ganforge.registry import Registry
+
+PLUGIN_PROBLEMS = 3
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("doctor")(doctor)
+
+
+@answering
+def doctor(plugin: Plugins = None, no_plugins: NoPlugins = False, json: Json = False) -> None:
+    """Show versions, hardware, precisions, plugins and their problems; exit 3 where a plugin was set aside."""
+    from ganforge.registry import Registry  # noqa: PLC0415 - `--help` needs no registry
+
+    registry = Registry.discover(plugin or [], no_plugins=no_plugins)
+    document = _examine(registry)
+    if json:
+        print_json(document)
+    else:
+        for warning in registry.plugins.warnings:
+            notice(warning)
+        _print_findings(document)
+    if document["problems"]:
+        raise typer.Exit(PLUGIN_PROBLEMS)
+
+
+def _examine(registry: Registry) -> dict[str, Any]:
+    from ganforge.engine.precision import candidates, choose_device  # noqa: PLC0415 - imports torch
+    from ganforge.runs.provenance import hardware, versions  # noqa: PLC0415
+
+    plugins = registry.plugins
+    problems = [problem.as_dict() for problem in plugins.problems]
+    for entry in registry.entries:  # only importing a component tells whether it can be imported
+        try:
+            registry.load(entry)
+        except Exception as error:  # noqa: BLE001 - shown as a problem
+            source = entry.source
+            found = {"distribution": source.distribution, "version": source.version, "stage": "component"}
+            problems.append({**found, "error": " ".join(str(error).split())})
+    device = choose_device("auto")
+    return {
+        "versions": versions(),
+        "hardware": {**hardware(device), "precisions": candidates(device)},
+        "plugins": [
+            {
+                "distribution": source.distribution,
+                "version": source.version,
+                "path": None if source.path is None else str(source.path),
+                "sha256": source.sha256,
+                "components": [
+                    f"{entry.component.kind}/{entry.component.name}"
+                    for entry in registry.entries
+                    if entry.source == source
+                ],
+                "listens": source in plugins.listeners,
+            }
+            for _, source in plugins.admitted
+        ],
+        "problems": problems,
+    }
+
+
+def _print_findings(document: Mapping[str, Any]) -> None:
+    console = out()
+    facts = Table(show_header=False, title="This machine", title_justify="left")
+    for name, version in document["versions"].items():
+        facts.add_row(name, escape(version))
+    for name, value in document["hardware"].items():
+        words = f"{value / 2**30:.1f} GiB" if name == "memory_bytes" and value else str(value)
+        facts.add_row(name.removesuffix("_bytes").replace("_", " "), escape(words))
+    console.print(facts)
+    plugins = Table("plugin", "version", "components", "listens to runs", title="Plugins", title_justify="left")
+    for plugin in document["plugins"]:
+        listens = "yes" if plugin["listens"] else ""
+        plugins.add_row(plugin["distribution"], plugin["version"], ", ".join(plugin["components"]), listens)
+    console.print(plugins)
+    if not document["problems"]:
+        console.print("[green]no problems[/]")
+    for problem in document["problems"]:
+        where = f"{problem['distribution']} {problem['version']} ({problem['stage']})"
+        console.print(f"[bold red]problem[/]: {escape(where)}: {escape(problem['error'])}", highlight=False)

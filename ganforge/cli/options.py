@@ -1,0 +1,69 @@
+"""Options that several commands share, and names completed from what is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ganforge.cli.output import notice
+from ganforge.component import Kind
+
+if TYPE_CHECKING:
+    from ganforge.registry import Registry
+
+#: What a kind is called on the command line.
+FLAGS: dict[str, Kind] = {
+    "gen": "generator",
+    "disc": "discriminator",
+    "loss": "loss",
+    "data": "dataset",
+    "penalty": "penalty",
+    "augment": "augmentation",
+    "metric": "metric",
+}
+
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE|DIR", help="Load a local plugin; may be given several times."),
+]
+NoPlugins = Annotated[bool, typer.Option("--no-plugins", help="Load no plugins but ganforge's own.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress; problems are still shown.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+
+
+def open_registry(plugins: list[Path] | None, *, no_plugins: bool) -> Registry:
+    """Discover plugins; print one line for each that was set aside."""
+    from ganforge.registry import Registry  # noqa: PLC0415 - `--help` needs no registry
+
+    registry = Registry.discover(plugins or [], no_plugins=no_plugins)
+    for warning in registry.plugins.warnings:
+        notice(warning)
+    for found in registry.plugins.problems:
+        notice(f"{found}; more in ganforge doctor")
+    return registry
+
+
+def complete(kind: Kind) -> Callable[[str], list[tuple[str, str]]]:
+    """Return a completer of a kind's component names, with their summaries."""
+
+    def completer(incomplete: str) -> list[tuple[str, str]]:
+        from ganforge.registry import Registry  # noqa: PLC0415 - only when a shell asks
+
+        registry = Registry.discover()
+        named = ((registry.name_of(entry), entry.component.summary) for entry in registry.of_kind(kind))
+        return [(name, summary) for name, summary in named if name.startswith(incomplete)]
+
+    return completer
+
+
+def kind_named(text: str) -> Kind | None:
+    """Return the kind that a word means: `generator`, `generators`, `gen`; None where it means none."""
+    word = text.lower().removesuffix("s") if text.lower() != "loss" else "loss"
+    word = {"losse": "loss", "penaltie": "penalty"}.get(word, word)
+    if word in FLAGS:
+        return FLAGS[word]
+    return next((kind for kind in FLAGS.values() if kind == word), None)

@@ -1,0 +1,163 @@
+"""Draw a small picture of images in the terminal, two pixels in every character."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.color import Color
+from rich.measure import Measurement
+from rich.segment import Segment
+from rich.style import Style
+
+from ganforge.pictures import RGB, visible_channels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from torch import Tensor
+
+    Pixels = NDArray[np.float32]
+    Bytes = NDArray[np.uint8]
+
+MOST_LINES = 8  # of text for one image: 16 pixels
+MOST_COLUMNS = 8  # images in a row
+MOST_IMAGES = 4 * MOST_COLUMNS  # that are kept
+GAP = 1  # columns between images, and lines between rows of them
+
+# What a character covers of its cell's upper left, upper right, lower left and lower right quarter. All of them are in
+# the oldest character sets, so every font and console has them.
+BLOCKS = {
+    " ": (0, 0, 0, 0),
+    "░": (0.25, 0.25, 0.25, 0.25),
+    "▒": (0.5, 0.5, 0.5, 0.5),
+    "▓": (0.75, 0.75, 0.75, 0.75),
+    "█": (1, 1, 1, 1),
+    "▀": (1, 1, 0, 0),
+    "▄": (0, 0, 1, 1),
+    "▌": (1, 0, 1, 0),
+    "▐": (0, 1, 0, 1),
+}
+ASCII = " .:-=+*#%@"
+
+
+class SamplesPicture:
+    """Draw images side by side, in as many rows as fit: half blocks in colour, or characters by their darkness.
+
+    images: uint8, `(N, C, H, W)`, on the CPU; the first that fit are shown. Keeps within the width and the height that
+    rich's options give; draws nothing where not even one image fits.
+    """
+
+    def __init__(self, images: Tensor) -> None:
+        # A copy: the picture is drawn later, by another thread, and the tensor is its owner's.
+        self._images: Bytes = visible_channels(images[:MOST_IMAGES]).numpy().copy()
+        *_, height, width = self._images.shape
+        self._height = _drawn_height(height)
+        self._width = max(1, round(self._height * width / height))
+        self._drawn: tuple[object, list[Segment]] = (None, [])
+
+    @property
+    def lines(self) -> int:
+        """Return how many lines of text one row of images takes."""
+        return self._height // 2
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        columns = min(len(self._images), MOST_COLUMNS)
+        return Measurement(self._width, columns * (self._width + GAP) - GAP).with_maximum(options.max_width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        columns = min(len(self._images), MOST_COLUMNS, (options.max_width + GAP) // (self._width + GAP))
+        if columns < 1:
+            return
+        space = options.height or options.max_height
+        rows = min(-(-len(self._images) // columns), (space + GAP) // (self.lines + GAP))
+        coloured = console.color_system is not None and not console.no_color and not options.ascii_only
+        # A live display draws many times between two pictures.
+        key = (columns, rows, coloured, options.ascii_only)
+        if self._drawn[0] != key:
+            self._drawn = key, list(self._draw(columns, rows, coloured=coloured, ascii_only=options.ascii_only))
+        yield from self._drawn[1]
+
+    def _draw(self, columns: int, rows: int, *, coloured: bool, ascii_only: bool) -> Iterator[Segment]:
+        for row in range(rows):
+            if row:
+                yield from [Segment.line()] * GAP
+            shown = self._images[row * columns : (row + 1) * columns].transpose(0, 2, 3, 1)
+            if coloured:
+                drawn = [_half_blocks(_shrink(image, self._height, self._width)) for image in shown]
+            else:
+                drawn = [_characters(image, self._height, self._width, ascii_only=ascii_only) for image in shown]
+            for line in range(self.lines):
+                for index, image_lines in enumerate(drawn):
+                    if index:
+                        yield Segment(" " * GAP)
+                    yield from image_lines[line]
+                yield Segment.line()
+
+
+def _drawn_height(height: int) -> int:
+    """Return how many pixels high an image is drawn: an even number, and a whole share of its own height if possible.
+
+    height: of the image, in pixels. Where every drawn pixel covers whole pixels, thin strokes stay sharp.
+    """
+    most = 2 * MOST_LINES
+    if height <= most:
+        return height + height % 2
+    return next((drawn for drawn in (most, most - 2, most - 4) if height % drawn == 0), most)
+
+
+def _shrink(image: Pixels | Bytes, height: int, width: int) -> Pixels:
+    """Average an image `(H, W, C)` over areas to `(height, width, C)`; every pixel counts for just its own area."""
+    down, across = _shares(image.shape[0], height), _shares(image.shape[1], width)
+    # einsum, because @ may start BLAS threads beside the training's, for nothing.
+    rows = np.einsum("hi,ijc->hjc", down, image.astype(np.float32))
+    shrunk: Pixels = np.einsum("wj,hjc->hwc", across, rows)
+    return shrunk
+
+
+@lru_cache(maxsize=16)
+def _shares(source: int, target: int) -> Pixels:
+    """Return what share of each of `source` pixels falls to each of `target`, `(target, source)`; rows sum to 1."""
+    edges = np.arange(target + 1, dtype=np.float32) * (source / target)
+    left = np.maximum(edges[:-1, None], np.arange(source))
+    right = np.minimum(edges[1:, None], np.arange(1, source + 1))
+    shares: Pixels = (np.maximum(right - left, 0) * (target / source)).astype(np.float32)
+    return shares
+
+
+def _half_blocks(pixels: Pixels) -> list[list[Segment]]:
+    """Draw pixels `(height, width, 1 or 3)` as lines of half blocks: the upper pixel in front, the lower behind."""
+    # In steps of 8: nobody sees the difference, and a quiet ground is then one run, a tenth of the bytes.
+    levels = np.clip(np.rint(pixels / 8) * 8, 0, 255).astype(np.uint8)
+    colours = np.broadcast_to(levels, (*levels.shape[:2], RGB)).tolist()
+    lines = []
+    for upper, lower in zip(colours[::2], colours[1::2], strict=True):
+        cells = ((tuple(above), tuple(below)) for above, below in zip(upper, lower, strict=True))
+        lines.append([_run(*cell, len(list(run))) for cell, run in groupby(cells)])
+    return lines
+
+
+@lru_cache(maxsize=4096)
+def _run(above: tuple[int, int, int], below: tuple[int, int, int], length: int) -> Segment:
+    behind = Color.from_rgb(*below)
+    if above == below:
+        return Segment(" " * length, Style(bgcolor=behind))
+    return Segment("▀" * length, Style(color=Color.from_rgb(*above), bgcolor=behind))
+
+
+def _characters(image: Bytes, height: int, width: int, *, ascii_only: bool) -> list[list[Segment]]:
+    """Draw an image `(H, W, C)` as lines of characters that cover as much of their cells as the image is bright."""
+    brightness = image.mean(axis=2, keepdims=True, dtype=np.float32) / 255
+    if ascii_only:
+        characters = list(ASCII)
+        choices = np.rint(_shrink(brightness, height // 2, width)[..., 0] * (len(ASCII) - 1)).astype(int)
+    else:
+        characters = list(BLOCKS)
+        quarters = _shrink(brightness, height, 2 * width).reshape(height // 2, 2, width, 2).swapaxes(1, 2)
+        cells = quarters.reshape(height // 2, width, 1, 4)
+        choices = np.square(cells - np.array(list(BLOCKS.values()), np.float32)).sum(axis=-1).argmin(axis=-1)
+    return [[Segment("".join(characters[choice] for choice in line))] for line in choices]

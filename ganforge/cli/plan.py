@@ -1,0 +1,62 @@
+"""The plan that `run --dry-run` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from ganforge.cli.output import describe_value, out
+
+HIDDEN = frozenset({"name", "names"})
+
+
+def print_plan(plan: Mapping[str, Any]) -> None:
+    """Print what a run would do, with the origin of every value."""
+    console = out()
+    table = Table("kind", "name", "from", "chosen by", title="Components", title_justify="left")
+    for item in plan["components"]:
+        source = f"{item['distribution']} {item['version']}"
+        table.add_row(item["kind"], f"[bold]{escape(item['name'])}[/]", escape(source), escape(item["origin"]))
+    console.print(table)
+    settings = Table("setting", "value", "origin", title="Settings", title_justify="left")
+    for key, value in sorted(_flat(plan["experiment"])):
+        origin = plan["origins"].get(key, "default")
+        style = "dim" if origin == "default" else ""
+        settings.add_row(escape(key), escape(describe_value(value)), escape(origin), style=style)
+    console.print(settings)
+    data, count = plan["data"], plan["parameters"]
+    sizes = ", ".join(f"{size:,} {split}" for split, size in data["sizes"].items())
+    console.print(f"data        {data['image']} pixels; {sizes}; {escape(data['source'])}", highlight=False)
+    console.print(
+        f"parameters  generator {count['generator']:,}, discriminator {count['discriminator']:,}", highlight=False
+    )
+    console.print(f"device      {plan['device']}, precision {plan['precision']}", highlight=False)
+    console.print(
+        f"time        {plan['seconds_per_step'] * 1000:.1f} ms a step; {plan['steps_per_epoch']:,} steps and about "
+        f"{_duration(plan['seconds_per_epoch'])} an epoch; {plan['total_steps']:,} steps and about "
+        f"{_duration(plan['seconds_total'])} in all",
+        highlight=False,
+    )
+
+
+def _flat(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Return dotted keys and values; a component's own table is shown as its section's."""
+    pairs: list[tuple[str, Any]] = []
+    for key, value in document.items():
+        if isinstance(value, Mapping):
+            named = document.get("name") == key
+            pairs += _flat(value, prefix if named else f"{prefix}{key}.")
+        elif key not in HIDDEN or prefix.startswith("optimizer."):
+            pairs.append((f"{prefix}{key}", value))
+    return pairs
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

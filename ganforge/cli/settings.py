@@ -1,0 +1,73 @@
+"""Reading `ganforge run`'s flags: every setting of an experiment, and every option of its components, is one.
+
+`--gen dcgan --gen.base-channels 64 --epochs 5` is `--set gen=dcgan --set gen.base_channels=64 --set epochs=5`. Writing
+them so before they are parsed keeps their order, which decides where two disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from typer.core import TyperCommand
+
+from ganforge.cli.options import FLAGS
+
+
+def settings_of_experiment() -> frozenset[str]:
+    """Return the keys of an experiment."""
+    from ganforge.config import Experiment  # noqa: PLC0415 - `--help` of other commands does not need pydantic
+
+    return frozenset(Experiment.model_fields)
+
+
+def as_settings(arguments: list[str]) -> Iterator[str]:
+    """Yield arguments with each flag that sets something written as `--set key=value`."""
+    keys = settings_of_experiment()
+    remaining = iter(enumerate(arguments))
+    for position, argument in remaining:
+        if argument == "--":
+            yield from arguments[position:]
+            return
+        name, equals, value = argument.removeprefix("--").partition("=")
+        key = name.partition(".")[0].replace("-", "_")
+        dotted = "." in name
+        if not argument.startswith("--") or key not in keys or (not dotted and key == "optimizer" and not equals):
+            yield argument
+            continue
+        if not equals:
+            following = arguments[position + 1] if position + 1 < len(arguments) else None
+            if following is not None and not following.startswith("--"):
+                next(remaining)
+                value = following
+            elif dotted:
+                value = "true"  # `--gen.conditional` alone switches an option on
+            else:
+                yield argument  # the parser says that a value is missing
+                continue
+        yield from ("--set", f"{name if dotted else key}={value}")
+
+
+class SettingsCommand(TyperCommand):
+    """A command whose flags may be settings; its help lists the components that there are."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's own, vendored by typer or not
+        """Rewrite the arguments, then parse them."""
+        return super().parse_args(ctx, list(as_settings(args)))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
+        """Add what is installed to the help, without importing torch."""
+        from ganforge.registry import Registry  # noqa: PLC0415 - only when help is asked for
+
+        registry = Registry.discover()
+        names = {
+            flag: ", ".join(registry.name_of(entry) for entry in registry.of_kind(kind)) for flag, kind in FLAGS.items()
+        }
+        lines = [f"--{flag}: {text}" for flag, text in names.items() if text]
+        self.epilog = (
+            "Components: "
+            + " · ".join(lines)
+            + ". An option of a component is a flag of its own, such as --gen.base_channels 64: ganforge describe NAME "
+            "shows them. Every other setting is a flag too, such as --critic-steps 5 or --optimizer.lr 1e-4."
+        )
+        super().format_help(ctx, formatter)

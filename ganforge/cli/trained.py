@@ -1,0 +1,110 @@
+"""`ganforge runs` and `ganforge sample`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ganforge.cli.options import Json, NoPlugins, Plugins, RunPath, open_registry
+from ganforge.cli.output import answering, notice, out, print_json
+from ganforge.errors import RunDirectoryError, UsageError
+
+STATUS_STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("runs")(runs)
+    app.command("sample")(sample)
+
+
+@answering
+def runs(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to look, at any depth.")] = Path("runs"),
+    json: Json = False,
+) -> None:
+    """List runs: what they train, how far they came, how they ended."""
+    from ganforge.runs import catalogue  # noqa: PLC0415 - `--help` needs none of it
+
+    if not folder.is_dir():
+        raise RunDirectoryError(
+            f"there are no runs in {folder}: no such folder", fix="ganforge run makes the first one"
+        )
+    found = catalogue(folder)
+    if json:
+        print_json([run.as_dict() for run in found])
+        return
+    table = Table("run", "status", "generator", "discriminator", "loss", "data", "seed", "steps", "images/s", "updated")
+    for run in found:
+        style = STATUS_STYLES.get(run.status, "red")
+        steps = "" if run.steps is None else f"{run.steps:,}"
+        speed = "" if run.images_per_second is None else f"{run.images_per_second:,.0f}"
+        words = (run.gen, run.disc, run.loss, run.data, run.seed)
+        cells = [escape("" if word is None else str(word)) for word in words]
+        table.add_row(escape(run.path), f"[{style}]{escape(run.status)}[/]", *cells, steps, speed, run.updated or "")
+    out().print(table)
+
+
+@answering
+def sample(
+    run: RunPath,
+    run_out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE|DIR", help="FILE.png: one grid; FILE.npz: arrays; else a folder of PNGs."
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many images.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Decides the latents.")] = 0,
+    label: Annotated[
+        list[int] | None, typer.Option(help="Only these classes, for generators that take labels; may be repeated.")
+    ] = None,
+    ema: Annotated[
+        bool | None,
+        typer.Option("--ema/--no-ema", help="The moving average, or the weights; the average if there is one."),
+    ] = None,
+    checkpoint: Annotated[
+        int | None, typer.Option(metavar="STEP", help="Of which step; the newest by default.")
+    ] = None,
+    columns: Annotated[int | None, typer.Option(min=1, help="Images in a row of the grid.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    plugin: Plugins = None,
+    no_plugins: NoPlugins = False,
+    json: Json = False,
+) -> None:
+    """Draw images from a run's generator, by default as a grid beside its samples."""
+    from ganforge.runs import RunDirectory  # noqa: PLC0415 - `--help` needs none of it
+
+    directory = RunDirectory.open(run)
+    place = directory.path / f"sample-seed{seed}.png" if run_out is None else run_out
+    kind = place.suffix.lower()
+    if kind not in {"", ".png", ".npz"} and not place.is_dir():
+        raise UsageError(f"--out {place}: images are written as .png, .npz, or into a folder")
+    if place.exists() and run_out is not None and not (force and place.is_file()):
+        raise UsageError(f"{place} exists already", fix="choose another --out, or pass --force to replace a file")
+    registry = open_registry(plugin, no_plugins=no_plugins)
+
+    from ganforge.using.trained import TrainedRun  # noqa: PLC0415 - imports torch
+
+    trained = TrainedRun(directory, registry)
+    labels = None if label is None else [label[position % len(label)] for position in range(count)]
+    samples = trained.sample(count, seed, labels=labels, ema=ema, step=checkpoint)
+    for line in trained.notices:
+        notice(line)
+    try:
+        if kind == ".png":
+            samples.save_grid(place, columns=columns)
+        elif kind == ".npz":
+            samples.save_npz(place)
+        else:
+            samples.save_folder(place)
+    except OSError as error:
+        raise UsageError(f"{place} cannot be written: {error.strerror or error}") from None
+    if json:
+        print_json({"run": str(directory.path), "out": str(place), "count": count, "seed": seed})
+    else:
+        out().print(f"{count} images: [bold]{escape(str(place))}[/]", highlight=False)

@@ -1,0 +1,72 @@
+"""In which arithmetic the networks compute: float32, tf32 or bfloat16."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+
+from ganforge.errors import ConfigError
+
+Precision = Literal["fp32", "tf32", "bf16"]
+
+
+def candidates(device: torch.device) -> list[Precision]:
+    """Return the precisions that are safe on a device, float32 first."""
+    if device.type == "cuda":
+        capable = torch.cuda.get_device_capability(device) >= (8, 0)  # Ampere brought tf32 and bfloat16
+        return ["fp32", "tf32", "bf16"] if capable else ["fp32"]
+    if device.type == "cpu":
+        return ["fp32", "bf16"]
+    return ["fp32"]
+
+
+def check(precision: Precision, device: torch.device) -> None:
+    """Raise ConfigError where a device has no such precision."""
+    available = candidates(device)
+    if precision not in available:
+        raise ConfigError(
+            f"precision {precision!r} is not available on {device}", fix=f"it has {', '.join(available)}, or auto"
+        )
+
+
+@contextmanager
+def matrix_products(precision: Precision) -> Iterator[None]:
+    """Set how float32 matrix products are computed for a while: exactly, but with tf32 where it was asked for.
+
+    The deterministic algorithms are chosen too, since the same seed shall give the same run.
+    """
+    before = torch.get_float32_matmul_precision()
+    cudnn_before = (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32)
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+        backend = torch.backends.cudnn
+        backend.deterministic, backend.benchmark, backend.allow_tf32 = cudnn_before
+
+
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    """Return the context in which networks run: bfloat16 where that was asked for, else nothing changes."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device that a name means; `auto` is the first GPU, else the CPU. Raises ConfigError."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        return torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"no device {name!r}", fix="there is auto, cpu, cuda, cuda:1, mps") from None
+    count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if (device.index or 0) >= count.get(device.type, 0):
+        raise ConfigError(f"this machine has no device {name!r}", fix="pass --device cpu, or auto")
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device

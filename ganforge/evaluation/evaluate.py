@@ -1,0 +1,76 @@
+"""Compare fakes with real images, in a random stream of its own, so that training goes on to the same bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Literal
+
+import torch
+
+from ganforge.assembly import Assembly
+from ganforge.errors import DataError
+from ganforge.interfaces import EvaluationContext, Generator, Split
+from ganforge.randomness import stream_rng
+from ganforge.sampling import draw, draw_latents
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Hold scores by name, and the passport: everything that must agree before two scores may be compared."""
+
+    scores: dict[str, float]
+    passport: dict[str, Any]
+
+
+def score_directions(assembly: Assembly) -> dict[str, Literal["lower", "higher"]]:
+    """Return, for every score that the chosen metrics give, which direction is better."""
+    return {name: better for metric in assembly.metrics.values() for name, better in metric.better.items()}
+
+
+def evaluate(assembly: Assembly, generator: Generator, *, count: int, seed: int) -> Evaluation:
+    """Score `count` fakes against as many real images, of the test split where there is one.
+
+    Raises DataError where there are not that many real images.
+    """
+    split: Split = "test" if "test" in assembly.dataset.splits else "train"
+    real = assembly.dataset.load(split)
+    if real is None or len(real) < count:
+        have = "no whole split" if real is None else f"{len(real)} {split} images"
+        raise DataError(
+            f"evaluating on {count} images needs as many real ones; data {assembly.info.name!r} has {have}",
+            fix="pass --set evaluation_images=N with a smaller N",
+        )
+    rng = stream_rng(seed, "evaluation")
+    chosen = torch.randperm(len(real), generator=rng)[:count]
+    real_labels = None if real.labels is None else real.labels[chosen]
+    latents = draw_latents(generator, count, seed=seed, stream="evaluation")
+    fake = draw(generator, latents, real_labels if generator.takes_labels else None)
+    context = EvaluationContext(real.pixels[chosen], fake.images, real_labels, fake.labels, rng)
+    scores: dict[str, float] = {}
+    for name, metric in assembly.metrics.items():
+        found = metric.compute(context)
+        if found.keys() != metric.better.keys():
+            raise DataError(f"metric {name!r} gives {', '.join(found)}; it declares {', '.join(metric.better)}")
+        scores |= found
+    return Evaluation(scores, passport(assembly, split=split, count=count, seed=seed))
+
+
+def passport(assembly: Assembly, *, split: Split, count: int, seed: int) -> dict[str, Any]:
+    """Return what a score depends on, as JSON can hold it."""
+    metrics: Mapping[str, Any] = {
+        name: metric.options.model_dump(mode="json") for name, metric in assembly.metrics.items()
+    }
+    return {
+        "data": assembly.info.name,
+        "fingerprint": assembly.info.fingerprint,
+        "split": split,
+        "real_images": count,
+        "fake_images": count,
+        "metrics": metrics,
+        "features": "pixels",
+        "preprocessing": "uint8, no resizing",
+        "seed": seed,
+        "versions": {name: version(name) for name in ("ganforge", "torch")},
+    }

@@ -1,0 +1,1 @@
+"""Running experiments: from settings to a finished run directory."""

@@ -1,0 +1,316 @@
+"""Start a run, or go on with one; whatever ends it, its manifest says so."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganforge.assembly import reload, resolve
+from ganforge.assembly.resolve import Resolution
+from ganforge.config import SECTIONS, Experiment, to_document
+from ganforge.config.layers import experiment_layer
+from ganforge.engine import checkpoint as checkpoints
+from ganforge.engine.interruption import Interruption
+from ganforge.engine.observer import Observer
+from ganforge.engine.trainer import Scored, Services, Trainer
+from ganforge.errors import DivergedError, GanforgeError, RunDirectoryError, TrainingError
+from ganforge.evaluation import evaluate, score_directions
+from ganforge.experiments.prepare import Prepared, local_sources, prepare
+from ganforge.plugins.relay import ListenerRelay
+from ganforge.registry import Registry
+from ganforge.runs import RunDirectory, RunLock
+from ganforge.runs.directory import now
+from ganforge.runs.provenance import command, git_commit, hardware, versions
+
+if TYPE_CHECKING:
+    from ganforge.interfaces import Generator
+    from ganforge.using.trained import TrainedRun
+
+#: What must be the same for a resumed run to be exact, and is only said where it is not.
+EXACTNESS = ("torch", "python", "ganforge")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Hold how a run ended. signal: what interrupted it, or None. error: why it did not finish, or None."""
+
+    run: RunDirectory
+    status: str
+    steps: int
+    images_seen: int
+    images_per_second: float | None
+    elapsed_seconds: float
+    losses: dict[str, float]
+    signal: signal.Signals | None = None
+    error: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as `run --json` prints it."""
+        return {"run": str(self.run.path), "status": self.status, **self.summary()} | (
+            {} if self.error is None else {"error": self.error}
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Return what run.json keeps of it."""
+        return {
+            "steps": self.steps,
+            "images_seen": self.images_seen,
+            "images_per_second": self.images_per_second,
+            "elapsed_seconds": self.elapsed_seconds,
+            "losses": self.losses,
+        }
+
+
+def start(prepared: Prepared, *, out: Path | None = None, observer: Observer | None = None) -> Outcome:
+    """Make a run directory and train. Raises RunDirectoryError where it cannot be made; then nothing was written."""
+    experiment = prepared.resolution.experiment
+    names = (getattr(experiment, section).name.replace("/", "-") for section in ("gen", "disc", "loss", "data"))
+    run = RunDirectory.create(out, "-".join(names))
+    with RunLock(run):
+        run.write_experiment(experiment)
+        run.write_manifest(first_manifest(prepared))
+        return _train(prepared, run, observer or Observer(), restore=False)
+
+
+def go_on(
+    run: RunDirectory,
+    registry: Registry,
+    *,
+    epochs: int | None = None,
+    steps: int | None = None,
+    observer: Callable[[Experiment], Observer] | None = None,
+) -> Outcome:
+    """Go on with a run from its newest valid checkpoint, to more epochs or steps where that is asked for.
+
+    Raises RunDirectoryError where it is in use, finished, or its data has changed, and CheckpointError where no
+    checkpoint is whole.
+    """
+    with RunLock(run):
+        experiment = _extended(run.read_experiment(), epochs, steps)
+        manifest = run.read_manifest()
+        watcher = Observer() if observer is None else observer(experiment)
+        prepared = prepare(reload(experiment, registry), registry)
+        _check_same(run, manifest, prepared, watcher)
+        checkpoints.remove_leftovers(run)
+        return _train(prepared, run, watcher, restore=True)
+
+
+def train(
+    experiment: Experiment | None = None,
+    *,
+    out: str | Path | None = None,
+    plugins: Sequence[str | Path] = (),
+    observer: Observer | None = None,
+) -> TrainedRun:
+    """Train an experiment and return the run, ready to be sampled.
+
+    experiment: what is left out of it takes the defaults. out: the run directory, which must not exist; a fresh one in
+    runs/ by default. plugins: local plugin files. Raises GanforgeError's subclasses as their names say; DivergedError
+    and TrainingError leave a run directory behind that can be looked at. KeyboardInterrupt is raised after a checkpoint
+    was saved, so that `ganforge.resume` goes on.
+    """
+    local = [Path(plugin) for plugin in plugins]
+    registry = Registry.discover(local)
+    layers = [] if experiment is None else [experiment_layer(experiment)]
+    place = None if out is None else Path(out)
+    RunDirectory.check_new(place)
+    outcome = start(prepare(resolve(layers, registry), registry), out=place, observer=observer)
+    return _opened(outcome, registry)
+
+
+def resume(
+    run: str | Path,
+    *,
+    epochs: int | None = None,
+    steps: int | None = None,
+    plugins: Sequence[str | Path] = (),
+    observer: Observer | None = None,
+) -> TrainedRun:
+    """Go on with a run exactly where it stopped, or to more epochs or steps, and return it. Raises as `train` does."""
+    registry = Registry.discover([Path(plugin) for plugin in plugins])
+    watcher = None if observer is None else lambda _: observer
+    outcome = go_on(RunDirectory.open(Path(run)), registry, epochs=epochs, steps=steps, observer=watcher)
+    return _opened(outcome, registry)
+
+
+def _opened(outcome: Outcome, registry: Registry) -> TrainedRun:
+    from ganforge.using.trained import TrainedRun  # noqa: PLC0415 - training does not need it
+
+    if outcome.signal is not None:
+        raise KeyboardInterrupt(f"saved at step {outcome.steps}; ganforge.resume({str(outcome.run.path)!r}) goes on")
+    return TrainedRun(outcome.run, registry)
+
+
+def first_manifest(prepared: Prepared) -> dict[str, Any]:
+    """Return run.json as it is when a run starts."""
+    resolution, info = prepared.resolution, prepared.assembly.info
+    return {
+        "status": "running",
+        "command": command(),
+        "created": now(),
+        "components": _component_names(resolution),
+        "seed": resolution.experiment.seed,
+        "device": str(prepared.device),
+        "precision": prepared.precision,
+        "data": {
+            "name": resolution.experiment.data.name,
+            "fingerprint": info.fingerprint,
+            "sizes": info.sizes,
+            "image": str(info.image),
+            "classes": info.classes,
+            "source": info.source,
+        },
+        "plugins": local_sources(prepared.registry, tuple(resolution.chosen.values())),
+        "origins": resolution.origins,
+        "versions": versions(),
+        "hardware": hardware(prepared.device),
+        "git_commit": git_commit(Path.cwd()),
+        "summary": {},
+    }
+
+
+def _component_names(resolution: Resolution) -> dict[str, str]:
+    names = {
+        section: ",".join(item.entry.component.name for item in resolution.chosen[section]) for section in SECTIONS
+    }
+    return {section: name for section, name in names.items() if name}
+
+
+def _extended(experiment: Experiment, epochs: int | None, steps: int | None) -> Experiment:
+    if epochs is not None and steps is not None:
+        raise RunDirectoryError("give epochs or steps, not both")
+    if epochs is not None:
+        return experiment.model_copy(update={"epochs": epochs, "steps": None})
+    if steps is not None:
+        return experiment.model_copy(update={"epochs": None, "steps": steps})
+    return experiment
+
+
+def _check_same(run: RunDirectory, manifest: dict[str, Any], prepared: Prepared, observer: Observer) -> None:
+    """Refuse other data; say where something else has changed that exactness depends on."""
+    before, info = manifest.get("data") or {}, prepared.assembly.info
+    if before.get("fingerprint") != info.fingerprint:
+        raise RunDirectoryError(
+            f"{run.path} was trained on other data: {before.get('source') or before.get('name')} "
+            f"(fingerprint {str(before.get('fingerprint'))[:12]}); here is {info.source or info.name} "
+            f"({info.fingerprint[:12]})",
+            fix="give it the data it had, or start a new run",
+        )
+    current = versions()
+    changed = [
+        f"{name} {was} → {current[name]}"
+        for name, was in (manifest.get("versions") or {}).items()
+        if name in EXACTNESS and was != current.get(name)
+    ]
+    was, here = manifest.get("hardware") or {}, hardware(prepared.device)
+    changed += [f"{key} {was.get(key)} → {here[key]}" for key in ("processor", "threads") if was.get(key) != here[key]]
+    plugins = local_sources(prepared.registry, tuple(prepared.resolution.chosen.values()))
+    recorded = {plugin["distribution"]: plugin for plugin in manifest.get("plugins") or []}
+    changed += [
+        f"plugin {plugin['distribution']}"
+        for plugin in plugins
+        if recorded.get(plugin["distribution"], {}).get("sha256") != plugin["sha256"]
+        or recorded.get(plugin["distribution"], {}).get("version") != plugin["version"]
+    ]
+    if changed:
+        observer.noticed(f"changed since this run began: {', '.join(changed)}; it may go on to other bits")
+
+
+def _train(prepared: Prepared, run: RunDirectory, observer: Observer, *, restore: bool) -> Outcome:
+    """Train within a locked run directory, and write down how it ended."""
+    experiment = prepared.resolution.experiment
+    registry = prepared.registry
+    plugins = registry.plugins
+    with ExitStack() as stack:
+        interruption = stack.enter_context(Interruption())
+        relay = stack.enter_context(
+            ListenerRelay(
+                listening=bool(plugins.listeners),
+                local=[source.path for _, source in plugins.admitted if source.path is not None],
+                no_plugins=registry.no_plugins,
+                log=run.path / "listeners.log",
+                notice=observer.noticed,
+            )
+        )
+        services = Services(observer, relay.send, _evaluator(prepared) if experiment.evaluate_every else None)
+        trainer = Trainer(
+            prepared.assembly, run, device=prepared.device, precision=prepared.precision, services=services
+        )
+        if restore:
+            _restore(trainer, run, observer)
+            run.write_experiment(experiment)
+            run.update_manifest(status="running", resumed=[*run.read_manifest().get("resumed", []), now()])
+        manifest = run.read_manifest()
+        information = {"path": str(run.path.resolve()), "experiment": to_document(experiment), "manifest": manifest}
+        relay.send("started", run=information, step=trainer.step)
+        outcome = _run_to_its_end(trainer, run, interruption)
+        observer.finished(outcome.status)
+        relay.send("finished", status=outcome.status, error=outcome.error)
+    return outcome
+
+
+def _restore(trainer: Trainer, run: RunDirectory, observer: Observer) -> None:
+    checkpoint = checkpoints.load_newest(run, observer.noticed)
+    if checkpoint is None:
+        trainer.forget_later_rows()
+        observer.noticed(f"{run.path} has no checkpoint yet; it starts from its first step again")
+        return
+    trainer.restore(checkpoint)
+    if trainer.step >= trainer.total_steps:
+        raise RunDirectoryError(
+            f"{run.path} is finished: it has trained {trainer.step} of {trainer.total_steps} steps",
+            fix="pass --epochs or --steps to train it further",
+        )
+
+
+def _run_to_its_end(trainer: Trainer, run: RunDirectory, interruption: Interruption) -> Outcome:
+    """Train; turn however it ends into a status in run.json. An unforeseen error is recorded and raised again."""
+    unforeseen: Exception | None = None
+    error: str | None = None
+    try:
+        trainer.train(interruption)
+        finished = trainer.step >= trainer.total_steps
+        status = "finished" if finished else "interrupted"
+    except DivergedError as reason:
+        status, error = "diverged", reason.message
+    except OSError as reason:
+        status, error = "failed", f"a file could not be written: {reason}"
+    except Exception as reason:  # noqa: BLE001 - recorded in the manifest, then raised again
+        status, error, unforeseen = "failed", f"{type(reason).__name__}: {reason}", reason
+    outcome = Outcome(
+        run=run,
+        status=status,
+        steps=trainer.step,
+        images_seen=trainer.images_seen,
+        images_per_second=trainer.stopwatch.images_per_second,
+        elapsed_seconds=trainer.stopwatch.elapsed_seconds,
+        losses=trainer.losses,
+        signal=interruption.received if status == "interrupted" else None,
+        error=error,
+    )
+    try:
+        run.update_manifest(status=status, error=error, summary={**outcome.summary(), "best": trainer.best})
+    except (OSError, GanforgeError) as reason:
+        trainer.services.observer.noticed(f"run.json could not be updated: {reason}")
+    if unforeseen is not None:
+        if isinstance(unforeseen, GanforgeError):
+            raise unforeseen
+        raise TrainingError(f"the run failed at step {trainer.step}: {error}") from unforeseen
+    return outcome
+
+
+def _evaluator(prepared: Prepared) -> Callable[[Generator], Scored]:
+    """Return a function that scores a generator with the experiment's metrics."""
+    assembly, experiment = prepared.assembly, prepared.resolution.experiment
+    directions = score_directions(assembly)
+    metric = experiment.best or next(iter(directions))
+
+    def score(generator: Generator) -> Scored:
+        found = evaluate(assembly, generator, count=experiment.evaluation_images, seed=experiment.seed)
+        return Scored(found.scores, found.passport, metric, directions[metric] == "higher")
+
+    return score

@@ -1,0 +1,171 @@
+"""Everything that happens before a run directory is made: resolve, build, check, choose a precision, plan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ganforge.assembly import Assembly, Resolution, build, preflight
+from ganforge.assembly.resolve import with_values
+from ganforge.config import SECTIONS, Selection, to_document
+from ganforge.config.experiment import NOTHING
+from ganforge.engine import tuning
+from ganforge.engine.precision import Precision, check, choose_device
+from ganforge.errors import ConfigError
+from ganforge.evaluation import score_directions
+from ganforge.interfaces import Network
+from ganforge.registry import Registry
+
+THIS_MACHINE = "measured on this machine"
+
+
+@dataclass(slots=True)
+class Prepared:
+    """Hold an assembly that was checked, and where and how it will be trained.
+
+    seconds_per_step is None where nothing needed to be measured.
+    """
+
+    registry: Registry
+    assembly: Assembly
+    device: torch.device
+    precision: Precision
+    seconds_per_step: float | None
+
+    @property
+    def resolution(self) -> Resolution:
+        """The experiment, with what was decided on this machine."""
+        return self.assembly.resolution
+
+
+def prepare(resolution: Resolution, registry: Registry, *, estimate: bool = False) -> Prepared:
+    """Build and check an experiment's parts, and write down what the machine decides: device, precision, data source.
+
+    estimate: measure the time of a step even where the precision is given. Raises what `build` and `preflight` raise, and
+    ConfigError for a device or precision that is not there, or a `best` score that no metric gives.
+    """
+    device = choose_device(resolution.experiment.device)
+    assembly = build(resolution)
+    preflight(assembly)
+    _check_best(assembly)
+    wanted = resolution.experiment.precision
+    seconds: float | None = None
+    precision: Precision
+    if wanted == "auto":
+        precision, seconds = tuning.fastest(assembly, device)
+        resolution = with_values(resolution, THIS_MACHINE, precision=precision)
+    else:
+        precision = wanted
+        check(precision, device)
+        if estimate:
+            seconds = tuning.seconds_per_step(assembly, device, precision)
+    if resolution.experiment.device == "auto":
+        resolution = with_values(resolution, "found on this machine", device=str(device))
+    assembly.resolution = _with_found_data(resolution, assembly)
+    assembly.resolution.notices.extend(assembly.dataset.notices)
+    return Prepared(registry, assembly, device, precision, seconds)
+
+
+def _with_found_data(resolution: Resolution, assembly: Assembly) -> Resolution:
+    """Write down which data was found, so that repeating the run means the same images."""
+    options = assembly.dataset.resolved().model_dump(mode="json")
+    spelled = {key: NOTHING if value is None else value for key, value in options.items()}
+    data = resolution.experiment.data
+    changed = [key for key, value in spelled.items() if data.options.get(key) != value]
+    if not changed:
+        return resolution
+    found = with_values(resolution, "found on this machine", data=Selection(name=data.name, options=spelled))
+    found.origins["data"] = resolution.origin("data")
+    return Resolution(
+        found.experiment,
+        found.chosen,
+        found.origins | {f"data.{key}": "found on this machine" for key in changed},
+        found.notices,
+    )
+
+
+def _check_best(assembly: Assembly) -> None:
+    experiment = assembly.resolution.experiment
+    scores = score_directions(assembly)
+    if experiment.evaluate_every is not None and not scores:
+        raise ConfigError("evaluate_every is set, but no metric is chosen", fix="pass --metric NAME")
+    if experiment.best is not None and experiment.best not in scores:
+        raise ConfigError(
+            f"best = {experiment.best!r}: no chosen metric gives that score; they give {', '.join(scores)}"
+        )
+
+
+def steps_of(prepared: Prepared) -> tuple[int, int]:
+    """Return the steps of an epoch, and of the whole run."""
+    experiment = prepared.resolution.experiment
+    batches = prepared.assembly.info.sizes["train"] // experiment.batch_size
+    per_epoch = math.ceil(batches / experiment.critic_steps)
+    if experiment.steps is not None:
+        return per_epoch, experiment.steps
+    assert experiment.epochs is not None, "an experiment has one of the two"  # noqa: S101
+    return per_epoch, math.ceil(experiment.epochs * batches / experiment.critic_steps)
+
+
+def plan(prepared: Prepared) -> dict[str, Any]:
+    """Return what a run would do, as `run --dry-run --json` prints it."""
+    assembly, resolution = prepared.assembly, prepared.resolution
+    per_epoch, total = steps_of(prepared)
+    seconds = prepared.seconds_per_step
+    return {
+        "components": [
+            {
+                "kind": SECTIONS[section],
+                "name": item.entry.component.name,
+                "distribution": item.entry.source.distribution,
+                "version": item.entry.source.version,
+                "origin": resolution.origin(section),
+            }
+            for section, items in resolution.chosen.items()
+            for item in items
+        ],
+        "parameters": {
+            "generator": parameter_count(assembly.generator),
+            "discriminator": parameter_count(assembly.discriminator),
+        },
+        "data": {
+            "name": assembly.info.name,
+            "image": str(assembly.info.image),
+            "classes": assembly.info.image.classes,
+            "sizes": assembly.info.sizes,
+            "fingerprint": assembly.info.fingerprint,
+            "source": assembly.info.source,
+        },
+        "device": str(prepared.device),
+        "precision": prepared.precision,
+        "steps_per_epoch": per_epoch,
+        "total_steps": total,
+        "seconds_per_step": seconds,
+        "seconds_per_epoch": None if seconds is None else seconds * per_epoch,
+        "seconds_total": None if seconds is None else seconds * total,
+        "experiment": to_document(resolution.experiment),
+        "origins": resolution.origins,
+        "notices": resolution.notices,
+    }
+
+
+def parameter_count(network: Network) -> int:
+    """Return how many numbers a network learns."""
+    return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+
+
+def local_sources(registry: Registry, sections: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return the provenance of every plugin that a run uses: its version, and for a local one its path and SHA-256."""
+    used = {item.entry.source for items in sections for item in items} | set(registry.plugins.listeners)
+    return [
+        {
+            "distribution": source.distribution,
+            "version": source.version,
+            "path": None if source.path is None else str(source.path),
+            "sha256": source.sha256,
+        }
+        for source in sorted(used, key=str)
+    ]

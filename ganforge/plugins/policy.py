@@ -1,0 +1,55 @@
+"""Which installed plugins may be loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from packaging.utils import canonicalize_name
+
+from ganforge.plugins.sources import OWN_DISTRIBUTION
+
+
+def _names(text: str | None) -> frozenset[str] | None:
+    if text is None:
+        return None
+    return frozenset(canonicalize_name(name.strip()) for name in text.split(",") if name.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Decide about plugins by the name of their distribution or of their entry point.
+
+    allowed: only these, or None for all. blocked: never these. none: no plugins but ganforge's own. strict: raise at the
+    first broken plugin. ganforge's own plugin is only ever removed by being blocked by name.
+    """
+
+    allowed: frozenset[str] | None = None
+    blocked: frozenset[str] = frozenset()
+    none: bool = False
+    strict: bool = False
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ, *, no_plugins: bool = False) -> Policy:
+        """Read `GANFORGE_PLUGINS`, `GANFORGE_DISABLE_PLUGINS` (comma-separated) and `GANFORGE_STRICT_PLUGINS`."""
+        return cls(
+            allowed=_names(environment.get("GANFORGE_PLUGINS")),
+            blocked=_names(environment.get("GANFORGE_DISABLE_PLUGINS")) or frozenset(),
+            none=no_plugins,
+            strict=environment.get("GANFORGE_STRICT_PLUGINS", "") not in {"", "0"},
+        )
+
+    def allows(self, distribution: str, entry_point: str) -> bool:
+        """Whether the plugin may be loaded."""
+        names = {canonicalize_name(distribution), canonicalize_name(entry_point)}
+        if names & self.blocked:
+            return False
+        if distribution == OWN_DISTRIBUTION:
+            return True
+        return not self.none and (self.allowed is None or bool(names & self.allowed))
+
+    def unmatched(self, found: Iterable[tuple[str, str]]) -> list[str]:
+        """Return the names in the lists that no (distribution, entry point) among those found has."""
+        known = {canonicalize_name(name) for pair in found for name in pair}
+        return sorted(((self.allowed or frozenset()) | self.blocked) - known)

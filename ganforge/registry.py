@@ -1,0 +1,165 @@
+"""All components by kind and name, imported only when they are needed."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from ganforge.component import Component, Kind
+from ganforge.errors import PluginError, UnknownComponentError
+from ganforge.plugins import Plugins, Policy, Source, discover
+from ganforge.plugins.sources import explain
+from ganforge.suggest import nearest
+
+#: The abstract class that a component of each kind extends; named, because importing it imports torch.
+INTERFACES: dict[Kind, str] = {
+    "generator": "Generator",
+    "discriminator": "Discriminator",
+    "loss": "Loss",
+    "dataset": "Dataset",
+    "penalty": "Penalty",
+    "metric": "Metric",
+    "augmentation": "Augmentation",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Hold a component and whose it is."""
+
+    component: Component
+    source: Source
+
+    @property
+    def qualified_name(self) -> str:
+        """The name that is unambiguous even where two plugins give the same one."""
+        return f"{self.source.distribution}/{self.component.name}"
+
+    def __str__(self) -> str:
+        return f"{self.component.kind} {self.component.name!r} ({self.source})"
+
+
+class Registry:
+    """Look components up, and import their classes."""
+
+    def __init__(self, plugins: Plugins, *, no_plugins: bool = False) -> None:
+        self.plugins = plugins
+        self.no_plugins = no_plugins
+        self.entries: tuple[Entry, ...] = tuple(Entry(component, source) for component, source in plugins.components)
+        self._classes: dict[Entry, type[Any]] = {}
+
+    @classmethod
+    def discover(cls, local: Sequence[Path] = (), *, no_plugins: bool = False) -> Registry:
+        """Load the installed plugins that the environment allows, and local ones. Raises PluginError as `discover` does."""
+        return cls(discover(Policy.from_environment(no_plugins=no_plugins), local), no_plugins=no_plugins)
+
+    def of_kind(self, kind: Kind) -> list[Entry]:
+        """Return a kind's components, in the order of their names."""
+        entries = (entry for entry in self.entries if entry.component.kind == kind)
+        return sorted(entries, key=lambda entry: (entry.component.name, entry.source.distribution))
+
+    @cached_property
+    def clashes(self) -> frozenset[tuple[Kind, str]]:
+        """Kinds and names that more than one plugin gives."""
+        keys = [(entry.component.kind, entry.component.name) for entry in self.entries]
+        return frozenset(key for key in keys if keys.count(key) > 1)
+
+    def name_of(self, entry: Entry) -> str:
+        """Return the shortest name that means this entry alone."""
+        clash = (entry.component.kind, entry.component.name) in self.clashes
+        return entry.qualified_name if clash else entry.component.name
+
+    def get(self, kind: Kind, name: str) -> Entry | None:
+        """Return the component that a name means, or None. Raises UnknownComponentError where it means several."""
+        distribution, _, bare = name.rpartition("/")
+        wanted = bare.replace("_", "-")
+        matches = [
+            entry
+            for entry in self.of_kind(kind)
+            if entry.component.name == wanted and distribution in {"", entry.source.distribution}
+        ]
+        if len(matches) > 1:
+            names = " or ".join(entry.qualified_name for entry in matches)
+            raise UnknownComponentError(f"two plugins give a {kind} {bare!r}", fix=f"say which: {names}")
+        return matches[0] if matches else None
+
+    def find(self, kind: Kind, name: str) -> Entry:
+        """Return the component that a name means. Raises UnknownComponentError, with the nearest one, where it means none."""
+        entry = self.get(kind, name)
+        if entry is not None:
+            return entry
+        by_name = {self.name_of(candidate): candidate for candidate in self.of_kind(kind)}
+        match = nearest(name, by_name)
+        if match is not None:
+            message = f"no {kind} {name!r}; did you mean {match!r} ({by_name[match].source})?"
+        else:
+            message = f"no {kind} {name!r}; there is {', '.join(by_name) or 'none at all'}"
+        count = len(self.plugins.problems)
+        plugins = "1 plugin was" if count == 1 else f"{count} plugins were"
+        raise UnknownComponentError(message, fix=f"{plugins} set aside: see ganforge doctor" if count else None)
+
+    def load(self, entry: Entry) -> type[Any]:
+        """Import a component's class and check it against its interface. Raises PluginError."""
+        if entry not in self._classes:
+            _check_requirements(entry)
+            self._classes[entry] = _checked_class(entry, _import_target(entry))
+        return self._classes[entry]
+
+
+def _check_requirements(entry: Entry) -> None:
+    for text in entry.component.requires:
+        try:
+            requirement = Requirement(text)
+            satisfied = requirement.specifier.contains(version(requirement.name), prereleases=True)
+        except InvalidRequirement:
+            raise PluginError(f"{entry} requires {text!r}, which is no requirement; its author must mend it") from None
+        except PackageNotFoundError:
+            satisfied = False
+        if not satisfied:
+            raise PluginError(f"{entry} needs {text}, which is not installed", fix=f"python -m pip install '{text}'")
+
+
+def _import_target(entry: Entry) -> object:
+    target = entry.component.target
+    if isinstance(target, type):
+        return target
+    module_name, _, class_name = target.partition(":")
+    path = entry.source.path
+    if path is not None and module_name.split(".")[0] == path.stem:
+        module_name = f"ganforge_local_{module_name}"  # a local plugin's own module, as it was loaded
+    try:
+        return getattr(importlib.import_module(module_name), class_name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise PluginError(f"{entry} cannot be imported from {target!r}: {explain(error)}") from error
+
+
+def _checked_class(entry: Entry, found: object) -> type[Any]:
+    from pydantic import BaseModel  # noqa: PLC0415 - listing components needs neither pydantic nor torch
+
+    interfaces = importlib.import_module("ganforge.interfaces")
+    interface = getattr(interfaces, INTERFACES[entry.component.kind])
+    where = entry.component.target_text
+    if not isinstance(found, type) or not issubclass(found, interface):
+        raise PluginError(f"{entry}: {where} is no ganforge.{interface.__name__}", fix="its class must extend that one")
+    abstract: Iterable[str] = sorted(getattr(found, "__abstractmethods__", ()))
+    if abstract:
+        raise PluginError(f"{entry}: {where} does not define {', '.join(abstract)}")
+    options = getattr(found, "Options")  # noqa: B009 - mypy knows `found` as any type
+    if not (isinstance(options, type) and issubclass(options, BaseModel) and issubclass(options, interface.Options)):
+        raise PluginError(
+            f"{entry}: the options of {where} are not its interface's",
+            fix=f"write `class Options(ganforge.{interface.__name__}.Options)` inside the class",
+        )
+    config = options.model_config
+    if not config.get("frozen") or config.get("extra") != "forbid":
+        raise PluginError(f"{entry}: {where}.Options must stay frozen and forbid unknown keys")
+    return found

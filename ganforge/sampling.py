@@ -1,0 +1,74 @@
+"""Drawing images from a trained generator, without touching the training's randomness."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ganforge.errors import IncompatibleError
+from ganforge.interfaces import Generator
+from ganforge.pictures import to_uint8
+from ganforge.randomness import Stream, stream_rng
+
+BATCH = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Hold images on the CPU, uint8 `(N, C, H, W)`, the latents they came from, `(N, Z)`, and labels, `(N,)`, or None."""
+
+    images: Tensor
+    latents: Tensor
+    labels: Tensor | None
+
+
+def default_labels(generator: Generator, count: int) -> Tensor | None:
+    """Return labels that go through the classes in turn, `(N,)`, or None for a generator that takes none."""
+    if not generator.takes_labels:
+        return None
+    classes = generator.image.classes
+    assert classes is not None, "such a generator is refused for data without labels"  # noqa: S101
+    return torch.arange(count) % classes
+
+
+def draw_latents(generator: Generator, count: int, *, seed: int, stream: Stream = "samples") -> Tensor:
+    """Return latents, `(N, Z)`, that the seed alone decides."""
+    return generator.sample_latents(count, stream_rng(seed, stream))
+
+
+@torch.no_grad()
+def draw(generator: Generator, latents: Tensor, labels: Tensor | None = None) -> Drawn:
+    """Make images in evaluation mode and put the generator back into its mode. Raises IncompatibleError for bad labels."""
+    labels = _checked(generator, labels, len(latents))
+    device = next(generator.parameters()).device
+    was_training = generator.training
+    generator.eval()
+    try:
+        parts = [
+            to_uint8(
+                generator(
+                    latents[begin : begin + BATCH].to(device),
+                    None if labels is None else labels[begin : begin + BATCH].to(device),
+                )
+            ).cpu()
+            for begin in range(0, len(latents), BATCH)
+        ]
+    finally:
+        generator.train(was_training)
+    return Drawn(torch.cat(parts), latents, labels)
+
+
+def _checked(generator: Generator, labels: Tensor | None, count: int) -> Tensor | None:
+    if not generator.takes_labels:
+        if labels is not None:
+            raise IncompatibleError("this generator takes no labels", fix="leave the label out")
+        return None
+    if labels is None:
+        return default_labels(generator, count)
+    classes = generator.image.classes or 0
+    wrong = [int(label) for label in sorted(set(labels.tolist())) if not 0 <= int(label) < classes]
+    if wrong:
+        raise IncompatibleError(f"no label {wrong[0]}; there are {classes} classes, 0 to {classes - 1}")
+    return labels

@@ -1,0 +1,180 @@
+"""A run that was trained: its generator, and images drawn from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ganforge.assembly import reload
+from ganforge.assembly.build import build_network
+from ganforge.config import Experiment
+from ganforge.engine import checkpoint as checkpoints
+from ganforge.engine.checkpoint import Checkpoint
+from ganforge.errors import CheckpointError, IncompatibleError, UsageError
+from ganforge.interfaces import DataInfo, Generator, ImageShape
+from ganforge.pictures import grid, png_bytes, save_png
+from ganforge.registry import Registry
+from ganforge.runs import RunDirectory, read_rows
+from ganforge.sampling import draw, draw_latents
+
+
+def load_run(path: str | Path, *, plugins: Sequence[str | Path] = ()) -> TrainedRun:
+    """Open a run directory. plugins: the local plugin files that it needs. Raises RunDirectoryError where it is none."""
+    return TrainedRun(RunDirectory.open(Path(path)), Registry.discover([Path(plugin) for plugin in plugins]))
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Hold images drawn from a generator; a notebook shows them as a picture.
+
+    images: uint8, `(N, H, W, C)`. latents: float32, `(N, Z)`. labels: int64, `(N,)`, or None.
+    """
+
+    images: NDArray[np.uint8]
+    latents: NDArray[np.float32]
+    labels: NDArray[np.int64] | None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def _tensor(self) -> Tensor:
+        return torch.from_numpy(self.images).permute(0, 3, 1, 2)
+
+    def _repr_png_(self) -> bytes:
+        return png_bytes(grid(self._tensor()))
+
+    def save_grid(self, path: str | Path, *, columns: int | None = None) -> None:
+        """Write all images as one PNG. Raises OSError."""
+        save_png(grid(self._tensor(), columns), Path(path))
+
+    def save_folder(self, folder: str | Path) -> None:
+        """Write each image as a PNG of its own, 00000.png and on, into a new folder. Raises OSError, FileExistsError."""
+        place = Path(folder)
+        place.mkdir(parents=True)
+        for number, image in enumerate(self._tensor()):
+            label = "" if self.labels is None else f"-{int(self.labels[number])}"
+            save_png(image, place / f"{number:05d}{label}.png")
+
+    def save_npz(self, path: str | Path) -> None:
+        """Write `images`, `latents` and, where there are any, `labels` as one compressed file. Raises OSError."""
+        arrays: dict[str, Any] = {"images": self.images, "latents": self.latents}
+        if self.labels is not None:
+            arrays["labels"] = self.labels
+        with Path(path).open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+
+class TrainedRun:
+    """Give access to what a run left behind."""
+
+    def __init__(self, directory: RunDirectory, registry: Registry) -> None:
+        self.directory = directory
+        self.registry = registry
+        self.notices: list[str] = []
+        self._generators: dict[tuple[int | None, bool], Generator] = {}
+
+    def __repr__(self) -> str:
+        return f"<ganforge run {str(self.path)!r}, {self.manifest['status']}>"
+
+    @property
+    def path(self) -> Path:
+        """The run directory."""
+        return self.directory.path
+
+    @property
+    def experiment(self) -> Experiment:
+        """The resolved experiment."""
+        return self.directory.read_experiment()
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """run.json as it is now."""
+        return self.directory.read_manifest()
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl."""
+        return read_rows(self.directory.metrics)
+
+    def generator(self, *, ema: bool | None = None, step: int | None = None) -> Generator:
+        """Return the trained generator in evaluation mode, on the CPU.
+
+        ema: the moving average (True), the weights themselves (False), or the average where there is one (None). step:
+        of which checkpoint; the newest valid one by default. Raises CheckpointError, IncompatibleError.
+        """
+        key = (step, ema is not False)
+        if key not in self._generators:
+            checkpoint = self._checkpoint(step)
+            name = "generator"
+            if ema is not False and "generator_ema" in checkpoint.tensors:
+                name = "generator_ema"
+            elif ema:
+                raise IncompatibleError(
+                    f"{self.path} keeps no moving average", fix="train with --set ema_halflife_images=5000, say"
+                )
+            network = self._new_generator()
+            checkpoints.load_module(network, checkpoint.tensors[name], name)
+            self._generators[key] = network.eval().requires_grad_(requires_grad=False)
+        return self._generators[key]
+
+    def sample(
+        self,
+        n: int = 64,
+        seed: int = 0,
+        *,
+        labels: int | Sequence[int] | None = None,
+        ema: bool | None = None,
+        step: int | None = None,
+    ) -> Samples:
+        """Draw `n` images that the seed decides. labels: one class for all, or one each, for generators that take them.
+
+        Raises UsageError for a count below 1, IncompatibleError for labels that do not fit, CheckpointError.
+        """
+        if n < 1:
+            raise UsageError(f"{n} images cannot be drawn; 1 is the fewest")
+        generator = self.generator(ema=ema, step=step)
+        wanted = None if labels is None else torch.tensor([labels] * n if isinstance(labels, int) else list(labels))
+        if wanted is not None and len(wanted) != n:
+            raise UsageError(f"{len(wanted)} labels were given for {n} images")
+        drawn = draw(generator, draw_latents(generator, n, seed=seed), wanted)
+        return Samples(
+            drawn.images.permute(0, 2, 3, 1).contiguous().numpy(),
+            drawn.latents.float().numpy(),
+            None if drawn.labels is None else drawn.labels.numpy(),
+        )
+
+    def _checkpoint(self, step: int | None) -> Checkpoint:
+        if step is not None:
+            there = checkpoints.steps(self.directory)
+            if step not in there:
+                listed = ", ".join(map(str, sorted(there))) or "none"
+                raise CheckpointError(f"{self.path} has no checkpoint of step {step}; there is {listed}")
+            return checkpoints.load(self.directory.checkpoint_path(step))
+        checkpoint = checkpoints.load_newest(self.directory, self.notices.append)
+        if checkpoint is None:
+            raise CheckpointError(f"{self.path} has no checkpoint yet", fix=f"train it: ganforge resume {self.path}")
+        return checkpoint
+
+    def _new_generator(self) -> Generator:
+        """Build the generator without loading any data: run.json knows the images' shape."""
+        resolution = reload(self.experiment, self.registry)
+        data = self.manifest["data"]
+        channels, height, width = (int(number) for number in data["image"].split("×"))
+        classes = data.get("classes")
+        info = DataInfo(
+            name=data["name"],
+            image=ImageShape(channels, height, width, None if classes is None else len(classes)),
+            classes=None if classes is None else tuple(classes),
+            sizes=data["sizes"],
+            fingerprint=data["fingerprint"],
+        )
+        network = build_network(resolution.one("gen"), info, resolution.experiment.seed, "weights/generator")
+        assert isinstance(network, Generator), "the registry has checked it"  # noqa: S101
+        return network

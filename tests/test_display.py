@@ -1,0 +1,118 @@
+"""Displays: which lines a person gets, and how often."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from ganforge.cli.display import Display, LiveDisplay, PlainDisplay, QuietDisplay
+
+
+def row(step: int, **more: float) -> dict[str, float]:
+    """Return a row as the engine logs it."""
+    losses = {"loss/discriminator": 0.71, "loss/generator": 2.3, "score/real": 0.72, "score/fake": 0.24}
+    return {"step": step, "epoch": step / 100, "images_seen": 60 * step, "images_per_second": 890.0, **losses, **more}
+
+
+class Clock:
+    """A clock that a test turns."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_plain_lines_come_now_and_then() -> None:
+    """The first row, then at most one in ten seconds, and the last row, once."""
+    stream, clock = io.StringIO(), Clock()
+    with PlainDisplay(stream, clock=clock) as display:
+        display.started(step=0, total_steps=100)
+        for step in range(1, 36):
+            clock.now += 1
+            display.logged(row(step))
+        display.finished("finished")
+        display.finished("finished")
+    assert [line.split(" · ")[0] for line in stream.getvalue().splitlines()] == [
+        f"step {step}/100" for step in (1, 11, 21, 31, 35)
+    ]
+
+
+def test_plain_lines_suit_the_encoding() -> None:
+    """A stream that only knows ASCII gets only ASCII."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+    display = PlainDisplay(stream, epochs=3)
+    display.started(step=0, total_steps=9)
+    display.logged(row(1))
+    stream.seek(0)
+    assert stream.read().startswith("step 1/9 | epoch 1/3 | loss D 0.710 G 2.300 | ")
+
+
+def test_quiet_silences_progress_but_not_problems() -> None:
+    """A quiet display writes notices, each once, and nothing else."""
+    stream = io.StringIO()
+    with QuietDisplay(stream) as display:
+        display.started(step=0, total_steps=9)
+        display.noticed("plugin a: raised KeyError")
+        display.logged(row(1))
+        display.noticed("plugin a: raised KeyError")
+        display.noticed("plugin b: is slow")
+        display.finished("finished")
+    assert stream.getvalue() == "plugin a: raised KeyError\nplugin b: is slow\n"
+
+
+def test_a_vanished_terminal_does_not_end_a_run() -> None:
+    """A display whose stream fails on every write still hears everything without an error."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    stream = os.fdopen(theirs, "w", buffering=1)
+    displays: list[Display] = [QuietDisplay(stream), PlainDisplay(stream)]
+    for display in displays:
+        with display:
+            display.started(step=0, total_steps=9)
+            display.noticed("a notice")
+            display.logged(row(9))
+            display.finished("finished")
+    # What could not be written is still in the stream, which must not try again when it is collected.
+    with pytest.raises(BrokenPipeError):
+        stream.close()
+
+
+@pytest.mark.parametrize("width", [12, 25, 40, 80, 132, 250])
+@pytest.mark.parametrize("height", [5, 10, 24, 60])
+def test_the_live_view_stays_within_the_terminal(width: int, height: int) -> None:
+    """No line is wider than the terminal, and from ten lines on nothing is cut off below."""
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=width, height=height, _environ={})
+    display = LiveDisplay(console, run_name="a-run-with-a-rather-long-name-0001", epochs=20)
+    display.started(step=10, total_steps=1000)
+    display.previewed(torch.zeros(16, 3, 32, 32, dtype=torch.uint8))
+    display.logged(row(20, **{"penalty/gradient-penalty": 0.1}))
+    lines = console.render_lines(display._view, pad=False)
+    assert max(sum(segment.cell_length for segment in line) for line in lines) <= width
+    assert len(lines) < max(height, 11)
+
+
+def test_displays_leave_randomness_alone() -> None:
+    """Showing a whole run changes no random state, of torch, NumPy or Python."""
+
+    def states() -> list[object]:
+        return [torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate()]  # noqa: NPY002
+
+    before = states()
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=40, _environ={})
+    displays: list[Display] = [LiveDisplay(console, run_name="a", epochs=None), PlainDisplay(io.StringIO())]
+    for display in displays:
+        with display:
+            display.started(step=0, total_steps=9)
+            display.previewed(torch.zeros(16, 1, 28, 28, dtype=torch.uint8))
+            display.logged(row(9))
+            display.noticed("a notice")
+            display.finished("finished")
+    assert states() == before
