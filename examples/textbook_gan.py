@@ -1,12 +1,14 @@
 """The textbook's GANs as one writes them by hand: plain PyTorch, nothing of ganforge.
 
-`python examples/textbook_gan.py [mlp|dcgan]` trains on torchvision's MNIST. The tests hold ganforge's engine to this loop.
+`python examples/textbook_gan.py [mlp|dcgan]` trains on torchvision's MNIST.
+The tests hold ganforge's engine to this loop.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +20,7 @@ def networks(model: str) -> tuple[nn.Module, nn.Module]:
     """Return the textbook's generator and discriminator, without the discriminator's sigmoid."""
     if model == "mlp":
         widths, generator, discriminator = (100, 256, 512, 1024), [], [nn.Flatten()]
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in pairwise(widths):
             generator += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2)]
         for inputs, outputs in ((784, 1024), (1024, 512), (512, 256)):
             discriminator += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2), nn.Dropout(0.5)]
@@ -40,7 +42,11 @@ def bce(logits: Tensor, target: float) -> Tensor:
 
 
 def train(
-    generator: nn.Module, discriminator: nn.Module, batches: Iterable[Tensor], latents: Latents, criterion=bce
+    generator: nn.Module,
+    discriminator: nn.Module,
+    batches: Iterable[Tensor],
+    latents: Latents,
+    criterion: Callable[[Tensor, float], Tensor] = bce,
 ) -> list[tuple[float, float]]:
     """Train both networks, one step each a batch of images in [-1, 1], and return their losses."""
     optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=0.0002, betas=(0.5, 0.999))

@@ -17,7 +17,7 @@ BATCH = 250
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Hold images on the CPU, uint8 `(N, C, H, W)`, the latents they came from, `(N, Z)`, and labels, `(N,)`, or None."""
+    """Hold images on the CPU, uint8 `(N, C, H, W)`, their latents, `(N, Z)`, and labels, `(N,)` or None."""
 
     images: Tensor
     latents: Tensor
@@ -40,7 +40,7 @@ def draw_latents(generator: Generator, count: int, *, seed: int, stream: Stream 
 
 @torch.no_grad()
 def draw(generator: Generator, latents: Tensor, labels: Tensor | None = None) -> Drawn:
-    """Make images in evaluation mode and put the generator back into its mode. Raises IncompatibleError for bad labels."""
+    """Make images in evaluation mode, then leave that mode. Raises IncompatibleError for labels that do not fit."""
     labels = _checked(generator, labels, len(latents))
     device = next(generator.parameters()).device
     was_training = generator.training

@@ -7,14 +7,27 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ganforge.assembly import Assembly, build, resolve
+from ganforge.assembly import Assembly, Resolution, build, resolve
 from ganforge.config import command_line_layer
 from ganforge.registry import Registry
+from ganforge.runs import read_rows
 
 ROOT = Path(__file__).parents[1]
+TIMES = ("images_per_second", "elapsed_seconds")
+
+
+def tiny(registry: Registry, *settings: str) -> Resolution:
+    """Resolve settings as on the command line, on the sample that ships and in float32 unless told otherwise."""
+    return resolve([command_line_layer(["data.source=sample", "precision=fp32", "device=cpu", *settings])], registry)
+
+
+def read_rows_without_times(path: Path) -> list[dict[str, Any]]:
+    """Return a file's rows without what the clock says."""
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in read_rows(path)]
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +52,7 @@ def assemble(registry: Registry) -> Callable[..., Assembly]:
     """Build an assembly from settings as on the command line, on the sample that ships unless told otherwise."""
 
     def make(*settings: str) -> Assembly:
-        return build(resolve([command_line_layer(["data.source=sample", *settings])], registry))
+        return build(tiny(registry, *settings))
 
     return make
 

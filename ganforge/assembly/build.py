@@ -42,7 +42,7 @@ class Assembly:
 
 
 def build(resolution: Resolution) -> Assembly:
-    """Make every part. Raises DataError, IncompatibleError for an image size beyond declared limits, and PluginError."""
+    """Make every part. Raises DataError, PluginError, and IncompatibleError for images beyond declared limits."""
     seed = resolution.experiment.seed
     data = resolution.one("data")
     dataset = cast("Dataset", _make(data, lambda: data.cls(data.options)))

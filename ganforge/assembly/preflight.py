@@ -38,7 +38,7 @@ SLACK = 1e-3
 
 
 def preflight(assembly: Assembly) -> None:
-    """Pass two images forward and backward through copies of all parts. Raises IncompatibleError at the first mismatch."""
+    """Pass two images forward and backward through copies of all parts. Raises IncompatibleError."""
     experiment = assembly.resolution.experiment
     size = assembly.info.sizes["train"]
     if size < experiment.batch_size:
@@ -115,7 +115,7 @@ class _Flight:
                 f"for {COUNT} images",
                 fix="its layers must follow `image.channels`, `image.height` and `image.width`",
             )
-        self.finite(entry, fake, "its images")
+        self.finite(entry, fake, "its images hold")
         low, high = float(fake.detach().min()), float(fake.detach().max())
         if low < -1 - SLACK or high > 1 + SLACK:
             raise IncompatibleError(
@@ -130,7 +130,7 @@ class _Flight:
             images = self.step(entry, lambda: part(before, rng=self.rng), f"images {self.shape}")  # noqa: B023
             if tuple(images.shape) != self.shape:
                 raise IncompatibleError(f"{entry} turns images of shape {self.shape} into {_shape(images)}")
-            self.finite(entry, images, "its images")
+            self.finite(entry, images, "its images hold")
         return images
 
     def judged(self, images: Tensor) -> Judgement:
@@ -143,7 +143,7 @@ class _Flight:
             raise IncompatibleError(
                 f"{entry} gives logits of shape {_shape(logits)} for {COUNT} images; ({COUNT},) is needed", fix=fix
             )
-        self.finite(entry, logits, "its logits")
+        self.finite(entry, logits, "its logits hold")
         if _squashed(logits):
             raise IncompatibleError(
                 f"{entry} squashes its logits into [0, 1] with a sigmoid; losses need them unbounded",
@@ -156,11 +156,11 @@ class _Flight:
             raise IncompatibleError(
                 f"{entry}: {what} has shape {_shape(values)} for {COUNT} images; ({COUNT},) is needed, not reduced"
             )
-        self.finite(entry, values, what)
+        self.finite(entry, values, f"{what} holds")
 
     def finite(self, entry: Entry, values: Tensor, what: str) -> None:
         if not values.is_floating_point() or not bool(values.detach().isfinite().all()):
-            raise IncompatibleError(f"{entry}: {what} are not finite floating-point numbers ({values.dtype})")
+            raise IncompatibleError(f"{entry}: {what} {values.dtype} numbers that are not all finite")
 
     def backward(self, entry: Entry, network: nn.Module, losses: Tensor) -> None:
         """Check that the loss reaches the network's weights, and only with finite gradients."""
@@ -176,7 +176,7 @@ class _Flight:
         if not reached:
             raise IncompatibleError(f"no gradient reaches {entry}", fix="it or the loss detaches its result")
         for gradient in reached:
-            self.finite(entry, gradient, "its gradients")
+            self.finite(entry, gradient, "its gradients hold")
 
     def penalties(self, real: Tensor, fake: Tensor) -> None:
         labels = self.labels if self.discriminator.takes_labels else None
@@ -186,7 +186,7 @@ class _Flight:
                 lambda: penalty.measure(self.discriminator, real=real, fake=fake, labels=labels, rng=self.rng),  # noqa: B023
                 f"images {self.shape}",
             )
-            self.per_image(entry, values, "its values")
+            self.per_image(entry, values, "its penalty")
             self.backward(self.entries["disc"][0], self.discriminator, values)
 
 

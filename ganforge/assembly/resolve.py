@@ -56,7 +56,10 @@ class Resolution:
 
 
 def resolve(layers: Sequence[Layer], registry: Registry) -> Resolution:
-    """Return the experiment that the layers describe, lowest first. Raises ConfigError, UnknownComponentError, PluginError."""
+    """Return the experiment that the layers describe, lowest first.
+
+    Raises ConfigError, UnknownComponentError, PluginError.
+    """
     resolver = _Resolver(layers, registry)
     for sections in (SINGLE, SEVERAL):  # penalties and augmentations may be recommended by what was chosen before
         for section in sections:

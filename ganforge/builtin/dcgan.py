@@ -47,7 +47,7 @@ def widths(base_channels: int, count: int) -> list[int]:
 
 
 def initialise(network: nn.Module) -> None:
-    """Draw weights as DCGAN's authors do: N(0, 0.02), batch norm's scales N(1, 0.02) (Radford et al. 2015, section 4)."""
+    """Draw weights from N(0, 0.02), batch norm's scales from N(1, 0.02) (Radford et al. 2015, section 4)."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0.0, 0.02)

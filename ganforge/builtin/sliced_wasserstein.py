@@ -17,7 +17,8 @@ class SlicedWasserstein(Metric):
 
     SW₂² = mean over unit directions θ of W₂²(⟨θ, real⟩, ⟨θ, fake⟩); in one dimension W₂² is the mean squared difference
     of the sorted values (Rabin et al. 2011). Pixels are scaled to [0, 1] and the result multiplied by √(C·H·W), which
-    makes it a root mean square over the whole image. It sees brightness and coarse shape, not whether a digit is legible.
+    makes it a root mean square over the whole image. It sees brightness and coarse shape, not whether a digit can be
+    read.
     """
 
     class Options(Metric.Options):
@@ -30,7 +31,7 @@ class SlicedWasserstein(Metric):
     better: ClassVar = {"sliced-wasserstein": "lower"}
 
     def compute(self, context: EvaluationContext) -> dict[str, float]:
-        """Return `sliced-wasserstein` for as many real images as there are fakes. Raises DataError where fewer are real."""
+        """Return the score over as many real images as there are fakes. Raises DataError where fewer are real."""
         real, fake = (images.flatten(1).float().div(255) for images in (context.real, context.fake))
         if len(real) < len(fake):
             raise DataError(f"sliced-wasserstein compares equal counts: {len(fake)} fakes, but {len(real)} real images")

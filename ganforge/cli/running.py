@@ -36,32 +36,32 @@ def _setting(flag: str, metavar: str, text: str) -> Any:  # noqa: ANN401 - what 
     return typer.Option(flag, metavar=metavar, help=text, show_default=False)
 
 
-# The flags below up to --precision are written as --set KEY=VALUE before they are parsed (see `settings`), so that their
-# order counts; they are declared here for the help and for completion.
+# The flags before `settings` are written as --set KEY=VALUE before they are parsed (see `SettingsCommand`), so that
+# their order counts; they are declared here for the help and for completion.
 @answering
 def run(
-    gen: Annotated[str | None, _names("gen")] = None,  # noqa: ARG001
-    disc: Annotated[str | None, _names("disc")] = None,  # noqa: ARG001
-    loss: Annotated[str | None, _names("loss")] = None,  # noqa: ARG001
-    data: Annotated[str | None, _names("data")] = None,  # noqa: ARG001
-    penalty: Annotated[list[str] | None, _names("penalty")] = None,  # noqa: ARG001
-    augment: Annotated[list[str] | None, _names("augment")] = None,  # noqa: ARG001
-    metric: Annotated[list[str] | None, _names("metric")] = None,  # noqa: ARG001
-    epochs: Annotated[str | None, _setting("--epochs", "N", "Passes over the training images (20).")] = None,  # noqa: ARG001
-    steps: Annotated[str | None, _setting("--steps", "N", "Generator updates, instead of epochs.")] = None,  # noqa: ARG001
-    batch_size: Annotated[str | None, _setting("--batch-size", "N", "Real images in each update (60).")] = None,  # noqa: ARG001
-    seed: Annotated[str | None, _setting("--seed", "N", "Decides everything random (0).")] = None,  # noqa: ARG001
-    device: Annotated[str | None, _setting("--device", "NAME", "auto, cpu, cuda, cuda:1, mps.")] = None,  # noqa: ARG001
-    precision: Annotated[  # noqa: ARG001
+    gen: Annotated[str | None, _names("gen")] = None,
+    disc: Annotated[str | None, _names("disc")] = None,
+    loss: Annotated[str | None, _names("loss")] = None,
+    data: Annotated[str | None, _names("data")] = None,
+    penalty: Annotated[list[str] | None, _names("penalty")] = None,
+    augment: Annotated[list[str] | None, _names("augment")] = None,
+    metric: Annotated[list[str] | None, _names("metric")] = None,
+    epochs: Annotated[str | None, _setting("--epochs", "N", "Passes over the training images (20).")] = None,
+    steps: Annotated[str | None, _setting("--steps", "N", "Generator updates, instead of epochs.")] = None,
+    batch_size: Annotated[str | None, _setting("--batch-size", "N", "Real images in each update (60).")] = None,
+    seed: Annotated[str | None, _setting("--seed", "N", "Decides everything random (0).")] = None,
+    device: Annotated[str | None, _setting("--device", "NAME", "auto, cpu, cuda, cuda:1, mps.")] = None,
+    precision: Annotated[
         str | None, _setting("--precision", "NAME", "auto, fp32, tf32, bf16; auto measures and takes the fastest.")
     ] = None,
-    checkpoint_every: Annotated[  # noqa: ARG001
+    checkpoint_every: Annotated[
         str | None, _setting("--checkpoint-every", "STEPS", "Steps between checkpoints (an epoch).")
     ] = None,
-    sample_every: Annotated[  # noqa: ARG001
+    sample_every: Annotated[
         str | None, _setting("--sample-every", "STEPS", "Steps between sample grids (an epoch).")
     ] = None,
-    evaluate_every: Annotated[  # noqa: ARG001
+    evaluate_every: Annotated[
         str | None, _setting("--evaluate-every", "STEPS", "Steps between evaluations (none).")
     ] = None,
     settings: Annotated[
@@ -116,7 +116,7 @@ def run(
             print_plan(plan)
         return
     experiment = prepared.resolution.experiment
-    names = " × ".join((experiment.gen.name, experiment.disc.name, experiment.loss.name, experiment.data.name))
+    names = f"{experiment.gen.name} × {experiment.disc.name} × {experiment.loss.name} × {experiment.data.name}"
     with make_display(run_name=names, epochs=experiment.epochs, quiet=quiet) as display:
         outcome = launch.start(prepared, out=run_directory, observer=display)
     _report(outcome, json=json)

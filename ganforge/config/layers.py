@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date, time
 from typing import Any
 
 from ganforge.config.experiment import SEVERAL, SINGLE, Experiment
@@ -64,7 +65,8 @@ def literal(text: str) -> Any:  # noqa: ANN401 - a TOML literal has any of TOML'
         value = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
-    return value["value"] if value.keys() == {"value"} else text
+    found = value.get("value", text)
+    return text if len(value) > 1 or isinstance(found, date | time) else found  # a date may be a folder's name
 
 
 def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:  # noqa: ANN401

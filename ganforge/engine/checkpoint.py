@@ -171,10 +171,13 @@ def load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], prefix: 
             continue
         if not number.isdecimal() or int(number) >= len(weights):
             raise CheckpointError(f"{what}: {name} belongs to no weight")
-        if value.ndim and value.shape != weights[int(number)].shape:
-            raise CheckpointError(
-                f"{what}: {name} has shape {tuple(value.shape)}; its weight has {tuple(weights[int(number)].shape)}"
-            )
+        weight = weights[int(number)]
+        if value.ndim:
+            if value.shape != weight.shape:
+                shapes = f"{tuple(value.shape)}; its weight has {tuple(weight.shape)}"
+                raise CheckpointError(f"{what}: {name} has shape {shapes}")
+            # In the weight's own memory layout: fused optimisers walk through both as they lie.
+            value = torch.empty_like(weight, dtype=value.dtype, requires_grad=False).copy_(value)  # noqa: PLW2901
         state.setdefault(int(number), {})[key] = value
     if state and len(state) != len(weights):
         raise CheckpointError(f"{what}: {prefix} has state for {len(state)} of {len(weights)} weights")
@@ -187,9 +190,10 @@ def _plain(value: Tensor) -> Tensor:
 
 def _check_names(own: Any, given: Any, what: str) -> None:  # noqa: ANN401 - two key views
     missing, unknown = sorted(own - given), sorted(given - own)
-    if missing or unknown:
-        parts = [f"lacks {missing[0]}"] * bool(missing) + [f"has an unknown {unknown[0]}"] * bool(unknown)
-        raise CheckpointError(f"{what} does not belong to this network: it {' and '.join(parts)}")
+    if missing:
+        raise CheckpointError(f"{what} does not belong to this network: it lacks {missing[0]}")
+    if unknown:
+        raise CheckpointError(f"{what} does not belong to this network: it has an unknown {unknown[0]}")
 
 
 def _check_tensor(name: str, own: Tensor, given: Tensor) -> None:

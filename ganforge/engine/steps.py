@@ -82,7 +82,7 @@ class Steps:
         return torch.stack([*values, *(zero if value is None else value for value in measured)]).detach()
 
     def generator_step(self, batch: Batch, step: int) -> Tensor:
-        """Update the generator once and return its loss, `(1,)`; labels, and real images where needed, are the batch's."""
+        """Update the generator once, for the batch's labels, and return its loss, `(1,)`."""
         labels = batch.labels
         z = self.latents(len(batch.images), "generator", step)
         reseed_layers(self.seed, "dropout/generator", step, device=self.device)

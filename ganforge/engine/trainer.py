@@ -64,8 +64,8 @@ class Services:
 class Trainer:
     """Train an assembly within a run directory; the weights move to the device that is asked for.
 
-    `restore` first where training goes on, then `train`. `step`, `images_seen`, `losses` and `stopwatch` tell how far it
-    came, whatever ended it.
+    `restore` first where training goes on, then `train`. `step`, `images_seen`, `losses` and `stopwatch` tell how far
+    it came, whatever ended it.
     """
 
     def __init__(
@@ -317,7 +317,7 @@ def prepare_steps(
     experiment = assembly.resolution.experiment
     parts: list[nn.Module] = [assembly.generator, assembly.discriminator, *assembly.augmentations.values()]
     for part in parts:
-        part.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        part.to(device).to(memory_format=torch.channels_last)
     optimizers = {
         "gen": make_optimizer(experiment.optimizer.gen, assembly.generator.parameters(), device),
         "disc": make_optimizer(experiment.optimizer.disc, assembly.discriminator.parameters(), device),

@@ -45,8 +45,8 @@ class Prepared:
 def prepare(resolution: Resolution, registry: Registry, *, estimate: bool = False) -> Prepared:
     """Build and check an experiment's parts, and write down what the machine decides: device, precision, data source.
 
-    estimate: measure the time of a step even where the precision is given. Raises what `build` and `preflight` raise, and
-    ConfigError for a device or precision that is not there, or a `best` score that no metric gives.
+    estimate: measure the time of a step even where the precision is given. Raises what `build` and `preflight` raise,
+    and ConfigError for a device or precision that is not there, or a `best` score that no metric gives.
     """
     device = choose_device(resolution.experiment.device)
     assembly = build(resolution)

@@ -35,9 +35,9 @@ class Images:
     def fingerprint(self) -> str:
         """Return the SHA-256 of shape, pixels and labels: the same images in the same order give the same text."""
         digest = hashlib.sha256(repr(tuple(self.pixels.shape)).encode())
-        digest.update(memoryview(self.pixels.contiguous().numpy()))
+        digest.update(self.pixels.contiguous().numpy().data)
         if self.labels is not None:
-            digest.update(memoryview(self.labels.contiguous().numpy()))
+            digest.update(self.labels.contiguous().numpy().data)
         return digest.hexdigest()
 
 
@@ -127,9 +127,9 @@ class Dataset(Configurable, ABC):
 
 
 def check_images(images: Images, what: str) -> None:
-    """Raise DataError unless pixels are uint8 `(N, C, H, W)` and labels int64 `(N,)` or None; `what` names the giver."""
+    """Raise DataError unless pixels are uint8 `(N, C, H, W)` and labels int64 `(N,)` or None; `what` gave them."""
     pixels, labels = images.pixels, images.labels
-    if pixels.dtype != torch.uint8 or pixels.ndim != 4:
+    if pixels.dtype != torch.uint8 or pixels.ndim != len("NCHW"):
         raise DataError(
             f"{what} gives pixels of {pixels.dtype} with shape {tuple(pixels.shape)}; they must be uint8 (N, C, H, W)"
         )

@@ -96,8 +96,8 @@ class Judgement:
     """Hold what a discriminator says of a batch.
 
     logits: `(N,)`, large where it takes an image for real. labels: `(N,)` int64, the labels it was given, or None.
-    class_logits: `(N, K)` of an auxiliary classifier, or None. features: inner activations, the batch first, for feature
-    matching; empty where there are none.
+    class_logits: `(N, K)` of an auxiliary classifier, or None. features: inner activations, the batch first, for
+    feature matching; empty where there are none.
     """
 
     logits: Tensor

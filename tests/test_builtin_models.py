@@ -1,0 +1,164 @@
+"""The textbook's models, as the textbook has them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from ganforge.builtin.bce import Bce
+from ganforge.builtin.dcgan import DcganDiscriminator, DcganGenerator, halvings
+from ganforge.builtin.mlp import MlpDiscriminator, MlpGenerator
+from ganforge.builtin.sliced_wasserstein import SlicedWasserstein
+from ganforge.errors import DataError, IncompatibleError
+from ganforge.interfaces import EvaluationContext, ImageShape, Judgement
+
+MNIST = ImageShape(1, 28, 28, 10)
+
+
+def shapes(network: nn.Module) -> list[tuple[int, ...]]:
+    """Return the shapes of a network's convolutions' or linear layers' weights, in order."""
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+    return [tuple(layer.weight.shape) for layer in network.modules() if isinstance(layer, kinds)]
+
+
+def test_mlp_gan_has_the_textbook_layers() -> None:
+    """G is 100-256-512-1024-784 with tanh; D is 784-1024-512-256-1 with dropout 0.5 after each hidden layer."""
+    generator = MlpGenerator(MlpGenerator.Options(), MNIST)
+    discriminator = MlpDiscriminator(MlpDiscriminator.Options(), MNIST)
+    assert shapes(generator) == [(256, 100), (512, 256), (1024, 512), (784, 1024)]
+    assert shapes(discriminator) == [(1024, 784), (512, 1024), (256, 512), (1, 256)]
+    kinds = [type(layer).__name__ for layer in discriminator.layers]
+    assert kinds == ["Linear", "LeakyReLU", "Dropout"] * 3 + ["Linear"]
+    assert [layer.p for layer in discriminator.layers if isinstance(layer, nn.Dropout)] == [0.5] * 3
+    slopes = [layer.negative_slope for layer in generator.modules() if isinstance(layer, nn.LeakyReLU)]
+    assert slopes == [0.2] * 3
+    assert isinstance(generator.layers[-1], nn.Tanh)
+
+
+def test_dcgan_has_the_textbook_layers_at_28_pixels() -> None:
+    """G: 100→224→112→1, kernels 7, 4, 4; D: 1→112→224→1, kernels 4, 4, 7; no biases; batch norm as in the textbook."""
+    generator = DcganGenerator(DcganGenerator.Options(), MNIST)
+    discriminator = DcganDiscriminator(DcganDiscriminator.Options(), MNIST)
+    assert shapes(generator) == [(100, 224, 7, 7), (224, 112, 4, 4), (112, 1, 4, 4)]
+    assert shapes(discriminator) == [(112, 1, 4, 4), (224, 112, 4, 4), (1, 224, 7, 7)]
+    convolutions = [layer for layer in discriminator.modules() if isinstance(layer, nn.Conv2d)]
+    assert [(layer.stride[0], layer.padding[0]) for layer in convolutions] == [(2, 1), (2, 1), (1, 0)]
+    for network in (generator, discriminator):
+        names = [name for name, _ in network.named_parameters() if name.endswith("bias")]
+        norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+        assert len(names) == len(norms) == 2  # the only biases are batch norm's
+    kinds = [type(layer).__name__ for layer in discriminator.layers]
+    assert kinds == ["Conv2d", "BatchNorm2d", "LeakyReLU"] * 2 + ["Conv2d", "Flatten"]
+
+
+@pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3), (64, 2), (128, 1), (96, 4)])
+def test_dcgan_fits_every_size_that_halves(size: int, channels: int) -> None:
+    """Images of such a size come out of G and go into D, and one logit each comes out of that."""
+    image = ImageShape(channels, size, size)
+    generator = DcganGenerator(DcganGenerator.Options(base_channels=2, latent_dim=5), image)
+    discriminator = DcganDiscriminator(DcganDiscriminator.Options(base_channels=2), image)
+    images = generator(torch.randn(3, 5))
+    assert images.shape == (3, channels, size, size)
+    assert discriminator(images).shape == (3,)
+    widths = [layer.num_features for layer in generator.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert widths == [2 * 2**level for level in range(len(widths))][::-1]  # doubling towards the base
+
+
+@pytest.mark.parametrize(("size", "nearest"), [(30, "28×28 or 32×32"), (100, "96×96 or 112×112"), (5, "8×8")])
+def test_dcgan_names_the_nearest_sizes(size: int, nearest: str) -> None:
+    """A size that cannot be halved to 4 to 7 pixels is refused with the nearest that can, before layers are made."""
+    for network in (DcganGenerator, DcganDiscriminator):
+        with pytest.raises(IncompatibleError, match=nearest):
+            network.check_image(network.Options(), ImageShape(1, size, size))
+
+
+def test_oblong_images_work_where_both_sides_halve_equally_often() -> None:
+    """32×48 has a base of 4×6; 28×56 has none."""
+    image = ImageShape(3, 32, 48)
+    images = DcganGenerator(DcganGenerator.Options(base_channels=2), image)(torch.randn(2, 100))
+    assert images.shape == (2, 3, 32, 48)
+    with pytest.raises(IncompatibleError, match="28×56"):
+        DcganGenerator.check_image(DcganGenerator.Options(), ImageShape(1, 28, 56))
+
+
+def test_halvings_end_at_a_base_of_4_to_7() -> None:
+    """The base map is the size halved until it is 4 to 7 wide; there is at least one halving."""
+    assert {size: halvings(size) for size in (8, 14, 28, 32, 64, 128)} == {8: 1, 14: 1, 28: 2, 32: 3, 64: 4, 128: 5}
+    assert all(halvings(size) is None for size in (1, 3, 4, 7, 9, 30, 36 + 2, 100))
+
+
+def test_the_projection_is_the_textbook_transposed_convolution() -> None:
+    """A matrix product stands for ConvTranspose2d of one pixel: values to 1e-6, gradients to 1e-5 relative."""
+    generator = DcganGenerator(DcganGenerator.Options(base_channels=8), MNIST).train()
+    z = torch.randn(6, 100)
+    projected = (z @ generator.project.weight.flatten(1)).view(6, -1, 7, 7)
+    convolved = generator.project(z.view(6, 100, 1, 1))
+    torch.testing.assert_close(projected, convolved, rtol=1e-6, atol=1e-6)
+    upstream = torch.randn_like(projected)
+    ours, theirs = (
+        torch.autograd.grad(out, generator.project.weight, upstream, retain_graph=True)[0]
+        for out in (projected, convolved)
+    )
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_normal_init_is_dcgans() -> None:
+    """With init=normal, convolutions' weights are N(0, 0.02) and batch norm's scales N(1, 0.02)."""
+    torch.manual_seed(0)
+    network = DcganDiscriminator(DcganDiscriminator.Options(init="normal"), MNIST).requires_grad_(False)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d) and layer.weight.numel() > 1000:
+            assert abs(float(layer.weight.std()) - 0.02) < 0.002
+        if isinstance(layer, nn.BatchNorm2d):
+            assert abs(float(layer.weight.mean()) - 1) < 0.02
+
+
+def test_bce_is_binary_cross_entropy_on_probabilities() -> None:
+    """On logits it gives what BCE gives on their sigmoids: D's terms summed, G's non-saturating."""
+    real, fake = torch.linspace(-4, 4, 9), torch.linspace(3, -5, 9)
+    loss, bce = Bce(Bce.Options()), nn.functional.binary_cross_entropy
+    one, zero = torch.ones(9), torch.zeros(9)
+    expected = bce(real.sigmoid(), one, reduction="none") + bce(fake.sigmoid(), zero, reduction="none")
+    ours = loss.discriminator(real=Judgement(real), fake=Judgement(fake))
+    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
+    expected = bce(fake.sigmoid(), one, reduction="none")
+    torch.testing.assert_close(loss.generator(real=None, fake=Judgement(fake)), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_bce_is_finite_where_a_sigmoid_would_not_be() -> None:
+    """At logits of ±1e4 its values are 0 or 1e4 for each term, never infinite."""
+    far = torch.tensor([1e4, -1e4])
+    values = Bce(Bce.Options()).discriminator(real=Judgement(far), fake=Judgement(-far))
+    torch.testing.assert_close(values, torch.tensor([0.0, 2e4]))
+
+
+def test_latents_have_the_distribution_that_was_asked_for() -> None:
+    """Normal latents have variance 1; uniform ones lie in [-1, 1] and have variance 1/3; both have the option's width."""
+    for name, variance in (("normal", 1.0), ("uniform", 1 / 3)):
+        generator = MlpGenerator(MlpGenerator.Options(latents=name, latent_dim=7), MNIST)
+        z = generator.sample_latents(20_000, torch.Generator().manual_seed(0))
+        assert z.shape == (20_000, 7)
+        assert math.isclose(float(z.var()), variance, rel_tol=0.02)
+        assert name == "normal" or float(z.abs().max()) <= 1
+
+
+def test_sliced_wasserstein_of_a_shift_is_its_length() -> None:
+    """For a shift by v, every projection moves by ⟨θ, v⟩, so that the score is |v| on average over directions."""
+    real = torch.randint(0, 200, (500, 1, 4, 4), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    metric = SlicedWasserstein(SlicedWasserstein.Options(directions=4000))
+    rng = torch.Generator().manual_seed(2)
+    same = metric.compute(EvaluationContext(real, real.flip(0), None, None, rng))
+    assert same["sliced-wasserstein"] == 0
+    shifted = metric.compute(EvaluationContext(real, real + 51, None, None, rng))
+    assert math.isclose(shifted["sliced-wasserstein"], 0.2 * 4, rel_tol=0.05)  # |v| = 51/255 · √16
+
+
+def test_sliced_wasserstein_refuses_too_few_real_images() -> None:
+    """It compares equal counts, and says so."""
+    images = torch.zeros(4, 1, 2, 2, dtype=torch.uint8)
+    context = EvaluationContext(images[:3], images, None, None, torch.Generator())
+    with pytest.raises(DataError, match="4 fakes, but 3 real"):
+        SlicedWasserstein(SlicedWasserstein.Options()).compute(context)

@@ -1,0 +1,214 @@
+"""Damaged files, full disks, numbers that explode, two processes at once: nothing is lost, and one line says why."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import tiny
+from safetensors.torch import load_file
+
+from ganforge.engine import checkpoint as checkpoints
+from ganforge.engine.observer import Observer
+from ganforge.errors import CheckpointError, GanforgeError, RunDirectoryError
+from ganforge.experiments import launch
+from ganforge.experiments.prepare import prepare
+from ganforge.registry import Registry
+from ganforge.runs import RunDirectory, RunLock
+
+Ganforge = Callable[..., subprocess.CompletedProcess[str]]
+SMALL = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=10", "checkpoint_every=2")
+
+
+class Notes(Observer):
+    """Keep what a person should read."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def noticed(self, message: str) -> None:
+        self.lines.append(message)
+
+
+@pytest.fixture
+def run(registry: Registry, tmp_path: Path) -> RunDirectory:
+    """Train six steps, with a checkpoint after every second one."""
+    run = RunDirectory(tmp_path / "run")
+    launch.start(prepare(tiny(registry, *SMALL, "steps=6"), registry), out=run.path)
+    return run
+
+
+@pytest.mark.parametrize("name", ["generator.safetensors", "optimizers.safetensors", "state.json", "checksums.json"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
+def test_a_damaged_checkpoint_is_named_and_skipped(name: str, damage: str, run: RunDirectory) -> None:
+    """A flipped byte, a cut or a missing file: the one before is used, and one line names what is damaged."""
+    file = run.checkpoint_path(6) / name
+    content = bytearray(file.read_bytes())
+    if damage == "remove":
+        file.unlink()
+    elif damage == "truncate":
+        file.write_bytes(content[: len(content) // 2])
+    else:
+        content[len(content) // 3] ^= 1
+        file.write_bytes(content)
+    notes: list[str] = []
+    found = checkpoints.load_newest(run, notes.append)
+    assert found is not None
+    assert found.step == 4
+    assert len(notes) == 1
+    assert str(run.checkpoint_path(6)) in notes[0]
+
+
+def test_without_a_whole_checkpoint_there_is_one_clear_error(run: RunDirectory, ganforge: Ganforge) -> None:
+    """Where all are damaged, resuming and sampling say so, exit 1, and change nothing."""
+    for step in checkpoints.steps(run):
+        (run.checkpoint_path(step) / "generator.safetensors").write_bytes(b"\x00" * 100)
+    before = run.manifest.read_text()
+    for command in (("resume", run.path, "--steps", "9"), ("sample", run.path, "--out", "a.png")):
+        done = ganforge(*command)
+        assert done.returncode == 1
+        assert "no checkpoint of" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert run.manifest.read_text() == before
+    assert not Path("a.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors: tensors.pop("layers.0.weight"), "lacks layers.0.weight"),
+        (lambda tensors: tensors.update(more=torch.zeros(1)), "has an unknown more"),
+        (lambda tensors: tensors.update({"layers.0.bias": torch.zeros(9)}), r"layers.0.bias is torch.float32 \(9,\)"),
+        (lambda tensors: tensors.update({"layers.0.bias": torch.zeros(8).half()}), "layers.0.bias is torch.float16"),
+    ],
+)
+def test_a_checkpoint_of_another_network_is_refused(
+    change: Callable[[dict[str, torch.Tensor]], object], message: str, run: RunDirectory, registry: Registry
+) -> None:
+    """Names, shapes and types are compared before any weight is set, even where all checksums agree."""
+    folder = run.checkpoint_path(6)
+    tensors = load_file(folder / "generator.safetensors")
+    change(tensors)
+    content = {**checkpoints.load(folder).tensors, "generator": tensors}
+    checkpoints.save(run, checkpoints.Checkpoint(content, checkpoints.load(folder).state))
+    with pytest.raises(CheckpointError, match=message):
+        launch.go_on(run, registry, steps=8)
+
+
+def test_no_pickle_is_ever_read(run: RunDirectory, tmp_path: Path) -> None:
+    """A pickle that would run code, put in place of a checkpoint's file with a right checksum, is refused unread."""
+    trap = tmp_path / "sprung"
+
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (trap,))  # type: ignore[return-value]
+
+    file = run.checkpoint_path(6) / "generator.safetensors"
+    torch.save(Trap(), file)
+    sums = json.loads((run.checkpoint_path(6) / "checksums.json").read_text())
+    sums["generator.safetensors"] = checkpoints._digest(file)
+    (run.checkpoint_path(6) / "checksums.json").write_text(json.dumps(sums))
+    notes: list[str] = []
+    found = checkpoints.load_newest(run, notes.append)
+    assert found is not None
+    assert found.step == 4
+    assert not trap.exists()
+
+
+def test_of_two_processes_the_second_is_refused(run: RunDirectory, registry: Registry, ganforge: Ganforge) -> None:
+    """A run that is in use is not resumed; once its holder is gone, it is."""
+    with RunLock(run):
+        done = ganforge("resume", run.path, "--steps", "8")
+        assert done.returncode == 2
+        assert "is in use by another process" in done.stderr
+    assert launch.go_on(run, registry, steps=8).status == "finished"
+
+
+def test_other_data_is_refused(run: RunDirectory, registry: Registry) -> None:
+    """A run goes on only with the data whose fingerprint it recorded."""
+    manifest = run.read_manifest()
+    run.update_manifest(data={**manifest["data"], "fingerprint": "0" * 64})
+    with pytest.raises(RunDirectoryError, match="was trained on other data"):
+        launch.go_on(run, registry, steps=8)
+
+
+def test_what_has_changed_since_is_said(run: RunDirectory, registry: Registry) -> None:
+    """Another torch, another count of threads or another plugin is named, since bits may then differ."""
+    manifest = run.read_manifest()
+    run.update_manifest(
+        versions={**manifest["versions"], "torch": "1.0"}, hardware={**manifest["hardware"], "threads": 64}
+    )
+    notes = Notes()
+    launch.go_on(run, registry, steps=8, observer=lambda _: notes)
+    assert len(notes.lines) == 1
+    assert "torch 1.0 →" in notes.lines[0]
+    assert "threads 64 →" in notes.lines[0]
+
+
+def test_a_finished_run_is_only_extended(run: RunDirectory, registry: Registry) -> None:
+    """Resuming it as it is names the flags that extend it; with them it goes on from its last step."""
+    with pytest.raises(RunDirectoryError, match="is finished: it has trained 6 of 6 steps"):
+        launch.go_on(run, registry)
+    outcome = launch.go_on(run, registry, steps=9)
+    assert (outcome.status, outcome.steps) == ("finished", 9)
+    assert run.read_experiment().steps == 9
+
+
+def test_divergence_keeps_the_last_good_checkpoint(registry: Registry, tmp_path: Path) -> None:
+    """With an absurd learning rate the run ends as `diverged`, names the step, and every checkpoint kept is finite."""
+    run = RunDirectory(tmp_path / "run")
+    settings = (*SMALL, "steps=400", "optimizer.name=sgd", "optimizer.lr=1e12", "checkpoint_every=1")
+    outcome = launch.start(prepare(tiny(registry, *settings), registry), out=run.path)
+    assert outcome.status == "diverged"
+    assert outcome.error is not None
+    assert outcome.error.startswith("step ")
+    assert run.read_manifest()["status"] == "diverged"
+    for step in checkpoints.steps(run):
+        for tensors in checkpoints.load(run.checkpoint_path(step)).tensors.values():
+            assert all(bool(value.isfinite().all()) for value in tensors.values() if value.is_floating_point())
+
+
+def test_a_full_disk_fails_the_run_and_loses_nothing(run: RunDirectory, ganforge: Ganforge) -> None:
+    """Where no byte more can be written, it exits 1 with the reason; what was saved is whole, and it goes on later."""
+    limit = 4096  # bytes a file may have: room for run.json, none for a checkpoint
+    script = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); import ganforge.__main__"
+    command = [sys.executable, "-c", script, "resume", str(run.path), "--steps", "20"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 1, done.stderr
+    assert "could not be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert checkpoints.load_newest(run, pytest.fail).step == 6  # type: ignore[union-attr]
+    assert not list(run.checkpoints.glob(".*"))
+    again = ganforge("resume", run.path, "--steps", "20", "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["steps"] == 20
+
+
+def test_a_place_that_cannot_be_written_is_an_error(registry: Registry) -> None:
+    """A run directory where nobody may write, the superuser included, is one clear message."""
+    prepared = prepare(tiny(registry, *SMALL, "steps=1"), registry)
+    with pytest.raises(GanforgeError, match="/proc/ganforge-run cannot be made"):
+        launch.start(prepared, out=Path("/proc/ganforge-run"))
+
+
+def test_moving_a_run_changes_nothing(run: RunDirectory, registry: Registry, tmp_path: Path) -> None:
+    """A run directory may be moved, and goes on from where it lies now."""
+    moved = run.path.rename(tmp_path / "elsewhere")
+    assert launch.go_on(RunDirectory.open(moved), registry, steps=8).steps == 8
+
+
+def test_only_the_newest_checkpoints_and_the_best_are_kept(registry: Registry, tmp_path: Path) -> None:
+    """With keep_checkpoints=2, two newest and the best by the chosen score remain, whenever the best was."""
+    run = RunDirectory(tmp_path / "run")
+    settings = (*SMALL, "steps=12", "evaluate_every=2", "evaluation_images=20", "keep_checkpoints=2")
+    launch.start(prepare(tiny(registry, *settings), registry), out=run.path)
+    rows = [json.loads(line) for line in run.evaluations.read_text().splitlines()]
+    best = min(rows, key=lambda row: row["scores"]["sliced-wasserstein"])["step"]
+    assert [row["step"] for row in rows] == [2, 4, 6, 8, 10, 12]
+    assert set(checkpoints.steps(run)) == {10, 12, best}
+    assert run.read_manifest()["summary"]["best"]["step"] == best

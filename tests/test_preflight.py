@@ -1,0 +1,245 @@
+"""The whole assembly is checked before anything is written: each mismatch is named once, with the fix."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import tiny
+from torch import Tensor, nn
+
+from ganforge.assembly import build, preflight
+from ganforge.component import Component
+from ganforge.errors import GanforgeError, IncompatibleError
+from ganforge.interfaces import Augmentation, Discriminator, Generator, ImageShape, Judgement, Loss, Penalty
+from ganforge.plugins import Plugins, Source
+from ganforge.registry import Registry
+
+Ganforge = Callable[..., subprocess.CompletedProcess[str]]
+
+
+class Painter(Generator):
+    """A generator whose result the tests bend."""
+
+    def __init__(self, options: Any, image: ImageShape) -> None:
+        super().__init__(options, image)
+        self.layer = nn.Linear(self.latent_dim, image.numel)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.bend(self.layer(z).tanh().view(-1, 1, 28, 28))
+
+    def bend(self, images: Tensor) -> Tensor:
+        return images
+
+
+class Judge(Discriminator):
+    """A discriminator whose result the tests bend."""
+
+    def __init__(self, options: Any, image: ImageShape) -> None:
+        super().__init__(options, image)
+        self.layer = nn.Linear(image.numel, 1)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Any:
+        return self.bend(self.layer(images.flatten(1)))
+
+    def bend(self, logits: Tensor) -> Any:
+        return logits.squeeze(1)
+
+
+class Linear(Loss):
+    """A loss whose result the tests bend."""
+
+    def discriminator(self, *, real: Judgement, fake: Judgement) -> Tensor:
+        return self.bend(fake.logits - real.logits)
+
+    def generator(self, *, real: Judgement | None, fake: Judgement) -> Tensor:
+        return -fake.logits
+
+    def bend(self, losses: Tensor) -> Tensor:
+        return losses
+
+
+class Slope(Penalty):
+    """A penalty that needs a second derivative, as R1 does."""
+
+    def measure(self, discriminator: Discriminator, *, real: Tensor, fake: Tensor, labels: Any, rng: Any) -> Tensor:
+        images = real.requires_grad_()
+        logits = discriminator.judge(images, labels).logits
+        (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+        return self.bend(gradient.flatten(1).square().sum(1))
+
+    def bend(self, values: Tensor) -> Tensor:
+        return values
+
+
+class Shift(Augmentation):
+    """An augmentation whose result the tests bend."""
+
+    def forward(self, images: Tensor, *, rng: torch.Generator) -> Tensor:
+        return self.bend(images + torch.rand((), generator=rng) * 0.1)
+
+    def bend(self, images: Tensor) -> Tensor:
+        return images
+
+
+PARTS: dict[str, tuple[str, type]] = {
+    "gen": ("generator", Painter),
+    "disc": ("discriminator", Judge),
+    "loss": ("loss", Linear),
+    "penalty": ("penalty", Slope),
+    "augment": ("augmentation", Shift),
+}
+
+
+def fly(registry: Registry, **bent: Callable[[Tensor], Any]) -> None:
+    """Check an assembly of the parts above, with some results bent."""
+    plugins = Plugins()
+    plugins.components = list(registry.plugins.components)
+    for section, (kind, cls) in PARTS.items():
+        changed = (
+            type(cls.__name__, (cls,), {"bend": lambda _, x, section=section: bent[section](x)})
+            if section in bent
+            else cls
+        )
+        component = Component(kind=kind, name=cls.__name__.lower(), target=changed)  # type: ignore[arg-type]
+        plugins.components.append((component, Source("ganforge-parts", "1.0")))
+    names = [f"{section}={cls.__name__.lower()}" for section, (_, cls) in PARTS.items()]
+    preflight(build(tiny(Registry(plugins), *names)))
+
+
+def test_parts_that_fit_pass(registry: Registry) -> None:
+    """An assembly with a penalty of second order and an augmentation passes as it stands."""
+    fly(registry)
+
+
+@pytest.mark.parametrize(
+    ("section", "bend", "message"),
+    [
+        (
+            "gen",
+            lambda x: x[:, :, :14],
+            r"generator 'painter' .ganforge-parts 1.0. makes images of shape \(2, 1, 14, 28\)",
+        ),
+        (
+            "gen",
+            lambda x: x * 5,
+            r"generator 'painter' .* makes images in \[-\d.*; real images are in \[-1, 1\](.|\n)*tanh",
+        ),
+        (
+            "gen",
+            lambda x: x / 0,
+            "generator 'painter' .*: its images hold torch.float32 numbers that are not all finite",
+        ),
+        ("gen", lambda x: x.detach(), "no gradient reaches generator 'painter'"),
+        ("gen", lambda x: x.reshape(-1, 5), "generator 'painter' .* fails on latents"),
+        ("disc", lambda x: x, r"discriminator 'judge' .* logits of shape \(2, 1\) for 2 images(.|\n)*squeeze"),
+        (
+            "disc",
+            lambda x: x.sigmoid().squeeze(1),
+            "discriminator 'judge' .* squashes its logits(.|\n)*leave the sigmoid",
+        ),
+        ("disc", lambda x: x.squeeze(1).detach(), "no gradient reaches discriminator 'judge'"),
+        (
+            "disc",
+            lambda x: x.squeeze(1) * float("nan"),
+            "discriminator 'judge' .*: its logits hold torch.float32 numbers that are not all finite",
+        ),
+        ("loss", lambda x: x.mean(), r"loss 'linear' .*: its discriminator loss has shape \(\) for 2 images"),
+        (
+            "loss",
+            lambda x: x.log(),
+            "loss 'linear' .*: its discriminator loss holds torch.float32 numbers that are not all finite",
+        ),
+        ("penalty", lambda x: x.mean(), r"penalty 'slope' .*: its penalty has shape \(\)"),
+        ("penalty", lambda x: x.detach(), "no gradient reaches discriminator 'judge'"),
+        ("augment", lambda x: x[:1], r"augmentation 'shift' .* turns images of shape"),
+    ],
+)
+def test_a_mismatch_names_the_part_and_the_fix(section: str, bend: Any, message: str, registry: Registry) -> None:
+    """Each way of not fitting is one message that names the component, whose it is, and what it gave."""
+    with pytest.raises(IncompatibleError, match=message):
+        fly(registry, **{section: bend})
+
+
+def test_preflight_leaves_no_trace(registry: Registry) -> None:
+    """It changes neither weights nor buffers nor the global random state."""
+    assembly = build(tiny(registry, "gen.base_channels=2", "disc.base_channels=2"))
+    networks = (assembly.generator, assembly.discriminator)
+    before = [{name: value.clone() for name, value in network.state_dict().items()} for network in networks]
+    state = torch.random.get_rng_state()
+    preflight(assembly)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    for network, values in zip(networks, before, strict=True):
+        assert all(torch.equal(value, values[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--data", "folder", "--data.path", "pictures"), "generator 'dcgan' cannot work with images of 30×30 pixels"),
+        (("--batch-size", "20000", "--gen", "mlp", "--disc", "mlp"), "a batch of 20000 needs more images"),
+        (("--batch-size", "1"), "batch norm cannot train on one image"),
+        (("--device", "cuda:7"), "this machine has no device 'cuda:7'"),
+        (("--device", "warp"), "no device 'warp'"),
+        (("--precision", "tf32", "--device", "cpu"), "precision 'tf32' is not available on cpu"),
+        (("--set", "best=fid"), "best = 'fid': no chosen metric gives that score"),
+        (("--evaluate-every", "5", "--metric", "none"), "evaluate_every is set, but no metric is chosen"),
+        (("--out", "taken"), "taken exists already"),
+        (("--out", "file/run"), "file is not a folder"),
+        (("--config", "none.toml"), "no configuration at none.toml"),
+        (("--config", "broken.toml"), "broken.toml is not TOML"),
+        (("--preset", "textbok"), "did you mean 'textbook'"),
+        (("--nosuch", "5"), "nosuch"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_written(
+    flags: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One message, exit code 2, no traceback, and no run directory."""
+    from PIL import Image  # noqa: PLC0415
+
+    from ganforge.cli import main  # noqa: PLC0415
+
+    (tmp_path / "pictures").mkdir()
+    Image.new("L", (30, 30)).save(tmp_path / "pictures" / "a.png")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "broken.toml").write_text("epochs = = 2")
+    before = sorted(tmp_path.rglob("*"))
+    data = () if "folder" in flags else ("--data.source", "sample")
+    batch = () if "--batch-size" in flags or "folder" not in flags else ("--batch-size", "1")
+    monkeypatch.setattr("sys.argv", ["ganforge", "run", *data, *batch, *flags, "--no-plugins"])
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    printed = capsys.readouterr()
+    assert exit_.value.code == 2, printed.err
+    assert message in " ".join(printed.err.split())
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(ganforge: Ganforge, tmp_path: Path) -> None:
+    """It names components, origins, parameter counts, data, precision and time, and leaves no file."""
+    flags = ("--gen", "mlp", "--gen.hidden", "[8]", "--disc", "mlp", "--data.source", "sample", "--precision", "fp32")
+    done = ganforge("run", *flags, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    for words in ("generator", "gen.hidden", "command line", "default", "10,000 train", "precision fp32", "an epoch"):
+        assert words in done.stdout
+    assert f"generator {100 * 8 + 8 + 8 * 784 + 784:,}" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_share_one_root() -> None:
+    """Everything raised for what people pass in is a GanforgeError, so that one `except` catches it."""
+    assert issubclass(IncompatibleError, GanforgeError)
+    assert IncompatibleError.exit_code == 2

@@ -1,0 +1,182 @@
+"""Using a trained run: from the command line and from Python."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny
+from PIL import Image
+
+import ganforge as package
+from ganforge.errors import CheckpointError, IncompatibleError, UsageError
+from ganforge.experiments import launch
+from ganforge.experiments.prepare import prepare
+from ganforge.registry import Registry
+from ganforge.runs import RunDirectory, catalogue
+
+Ganforge = Callable[..., subprocess.CompletedProcess[str]]
+SMALL = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=10", "checkpoint_every=2", "steps=4")
+
+
+@pytest.fixture
+def run(registry: Registry, tmp_path: Path) -> RunDirectory:
+    """Train four steps with a moving average."""
+    run = RunDirectory(tmp_path / "run")
+    launch.start(prepare(tiny(registry, *SMALL, "ema_halflife_images=50"), registry), out=run.path)
+    return run
+
+
+def test_samples_are_decided_by_the_seed(run: RunDirectory) -> None:
+    """The same seed gives the same images and latents, another seed others; global randomness is left alone."""
+    trained = package.load_run(run.path)
+    state = torch.random.get_rng_state()
+    one, again, other = (trained.sample(6, seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert np.array_equal(one.images, again.images)
+    assert not np.array_equal(one.images, other.images)
+    assert (one.images.shape, one.images.dtype) == ((6, 28, 28, 1), np.uint8)
+    assert (one.latents.shape, one.latents.dtype, one.labels) == ((6, 100), np.float32, None)
+
+
+def test_samples_are_the_generator_s_images(run: RunDirectory) -> None:
+    """What is drawn is what the loaded generator makes of the latents; average and weights differ."""
+    trained = package.load_run(run.path)
+    samples = trained.sample(5, 3)
+    made = trained.generator()(torch.from_numpy(samples.latents))
+    expected = ((made + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    assert np.array_equal(samples.images, expected)
+    assert not np.array_equal(samples.images, trained.sample(5, 3, ema=False).images)
+    assert not trained.generator().training
+    assert not np.array_equal(samples.images, trained.sample(5, 3, step=2).images)
+
+
+def test_a_notebook_shows_samples_as_a_picture(run: RunDirectory) -> None:
+    """`_repr_png_` is a PNG of all images in a grid."""
+    with Image.open(io.BytesIO(package.load_run(run.path).sample(4)._repr_png_())) as picture:
+        assert picture.format == "PNG"
+        assert picture.size[0] >= 2 * 28
+
+
+def test_what_cannot_be_drawn_is_said(run: RunDirectory) -> None:
+    """A count below one, a label for a generator that takes none, a step without a checkpoint: one message each."""
+    trained = package.load_run(run.path)
+    with pytest.raises(UsageError, match="1 is the fewest"):
+        trained.sample(0)
+    with pytest.raises(IncompatibleError, match="takes no labels"):
+        trained.sample(3, labels=7)
+    with pytest.raises(CheckpointError, match="no checkpoint of step 3; there is 2, 4"):
+        trained.sample(3, step=3)
+
+
+def test_sample_writes_a_grid_a_folder_or_arrays(run: RunDirectory, ganforge: Ganforge, tmp_path: Path) -> None:
+    """.png is one grid, .npz holds images, latents and no labels, anything else is a folder of PNGs."""
+    assert ganforge("sample", run.path, "-n", "9", "--out", "grid.png", "--columns", "9").returncode == 0
+    with Image.open("grid.png") as picture:
+        assert picture.size[0] > 9 * 28 > picture.size[1]
+    assert ganforge("sample", run.path, "-n", "3", "--seed", "5", "--out", "folder").returncode == 0
+    assert sorted(path.name for path in Path("folder").iterdir()) == ["00000.png", "00001.png", "00002.png"]
+    done = ganforge("sample", run.path, "-n", "3", "--seed", "5", "--out", "three.npz", "--json")
+    assert json.loads(done.stdout)["count"] == 3
+    with np.load("three.npz", allow_pickle=False) as arrays:
+        assert sorted(arrays) == ["images", "latents"]
+        assert (arrays["images"].shape, arrays["images"].dtype) == ((3, 28, 28, 1), np.uint8)
+        assert (arrays["latents"].shape, arrays["latents"].dtype) == ((3, 100), np.float32)
+        with Image.open("folder/00002.png") as picture:
+            assert np.array_equal(np.asarray(picture), arrays["images"][2, :, :, 0])
+    refused = ganforge("sample", run.path, "--out", "grid.png")
+    assert refused.returncode == 2
+    assert "exists already" in refused.stderr
+    assert ganforge("sample", run.path, "--out", "grid.jpg").returncode == 2
+
+
+def test_runs_lists_every_run_with_its_end(run: RunDirectory, ganforge: Ganforge, tmp_path: Path) -> None:
+    """Runs at any depth are listed, a damaged manifest as `damaged`; --json holds the same."""
+    damaged = tmp_path / "deep" / "er"
+    damaged.mkdir(parents=True)
+    (damaged / "run.json").write_text("{")
+    done = ganforge("runs", tmp_path, "--json")
+    rows = {Path(row["path"]).name: row for row in json.loads(done.stdout)}
+    assert rows["run"]["status"] == "finished"
+    assert (rows["run"]["gen"], rows["run"]["steps"], rows["run"]["images_seen"]) == ("mlp", 4, 40)
+    assert rows["er"]["status"] == "damaged"
+    table = ganforge("runs", tmp_path)
+    assert "finished" in table.stdout
+    assert "\x1b" not in table.stdout
+    missing = ganforge("runs", tmp_path / "nowhere")
+    assert missing.returncode == 2
+    assert "no such folder" in missing.stderr
+
+
+def test_listing_runs_imports_no_torch(run: RunDirectory, tmp_path: Path) -> None:
+    """A thousand runs must be listed quickly, so that nothing heavy is imported for it."""
+    assert [summary.status for summary in catalogue(tmp_path)] == ["finished"]
+
+
+def test_run_prints_one_document(ganforge: Ganforge, tmp_path: Path) -> None:
+    """`run --json` prints the keys of the contract and nothing else; the run directory has the contract's files."""
+    settings = [word for setting in SMALL for word in ("--set", setting)]
+    done = ganforge("run", *settings, "--data.source", "sample", "--out", "r", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    keys = {"run", "status", "steps", "images_seen", "images_per_second", "elapsed_seconds", "losses"}
+    assert keys <= document.keys()
+    assert (document["status"], document["steps"], document["images_seen"]) == ("finished", 4, 40)
+    assert document["losses"].keys() == {"discriminator", "generator"}
+    names = {path.name for path in Path("r").iterdir()}
+    assert {"run.toml", "run.json", "metrics.jsonl", "samples", "checkpoints"} <= names
+    assert {path.name for path in Path("r/samples").iterdir()} == {"step-00000000.png"}
+    row = json.loads(Path("r/metrics.jsonl").read_text().splitlines()[-1])
+    wanted = ("step", "epoch", "images_seen", "loss/discriminator", "loss/generator", "score/real", "score/fake")
+    assert {*wanted, "images_per_second", "elapsed_seconds"} == row.keys()
+    manifest = json.loads(Path("r/run.json").read_text())
+    for key in ("command", "versions", "plugins", "data", "hardware", "precision", "seed", "git_commit", "summary"):
+        assert key in manifest
+    assert len(manifest["data"]["fingerprint"]) == 64
+    again = ganforge("run", "--out", "r")
+    assert again.returncode == 2
+    assert "ganforge resume r" in again.stderr
+
+
+def test_runs_get_numbered_directories(ganforge: Ganforge, tmp_path: Path) -> None:
+    """Without --out each run gets a fresh directory below runs/."""
+    settings = [word for setting in SMALL for word in ("--set", setting)]
+    for number in (1, 2):
+        done = ganforge("run", *settings, "--data.source", "sample", "--steps", "1", "--quiet")
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "runs" / f"mlp-mlp-bce-mnist-{number:03d}" / "run.toml").is_file()
+
+
+def test_training_from_python(tmp_path: Path) -> None:
+    """`ganforge.train` returns a run that can be sampled, `ganforge.resume` goes on with it."""
+    experiment = package.Experiment(
+        gen={"name": "mlp", "options": {"hidden": [8]}},  # type: ignore[arg-type]
+        disc="mlp",  # type: ignore[arg-type]
+        data={"name": "mnist", "options": {"source": "sample"}},  # type: ignore[arg-type]
+        steps=3,
+        batch_size=10,
+        precision="fp32",
+    )
+    trained = package.train(experiment, out=tmp_path / "r")
+    assert trained.manifest["status"] == "finished"
+    assert [row["step"] for row in trained.metrics] == [3]
+    assert len(trained.sample(2)) == 2
+    longer = package.resume(tmp_path / "r", steps=5)
+    assert longer.manifest["summary"]["steps"] == 5
+    assert longer.experiment.steps == 5
+
+
+def test_everything_exported_is_there() -> None:
+    """`ganforge.__all__` is sorted, complete, and every name in it can be had."""
+    assert list(package.__all__) == sorted(package.__all__)
+    assert set(package._LAZY) <= set(package.__all__)
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = package.Nothing
