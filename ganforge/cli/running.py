@@ -175,5 +175,7 @@ def _report(outcome: Outcome, *, json: bool) -> None:
         notice(f"saved at step {outcome.steps:,}; go on with: ganforge resume {path}")
         raise typer.Exit(128 + int(outcome.signal))
     fix = f"the last good checkpoint is kept; ganforge resume {path} goes on from it"
+    if outcome.status == "diverged":
+        fix = "the last good checkpoint is kept; a smaller learning rate helps most often: --optimizer.lr 1e-4"
     problem(f"{path}: {outcome.error}", fix)
     raise typer.Exit(1)

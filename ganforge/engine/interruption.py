@@ -1,17 +1,17 @@
-"""Ctrl-C and SIGTERM: the first asks the run to stop at the next step, the second stops it at once."""
+"""Ctrl-C and SIGTERM: the first asks the run to stop after its step, the second stops it at once."""
 
 from __future__ import annotations
 
 import signal
 import threading
 from types import FrameType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 class Interruption:
-    """Remember the first signal that arrives; give the signals their old meaning after it, so that a second one acts.
+    """Remember the first signal that arrives; a second one raises KeyboardInterrupt, or SystemExit for SIGTERM.
 
     Signals can only be handled in the main thread; elsewhere nothing is installed and `received` stays None.
     """
@@ -28,9 +28,15 @@ class Interruption:
 
     def _receive(self, number: int, _: FrameType | None) -> None:
         self.received = signal.Signals(number)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for each in EXIT_CODES:
+            signal.signal(each, _stop_at_once)
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+def _stop_at_once(number: int, _: FrameType | None) -> NoReturn:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(EXIT_CODES[signal.Signals(number)])

@@ -174,6 +174,7 @@ class Trainer:
             return
         bad = first_not_finite(rows)
         if bad is not None:
+            self._log({step: row for step, row in rows.items() if step < bad[0]})
             raise DivergedError(f"step {bad[0]}: {bad[1]} is not a finite number")
         self._log(rows)
         with self.stopwatch.paused():

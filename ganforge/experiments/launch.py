@@ -269,7 +269,7 @@ def _restore(trainer: Trainer, run: RunDirectory, observer: Observer) -> None:
 
 def _run_to_its_end(trainer: Trainer, run: RunDirectory, interruption: Interruption) -> Outcome:
     """Train; turn however it ends into a status in run.json. An unforeseen error is recorded and raised again."""
-    unforeseen: Exception | None = None
+    unforeseen: BaseException | None = None
     error: str | None = None
     try:
         trainer.train(interruption)
@@ -279,6 +279,8 @@ def _run_to_its_end(trainer: Trainer, run: RunDirectory, interruption: Interrupt
         status, error = "diverged", reason.message
     except OSError as reason:
         status, error = "failed", f"a file could not be written: {reason}"
+    except (KeyboardInterrupt, SystemExit) as reason:  # a second signal
+        status, error, unforeseen = "interrupted", "stopped at once, without a checkpoint of the last step", reason
     except Exception as reason:  # noqa: BLE001 - recorded in the manifest, then raised again
         status, error, unforeseen = "failed", f"{type(reason).__name__}: {reason}", reason
     outcome = Outcome(
@@ -297,7 +299,7 @@ def _run_to_its_end(trainer: Trainer, run: RunDirectory, interruption: Interrupt
     except (OSError, GanforgeError) as reason:
         trainer.services.observer.noticed(f"run.json could not be updated: {reason}")
     if unforeseen is not None:
-        if isinstance(unforeseen, GanforgeError):
+        if not isinstance(unforeseen, Exception) or isinstance(unforeseen, GanforgeError):
             raise unforeseen
         raise TrainingError(f"the run failed at step {trainer.step}: {error}") from unforeseen
     return outcome
