@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -11,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion
 
 from ganforge.component import Component, Kind
 from ganforge.errors import PluginError, UnknownComponentError
 from ganforge.plugins import Plugins, Policy, Source, discover
+from ganforge.plugins.local import module_name, short_name
 from ganforge.plugins.sources import explain
-from ganforge.suggest import nearest
+from ganforge.suggest import did_you_mean, nearest
 
 #: The abstract class that a component of each kind extends; named, because importing it imports torch.
 INTERFACES: dict[Kind, str] = {
@@ -57,7 +62,7 @@ class Registry:
 
     @classmethod
     def discover(cls, local: Sequence[Path] = (), *, no_plugins: bool = False) -> Registry:
-        """Load the installed plugins that the environment allows, and local ones. Raises PluginError as `discover` does."""
+        """Load the installed plugins that the environment allows, and local ones. Raises as `discover` does."""
         return cls(discover(Policy.from_environment(no_plugins=no_plugins), local), no_plugins=no_plugins)
 
     def of_kind(self, kind: Kind) -> list[Entry]:
@@ -78,20 +83,21 @@ class Registry:
 
     def get(self, kind: Kind, name: str) -> Entry | None:
         """Return the component that a name means, or None. Raises UnknownComponentError where it means several."""
-        distribution, _, bare = name.rpartition("/")
+        giver, _, bare = name.rpartition("/")
         wanted = bare.replace("_", "-")
         matches = [
             entry
             for entry in self.of_kind(kind)
-            if entry.component.name == wanted and distribution in {"", entry.source.distribution}
+            if entry.component.name == wanted
+            and (not giver or canonicalize_name(giver) == canonicalize_name(entry.source.distribution))
         ]
         if len(matches) > 1:
             names = " or ".join(entry.qualified_name for entry in matches)
-            raise UnknownComponentError(f"two plugins give a {kind} {bare!r}", fix=f"say which: {names}")
+            raise UnknownComponentError(f"{len(matches)} plugins give a {kind} {bare!r}", fix=f"say which: {names}")
         return matches[0] if matches else None
 
     def find(self, kind: Kind, name: str) -> Entry:
-        """Return the component that a name means. Raises UnknownComponentError, with the nearest one, where it means none."""
+        """Return the component that a name means. Raises UnknownComponentError, with the nearest one."""
         entry = self.get(kind, name)
         if entry is not None:
             return entry
@@ -101,9 +107,19 @@ class Registry:
             message = f"no {kind} {name!r}; did you mean {match!r} ({by_name[match].source})?"
         else:
             message = f"no {kind} {name!r}; there is {', '.join(by_name) or 'none at all'}"
-        count = len(self.plugins.problems)
-        plugins = "1 plugin was" if count == 1 else f"{count} plugins were"
-        raise UnknownComponentError(message, fix=f"{plugins} set aside: see ganforge doctor" if count else None)
+        raise UnknownComponentError(message, fix=self.why_missing(near=match is not None))
+
+    def why_missing(self, *, near: bool) -> str | None:
+        """Say which plugins may have what was not found: what is set aside, what is blocked, local ones."""
+        reasons = []
+        if self.plugins.problems:
+            names = ", ".join(dict.fromkeys(problem.distribution for problem in self.plugins.problems))
+            reasons.append(f"set aside, because broken: {names} (see ganforge doctor)")
+        if self.plugins.blocked:
+            reasons.append(f"blocked: {', '.join(dict.fromkeys(self.plugins.blocked))}")
+        if not near:
+            reasons.append("a local plugin is loaded with --plugin FILE|DIR")
+        return "; ".join(reasons) or None
 
     def load(self, entry: Entry) -> type[Any]:
         """Import a component's class and check it against its interface. Raises PluginError."""
@@ -117,29 +133,43 @@ def _check_requirements(entry: Entry) -> None:
     for text in entry.component.requires:
         try:
             requirement = Requirement(text)
-            satisfied = requirement.specifier.contains(version(requirement.name), prereleases=True)
         except InvalidRequirement:
             raise PluginError(f"{entry} requires {text!r}, which is no requirement; its author must mend it") from None
+        if requirement.marker is not None and not requirement.marker.evaluate():
+            continue
+        try:
+            there = version(requirement.name)
+            satisfied = requirement.specifier.contains(there, prereleases=True)
         except PackageNotFoundError:
-            satisfied = False
+            there, satisfied = None, False
+        except InvalidVersion:
+            continue  # nobody can compare it; importing tells
         if not satisfied:
-            raise PluginError(f"{entry} needs {text}, which is not installed", fix=f"python -m pip install '{text}'")
+            found = "is not installed" if there is None else f"does not fit the {there} that is installed"
+            raise PluginError(f"{entry} needs {text}, which {found}", fix=f"python -m pip install '{text}'")
 
 
 def _import_target(entry: Entry) -> object:
     target = entry.component.target
     if isinstance(target, type):
         return target
-    module_name, _, class_name = target.partition(":")
+    module, _, class_name = target.partition(":")
+    top, _, rest = module.partition(".")
     path = entry.source.path
-    if path is not None and module_name.split(".")[0] == path.stem:
-        module_name = f"ganforge_local_{module_name}"  # a local plugin's own module, as it was loaded
+    if path is not None and top == short_name(path):
+        module = f"{module_name(path)}.{rest}".rstrip(".")  # a local plugin's own module, as it was loaded
     try:
-        return getattr(importlib.import_module(module_name), class_name)
+        with redirect_stdout(sys.stderr):  # stdout is for results
+            found = importlib.import_module(module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         raise PluginError(f"{entry} cannot be imported from {target!r}: {explain(error)}") from error
+    try:
+        return getattr(found, class_name)
+    except AttributeError:
+        near = did_you_mean(class_name, (name for name, value in vars(found).items() if isinstance(value, type)))
+        raise PluginError(f"{entry}: {module} has no {class_name!r}{near}") from None
 
 
 def _checked_class(entry: Entry, found: object) -> type[Any]:
@@ -150,7 +180,9 @@ def _checked_class(entry: Entry, found: object) -> type[Any]:
     where = entry.component.target_text
     if not isinstance(found, type) or not issubclass(found, interface):
         raise PluginError(f"{entry}: {where} is no ganforge.{interface.__name__}", fix="its class must extend that one")
-    abstract: Iterable[str] = sorted(getattr(found, "__abstractmethods__", ()))
+    abstract: list[str] = sorted(getattr(found, "__abstractmethods__", ()))
+    if entry.component.kind == "dataset" and not {"load", "open"} & _defined(found, interface):
+        abstract.append("load or open")
     if abstract:
         raise PluginError(f"{entry}: {where} does not define {', '.join(abstract)}")
     options = getattr(found, "Options")  # noqa: B009 - mypy knows `found` as any type
@@ -162,4 +194,15 @@ def _checked_class(entry: Entry, found: object) -> type[Any]:
     config = options.model_config
     if not config.get("frozen") or config.get("extra") != "forbid":
         raise PluginError(f"{entry}: {where}.Options must stay frozen and forbid unknown keys")
+    recommended: object = getattr(found, "recommended")  # noqa: B009 - as above
+    if not isinstance(recommended, Mapping) or not all(isinstance(key, str) for key in recommended):
+        raise PluginError(
+            f"{entry}: {where}.recommended is no table of settings",
+            fix='write it like {"critic_steps": 5, "optimizer.betas": (0.0, 0.9)}',
+        )
     return found
+
+
+def _defined(found: type, interface: type) -> set[str]:
+    """Return what a class, or one between it and its interface, defines."""
+    return {name for cls in found.__mro__ if cls not in interface.__mro__ for name in vars(cls)}

@@ -63,6 +63,13 @@ def test_train_and_test_are_splits(tmp_path: Path) -> None:
     assert data.info.sizes == {"train": 1, "test": 1}
 
 
+def test_what_is_written_down_holds_in_every_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path is resolved, so that a run can be resumed from elsewhere."""
+    save(tmp_path / "own" / "1.png")
+    monkeypatch.chdir(tmp_path)
+    assert folder(Path("own"), size=8).resolved() == Folder.Options(path=tmp_path / "own", size=8)
+
+
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     """Beside classes of other names, `train` is one of them."""
     for name in ("train", "bus", "car"):

@@ -87,6 +87,14 @@ def test_full_is_found_in_every_layout(tmp_path: Path, layout: str, suffix: str)
     assert data.resolved().source == "full"
 
 
+def test_what_is_written_down_holds_in_every_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative `root` is resolved, so that a run can be resumed from elsewhere; none stays none."""
+    put(tmp_path / "own")
+    monkeypatch.chdir(tmp_path)
+    assert mnist(Path("own")).resolved() == mnist(tmp_path / "own", "full").options
+    assert mnist(source="sample").resolved().root is None
+
+
 def test_places_are_searched_in_order(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`root` comes before GANFORGE_DATA, which comes before the cache; offline or not."""
     monkeypatch.setenv("GANFORGE_OFFLINE", "1")

@@ -1,9 +1,8 @@
 """Train the textbook's loop and `ganforge run` side by side, and compare pictures, scores and time at the same steps.
 
-`python docs/scripts/compare_with_textbook.py OUT [--model dcgan] [--steps 170 1000] [--data-root DIR]`. Both see the same
-number of images in batches of 60. The textbook's loop is examples/textbook_gan.py as it stands: float32, eager, shuffled by
-a DataLoader.
-by a DataLoader. OUT gets a grid of 64 samples of each at each step; stdout gets a Markdown table.
+`python docs/scripts/compare_with_textbook.py OUT [--model dcgan] [--steps 170 1000] [--data-root DIR]`. Both see as
+many images, in batches of 60. The textbook's loop is examples/textbook_gan.py as it stands: float32, eager, shuffled by
+a DataLoader. OUT gets a grid of 64 samples of each at each step; stdout gets a Markdown table.
 """
 
 from __future__ import annotations

@@ -31,18 +31,20 @@ class Folder(Dataset):
     classes or none; otherwise all pictures are for training. Hidden files and other kinds of files are left out;
     pictures that cannot be read are skipped and named in `notices`.
 
-    size: side in pixels of the square that pictures become: shorter side resized (Lanczos, antialiased), centre
-    cropped; None where all have one size already. colour: `auto` is grey where every picture is, else rgb. Pictures
-    are turned upright (EXIF), 16-bit grey is scaled to 8 bits, transparency lies on white, of animations the first
-    frame is taken.
+    Pictures are turned upright (EXIF), 16-bit grey is scaled to 8 bits, transparency lies on white, of animations the
+    first frame is taken.
     """
 
     class Options(Dataset.Options):
         """Where the pictures are, the side that they get, and their colours."""
 
         path: Path
+        """The folder of pictures."""
         size: PositiveInt | None = None
+        """Side in pixels: the shorter side is resized to it (Lanczos, antialiased), the longer one cropped at its
+        centre. none: pictures stay as they are; all must have one size."""
         colour: Literal["auto", "grey", "rgb"] = "auto"
+        """auto: grey where every picture is, else rgb."""
 
     options: Options
 
@@ -77,6 +79,10 @@ class Folder(Dataset):
         if not self._unreadable or not self._loaded:
             return ()
         return (f"{self._root}: {self._skipped(self._unreadable)}",)
+
+    def resolved(self) -> Options:
+        """Return options whose `path` means the same from every working folder."""
+        return self.options.model_copy(update={"path": self._root.absolute()})
 
     def load(self, split: Split) -> Images:
         """Return a whole split; read once. Raises DataError."""

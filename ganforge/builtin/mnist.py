@@ -37,7 +37,8 @@ class Mnist(Dataset):
 
     The full 60,000 + 10,000 are looked for in `root`, then in the folder that the environment variable GANFORGE_DATA
     names, then in the user's cache folder; in torchvision's layout (`MNIST/raw`), in `raw`, or in the folder itself;
-    plain or .gz. If none has them, they are downloaded into the first of these folders, within two minutes at most.
+    plain or .gz. If none has them, torchvision downloads them into the first of these folders, whole and verified or
+    not at all, within two minutes at most.
     GANFORGE_OFFLINE=1 forbids the download; what is on the disk is used all the same.
 
     source: `full` fails where that fails; `auto` then takes the sample that ships with ganforge, and says so; `sample`
@@ -82,8 +83,9 @@ class Mnist(Dataset):
         return tuple(lines)
 
     def resolved(self) -> Options:
-        """Return options whose `source` is what was used, so that a repeated run uses the same or fails."""
-        return self.options.model_copy(update={"source": self._chosen().source})
+        """Return options whose `source` is what was used, so that a repeated run, from any folder, uses it or fails."""
+        root = None if self.options.root is None else _expanded(self.options.root).absolute()
+        return self.options.model_copy(update={"source": self._chosen().source, "root": root})
 
     def load(self, split: Split) -> Images:
         """Return a whole split; read once. Raises DataError."""
@@ -131,7 +133,11 @@ class Mnist(Dataset):
 def _places(root: Path | None) -> dict[Path, bool]:
     """Return the folders to look in, in order, each with whether a person named it."""
     named = [str(root or ""), os.environ.get("GANFORGE_DATA", "")]
-    # Path.expanduser raises where there is no such user; this one leaves the name as it is, to be reported.
-    places = {Path(os.path.expanduser(place)): True for place in named if place}  # noqa: PTH111
+    places = {_expanded(place): True for place in named if place}
     places.setdefault(platformdirs.user_cache_path("ganforge"), False)
     return places
+
+
+def _expanded(place: str | Path) -> Path:
+    """Return a path with ~ replaced, or as it is where there is no such user, to be reported."""
+    return Path(os.path.expanduser(place))  # noqa: PTH111 - Path.expanduser raises

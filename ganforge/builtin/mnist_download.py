@@ -1,41 +1,33 @@
 """Download MNIST, within a bounded time, and leave either all of it or nothing.
 
-torchvision's own downloader has no time limit and writes in place, so only its mirrors and its layout are used here.
+torchvision's own downloader does it, in a process that can be killed and a folder that can be thrown away.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
-import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
-import zlib
-from collections.abc import Callable
-from concurrent.futures import Future, wait
-from hashlib import sha256
-from http.client import HTTPException
 from pathlib import Path
-from typing import TypeVar
-from urllib.error import HTTPError, URLError
+from queue import Empty, SimpleQueue
 from urllib.parse import urlsplit
-from urllib.request import build_opener, getproxies, proxy_bypass
+from urllib.request import getproxies, proxy_bypass
 
 from ganforge.builtin.mnist_files import SHA256
 
-#: torchvision's mirrors, in its order.
+#: torchvision's mirrors, in its order; asking torchvision would mean to import it.
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")
 
+#: Starts the process that downloads, before its arguments; -P: files in the working folder are not its modules.
+DOWNLOADER = (sys.executable, "-P", "-m", "ganforge.builtin.mnist_fetch")
+
 PROBE_SECONDS = 2.0
-SOCKET_SECONDS = 15.0
 TOTAL_SECONDS = 120.0
-
-#: The largest file has 9.9 MB compressed and 47 MB as it is; whatever sends more does not send MNIST.
-COMPRESSED_LIMIT_BYTES = 16 << 20
-LIMIT_BYTES = 64 << 20
-
-Result = TypeVar("Result")
 
 
 class DownloadError(Exception):
@@ -45,134 +37,111 @@ class DownloadError(Exception):
 def download_mnist(root: Path) -> Path:
     """Download the four files, check them, and put them into `root`/MNIST/raw; return that folder.
 
-    Everything is held in memory (66 MB) until it is whole and verified. Raises DownloadError.
+    Raises DownloadError.
     """
-    _check_writable(root)
-    host, port = _first_host()
-    late = f"{host} does not answer within {PROBE_SECONDS:g} seconds"
-    _within(PROBE_SECONDS, lambda: _probe(host, port), late)
-    deadline = time.monotonic() + TOTAL_SECONDS
-    files = _within(
-        TOTAL_SECONDS,
-        lambda: {name: _fetch(name, deadline) for name in SHA256},
-        f"it took longer than {TOTAL_SECONDS:g} seconds",
-    )
+    beside = _writable_folder(root / "MNIST")
+    _probe()
     try:
-        return _store(files, root)
+        # Not in `root` if that does not exist yet: a download that fails makes no folders.
+        with tempfile.TemporaryDirectory(prefix=".ganforge-", dir=beside, ignore_cleanup_errors=True) as temporary:
+            _fetch(Path(temporary))
+            return _store(Path(temporary, "MNIST", "raw"), root / "MNIST" / "raw")
     except OSError as error:
-        raise DownloadError(f"{root} cannot be written: {error.strerror or error}") from error
+        raise DownloadError(f"{root} cannot be written: {_reason(error)}") from error
 
 
-def _check_writable(root: Path) -> None:
-    """Raise DownloadError where nothing can be stored, before anything is fetched or made."""
-    for folder in (root.absolute(), *root.absolute().parents):
-        if os.access(folder, os.F_OK):
-            if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-                raise DownloadError(f"{folder} cannot be written")
-            return
+def _writable_folder(folder: Path) -> Path:
+    """Return the folder, or the nearest above it that exists. Raises DownloadError where nothing can be stored."""
+    nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.access(place, os.F_OK))
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise DownloadError(f"{nearest} cannot be written")
+    return nearest
 
 
-def _within(seconds: float, work: Callable[[], Result], late: str) -> Result:
-    """Return what `work` returns, raise what it raises, or raise DownloadError after `seconds`.
+def _reason(error: OSError | ValueError) -> str:
+    """Return an error's words without its number."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
-    A name's look-up cannot be interrupted, so `work` runs in a thread of its own; it touches no file, so it can be
-    left behind.
+
+def _probe() -> None:
+    """Open and close one connection to any mirror, or raise DownloadError: being offline is known within a moment.
+
+    A name's look-up cannot be interrupted, so this happens in threads, which touch nothing and can be left behind.
     """
-    outcome: Future[Result] = Future()
-
-    def run() -> None:
+    problems = dict.fromkeys(MIRRORS, f"no answer within {PROBE_SECONDS:g} seconds")
+    answers: SimpleQueue[tuple[str, str | None]] = SimpleQueue()
+    for mirror in problems:
+        threading.Thread(target=lambda one: answers.put((one, _problem(one))), args=(mirror,), daemon=True).start()
+    deadline = time.monotonic() + PROBE_SECONDS
+    for _ in problems:
         try:
-            outcome.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - raised again below, in the thread that waits
-            outcome.set_exception(error)
-
-    threading.Thread(target=run, name="ganforge-mnist", daemon=True).start()
-    wait([outcome], timeout=seconds)
-    if not outcome.done():
-        raise DownloadError(late)
-    return outcome.result()
+            mirror, problem = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+        except Empty:
+            break
+        if problem is None:
+            return
+        problems[mirror] = problem
+    raise DownloadError(problems[MIRRORS[0]])
 
 
-def _reason(error: BaseException | str) -> str:
-    """Return an error's words in one line, without its number."""
-    words = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return " ".join(words.split()) or type(error).__name__
-
-
-def _first_host() -> tuple[str, int]:
-    """Return host and port of the first mirror, or of the proxy that leads there."""
-    address = urlsplit(MIRRORS[0])
+def _problem(mirror: str) -> str | None:
+    """Return why a mirror, or the proxy that leads there, cannot be connected to, or None."""
+    address = urlsplit(mirror)
     proxy = None if proxy_bypass(address.hostname or "") else getproxies().get(address.scheme)
     if proxy:
         address = urlsplit(proxy if "//" in proxy else f"http://{proxy}")
-    return address.hostname or "", address.port or (443 if address.scheme == "https" else 80)
-
-
-def _probe(host: str, port: int) -> None:
-    """Open and close one connection, or raise DownloadError: an offline machine is known within a moment."""
     try:
-        socket.create_connection((host, port), timeout=PROBE_SECONDS).close()
-    except OSError as error:
-        raise DownloadError(f"{host} cannot be reached: {_reason(error)}") from error
+        port = address.port or (443 if address.scheme == "https" else 80)
+        socket.create_connection((address.hostname or "", port), timeout=PROBE_SECONDS).close()
+    except (OSError, ValueError) as error:  # ValueError: no port, no name
+        return f"{address.hostname} cannot be reached: {_reason(error)}"
+    return None
 
 
-def _fetch(name: str, deadline: float) -> bytes:
-    """Return one verified file, decompressed, from the first mirror that has it; `deadline` is in monotonic seconds."""
-    errors: list[str] = []
-    for mirror in MIRRORS:
-        try:
-            content = zlib.decompressobj(wbits=31).decompress(_get(f"{mirror}{name}.gz", deadline), LIMIT_BYTES)
-        except HTTPError as error:
-            error.close()
-            errors.append(f"{mirror} answers {error.code} {error.reason}")
-        except URLError as error:
-            errors.append(f"{mirror}: {_reason(error.reason)}")
-        except (OSError, HTTPException) as error:
-            errors.append(f"{mirror}: {_reason(error)}")
-        except zlib.error:
-            errors.append(f"{mirror} sends something else")
-        else:
-            if sha256(content).hexdigest() == SHA256[name]:
-                return content
-            errors.append(f"{mirror} sends other bytes than the original's (SHA-256)")
-    raise DownloadError("; ".join(errors))
-
-
-def _get(url: str, deadline: float) -> bytes:
-    """Return what an address sends, up to `COMPRESSED_LIMIT_BYTES` and until `deadline`."""
-    content = bytearray()
-    # An opener of its own: urlopen's keeps the proxies that it saw first.
-    with build_opener().open(url, timeout=SOCKET_SECONDS) as response:
-        while chunk := response.read1(1 << 16):
-            content += chunk
-            if time.monotonic() > deadline:
-                raise TimeoutError("timed out")
-            if len(content) > COMPRESSED_LIMIT_BYTES:
-                break
-    return bytes(content)
-
-
-def _store(files: dict[str, bytes], root: Path) -> Path:
-    """Write the files beside their destination, synced, and rename them into `root`/MNIST/raw."""
-    folder = root / "MNIST" / "raw"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".ganforge-", dir=folder.parent))
-    # mkdtemp's folder is its owner's alone; the one that is renamed is made as any other.
-    whole = temporary / "raw"
+def _fetch(folder: Path) -> None:
+    """Run torchvision's downloader into an empty folder; whatever happens, it has ended. Raises DownloadError."""
+    log = folder / "log"
+    reader, writer = os.pipe()
     try:
-        whole.mkdir()
-        for name, content in files.items():
-            with (whole / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+        with log.open("wb") as errors:
+            process = subprocess.Popen(
+                [*DOWNLOADER, str(folder), *MIRRORS],
+                stdin=reader,  # nothing is written: that it closes tells the process that this one is gone
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,  # Ctrl-C is this process's to answer
+            )
         try:
-            whole.rename(folder)
-        except OSError:
-            # The folder exists and is not empty: another process was faster, or a part of MNIST lay there.
-            folder.mkdir(exist_ok=True)
-            for name in files:
-                (whole / name).replace(folder / name)
+            status = process.wait(TOTAL_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise DownloadError(f"it took longer than {TOTAL_SECONDS:g} seconds") from error
+        finally:
+            process.kill()
+            process.wait()
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(reader)
+        os.close(writer)
+    if status:
+        # The reason is the last line, after progress and warnings; a process that was killed gives none.
+        lines = log.read_text(errors="replace").split("\n") if status == 1 else []
+        words = next((line for line in reversed(lines) if line.strip()), f"exit status {status}")
+        raise DownloadError("".join(char for char in words if char.isprintable()))
+
+
+def _store(fetched: Path, folder: Path) -> Path:
+    """Check the four files, sync them, and rename their folder into place."""
+    for name, original in SHA256.items():
+        (fetched / f"{name}.gz").unlink(missing_ok=True)
+        with (fetched / name).open("rb+") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != original:
+                raise DownloadError(f"{name} has other bytes than the original (SHA-256)")
+            os.fsync(file.fileno())
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        fetched.rename(folder)
+    except OSError:
+        # The folder exists and is not empty: another process was faster, or a part of MNIST lay there.
+        folder.mkdir(exist_ok=True)
+        for name in SHA256:
+            (fetched / name).replace(folder / name)
     return folder

@@ -98,7 +98,7 @@ def changed_files(images: Images, split: Split) -> list[str]:
 def file_sha256(tensor: Tensor) -> str:
     """Return the SHA-256 that the plain IDX file of this uint8 tensor has."""
     digest = hashlib.sha256(header(tuple(tensor.shape)))
-    digest.update(memoryview(tensor.contiguous().numpy()))
+    digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()
 
 

@@ -12,8 +12,9 @@ from rich.table import Table
 from ganforge.cli.options import FLAGS, Json, NoPlugins, Plugins, kind_named, open_registry
 from ganforge.cli.output import answering, describe_value, out, print_json
 from ganforge.component import KINDS, Kind
-from ganforge.errors import UnknownComponentError, UsageError
-from ganforge.suggest import did_you_mean
+from ganforge.errors import PluginError, UnknownComponentError, UsageError
+from ganforge.plugins.sources import explain
+from ganforge.suggest import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from ganforge.registry import Entry, Registry
@@ -82,7 +83,8 @@ def _matching(registry: Registry, names: list[str]) -> list[Entry]:
     found = [entry for kind in KINDS if (entry := registry.get(kind, name)) is not None]
     if not found:
         everything = {registry.name_of(entry) for entry in registry.entries}
-        raise UnknownComponentError(f"no component {name!r}{did_you_mean(name, everything)}")
+        fix = registry.why_missing(near=nearest(name, everything) is not None)
+        raise UnknownComponentError(f"no component {name!r}{did_you_mean(name, everything)}", fix=fix)
     return found
 
 
@@ -99,7 +101,7 @@ def _facts(registry: Registry, entry: Entry) -> dict[str, Any]:
         "tags": list(component.tags),
     }
     if (component.kind, component.name) in registry.clashes:
-        facts["problem"] = f"two plugins give a {component.kind} {component.name!r}; name it by {entry.qualified_name}"
+        facts["problem"] = f"another plugin gives a {component.kind} of this name; say {entry.qualified_name}"
     return facts
 
 
@@ -109,8 +111,16 @@ def _described(registry: Registry, entry: Entry) -> dict[str, Any]:
     facts["requires"] = list(entry.component.requires)
     facts["recommended"] = {key: value for key, value in cls.recommended.items()}  # noqa: C416 - any mapping
     facts["documentation"] = " ".join((cls.__doc__ or "").split()) or None
-    facts["options"] = cls.Options.model_json_schema()
+    facts["options"] = _schema(entry, cls)
     return facts
+
+
+def _schema(entry: Entry, cls: type[Any]) -> dict[str, Any]:
+    try:
+        schema: dict[str, Any] = cls.Options.model_json_schema()
+    except Exception as error:  # what pydantic says of a type that JSON cannot express is the author's to read
+        raise PluginError(f"{entry}: its options cannot be described: {explain(error)}") from error
+    return schema
 
 
 def _print_description(document: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ganforge.cli.options import Json, NoPlugins, Plugins
 from ganforge.cli.output import answering, notice, out, print_json
+from ganforge.plugins.sources import one_line, trace
 
 if TYPE_CHECKING:
     from ganforge.registry import Registry
@@ -30,11 +31,11 @@ def doctor(plugin: Plugins = None, no_plugins: NoPlugins = False, json: Json = F
 
     registry = Registry.discover(plugin or [], no_plugins=no_plugins)
     document = _examine(registry)
+    for warning in registry.plugins.warnings:
+        notice(warning)
     if json:
         print_json(document)
     else:
-        for warning in registry.plugins.warnings:
-            notice(warning)
         _print_findings(document)
     if document["problems"]:
         raise typer.Exit(PLUGIN_PROBLEMS)
@@ -52,7 +53,8 @@ def _examine(registry: Registry) -> dict[str, Any]:
         except Exception as error:  # noqa: BLE001 - shown as a problem
             source = entry.source
             found = {"distribution": source.distribution, "version": source.version, "stage": "component"}
-            problems.append({**found, "error": " ".join(str(error).split())})
+            details = "" if error.__cause__ is None else trace(error.__cause__)
+            problems.append({**found, "error": one_line(str(error)), "details": details})
     device = choose_device("auto")
     return {
         "versions": versions(),
@@ -70,7 +72,7 @@ def _examine(registry: Registry) -> dict[str, Any]:
                 ],
                 "listens": source in plugins.listeners,
             }
-            for _, source in plugins.admitted
+            for source in dict.fromkeys(source for _, source in plugins.admitted)
         ],
         "problems": problems,
     }
@@ -88,10 +90,14 @@ def _print_findings(document: Mapping[str, Any]) -> None:
     plugins = Table("plugin", "version", "components", "listens to runs", title="Plugins", title_justify="left")
     for plugin in document["plugins"]:
         listens = "yes" if plugin["listens"] else ""
-        plugins.add_row(plugin["distribution"], plugin["version"], ", ".join(plugin["components"]), listens)
+        plugins.add_row(
+            escape(plugin["distribution"]), escape(plugin["version"]), ", ".join(plugin["components"]), listens
+        )
     console.print(plugins)
     if not document["problems"]:
         console.print("[green]no problems[/]")
     for problem in document["problems"]:
         where = f"{problem['distribution']} {problem['version']} ({problem['stage']})"
         console.print(f"[bold red]problem[/]: {escape(where)}: {escape(problem['error'])}", highlight=False)
+        if problem["details"]:
+            console.print(f"[dim]{escape(problem['details'])}[/]", highlight=False)

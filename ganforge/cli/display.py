@@ -112,7 +112,7 @@ class PlainDisplay(Display):
         if self._written_at is None or self._clock() - self._written_at >= PLAIN_SECONDS:
             self._write()
 
-    def finished(self, status: str) -> None:  # noqa: ARG002 - an observer hears it
+    def finished(self, status: str) -> None:
         """Write the last row, if it has not been written; the command says what the run came to."""
         if self._unwritten:
             self._write()

@@ -29,19 +29,28 @@ def score_directions(assembly: Assembly) -> dict[str, Literal["lower", "higher"]
     return {name: better for metric in assembly.metrics.values() for name, better in metric.better.items()}
 
 
+def check_count(assembly: Assembly, count: int) -> Split:
+    """Return the split whose images count as real. Raises DataError where it has fewer than `count`."""
+    split: Split = "test" if "test" in assembly.info.sizes else "train"
+    size = assembly.info.sizes[split]
+    if size < count:
+        have = f"data {assembly.info.name!r} has {size} in its {split} split"
+        raise DataError(
+            f"evaluating on {count} images needs as many real ones; {have}",
+            fix=f"pass --evaluation-images {size} or less",
+        )
+    return split
+
+
 def evaluate(assembly: Assembly, generator: Generator, *, count: int, seed: int) -> Evaluation:
     """Score `count` fakes against as many real images, of the test split where there is one.
 
     Raises DataError where there are not that many real images.
     """
-    split: Split = "test" if "test" in assembly.dataset.splits else "train"
+    split = check_count(assembly, count)
     real = assembly.dataset.load(split)
-    if real is None or len(real) < count:
-        have = "no whole split" if real is None else f"{len(real)} {split} images"
-        raise DataError(
-            f"evaluating on {count} images needs as many real ones; data {assembly.info.name!r} has {have}",
-            fix="pass --set evaluation_images=N with a smaller N",
-        )
+    if real is None:
+        raise DataError(f"evaluating needs a whole split; data {assembly.info.name!r} is not loaded whole")
     rng = stream_rng(seed, "evaluation")
     chosen = torch.randperm(len(real), generator=rng)[:count]
     real_labels = None if real.labels is None else real.labels[chosen]

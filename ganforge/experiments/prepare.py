@@ -16,7 +16,7 @@ from ganforge.config.experiment import NOTHING
 from ganforge.engine import tuning
 from ganforge.engine.precision import Precision, check, choose_device
 from ganforge.errors import ConfigError
-from ganforge.evaluation import score_directions
+from ganforge.evaluation import check_count, score_directions
 from ganforge.interfaces import Network
 from ganforge.registry import Registry
 
@@ -51,7 +51,7 @@ def prepare(resolution: Resolution, registry: Registry, *, estimate: bool = Fals
     device = choose_device(resolution.experiment.device)
     assembly = build(resolution)
     preflight(assembly)
-    _check_best(assembly)
+    _check_evaluation(assembly)
     wanted = resolution.experiment.precision
     seconds: float | None = None
     precision: Precision
@@ -83,16 +83,18 @@ def _with_found_data(resolution: Resolution, assembly: Assembly) -> Resolution:
     return Resolution(
         found.experiment,
         found.chosen,
-        found.origins | {f"data.{key}": "found on this machine" for key in changed},
+        {f"data.{key}": "found on this machine" for key in changed} | found.origins,
         found.notices,
     )
 
 
-def _check_best(assembly: Assembly) -> None:
+def _check_evaluation(assembly: Assembly) -> None:
     experiment = assembly.resolution.experiment
     scores = score_directions(assembly)
-    if experiment.evaluate_every is not None and not scores:
-        raise ConfigError("evaluate_every is set, but no metric is chosen", fix="pass --metric NAME")
+    if experiment.evaluate_every is not None:
+        if not scores:
+            raise ConfigError("evaluate_every is set, but no metric is chosen", fix="pass --metric NAME")
+        check_count(assembly, experiment.evaluation_images)
     if experiment.best is not None and experiment.best not in scores:
         raise ConfigError(
             f"best = {experiment.best!r}: no chosen metric gives that score; they give {', '.join(scores)}"

@@ -1,19 +1,22 @@
 """The listeners' process: reads events from its standard input and calls every listener, each in a thread of its own.
 
-`python -m ganforge.plugins.listen [--no-plugins] [--plugin=PATH …]`. What it prints are lines for a person: the first
-time that a listener raises. Whatever listeners print goes to the run's listeners.log.
+`relay` starts it. What it writes to standard output are lines for a person: the first time that a listener raises, that
+it cannot keep up, or that it does not come to an end. Whatever listeners print goes to the run's listeners.log.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ganforge.errors import GanforgeError
 from ganforge.hookspecs import RunInfo
@@ -21,34 +24,61 @@ from ganforge.plugins.discovery import LISTENER_HOOKS, Plugins, discover
 from ganforge.plugins.policy import Policy
 from ganforge.plugins.sources import Source, explain
 
+#: Rows that wait for a listener. A slow one misses rows beyond it, but none of the rarer events.
+MOST_ROWS = 1000
+ROW = "ganforge_step_logged"
+
+Report = Callable[[str], None]
+
 
 class Listener:
-    """Call one plugin's hooks, in order, in a thread; report the first time that it raises."""
+    """Call one plugin's hooks, in order, in a thread; report the first time that it raises or is too slow.
 
-    def __init__(self, source: Source, implementations: dict[str, Any], report: Callable[[str], None]) -> None:
+    Each listener reads the events for itself, so that none can change what another is given.
+    """
+
+    def __init__(self, source: Source, implementations: dict[str, Any], report: Report) -> None:
         self.source = source
-        self.implementations = {name: hook for name, hook in implementations.items() if name in LISTENER_HOOKS}
+        self.implementations = {name: hook.function for name, hook in implementations.items() if name in LISTENER_HOOKS}
         self.report = report
-        self.failed = False
+        self.run: RunInfo | None = None
+        self.reported: set[str] = set()
         self.events: queue.Queue[tuple[str, dict[str, Any]] | None] = queue.Queue()
-        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread = threading.Thread(target=self.work, daemon=True)
         self.thread.start()
 
-    def run(self) -> None:
+    def hear(self, line: str) -> None:
+        """Queue an event, unless it is a row and too many events wait already. Never waits."""
+        name, arguments = read_event(line, self.run)
+        self.run = arguments["run"]
+        if name == ROW and self.events.qsize() >= MOST_ROWS:
+            self.report_once("slow", "is too slow; it misses rows of metrics.jsonl")
+        elif name in self.implementations:
+            self.events.put((name, arguments))
+
+    def finish(self, deadline: float) -> bool:
+        """Let it work through what waits, until a moment of the monotonic clock; return whether it is done."""
+        self.events.put(None)
+        self.thread.join(max(0.0, deadline - time.monotonic()))
+        return not self.thread.is_alive()
+
+    def work(self) -> None:
         """Work through the events until None comes."""
         while (item := self.events.get()) is not None:
             name, arguments = item
-            implementation = self.implementations.get(name)
-            if implementation is None:
-                continue
+            function = self.implementations[name]
             try:
-                implementation.function(*(arguments[argument] for argument in implementation.argnames))
+                # By the signature, since pluggy passes nothing to parameters that have a default.
+                wanted = inspect.signature(function).parameters.keys() & arguments.keys()
+                function(**{word: arguments[word] for word in wanted})
             except BaseException as error:  # noqa: BLE001 - a plugin may even call sys.exit()
-                if not self.failed:
-                    self.failed = True
-                    self.report(
-                        f"plugin {self.source} failed in {name}: {explain(error)}; its later failures are not shown"
-                    )
+                self.report_once("raises", f"failed in {name}: {explain(error)}; its later failures are not shown")
+
+    def report_once(self, kind: str, message: str) -> None:
+        """Report something about this listener, the first time that it happens."""
+        if kind not in self.reported:
+            self.reported.add(kind)
+            self.report(f"plugin {self.source} {message}")
 
 
 def read_event(line: str, run: RunInfo | None) -> tuple[str, dict[str, Any]]:
@@ -64,43 +94,47 @@ def read_event(line: str, run: RunInfo | None) -> tuple[str, dict[str, Any]]:
     return f"ganforge_{message['event']}", arguments
 
 
-def start(plugins: Plugins, report: Callable[[str], None]) -> list[Listener]:
+def start(plugins: Plugins, report: Report) -> list[Listener]:
     """Start a thread for every plugin that listens."""
-    listeners = []
-    for plugin, source in plugins.admitted:
-        if source in plugins.listeners:
-            listeners.append(Listener(source, plugins.implementations(plugin), report))
-    return listeners
+    implementations = [(source, plugins.implementations(plugin)) for plugin, source in plugins.admitted]
+    return [Listener(source, hooks, report) for source, hooks in implementations if hooks.keys() & {*LISTENER_HOOKS}]
+
+
+def _own_channels() -> tuple[IO[str], IO[str]]:
+    """Take standard input and output away from plugins and the processes that they start; return them."""
+    events = os.fdopen(os.dup(0), encoding="utf-8")
+    messages = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return events, messages
 
 
 def main(arguments: list[str]) -> None:
-    """Serve events until standard input ends, then let the listeners finish."""
-    messages = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", buffering=1)
-    sys.stdout = sys.stderr  # whatever plugins print is no message of ours
+    """Serve events until standard input ends, then let the listeners finish: `SECONDS plugins|no-plugins [PATH …]`."""
+    events, messages = _own_channels()
     lock = threading.Lock()
 
     def report(line: str) -> None:
-        with lock:
+        with lock, suppress(OSError):  # the run may be gone
             messages.write(" ".join(line.split()) + "\n")
 
-    local = [Path(argument.removeprefix("--plugin=")) for argument in arguments if argument.startswith("--plugin=")]
+    drain_seconds, no_plugins, *paths = arguments
+    policy = Policy.from_environment(no_plugins=no_plugins == "no-plugins")
     try:
-        plugins = discover(Policy.from_environment(no_plugins="--no-plugins" in arguments), local)
+        listeners = start(discover(policy, [Path(path) for path in paths]), report)
     except GanforgeError as error:
         report(error.message)
-        return
-    listeners = start(plugins, report)
-    run: RunInfo | None = None
-    for line in sys.stdin:
-        event, values = read_event(line, run)
-        run = values["run"]
+        listeners = []
+    for line in events:
         for listener in listeners:
-            listener.events.put((event, values))
-    for listener in listeners:
-        listener.events.put(None)
-    for listener in listeners:
-        listener.thread.join()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+            listener.hear(line)
+    deadline = time.monotonic() + float(drain_seconds)
+    late = [listener for listener in listeners if not listener.finish(deadline)]
+    for listener in late:
+        report(f"plugin {listener.source} did not come to an end within {float(drain_seconds):g} s; it was stopped")
+    if late:
+        sys.stderr.flush()
+        os._exit(0)  # a thread that hangs may keep Python from ending

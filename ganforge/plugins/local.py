@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 import sys
-from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from ganforge.errors import PluginError
 from ganforge.plugins.sources import Source, explain
 
 
-def load_local(path: Path) -> Iterator[tuple[ModuleType, Source]]:
-    """Load a plugin from a Python file, a package folder, or each Python file of a plain folder.
+def places(path: Path) -> list[Path]:
+    """Return what a person's path means: a Python file, a package folder, or each Python file of a plain folder.
 
-    Raises PluginError, with the author's line, for what cannot be loaded.
+    Raises PluginError where there is none of these.
     """
-    for place in _places(path):
-        yield _load(place)
-
-
-def _places(path: Path) -> list[Path]:
     if path.is_file() and path.suffix == ".py":
-        return [path]
+        return [path.resolve()]
     if path.is_dir():
         if (path / "__init__.py").is_file():
-            return [path]
-        files = sorted(file for file in path.glob("*.py") if not file.name.startswith("_"))
+            return [path.resolve()]
+        files = sorted(file.resolve() for file in path.glob("*.py") if not file.name.startswith("_"))
         if files:
             return files
         raise PluginError(f"no plugin in {path}: the folder has no Python files")
@@ -37,26 +33,57 @@ def _places(path: Path) -> list[Path]:
     raise PluginError(f"no plugin at {path}: there is no such file or folder")
 
 
-def _load(place: Path) -> tuple[ModuleType, Source]:
-    place = place.resolve()
+def short_name(place: Path) -> str:
+    """Return the name by which a local plugin's targets call its own module: `my_gan` for my_gan.py and my-gan.py."""
+    return re.sub(r"\W", "_", place.name if place.is_dir() else place.stem)
+
+
+def module_name(place: Path) -> str:
+    """Return the name under which a local plugin is imported; no other file has it, whatever it is called."""
+    digest = hashlib.sha256(str(place).encode("utf-8", "surrogateescape")).hexdigest()
+    return f"ganforge_local_{short_name(place)}_{digest[:8]}"
+
+
+class _FreshLoader(SourceFileLoader):
+    """Run what the file says now; a compiled file beside it may be older than its time and size tell."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compile the source, and leave nothing beside it."""
+        path = self.get_filename(fullname)
+        code: CodeType = self.source_to_code(self.get_data(path), path)
+        return code
+
+
+def load_local(place: Path) -> tuple[ModuleType, Source]:
+    """Load one of those places. Raises PluginError, with the author's line, where it cannot be loaded."""
+    name = module_name(place)
     file = place / "__init__.py" if place.is_dir() else place
-    name = f"ganforge_local_{place.stem}"
     spec = importlib.util.spec_from_file_location(
-        name, file, submodule_search_locations=[str(place)] if place.is_dir() else None
+        name,
+        file,
+        loader=_FreshLoader(name, str(file)),
+        submodule_search_locations=[str(place)] if place.is_dir() else None,
     )
-    assert spec is not None and spec.loader is not None, "a .py file always has a loader"  # noqa: PT018, S101
+    assert spec is not None and spec.loader is not None, "a loader was given"  # noqa: PT018, S101
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # so that a target "ganforge_local_x:Class", a submodule and pickle find it
+    _forget(name)  # a notebook loads a plugin again after it was edited
+    sys.modules[name] = module  # so that dataclasses, submodules and pickle find it
     try:
         sha256 = _digest(place)
         spec.loader.exec_module(module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        del sys.modules[name]
+        _forget(name)
         within = place if place.is_dir() else place.parent
         raise PluginError(f"local plugin {place} cannot be imported: {explain(error, within)}") from error
     return module, Source(place.name, "local", path=place, sha256=sha256)
+
+
+def _forget(name: str) -> None:
+    for loaded in list(sys.modules):
+        if loaded == name or loaded.startswith(f"{name}."):
+            del sys.modules[loaded]
 
 
 def _digest(place: Path) -> str:

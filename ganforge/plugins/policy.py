@@ -21,8 +21,8 @@ def _names(text: str | None) -> frozenset[str] | None:
 class Policy:
     """Decide about plugins by the name of their distribution or of their entry point.
 
-    allowed: only these, or None for all. blocked: never these. none: no plugins but ganforge's own. strict: raise at the
-    first broken plugin. ganforge's own plugin is only ever removed by being blocked by name.
+    allowed: only these, or None for all. blocked: never these. none: no plugins but ganforge's own. strict: raise at
+    the first broken plugin. ganforge's own plugin is only ever removed by being blocked by name.
     """
 
     allowed: frozenset[str] | None = None

@@ -26,7 +26,7 @@ from ganforge.sampling import draw, draw_latents
 
 
 def load_run(path: str | Path, *, plugins: Sequence[str | Path] = ()) -> TrainedRun:
-    """Open a run directory. plugins: the local plugin files that it needs. Raises RunDirectoryError where it is none."""
+    """Open a run directory. plugins: local plugin files that it needs. Raises RunDirectoryError where it is none."""
     return TrainedRun(RunDirectory.open(Path(path)), Registry.discover([Path(plugin) for plugin in plugins]))
 
 
@@ -55,7 +55,7 @@ class Samples:
         save_png(grid(self._tensor(), columns), Path(path))
 
     def save_folder(self, folder: str | Path) -> None:
-        """Write each image as a PNG of its own, 00000.png and on, into a new folder. Raises OSError, FileExistsError."""
+        """Write each image as a PNG of its own, 00000.png and on, into a new folder. Raises OSError."""
         place = Path(folder)
         place.mkdir(parents=True)
         for number, image in enumerate(self._tensor()):

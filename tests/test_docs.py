@@ -1,0 +1,398 @@
+"""What the README and docs/ say is true: their commands parse, their examples run, their lists are complete."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+import ganforge as package
+from ganforge.assembly import resolve
+from ganforge.cli.app import app
+from ganforge.component import KINDS
+from ganforge.config import (
+    OPTIMIZERS,
+    SECTIONS,
+    Experiment,
+    Layer,
+    command_line_layer,
+    preset_layer,
+    read_document,
+)
+from ganforge.errors import UnknownComponentError
+from ganforge.plugins.discovery import HOOKS
+from ganforge.registry import INTERFACES, Registry
+
+ROOT = Path(__file__).parents[1]
+
+DOCS = ROOT / "docs"
+README, KOREAN, CONTRIBUTING = ROOT / "README.md", ROOT / "README.ko.md", ROOT / "CONTRIBUTING.md"
+PAGES = [README, KOREAN, CONTRIBUTING, ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+
+BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+SPAN = re.compile(r"`([^`\n]+)`")
+#: Commands of other programs that the docs may show.
+OTHERS = ("python -m pytest", "ruff check .", "ruff format --check .", "mypy", "lint-imports", "mkdocs ")
+#: What makes the examples' training short enough for a test.
+SHORT = ("epochs=20", 'steps=2, batch_size=8, precision="fp32"')
+SMALL = {"name": "mlp", "options": {"hidden": [16]}}
+
+Ganforge = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code in a page."""
+
+    language: str
+    title: str | None
+    text: str
+
+
+def blocks(page: Path, language: str | None = None) -> list[Block]:
+    """Return a page's blocks of code."""
+    found = [Block(lang, title or None, text) for lang, title, text in BLOCK.findall(page.read_text(encoding="utf-8"))]
+    return [block for block in found if language in {None, block.language}]
+
+
+def prose(page: Path) -> str:
+    """Return a page without its blocks of code."""
+    return BLOCK.sub("", page.read_text(encoding="utf-8"))
+
+
+def write_files(page: Path, folder: Path) -> None:
+    """Save the blocks that a page tells its reader to save."""
+    for block in blocks(page):
+        if block.title is not None:
+            place = folder / block.title
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(block.text, encoding="utf-8")
+
+
+def named(paths: list[Path]) -> dict[str, Any]:
+    """Return arguments for parametrize, with the pages' names as ids."""
+    return {"argvalues": paths, "ids": [path.name for path in paths]}
+
+
+# Generated pages
+
+
+@pytest.mark.parametrize("script", ["make_commands", "make_configuration"])
+def test_a_generated_page_is_what_its_script_writes(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands and the settings in docs/ are those of the code, however wide the terminal is."""
+    monkeypatch.syspath_prepend(str(DOCS / "scripts"))
+    monkeypatch.setenv("COLUMNS", "30")
+    module = importlib.import_module(script)
+    expected = module.inserted(module.PAGE, module.NAME, module.render())
+    assert module.PAGE.read_text(encoding="utf-8") == expected, f"run python docs/scripts/{script}.py"
+
+
+def test_every_setting_is_listed(registry: Registry) -> None:
+    """configuration.md has a row for each setting, each optimiser's option and each built-in component's option."""
+    text = (DOCS / "configuration.md").read_text(encoding="utf-8")
+    options = {
+        f"{section}.{name}"
+        for section, kind in SECTIONS.items()
+        for entry in registry.of_kind(kind)
+        for name in registry.load(entry).Options.model_fields
+    }
+    settings = Experiment.model_fields.keys() - {"optimizer"}
+    optimizers = {name for model in OPTIMIZERS.values() for name in model.model_fields} - {"name"}
+    assert [name for name in sorted(settings | options | optimizers) if f"| `{name}` |" not in text] == []
+    assert [name for name in OPTIMIZERS if f"### `{name}`" not in text] == []
+
+
+def test_every_environment_variable_is_documented() -> None:
+    """Each GANFORGE_… that the code reads stands in docs/, and each one in docs/ is read by the code."""
+    variable = re.compile(r"\bGANFORGE_[A-Z_]+\b")
+    read = {name for file in (ROOT / "ganforge").rglob("*.py") for name in variable.findall(file.read_text("utf-8"))}
+    documented = {name for page in DOCS.glob("*.md") for name in variable.findall(page.read_text("utf-8"))}
+    assert documented == read
+
+
+# Interfaces and hooks
+
+
+def parameters(function: Callable[..., Any]) -> list[str]:
+    """Return the names of a function's parameters."""
+    return [name for name in inspect.signature(function).parameters if name != "self"]
+
+
+def test_every_hook_is_documented_with_its_parameters() -> None:
+    """The table in plugins.md and the examples there name each hook, and its parameters, as hookspecs.py does."""
+    specified = {name: parameters(getattr(package.hookspecs, name)) for name in HOOKS}
+    spans = re.findall(r"^\| `(ganforge_\w+)\((.*?)\)` \|", prose(DOCS / "plugins.md"), re.MULTILINE)
+    assert {name: re.findall(r"\w+", given) for name, given in spans} == specified
+    written = {
+        node.name: [argument.arg for argument in node.args.args]
+        for block in blocks(DOCS / "plugins.md", "python")
+        for node in ast.walk(ast.parse(block.text))
+        if isinstance(node, ast.FunctionDef) and node.name in HOOKS
+    }
+    assert written == specified
+
+
+def test_every_method_in_the_table_has_its_parameters() -> None:
+    """plugins.md names all that a component of each kind must implement, with the interface's parameters."""
+    spans = re.findall(r"`([A-Z]\w+)\.(\w+)\((.*?)\)`", prose(DOCS / "plugins.md"))
+    written = {(owner, method): re.findall(r"\w+", given) for owner, method, given in spans}
+    assert {owner for owner, _ in written} == set(INTERFACES.values())
+    for (owner, method), given in written.items():
+        assert given == parameters(getattr(getattr(package, owner), method)), f"{owner}.{method}"
+    for kind in KINDS:
+        interface = getattr(package, INTERFACES[kind])
+        assert {(interface.__name__, method) for method in interface.__abstractmethods__} <= written.keys()
+
+
+def test_every_public_name_has_a_place_in_interfaces() -> None:
+    """interfaces.md shows each name of ganforge.__all__ and each hook, and names nothing that is not there."""
+    text = (DOCS / "interfaces.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^::: (ganforge(?:\.\w+)+)$", text, re.MULTILINE)
+    assert {f"ganforge.{name}" for name in package.__all__} <= set(shown)
+    assert [name for name in HOOKS if f"- {name}\n" not in text] == []
+    for path in shown:
+        found: Any = package
+        for name in path.split(".")[1:]:
+            found = getattr(found, name)
+
+
+# Architecture
+
+
+def rows(text: str, header: str) -> Iterator[tuple[str, str]]:
+    """Yield the two cells of each row of the table with that header."""
+    for line in text.partition(f"| {header} |\n| --- | --- |\n")[2].partition("\n\n")[0].splitlines():
+        first, second = line.strip("| ").split(" | ")
+        yield first, second
+
+
+def test_the_floors_are_those_of_the_contract() -> None:
+    """architecture.md shows import-linter's layers, in their order."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = [re.findall(r"ganforge\.(\w+)", layer) for layer in contracts[0]["layers"]]
+    table = rows(prose(DOCS / "architecture.md"), "floor, the highest first | what it is for")
+    assert [SPAN.findall(first) for first, _ in table] == layers
+
+
+def test_the_files_of_the_architecture_are_there() -> None:
+    """Each file that architecture.md names in a folder's row lies in that folder."""
+    table = list(rows(prose(DOCS / "architecture.md"), "folder | what its files are for"))
+    assert len(table) > 5
+    for folder, files in table:
+        for name in re.findall(r"`(\w+\.py)`", files):
+            assert (ROOT / "ganforge" / folder.strip("`") / name).is_file(), f"{folder} {name}"
+
+
+# Links
+
+
+@pytest.mark.parametrize("page", **named(PAGES))
+def test_links_and_pictures_lead_somewhere(page: Path) -> None:
+    """Each relative link names a file that is there, and each anchor a heading of it."""
+    for link in LINK.findall(prose(page)):
+        if link.startswith(("https://", "mailto:")):
+            continue
+        place, _, anchor = link.partition("#")
+        target = (page.parent / place).resolve() if place else page
+        assert target.is_file(), f"{page.name}: {link} leads nowhere"
+        assert page.parent != DOCS or target.is_relative_to(DOCS), f"{page.name}: {link} leads out of the site"
+        assert not anchor or anchor in anchors(target), f"{page.name}: {link} names no heading"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub and MkDocs give to a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+# The README, in two languages
+
+
+def test_both_readmes_say_the_same() -> None:
+    """The Korean README has the same code, links and pictures, in the same order, and the same headings' levels."""
+    assert blocks(KOREAN) == blocks(README)
+    english, korean = (LINK.findall(prose(page)) for page in (README, KOREAN))
+    assert [link for link in korean if link != "README.md"] == [link for link in english if link != "README.ko.md"]
+    levels = [re.findall(r"^(#+) ", prose(page), re.MULTILINE) for page in (README, KOREAN)]
+    assert levels[0] == levels[1]
+
+
+def test_the_readme_opens_with_two_commands() -> None:
+    """Both commands are the ones that were promised, and CI runs the second as it stands."""
+    first, second = (block.text.strip() for block in blocks(README, "bash")[:2])
+    assert first == "python -m pip install . && ganforge run --gen dcgan --disc dcgan --data mnist"
+    assert second == "python -m pip install '.[test]' && python -m pytest"
+    assert second in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", **named([README, KOREAN]))
+def test_nothing_is_left_to_be_filled_in(page: Path) -> None:
+    """Whoever publishes the README has replaced its markers with what was measured."""
+    assert re.findall(r"\bTIME_[A-Z]+\b", page.read_text(encoding="utf-8")) == []
+
+
+def test_contributors_run_what_ci_runs() -> None:
+    """Each command of CONTRIBUTING.md's check stands in .ci/run."""
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    commands = blocks(CONTRIBUTING, "bash")[1].text.splitlines()
+    assert len(commands) > 1
+    assert [command for command in commands if command not in ci] == []
+
+
+# Commands
+
+
+def shell_commands(page: Path) -> Iterator[str]:
+    """Yield each command of a page's bash blocks."""
+    for block in blocks(page, "bash"):
+        for line in block.text.replace("\\\n", " ").splitlines():
+            yield from filter(None, (part.strip() for part in line.partition(" #")[0].split("&&")))
+
+
+@pytest.mark.parametrize("page", **named(PAGES))
+def test_commands_can_be_given(page: Path, tmp_path: Path) -> None:
+    """Each command in a block is one that its program accepts, down to every option's name, type and value."""
+    write_files(page, tmp_path)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    for command in shell_commands(page):
+        words = shlex.split(command)
+        if words[0] == "ganforge":
+            check_ganforge(words[1:], resolved=True)
+        elif words[:4] == ["python", "-m", "pip", "install"]:
+            extra = re.fullmatch(r"\.(?:\[(\w+)\])?", words[-1])
+            assert extra, command
+            assert extra[1] is None or extra[1] in extras, command
+        elif words[0] == "python" and words[1].endswith(".py"):
+            assert (ROOT / words[1]).is_file(), command
+        else:
+            assert command.startswith(OTHERS), f"{page.name}: {command!r} is checked by nothing"
+
+
+@pytest.mark.parametrize("page", **named(PAGES))
+def test_commands_within_sentences_exist(page: Path) -> None:
+    """`ganforge …` in a sentence names a command and flags that there are."""
+    for span in SPAN.findall(prose(page)):
+        words = shlex.split(span.replace("…", ""))
+        if words[:1] == ["ganforge"] and len(words) > 1:
+            check_ganforge(words[1:], resolved=False)
+
+
+def check_ganforge(words: list[str], *, resolved: bool) -> None:
+    """Parse a command line; where it is `run`, resolve what it sets, too."""
+    root: Any = typer.main.get_command(app)
+    if words[0].startswith("-"):
+        assert words[0] in {name for parameter in root.params for name in parameter.opts}
+        return
+    command = root.commands[words[0]]
+    try:
+        context = command.make_context(words[0], words[1:])
+    except Exception as error:
+        # A sentence may leave the run's name out; everything else about the command has been parsed by then.
+        if resolved or type(error).__name__ != "MissingParameter":
+            raise AssertionError(f"ganforge {shlex.join(words)}: {error}") from error
+        return
+    given = context.params
+    if words[0] == "run" and resolved:
+        layers = [preset_layer(given["preset"])] if given["preset"] else []
+        layers += [Layer(str(path), read_document(Path(path))) for path in given["config"] or []]
+        layers.append(command_line_layer(given["settings"] or []))
+        resolve(layers, Registry.discover([Path(path) for path in given["plugin"] or []], no_plugins=True))
+
+
+@pytest.mark.parametrize("page", **named([page for page in PAGES if blocks(page, "toml")]))
+def test_configurations_are_valid(page: Path, registry: Registry) -> None:
+    """Each TOML block is a configuration without unknown keys, or a plugin's pyproject.toml."""
+    for block in blocks(page, "toml"):
+        document = tomllib.loads(block.text)
+        if block.title == "pyproject.toml":
+            assert document["project"]["entry-points"]["ganforge"]
+        else:
+            resolve([Layer(str(block.title), document)], registry)
+
+
+def test_the_message_that_is_shown_is_the_real_one(registry: Registry) -> None:
+    """The README and the quick start quote what a misspelt generator really gives."""
+    with pytest.raises(UnknownComponentError) as caught:
+        registry.find("generator", "dcgn")
+    for page in (README, DOCS / "quickstart.md"):
+        assert f"error: {caught.value.message}" in [block.text.strip() for block in blocks(page, "text")]
+
+
+# Examples that run
+
+
+@pytest.mark.parametrize("page", **named([README, DOCS / "quickstart.md"]))
+def test_python_examples_run(page: Path) -> None:
+    """A page's Python, in its order, works as it is written; only the training is cut short."""
+    untitled = [block.text for block in blocks(page, "python") if block.title is None]
+    source = "\n".join(untitled)
+    assert SHORT[0] in source
+    namespace: dict[str, Any] = {}
+    exec(compile(source.replace(*SHORT), page.name, "exec"), namespace)  # noqa: S102 - our own page
+    assert namespace["run"].manifest["status"] == "finished"
+    assert ("digits.png" not in source) or Path("digits.png").stat().st_size > 0
+
+
+def test_the_readmes_plugin_trains(tmp_path: Path) -> None:
+    """The loss of the README, saved as it says, trains; it has no more than twenty lines."""
+    write_files(README, tmp_path)
+    file = tmp_path / "my_loss.py"
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= 20
+    short = Experiment.model_validate(
+        {"gen": SMALL, "disc": SMALL, "loss": "hinge", "steps": 2, "batch_size": 8, "precision": "fp32"}
+    )
+    run = package.train(short, plugins=[file])
+    assert run.manifest["status"] == "finished"
+    assert run.experiment.loss.name == "hinge"
+
+
+def test_the_example_plugins_train_and_listen(tmp_path: Path, ganforge: Ganforge) -> None:
+    """The generator, the loss and the listener of plugins.md work with the command line: every event arrives."""
+    write_files(DOCS / "plugins.md", tmp_path)
+    arguments = """
+        --plugin my_gan.py --plugin watch.py --gen small --gen.width 16 --disc mlp --disc.hidden [16]
+        --loss least-squares --steps 2 --batch-size 8 --precision fp32 --data.source sample
+        --log-every 1 --evaluate-every 2 --evaluation-images 8 --out example --json
+    """
+    done = ganforge("run", *arguments.split())
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["status"] == "finished"
+    run = package.load_run("example", plugins=["my_gan.py"])
+    assert run.experiment.optimizer.gen.lr == 1e-4, "what the loss recommends"
+    assert run.experiment.gen.options["width"] == 16
+    heard = [line.split()[0] for line in (run.path / "listeners.log").read_text(encoding="utf-8").splitlines()]
+    assert set(heard) == {"started", "row", "images", "checkpoint", "evaluated", "finished"}
+    assert heard[0] == "started"
+    assert heard[-1] == "finished"
+
+
+def test_the_example_package_is_found(tmp_path: Path, ganforge: Ganforge) -> None:
+    """Installed as its pyproject.toml says, the example package gives its generator under its own name and version."""
+    write_files(DOCS / "plugins.md", tmp_path)
+    project = tomllib.loads((tmp_path / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (tmp_path / "my_gan.py").rename(tmp_path / "ganforge_small" / "networks.py")
+    metadata = tmp_path / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n", encoding="utf-8")
+    points = [f"{name} = {value}" for name, value in project["entry-points"]["ganforge"].items()]
+    (metadata / "entry_points.txt").write_text("\n".join(["[ganforge]", *points, ""]), encoding="utf-8")
+    done = ganforge("describe", "generator", "small", "--json", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["distribution"], found["version"]) == (project["name"], project["version"])
+    assert found["options"]["properties"]["width"]["description"] == "Width of the hidden layer."
+    assert str(tmp_path) not in sys.path
