@@ -43,7 +43,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def registry() -> Registry:
-    """The registry with ganforge's own plugin alone."""
+    """Return the registry with ganforge's own plugin alone."""
     return Registry.discover(no_plugins=True)
 
 

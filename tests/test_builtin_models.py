@@ -136,7 +136,7 @@ def test_bce_is_finite_where_a_sigmoid_would_not_be() -> None:
 
 
 def test_latents_have_the_distribution_that_was_asked_for() -> None:
-    """Normal latents have variance 1; uniform ones lie in [-1, 1] and have variance 1/3; both have the option's width."""
+    """Normal latents have variance 1; uniform ones lie in [-1, 1] and have variance 1/3; both are as wide as asked."""
     for name, variance in (("normal", 1.0), ("uniform", 1 / 3)):
         generator = MlpGenerator(MlpGenerator.Options(latents=name, latent_dim=7), MNIST)
         z = generator.sample_latents(20_000, torch.Generator().manual_seed(0))

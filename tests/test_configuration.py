@@ -38,6 +38,8 @@ class Slope(Penalty):
     """A penalty with an option of its own."""
 
     class Options(Penalty.Options):
+        """One option beside those of every penalty."""
+
         target: float = 1.0
 
     def measure(self, discriminator: Any, *, real: Any, fake: Any, labels: Any, rng: Any) -> Any:
@@ -195,6 +197,20 @@ def test_an_experiment_from_python_sets_only_what_it_names(registry: Registry) -
     found: Resolution = resolve([experiment_layer(python)], registry)
     assert found.experiment == resolve([line("gen=mlp", "data.source=sample", "steps=3")], registry).experiment
     assert found.origin("disc") == "default"
+
+
+def test_an_optimizer_setting_for_both_networks(registry: Registry) -> None:
+    """In Python as in TOML, what stands beside `gen` and `disc` means both, and a name alone is an optimiser."""
+    python = Experiment(optimizer={"lr": 1e-3, "disc": {"name": "sgd", "momentum": 0.5}})  # type: ignore[arg-type]
+    found = resolve([experiment_layer(python)], registry).experiment.optimizer
+    assert (found.gen.name, found.gen.lr, found.disc.name, found.disc.lr) == ("adam", 1e-3, "sgd", 1e-3)
+    assert (
+        found
+        == resolve(
+            [line("optimizer.lr=1e-3", "optimizer.disc=sgd", "optimizer.disc.momentum=0.5")], registry
+        ).experiment.optimizer
+    )
+    assert Experiment(optimizer="adamw").optimizer.disc.name == "adamw"  # type: ignore[arg-type]
 
 
 def test_flags_are_settings_from_left_to_right(ganforge: Ganforge, tmp_path: Path) -> None:

@@ -180,6 +180,7 @@ def test_nothing_else_suffers(found: Plugins) -> None:
     good = [(component, source) for component, source in found.components if source.distribution != "ganforge"]
     assert [(component.name, str(source)) for component, source in good] == [("soft-hinge", "good-losses 2.1")]
     assert [pair for pair in found.components if pair not in good] == alone.components
+    assert found.manager.get_plugins() == {plugin for plugin, _ in found.admitted}
 
 
 def test_list_works_and_says_one_line_for_each(listed: subprocess.CompletedProcess[str]) -> None:
@@ -216,7 +217,7 @@ def test_doctor_exits_3_and_tells_everything(wreck: Path) -> None:
 def test_doctor_prints_it_for_people(here: Path) -> None:
     """`doctor` shows a problem, its stage and its traceback as text, and exits 3."""
     distribution(here, "error-at-import", BROKEN["error-at-import"].source)
-    finished = in_process(here, "doctor", PYTHONPATH=str(here))
+    finished = command("doctor")
     assert finished.returncode == 3
     assert "problem: error-at-import 1.0 (import): ZeroDivisionError: division by zero" in finished.stdout
     assert "x / 0" in finished.stdout
@@ -356,7 +357,9 @@ def test_one_module_behind_two_entry_points_counts_once(here: Path) -> None:
     distribution(here, "a-losses", hooks)
     distribution(here, "b-losses", "", value="a_losses")
     plugins = discover(Policy())
-    assert [(problem.distribution, problem.stage) for problem in plugins.problems] == [("b-losses", "hooks")]
+    assert [(problem.distribution, problem.error) for problem in plugins.problems] == [
+        ("b-losses", "another entry point gives the same module")
+    ]
     assert [source.distribution for source in plugins.listeners] == ["a-losses"]
     ((plugin, _),) = [pair for pair in plugins.admitted if pair[1].distribution == "a-losses"]
     assert plugins.implementations(plugin).keys() == {"ganforge_finished", "ganforge_components"}
@@ -406,12 +409,12 @@ def test_nobody_overrides_a_built_in(clash: Path) -> None:
 
 def test_clashes_in_list_and_describe(clash: Path) -> None:
     """`list` shows both in full with a word about it, `describe` refuses the bare name and takes the full one."""
-    rows = json.loads(in_process(clash, "list", "gen", "--json", PYTHONPATH=str(clash)).stdout)
+    rows = json.loads(command("list", "gen", "--json").stdout)
     clashing = {row["name"]: row["problem"] for row in rows if "problem" in row}
     assert clashing.keys() == {"ganforge/dcgan", "my-dcgan/dcgan"}
     assert clashing["my-dcgan/dcgan"] == "another plugin gives a generator of this name; say my-dcgan/dcgan"
     for arguments in (("dcgan",), ("gen", "dcgan")):
-        refused = in_process(clash, "describe", *arguments, PYTHONPATH=str(clash))
+        refused = command("describe", *arguments)
         assert refused.returncode == 2
         assert "ganforge/dcgan or my-dcgan/dcgan" in refused.stderr
 

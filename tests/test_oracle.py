@@ -141,9 +141,9 @@ def test_the_engine_is_the_textbook_loop_in_double_precision(
     """With sigmoid and BCE against logits, fused Adam and the engine's layouts, only rounding differs.
 
     The operations differ: log of a sigmoid against softplus, a transposed convolution of one pixel against a matrix
-    product, channels last, fused Adam. Each rounds differently, and training amplifies that: Adam divides small gradients
-    by their size, and a GAN's two networks drive each other. In float64 DCGAN's losses differ by 1e-15 in the first step
-    and ten times as much after every three, measured, so that 20 steps are compared to 1e-7; the MLP GAN's 50.
+    product, channels last, fused Adam. Each rounds differently, and training amplifies that: Adam divides small
+    gradients by their size, and a GAN's two networks drive each other. In float64 DCGAN's losses differ by 1e-15 in the
+    first step and ten times as much after every three, measured, so that 20 steps are compared to 1e-7; MLP GAN's 50.
     """
     monkeypatch.setattr("test_oracle.STEPS", steps_that_agree)
     assembly = assemble(f"gen={model}", f"disc={model}", f"seed={SEED}", *["batch_size=6"] * (model == "dcgan"))

@@ -7,7 +7,7 @@ from typing import Any
 from generated import DOCS, inserted, table
 from pydantic import BaseModel
 
-from ganforge.cli.components import _type as type_words
+from ganforge.cli.components import option_type as type_words
 from ganforge.cli.output import describe_value
 from ganforge.config import OPTIMIZERS, SECTIONS, Experiment
 from ganforge.config.experiment import SEVERAL

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ValidationError
 from ganforge.assembly.settings import Leaf, SectionSettings, Settings, validation_message
 from ganforge.config import OPTIMIZERS, SECTIONS, Experiment, Layer, Section, Selection
 from ganforge.config.experiment import NOTHING, SEVERAL, SINGLE
-from ganforge.errors import ConfigError
+from ganforge.config.optimizers import NETWORKS
+from ganforge.errors import ConfigError, UnknownComponentError
 from ganforge.interfaces import Options
 from ganforge.registry import Entry, Registry
 from ganforge.suggest import did_you_mean
@@ -68,14 +69,23 @@ def resolve(layers: Sequence[Layer], registry: Registry) -> Resolution:
     return resolver.finish()
 
 
-def reload(experiment: Experiment, registry: Registry) -> Resolution:
-    """Find a resolved experiment's components again. Raises UnknownComponentError, PluginError or ConfigError."""
+def reload(experiment: Experiment, registry: Registry, plugins: Iterable[Mapping[str, Any]] = ()) -> Resolution:
+    """Find a resolved experiment's components again; `plugins` is what run.json says of those that it used.
+
+    Raises UnknownComponentError, which names the local plugins that are needed, PluginError or ConfigError.
+    """
     chosen: dict[Section, tuple[Chosen, ...]] = {}
+    local = " ".join(f"--plugin {plugin['path']}" for plugin in plugins if plugin.get("path"))
     for section, kind in SECTIONS.items():
         selected = getattr(experiment, section)
         items = []
         for selection in selected if section in SEVERAL else (selected,):
-            entry = registry.find(kind, selection.name)
+            try:
+                entry = registry.find(kind, selection.name)
+            except UnknownComponentError as error:
+                if not local:
+                    raise
+                raise UnknownComponentError(error.message, fix=f"this run used a local plugin: pass {local}") from None
             cls = registry.load(entry)
             items.append(Chosen(entry, cls, _validate_options(section, entry, cls, selection.options, {})))
         chosen[section] = tuple(items)
@@ -233,7 +243,7 @@ class _Resolver:
     def optimizers(self) -> dict[str, dict[str, Any]]:
         """Merge each network's optimiser; what stands directly in `optimizer` means both."""
         merged: dict[str, dict[str, Any]] = {}
-        for network in ("gen", "disc"):
+        for network in NETWORKS:
             layered = [(layer, layer.optimizer(network)) for layer in self.all_layers]
             name = "adam"
             for _, values in layered:

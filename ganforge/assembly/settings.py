@@ -10,10 +10,9 @@ from pydantic import BaseModel, ValidationError
 
 from ganforge.config import SECTIONS, Layer, Section
 from ganforge.config.experiment import SEVERAL
+from ganforge.config.optimizers import spread
 from ganforge.errors import ConfigError
 from ganforge.suggest import did_you_mean
-
-NETWORKS = ("gen", "disc")
 
 
 class Leaf(NamedTuple):
@@ -83,19 +82,10 @@ def _section(layer: Layer, section: Section, content: object) -> SectionSettings
 
 
 def _optimizers(layer: Layer, content: object) -> dict[str, dict[str, Any]]:
-    if isinstance(content, str):
-        content = {"name": content}
-    if not isinstance(content, Mapping):
-        raise ConfigError(f"optimizer = {content!r} ({layer.origin}) is no table", fix="write optimizer.lr=0.0001, say")
-    both = {key.replace("-", "_"): value for key, value in content.items() if key not in NETWORKS}
-    optimizers = {}
-    for network in NETWORKS:
-        own = content.get(network, {})
-        own = {"name": own} if isinstance(own, str) else own
-        if not isinstance(own, Mapping):
-            raise ConfigError(f"optimizer.{network} = {own!r} ({layer.origin}) is no table")
-        optimizers[network] = both | {key.replace("-", "_"): value for key, value in own.items()}
-    return optimizers
+    try:
+        return spread(content)
+    except ValueError as error:
+        raise ConfigError(f"optimizer = {content!r} ({layer.origin}): {error}") from None
 
 
 def validation_message(prefix: str, error: ValidationError, model: type[BaseModel], origins: Mapping[str, str]) -> str:

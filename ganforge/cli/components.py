@@ -55,7 +55,7 @@ def describe(
     no_plugins: NoPlugins = False,
     json: Json = False,
 ) -> None:
-    """Describe a component: its source, paper, limits, and its options with types and defaults."""
+    """Describe a component: its source, paper, what it recommends, and its options with types and defaults."""
     registry = open_registry(plugin, no_plugins=no_plugins)
     entries = _matching(registry, names)
     documents = [_described(registry, entry) for entry in entries]
@@ -140,22 +140,24 @@ def _print_description(document: Mapping[str, Any]) -> None:
     required = document["options"].get("required", [])
     for name, schema in document["options"].get("properties", {}).items():
         default = "[red]required[/]" if name in required else escape(describe_value(schema.get("default", "none")))
-        table.add_row(f"[bold]{escape(name)}[/]", escape(_type(schema)), default, escape(schema.get("description", "")))
+        table.add_row(
+            f"[bold]{escape(name)}[/]", escape(option_type(schema)), default, escape(schema.get("description", ""))
+        )
     console.print(table)
 
 
-def _type(schema: Mapping[str, Any]) -> str:
+def option_type(schema: Mapping[str, Any]) -> str:
     """Return an option's type in words."""
     if "enum" in schema:
         return " | ".join(describe_value(value) for value in schema["enum"])
     if "const" in schema:
         return describe_value(schema["const"])
     if "anyOf" in schema:
-        return " | ".join(_type(part) for part in schema["anyOf"])
+        return " | ".join(option_type(part) for part in schema["anyOf"])
     words = str(schema.get("format") or schema.get("type", "value")).replace("null", "none")
     if words == "array":
         parts = schema.get("prefixItems") or [schema.get("items", {})]
-        words = f"[{', '.join(_type(part) for part in parts)}{'' if 'prefixItems' in schema else ', …'}]"
+        words = f"[{', '.join(option_type(part) for part in parts)}{'' if 'prefixItems' in schema else ', …'}]"
     limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     bounds = [f"{sign} {schema[key]:g}" for key, sign in limits.items() if key in schema]
     return f"{words} {', '.join(bounds)}".rstrip()

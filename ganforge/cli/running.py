@@ -125,8 +125,8 @@ def run(
 @answering
 def resume(
     run: RunPath,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Train to this many epochs in all.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Train to this many steps in all.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Train to this many epochs in all.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Train to this many steps in all.")] = None,
     plugin: Plugins = None,
     no_plugins: NoPlugins = False,
     json: Json = False,

@@ -32,7 +32,7 @@ def as_settings(arguments: list[str]) -> Iterator[str]:
         name, equals, value = argument.removeprefix("--").partition("=")
         key = name.partition(".")[0].replace("-", "_")
         dotted = "." in name
-        if not argument.startswith("--") or key not in keys or (not dotted and key == "optimizer" and not equals):
+        if not argument.startswith("--") or key not in keys:
             yield argument
             continue
         if not equals:

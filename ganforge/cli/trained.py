@@ -58,10 +58,11 @@ def sample(
             "--out", "-o", metavar="FILE|DIR", help="FILE.png: one grid; FILE.npz: arrays; else a folder of PNGs."
         ),
     ] = None,
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many images.")] = 64,
-    seed: Annotated[int, typer.Option(min=0, help="Decides the latents.")] = 0,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, metavar="N", help="How many images.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Decides the latents.")] = 0,
     label: Annotated[
-        list[int] | None, typer.Option(help="Only these classes, for generators that take labels; may be repeated.")
+        list[int] | None,
+        typer.Option(metavar="N", help="Only these classes, for generators that take labels; may be repeated."),
     ] = None,
     ema: Annotated[
         bool | None,
@@ -70,7 +71,7 @@ def sample(
     checkpoint: Annotated[
         int | None, typer.Option(metavar="STEP", help="Of which step; the newest by default.")
     ] = None,
-    columns: Annotated[int | None, typer.Option(min=1, help="Images in a row of the grid.")] = None,
+    columns: Annotated[int | None, typer.Option(min=1, metavar="N", help="Images in a row of the grid.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     plugin: Plugins = None,
     no_plugins: NoPlugins = False,

@@ -83,10 +83,15 @@ def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:  # noq
         rest = [section, *rest]
     for part in rest[:-1]:
         child = table.setdefault(part, {})
+        if isinstance(child, str):
+            child = table[part] = {"name": child}  # --optimizer sgd --optimizer.momentum 0.9
         if not isinstance(child, dict):
             raise ConfigError(f"{'.'.join(path)} cannot be set: {part} has the value {child!r} already")
         table = child
-    table[rest[-1]] = value
+    if isinstance(table.get(rest[-1]), dict) and isinstance(value, str):
+        table[rest[-1]]["name"] = value
+    else:
+        table[rest[-1]] = value
     if section in {"epochs", "steps"}:
         values.pop("steps" if section == "epochs" else "epochs", None)  # left to right: the last one counts
 

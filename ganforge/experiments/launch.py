@@ -93,7 +93,7 @@ def go_on(
         experiment = _extended(run.read_experiment(), epochs, steps)
         manifest = run.read_manifest()
         watcher = Observer() if observer is None else observer(experiment)
-        prepared = prepare(reload(experiment, registry), registry)
+        prepared = prepare(reload(experiment, registry, manifest.get("plugins") or []), registry)
         _check_same(run, manifest, prepared, watcher)
         checkpoints.remove_leftovers(run)
         return _train(prepared, run, watcher, restore=True)

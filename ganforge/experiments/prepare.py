@@ -15,7 +15,7 @@ from ganforge.config import SECTIONS, Selection, to_document
 from ganforge.config.experiment import NOTHING
 from ganforge.engine import tuning
 from ganforge.engine.precision import Precision, check, choose_device
-from ganforge.errors import ConfigError
+from ganforge.errors import ConfigError, DataError
 from ganforge.evaluation import check_count, score_directions
 from ganforge.interfaces import Network
 from ganforge.registry import Registry
@@ -50,6 +50,8 @@ def prepare(resolution: Resolution, registry: Registry, *, estimate: bool = Fals
     """
     device = choose_device(resolution.experiment.device)
     assembly = build(resolution)
+    if assembly.dataset.load("train") is None:
+        raise DataError(f"data {assembly.info.name!r} is not loaded whole, and this version cannot stream it yet")
     preflight(assembly)
     _check_evaluation(assembly)
     wanted = resolution.experiment.precision

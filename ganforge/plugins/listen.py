@@ -56,9 +56,12 @@ class Listener:
         elif name in self.implementations:
             self.events.put((name, arguments))
 
-    def finish(self, deadline: float) -> bool:
-        """Let it work through what waits, until a moment of the monotonic clock; return whether it is done."""
+    def end(self) -> None:
+        """Say that no event follows."""
         self.events.put(None)
+
+    def done(self, deadline: float) -> bool:
+        """Wait while it works through its events, until a moment of the monotonic clock; return whether it is done."""
         self.thread.join(max(0.0, deadline - time.monotonic()))
         return not self.thread.is_alive()
 
@@ -131,8 +134,10 @@ def main(arguments: list[str]) -> None:
     for line in events:
         for listener in listeners:
             listener.hear(line)
+    for listener in listeners:
+        listener.end()
     deadline = time.monotonic() + float(drain_seconds)
-    late = [listener for listener in listeners if not listener.finish(deadline)]
+    late = [listener for listener in listeners if not listener.done(deadline)]
     for listener in late:
         report(f"plugin {listener.source} did not come to an end within {float(drain_seconds):g} s; it was stopped")
     if late:

@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import re
 import sys
-from importlib.machinery import SourceFileLoader
+from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES, ExtensionFileLoader, FileFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
@@ -45,7 +45,7 @@ def module_name(place: Path) -> str:
 
 
 class _FreshLoader(SourceFileLoader):
-    """Run what the file says now; a compiled file beside it may be older than its time and size tell."""
+    """Run what the file says now, as its SHA-256 tells; a compiled file beside it has its time and size to go by."""
 
     def get_code(self, fullname: str) -> CodeType:
         """Compile the source, and leave nothing beside it."""
@@ -67,6 +67,8 @@ def load_local(place: Path) -> tuple[ModuleType, Source]:
     assert spec is not None and spec.loader is not None, "a loader was given"  # noqa: PT018, S101
     module = importlib.util.module_from_spec(spec)
     _forget(name)  # a notebook loads a plugin again after it was edited
+    if place.is_dir():
+        _read_afresh(place)
     sys.modules[name] = module  # so that dataclasses, submodules and pickle find it
     try:
         sha256 = _digest(place)
@@ -78,6 +80,13 @@ def load_local(place: Path) -> tuple[ModuleType, Source]:
         within = place if place.is_dir() else place.parent
         raise PluginError(f"local plugin {place} cannot be imported: {explain(error, within)}") from error
     return module, Source(place.name, "local", path=place, sha256=sha256)
+
+
+def _read_afresh(package: Path) -> None:
+    """Let the modules of a package be found and compiled anew."""
+    loaders = ((ExtensionFileLoader, EXTENSION_SUFFIXES), (_FreshLoader, SOURCE_SUFFIXES))
+    for folder in {package, *(file.parent for file in package.rglob("*.py"))}:
+        sys.path_importer_cache[str(folder)] = FileFinder(str(folder), *loaders)
 
 
 def _forget(name: str) -> None:

@@ -42,7 +42,7 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path | None, stem: str) -> Self:
-        """Make a new directory: at `path`, or a fresh numbered one in runs/. Raises RunDirectoryError; never reuses one."""
+        """Make a new directory: at `path`, or a fresh numbered one in runs/. Raises RunDirectoryError."""
         if path is not None:
             return cls(cls._make(path))
         for number in range(1, MOST_NUMBERS):

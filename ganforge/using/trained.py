@@ -164,8 +164,9 @@ class TrainedRun:
 
     def _new_generator(self) -> Generator:
         """Build the generator without loading any data: run.json knows the images' shape."""
-        resolution = reload(self.experiment, self.registry)
-        data = self.manifest["data"]
+        manifest = self.manifest
+        resolution = reload(self.experiment, self.registry, manifest.get("plugins") or [])
+        data = manifest["data"]
         channels, height, width = (int(number) for number in data["image"].split("×"))
         classes = data.get("classes")
         info = DataInfo(
