@@ -24,7 +24,7 @@ from ganforge.plugins.listen import MOST_ROWS, Listener
 from ganforge.plugins.relay import ListenerRelay
 
 RUN = ("run", "--gen", "mlp", "--disc", "mlp", "--data.source", "sample", "--batch-size", "8", "--precision", "fp32")
-RUN += ("--steps", "3", "--log-every", "1", "--sample-every", "2", "--checkpoint-every", "2", "--device", "cpu")
+RUN += ("--steps", "3", "--log-every", "1", "--sample-every", "1", "--checkpoint-every", "2", "--device", "cpu")
 RUN += ("--quiet", "--json")
 
 #: Hears everything, and prints in every way there is.
@@ -83,7 +83,7 @@ def ganforge_step_logged(row):
 RAISES = "@hookimpl\ndef ganforge_step_logged(row):\n    raise KeyError('no such thing')\n"
 EXITS = "import sys\n@hookimpl\ndef ganforge_step_logged(row):\n    sys.exit(7)\n"
 HANGS = "import threading, time\n@hookimpl\ndef ganforge_step_logged(row):\n"
-HANGS += "    threading.Thread(target=time.sleep, args=(3600,)).start()\n    time.sleep(3600)\n"
+HANGS += "    threading.Thread(target=time.sleep, args=(3600,), daemon=False).start()\n    time.sleep(3600)\n"
 DIES = "import os, signal\n@hookimpl\ndef ganforge_started(run):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
 
 
@@ -127,10 +127,12 @@ def test_everything_is_heard_in_order(heard: Heard) -> None:
         ("started", "0"),
         ("images_saved", "0"),
         ("step_logged", "1"),
+        ("images_saved", "1"),
         ("step_logged", "2"),
         ("images_saved", "2"),
         ("checkpoint_saved", "2"),
         ("step_logged", "3"),
+        ("images_saved", "3"),
         ("evaluated", "3"),
         ("checkpoint_saved", "3"),
         ("finished", ""),

@@ -99,7 +99,8 @@ class Projection(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Return the maps, `(N, C, 7, 7)`, of latents, `(N, Z, 1, 1)`."""
-        return (z.flatten(1) @ self.weight.flatten(1)).view(len(z), -1, 7, 7)
+        maps = z.flatten(1) @ self.weight.permute(0, 2, 3, 1).flatten(1)
+        return maps.view(len(z), 7, 7, -1).permute(0, 3, 1, 2)
 
 
 @pytest.mark.parametrize("model", ["mlp", "dcgan"])

@@ -2,6 +2,7 @@
 
 from ganforge.assembly.build import Assembly, build
 from ganforge.assembly.preflight import preflight
-from ganforge.assembly.resolve import Resolution, reload, resolve
+from ganforge.assembly.resolution import Resolution
+from ganforge.assembly.resolve import reload, resolve
 
 __all__ = ["Assembly", "Resolution", "build", "preflight", "reload", "resolve"]

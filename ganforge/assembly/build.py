@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from ganforge.assembly.resolve import Chosen, Resolution
+from ganforge.assembly.resolution import Chosen, Resolution
+from ganforge.config import Selection
 from ganforge.errors import GanforgeError, IncompatibleError, PluginError
 from ganforge.interfaces import (
     Augmentation,
@@ -54,9 +55,9 @@ def build(resolution: Resolution) -> Assembly:
         generator=cast("Generator", build_network(resolution.one("gen"), info, seed, "weights/generator")),
         discriminator=cast("Discriminator", build_network(resolution.one("disc"), info, seed, "weights/discriminator")),
         loss=_simple(resolution.one("loss")),
-        penalties={item.entry.component.name: _simple(item) for item in resolution.chosen["penalty"]},
-        augmentations={item.entry.component.name: _simple(item) for item in resolution.chosen["augment"]},
-        metrics={item.entry.component.name: _simple(item) for item in resolution.chosen["metric"]},
+        penalties=_named(resolution.experiment.penalty, resolution.chosen["penalty"]),
+        augmentations=_named(resolution.experiment.augment, resolution.chosen["augment"]),
+        metrics=_named(resolution.experiment.metric, resolution.chosen["metric"]),
     )
 
 
@@ -76,6 +77,11 @@ def build_network(chosen: Chosen, info: DataInfo, seed: int, stream: Stream) -> 
             fix="use data with labels (a folder's subfolders are classes), or a network that takes none",
         )
     return network
+
+
+def _named(selections: Sequence[Selection], chosen: Sequence[Chosen]) -> dict[str, Any]:
+    """Make parts by the names that the experiment has for them: those of two plugins that clash are qualified."""
+    return {selection.name: _simple(item) for selection, item in zip(selections, chosen, strict=True)}
 
 
 def _simple(chosen: Chosen) -> Any:  # noqa: ANN401 - the registry has checked which interface it is

@@ -7,11 +7,11 @@ right. Components are chosen first, since what they recommend is the lowest laye
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ganforge.assembly.resolution import Chosen, Resolution
 from ganforge.assembly.settings import Leaf, SectionSettings, Settings, validation_message
 from ganforge.config import OPTIMIZERS, SECTIONS, Experiment, Layer, Section, Selection
 from ganforge.config.experiment import NOTHING, SEVERAL, SINGLE
@@ -21,39 +21,7 @@ from ganforge.interfaces import Options
 from ganforge.registry import Entry, Registry
 from ganforge.suggest import did_you_mean
 
-DEFAULT = "default"
 DEFAULT_EPOCHS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """Hold a chosen component: whose it is, its class and its validated options."""
-
-    entry: Entry
-    cls: type[Any]
-    options: Options
-
-
-@dataclass(slots=True)
-class Resolution:
-    """Hold an experiment together with where its values came from.
-
-    origins: dotted key → origin, for every value that is not a default. notices: lines for a person.
-    """
-
-    experiment: Experiment
-    chosen: dict[Section, tuple[Chosen, ...]]
-    origins: dict[str, str] = field(default_factory=dict)
-    notices: list[str] = field(default_factory=list)
-
-    def one(self, section: Section) -> Chosen:
-        """Return the component of a section that has exactly one."""
-        (chosen,) = self.chosen[section]
-        return chosen
-
-    def origin(self, key: str) -> str:
-        """Return where a value came from, in words."""
-        return self.origins.get(key, DEFAULT)
 
 
 def resolve(layers: Sequence[Layer], registry: Registry) -> Resolution:
@@ -275,9 +243,3 @@ def _validate_options(
         raise ConfigError(f"{entry}: {validation_message(prefix, error, model, named)}") from None
     assert isinstance(options, Options), "the registry has checked it"  # noqa: S101
     return options
-
-
-def with_values(resolution: Resolution, origin: str, **values: Any) -> Resolution:  # noqa: ANN401
-    """Return the resolution with settings that were decided on this machine, such as the precision."""
-    experiment = resolution.experiment.model_copy(update=values)
-    return replace(resolution, experiment=experiment, origins=resolution.origins | dict.fromkeys(values, origin))

@@ -99,9 +99,10 @@ class DcganGenerator(Generator):
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return images, `(N, C, H, W)`, from latents, `(N, Z)`; labels are not used."""
         # A transposed convolution of a single pixel is a matrix product, which every processor is much faster at.
-        # The weight's layout, (Z, C, h, w), makes it a plain product; as channels last it stays one for the next layer.
-        base = z @ self.project.weight.flatten(1)
-        images: Tensor = self.layers(base.view(len(z), -1, *self.base))
+        # Channels go last, the layout in which the engine keeps weights and the next layer wants its maps: no copies.
+        weight = self.project.weight.permute(0, 2, 3, 1).flatten(1)  # (Z, h·w·C)
+        maps = (z @ weight).view(len(z), *self.base, -1).permute(0, 3, 1, 2)  # (N, C, h, w)
+        images: Tensor = self.layers(maps)
         return images
 
 

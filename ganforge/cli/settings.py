@@ -12,6 +12,7 @@ from typing import Any
 from typer.core import TyperCommand
 
 from ganforge.cli.options import FLAGS
+from ganforge.errors import GanforgeError
 
 
 def settings_of_experiment() -> frozenset[str]:
@@ -59,7 +60,11 @@ class SettingsCommand(TyperCommand):
         """Add what is installed to the help, without importing torch."""
         from ganforge.registry import Registry  # noqa: PLC0415 - only when help is asked for
 
-        registry = Registry.discover()
+        try:
+            registry = Registry.discover()
+        except GanforgeError:  # a strict environment with a broken plugin; the command itself will say so
+            super().format_help(ctx, formatter)
+            return
         names = {
             flag: ", ".join(registry.name_of(entry) for entry in registry.of_kind(kind)) for flag, kind in FLAGS.items()
         }

@@ -29,6 +29,7 @@ Tensors = dict[str, Tensor]
 CHECKSUMS = "checksums.json"
 STATE = "state.json"
 PREFIX = "step-"
+FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def save(run: RunDirectory, checkpoint: Checkpoint) -> Path:
                 save_file(tensors, file)
             except SafetensorError as error:  # how safetensors reports a full disk
                 raise OSError(f"{file.name} cannot be written: {error}") from None
-        write_atomically(temporary / STATE, json.dumps(checkpoint.state, indent=2) + "\n")
+        write_atomically(temporary / STATE, json.dumps({"format": FORMAT, **checkpoint.state}, indent=2) + "\n")
         digests = {file.name: _digest(file, sync=True) for file in sorted(temporary.iterdir())}
         write_atomically(temporary / CHECKSUMS, json.dumps(digests, indent=2) + "\n")
         if place.exists():  # the same step, trained again after a rewind
@@ -87,6 +88,8 @@ def load(folder: Path) -> Checkpoint:
         except (OSError, SafetensorError) as error:
             raise CheckpointError(f"{file} cannot be read: {error}") from None
     state = _read_json(folder / STATE)
+    if state.get("format") != FORMAT:
+        raise CheckpointError(f"{folder} has format {state.get('format')!r}; this ganforge reads {FORMAT}")
     if not isinstance(state.get("step"), int):
         raise CheckpointError(f"{folder / STATE} names no step")
     return Checkpoint(tensors, state)

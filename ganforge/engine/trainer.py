@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
 from ganforge.assembly import Assembly
 from ganforge.engine import checkpoint as checkpoints
-from ganforge.engine.checkpoint import Checkpoint, Tensors
+from ganforge.engine.checkpoint import Checkpoint
 from ganforge.engine.ema import GeneratorEma
 from ganforge.engine.feed import ResidentFeed
 from ganforge.engine.interruption import Interruption
 from ganforge.engine.ledger import FLUSH_EVERY, Ledger, Stopwatch, first_not_finite
-from ganforge.engine.observer import Observer
 from ganforge.engine.optimizers import make_optimizer
 from ganforge.engine.precision import Precision, matrix_products
+from ganforge.engine.services import Services
+from ganforge.engine.state import Parts, first_not_finite_weight, part_tensors, restore_parts
 from ganforge.engine.steps import Steps
-from ganforge.errors import CheckpointError, DivergedError
+from ganforge.errors import DivergedError
 from ganforge.interfaces import Generator
 from ganforge.pictures import grid, save_png
 from ganforge.runs import RunDirectory, append_row, read_rows, truncate_rows
@@ -32,33 +32,6 @@ from ganforge.sampling import default_labels, draw, draw_latents
 SAMPLES = 64
 PREVIEWS = 10
 PREVIEW_SECONDS = 2.0
-CHECKPOINT_FORMAT = 1
-
-
-class Send(Protocol):
-    """Pass an event on to the plugins that listen."""
-
-    def __call__(self, event: str, **arguments: Any) -> None:  # noqa: ANN401, D102 - whatever the hook takes
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """Hold what an evaluation gave: scores, their passport, and which score decides about the best checkpoint."""
-
-    scores: Mapping[str, float]
-    passport: Mapping[str, Any]
-    metric: str
-    higher_is_better: bool
-
-
-@dataclass(slots=True)
-class Services:
-    """Hold what a trainer calls and does not own: who watches, who listens, and how scores are made."""
-
-    observer: Observer = field(default_factory=Observer)
-    send: Send = field(default=lambda event, **arguments: None)
-    evaluate: Callable[[Generator], Scored] | None = None
 
 
 class Trainer:
@@ -83,6 +56,7 @@ class Trainer:
             images, batch_size=self.experiment.batch_size, seed=self.experiment.seed, device=device
         )
         self.steps, self.ema = prepare_steps(assembly, device=device, precision=precision)
+        self.parts = Parts(assembly, self.steps.optimizers, self.ema)
         self.ledger = Ledger(self.steps.columns, device)
         self.stopwatch = Stopwatch()
         self.step = 0
@@ -233,11 +207,10 @@ class Trainer:
         return True
 
     def _save_checkpoint(self) -> None:
-        tensors = self.tensors()
-        for part, content in tensors.items():
-            for name, value in content.items():
-                if value.is_floating_point() and not bool(value.isfinite().all()):
-                    raise DivergedError(f"step {self.step}: {part} {name} is not finite")
+        tensors = part_tensors(self.parts)
+        bad = first_not_finite_weight(tensors)
+        if bad is not None:
+            raise DivergedError(f"step {self.step}: {bad} is not finite")
         sync_file(self.run.metrics)
         sync_file(self.run.evaluations)
         place = checkpoints.save(self.run, Checkpoint(tensors, self.state()))
@@ -246,30 +219,9 @@ class Trainer:
         checkpoints.prune(self.run, keep=keep, best=None if best is None else best["step"])
         self.services.send("checkpoint_saved", step=self.step, path=str(place.resolve()))
 
-    def tensors(self) -> dict[str, Tensors]:
-        """Return everything that training changes, by checkpoint file."""
-        assembly, optimizers = self.assembly, self.steps.optimizers
-        tensors = {
-            "generator": checkpoints.module_tensors(assembly.generator),
-            "discriminator": checkpoints.module_tensors(assembly.discriminator),
-            "optimizers": {
-                name: value
-                for network, optimizer in optimizers.items()
-                for name, value in checkpoints.optimizer_tensors(optimizer, network).items()
-            },
-        }
-        if self.ema is not None:
-            tensors["generator_ema"] = checkpoints.module_tensors(self.ema.generator)
-        for name, augmentation in assembly.augmentations.items():
-            adapted = checkpoints.module_tensors(augmentation)
-            if adapted:
-                tensors[f"augmentation-{name}"] = adapted
-        return tensors
-
     def state(self) -> dict[str, Any]:
         """Return the numbers of a checkpoint; none of them is a time, so that equal training makes equal files."""
         return {
-            "format": CHECKPOINT_FORMAT,
             "step": self.step,
             "images_seen": self.images_seen,
             "seed": self.experiment.seed,
@@ -279,23 +231,9 @@ class Trainer:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint; rows after it are removed, to be written again. Raises CheckpointError."""
-        state, tensors = checkpoint.state, checkpoint.tensors
-        if state.get("format") != CHECKPOINT_FORMAT:
-            raise CheckpointError(f"this checkpoint has format {state.get('format')!r}; {CHECKPOINT_FORMAT} is needed")
-        expected = self.tensors().keys()
-        if not {"generator", "discriminator", "optimizers"} <= tensors.keys() or tensors.keys() != expected:
-            raise CheckpointError(f"this checkpoint holds {', '.join(tensors)}; {', '.join(expected)} are needed")
-        checkpoints.load_module(self.assembly.generator, tensors["generator"], "generator")
-        checkpoints.load_module(self.assembly.discriminator, tensors["discriminator"], "discriminator")
-        for network, optimizer in self.steps.optimizers.items():
-            checkpoints.load_optimizer(optimizer, tensors["optimizers"], network, "optimizers")
-        if self.ema is not None:
-            checkpoints.load_module(self.ema.generator, tensors["generator_ema"], "generator_ema")
-        for name, augmentation in self.assembly.augmentations.items():
-            if f"augmentation-{name}" in tensors:
-                checkpoints.load_module(augmentation, tensors[f"augmentation-{name}"], f"augmentation-{name}")
+        restore_parts(self.parts, checkpoint)
         self.step = self._saved_step = checkpoint.step
-        self.best = state.get("best")
+        self.best = checkpoint.state.get("best")
         self.forget_later_rows()
 
     def forget_later_rows(self) -> None:

@@ -10,28 +10,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganforge.assembly import reload, resolve
-from ganforge.assembly.resolve import Resolution
-from ganforge.config import SECTIONS, Experiment, to_document
+from ganforge.config import Experiment, to_document
 from ganforge.config.layers import experiment_layer
 from ganforge.engine import checkpoint as checkpoints
 from ganforge.engine.interruption import Interruption
 from ganforge.engine.observer import Observer
-from ganforge.engine.trainer import Scored, Services, Trainer
+from ganforge.engine.services import Scored, Services
+from ganforge.engine.trainer import Trainer
 from ganforge.errors import DivergedError, GanforgeError, RunDirectoryError, TrainingError
 from ganforge.evaluation import evaluate, score_directions
-from ganforge.experiments.prepare import Prepared, local_sources, prepare
+from ganforge.experiments.manifest import check_same, first_manifest
+from ganforge.experiments.prepare import Prepared, prepare
 from ganforge.plugins.relay import ListenerRelay
 from ganforge.registry import Registry
 from ganforge.runs import RunDirectory, RunLock
 from ganforge.runs.directory import now
-from ganforge.runs.provenance import command, git_commit, hardware, versions
 
 if TYPE_CHECKING:
     from ganforge.interfaces import Generator
     from ganforge.using.trained import TrainedRun
-
-#: What must be the same for a resumed run to be exact, and is only said where it is not.
-EXACTNESS = ("torch", "python", "ganforge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,7 @@ def go_on(
         manifest = run.read_manifest()
         watcher = Observer() if observer is None else observer(experiment)
         prepared = prepare(reload(experiment, registry, manifest.get("plugins") or []), registry)
-        _check_same(run, manifest, prepared, watcher)
+        check_same(run, manifest, prepared, watcher)
         checkpoints.remove_leftovers(run)
         return _train(prepared, run, watcher, restore=True)
 
@@ -145,41 +142,6 @@ def _opened(outcome: Outcome, registry: Registry) -> TrainedRun:
     return TrainedRun(outcome.run, registry)
 
 
-def first_manifest(prepared: Prepared) -> dict[str, Any]:
-    """Return run.json as it is when a run starts."""
-    resolution, info = prepared.resolution, prepared.assembly.info
-    return {
-        "status": "running",
-        "command": command(),
-        "created": now(),
-        "components": _component_names(resolution),
-        "seed": resolution.experiment.seed,
-        "device": str(prepared.device),
-        "precision": prepared.precision,
-        "data": {
-            "name": resolution.experiment.data.name,
-            "fingerprint": info.fingerprint,
-            "sizes": info.sizes,
-            "image": str(info.image),
-            "classes": info.classes,
-            "source": info.source,
-        },
-        "plugins": local_sources(prepared.registry, tuple(resolution.chosen.values())),
-        "origins": resolution.origins,
-        "versions": versions(),
-        "hardware": hardware(prepared.device),
-        "git_commit": git_commit(Path.cwd()),
-        "summary": {},
-    }
-
-
-def _component_names(resolution: Resolution) -> dict[str, str]:
-    names = {
-        section: ",".join(item.entry.component.name for item in resolution.chosen[section]) for section in SECTIONS
-    }
-    return {section: name for section, name in names.items() if name}
-
-
 def _extended(experiment: Experiment, epochs: int | None, steps: int | None) -> Experiment:
     if epochs is not None and steps is not None:
         raise RunDirectoryError("give epochs or steps, not both")
@@ -188,36 +150,6 @@ def _extended(experiment: Experiment, epochs: int | None, steps: int | None) -> 
     if steps is not None:
         return experiment.model_copy(update={"epochs": None, "steps": steps})
     return experiment
-
-
-def _check_same(run: RunDirectory, manifest: dict[str, Any], prepared: Prepared, observer: Observer) -> None:
-    """Refuse other data; say where something else has changed that exactness depends on."""
-    before, info = manifest.get("data") or {}, prepared.assembly.info
-    if before.get("fingerprint") != info.fingerprint:
-        raise RunDirectoryError(
-            f"{run.path} was trained on other data: {before.get('source') or before.get('name')} "
-            f"(fingerprint {str(before.get('fingerprint'))[:12]}); here is {info.source or info.name} "
-            f"({info.fingerprint[:12]})",
-            fix="give it the data it had, or start a new run",
-        )
-    current = versions()
-    changed = [
-        f"{name} {was} → {current[name]}"
-        for name, was in (manifest.get("versions") or {}).items()
-        if name in EXACTNESS and was != current.get(name)
-    ]
-    was, here = manifest.get("hardware") or {}, hardware(prepared.device)
-    changed += [f"{key} {was.get(key)} → {here[key]}" for key in ("processor", "threads") if was.get(key) != here[key]]
-    plugins = local_sources(prepared.registry, tuple(prepared.resolution.chosen.values()))
-    recorded = {plugin["distribution"]: plugin for plugin in manifest.get("plugins") or []}
-    changed += [
-        f"plugin {plugin['distribution']}"
-        for plugin in plugins
-        if recorded.get(plugin["distribution"], {}).get("sha256") != plugin["sha256"]
-        or recorded.get(plugin["distribution"], {}).get("version") != plugin["version"]
-    ]
-    if changed:
-        observer.noticed(f"changed since this run began: {', '.join(changed)}; it may go on to other bits")
 
 
 def _train(prepared: Prepared, run: RunDirectory, observer: Observer, *, restore: bool) -> Outcome:
@@ -247,9 +179,11 @@ def _train(prepared: Prepared, run: RunDirectory, observer: Observer, *, restore
         manifest = run.read_manifest()
         information = {"path": str(run.path.resolve()), "experiment": to_document(experiment), "manifest": manifest}
         relay.send("started", run=information, step=trainer.step)
-        outcome = _run_to_its_end(trainer, run, interruption)
+        outcome, unforeseen = _run_to_its_end(trainer, run, interruption)
         observer.finished(outcome.status)
         relay.send("finished", status=outcome.status, error=outcome.error)
+        if unforeseen is not None:
+            raise unforeseen
     return outcome
 
 
@@ -267,8 +201,10 @@ def _restore(trainer: Trainer, run: RunDirectory, observer: Observer) -> None:
         )
 
 
-def _run_to_its_end(trainer: Trainer, run: RunDirectory, interruption: Interruption) -> Outcome:
-    """Train; turn however it ends into a status in run.json. An unforeseen error is recorded and raised again."""
+def _run_to_its_end(
+    trainer: Trainer, run: RunDirectory, interruption: Interruption
+) -> tuple[Outcome, BaseException | None]:
+    """Train; turn however it ends into a status in run.json, and an error that must still be raised."""
     unforeseen: BaseException | None = None
     error: str | None = None
     try:
@@ -298,11 +234,11 @@ def _run_to_its_end(trainer: Trainer, run: RunDirectory, interruption: Interrupt
         run.update_manifest(status=status, error=error, summary={**outcome.summary(), "best": trainer.best})
     except (OSError, GanforgeError) as reason:
         trainer.services.observer.noticed(f"run.json could not be updated: {reason}")
-    if unforeseen is not None:
-        if not isinstance(unforeseen, Exception) or isinstance(unforeseen, GanforgeError):
-            raise unforeseen
-        raise TrainingError(f"the run failed at step {trainer.step}: {error}") from unforeseen
-    return outcome
+    if isinstance(unforeseen, Exception) and not isinstance(unforeseen, GanforgeError):
+        failed = TrainingError(f"the run failed at step {trainer.step}: {error}")
+        failed.__cause__ = unforeseen
+        return outcome, failed
+    return outcome, unforeseen
 
 
 def _evaluator(prepared: Prepared) -> Callable[[Generator], Scored]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ganforge.assembly import Assembly, Resolution, build, preflight
-from ganforge.assembly.resolve import with_values
+from ganforge.assembly.resolution import with_values
 from ganforge.config import SECTIONS, Selection, to_document
 from ganforge.config.experiment import NOTHING
 from ganforge.engine import tuning
@@ -159,17 +158,3 @@ def plan(prepared: Prepared) -> dict[str, Any]:
 def parameter_count(network: Network) -> int:
     """Return how many numbers a network learns."""
     return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
-
-
-def local_sources(registry: Registry, sections: Sequence[Any]) -> list[dict[str, Any]]:
-    """Return the provenance of every plugin that a run uses: its version, and for a local one its path and SHA-256."""
-    used = {item.entry.source for items in sections for item in items} | set(registry.plugins.listeners)
-    return [
-        {
-            "distribution": source.distribution,
-            "version": source.version,
-            "path": None if source.path is None else str(source.path),
-            "sha256": source.sha256,
-        }
-        for source in sorted(used, key=str)
-    ]

@@ -1,0 +1,74 @@
+"""Everything that training changes, as a checkpoint holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch.optim import Optimizer
+
+from ganforge.assembly import Assembly
+from ganforge.engine import checkpoint as checkpoints
+from ganforge.engine.checkpoint import Checkpoint, Tensors
+from ganforge.engine.ema import GeneratorEma
+from ganforge.errors import CheckpointError
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Hold what has a state: the networks and augmentations of an assembly, the optimisers by network, the average."""
+
+    assembly: Assembly
+    optimizers: Mapping[str, Optimizer]
+    ema: GeneratorEma | None
+
+
+def part_tensors(parts: Parts) -> dict[str, Tensors]:
+    """Return all tensors, by checkpoint file."""
+    tensors = {
+        "generator": checkpoints.module_tensors(parts.assembly.generator),
+        "discriminator": checkpoints.module_tensors(parts.assembly.discriminator),
+        "optimizers": {
+            name: value
+            for network, optimizer in parts.optimizers.items()
+            for name, value in checkpoints.optimizer_tensors(optimizer, network).items()
+        },
+    }
+    if parts.ema is not None:
+        tensors["generator_ema"] = checkpoints.module_tensors(parts.ema.generator)
+    for name, augmentation in parts.assembly.augmentations.items():
+        adapted = checkpoints.module_tensors(augmentation)
+        if adapted:
+            tensors[augmentation_file(name)] = adapted
+    return tensors
+
+
+def first_not_finite_weight(tensors: Mapping[str, Tensors]) -> str | None:
+    """Return the file and name of the first tensor with a number that is not finite, or None."""
+    for part, content in tensors.items():
+        for name, value in content.items():
+            if value.is_floating_point() and not bool(value.isfinite().all()):
+                return f"{part} {name}"
+    return None
+
+
+def restore_parts(parts: Parts, checkpoint: Checkpoint) -> None:
+    """Fill all parts from a checkpoint. Raises CheckpointError where it does not belong to them."""
+    tensors, expected = checkpoint.tensors, part_tensors(parts).keys()
+    if tensors.keys() != expected:
+        raise CheckpointError(f"this checkpoint holds {', '.join(tensors)}; {', '.join(expected)} are needed")
+    checkpoints.load_module(parts.assembly.generator, tensors["generator"], "generator")
+    checkpoints.load_module(parts.assembly.discriminator, tensors["discriminator"], "discriminator")
+    for network, optimizer in parts.optimizers.items():
+        checkpoints.load_optimizer(optimizer, tensors["optimizers"], network, "optimizers")
+    if parts.ema is not None:
+        checkpoints.load_module(parts.ema.generator, tensors["generator_ema"], "generator_ema")
+    for name, augmentation in parts.assembly.augmentations.items():
+        file = augmentation_file(name)
+        if file in tensors:
+            checkpoints.load_module(augmentation, tensors[file], file)
+
+
+def augmentation_file(name: str) -> str:
+    """Return the name of an augmentation's file in a checkpoint; a qualified name has a slash."""
+    return f"augmentation-{name.replace('/', '-')}"
