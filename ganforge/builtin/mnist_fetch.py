@@ -14,7 +14,7 @@ import sys
 import threading
 from pathlib import Path
 
-from torchvision.datasets import MNIST  # type: ignore[import-untyped]  # it has no types
+from torchvision.datasets import MNIST
 
 #: A mirror that says nothing for so long is given up.
 SOCKET_SECONDS = 15.0

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ganforge.cli import components, diagnosis, running, trained
+from ganforge.cli import benching, components, diagnosis, running, trained
 from ganforge.cli.output import TRACEBACK
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ running.register(app)
 components.register(app)
 trained.register(app)
 diagnosis.register(app)
+benching.register(app)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer's callback

@@ -1,0 +1,247 @@
+"""What papers ask of a GAN library, as components alone: the engine has no special case for any of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from conftest import tiny
+from torch import Tensor, nn
+from torch.nn.functional import one_hot, softplus
+
+import ganforge as package
+from ganforge.assembly import build, resolve
+from ganforge.component import Component
+from ganforge.config import command_line_layer
+from ganforge.engine import checkpoint as checkpoints
+from ganforge.engine.feed import Batch
+from ganforge.engine.trainer import prepare_steps
+from ganforge.experiments import launch
+from ganforge.experiments.prepare import prepare
+from ganforge.interfaces import Augmentation, Discriminator, Generator, ImageShape, Judgement, Loss, Penalty
+from ganforge.plugins import Plugins, Source
+from ganforge.registry import Registry
+from ganforge.runs import RunDirectory
+from ganforge.using.trained import TrainedRun
+
+
+class Classes(Generator):
+    """A conditional generator: the label is one-hot beside the latents."""
+
+    def __init__(self, options: Any, image: ImageShape) -> None:
+        super().__init__(options, image)
+        self.layer = nn.Linear(self.latent_dim + (image.classes or 0), image.numel)
+
+    @property
+    def takes_labels(self) -> bool:
+        return True
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        assert labels is not None
+        given = one_hot(labels, self.image.classes or 0).to(z.dtype)
+        shape = (self.image.channels, self.image.height, self.image.width)
+        return self.layer(torch.cat([z, given], 1)).tanh().view(-1, *shape)
+
+
+class Projection(Discriminator):
+    """A projection discriminator with an auxiliary classifier (Miyato & Koyama 2018; Odena et al. 2017)."""
+
+    def __init__(self, options: Any, image: ImageShape) -> None:
+        super().__init__(options, image)
+        self.layer = nn.Linear(image.numel, 8)
+        self.head = nn.Linear(8, 1, bias=False)
+        self.embedding = nn.Embedding(image.classes or 0, 8)
+        self.classifier = nn.Linear(8, image.classes or 0)
+
+    @property
+    def takes_labels(self) -> bool:
+        return True
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
+        features = self.layer(images.flatten(1)).tanh()
+        logits = self.head(features).squeeze(1) + (self.embedding(labels) * features).sum(1)
+        return Judgement(logits, class_logits=self.classifier(features), features=(features,))
+
+
+class Line(Discriminator):
+    """D(x) = ⟨w, x⟩, for which penalties have analytic values."""
+
+    def __init__(self, options: Any, image: ImageShape) -> None:
+        super().__init__(options, image)
+        self.layer = nn.Linear(image.numel, 1, bias=False)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.layer(images.flatten(1)).squeeze(1)
+
+
+class Auxiliary(Loss):
+    """Relativistic pairing, an auxiliary classifier and feature matching, all in one."""
+
+    needs_real: ClassVar[bool] = True
+    seen: ClassVar[list[Judgement | None]] = []
+
+    def discriminator(self, *, real: Judgement, fake: Judgement) -> Tensor:
+        assert real.class_logits is not None
+        assert real.labels is not None
+        classified = nn.functional.cross_entropy(real.class_logits, real.labels, reduction="none")
+        return softplus(fake.logits - real.logits) + classified
+
+    def generator(self, *, real: Judgement | None, fake: Judgement) -> Tensor:
+        self.seen.append(real)
+        assert real is not None
+        matched = (fake.features[0] - real.features[0]).square().mean(1)
+        return softplus(real.logits - fake.logits) + matched
+
+
+class Clipped(Loss):
+    """The first Wasserstein GAN: weights are clipped after each update (Arjovsky et al. 2017)."""
+
+    class Options(Loss.Options):
+        """How far from zero a weight may be."""
+
+        clip: float = 0.01
+
+    options: Options
+    recommended = {"critic_steps": 3}  # noqa: RUF012 - a class's own constant
+
+    def discriminator(self, *, real: Judgement, fake: Judgement) -> Tensor:
+        return fake.logits - real.logits
+
+    def generator(self, *, real: Judgement | None, fake: Judgement) -> Tensor:
+        assert real is None
+        return -fake.logits
+
+    def constrain(self, discriminator: Discriminator) -> None:
+        with torch.no_grad():
+            for weight in discriminator.parameters():
+                weight.clamp_(-self.options.clip, self.options.clip)
+
+
+class Nothing(Loss):
+    """A loss that asks for nothing, so that penalties act alone."""
+
+    def discriminator(self, *, real: Judgement, fake: Judgement) -> Tensor:
+        return 0 * (real.logits + fake.logits)
+
+    def generator(self, *, real: Judgement | None, fake: Judgement) -> Tensor:
+        return 0 * fake.logits
+
+
+class R1(Penalty):
+    """|∇D|² at real images (Mescheder et al. 2018, eq. 9)."""
+
+    def measure(self, discriminator: Discriminator, *, real: Tensor, fake: Tensor, labels: Any, rng: Any) -> Tensor:
+        images = real.detach().requires_grad_()
+        logits = discriminator.judge(images, labels).logits
+        (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+        return gradient.flatten(1).square().sum(1)
+
+
+class Adaptive(Augmentation):
+    """Noise whose strength follows what D says of real images, as ADA's controller does (Karras et al. 2020)."""
+
+    strength: Tensor
+
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        self.register_buffer("strength", torch.zeros(()))
+
+    def forward(self, images: Tensor, *, rng: torch.Generator) -> Tensor:
+        noise = torch.randn(images.shape, generator=rng).to(images)
+        return images + self.strength * noise
+
+    def observe(self, real_logits: Tensor) -> None:
+        self.strength += 0.01 * real_logits.sign().mean()
+
+
+@pytest.fixture
+def papers(registry: Registry) -> Registry:
+    """Return a registry with the components above."""
+    parts: list[tuple[Any, str, type]] = [
+        ("generator", "classes", Classes),
+        ("discriminator", "projection", Projection),
+        ("discriminator", "line", Line),
+        ("loss", "auxiliary", Auxiliary),
+        ("loss", "clipped", Clipped),
+        ("loss", "nothing", Nothing),
+        ("penalty", "r1", R1),
+        ("augmentation", "adaptive", Adaptive),
+    ]
+    plugins, source = Plugins(), Source("ganforge-papers", "1.0")
+    plugins.components = list(registry.plugins.components)
+    plugins.components += [(Component(kind=kind, name=name, target=cls), source) for kind, name, cls in parts]
+    return Registry(plugins)
+
+
+def test_conditional_training_from_data_to_samples(papers: Registry, tmp_path: Path) -> None:
+    """Labels go from the data through both networks and the loss, and samples are drawn by class."""
+    Auxiliary.seen.clear()
+    settings = ("gen=classes", "disc=projection", "loss=auxiliary", "batch_size=10", "steps=4")
+    outcome = launch.start(prepare(tiny(papers, *settings), papers), out=tmp_path / "run")
+    assert outcome.status == "finished"
+    real = Auxiliary.seen[-1]
+    assert real is not None
+    assert real.labels is not None
+    assert real.labels.shape == (10,)
+    trained = TrainedRun(RunDirectory(tmp_path / "run"), papers)
+    sevens, turns = trained.sample(5, labels=7), trained.sample(12)
+    assert sevens.labels is not None
+    assert sevens.labels.tolist() == [7] * 5
+    assert turns.labels is not None
+    assert turns.labels.tolist() == [*range(10), 0, 1]  # without a wish, the classes in turn
+    with pytest.raises(package.GanforgeError, match="no label 10; there are 10 classes"):
+        trained.sample(2, labels=10)
+
+
+def test_labels_are_refused_for_data_without_them(papers: Registry, tmp_path: Path) -> None:
+    """A network that takes labels and data that has none do not fit, and that is said before training."""
+    from PIL import Image  # noqa: PLC0415
+
+    (tmp_path / "pictures").mkdir()
+    Image.new("L", (28, 28)).save(tmp_path / "pictures" / "a.png")
+    settings = ("gen=classes", "disc=mlp", "data=folder", f"data.path={tmp_path / 'pictures'}", "batch_size=1")
+    resolution = resolve([command_line_layer(settings)], papers)
+    with pytest.raises(package.GanforgeError, match="takes labels, but data 'folder' has none"):
+        build(resolution)
+
+
+def test_weights_are_clipped_after_each_update(papers: Registry, tmp_path: Path) -> None:
+    """`constrain` holds after training, and the recommended critic steps were taken."""
+    settings = ("gen=mlp", "gen.hidden=[8]", "disc=line", "loss=clipped", "batch_size=10", "steps=3")
+    launch.start(prepare(tiny(papers, *settings), papers), out=tmp_path / "run")
+    run = RunDirectory(tmp_path / "run")
+    weights = checkpoints.load(run.checkpoint_path(3)).tensors["discriminator"]["layer.weight"]
+    assert float(weights.abs().max()) == pytest.approx(0.01)
+    assert run.read_manifest()["summary"]["images_seen"] == 3 * 3 * 10
+
+
+def test_a_penalty_is_weighed_once_and_logged_unweighted(papers: Registry) -> None:
+    """For D = ⟨w, x⟩, R1 is |w|²: SGD turns w into w·(1 - 2·lr·weight·every) where it is due, and leaves it else."""
+    settings = ("gen=mlp", "gen.hidden=[4]", "disc=line", "loss=nothing", "penalty=r1", "penalty.weight=3")
+    settings += ("penalty.every=2", "optimizer=sgd", "optimizer.lr=0.001", "batch_size=4")
+    assembly = build(tiny(papers, *settings))
+    steps, _ = prepare_steps(assembly, device=torch.device("cpu"), precision="fp32")
+    assert steps.columns == ("loss/discriminator", "score/real", "score/fake", "penalty/r1", "loss/generator")
+    images = torch.zeros(4, 1, 28, 28)
+    for index, factor in ((0, 1 - 2 * 0.001 * 3 * 2), (1, 1.0), (2, 1 - 2 * 0.001 * 3 * 2)):
+        before = assembly.discriminator.layer.weight.detach().clone()  # type: ignore[union-attr,operator]
+        numbers = steps.discriminator(Batch(images, None), index)
+        after = assembly.discriminator.layer.weight.detach()  # type: ignore[union-attr]
+        torch.testing.assert_close(after, before * factor)
+        assert float(numbers[3]) == pytest.approx(float(before.square().sum()) if factor < 1 else 0, rel=1e-5)
+
+
+def test_what_an_augmentation_adapts_is_saved(papers: Registry, tmp_path: Path) -> None:
+    """Its buffer is in the checkpoint, and a resumed run ends with the bits of one that was not stopped."""
+    settings = ("gen=mlp", "gen.hidden=[8]", "disc=line", "augment=adaptive", "batch_size=10")
+    straight, stopped = RunDirectory(tmp_path / "straight"), RunDirectory(tmp_path / "stopped")
+    launch.start(prepare(tiny(papers, *settings, "steps=6"), papers), out=straight.path)
+    launch.start(prepare(tiny(papers, *settings, "steps=2"), papers), out=stopped.path)
+    launch.go_on(stopped, papers, steps=6)
+    one, two = (checkpoints.load(run.checkpoint_path(6)).tensors for run in (straight, stopped))
+    assert float(one["augmentation-adaptive"]["strength"]) != 0
+    assert one.keys() == two.keys()
+    for part, tensors in one.items():
+        assert all(torch.equal(value, two[part][name]) for name, value in tensors.items())
