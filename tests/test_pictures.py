@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import resource
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,13 +25,15 @@ def noise(*shape: int) -> torch.Tensor:
     return torch.randint(1, 256, shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
 
-@pytest.fixture
+@contextmanager
 def almost_full_disk() -> Iterator[None]:
-    """Let no file grow beyond 64 bytes, as a full disk would."""
+    """Let no file grow beyond 64 bytes, as a full disk would; for a moment, as pytest's own report may be a file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_bytes_invert_the_scaling_of_pixels() -> None:
@@ -112,12 +115,11 @@ def test_a_saved_picture_replaces_the_old_one(tmp_path: Path) -> None:
     assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
-@pytest.mark.usefixtures("almost_full_disk")
 def test_a_full_disk_leaves_the_old_picture(tmp_path: Path) -> None:
     """Where the new picture does not fit, the old one stays whole and nothing lies beside it."""
     path = tmp_path / "samples.png"
     path.write_bytes(b"old")
-    with pytest.raises(OSError, match="too large"):
+    with almost_full_disk(), pytest.raises(OSError, match="too large"):
         save_png(noise(3, 64, 64), path)
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["samples.png"]
