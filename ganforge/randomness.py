@@ -54,8 +54,13 @@ def reseed_layers(seed: int, stream: Stream, *indices: int, device: torch.device
 
 
 @contextmanager
-def layers_seeded(seed: int, stream: Stream, *indices: int) -> Iterator[None]:
-    """Seed the CPU's default generator for a while, and leave it as it was."""
-    with torch.random.fork_rng(devices=[]):
-        reseed_layers(seed, stream, *indices, device=torch.device("cpu"))
+def layers_seeded(
+    seed: int,
+    stream: Stream,
+    *indices: int,
+    device: torch.device = torch.device("cpu"),  # noqa: B008 - immutable
+) -> Iterator[None]:
+    """Seed the default generators of the CPU and of a device for a while, and leave them as they were."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        reseed_layers(seed, stream, *indices, device=device)
         yield

@@ -10,7 +10,7 @@ from torch import Tensor
 from ganforge.errors import IncompatibleError
 from ganforge.interfaces import Generator
 from ganforge.pictures import to_uint8
-from ganforge.randomness import Stream, stream_rng
+from ganforge.randomness import Stream, layers_seeded, stream_rng
 
 BATCH = 250
 
@@ -39,22 +39,26 @@ def draw_latents(generator: Generator, count: int, *, seed: int, stream: Stream 
 
 
 @torch.no_grad()
-def draw(generator: Generator, latents: Tensor, labels: Tensor | None = None) -> Drawn:
-    """Make images in evaluation mode, then leave that mode. Raises IncompatibleError for labels that do not fit."""
+def draw(generator: Generator, latents: Tensor, labels: Tensor | None = None, *, seed: int) -> Drawn:
+    """Make images in evaluation mode, then leave that mode. Raises IncompatibleError for labels that do not fit.
+
+    seed: for generators that draw random numbers themselves, such as noise between their layers.
+    """
     labels = _checked(generator, labels, len(latents))
     device = next(generator.parameters()).device
     was_training = generator.training
     generator.eval()
     try:
-        parts = [
-            to_uint8(
-                generator(
-                    latents[begin : begin + BATCH].to(device),
-                    None if labels is None else labels[begin : begin + BATCH].to(device),
-                )
-            ).cpu()
-            for begin in range(0, len(latents), BATCH)
-        ]
+        with layers_seeded(seed, "samples", device=device):
+            parts = [
+                to_uint8(
+                    generator(
+                        latents[begin : begin + BATCH].to(device),
+                        None if labels is None else labels[begin : begin + BATCH].to(device),
+                    )
+                ).cpu()
+                for begin in range(0, len(latents), BATCH)
+            ]
     finally:
         generator.train(was_training)
     return Drawn(torch.cat(parts), latents, labels)

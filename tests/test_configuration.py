@@ -102,6 +102,43 @@ def test_recommended_betas_are_left_out_for_an_optimizer_without_them(richer: Re
         resolve([line("optimizer.name=sgd", "optimizer.betas=[0, 0.9]")], richer)
 
 
+def test_a_recommended_penalty_brings_its_options(richer: Registry) -> None:
+    """A name and options of the same section may both be recommended, in any order, as WGAN-GP needs."""
+    for keys in (("penalty", "penalty.slope.weight"), ("penalty.slope.weight", "penalty")):
+        values = {"penalty": "slope", "penalty.slope.weight": 10}
+        Critic.recommended, before = {key: values[key] for key in keys}, Critic.recommended
+        try:
+            (chosen,) = resolve([line("loss=critic")], richer).experiment.penalty
+        finally:
+            Critic.recommended = before
+        assert (chosen.name, chosen.options["weight"]) == ("slope", 10.0)
+
+
+def test_naming_another_optimizer_forgets_the_one_before(registry: Registry) -> None:
+    """Adam's learning rate and betas, from wherever, do not become SGD's; its own defaults apply."""
+    whole = to_document(resolve([], registry).experiment)
+    for below in (preset_layer("textbook"), Layer("run.toml", whole)):
+        found = resolve([below, line("optimizer=sgd")], registry).experiment.optimizer
+        assert (found.gen.name, found.gen.lr) == ("sgd", 1e-2)
+    python = experiment_layer(Experiment(optimizer={"gen": {"lr": 1e-3}}))  # type: ignore[arg-type]
+    found = resolve(
+        [Layer("recommended", {"optimizer": "rmsprop"}, advisory=True), python], registry
+    ).experiment.optimizer
+    assert (found.gen.name, found.gen.lr, found.disc.name) == ("rmsprop", 1e-3, "rmsprop")
+
+
+def test_nothing_is_written_down_too(richer: Registry) -> None:
+    """A setting that is switched off against a recommendation stays off when run.toml is repeated."""
+    Critic.recommended, before = {"ema_halflife_images": 500}, Critic.recommended
+    try:
+        experiment = resolve([line("loss=critic", "ema_halflife_images=none")], richer).experiment
+        again = resolve([Layer("run.toml", to_document(experiment))], richer).experiment
+    finally:
+        Critic.recommended = before
+    assert experiment.ema_halflife_images is None
+    assert again == experiment
+
+
 def test_options_stand_in_their_component_s_own_table(registry: Registry) -> None:
     """A file's table for another component survives naming another one, and that is said."""
     file = Layer("a.toml", {"gen": {"name": "dcgan", "dcgan": {"base_channels": 8}, "mlp": {"hidden": [5]}}})
@@ -124,7 +161,7 @@ def test_options_stand_in_their_component_s_own_table(registry: Registry) -> Non
         (("gen.dcgn.base_channels=4",), "no generator 'dcgn'; did you mean 'dcgan'"),
         (("batchsize=4",), "no setting 'batchsize' .command line.; did you mean 'batch_size'"),
         (("precision=fp16",), "precision = 'fp16' .command line.: input should be 'auto', 'fp32'"),
-        (("optimizer=adan",), "no optimizer 'adan'; did you mean 'adam'"),
+        (("optimizer=adan",), "no optimizer 'adan' .command line.; did you mean 'adam'"),
         (("optimizer.learning_rate=1",), "no option 'learning_rate'"),
         (("penalty.weight=2",), "no penalty is chosen"),
         (("seed=-1",), "greater than or equal to 0"),

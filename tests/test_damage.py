@@ -7,17 +7,23 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from conftest import tiny
 from safetensors.torch import load_file
+from torch import nn
 
+import ganforge as package
+from ganforge.component import Component
 from ganforge.engine import checkpoint as checkpoints
 from ganforge.engine.observer import Observer
-from ganforge.errors import CheckpointError, GanforgeError, RunDirectoryError
+from ganforge.errors import CheckpointError, DivergedError, GanforgeError, RunDirectoryError, TrainingError
 from ganforge.experiments import launch
 from ganforge.experiments.prepare import prepare
+from ganforge.interfaces import Discriminator, ImageShape
+from ganforge.plugins import Plugins, Source
 from ganforge.registry import Registry
 from ganforge.runs import RunDirectory, RunLock
 
@@ -212,3 +218,85 @@ def test_only_the_newest_checkpoints_and_the_best_are_kept(registry: Registry, t
     assert [row["step"] for row in rows] == [2, 4, 6, 8, 10, 12]
     assert set(checkpoints.steps(run)) == {10, 12, best}
     assert run.read_manifest()["summary"]["best"]["step"] == best
+
+
+def test_a_damaged_checkpoint_never_counts_among_those_kept(run: RunDirectory, registry: Registry) -> None:
+    """Resumed from before a damaged checkpoint, a run that keeps one always has a whole one."""
+    experiment = run.read_experiment().model_copy(update={"keep_checkpoints": 1, "checkpoint_every": 1})
+    run.write_experiment(experiment)
+    (run.checkpoint_path(6) / "state.json").write_text("damaged")
+    notes = Notes()
+    launch.go_on(run, registry, steps=5, observer=lambda _: notes)
+    found = checkpoints.load_newest(run, notes.noticed)
+    assert found is not None
+    assert found.step == 5
+
+
+def test_weights_without_a_gradient_do_not_hinder_resuming(registry: Registry, tmp_path: Path) -> None:
+    """An optimiser has no state for weights that a loss does not reach; the run goes on all the same."""
+    plugins, source = Plugins(), Source("ganforge-heads", "1.0")
+    plugins.components = list(registry.plugins.components)
+    plugins.components.append((Component(kind="discriminator", name="two-heads", target=TwoHeads), source))
+    heads = Registry(plugins)
+    settings = ("gen=mlp", "gen.hidden=[8]", "disc=two-heads", "batch_size=10", "steps=2")
+    launch.start(prepare(tiny(heads, *settings), heads), out=tmp_path / "run")
+    assert launch.go_on(RunDirectory(tmp_path / "run"), heads, steps=4).status == "finished"
+
+
+class TwoHeads(Discriminator):
+    """A discriminator with a head that nothing asks for."""
+
+    def __init__(self, options: Any, image: ImageShape) -> None:
+        super().__init__(options, image)
+        self.unused = nn.Linear(3, 3)
+        self.layer = nn.Linear(image.numel, 1)
+
+    def forward(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        return self.layer(images.flatten(1)).squeeze(1)
+
+
+class Bomb(TwoHeads):
+    """A discriminator that passes the preflight, and breaks in its fifth batch of ten."""
+
+    batches = 0
+
+    def forward(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        if len(images) == 10:
+            type(self).batches += 1
+            if type(self).batches == 5:
+                raise RuntimeError("it is the fifth batch")
+        return super().forward(images, labels)
+
+
+def test_a_component_that_breaks_fails_the_run(registry: Registry, tmp_path: Path) -> None:
+    """The run is `failed`, with the component's own words; from Python it is a TrainingError with the cause."""
+    plugins, source = Plugins(), Source("ganforge-heads", "1.0")
+    plugins.components = [
+        *registry.plugins.components,
+        (Component(kind="discriminator", name="bomb", target=Bomb), source),
+    ]
+    bombs = Registry(plugins)
+    settings = ("gen=mlp", "gen.hidden=[8]", "disc=bomb", "batch_size=10", "steps=9")
+    outcome = launch.start(prepare(tiny(bombs, *settings), bombs), out=tmp_path / "run")
+    assert (outcome.status, outcome.steps) == ("failed", 1)
+    assert outcome.error is not None
+    assert "RuntimeError: it is the fifth batch" in outcome.error
+    assert RunDirectory(tmp_path / "run").read_manifest()["status"] == "failed"
+    with pytest.raises(TrainingError, match="fifth batch") as raised:
+        launch._opened(outcome, bombs)
+    assert isinstance(raised.value.__cause__, RuntimeError)
+
+
+def test_divergence_is_an_error_in_python(tmp_path: Path) -> None:
+    """`ganforge.train` raises DivergedError, so that a sweep cannot take a diverged run for a result."""
+    experiment = package.Experiment(
+        gen="mlp",  # type: ignore[arg-type]
+        disc="mlp",  # type: ignore[arg-type]
+        data={"name": "mnist", "options": {"source": "sample"}},  # type: ignore[arg-type]
+        steps=300,
+        batch_size=10,
+        precision="fp32",
+        optimizer={"name": "sgd", "lr": 1e12},  # type: ignore[arg-type]
+    )
+    with pytest.raises(DivergedError, match="is not a finite number"):
+        package.train(experiment, out=tmp_path / "run")

@@ -335,6 +335,7 @@ def test_the_message_that_is_shown_is_the_real_one(registry: Registry) -> None:
 # Examples that run
 
 
+@pytest.mark.filterwarnings("default:MNIST")  # what a person should read: the sample stands in for the full set
 @pytest.mark.parametrize("page", **named([README, DOCS / "quickstart.md"]))
 def test_python_examples_run(page: Path) -> None:
     """A page's Python, in its order, works as it is written; only the training is cut short."""
@@ -347,6 +348,7 @@ def test_python_examples_run(page: Path) -> None:
     assert ("digits.png" not in source) or Path("digits.png").stat().st_size > 0
 
 
+@pytest.mark.filterwarnings("default:MNIST")  # what a person should read: the sample stands in for the full set
 def test_the_readmes_plugin_trains(tmp_path: Path) -> None:
     """The loss of the README, saved as it says, trains; it has no more than twenty lines."""
     write_files(README, tmp_path)

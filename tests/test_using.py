@@ -57,6 +57,15 @@ def test_samples_are_the_generator_s_images(run: RunDirectory) -> None:
     assert not np.array_equal(samples.images, trained.sample(5, 3, step=2).images)
 
 
+def test_asking_for_an_average_that_is_not_there_is_an_error(registry: Registry, tmp_path: Path) -> None:
+    """Without a moving average `ema=True` is refused, also after the weights themselves were used."""
+    launch.start(prepare(tiny(registry, *SMALL), registry), out=tmp_path / "plain")
+    trained = package.load_run(tmp_path / "plain")
+    trained.sample(2)
+    with pytest.raises(IncompatibleError, match="keeps no moving average"):
+        trained.sample(2, ema=True)
+
+
 def test_a_notebook_shows_samples_as_a_picture(run: RunDirectory) -> None:
     """`_repr_png_` is a PNG of all images in a grid."""
     with Image.open(io.BytesIO(package.load_run(run.path).sample(4)._repr_png_())) as picture:
@@ -131,7 +140,7 @@ def test_run_prints_one_document(ganforge: Ganforge, tmp_path: Path) -> None:
     assert document["losses"].keys() == {"discriminator", "generator"}
     names = {path.name for path in Path("r").iterdir()}
     assert {"run.toml", "run.json", "metrics.jsonl", "samples", "checkpoints"} <= names
-    assert {path.name for path in Path("r/samples").iterdir()} == {"step-00000000.png"}
+    assert {path.name for path in Path("r/samples").iterdir()} == {"step-00000000.png", "step-00000004.png"}
     row = json.loads(Path("r/metrics.jsonl").read_text().splitlines()[-1])
     wanted = ("step", "epoch", "images_seen", "loss/discriminator", "loss/generator", "score/real", "score/fake")
     assert {*wanted, "images_per_second", "elapsed_seconds"} == row.keys()

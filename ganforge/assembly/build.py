@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from ganforge.assembly.resolution import Chosen, Resolution
 from ganforge.config import Selection
-from ganforge.errors import GanforgeError, IncompatibleError, PluginError
+from ganforge.errors import DataError, GanforgeError, IncompatibleError, PluginError
 from ganforge.interfaces import (
     Augmentation,
     DataInfo,
     Dataset,
     Discriminator,
     Generator,
+    Images,
     Loss,
     Metric,
     Network,
     Penalty,
+    Split,
+    check_images,
 )
 from ganforge.plugins.sources import explain
 from ganforge.randomness import Stream, layers_seeded
@@ -40,6 +43,29 @@ class Assembly:
     penalties: dict[str, Penalty]
     augmentations: dict[str, Augmentation]
     metrics: dict[str, Metric]
+    loaded: dict[Split, Images | None] = field(default_factory=dict)
+
+    def images(self, split: Split) -> Images | None:
+        """Return a split, loaded once and checked, or None for data that is not loaded whole. Raises DataError."""
+        if split not in self.loaded:
+            images = self.dataset.load(split)
+            if images is not None:
+                self._check(images, split)
+            self.loaded[split] = images
+        return self.loaded[split]
+
+    def _check(self, images: Images, split: Split) -> None:
+        check_images(images, f"data {self.info.name!r} ({split})")
+        declared, shape = self.info.image, tuple(images.pixels.shape[1:])
+        if shape != (declared.channels, declared.height, declared.width):
+            raise DataError(f"data {self.info.name!r} declares images of {declared}, but its {split} split has {shape}")
+        labels, classes = images.labels, declared.classes
+        if classes is not None:
+            if labels is None:
+                raise DataError(f"data {self.info.name!r} declares {classes} classes, but gives no labels")
+            if int(labels.min()) < 0 or int(labels.max()) >= classes:
+                found = f"{int(labels.min())} to {int(labels.max())}"
+                raise DataError(f"data {self.info.name!r} has {classes} classes, but labels from {found}")
 
 
 def build(resolution: Resolution) -> Assembly:
@@ -94,5 +120,5 @@ def _make(chosen: Chosen, make: Callable[[], T]) -> T:
         return make()
     except GanforgeError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(f"{chosen.entry} cannot be built: {explain(error)}") from error

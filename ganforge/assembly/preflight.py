@@ -96,7 +96,7 @@ class _Flight:
             return call()
         except GanforgeError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise IncompatibleError(f"{entry} fails on {given}: {explain(error)}") from error
 
     def images(self) -> Tensor:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from ganforge.assembly.resolution import Chosen, Resolution
 from ganforge.assembly.settings import Leaf, SectionSettings, Settings, validation_message
-from ganforge.config import OPTIMIZERS, SECTIONS, Experiment, Layer, Section, Selection
+from ganforge.config import OPTIMIZERS, SECTIONS, Experiment, Layer, Section, Selection, nested
 from ganforge.config.experiment import NOTHING, SEVERAL, SINGLE
 from ganforge.config.optimizers import NETWORKS
 from ganforge.errors import ConfigError, UnknownComponentError
@@ -37,14 +37,20 @@ def resolve(layers: Sequence[Layer], registry: Registry) -> Resolution:
     return resolver.finish()
 
 
-def reload(experiment: Experiment, registry: Registry, plugins: Iterable[Mapping[str, Any]] = ()) -> Resolution:
+def reload(
+    experiment: Experiment,
+    registry: Registry,
+    plugins: Iterable[Mapping[str, Any]] = (),
+    sections: Iterable[Section] = tuple(SECTIONS),
+) -> Resolution:
     """Find a resolved experiment's components again; `plugins` is what run.json says of those that it used.
 
     Raises UnknownComponentError, which names the local plugins that are needed, PluginError or ConfigError.
     """
     chosen: dict[Section, tuple[Chosen, ...]] = {}
     local = " ".join(f"--plugin {plugin['path']}" for plugin in plugins if plugin.get("path"))
-    for section, kind in SECTIONS.items():
+    for section in sections:
+        kind = SECTIONS[section]
         selected = getattr(experiment, section)
         items = []
         for selection in selected if section in SEVERAL else (selected,):
@@ -97,16 +103,10 @@ class _Resolver:
         for section in sections:
             for entry in self.entries[section]:
                 recommended: Mapping[str, Any] = self.classes[entry].recommended
-                values: dict[str, Any] = {}
-                for key, value in recommended.items():
-                    *parents, leaf = key.split(".")
-                    table = values
-                    for parent in parents:
-                        table = table.setdefault(parent, {})
-                    table[leaf] = value
-                if values:
+                if recommended:
                     origin = f"recommended by {entry.component.kind} {entry.component.name}"
-                    self.recommended.append(Settings.read(Layer(origin, values, loose=True, advisory=True)))
+                    layer = Layer(origin, nested(recommended.items()), loose=True, advisory=True)
+                    self.recommended.append(Settings.read(layer))
 
     def finish(self) -> Resolution:
         chosen = {
@@ -155,6 +155,8 @@ class _Resolver:
             named = self.registry.get(kind, key) if isinstance(value, Mapping) else None
             if named == entry:
                 yield from (Leaf(option, item) for option, item in value.items())
+            elif settings.advisory and named is None and not (alone and not isinstance(value, Mapping)):
+                continue
             elif named is None and isinstance(value, Mapping) and key not in self.classes[entry].Options.model_fields:
                 self.registry.find(kind, key)  # raises, with the nearest name
             elif named is None and not settings.loose:
@@ -212,14 +214,16 @@ class _Resolver:
         """Merge each network's optimiser; what stands directly in `optimizer` means both."""
         merged: dict[str, dict[str, Any]] = {}
         for network in NETWORKS:
-            layered = [(layer, layer.optimizer(network)) for layer in self.all_layers]
-            name = "adam"
-            for _, values in layered:
-                name = values.get("name", name)
-            if name not in OPTIMIZERS:
-                raise ConfigError(f"no optimizer {name!r}{did_you_mean(str(name), OPTIMIZERS)}")
-            options: dict[str, Any] = {"name": name}
-            for layer, values in layered:
+            name, options = "adam", {"name": "adam"}
+            for layer in self.all_layers:
+                values = layer.optimizer(network)
+                named = values.get("name", name)
+                if named not in OPTIMIZERS:
+                    raise ConfigError(f"no optimizer {named!r} ({layer.origin}){did_you_mean(str(named), OPTIMIZERS)}")
+                if named != name:  # options of the one before mean nothing to this one, not even where names agree
+                    name, options = named, {"name": named}
+                    prefix = f"optimizer.{network}."
+                    self.origins = {key: at for key, at in self.origins.items() if not key.startswith(prefix)}
                 for key, value in values.items():
                     if key not in OPTIMIZERS[name].model_fields:
                         if layer.advisory:

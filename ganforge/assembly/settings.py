@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from ganforge.config import SECTIONS, Layer, Section
-from ganforge.config.experiment import SEVERAL
+from ganforge.config.experiment import NOTHING, SEVERAL
 from ganforge.config.optimizers import spread
 from ganforge.errors import ConfigError
 from ganforge.suggest import did_you_mean
@@ -32,6 +32,7 @@ class SectionSettings:
 
     origin: str
     loose: bool
+    advisory: bool
     names: list[str] | None
     values: Mapping[str, Any]
 
@@ -75,10 +76,12 @@ def _section(layer: Layer, section: Section, content: object) -> SectionSettings
     elif section not in SEVERAL:
         names = [given]
     else:
-        names = given.split(",") if isinstance(given, str) else given
+        names = (
+            [] if given == NOTHING else [name.strip() for name in given.split(",")] if isinstance(given, str) else given
+        )
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise ConfigError(f"{section} = {given!r} ({layer.origin}) is no component's name")
-    return SectionSettings(layer.origin, layer.loose, names, values)
+    return SectionSettings(layer.origin, layer.loose, layer.advisory, names, values)
 
 
 def _optimizers(layer: Layer, content: object) -> dict[str, dict[str, Any]]:

@@ -69,7 +69,7 @@ def describe(
 def _kind(text: str) -> Kind:
     kind = kind_named(text)
     if kind is None:
-        raise UsageError(f"no kind {text!r}{did_you_mean(text, [*KINDS, *FLAGS])}")
+        raise UsageError(f"no kind {text!r}{did_you_mean(text, {*KINDS, *FLAGS})}")
     return kind
 
 

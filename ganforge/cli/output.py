@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ParamSpec, TypeVar
@@ -70,7 +71,7 @@ def answering(command: Callable[P, R]) -> Callable[P, R]:
             raise
         except GanforgeError as error:
             if os.environ.get(TRACEBACK):
-                raise
+                traceback.print_exception(error)
             problem(error.message, error.fix)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import traceback
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from ganforge.cli.options import FLAGS, Json, NoPlugins, Plugins, Quiet, RunPath, complete, open_registry
-from ganforge.cli.output import answering, err, notice, out, print_json, problem, waiting
+from ganforge.cli.output import TRACEBACK, answering, err, notice, out, print_json, problem, waiting
 from ganforge.cli.settings import SettingsCommand
 
 if TYPE_CHECKING:
@@ -104,9 +106,9 @@ def run(
         from ganforge.experiments import launch, prepare  # noqa: PLC0415
 
         prepared = prepare.prepare(resolve(layers, registry), registry, estimate=dry_run)
-    for line in prepared.resolution.notices:
-        notice(line)
     if dry_run:
+        for line in prepared.resolution.notices:
+            notice(line)
         plan = prepare.plan(prepared)
         if json:
             print_json(plan)
@@ -174,6 +176,8 @@ def _report(outcome: Outcome, *, json: bool) -> None:
     if outcome.signal is not None:
         notice(f"saved at step {outcome.steps:,}; go on with: ganforge resume {path}")
         raise typer.Exit(128 + int(outcome.signal))
+    if outcome.cause is not None and os.environ.get(TRACEBACK):
+        traceback.print_exception(outcome.cause)
     fix = f"the last good checkpoint is kept; ganforge resume {path} goes on from it"
     if outcome.status == "diverged":
         fix = "the last good checkpoint is kept; a smaller learning rate helps most often: --optimizer.lr 1e-4"

@@ -6,6 +6,7 @@ them so before they are parsed keeps their order, which decides where two disagr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,9 @@ from typer.core import TyperCommand
 
 from ganforge.cli.options import FLAGS
 from ganforge.errors import GanforgeError
+
+#: What starts a flag; a negative number does not.
+FLAG = re.compile(r"--|-[A-Za-z]")
 
 
 def settings_of_experiment() -> frozenset[str]:
@@ -38,7 +42,7 @@ def as_settings(arguments: list[str]) -> Iterator[str]:
             continue
         if not equals:
             following = arguments[position + 1] if position + 1 < len(arguments) else None
-            if following is not None and not following.startswith("--"):
+            if following is not None and not FLAG.match(following):
                 next(remaining)
                 value = following
             elif dotted:

@@ -2,7 +2,7 @@
 
 from ganforge.config.document import from_document, read_document, to_document, write_document
 from ganforge.config.experiment import SECTIONS, Experiment, Section, Selection
-from ganforge.config.layers import Layer, command_line_layer, preset_layer
+from ganforge.config.layers import Layer, command_line_layer, nested, preset_layer
 from ganforge.config.optimizers import OPTIMIZERS, OptimizerOptions, Optimizers
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Selection",
     "command_line_layer",
     "from_document",
+    "nested",
     "preset_layer",
     "read_document",
     "to_document",

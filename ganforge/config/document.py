@@ -10,7 +10,7 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from ganforge.config.experiment import SEVERAL, SINGLE, Experiment, Selection
+from ganforge.config.experiment import NOTHING, SEVERAL, SINGLE, Experiment, Selection
 from ganforge.errors import ConfigError
 
 
@@ -35,7 +35,9 @@ def to_document(experiment: Experiment) -> dict[str, Any]:
     """Return the whole experiment as TOML can hold it; `from_document` gives it back."""
     values = experiment.model_dump(mode="json")
     document = {key: value for key, value in values.items() if key not in {*SINGLE, *SEVERAL, "optimizer"}}
-    document = {key: value for key, value in document.items() if value is not None}
+    other_length = "epochs" if experiment.epochs is None else "steps"
+    document.pop(other_length)
+    document = {key: NOTHING if value is None else value for key, value in document.items()}
     for section in SINGLE:
         name, options = values[section]["name"], values[section]["options"]
         document[section] = {"name": name} | ({name: options} if options else {})
@@ -49,7 +51,7 @@ def to_document(experiment: Experiment) -> dict[str, Any]:
 
 def from_document(document: Mapping[str, Any]) -> Experiment:
     """Return the experiment that `to_document` wrote. Raises ConfigError where the document is none."""
-    values = dict(document)
+    values: dict[str, Any] = {key: None if value == NOTHING else value for key, value in document.items()}
     try:
         for section in SINGLE:
             table = values[section]

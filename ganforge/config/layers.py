@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, time
 from typing import Any
 
-from ganforge.config.experiment import SEVERAL, SINGLE, Experiment
+from ganforge.config.experiment import NOTHING, SEVERAL, SINGLE, Experiment
 from ganforge.errors import ConfigError
 from ganforge.suggest import did_you_mean
 
@@ -18,6 +18,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 100,
         "batch_size": 60,
         "critic_steps": 1,
+        "ema_halflife_images": NOTHING,
         "precision": "fp32",
         "optimizer": {"name": "adam", "lr": 2e-4, "betas": [0.5, 0.999], "eps": 1e-8, "weight_decay": 0.0},
         "penalty": [],
@@ -50,13 +51,21 @@ def preset_layer(name: str) -> Layer:
 
 def command_line_layer(settings: Iterable[str]) -> Layer:
     """Return `key=value` settings as one layer, later ones winning. Raises ConfigError for what is no setting."""
-    values: dict[str, Any] = {}
+    pairs: list[tuple[str, Any]] = []
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key.strip(". "):
             raise ConfigError(f"{setting!r} is no setting", fix="write key=value, such as gen.base_channels=64")
-        _assign(values, key.strip().split("."), literal(text))
-    return Layer("command line", values, loose=True)
+        pairs.append((key.strip(), literal(text)))
+    return Layer("command line", nested(pairs), loose=True)
+
+
+def nested(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return dotted keys and their values as nested tables; later ones win. Raises ConfigError where they collide."""
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        _assign(values, key.split("."), value)
+    return values
 
 
 def literal(text: str) -> Any:  # noqa: ANN401 - a TOML literal has any of TOML's types
@@ -75,8 +84,11 @@ def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:  # noq
     if section in {*SINGLE, *SEVERAL}:
         key = "names" if section in SEVERAL else "name"
         table = values.setdefault(section, {})
+        if not rest and section in SEVERAL:
+            table[key] = [] if value == NOTHING else [*table.get(key, []), *_words(value)]
+            return
         if not rest:
-            table[key] = [*table.get(key, []), *_words(value)] if section in SEVERAL else value
+            table[key] = value
             return
     else:
         table = values
@@ -98,8 +110,10 @@ def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:  # noq
 
 def _words(value: object) -> list[str]:
     """Return a list setting's names: "r1,r2", ["r1", "r2"], and "none" for an empty one."""
-    words = value.split(",") if isinstance(value, str) else list(value) if isinstance(value, list) else [str(value)]
-    return [word for word in (word.strip() for word in words) if word and word != "none"]
+    words = (
+        value.split(",") if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else [str(value)]
+    )
+    return [word for word in (word.strip() for word in words) if word and word != NOTHING]
 
 
 def experiment_layer(experiment: Experiment) -> Layer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, NonNegativeFloat, PositiveFloat, Tag, model_validator
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -72,7 +72,19 @@ class Sgd(_Settings):
     """Adds this share of each weight to its gradient."""
 
 
-OptimizerOptions = Annotated[Adam | AdamW | RMSprop | Sgd, Field(discriminator="name")]
+def _name_of(settings: object) -> str:
+    """Return the optimiser that settings are for: Adam where they name none."""
+    named = settings.get("name", "adam") if isinstance(settings, Mapping) else getattr(settings, "name", "adam")
+    return str(named)
+
+
+OptimizerOptions = Annotated[
+    Annotated[Adam, Tag("adam")]
+    | Annotated[AdamW, Tag("adamw")]
+    | Annotated[RMSprop, Tag("rmsprop")]
+    | Annotated[Sgd, Tag("sgd")],
+    Discriminator(_name_of),
+]
 
 OPTIMIZERS: dict[str, type[_Settings]] = {"adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "sgd": Sgd}
 
@@ -112,4 +124,4 @@ class Optimizers(_Settings):
     def _spread(cls, content: object) -> object:
         if isinstance(content, Mapping) and any(isinstance(value, BaseModel) for value in content.values()):
             return content
-        return {network: {"name": "adam", **own} for network, own in spread(content).items()}
+        return spread(content)

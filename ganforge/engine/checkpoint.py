@@ -129,9 +129,12 @@ def remove_leftovers(run: RunDirectory) -> None:
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
-def prune(run: RunDirectory, *, keep: int, best: int | None) -> None:
-    """Remove all but the newest `keep` checkpoints and the best one's."""
-    for step in steps(run)[keep:]:
+def prune(run: RunDirectory, *, newest: int, keep: int, best: int | None) -> None:
+    """Remove all but the `keep` checkpoints up to the one just saved, and the best one.
+
+    Later ones, damaged and therefore skipped when the run went on, must not count: the whole ones would be removed.
+    """
+    for step in [step for step in steps(run) if step <= newest][keep:]:
         if step != best:
             shutil.rmtree(run.checkpoint_path(step))
 
@@ -182,8 +185,6 @@ def load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], prefix: 
             # In the weight's own memory layout: fused optimisers walk through both as they lie.
             value = torch.empty_like(weight, dtype=value.dtype, requires_grad=False).copy_(value)  # noqa: PLW2901
         state.setdefault(int(number), {})[key] = value
-    if state and len(state) != len(weights):
-        raise CheckpointError(f"{what}: {prefix} has state for {len(state)} of {len(weights)} weights")
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

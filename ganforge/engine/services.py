@@ -19,9 +19,12 @@ class Send(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Hold what an evaluation gave: scores, their passport, and which score decides about the best checkpoint."""
+    """Hold what an evaluation gave, and which score decides about the best checkpoint.
 
-    scores: Mapping[str, float]
+    scores: by name, None where one is not finite. passport: everything that must agree before scores are compared.
+    """
+
+    scores: Mapping[str, float | None]
     passport: Mapping[str, Any]
     metric: str
     higher_is_better: bool

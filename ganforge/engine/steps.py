@@ -43,6 +43,8 @@ class Steps:
         self.optimizers = optimizers
         self.device = device
         self.precision = precision
+        #: Each penalty's last mean: between two applications of a lazy one, rows show the one before.
+        self.measured = {name: torch.zeros((), device=device) for name in self.penalties}
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -68,18 +70,18 @@ class Steps:
             judged_fake = self.judge(fake, labels, "augment/discriminator", index, 1)
         judged_real, judged_fake = widened(judged_real), widened(judged_fake)
         loss = self.loss.discriminator(real=judged_real, fake=judged_fake).mean()
-        measured = [self.measure(name, real, fake, labels, index) for name in self.penalties]
         total = loss
-        for penalty, value in zip(self.penalties.values(), measured, strict=True):
+        for name, penalty in self.penalties.items():
+            value = self.measure(name, real, fake, labels, index)
             if value is not None:
                 total = total + penalty.options.weight * penalty.options.every * value
+                self.measured[name] = value.detach()
         self.update("disc", total)
         self.loss.constrain(self.network)
         for augmentation in self.augmentations:
             augmentation.observe(judged_real.logits.detach())
-        zero = loss.new_zeros(())
         values = [loss, judged_real.logits.sigmoid().mean(), judged_fake.logits.sigmoid().mean()]
-        return torch.stack([*values, *(zero if value is None else value for value in measured)]).detach()
+        return torch.stack([*values, *self.measured.values()]).detach()
 
     def generator_step(self, batch: Batch, step: int) -> Tensor:
         """Update the generator once, for the batch's labels, and return its loss, `(1,)`."""

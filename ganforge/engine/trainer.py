@@ -50,7 +50,7 @@ class Trainer:
         self.services = services
         self.device = device
         self.precision = precision
-        images = assembly.dataset.load("train")
+        images = assembly.images("train")
         assert images is not None, "checked before anything was written"  # noqa: S101
         self.feed = ResidentFeed(
             images, batch_size=self.experiment.batch_size, seed=self.experiment.seed, device=device
@@ -180,11 +180,13 @@ class Trainer:
 
     def _preview(self) -> None:
         labels = None if self.labels is None else self.labels[:PREVIEWS]
-        self.services.observer.previewed(draw(self.sampled_generator, self.latents[:PREVIEWS], labels).images)
+        self.services.observer.previewed(
+            draw(self.sampled_generator, self.latents[:PREVIEWS], labels, seed=self.experiment.seed).images
+        )
         self._previewed = time.monotonic()
 
     def _save_samples(self) -> None:
-        images = draw(self.sampled_generator, self.latents, self.labels).images
+        images = draw(self.sampled_generator, self.latents, self.labels, seed=self.experiment.seed).images
         path = self.run.sample_path(self.step)
         save_png(grid(images), path)
         self.services.observer.previewed(images[:PREVIEWS])
@@ -199,6 +201,8 @@ class Trainer:
         append_row(self.run.evaluations, row)
         self.services.send("evaluated", step=self.step, scores=scored.scores, passport=scored.passport)
         value = scored.scores[scored.metric]
+        if value is None:
+            return False
         if self.best is not None:
             better = value > self.best["value"] if scored.higher_is_better else value < self.best["value"]
             if not better:
@@ -216,7 +220,7 @@ class Trainer:
         place = checkpoints.save(self.run, Checkpoint(tensors, self.state()))
         self._saved_step = self.step
         keep, best = self.experiment.keep_checkpoints, self.best
-        checkpoints.prune(self.run, keep=keep, best=None if best is None else best["step"])
+        checkpoints.prune(self.run, newest=self.step, keep=keep, best=None if best is None else best["step"])
         self.services.send("checkpoint_saved", step=self.step, path=str(place.resolve()))
 
     def state(self) -> dict[str, Any]:
@@ -227,6 +231,7 @@ class Trainer:
             "seed": self.experiment.seed,
             "precision": self.precision,
             "best": self.best,
+            "penalties": {name: float(value) for name, value in self.steps.measured.items()},
         }
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -234,6 +239,8 @@ class Trainer:
         restore_parts(self.parts, checkpoint)
         self.step = self._saved_step = checkpoint.step
         self.best = checkpoint.state.get("best")
+        for name, value in checkpoint.state.get("penalties", {}).items():
+            self.steps.measured[name].fill_(value)
         self.forget_later_rows()
 
     def forget_later_rows(self) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import statistics
 import time
+from collections.abc import Callable
 
 import torch
 
@@ -42,6 +44,7 @@ class Trial:
         labels = None if image.classes is None else torch.zeros(count, dtype=torch.int64, device=device)
         self.batch = Batch(images, labels)
         self.seconds: list[float] = []
+        self.finite = True
 
     def step(self) -> None:
         """Take one step, wait for the device, and keep the time."""
@@ -50,19 +53,34 @@ class Trial:
             begun = time.perf_counter()
             for index in range(self.critic_steps):
                 self.steps.discriminator(self.batch, index)
-            self.steps.generator_step(self.batch, 0).tolist()
+            made = self.steps.generator_step(self.batch, 0).tolist()
+            self.finite = self.finite and all(map(math.isfinite, made))
             self.seconds.append(time.perf_counter() - begun)
 
 
-def measure(assembly: Assembly, device: torch.device, precisions: list[Precision]) -> dict[Precision, list[float]]:
+def measure(
+    assembly: Assembly, device: torch.device, precisions: list[Precision], notice: Callable[[str], None]
+) -> dict[Precision, list[float]]:
     """Return seconds of steps in each precision; a step is one generator update and its discriminator updates.
 
-    The precisions take turns, so that whatever else the machine does meanwhile slows down all of them.
+    The precisions take turns, so that whatever else the machine does meanwhile slows down all of them. A precision
+    other than the first in which an operation fails, or a loss is not finite, is left out, and `notice` hears why.
     """
-    trials = [Trial(assembly, device, precision) for precision in precisions]
-    for trial in trials:
-        trial.step()  # memory is touched, kernels are chosen
+    trials = []
+    for precision in precisions:
+        trial = Trial(assembly, device, precision)
+        try:
+            trial.step()  # memory is touched, kernels are chosen
+        except Exception as error:
+            if precision == precisions[0]:
+                raise
+            notice(f"precision {precision} is left out: {' '.join(str(error).split())}")
+            continue
+        if not trial.finite and precision != precisions[0]:
+            notice(f"precision {precision} is left out: a loss is not finite in it")
+            continue
         trial.seconds.clear()
+        trials.append(trial)
     begun = time.perf_counter()
     for turn in range(MOST_ROUNDS):
         if turn >= FEWEST_ROUNDS and time.perf_counter() - begun > BUDGET_SECONDS:
@@ -72,9 +90,9 @@ def measure(assembly: Assembly, device: torch.device, precisions: list[Precision
     return {trial.precision: trial.seconds for trial in trials}
 
 
-def fastest(assembly: Assembly, device: torch.device) -> tuple[Precision, float]:
+def fastest(assembly: Assembly, device: torch.device, notice: Callable[[str], None]) -> tuple[Precision, float]:
     """Return the fastest safe precision and its median seconds per step."""
-    measured = measure(assembly, device, candidates(device))
+    measured = measure(assembly, device, candidates(device), notice)
     quickest = {precision: min(seconds) for precision, seconds in measured.items()}  # what noise disturbs least
     best = min(quickest, key=lambda precision: quickest[precision])
     if quickest["fp32"] < quickest[best] * WORTH_IT:
@@ -84,4 +102,4 @@ def fastest(assembly: Assembly, device: torch.device) -> tuple[Precision, float]
 
 def seconds_per_step(assembly: Assembly, device: torch.device, precision: Precision) -> float:
     """Return the median seconds of a step in one precision."""
-    return statistics.median(measure(assembly, device, [precision])[precision])
+    return statistics.median(measure(assembly, device, [precision], lambda _: None)[precision])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,16 +12,19 @@ import torch
 
 from ganforge.assembly import Assembly
 from ganforge.errors import DataError
-from ganforge.interfaces import EvaluationContext, Generator, Split
+from ganforge.interfaces import EvaluationContext, Generator, Images, Split
 from ganforge.randomness import stream_rng
 from ganforge.sampling import draw, draw_latents
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Hold scores by name, and the passport: everything that must agree before two scores may be compared."""
+    """Hold what was scored.
 
-    scores: dict[str, float]
+    scores: by name, None where one is not finite. passport: everything that must agree before two may be compared.
+    """
+
+    scores: dict[str, float | None]
     passport: dict[str, Any]
 
 
@@ -48,38 +52,42 @@ def evaluate(assembly: Assembly, generator: Generator, *, count: int, seed: int)
     Raises DataError where there are not that many real images.
     """
     split = check_count(assembly, count)
-    real = assembly.dataset.load(split)
+    real = assembly.images(split)
     if real is None:
         raise DataError(f"evaluating needs a whole split; data {assembly.info.name!r} is not loaded whole")
     rng = stream_rng(seed, "evaluation")
     chosen = torch.randperm(len(real), generator=rng)[:count]
     real_labels = None if real.labels is None else real.labels[chosen]
     latents = draw_latents(generator, count, seed=seed, stream="evaluation")
-    fake = draw(generator, latents, real_labels if generator.takes_labels else None)
+    fake = draw(generator, latents, real_labels if generator.takes_labels else None, seed=seed)
     context = EvaluationContext(real.pixels[chosen], fake.images, real_labels, fake.labels, rng)
-    scores: dict[str, float] = {}
+    scores: dict[str, float | None] = {}
     for name, metric in assembly.metrics.items():
         found = metric.compute(context)
         if found.keys() != metric.better.keys():
             raise DataError(f"metric {name!r} gives {', '.join(found)}; it declares {', '.join(metric.better)}")
-        scores |= found
-    return Evaluation(scores, passport(assembly, split=split, count=count, seed=seed))
+        scores |= {key: value if math.isfinite(value) else None for key, value in found.items()}
+    return Evaluation(scores, passport(assembly, real, split=split, count=count, seed=seed))
 
 
-def passport(assembly: Assembly, *, split: Split, count: int, seed: int) -> dict[str, Any]:
-    """Return what a score depends on, as JSON can hold it."""
+def passport(assembly: Assembly, real: Images, *, split: Split, count: int, seed: int) -> dict[str, Any]:
+    """Return what a score depends on, as JSON can hold it; the fingerprint is the scored split's."""
+    chosen = assembly.resolution.chosen["metric"]
     metrics: Mapping[str, Any] = {
-        name: metric.options.model_dump(mode="json") for name, metric in assembly.metrics.items()
+        item.entry.component.name: {
+            "distribution": str(item.entry.source),
+            "options": item.options.model_dump(mode="json"),
+        }
+        for item in chosen
     }
     return {
         "data": assembly.info.name,
-        "fingerprint": assembly.info.fingerprint,
+        "fingerprint": real.fingerprint(),
         "split": split,
         "real_images": count,
         "fake_images": count,
         "metrics": metrics,
-        "features": "pixels",
-        "preprocessing": "uint8, no resizing",
+        "weights": "generator" if assembly.resolution.experiment.ema_halflife_images is None else "generator_ema",
         "seed": seed,
         "versions": {name: version(name) for name in ("ganforge", "torch")},
     }

@@ -21,7 +21,7 @@ from ganforge.engine.interruption import Interruption
 from ganforge.engine.precision import Precision, matrix_products
 from ganforge.engine.services import Services
 from ganforge.engine.trainer import Trainer, prepare_steps
-from ganforge.errors import DataError
+from ganforge.errors import ConfigError, DataError
 from ganforge.experiments import yardstick
 from ganforge.experiments.prepare import Prepared, prepare
 from ganforge.registry import Registry
@@ -30,6 +30,8 @@ from ganforge.runs.provenance import hardware, versions
 
 MATRIX = 2048
 NEVER = 10**9
+#: What may be set without the two loops becoming different ones.
+FREE = ("precision", "device", "seed", "data.root", "data.source")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,12 @@ def measure_model(options: Options, registry: Registry, say: Callable[[str], Non
 
     Returns what `bench --json` prints. Raises what `prepare` raises, and DataError where there is no MNIST.
     """
+    for setting in options.settings:
+        key = setting.partition("=")[0].strip()
+        if key not in FREE:
+            raise ConfigError(
+                f"bench cannot set {key}: both loops train the textbook's way", fix=f"free: {', '.join(FREE)}"
+            )
     settings = [f"gen={options.model}", f"disc={options.model}", f"steps={options.warm_up + options.steps}"]
     settings += ["batch_size=60", *options.settings]
     settings += [f"sample_every={NEVER}", f"checkpoint_every={NEVER}"]
@@ -109,7 +117,7 @@ def _lay_out_mnist(assembly: Assembly, root: Path) -> None:
     raw = root / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for split, name in (("train", "train"), ("test", "t10k")):
-        images = assembly.dataset.load("train" if split == "train" else "test")
+        images = assembly.images("train" if split == "train" else "test")
         if images is None or images.labels is None:
             raise DataError("the yardstick trains on MNIST; pass none but its settings")
         for kind, content in (("images-idx3", images.pixels.squeeze(1)), ("labels-idx1", images.labels.byte())):
@@ -120,7 +128,7 @@ def _lay_out_mnist(assembly: Assembly, root: Path) -> None:
 def _bare(prepared: Prepared, options: Options) -> list[float]:
     """Time the engine's own step functions, called by hand."""
     assembly = build(prepared.resolution)
-    images = assembly.dataset.load("train")
+    images = assembly.images("train")
     assert images is not None, "checked when it was prepared"  # noqa: S101
     seed, device = prepared.resolution.experiment.seed, prepared.device
     with matrix_products(prepared.precision), torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -165,7 +173,7 @@ def step_flops(prepared: Prepared) -> int:
     """Count the floating-point operations of one step's convolutions and matrix products, backward passes included."""
     assembly = build(prepared.resolution)
     steps, _ = prepare_steps(assembly, device=prepared.device, precision=prepared.precision)
-    images = assembly.dataset.load("train")
+    images = assembly.images("train")
     assert images is not None, "checked when it was prepared"  # noqa: S101
     feed = ResidentFeed(images, batch_size=60, seed=0, device=prepared.device)
     with torch.random.fork_rng(), FlopCounterMode(display=False) as counter:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,9 +24,11 @@ from ganforge.evaluation import evaluate, score_directions
 from ganforge.experiments.manifest import check_same, first_manifest
 from ganforge.experiments.prepare import Prepared, prepare
 from ganforge.plugins.relay import ListenerRelay
+from ganforge.plugins.sources import explain
 from ganforge.registry import Registry
 from ganforge.runs import RunDirectory, RunLock
 from ganforge.runs.directory import now
+from ganforge.runs.provenance import command, versions
 
 if TYPE_CHECKING:
     from ganforge.interfaces import Generator
@@ -33,7 +37,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Hold how a run ended. signal: what interrupted it, or None. error: why it did not finish, or None."""
+    """Hold how a run ended.
+
+    signal: what interrupted it, or None. error: why it diverged or failed, or None; cause: the exception behind that.
+    """
 
     run: RunDirectory
     status: str
@@ -44,6 +51,7 @@ class Outcome:
     losses: dict[str, float]
     signal: signal.Signals | None = None
     error: str | None = None
+    cause: Exception | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as `run --json` prints it."""
@@ -67,10 +75,17 @@ def start(prepared: Prepared, *, out: Path | None = None, observer: Observer | N
     experiment = prepared.resolution.experiment
     names = (getattr(experiment, section).name.replace("/", "-") for section in ("gen", "disc", "loss", "data"))
     run = RunDirectory.create(out, "-".join(names))
-    with RunLock(run):
-        run.write_experiment(experiment)
-        run.write_manifest(first_manifest(prepared))
-        return _train(prepared, run, observer or Observer(), restore=False)
+    watcher = observer or Warner()
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(RunLock(run))
+            run.write_experiment(experiment)
+            run.write_manifest(first_manifest(prepared))
+        except OSError as error:
+            shutil.rmtree(run.path, ignore_errors=True)
+            raise RunDirectoryError(f"{run.path} cannot be written: {error.strerror or error}") from None
+        _tell(prepared, watcher)
+        return _train(prepared, run, watcher, restore=False)
 
 
 def go_on(
@@ -89,11 +104,12 @@ def go_on(
     with RunLock(run):
         experiment = _extended(run.read_experiment(), epochs, steps)
         manifest = run.read_manifest()
-        watcher = Observer() if observer is None else observer(experiment)
+        watcher = Warner() if observer is None else observer(experiment)
         prepared = prepare(reload(experiment, registry, manifest.get("plugins") or []), registry)
-        check_same(run, manifest, prepared, watcher)
+        _tell(prepared, watcher)
+        changed = check_same(run, manifest, prepared, watcher)
         checkpoints.remove_leftovers(run)
-        return _train(prepared, run, watcher, restore=True)
+        return _train(prepared, run, watcher, restore=True, changed=changed)
 
 
 def train(
@@ -110,8 +126,7 @@ def train(
     and TrainingError leave a run directory behind that can be looked at. KeyboardInterrupt is raised after a checkpoint
     was saved, so that `ganforge.resume` goes on.
     """
-    local = [Path(plugin) for plugin in plugins]
-    registry = Registry.discover(local)
+    registry = _discover(plugins)
     layers = [] if experiment is None else [experiment_layer(experiment)]
     place = None if out is None else Path(out)
     RunDirectory.check_new(place)
@@ -128,10 +143,31 @@ def resume(
     observer: Observer | None = None,
 ) -> TrainedRun:
     """Go on with a run exactly where it stopped, or to more epochs or steps, and return it. Raises as `train` does."""
-    registry = Registry.discover([Path(plugin) for plugin in plugins])
+    registry = _discover(plugins)
     watcher = None if observer is None else lambda _: observer
     outcome = go_on(RunDirectory.open(Path(run)), registry, epochs=epochs, steps=steps, observer=watcher)
     return _opened(outcome, registry)
+
+
+def _discover(plugins: Sequence[str | Path]) -> Registry:
+    registry = Registry.discover([Path(plugin) for plugin in plugins])
+    for problem in registry.plugins.problems:
+        warnings.warn(str(problem), stacklevel=3)
+    return registry
+
+
+class Warner(Observer):
+    """Turn what a person should read into Python's warnings, where nobody else watches."""
+
+    def noticed(self, message: str) -> None:
+        """Warn."""
+        warnings.warn(message, stacklevel=2)
+
+
+def _tell(prepared: Prepared, observer: Observer) -> None:
+    """Pass on what was noticed while the run was prepared."""
+    for line in prepared.resolution.notices:
+        observer.noticed(line)
 
 
 def _opened(outcome: Outcome, registry: Registry) -> TrainedRun:
@@ -139,6 +175,10 @@ def _opened(outcome: Outcome, registry: Registry) -> TrainedRun:
 
     if outcome.signal is not None:
         raise KeyboardInterrupt(f"saved at step {outcome.steps}; ganforge.resume({str(outcome.run.path)!r}) goes on")
+    if outcome.status == "diverged":
+        raise DivergedError(f"{outcome.run.path}: {outcome.error}", fix="the last good checkpoint is kept")
+    if outcome.status == "failed":
+        raise TrainingError(f"{outcome.run.path}: {outcome.error}") from outcome.cause
     return TrainedRun(outcome.run, registry)
 
 
@@ -152,7 +192,9 @@ def _extended(experiment: Experiment, epochs: int | None, steps: int | None) -> 
     return experiment
 
 
-def _train(prepared: Prepared, run: RunDirectory, observer: Observer, *, restore: bool) -> Outcome:
+def _train(
+    prepared: Prepared, run: RunDirectory, observer: Observer, *, restore: bool, changed: Sequence[str] = ()
+) -> Outcome:
     """Train within a locked run directory, and write down how it ended."""
     experiment = prepared.resolution.experiment
     registry = prepared.registry
@@ -169,21 +211,28 @@ def _train(prepared: Prepared, run: RunDirectory, observer: Observer, *, restore
             )
         )
         services = Services(observer, relay.send, _evaluator(prepared) if experiment.evaluate_every else None)
-        trainer = Trainer(
-            prepared.assembly, run, device=prepared.device, precision=prepared.precision, services=services
-        )
+        try:
+            trainer = Trainer(
+                prepared.assembly, run, device=prepared.device, precision=prepared.precision, services=services
+            )
+        except Exception as error:
+            if not restore:
+                run.update_manifest(status="failed", error=f"{type(error).__name__}: {error}")
+            raise
         if restore:
             _restore(trainer, run, observer)
             run.write_experiment(experiment)
-            run.update_manifest(status="running", resumed=[*run.read_manifest().get("resumed", []), now()])
+            session = {"at": now(), "step": trainer.step, "command": command(), "versions": versions()}
+            session["changed"] = list(changed)
+            run.update_manifest(status="running", resumed=[*run.read_manifest().get("resumed", []), session])
         manifest = run.read_manifest()
         information = {"path": str(run.path.resolve()), "experiment": to_document(experiment), "manifest": manifest}
         relay.send("started", run=information, step=trainer.step)
-        outcome, unforeseen = _run_to_its_end(trainer, run, interruption)
+        outcome, stopped = _run_to_its_end(trainer, run, interruption)
         observer.finished(outcome.status)
         relay.send("finished", status=outcome.status, error=outcome.error)
-        if unforeseen is not None:
-            raise unforeseen
+        if stopped is not None:
+            raise stopped
     return outcome
 
 
@@ -204,21 +253,28 @@ def _restore(trainer: Trainer, run: RunDirectory, observer: Observer) -> None:
 def _run_to_its_end(
     trainer: Trainer, run: RunDirectory, interruption: Interruption
 ) -> tuple[Outcome, BaseException | None]:
-    """Train; turn however it ends into a status in run.json, and an error that must still be raised."""
-    unforeseen: BaseException | None = None
+    """Train; turn however it ends into a status in run.json. Return what a second signal raised, to be raised on."""
+    stopped: BaseException | None = None
+    cause: Exception | None = None
     error: str | None = None
+    status = "failed"
     try:
         trainer.train(interruption)
-        finished = trainer.step >= trainer.total_steps
-        status = "finished" if finished else "interrupted"
+        status = "finished" if trainer.step >= trainer.total_steps else "interrupted"
     except DivergedError as reason:
-        status, error = "diverged", reason.message
+        status, error, cause = "diverged", reason.message, reason
     except OSError as reason:
-        status, error = "failed", f"a file could not be written: {reason}"
-    except (KeyboardInterrupt, SystemExit) as reason:  # a second signal
-        status, error, unforeseen = "interrupted", "stopped at once, without a checkpoint of the last step", reason
-    except Exception as reason:  # noqa: BLE001 - recorded in the manifest, then raised again
-        status, error, unforeseen = "failed", f"{type(reason).__name__}: {reason}", reason
+        error, cause = f"a file could not be written: {reason}", reason
+    except GanforgeError as reason:
+        error, cause = reason.message, reason
+    except Exception as reason:  # noqa: BLE001 - a component's own error; it is recorded and reported
+        error, cause = f"step {trainer.step + 1}: {explain(reason)}", reason
+    except (KeyboardInterrupt, SystemExit) as reason:
+        if interruption.received is None and isinstance(reason, SystemExit):
+            error = f"step {trainer.step + 1}: a component called sys.exit({reason.code})"
+        else:
+            status, stopped = "interrupted", reason
+            error = "stopped at once, without a checkpoint of the last step"
     outcome = Outcome(
         run=run,
         status=status,
@@ -229,16 +285,13 @@ def _run_to_its_end(
         losses=trainer.losses,
         signal=interruption.received if status == "interrupted" else None,
         error=error,
+        cause=cause,
     )
     try:
         run.update_manifest(status=status, error=error, summary={**outcome.summary(), "best": trainer.best})
     except (OSError, GanforgeError) as reason:
         trainer.services.observer.noticed(f"run.json could not be updated: {reason}")
-    if isinstance(unforeseen, Exception) and not isinstance(unforeseen, GanforgeError):
-        failed = TrainingError(f"the run failed at step {trainer.step}: {error}")
-        failed.__cause__ = unforeseen
-        return outcome, failed
-    return outcome, unforeseen
+    return outcome, stopped
 
 
 def _evaluator(prepared: Prepared) -> Callable[[Generator], Scored]:

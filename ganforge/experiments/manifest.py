@@ -54,8 +54,8 @@ def _component_names(resolution: Resolution) -> dict[str, str]:
     return {section: name for section, name in names.items() if name}
 
 
-def check_same(run: RunDirectory, manifest: dict[str, Any], prepared: Prepared, observer: Observer) -> None:
-    """Refuse other data; say where something else has changed that exactness depends on."""
+def check_same(run: RunDirectory, manifest: dict[str, Any], prepared: Prepared, observer: Observer) -> list[str]:
+    """Refuse other data; return, and say, what else has changed that exactness depends on. Raises RunDirectoryError."""
     before, info = manifest.get("data") or {}, prepared.assembly.info
     if before.get("fingerprint") != info.fingerprint:
         raise RunDirectoryError(
@@ -82,6 +82,7 @@ def check_same(run: RunDirectory, manifest: dict[str, Any], prepared: Prepared, 
     ]
     if changed:
         observer.noticed(f"changed since this run began: {', '.join(changed)}; it may go on to other bits")
+    return changed
 
 
 def sources_used(registry: Registry, resolution: Resolution) -> list[dict[str, Any]]:

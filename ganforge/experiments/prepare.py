@@ -49,7 +49,7 @@ def prepare(resolution: Resolution, registry: Registry, *, estimate: bool = Fals
     """
     device = choose_device(resolution.experiment.device)
     assembly = build(resolution)
-    if assembly.dataset.load("train") is None:
+    if assembly.images("train") is None:
         raise DataError(f"data {assembly.info.name!r} is not loaded whole, and this version cannot stream it yet")
     preflight(assembly)
     _check_evaluation(assembly)
@@ -57,7 +57,7 @@ def prepare(resolution: Resolution, registry: Registry, *, estimate: bool = Fals
     seconds: float | None = None
     precision: Precision
     if wanted == "auto":
-        precision, seconds = tuning.fastest(assembly, device)
+        precision, seconds = tuning.fastest(assembly, device, resolution.notices.append)
         resolution = with_values(resolution, THIS_MACHINE, precision=precision)
     else:
         precision = wanted
@@ -92,6 +92,8 @@ def _with_found_data(resolution: Resolution, assembly: Assembly) -> Resolution:
 def _check_evaluation(assembly: Assembly) -> None:
     experiment = assembly.resolution.experiment
     scores = score_directions(assembly)
+    if len(scores) < sum(len(metric.better) for metric in assembly.metrics.values()):
+        raise ConfigError(f"two of the metrics {', '.join(assembly.metrics)} give a score of the same name")
     if experiment.evaluate_every is not None:
         if not scores:
             raise ConfigError("evaluate_every is set, but no metric is chosen", fix="pass --metric NAME")

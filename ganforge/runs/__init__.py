@@ -1,4 +1,4 @@
-"""Run directories: their files, and finding them. Nothing here imports torch."""
+"""Run directories: their files, and finding them. Only `provenance` imports torch."""
 
 from ganforge.runs.catalogue import RunSummary, catalogue
 from ganforge.runs.directory import RunDirectory, RunLock

@@ -42,11 +42,13 @@ def _find(folder: Path) -> Iterator[Path]:
     if (folder / "run.json").is_file():
         yield folder
         return
-    with os.scandir(folder) as entries:
-        children = sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+    try:
+        with os.scandir(folder) as entries:
+            children = sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+    except PermissionError:
+        return  # somebody else's folder beside the runs
     for child in children:
-        if os.access(child, os.R_OK | os.X_OK):
-            yield from _find(Path(child))
+        yield from _find(Path(child))
 
 
 def _summary(path: Path) -> RunSummary:
@@ -56,8 +58,7 @@ def _summary(path: Path) -> RunSummary:
             manifest = {"status": "damaged"}
     except (OSError, ValueError):
         manifest = {"status": "damaged"}
-    parts = manifest.get("components") or {}
-    summary = manifest.get("summary") or {}
+    parts, summary = (_table(manifest.get(key)) for key in ("components", "summary"))
     return RunSummary(
         path=str(path),
         status=str(manifest.get("status", "damaged")),
@@ -72,3 +73,7 @@ def _summary(path: Path) -> RunSummary:
         elapsed_seconds=summary.get("elapsed_seconds"),
         updated=manifest.get("updated"),
     )
+
+
+def _table(content: object) -> dict[str, Any]:
+    return content if isinstance(content, dict) else {}

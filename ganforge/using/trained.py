@@ -78,7 +78,7 @@ class TrainedRun:
         self.directory = directory
         self.registry = registry
         self.notices: list[str] = []
-        self._generators: dict[tuple[int | None, bool], Generator] = {}
+        self._generators: dict[tuple[int, str], Generator] = {}
 
     def __repr__(self) -> str:
         return f"<ganforge run {str(self.path)!r}, {self.manifest['status']}>"
@@ -109,16 +109,14 @@ class TrainedRun:
         ema: the moving average (True), the weights themselves (False), or the average where there is one (None). step:
         of which checkpoint; the newest valid one by default. Raises CheckpointError, IncompatibleError.
         """
-        key = (step, ema is not False)
+        averaged = self.experiment.ema_halflife_images is not None
+        if ema and not averaged:
+            raise IncompatibleError(f"{self.path} keeps no moving average", fix="train with --ema-halflife-images 5000")
+        name = "generator_ema" if averaged and ema is not False else "generator"
+        newest = next(iter(checkpoints.steps(self.directory)), 0)
+        key = (newest if step is None else step, name)
         if key not in self._generators:
             checkpoint = self._checkpoint(step)
-            name = "generator"
-            if ema is not False and "generator_ema" in checkpoint.tensors:
-                name = "generator_ema"
-            elif ema:
-                raise IncompatibleError(
-                    f"{self.path} keeps no moving average", fix="train with --set ema_halflife_images=5000, say"
-                )
             network = self._new_generator()
             checkpoints.load_module(network, checkpoint.tensors[name], name)
             self._generators[key] = network.eval().requires_grad_(requires_grad=False)
@@ -143,7 +141,7 @@ class TrainedRun:
         wanted = None if labels is None else torch.tensor([labels] * n if isinstance(labels, int) else list(labels))
         if wanted is not None and len(wanted) != n:
             raise UsageError(f"{len(wanted)} labels were given for {n} images")
-        drawn = draw(generator, draw_latents(generator, n, seed=seed), wanted)
+        drawn = draw(generator, draw_latents(generator, n, seed=seed), wanted, seed=seed)
         return Samples(
             drawn.images.permute(0, 2, 3, 1).contiguous().numpy(),
             drawn.latents.float().numpy(),
@@ -165,7 +163,7 @@ class TrainedRun:
     def _new_generator(self) -> Generator:
         """Build the generator without loading any data: run.json knows the images' shape."""
         manifest = self.manifest
-        resolution = reload(self.experiment, self.registry, manifest.get("plugins") or [])
+        resolution = reload(self.experiment, self.registry, manifest.get("plugins") or [], ("gen",))
         data = manifest["data"]
         channels, height, width = (int(number) for number in data["image"].split("×"))
         classes = data.get("classes")
