@@ -16,7 +16,7 @@ from ganforge.hookspecs import RunInfo, hookimpl
 if TYPE_CHECKING:
     from ganforge.config.experiment import Experiment
     from ganforge.engine.observer import Observer
-    from ganforge.experiments.launch import resume, train
+    from ganforge.experiments.api import resume, train
     from ganforge.interfaces import (
         Augmentation,
         DataInfo,
@@ -57,8 +57,8 @@ _LAZY = {
     "Observer": "ganforge.engine.observer",
     "TrainedRun": "ganforge.using.trained",
     "load_run": "ganforge.using.trained",
-    "resume": "ganforge.experiments.launch",
-    "train": "ganforge.experiments.launch",
+    "resume": "ganforge.experiments.api",
+    "train": "ganforge.experiments.api",
 }
 
 __all__ = [

@@ -11,6 +11,18 @@ Kind = Literal["generator", "discriminator", "loss", "dataset", "penalty", "metr
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+#: What a kind is called in flags and in configuration: `--gen dcgan`, `[gen] name = "dcgan"`.
+Section = Literal["gen", "disc", "loss", "data", "penalty", "augment", "metric"]
+SECTIONS: dict[Section, Kind] = {
+    "gen": "generator",
+    "disc": "discriminator",
+    "loss": "loss",
+    "data": "dataset",
+    "penalty": "penalty",
+    "augment": "augmentation",
+    "metric": "metric",
+}
+
 #: The version of the interfaces that this ganforge offers. A component that needs a newer one is set aside.
 API = 1
 

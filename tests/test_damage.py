@@ -21,6 +21,7 @@ from ganforge.engine import checkpoint as checkpoints
 from ganforge.engine.observer import Observer
 from ganforge.errors import CheckpointError, DivergedError, GanforgeError, RunDirectoryError, TrainingError
 from ganforge.experiments import launch
+from ganforge.experiments.api import opened
 from ganforge.experiments.prepare import prepare
 from ganforge.interfaces import Discriminator, ImageShape
 from ganforge.plugins import Plugins, Source
@@ -283,7 +284,7 @@ def test_a_component_that_breaks_fails_the_run(registry: Registry, tmp_path: Pat
     assert "RuntimeError: it is the fifth batch" in outcome.error
     assert RunDirectory(tmp_path / "run").read_manifest()["status"] == "failed"
     with pytest.raises(TrainingError, match="fifth batch") as raised:
-        launch._opened(outcome, bombs)
+        opened(outcome, bombs)
     assert isinstance(raised.value.__cause__, RuntimeError)
 
 

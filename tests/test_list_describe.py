@@ -10,8 +10,7 @@ import pytest
 from plugin_parts import command, in_process, local, provides
 
 from ganforge import builtin
-from ganforge.cli.options import FLAGS
-from ganforge.component import KINDS
+from ganforge.component import KINDS, SECTIONS
 
 KEYS = {"kind", "name", "summary", "distribution", "version", "target", "paper", "tags"}
 
@@ -40,10 +39,10 @@ def test_list_has_every_component_with_every_key() -> None:
         assert (row["paper"], row["tags"], row["distribution"]) == (component.paper, list(component.tags), "ganforge")
 
 
-@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize("flag", SECTIONS)
 def test_kinds_have_many_names(flag: str) -> None:
     """A kind is meant by its name, its plural and its flag, in any case: all list the same."""
-    kind = FLAGS[flag]
+    kind = SECTIONS[flag]
     plural = {"loss": "losses", "penalty": "penalties"}.get(kind, f"{kind}s")
     whole = [row for row in answer("list") if row["kind"] == kind]
     for word in {kind, plural, flag, plural.upper(), f"{flag}s"}:

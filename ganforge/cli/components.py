@@ -9,9 +9,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ganforge.cli.options import FLAGS, Json, NoPlugins, Plugins, kind_named, open_registry
+from ganforge.cli.options import Json, NoPlugins, Plugins, kind_named, open_registry
 from ganforge.cli.output import answering, describe_value, out, print_json
-from ganforge.component import KINDS, Kind
+from ganforge.component import KINDS, SECTIONS, Kind
 from ganforge.errors import PluginError, UnknownComponentError, UsageError
 from ganforge.plugins.sources import explain
 from ganforge.suggest import did_you_mean, nearest
@@ -69,7 +69,7 @@ def describe(
 def _kind(text: str) -> Kind:
     kind = kind_named(text)
     if kind is None:
-        raise UsageError(f"no kind {text!r}{did_you_mean(text, {*KINDS, *FLAGS})}")
+        raise UsageError(f"no kind {text!r}{did_you_mean(text, {*KINDS, *SECTIONS})}")
     return kind
 
 
@@ -135,7 +135,7 @@ def _print_description(document: Mapping[str, Any]) -> None:
         console.print(f"[dim]tags[/]   {escape(', '.join(document['tags']))}", highlight=False)
     for key, value in document["recommended"].items():
         console.print(f"[dim]recommends[/] {escape(key)} = {escape(describe_value(value))}", highlight=False)
-    flag = next(flag for flag, kind in FLAGS.items() if kind == document["kind"])
+    flag = next(flag for flag, kind in SECTIONS.items() if kind == document["kind"])
     table = Table("option", "type", "default", "", title=f"Options, such as --{flag}.NAME VALUE", title_justify="left")
     required = document["options"].get("required", [])
     for name, schema in document["options"].get("properties", {}).items():

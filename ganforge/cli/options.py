@@ -9,21 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganforge.cli.output import notice
-from ganforge.component import Kind
+from ganforge.component import SECTIONS, Kind
 
 if TYPE_CHECKING:
     from ganforge.registry import Registry
-
-#: What a kind is called on the command line.
-FLAGS: dict[str, Kind] = {
-    "gen": "generator",
-    "disc": "discriminator",
-    "loss": "loss",
-    "data": "dataset",
-    "penalty": "penalty",
-    "augment": "augmentation",
-    "metric": "metric",
-}
 
 Plugins = Annotated[
     list[Path] | None,
@@ -64,6 +53,6 @@ def kind_named(text: str) -> Kind | None:
     """Return the kind that a word means: `generator`, `generators`, `gen`; None where it means none."""
     word = text.lower().removesuffix("s") if text.lower() != "loss" else "loss"
     word = {"losse": "loss", "penaltie": "penalty"}.get(word, word)
-    if word in FLAGS:
-        return FLAGS[word]
-    return next((kind for kind in FLAGS.values() if kind == word), None)
+    if word in SECTIONS:
+        return SECTIONS[word]
+    return next((kind for kind in SECTIONS.values() if kind == word), None)

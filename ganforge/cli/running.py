@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from ganforge.cli.options import FLAGS, Json, NoPlugins, Plugins, Quiet, RunPath, complete, open_registry
+from ganforge.cli.options import Json, NoPlugins, Plugins, Quiet, RunPath, complete, open_registry
 from ganforge.cli.output import TRACEBACK, answering, err, notice, out, print_json, problem, waiting
 from ganforge.cli.settings import SettingsCommand
+from ganforge.component import SECTIONS, Section
 
 if TYPE_CHECKING:
     from ganforge.config import Experiment
@@ -27,8 +28,8 @@ def register(app: typer.Typer) -> None:
     app.command("resume")(resume)
 
 
-def _names(section: str) -> Any:  # noqa: ANN401 - what typer.Option returns
-    kind = FLAGS[section]
+def _names(section: Section) -> Any:  # noqa: ANN401 - what typer.Option returns
+    kind = SECTIONS[section]
     return typer.Option(
         f"--{section}", metavar="NAME", help=f"The {kind}'s name.", autocompletion=complete(kind), show_default=False
     )

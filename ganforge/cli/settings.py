@@ -12,7 +12,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from ganforge.cli.options import FLAGS
+from ganforge.component import SECTIONS
 from ganforge.errors import GanforgeError
 
 #: What starts a flag; a negative number does not.
@@ -70,7 +70,8 @@ class SettingsCommand(TyperCommand):
             super().format_help(ctx, formatter)
             return
         names = {
-            flag: ", ".join(registry.name_of(entry) for entry in registry.of_kind(kind)) for flag, kind in FLAGS.items()
+            flag: ", ".join(registry.name_of(entry) for entry in registry.of_kind(kind))
+            for flag, kind in SECTIONS.items()
         }
         lines = [f"--{flag}: {text}" for flag, text in names.items() if text]
         self.epilog = (

@@ -6,20 +6,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
-from ganforge.component import Kind
+from ganforge.component import Section
 from ganforge.config.optimizers import Optimizers
 
-#: The sections that name components: one component each, or any number.
-Section = Literal["gen", "disc", "loss", "data", "penalty", "augment", "metric"]
-SECTIONS: dict[Section, Kind] = {
-    "gen": "generator",
-    "disc": "discriminator",
-    "loss": "loss",
-    "data": "dataset",
-    "penalty": "penalty",
-    "augment": "augmentation",
-    "metric": "metric",
-}
+#: Sections that name one component each, and those that name any number.
 SINGLE: tuple[Section, ...] = ("gen", "disc", "loss", "data")
 SEVERAL: tuple[Section, ...] = ("penalty", "augment", "metric")
 

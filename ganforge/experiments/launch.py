@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganforge.assembly import reload, resolve
+from ganforge.assembly import reload
 from ganforge.config import Experiment, to_document
-from ganforge.config.layers import experiment_layer
 from ganforge.engine import checkpoint as checkpoints
 from ganforge.engine.interruption import Interruption
 from ganforge.engine.observer import Observer
 from ganforge.engine.services import Scored, Services
 from ganforge.engine.trainer import Trainer
-from ganforge.errors import DivergedError, GanforgeError, RunDirectoryError, TrainingError
+from ganforge.errors import DivergedError, GanforgeError, RunDirectoryError
 from ganforge.evaluation import evaluate, score_directions
 from ganforge.experiments.manifest import check_same, first_manifest
 from ganforge.experiments.prepare import Prepared, prepare
@@ -32,7 +31,6 @@ from ganforge.runs.provenance import command, versions
 
 if TYPE_CHECKING:
     from ganforge.interfaces import Generator
-    from ganforge.using.trained import TrainedRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,50 +110,6 @@ def go_on(
         return _train(prepared, run, watcher, restore=True, changed=changed)
 
 
-def train(
-    experiment: Experiment | None = None,
-    *,
-    out: str | Path | None = None,
-    plugins: Sequence[str | Path] = (),
-    observer: Observer | None = None,
-) -> TrainedRun:
-    """Train an experiment and return the run, ready to be sampled.
-
-    experiment: what is left out of it takes the defaults. out: the run directory, which must not exist; a fresh one in
-    runs/ by default. plugins: local plugin files. Raises GanforgeError's subclasses as their names say; DivergedError
-    and TrainingError leave a run directory behind that can be looked at. KeyboardInterrupt is raised after a checkpoint
-    was saved, so that `ganforge.resume` goes on.
-    """
-    registry = _discover(plugins)
-    layers = [] if experiment is None else [experiment_layer(experiment)]
-    place = None if out is None else Path(out)
-    RunDirectory.check_new(place)
-    outcome = start(prepare(resolve(layers, registry), registry), out=place, observer=observer)
-    return _opened(outcome, registry)
-
-
-def resume(
-    run: str | Path,
-    *,
-    epochs: int | None = None,
-    steps: int | None = None,
-    plugins: Sequence[str | Path] = (),
-    observer: Observer | None = None,
-) -> TrainedRun:
-    """Go on with a run exactly where it stopped, or to more epochs or steps, and return it. Raises as `train` does."""
-    registry = _discover(plugins)
-    watcher = None if observer is None else lambda _: observer
-    outcome = go_on(RunDirectory.open(Path(run)), registry, epochs=epochs, steps=steps, observer=watcher)
-    return _opened(outcome, registry)
-
-
-def _discover(plugins: Sequence[str | Path]) -> Registry:
-    registry = Registry.discover([Path(plugin) for plugin in plugins])
-    for problem in registry.plugins.problems:
-        warnings.warn(str(problem), stacklevel=3)
-    return registry
-
-
 class Warner(Observer):
     """Turn what a person should read into Python's warnings, where nobody else watches."""
 
@@ -168,18 +122,6 @@ def _tell(prepared: Prepared, observer: Observer) -> None:
     """Pass on what was noticed while the run was prepared."""
     for line in prepared.resolution.notices:
         observer.noticed(line)
-
-
-def _opened(outcome: Outcome, registry: Registry) -> TrainedRun:
-    from ganforge.using.trained import TrainedRun  # noqa: PLC0415 - training does not need it
-
-    if outcome.signal is not None:
-        raise KeyboardInterrupt(f"saved at step {outcome.steps}; ganforge.resume({str(outcome.run.path)!r}) goes on")
-    if outcome.status == "diverged":
-        raise DivergedError(f"{outcome.run.path}: {outcome.error}", fix="the last good checkpoint is kept")
-    if outcome.status == "failed":
-        raise TrainingError(f"{outcome.run.path}: {outcome.error}") from outcome.cause
-    return TrainedRun(outcome.run, registry)
 
 
 def _extended(experiment: Experiment, epochs: int | None, steps: int | None) -> Experiment:
