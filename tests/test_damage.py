@@ -27,6 +27,7 @@ from ganforge.interfaces import Discriminator, ImageShape
 from ganforge.plugins import Plugins, Source
 from ganforge.registry import Registry
 from ganforge.runs import RunDirectory, RunLock
+from ganforge.using.trained import TrainedRun
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=10", "checkpoint_every=2")
@@ -155,6 +156,16 @@ def test_what_has_changed_since_is_said(run: RunDirectory, registry: Registry) -
     assert len(notes.lines) == 1
     assert "torch 1.0 →" in notes.lines[0]
     assert "threads 64 →" in notes.lines[0]
+
+
+def test_a_plugin_installed_later_is_not_mistaken_for_a_run_s_own(run: RunDirectory, registry: Registry) -> None:
+    """A second plugin with a generator `mlp` makes the bare name ambiguous, but not for a run that has its own."""
+    plugins = Plugins()
+    plugins.components = list(registry.plugins.components)
+    plugins.components.append((Component(kind="generator", name="mlp", target=TwoHeads), Source("other-mlp", "1.0")))
+    both = Registry(plugins)
+    assert launch.go_on(run, both, steps=8).status == "finished"
+    assert len(TrainedRun(run, both).sample(2)) == 2
 
 
 def test_a_finished_run_is_only_extended(run: RunDirectory, registry: Registry) -> None:

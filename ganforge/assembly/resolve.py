@@ -40,22 +40,28 @@ def resolve(layers: Sequence[Layer], registry: Registry) -> Resolution:
 def reload(
     experiment: Experiment,
     registry: Registry,
-    plugins: Iterable[Mapping[str, Any]] = (),
+    manifest: Mapping[str, Any],
     sections: Iterable[Section] = tuple(SECTIONS),
 ) -> Resolution:
-    """Find a resolved experiment's components again; `plugins` is what run.json says of those that it used.
+    """Find a run's components again, by its experiment and what run.json says of where they came from.
 
-    Raises UnknownComponentError, which names the local plugins that are needed, PluginError or ConfigError.
+    A component is looked for under its distribution first: a plugin that was installed since, and gives the same name,
+    is not mistaken for it. Raises UnknownComponentError, which names the local plugins that are needed, PluginError or
+    ConfigError.
     """
     chosen: dict[Section, tuple[Chosen, ...]] = {}
+    plugins = manifest.get("plugins") or []
     local = " ".join(f"--plugin {plugin['path']}" for plugin in plugins if plugin.get("path"))
+    qualified = manifest.get("qualified") or {}
     for section in sections:
         kind = SECTIONS[section]
         selected = getattr(experiment, section)
         items = []
-        for selection in selected if section in SEVERAL else (selected,):
+        selections = selected if section in SEVERAL else (selected,)
+        recorded = qualified.get(section) or [selection.name for selection in selections]
+        for selection, name in zip(selections, recorded, strict=True):
             try:
-                entry = registry.find(kind, selection.name)
+                entry = registry.get(kind, name) or registry.find(kind, selection.name)
             except UnknownComponentError as error:
                 if not local:
                     raise

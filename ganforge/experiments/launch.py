@@ -103,7 +103,7 @@ def go_on(
         experiment = _extended(run.read_experiment(), epochs, steps)
         manifest = run.read_manifest()
         watcher = Warner() if observer is None else observer(experiment)
-        prepared = prepare(reload(experiment, registry, manifest.get("plugins") or []), registry)
+        prepared = prepare(reload(experiment, registry, manifest), registry)
         _tell(prepared, watcher)
         changed = check_same(run, manifest, prepared, watcher)
         checkpoints.remove_leftovers(run)

@@ -27,6 +27,9 @@ def first_manifest(prepared: Prepared) -> dict[str, Any]:
         "command": command(),
         "created": now(),
         "components": _component_names(resolution),
+        "qualified": {
+            section: [item.entry.qualified_name for item in items] for section, items in resolution.chosen.items()
+        },
         "seed": resolution.experiment.seed,
         "device": str(prepared.device),
         "precision": prepared.precision,

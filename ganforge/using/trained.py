@@ -163,7 +163,7 @@ class TrainedRun:
     def _new_generator(self) -> Generator:
         """Build the generator without loading any data: run.json knows the images' shape."""
         manifest = self.manifest
-        resolution = reload(self.experiment, self.registry, manifest.get("plugins") or [], ("gen",))
+        resolution = reload(self.experiment, self.registry, manifest, ("gen",))
         data = manifest["data"]
         channels, height, width = (int(number) for number in data["image"].split("×"))
         classes = data.get("classes")
