@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from plugin_parts import in_process
 
 from ganforge.assembly import Assembly, Resolution, build, resolve
 from ganforge.config import command_line_layer
@@ -60,15 +60,4 @@ def assemble(registry: Registry) -> Callable[..., Assembly]:
 @pytest.fixture
 def ganforge() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the real command line in a process of its own."""
-
-    def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-W", "error", "-m", "ganforge", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=240,
-            env={**os.environ, "COLUMNS": "200", **environment},
-        )
-
-    return run
+    return lambda *arguments, **environment: in_process(Path.cwd(), *arguments, **environment)

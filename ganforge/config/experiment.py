@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
@@ -86,3 +87,14 @@ class Experiment(BaseModel):
         if self.epochs is not None and self.steps is not None:
             raise ValueError("give epochs or steps, not both")
         return self
+
+    def steps_per_epoch(self, images: int) -> int:
+        """Return the generator updates in which `images` training images are seen once, but for the last part batch."""
+        return math.ceil(images // self.batch_size / self.critic_steps)
+
+    def total_steps(self, images: int) -> int:
+        """Return the step that training on `images` images ends after."""
+        if self.steps is not None:
+            return self.steps
+        assert self.epochs is not None, "a resolved experiment has one of the two"  # noqa: S101
+        return math.ceil(self.epochs * (images // self.batch_size) / self.critic_steps)

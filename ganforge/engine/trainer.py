@@ -70,15 +70,12 @@ class Trainer:
     @property
     def steps_per_epoch(self) -> int:
         """Generator updates in which all training images are seen once."""
-        return math.ceil(self.feed.batches_per_epoch / self.experiment.critic_steps)
+        return self.experiment.steps_per_epoch(len(self.feed.pixels))
 
     @property
     def total_steps(self) -> int:
         """The step that training ends after."""
-        if self.experiment.steps is not None:
-            return self.experiment.steps
-        assert self.experiment.epochs is not None, "an experiment has one of the two"  # noqa: S101
-        return math.ceil(self.experiment.epochs * self.feed.batches_per_epoch / self.experiment.critic_steps)
+        return self.experiment.total_steps(len(self.feed.pixels))
 
     @property
     def images_seen(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,21 +103,11 @@ def _check_evaluation(assembly: Assembly) -> None:
         )
 
 
-def steps_of(prepared: Prepared) -> tuple[int, int]:
-    """Return the steps of an epoch, and of the whole run."""
-    experiment = prepared.resolution.experiment
-    batches = prepared.assembly.info.sizes["train"] // experiment.batch_size
-    per_epoch = math.ceil(batches / experiment.critic_steps)
-    if experiment.steps is not None:
-        return per_epoch, experiment.steps
-    assert experiment.epochs is not None, "an experiment has one of the two"  # noqa: S101
-    return per_epoch, math.ceil(experiment.epochs * batches / experiment.critic_steps)
-
-
 def plan(prepared: Prepared) -> dict[str, Any]:
     """Return what a run would do, as `run --dry-run --json` prints it."""
     assembly, resolution = prepared.assembly, prepared.resolution
-    per_epoch, total = steps_of(prepared)
+    images = assembly.info.sizes["train"]
+    per_epoch, total = resolution.experiment.steps_per_epoch(images), resolution.experiment.total_steps(images)
     seconds = prepared.seconds_per_step
     return {
         "components": [
