@@ -11,7 +11,8 @@ GanforgeError                 exit code 1
 │   └── StrictPluginError     3   the same, under GANFORGE_STRICT_PLUGINS=1
 ├── CheckpointError           1   nothing left that can be loaded
 └── TrainingError             1   the run itself failed
-    └── DivergedError         1   a loss or a weight is not finite any more
+    ├── DivergedError         1   a loss or a weight is not finite any more
+    └── OutOfMemoryError      1   a batch does not fit into the device's memory
 """
 
 from __future__ import annotations
@@ -81,3 +82,7 @@ class TrainingError(GanforgeError):
 
 class DivergedError(TrainingError):
     """Report that a loss or a weight is no longer finite."""
+
+
+class OutOfMemoryError(TrainingError):
+    """Report that a batch does not fit into memory; the fix names the size that does."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+import numpy as np
 import torch
 
 Stream = Literal[
     "weights/generator",
     "weights/discriminator",
     "data",
+    "data/items",
     "latents/discriminator",
     "latents/generator",
     "dropout/discriminator",
@@ -22,6 +25,7 @@ Stream = Literal[
     "augment/generator",
     "samples",
     "evaluation",
+    "evaluation/items",
     "preflight",
 ]
 
@@ -64,3 +68,18 @@ def layers_seeded(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         reseed_layers(seed, stream, *indices, device=device)
         yield
+
+
+@contextmanager
+def globals_seeded(seed: int, stream: Stream, *indices: int) -> Iterator[None]:
+    """Seed torch's generator of the CPU, Python's and numpy's for a while, and leave them as they were."""
+    value = stream_seed(seed, stream, *indices)
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global one is what is meant
+    try:
+        with layers_seeded(seed, stream, *indices):
+            random.seed(value)
+            np.random.seed(value & 0xFFFFFFFF)  # noqa: NPY002 - as above; it takes 32 bits
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002 - as above

@@ -28,6 +28,7 @@ def test_bench_measures_all_three_loops(ganforge: Ganforge) -> None:
     assert all(0 < spread["low"] <= spread["median"] <= spread["high"] for spread in times.values())
     assert found["ratio"]["median"] == pytest.approx(times["yardstick"]["median"] / times["engine"]["median"])
     assert 0 < found["roofline"]["share"] < 1
+    assert 0 < found["data_share"] < 1
 
 
 @pytest.mark.parametrize("setting", ["batch_size=32", "critic_steps=5", "gen.hidden=[8]", "penalty=r1", "steps=3"])

@@ -10,6 +10,7 @@ from torch import nn
 
 from ganforge.builtin.bce import Bce
 from ganforge.builtin.dcgan import DcganDiscriminator, DcganGenerator, halvings
+from ganforge.builtin.dropout import Dropout
 from ganforge.builtin.mlp import MlpDiscriminator, MlpGenerator
 from ganforge.builtin.sliced_wasserstein import SlicedWasserstein
 from ganforge.errors import DataError, IncompatibleError
@@ -32,7 +33,7 @@ def test_mlp_gan_has_the_textbook_layers() -> None:
     assert shapes(discriminator) == [(1024, 784), (512, 1024), (256, 512), (1, 256)]
     kinds = [type(layer).__name__ for layer in discriminator.layers]
     assert kinds == ["Linear", "LeakyReLU", "Dropout"] * 3 + ["Linear"]
-    assert [layer.p for layer in discriminator.layers if isinstance(layer, nn.Dropout)] == [0.5] * 3
+    assert [layer.rate for layer in discriminator.layers if isinstance(layer, Dropout)] == [0.5] * 3
     slopes = [layer.negative_slope for layer in generator.modules() if isinstance(layer, nn.LeakyReLU)]
     assert slopes == [0.2] * 3
     assert isinstance(generator.layers[-1], nn.Tanh)

@@ -98,7 +98,7 @@ def test_recommended_betas_are_left_out_for_an_optimizer_without_them(richer: Re
     """What is recommended and does not apply is dropped; what a person sets and does not apply is an error."""
     experiment = resolve([line("loss=critic", "optimizer.name=sgd")], richer).experiment
     assert experiment.optimizer.gen.name == "sgd"
-    with pytest.raises(ConfigError, match="optimizer 'sgd' has no option 'betas'"):
+    with pytest.raises(ConfigError, match=r"optimizer\.gen is 'sgd', which has no option 'betas'"):
         resolve([line("optimizer.name=sgd", "optimizer.betas=[0, 0.9]")], richer)
 
 

@@ -105,7 +105,7 @@ def test_a_checkpoint_of_another_network_is_refused(
     content = {**checkpoints.load(folder).tensors, "generator": tensors}
     checkpoints.save(run, checkpoints.Checkpoint(content, checkpoints.load(folder).state))
     with pytest.raises(CheckpointError, match=message):
-        launch.go_on(run, registry, steps=8)
+        launch.go_on(run, registry, launch.Changes(steps=8))
 
 
 def test_no_pickle_is_ever_read(run: RunDirectory, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_of_two_processes_the_second_is_refused(run: RunDirectory, registry: Reg
         done = ganforge("resume", run.path, "--steps", "8")
         assert done.returncode == 2
         assert "is in use by another process" in done.stderr
-    assert launch.go_on(run, registry, steps=8).status == "finished"
+    assert launch.go_on(run, registry, launch.Changes(steps=8)).status == "finished"
 
 
 def test_other_data_is_refused(run: RunDirectory, registry: Registry) -> None:
@@ -142,7 +142,7 @@ def test_other_data_is_refused(run: RunDirectory, registry: Registry) -> None:
     manifest = run.read_manifest()
     run.update_manifest(data={**manifest["data"], "fingerprint": "0" * 64})
     with pytest.raises(RunDirectoryError, match="was trained on other data"):
-        launch.go_on(run, registry, steps=8)
+        launch.go_on(run, registry, launch.Changes(steps=8))
 
 
 def test_what_has_changed_since_is_said(run: RunDirectory, registry: Registry) -> None:
@@ -152,10 +152,50 @@ def test_what_has_changed_since_is_said(run: RunDirectory, registry: Registry) -
         versions={**manifest["versions"], "torch": "1.0"}, hardware={**manifest["hardware"], "threads": 64}
     )
     notes = Notes()
-    launch.go_on(run, registry, steps=8, observer=lambda _: notes)
+    launch.go_on(run, registry, launch.Changes(steps=8), observer=lambda _: notes)
     assert len(notes.lines) == 1
     assert "torch 1.0 →" in notes.lines[0]
     assert "threads 64 →" in notes.lines[0]
+
+
+def test_another_seed_than_the_checkpoint_s_is_said(run: RunDirectory, registry: Registry) -> None:
+    """A run.toml that was edited between is followed, but a line says that the bits may be others."""
+    run.write_experiment(run.read_experiment().model_copy(update={"seed": 7}))
+    notes = Notes()
+    launch.go_on(run, registry, launch.Changes(steps=8), observer=lambda _: notes)
+    assert len(notes.lines) == 1
+    assert "seed 0 → 7" in notes.lines[0]
+
+
+def test_half_of_a_checkpoint_never_has_its_name(
+    run: RunDirectory, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it removes an old checkpoint, a run leaves no folder called step-… that is not whole."""
+
+    def killed(folder: Path) -> None:
+        (folder / "state.json").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.prune(run, newest=6, keep=1, best=None)
+    for step in checkpoints.steps(run):
+        assert checkpoints.load(run.checkpoint_path(step)).step == step
+    assert launch.go_on(run, registry, launch.Changes(steps=8)).status == "finished"
+    assert not list(run.checkpoints.glob(".*"))
+
+
+def test_a_checkpoint_without_a_generator_is_one_clear_error(run: RunDirectory, registry: Registry) -> None:
+    """Checksums that agree do not make it whole: sampling says what it lacks."""
+    for step in checkpoints.steps(run):
+        folder = run.checkpoint_path(step)
+        (folder / "generator.safetensors").unlink()
+        sums = json.loads((folder / "checksums.json").read_text())
+        del sums["generator.safetensors"]
+        (folder / "checksums.json").write_text(json.dumps(sums))
+    with pytest.raises(CheckpointError, match="the checkpoint of step 6 holds no generator"):
+        TrainedRun(run, registry).sample(2)
 
 
 def test_a_plugin_installed_later_is_not_mistaken_for_a_run_s_own(run: RunDirectory, registry: Registry) -> None:
@@ -164,15 +204,15 @@ def test_a_plugin_installed_later_is_not_mistaken_for_a_run_s_own(run: RunDirect
     plugins.components = list(registry.plugins.components)
     plugins.components.append((Component(kind="generator", name="mlp", target=TwoHeads), Source("other-mlp", "1.0")))
     both = Registry(plugins)
-    assert launch.go_on(run, both, steps=8).status == "finished"
+    assert launch.go_on(run, both, launch.Changes(steps=8)).status == "finished"
     assert len(TrainedRun(run, both).sample(2)) == 2
 
 
 def test_a_finished_run_is_only_extended(run: RunDirectory, registry: Registry) -> None:
     """Resuming it as it is names the flags that extend it; with them it goes on from its last step."""
-    with pytest.raises(RunDirectoryError, match="is finished: it has trained 6 of 6 steps"):
+    with pytest.raises(RunDirectoryError, match="is finished: it has trained 6 steps, and 6 were asked for"):
         launch.go_on(run, registry)
-    outcome = launch.go_on(run, registry, steps=9)
+    outcome = launch.go_on(run, registry, launch.Changes(steps=9))
     assert (outcome.status, outcome.steps) == ("finished", 9)
     assert run.read_experiment().steps == 9
 
@@ -191,14 +231,20 @@ def test_divergence_keeps_the_last_good_checkpoint(registry: Registry, tmp_path:
             assert all(bool(value.isfinite().all()) for value in tensors.values() if value.is_floating_point())
 
 
-def test_a_full_disk_fails_the_run_and_loses_nothing(run: RunDirectory, ganforge: Ganforge) -> None:
-    """Where no byte more can be written, it exits 1 with the reason; what was saved is whole, and it goes on later."""
-    limit = 4096  # bytes a file may have: room for run.json, none for a checkpoint
+@pytest.mark.parametrize(("limit", "message"), [(4096, "could not be written"), (16, "cannot be written")])
+def test_a_full_disk_fails_the_run_and_loses_nothing(
+    limit: int, message: str, run: RunDirectory, ganforge: Ganforge
+) -> None:
+    """Where no byte more can be written, it exits 1 with the reason; what was saved is whole, and it goes on later.
+
+    limit: bytes a file may have: room for run.json and none for a checkpoint, or not even for the rows to keep.
+    """
     script = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); import ganforge.__main__"
     command = [sys.executable, "-c", script, "resume", str(run.path), "--steps", "20"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 1, done.stderr
-    assert "could not be written" in done.stderr
+    assert message in done.stderr
+    assert "should not happen" not in done.stderr
     assert "Traceback" not in done.stderr
     assert checkpoints.load_newest(run, pytest.fail).step == 6  # type: ignore[union-attr]
     assert not list(run.checkpoints.glob(".*"))
@@ -217,7 +263,7 @@ def test_a_place_that_cannot_be_written_is_an_error(registry: Registry) -> None:
 def test_moving_a_run_changes_nothing(run: RunDirectory, registry: Registry, tmp_path: Path) -> None:
     """A run directory may be moved, and goes on from where it lies now."""
     moved = run.path.rename(tmp_path / "elsewhere")
-    assert launch.go_on(RunDirectory.open(moved), registry, steps=8).steps == 8
+    assert launch.go_on(RunDirectory.open(moved), registry, launch.Changes(steps=8)).steps == 8
 
 
 def test_only_the_newest_checkpoints_and_the_best_are_kept(registry: Registry, tmp_path: Path) -> None:
@@ -238,7 +284,7 @@ def test_a_damaged_checkpoint_never_counts_among_those_kept(run: RunDirectory, r
     run.write_experiment(experiment)
     (run.checkpoint_path(6) / "state.json").write_text("damaged")
     notes = Notes()
-    launch.go_on(run, registry, steps=5, observer=lambda _: notes)
+    launch.go_on(run, registry, launch.Changes(steps=5), observer=lambda _: notes)
     found = checkpoints.load_newest(run, notes.noticed)
     assert found is not None
     assert found.step == 5
@@ -252,7 +298,7 @@ def test_weights_without_a_gradient_do_not_hinder_resuming(registry: Registry, t
     heads = Registry(plugins)
     settings = ("gen=mlp", "gen.hidden=[8]", "disc=two-heads", "batch_size=10", "steps=2")
     launch.start(prepare(tiny(heads, *settings), heads), out=tmp_path / "run")
-    assert launch.go_on(RunDirectory(tmp_path / "run"), heads, steps=4).status == "finished"
+    assert launch.go_on(RunDirectory(tmp_path / "run"), heads, launch.Changes(steps=4)).status == "finished"
 
 
 class TwoHeads(Discriminator):

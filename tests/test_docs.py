@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 
@@ -270,6 +271,8 @@ def test_commands_can_be_given(page: Path, tmp_path: Path) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     for command in shell_commands(page):
         words = shlex.split(command)
+        if words[0] == "torchrun":
+            words = words[words.index("-m") + 1 :]
         if words[0] == "ganforge":
             check_ganforge(words[1:], resolved=True)
         elif words[:4] == ["python", "-m", "pip", "install"]:
@@ -380,6 +383,19 @@ def test_the_example_plugins_train_and_listen(tmp_path: Path, ganforge: Ganforge
     assert set(heard) == {"started", "row", "images", "checkpoint", "evaluated", "finished"}
     assert heard[0] == "started"
     assert heard[-1] == "finished"
+
+
+def test_the_example_data_set_trains(tmp_path: Path, ganforge: Ganforge) -> None:
+    """The streamed data set of plugins.md trains from a file of the shape that it says."""
+    write_files(DOCS / "plugins.md", tmp_path)
+    np.save(tmp_path / "faces.npy", np.random.default_rng(0).integers(0, 256, (20, 8, 8), dtype=np.uint8))
+    arguments = """
+        --plugin my_data.py --data big-array --data.path faces.npy --workers 1 --gen mlp --gen.hidden [8] --disc mlp
+        --disc.hidden [8] --steps 5 --batch-size 8 --precision fp32 --evaluate-every 5 --evaluation-images 8 --json
+    """
+    done = ganforge("run", *arguments.split())
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["status"] == "finished"
 
 
 def test_the_example_package_is_found(tmp_path: Path, ganforge: Ganforge) -> None:

@@ -240,7 +240,7 @@ def test_what_an_augmentation_adapts_is_saved(papers: Registry, tmp_path: Path) 
     straight, stopped = RunDirectory(tmp_path / "straight"), RunDirectory(tmp_path / "stopped")
     launch.start(prepare(tiny(papers, *settings, "steps=6"), papers), out=straight.path)
     launch.start(prepare(tiny(papers, *settings, "steps=2"), papers), out=stopped.path)
-    launch.go_on(stopped, papers, steps=6)
+    launch.go_on(stopped, papers, launch.Changes(steps=6))
     one, two = (checkpoints.load(run.checkpoint_path(6)).tensors for run in (straight, stopped))
     assert float(one["augmentation-adaptive"]["strength"]) != 0
     assert one.keys() == two.keys()

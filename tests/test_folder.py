@@ -67,7 +67,7 @@ def test_what_is_written_down_holds_in_every_working_folder(tmp_path: Path, monk
     """A relative path is resolved, so that a run can be resumed from elsewhere."""
     save(tmp_path / "own" / "1.png")
     monkeypatch.chdir(tmp_path)
-    assert folder(Path("own"), size=8).resolved() == Folder.Options(path=tmp_path / "own", size=8)
+    assert folder(Path("own"), size=8).resolved() == Folder.Options(path=tmp_path / "own", size=8, stream="no")
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:

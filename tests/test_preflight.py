@@ -165,6 +165,24 @@ def test_a_mismatch_names_the_part_and_the_fix(section: str, bend: Any, message:
         fly(registry, **{section: bend})
 
 
+def test_a_discriminator_that_wrongly_claims_to_judge_each_image_by_itself(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose logits depend on the others in the batch, or that has batch norm, may not say `per_image`."""
+    monkeypatch.setattr(Judge, "per_image", True)
+    fly(registry)
+    with pytest.raises(IncompatibleError, match=r"others in the batch change its logits(.|\n)*leave `per_image`"):
+        fly(registry, disc=lambda x: (x - x.mean()).squeeze(1))
+
+    def with_batch_norm(self: Judge, options: Any, image: ImageShape) -> None:
+        Discriminator.__init__(self, options, image)
+        self.layer = nn.Sequential(nn.Linear(image.numel, 1), nn.BatchNorm1d(1))  # type: ignore[assignment]
+
+    monkeypatch.setattr(Judge, "__init__", with_batch_norm)
+    with pytest.raises(IncompatibleError, match=r"'judge' .* but has batch norm"):
+        fly(registry)
+
+
 def test_preflight_leaves_no_trace(registry: Registry) -> None:
     """It changes neither weights nor buffers nor the global random state."""
     assembly = build(tiny(registry, "gen.base_channels=2", "disc.base_channels=2"))

@@ -19,6 +19,7 @@ from conftest import read_rows_without_times, tiny
 from ganforge.assembly import Assembly
 from ganforge.engine import checkpoint as checkpoints
 from ganforge.engine.interruption import Interruption
+from ganforge.engine.trainer import Trainer
 from ganforge.experiments import launch
 from ganforge.experiments.prepare import prepare
 from ganforge.registry import Registry
@@ -39,7 +40,7 @@ def digests(run: RunDirectory) -> dict[str, str]:
 class StopAt(Interruption):
     """Act as if a signal had arrived at a step."""
 
-    trainer: launch.Trainer
+    trainer: Trainer
     step: int
 
     @property
@@ -70,9 +71,9 @@ def test_stopping_anywhere_changes_no_bit(
                 step = stop
 
             def train(
-                self: launch.Trainer,
+                self: Trainer,
                 interruption: Interruption,
-                original: Callable[..., None] = launch.Trainer.train,
+                original: Callable[..., None] = Trainer.train,
                 here: type[StopAt] = Here,
             ) -> None:
                 stopping = here()
@@ -81,7 +82,7 @@ def test_stopping_anywhere_changes_no_bit(
                 interruption.received = stopping.received
 
             with monkeypatch.context() as patch:
-                patch.setattr(launch.Trainer, "train", train)
+                patch.setattr(Trainer, "train", train)
                 if number == 0:
                     outcome = launch.start(prepare(tiny(registry, *settings), registry), out=run.path)
                 else:
@@ -107,8 +108,14 @@ def test_a_checkpoint_holds_everything_that_training_changes(
         "state.json",
     ]
     state = json.loads((run.checkpoint_path(2) / "state.json").read_text())
-    same = {"best": None, "format": 1, "penalties": {}, "precision": "fp32", "seed": 0}
+    judged = {
+        name: pytest.approx(value, rel=1e-6)
+        for name, value in read_rows_without_times(run.metrics)[-1].items()
+        if name in state["judged"]
+    }
+    same = {"best": None, "format": 1, "rollbacks": 0, "judged": judged, "precision": "fp32", "seed": 0}
     assert state == {**same, "images_seen": 120, "step": 2}
+    assert list(judged) == ["loss/discriminator", "score/real", "score/fake"]
 
 
 def test_repeating_a_run_from_its_own_configuration_gives_the_same_bits(ganforge: Ganforge, tmp_path: Path) -> None:

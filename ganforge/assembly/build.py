@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
+import torch
+
+from ganforge.assembly.items import Reader
 from ganforge.assembly.resolution import Chosen, Resolution
 from ganforge.config import Selection
 from ganforge.errors import DataError, GanforgeError, IncompatibleError, PluginError
@@ -44,6 +47,7 @@ class Assembly:
     augmentations: dict[str, Augmentation]
     metrics: dict[str, Metric]
     loaded: dict[Split, Images | None] = field(default_factory=dict)
+    readers: dict[Split, Reader] = field(default_factory=dict)
 
     def images(self, split: Split) -> Images | None:
         """Return a split, loaded once and checked, or None for data that is not loaded whole. Raises DataError."""
@@ -53,6 +57,32 @@ class Assembly:
                 self._check(images, split)
             self.loaded[split] = images
         return self.loaded[split]
+
+    def reader(self, split: Split) -> Reader:
+        """Return what reads a split that is not loaded whole, opened once. Raises DataError and PluginError."""
+        if split not in self.readers:
+            what, declared = f"data {self.info.name!r} ({split})", self.info.sizes[split]
+
+            def make() -> Reader:
+                items = self.dataset.open(split)
+                count = len(items)  # type: ignore[arg-type]  # map-style data has a length; torch does not type it
+                if count != declared:
+                    raise DataError(f"{what} declares {declared} images, but open() gives {count}")
+                return Reader(items, image=self.info.image, what=what, seed=self.resolution.experiment.seed)
+
+            self.readers[split] = _make(self.resolution.one("data"), make)
+        return self.readers[split]
+
+    def take(self, split: Split, indices: Sequence[int], stream: Stream) -> Images:
+        """Return chosen images of a split, without reading the others where it is not loaded whole.
+
+        stream: what data that draws random numbers is seeded by. Raises DataError and PluginError.
+        """
+        images = self.images(split)
+        if images is None:
+            return self.reader(split).read(indices, stream)
+        chosen = torch.tensor(indices)
+        return Images(images.pixels[chosen], None if images.labels is None else images.labels[chosen])
 
     def _check(self, images: Images, split: Split) -> None:
         check_images(images, f"data {self.info.name!r} ({split})")

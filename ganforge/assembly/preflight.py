@@ -46,15 +46,17 @@ def preflight(assembly: Assembly) -> None:
             f"a batch of {experiment.batch_size} needs more images than data {assembly.info.name!r} has ({size})",
             fix=f"pass --batch-size {size} or less",
         )
-    if experiment.batch_size < COUNT and _has_batch_norm(assembly):
+    if experiment.batch_size < COUNT and (
+        _has_batch_norm(assembly.generator) or _has_batch_norm(assembly.discriminator)
+    ):
         raise IncompatibleError("batch norm cannot train on one image at a time", fix="pass --batch-size 2 or more")
     with layers_seeded(experiment.seed, "preflight"):
         _Flight(assembly).fly()
 
 
-def _has_batch_norm(assembly: Assembly) -> bool:
-    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
-    return any(isinstance(part, kinds) for part in (*assembly.generator.modules(), *assembly.discriminator.modules()))
+def _has_batch_norm(network: nn.Module) -> bool:
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+    return any(isinstance(part, kinds) for part in network.modules())
 
 
 class _Flight:
@@ -77,6 +79,7 @@ class _Flight:
         real = torch.rand(self.shape, generator=self.rng) * 2 - 1
         real, fake = (self.augmented(images) for images in (real, fake))
         judged_real, judged_fake = self.judged(real), self.judged(fake)
+        self.judges_singly(real.detach(), fake.detach())
         loss = self.assembly.loss
         (entry,) = self.entries["loss"]
         losses = self.step(
@@ -150,6 +153,27 @@ class _Flight:
                 fix="leave the sigmoid out: the loss applies it",
             )
         return judgement
+
+    def judges_singly(self, real: Tensor, fake: Tensor) -> None:
+        """Check that images judged together get the logits that they get apart, where the discriminator says so."""
+        network = self.discriminator
+        if not network.per_image:
+            return
+        (entry,) = self.entries["disc"]
+        fix = "leave `per_image` at False: real and fake images are then judged apart"
+        if _has_batch_norm(network):
+            raise IncompatibleError(f"{entry} says that it judges each image by itself, but has batch norm", fix=fix)
+        network.eval()
+        with torch.no_grad():
+            apart = torch.cat([self.judged(real).logits, self.judged(fake).logits])
+            labels = None if self.labels is None or not network.takes_labels else self.labels.repeat(2)
+            both = torch.cat([real, fake])
+            together = self.step(entry, lambda: network.judge(both, labels).logits, "4 images")
+        network.train()
+        if together.shape != apart.shape or not torch.allclose(together, apart, rtol=1e-3, atol=1e-4):
+            raise IncompatibleError(
+                f"{entry} says that it judges each image by itself, but others in the batch change its logits", fix=fix
+            )
 
     def per_image(self, entry: Entry, values: object, what: str) -> None:
         if not isinstance(values, Tensor) or values.shape != (COUNT,):

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ValidationError
 from ganforge.assembly.resolution import Chosen, Resolution
 from ganforge.assembly.settings import Leaf, SectionSettings, Settings, validation_message
 from ganforge.config import OPTIMIZERS, SECTIONS, Experiment, Layer, Section, Selection, nested
-from ganforge.config.experiment import NOTHING, SEVERAL, SINGLE
-from ganforge.config.optimizers import NETWORKS
+from ganforge.config.experiment import SEVERAL, SINGLE
+from ganforge.config.optimizers import NETWORKS, NOTHING
 from ganforge.errors import ConfigError, UnknownComponentError
 from ganforge.interfaces import Options
 from ganforge.registry import Entry, Registry
@@ -234,7 +234,7 @@ class _Resolver:
                     if key not in OPTIMIZERS[name].model_fields:
                         if layer.advisory:
                             continue
-                        message = f"optimizer {name!r} has no option {key!r} ({layer.origin})"
+                        message = f"optimizer.{network} is {name!r}, which has no option {key!r} ({layer.origin})"
                         raise ConfigError(message + did_you_mean(key, OPTIMIZERS[name].model_fields))
                     options[key] = value
                     self.origins[f"optimizer.{network}.{key}"] = layer.origin

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from ganforge.config import SECTIONS, Layer, Section
-from ganforge.config.experiment import NOTHING, SEVERAL
-from ganforge.config.optimizers import spread
+from ganforge.config import OPTIMIZERS, SECTIONS, Layer, Section
+from ganforge.config.experiment import SEVERAL
+from ganforge.config.optimizers import NOTHING, spread
 from ganforge.errors import ConfigError
 from ganforge.suggest import did_you_mean
 
@@ -96,6 +96,8 @@ def validation_message(prefix: str, error: ValidationError, model: type[BaseMode
     messages = []
     for finding in error.errors(include_url=False):
         path = [str(part) for part in finding["loc"]]
+        if path[:1] == ["optimizer"]:
+            path = [part for part in path if part not in OPTIMIZERS]  # pydantic names the kind that it has tried
         key = ".".join([prefix, *path] if prefix else path)
         origin = origins.get(key) or next((origins[name] for name in origins if key.startswith(f"{name}.")), None)
         where = f" ({origin})" if origin else ""
@@ -106,4 +108,5 @@ def validation_message(prefix: str, error: ValidationError, model: type[BaseMode
         else:
             reason = finding["msg"].removeprefix("Value error, ")
             messages.append(f"{key} = {finding['input']!r}{where}: {reason[:1].lower()}{reason[1:]}" if key else reason)
-    return "; ".join(messages)
+    said = set(messages)  # of both networks' optimisers the same is said once
+    return "; ".join(text for text in messages if text.replace("optimizer.disc", "optimizer.gen") not in said - {text})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable
@@ -15,8 +16,9 @@ from pydantic import PositiveInt
 
 from ganforge.builtin.folder_pictures import Header, read_header, read_pixels, reason, shown
 from ganforge.builtin.folder_scan import Layout, scan
+from ganforge.builtin.folder_stream import Pictures, fingerprint, machine_memory, too_large
 from ganforge.errors import DataError
-from ganforge.interfaces import Dataset, Images, Split
+from ganforge.interfaces import DataInfo, Dataset, Images, ImageShape, Split
 
 #: How many skipped files are named.
 NAMED = 5
@@ -45,6 +47,9 @@ class Folder(Dataset):
         centre. none: pictures stay as they are; all must have one size."""
         colour: Literal["auto", "grey", "rgb"] = "auto"
         """auto: grey where every picture is, else rgb."""
+        stream: Literal["auto", "yes", "no"] = "auto"
+        """yes: pictures are read while training goes on; no: all are loaded before; auto: they are read meanwhile where
+        their pixels would take more than half of the machine's memory."""
 
     options: Options
 
@@ -54,6 +59,7 @@ class Folder(Dataset):
         self._root = Path(os.path.expanduser(options.path))  # noqa: PTH111
         self._unreadable: dict[Path, str] = {}
         self._loaded: dict[Split, Images] = {}
+        self._counts: dict[Split, int] = {}
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -67,33 +73,79 @@ class Folder(Dataset):
 
     @property
     def source(self) -> str:
-        """Say which folder it was and how many of its pictures were read; known once a split is loaded."""
-        if not self._loaded:
+        """Say which folder it was and how many pictures it has; known once a split is loaded or `info` asked for."""
+        if not self._counts:
             return ""
-        read = ", ".join(f"{len(images):,} for {split}ing" for split, images in self._loaded.items())
+        read = ", ".join(f"{count:,} for {split}ing" for split, count in self._counts.items())
         return f"pictures from {self._root}: {read}"
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Name the pictures that were skipped; known once a split is loaded."""
-        if not self._unreadable or not self._loaded:
+        """Name the pictures that were skipped; known once a split is loaded or `info` asked for."""
+        if not self._unreadable or not self._counts:
             return ()
         return (f"{self._root}: {self._skipped(self._unreadable)}",)
 
     def resolved(self) -> Options:
-        """Return options whose `path` means the same from every working folder."""
-        return self.options.model_copy(update={"path": self._root.absolute()})
+        """Return options whose `path` means the same from every working folder, and whether pictures are streamed."""
+        return self.options.model_copy(
+            update={"path": self._root.absolute(), "stream": "yes" if self._streamed else "no"}
+        )
 
-    def load(self, split: Split) -> Images:
-        """Return a whole split; read once. Raises DataError."""
+    def load(self, split: Split) -> Images | None:
+        """Return a whole split, read once; None where pictures are streamed. Raises DataError."""
+        self._check_split(split)
+        if self._streamed:
+            return None
+        if split not in self._loaded:
+            self._loaded[split] = self._read(split)
+            self._counts[split] = len(self._loaded[split])
+        return self._loaded[split]
+
+    def open(self, split: Split) -> Pictures:
+        """Return a split's pictures, each read when it is asked for. Raises DataError."""
+        self._check_split(split)
+        grey = self._shape[0] == 1
+        return Pictures(self._root, self._readable(split), grey=grey, size=self.options.size)
+
+    @cached_property
+    def info(self) -> DataInfo:
+        """Describe the data: of streamed pictures by their headers, and by the names and sizes of the files."""
+        if not self._streamed:
+            return super().info
+        files = {split: self._readable(split) for split in self.splits}
+        for split, found in files.items():
+            self._check_complete(split, {label for _, label in found})
+        self._counts = {split: len(found) for split, found in files.items()}
+        classes, options = self.classes, self.options
+        return DataInfo(
+            name=type(self).__name__,
+            image=ImageShape(*self._shape, None if classes is None else len(classes)),
+            classes=classes,
+            sizes={split: len(found) for split, found in files.items()},
+            fingerprint=fingerprint(self._root, files["train"], self._shape, options.size, options.colour),
+            source=self.source,
+        )
+
+    def _check_split(self, split: Split) -> None:
         if split not in self._layout.files:
             raise DataError(
                 f"{self._root} has no {split} split; all its pictures are for training",
                 fix=f"Put some pictures into {self._root / split} and the others into {self._root / 'train'}.",
             )
-        if split not in self._loaded:
-            self._loaded[split] = self._read(split)
-        return self._loaded[split]
+
+    @cached_property
+    def _streamed(self) -> bool:
+        """Whether pictures are read while training goes on."""
+        if self.options.stream != "auto":
+            return self.options.stream == "yes"
+        pictures = sum(len(self._readable(split)) for split in self.splits)
+        return too_large(math.prod(self._shape) * pictures, machine_memory())
+
+    def _readable(self, split: Split) -> list[tuple[Path, int]]:
+        """Return a split's pictures and labels, but for those whose headers cannot be read."""
+        _ = self._shape  # finding it out reads the headers
+        return [item for item in self._layout.files[split] if item[0] not in self._unreadable]
 
     @cached_property
     def _layout(self) -> Layout:
@@ -130,13 +182,13 @@ class Folder(Dataset):
     def _read(self, split: Split) -> Images:
         """Decode a split into one tensor, and leave out what cannot be decoded."""
         channels, height, width = self._shape
-        files = dict(item for item in self._layout.files[split] if item[0] not in self._unreadable)
+        files = dict(self._readable(split))
         try:
             pixels = torch.empty((len(files), channels, height, width), dtype=torch.uint8)
         except RuntimeError as error:
             raise DataError(
                 f"{len(files):,} pictures of {channels}×{height}×{width} do not fit into memory",
-                fix="Pass a smaller --data.size.",
+                fix="Pass a smaller --data.size, or --data.stream yes.",
             ) from error
         slots = {path: slot for slot, path in enumerate(files)}
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
+from ganforge.builtin.dropout import Dropout
 from ganforge.interfaces import Discriminator, Generator, ImageShape
 
 
@@ -47,13 +48,14 @@ class MlpDiscriminator(Discriminator):
         """The share of each hidden layer that dropout removes; 0 for none."""
 
     options: Options
+    per_image: ClassVar[bool] = True
 
     def __init__(self, options: Options, image: ImageShape) -> None:
         super().__init__(options, image)
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise((image.numel, *options.hidden)):
             # Not in place: dropout over LeakyReLU's own output is what autograd rejects in the textbook's code.
-            layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2), nn.Dropout(options.dropout)]
+            layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2), Dropout(options.dropout)]
         self.layers = nn.Sequential(*layers, nn.Linear(options.hidden[-1], 1))
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:

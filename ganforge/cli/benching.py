@@ -65,6 +65,7 @@ def _print(found: Mapping[str, Any]) -> None:
     )
     console.print(
         f"{roofline['step_gflop']:.1f} GFLOP a step: {100 * roofline['share']:.0f}% of this machine's "
-        f"{roofline['matrix_product_gflop_per_second']:,.0f} GFLOP/s in matrix products",
+        f"{roofline['matrix_product_gflop_per_second']:,.0f} GFLOP/s in matrix products; "
+        f"data takes {100 * found['data_share']:.1f}% of a step",
         highlight=False,
     )

@@ -19,7 +19,8 @@ from ganforge.component import SECTIONS, Section
 if TYPE_CHECKING:
     from ganforge.config import Experiment
     from ganforge.engine.observer import Observer
-    from ganforge.experiments.launch import Outcome
+    from ganforge.experiments.training import Outcome
+    from ganforge.registry import Registry
 
 
 def register(app: typer.Typer) -> None:
@@ -93,6 +94,10 @@ def run(
     from ganforge.config import Layer, command_line_layer, preset_layer, read_document  # noqa: PLC0415
 
     registry = open_registry(plugin, no_plugins=no_plugins)
+    if _follows():
+        if not dry_run:
+            _follow(registry)
+        return
     layers = [] if preset is None else [preset_layer(preset)]
     layers += [Layer(str(path), read_document(path)) for path in config or []]
     layers.append(command_line_layer(settings or []))
@@ -101,28 +106,55 @@ def run(
 
     if not dry_run:
         RunDirectory.check_new(run_directory)
-    with waiting("assembling the parts, and measuring this machine", quiet=quiet):
-        from ganforge.assembly import resolve  # noqa: PLC0415 - imports torch, which takes seconds
-        from ganforge.cli.display import make_display  # noqa: PLC0415
-        from ganforge.experiments import launch, prepare  # noqa: PLC0415
+    with ExitStack() as stack:
+        with waiting("assembling the parts, and measuring this machine", quiet=quiet):
+            from ganforge.assembly import resolve  # noqa: PLC0415 - imports torch, which takes seconds
+            from ganforge.cli.display import make_display  # noqa: PLC0415
+            from ganforge.engine.processes import ALONE, joined  # noqa: PLC0415
+            from ganforge.experiments import launch, prepare  # noqa: PLC0415
 
-        prepared = prepare.prepare(resolve(layers, registry), registry, estimate=dry_run)
-    if dry_run:
-        for line in prepared.resolution.notices:
-            notice(line)
-        plan = prepare.plan(prepared)
-        if json:
-            print_json(plan)
-        else:
-            from ganforge.cli.plan import print_plan  # noqa: PLC0415
-
-            print_plan(plan)
-        return
-    experiment = prepared.resolution.experiment
-    names = f"{experiment.gen.name} × {experiment.disc.name} × {experiment.loss.name} × {experiment.data.name}"
-    with make_display(run_name=names, epochs=experiment.epochs, quiet=quiet) as display:
+            processes = ALONE if dry_run else stack.enter_context(joined())
+            resolution = resolve(layers, registry)
+            prepared = prepare.prepare(resolution, registry, estimate=dry_run, processes=processes)
+        if dry_run:
+            _show_plan(prepare.plan(prepared), prepared.resolution.notices, json=json)
+            return
+        experiment = prepared.resolution.experiment
+        names = f"{experiment.gen.name} × {experiment.disc.name} × {experiment.loss.name} × {experiment.data.name}"
+        display = stack.enter_context(make_display(run_name=names, epochs=experiment.epochs, quiet=quiet))
         outcome = launch.start(prepared, out=run_directory, observer=display)
     _report(outcome, json=json)
+
+
+def _show_plan(plan: dict[str, Any], notices: list[str], *, json: bool) -> None:
+    for line in notices:
+        notice(line)
+    if json:
+        print_json(plan)
+    else:
+        from ganforge.cli.plan import print_plan  # noqa: PLC0415 - only here
+
+        print_plan(plan)
+
+
+def _follows() -> bool:
+    """Whether torchrun has started this process beside a first one, which decides and shows."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and int(os.environ.get("RANK", "0")) > 0
+
+
+def _follow(registry: Registry) -> None:
+    """Train beside the first process, and exit as it does."""
+    from ganforge.engine.processes import joined  # noqa: PLC0415 - imports torch
+    from ganforge.experiments.together import FirstEndedError, follow  # noqa: PLC0415
+
+    try:
+        with joined() as processes:
+            outcome = follow(registry, processes)
+    except FirstEndedError as error:
+        raise typer.Exit(error.exit_code) from None
+    if outcome.status == "failed":
+        problem(f"process {processes.rank}: {outcome.error}", outcome.fix)
+    _leave(outcome)
 
 
 @answering
@@ -130,6 +162,10 @@ def resume(
     run: RunPath,
     epochs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Train to this many epochs in all.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Train to this many steps in all.")] = None,
+    device: Annotated[str | None, typer.Option(metavar="NAME", help="Another device: auto, cpu, cuda.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Read streamed data with this many processes.")
+    ] = None,
     plugin: Plugins = None,
     no_plugins: NoPlugins = False,
     json: Json = False,
@@ -138,20 +174,27 @@ def resume(
     """Go on exactly where a run stopped; --epochs or --steps extend it."""
     from ganforge.runs import RunDirectory  # noqa: PLC0415
 
-    directory = RunDirectory.open(run)
     registry = open_registry(plugin, no_plugins=no_plugins)
+    if _follows():
+        _follow(registry)
+        return
+    directory = RunDirectory.open(run)
 
     with waiting("assembling the parts", quiet=quiet):
         from ganforge.cli.display import make_display  # noqa: PLC0415 - imports torch, which takes seconds
+        from ganforge.engine.processes import joined  # noqa: PLC0415
         from ganforge.experiments import launch  # noqa: PLC0415
+        from ganforge.experiments.launch import Changes  # noqa: PLC0415
 
     with ExitStack() as stack:
+        processes = stack.enter_context(joined())
 
         def watch(experiment: Experiment) -> Observer:
             display = make_display(run_name=directory.name, epochs=experiment.epochs, quiet=quiet)
             return stack.enter_context(display)
 
-        outcome = launch.go_on(directory, registry, epochs=epochs, steps=steps, observer=watch)
+        changes = Changes(epochs=epochs, steps=steps, device=device, workers=workers)
+        outcome = launch.go_on(directory, registry, changes, observer=watch, processes=processes)
     _report(outcome, json=json)
 
 
@@ -175,12 +218,27 @@ def _report(outcome: Outcome, *, json: bool) -> None:
             )
         return
     if outcome.signal is not None:
-        notice(f"saved at step {outcome.steps:,}; go on with: ganforge resume {path}")
-        raise typer.Exit(128 + int(outcome.signal))
+        start = "torchrun … -m ganforge" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else "ganforge"
+        notice(f"saved at step {outcome.steps:,}; go on with: {start} resume {path}")
+        _leave(outcome)
     if outcome.cause is not None and os.environ.get(TRACEBACK):
         traceback.print_exception(outcome.cause)
     fix = f"the last good checkpoint is kept; ganforge resume {path} goes on from it"
+    if outcome.fix is not None:
+        fix = f"{outcome.fix}\n{fix}" if outcome.steps else outcome.fix
     if outcome.status == "diverged":
-        fix = "the last good checkpoint is kept; a smaller learning rate helps most often: --optimizer.lr 1e-4"
+        fix = (
+            "a smaller learning rate helps most often: start anew with --optimizer.lr 1e-4, or with --on-nan rollback, "
+            "which lowers it by itself"
+        )
+        if any(outcome.run.checkpoints.iterdir()):
+            fix = f"the last good checkpoint is kept; {fix}"
     problem(f"{path}: {outcome.error}", fix)
-    raise typer.Exit(1)
+    _leave(outcome)
+
+
+def _leave(outcome: Outcome) -> None:
+    """Exit as the end of a run deserves."""
+    if outcome.signal is not None:
+        raise typer.Exit(128 + int(outcome.signal))
+    raise typer.Exit(0 if outcome.status == "finished" else 1)

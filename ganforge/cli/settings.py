@@ -26,9 +26,16 @@ def settings_of_experiment() -> frozenset[str]:
     return frozenset(Experiment.model_fields)
 
 
+def switches_of_experiment() -> frozenset[str]:
+    """Return the keys of an experiment that are on or off."""
+    from ganforge.config import Experiment  # noqa: PLC0415 - as above
+
+    return frozenset(key for key, field in Experiment.model_fields.items() if field.annotation is bool)
+
+
 def as_settings(arguments: list[str]) -> Iterator[str]:
     """Yield arguments with each flag that sets something written as `--set key=value`."""
-    keys = settings_of_experiment()
+    keys, switches = settings_of_experiment(), switches_of_experiment()
     remaining = iter(enumerate(arguments))
     for position, argument in remaining:
         if argument == "--":
@@ -45,7 +52,7 @@ def as_settings(arguments: list[str]) -> Iterator[str]:
             if following is not None and not FLAG.match(following):
                 next(remaining)
                 value = following
-            elif dotted:
+            elif dotted or key in switches:
                 value = "true"  # `--gen.conditional` alone switches an option on
             else:
                 yield argument  # the parser says that a value is missing

@@ -10,7 +10,8 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from ganforge.config.experiment import NOTHING, SEVERAL, SINGLE, Experiment, Selection
+from ganforge.config.experiment import SEVERAL, SINGLE, Experiment, Selection
+from ganforge.config.optimizers import NOTHING
 from ganforge.errors import ConfigError
 
 
@@ -45,7 +46,10 @@ def to_document(experiment: Experiment) -> dict[str, Any]:
         chosen = values[section]
         options = {item["name"]: item["options"] for item in chosen if item["options"]}
         document[section] = {"names": [item["name"] for item in chosen]} | options
-    document["optimizer"] = values["optimizer"]
+    document["optimizer"] = {
+        network: {key: NOTHING if value is None else value for key, value in options.items()}
+        for network, options in values["optimizer"].items()
+    }
     return document
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import count
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
@@ -13,10 +14,6 @@ from ganforge.config.optimizers import Optimizers
 #: Sections that name one component each, and those that name any number.
 SINGLE: tuple[Section, ...] = ("gen", "disc", "loss", "data")
 SEVERAL: tuple[Section, ...] = ("penalty", "augment", "metric")
-
-
-#: TOML has no null. Where an option is set to nothing, this word says so.
-NOTHING = "none"
 
 
 class Selection(BaseModel):
@@ -38,6 +35,9 @@ def _selections(value: object) -> object:
     return tuple(_selection(item) for item in value) if isinstance(value, list | tuple) else value
 
 
+#: A step is whole or not there: with more updates in it, nobody could stop it.
+MOST_UPDATES = 1000
+Switch = Literal["auto", "on", "off"]
 One = Annotated[Selection, BeforeValidator(_selection)]
 Several = Annotated[tuple[Selection, ...], BeforeValidator(_selections)]
 
@@ -46,8 +46,9 @@ class Experiment(BaseModel):
     """Hold everything that decides what a run computes.
 
     Units stand in the names: `*_every` are steps, `ema_halflife_images` is real images. A step is one generator update
-    with the `critic_steps` discriminator updates that go with it. `Experiment(gen="dcgan", disc="mlp", epochs=2)` is
-    enough; what is left out takes the defaults, or what a component recommends.
+    with the discriminator updates that go with it: `critic_steps` of them, in every `generator_steps`-th step.
+    `Experiment(gen="dcgan", disc="mlp", epochs=2)` is enough; what is left out takes the defaults, or what a component
+    recommends.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,11 +64,31 @@ class Experiment(BaseModel):
     epochs: PositiveInt | None = Field(None, description="Passes over the training images; 20 unless steps is given.")
     steps: PositiveInt | None = Field(None, description="Generator updates, instead of epochs.")
     batch_size: PositiveInt = Field(60, description="Real images in each discriminator update.")
-    critic_steps: PositiveInt = Field(1, description="Discriminator updates for each generator update.")
+    critic_steps: PositiveInt = Field(1, description="Discriminator updates in a row.", le=MOST_UPDATES)
+    generator_steps: PositiveInt = Field(1, description="Generator updates in a row.", le=MOST_UPDATES)
+    reuse_fakes: bool = Field(
+        False, description="Train the generator on the discriminator's fakes instead of fresh ones; faster."
+    )
+    gradient_accumulation: PositiveInt = Field(
+        1,
+        description="Equal parts that each batch is computed in, one after the other, to need less memory.",
+        le=MOST_UPDATES,
+    )
+    workers: NonNegativeInt = Field(
+        2, description="Processes that read streamed data; data that fits in memory needs none."
+    )
     seed: NonNegativeInt = Field(0, description="Decides weights, data order, latents and dropout.", lt=2**63)
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
     precision: Literal["auto", "fp32", "tf32", "bf16"] = Field(
         "auto", description="auto measures and takes the fastest."
+    )
+    compile: Switch = Field("auto", description="Compile the networks; auto: on a GPU, in long trainings.")
+    cuda_graphs: Switch = Field("auto", description="Record each update once on a GPU and replay it; auto: on.")
+    sync_batch_norm: bool = Field(False, description="Share batch norm's statistics among processes.")
+    on_nan: Literal["stop", "rollback"] = Field(
+        "stop",
+        description="What follows a loss or weight that is not finite: stop, or go back to the last checkpoint and "
+        "train on with half the learning rate.",
     )
     ema_halflife_images: PositiveInt | None = Field(
         None, description="Keep an exponential moving average of the generator with this half-life; none by default."
@@ -83,18 +104,38 @@ class Experiment(BaseModel):
     keep_checkpoints: PositiveInt = Field(3, description="Newest checkpoints kept, beside the best one.")
 
     @model_validator(mode="after")
-    def _one_length(self) -> Self:
+    def _agrees_with_itself(self) -> Self:
         if self.epochs is not None and self.steps is not None:
             raise ValueError("give epochs or steps, not both")
+        if self.reuse_fakes and self.generator_steps > 1:
+            raise ValueError("reuse_fakes needs fakes of the discriminator in every step; generator_steps must be 1")
+        if self.reuse_fakes and self.gradient_accumulation > 1:
+            raise ValueError("reuse_fakes keeps whole batches in memory; gradient_accumulation must be 1")
+        if self.batch_size % self.gradient_accumulation:
+            wanted = min(self.gradient_accumulation, self.batch_size)
+            near = (parts for far in count() for parts in (wanted - far, wanted + far))
+            nearest = next(parts for parts in near if self.batch_size % parts == 0)
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be divided into {self.gradient_accumulation} equal parts; into "
+                f"{nearest} it can"
+            )
         return self
 
     def steps_per_epoch(self, images: int) -> int:
-        """Return the generator updates in which `images` training images are seen once, but for the last part batch."""
-        return math.ceil(images // self.batch_size / self.critic_steps)
+        """Return the steps in which `images` training images are seen once, but for the last part batch."""
+        return self._steps(images // self.batch_size)
 
     def total_steps(self, images: int) -> int:
         """Return the step that training on `images` images ends after."""
         if self.steps is not None:
             return self.steps
         assert self.epochs is not None, "a resolved experiment has one of the two"  # noqa: S101
-        return math.ceil(self.epochs * (images // self.batch_size) / self.critic_steps)
+        return self._steps(self.epochs * (images // self.batch_size))
+
+    def batches(self, steps: int) -> int:
+        """Return how many batches of real images the first `steps` steps consume."""
+        return math.ceil(steps / self.generator_steps) * self.critic_steps
+
+    def _steps(self, batches: int) -> int:
+        """Return the steps after which so many batches are consumed."""
+        return math.ceil(batches / self.critic_steps) * self.generator_steps

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import date, time
 from typing import Any
 
-from ganforge.config.experiment import NOTHING, SEVERAL, SINGLE, Experiment
+from ganforge.config.experiment import SEVERAL, SINGLE, Experiment
+from ganforge.config.optimizers import NOTHING
 from ganforge.errors import ConfigError
 from ganforge.suggest import did_you_mean
 
@@ -18,9 +19,25 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 100,
         "batch_size": 60,
         "critic_steps": 1,
+        "generator_steps": 1,
+        "reuse_fakes": False,
+        "gradient_accumulation": 1,
+        "compile": "off",
+        "sync_batch_norm": False,
+        "on_nan": "stop",
         "ema_halflife_images": NOTHING,
         "precision": "fp32",
-        "optimizer": {"name": "adam", "lr": 2e-4, "betas": [0.5, 0.999], "eps": 1e-8, "weight_decay": 0.0},
+        "optimizer": {
+            "name": "adam",
+            "lr": 2e-4,
+            "betas": [0.5, 0.999],
+            "eps": 1e-8,
+            "weight_decay": 0.0,
+            "warmup_steps": 0,
+            "schedule": "constant",
+            "decay_from": 0.0,
+            "clip_norm": NOTHING,
+        },
         "penalty": [],
         "augment": [],
     }

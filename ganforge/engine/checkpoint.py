@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -17,10 +18,20 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ganforge.engine.untrusted import (
+    FORMAT,
+    MOST_JSON_BYTES,
+    as_json,
+    as_tensors,
+    check_state,
+    read_bytes,
+    shown,
+    shown_shape,
+)
 from ganforge.errors import CheckpointError
 from ganforge.runs import RunDirectory
 from ganforge.runs.files import sync_folder, write_atomically
@@ -29,7 +40,6 @@ Tensors = dict[str, Tensor]
 CHECKSUMS = "checksums.json"
 STATE = "state.json"
 PREFIX = "step-"
-FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +53,12 @@ class Checkpoint:
     def step(self) -> int:
         """The number of generator updates that it was made after."""
         return int(self.state["step"])
+
+    def part(self, name: str) -> Tensors:
+        """Return the tensors of one file. Raises CheckpointError where there is none of that name."""
+        if name not in self.tensors:
+            raise CheckpointError(f"the checkpoint of step {self.step} holds no {name}")
+        return self.tensors[name]
 
 
 def save(run: RunDirectory, checkpoint: Checkpoint) -> Path:
@@ -59,10 +75,10 @@ def save(run: RunDirectory, checkpoint: Checkpoint) -> Path:
             except SafetensorError as error:  # how safetensors reports a full disk
                 raise OSError(f"{file.name} cannot be written: {error}") from None
         write_atomically(temporary / STATE, json.dumps({"format": FORMAT, **checkpoint.state}, indent=2) + "\n")
-        digests = {file.name: _digest(file, sync=True) for file in sorted(temporary.iterdir())}
+        digests = {file.name: _digest(file) for file in sorted(temporary.iterdir())}
         write_atomically(temporary / CHECKSUMS, json.dumps(digests, indent=2) + "\n")
-        if place.exists():  # the same step, trained again after a rewind
-            shutil.rmtree(place)
+        if place.exists() or place.is_symlink():  # the same step, trained again after a rewind
+            _remove(place)
         temporary.rename(place)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -73,25 +89,25 @@ def save(run: RunDirectory, checkpoint: Checkpoint) -> Path:
 
 def load(folder: Path) -> Checkpoint:
     """Return a checkpoint whose every file agrees with its checksum. Raises CheckpointError, naming the file."""
-    digests = _read_json(folder / CHECKSUMS)
-    names = {f.name for f in folder.iterdir()} - {CHECKSUMS}
+    digests = as_json(read_bytes(folder / CHECKSUMS, MOST_JSON_BYTES), folder / CHECKSUMS)
+    names = _file_names(folder) - {CHECKSUMS}
     if names != digests.keys() or STATE not in names:
-        raise CheckpointError(f"{folder} is not whole: it has {', '.join(sorted(names)) or 'no files'}")
+        raise CheckpointError(f"{folder} is not whole: it has {shown(', '.join(sorted(names))) or 'no files'}")
     tensors: dict[str, Tensors] = {}
+    state: dict[str, Any] = {}
     for name, digest in digests.items():
         file = folder / name
-        try:
-            if _digest(file) != digest:
-                raise CheckpointError(f"{file} is damaged: its checksum is another")
-            if file.suffix == ".safetensors":
-                tensors[file.stem] = load_file(file)
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{file} cannot be read: {error}") from None
-    state = _read_json(folder / STATE)
-    if state.get("format") != FORMAT:
-        raise CheckpointError(f"{folder} has format {state.get('format')!r}; this ganforge reads {FORMAT}")
-    if not isinstance(state.get("step"), int):
-        raise CheckpointError(f"{folder / STATE} names no step")
+        # Read once: what is used is what agreed.
+        content = read_bytes(file, MOST_JSON_BYTES if name == STATE else math.inf)
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise CheckpointError(f"{file} is damaged: its checksum is another")
+        if file.suffix == ".safetensors":
+            tensors[file.stem] = as_tensors(content, file)
+        elif name == STATE:
+            state = as_json(content, file)
+    check_state(state, folder / STATE)
+    if folder.name != f"{PREFIX}{state['step']:08d}":
+        raise CheckpointError(f"{folder / STATE} is of step {state['step']}, not of this folder's")
     return Checkpoint(tensors, state)
 
 
@@ -99,8 +115,9 @@ def steps(run: RunDirectory) -> list[int]:
     """Return the steps that have a checkpoint, newest first."""
     if not run.checkpoints.is_dir():
         return []
-    names = (path.name.removeprefix(PREFIX) for path in run.checkpoints.iterdir() if path.name.startswith(PREFIX))
-    return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
+    names = {path.name for path in run.checkpoints.iterdir() if path.name.startswith(PREFIX)}
+    numbers = {int(name.removeprefix(PREFIX)) for name in names if name.removeprefix(PREFIX).isdecimal()}
+    return sorted((step for step in numbers if run.checkpoint_path(step).name in names), reverse=True)
 
 
 def load_newest(run: RunDirectory, notice: Callable[[str], None]) -> Checkpoint | None:
@@ -126,7 +143,7 @@ def remove_leftovers(run: RunDirectory) -> None:
     """Remove what a killed process left half written; only the holder of the run's lock may call this."""
     for folder in (run.path, run.checkpoints, run.samples):
         for leftover in folder.glob(".*.tmp"):
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            _remove_at_once(leftover)
 
 
 def prune(run: RunDirectory, *, newest: int, keep: int, best: int | None) -> None:
@@ -136,7 +153,7 @@ def prune(run: RunDirectory, *, newest: int, keep: int, best: int | None) -> Non
     """
     for step in [step for step in steps(run) if step <= newest][keep:]:
         if step != best:
-            shutil.rmtree(run.checkpoint_path(step))
+            _remove(run.checkpoint_path(step))
 
 
 def module_tensors(module: nn.Module) -> Tensors:
@@ -169,23 +186,36 @@ def optimizer_tensors(optimizer: Optimizer, prefix: str) -> Tensors:
 def load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], prefix: str, what: str) -> None:
     """Fill an optimiser's state. Raises CheckpointError where it does not belong to these weights."""
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    numbers = {str(number): number for number in range(len(weights))}
+    kept = _kept_for_a_weight(optimizer)
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         owner, _, rest = name.partition("/")
         number, _, key = rest.partition("/")
         if owner != prefix:
             continue
-        if not number.isdecimal() or int(number) >= len(weights):
-            raise CheckpointError(f"{what}: {name} belongs to no weight")
-        weight = weights[int(number)]
-        if value.ndim:
-            if value.shape != weight.shape:
-                shapes = f"{tuple(value.shape)}; its weight has {tuple(weight.shape)}"
-                raise CheckpointError(f"{what}: {name} has shape {shapes}")
-            # In the weight's own memory layout: fused optimisers walk through both as they lie.
-            value = torch.empty_like(weight, dtype=value.dtype, requires_grad=False).copy_(value)  # noqa: PLW2901
-        state.setdefault(int(number), {})[key] = value
+        if number not in numbers or key not in kept:
+            raise CheckpointError(f"{what}: {shown(name)} belongs to no weight of this optimiser")
+        weight, example = weights[numbers[number]], kept[key]
+        own = torch.empty_like(weight, requires_grad=False) if example.ndim else example
+        _check_tensor(f"{what}: {name}", own, value, "this weight's")
+        # In the weight's own memory layout: fused optimisers walk through both as they lie.
+        state.setdefault(numbers[number], {})[key] = own.copy_(value) if example.ndim else value.clone()
+    for index, values in state.items():
+        if kept.keys() != values.keys():
+            raise CheckpointError(f"{what} lacks {prefix}/{index}/{min(kept.keys() - values.keys())}")
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _kept_for_a_weight(optimizer: Optimizer) -> Tensors:
+    """Return what an optimiser keeps for a weight of one number, `(1,)`, after a step: scalars, and as the weight."""
+    group = optimizer.param_groups[0]
+    weight = nn.Parameter(torch.zeros(1, device=group["params"][0].device))
+    weight.grad = torch.zeros_like(weight)
+    kind: Callable[..., Optimizer] = type(optimizer)
+    example = kind([{**group, "params": [weight]}])
+    example.step()
+    return {key: torch.as_tensor(value) for key, value in example.state[weight].items() if value is not None}
 
 
 def _plain(value: Tensor) -> Tensor:
@@ -197,28 +227,37 @@ def _check_names(own: Any, given: Any, what: str) -> None:  # noqa: ANN401 - two
     if missing:
         raise CheckpointError(f"{what} does not belong to this network: it lacks {missing[0]}")
     if unknown:
-        raise CheckpointError(f"{what} does not belong to this network: it has an unknown {unknown[0]}")
+        raise CheckpointError(f"{what} does not belong to this network: it has an unknown {shown(unknown[0])}")
 
 
-def _check_tensor(name: str, own: Tensor, given: Tensor) -> None:
+def _check_tensor(name: str, own: Tensor, given: Tensor, whose: str = "this network's") -> None:
     if own.shape != given.shape or own.dtype != given.dtype:
         raise CheckpointError(
-            f"{name} is {given.dtype} {tuple(given.shape)}; this network's is {own.dtype} {tuple(own.shape)}"
+            f"{name} is {given.dtype} {shown_shape(given.shape)}; {whose} is {own.dtype} {tuple(own.shape)}"
         )
 
 
-def _digest(path: Path, *, sync: bool = False) -> str:
-    with path.open("rb") as file:
-        if sync:
-            os.fsync(file.fileno())
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
+def _file_names(folder: Path) -> set[str]:
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} does not hold an object")
-    return content
+        return {file.name for file in folder.iterdir()}
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be read: {error}") from None
+
+
+def _remove(place: Path) -> None:
+    """Remove a checkpoint whole: its name goes first, so that no half of it is ever found under it."""
+    aside = place.with_name(f".{place.name}.{os.getpid()}.removed.tmp")
+    place.rename(aside)
+    _remove_at_once(aside)
+
+
+def _remove_at_once(path: Path) -> None:
+    """Remove a folder with what is in it, a file, or a link but not where it leads."""
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _digest(path: Path) -> str:
+    """Return a file's SHA-256, once its content is on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -22,7 +22,7 @@ class GeneratorEma:
         self.generator = copy.deepcopy(generator).eval().requires_grad_(requires_grad=False)
 
     @torch.no_grad()
-    def update(self, generator: Generator, *, images_seen: int, new_images: int) -> None:
+    def update(self, generator: Generator, *, images_seen: int, new_images: float) -> None:
         """Move the average towards the generator, `new_images` after the last time; its buffers are copied."""
         halflife = min(self.halflife_images, WARM_UP * images_seen)
         share = 1 - 0.5 ** (new_images / max(halflife, 1e-8))

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from ganforge.engine.processes import ALONE, Processes
+
 #: Losses stay on the device this many steps; only then does the processor wait for them.
 FLUSH_EVERY = 10
 #: The first windows of a run, in which caches fill and memory is first touched, say nothing about its speed.
@@ -20,15 +22,11 @@ WARM_UP_WINDOWS = 2
 class Ledger:
     """Collect each step's numbers on the device and read them a few steps late, all at once."""
 
-    def __init__(self, columns: Sequence[str], device: torch.device) -> None:
+    def __init__(self, columns: Sequence[str], device: torch.device, processes: Processes = ALONE) -> None:
         self.columns = tuple(columns)
+        self._processes = processes
         self._rows = torch.zeros(FLUSH_EVERY, len(self.columns), device=device)
         self._steps: list[int] = []
-
-    @property
-    def full(self) -> bool:
-        """Whether the numbers must be read before another step."""
-        return len(self._steps) == FLUSH_EVERY
 
     def record(self, step: int, values: Tensor) -> None:
         """Keep a step's numbers, `(columns,)`, without waiting for the device."""
@@ -36,11 +34,18 @@ class Ledger:
         self._steps.append(step)
 
     def flush(self) -> dict[int, dict[str, float]]:
-        """Wait for the device and return the rows kept since the last time, by step."""
-        values = self._rows[: len(self._steps)].tolist()
+        """Wait for the device and return the rows kept since the last time, by step: means over all processes."""
+        kept = self._rows[: len(self._steps)]
+        if self._steps:
+            self._processes.average([kept])
+        values = kept.tolist()
         rows = {step: dict(zip(self.columns, row, strict=True)) for step, row in zip(self._steps, values, strict=True)}
         self._steps.clear()
         return rows
+
+    def forget(self) -> None:
+        """Drop what was kept: the run goes back to before it."""
+        self._steps.clear()
 
 
 def first_not_finite(rows: dict[int, dict[str, float]]) -> tuple[int, str] | None:

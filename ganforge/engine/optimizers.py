@@ -22,9 +22,18 @@ FUSED = frozenset({"adam", "adamw", "sgd"})
 FUSED_DEVICES = frozenset({"cpu", "cuda", "mps"})
 
 
-def make_optimizer(options: OptimizerOptions, weights: Iterable[nn.Parameter], device: torch.device) -> Optimizer:
-    """Return the optimiser that the options name, fused where torch has that."""
-    values: dict[str, Any] = options.model_dump(exclude={"name"})
+def make_optimizer(
+    options: OptimizerOptions, weights: Iterable[nn.Parameter], device: torch.device, *, recorded: bool = False
+) -> Optimizer:
+    """Return the optimiser that the options name, fused where torch has that.
+
+    recorded: whether its step will be recorded on a GPU; its learning rate and its counts then lie there.
+    """
+    values: dict[str, Any] = options.formula()
     if options.name in FUSED and device.type in FUSED_DEVICES:
         values["fused"] = True
+    if recorded:
+        values["lr"] = torch.tensor(options.lr, device=device)
+        if options.name != "sgd":
+            values["capturable"] = True
     return CLASSES[options.name](weights, **values)

@@ -56,17 +56,23 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
-def choose_device(name: str) -> torch.device:
-    """Return the device that a name means; `auto` is the first GPU, else the CPU. Raises ConfigError."""
+def choose_device(name: str, local_rank: int | None = None) -> torch.device:
+    """Return the device that a name means; `auto` is a GPU, else the CPU. Raises ConfigError.
+
+    local_rank: of several processes, which GPU this one takes, whichever `name` says: each takes another one.
+    """
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda", 0)
-        return torch.device("cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
         raise ConfigError(f"no device {name!r}", fix="there is auto, cpu, cuda, cuda:1, mps") from None
     count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if device.type == "cuda" and (device.index is None or local_rank is not None):
+        device = torch.device("cuda", local_rank or 0)
     if (device.index or 0) >= count.get(device.type, 0):
-        raise ConfigError(f"this machine has no device {name!r}", fix="pass --device cpu, or auto")
-    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
+        missing = name if local_rank is None else str(device)
+        raise ConfigError(f"this machine has no device {missing!r}", fix="pass --device cpu, or auto")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # streams and graphs are made on the current one
+    return device

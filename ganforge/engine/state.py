@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from ganforge.assembly import Assembly
 from ganforge.engine import checkpoint as checkpoints
 from ganforge.engine.checkpoint import Checkpoint, Tensors
 from ganforge.engine.ema import GeneratorEma
+from ganforge.engine.steps import Side
+from ganforge.engine.untrusted import shown
 from ganforge.errors import CheckpointError
 
 
@@ -19,7 +24,7 @@ class Parts:
     """Hold what has a state: the networks and augmentations of an assembly, the optimisers by network, the average."""
 
     assembly: Assembly
-    optimizers: Mapping[str, Optimizer]
+    optimizers: Mapping[Side, Optimizer]
     ema: GeneratorEma | None
 
 
@@ -43,6 +48,20 @@ def part_tensors(parts: Parts) -> dict[str, Tensors]:
     return tensors
 
 
+def trained_tensors(parts: Parts) -> list[Tensor]:
+    """Return what must be equal in all processes: weights, but not batch norm's statistics."""
+    networks = (parts.assembly.generator, parts.assembly.discriminator)
+    return [weight.detach() for network in networks for weight in network.parameters()]
+
+
+def digest(tensors: Iterable[Tensor]) -> str:
+    """Return a SHA-256 of numbers."""
+    found = hashlib.sha256()
+    for tensor in tensors:
+        found.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()[:16]
+
+
 def first_not_finite_weight(tensors: Mapping[str, Tensors]) -> str | None:
     """Return the file and name of the first tensor with a number that is not finite, or None."""
     for part, content in tensors.items():
@@ -56,7 +75,10 @@ def restore_parts(parts: Parts, checkpoint: Checkpoint) -> None:
     """Fill all parts from a checkpoint. Raises CheckpointError where it does not belong to them."""
     tensors, expected = checkpoint.tensors, part_tensors(parts).keys()
     if tensors.keys() != expected:
-        raise CheckpointError(f"this checkpoint holds {', '.join(tensors)}; {', '.join(expected)} are needed")
+        raise CheckpointError(f"this checkpoint holds {shown(', '.join(tensors))}; {', '.join(expected)} are needed")
+    strangers = [name for name in tensors["optimizers"] if name.partition("/")[0] not in parts.optimizers]
+    if strangers:
+        raise CheckpointError(f"optimizers: {shown(strangers[0])} belongs to no optimiser")
     checkpoints.load_module(parts.assembly.generator, tensors["generator"], "generator")
     checkpoints.load_module(parts.assembly.discriminator, tensors["discriminator"], "discriminator")
     for network, optimizer in parts.optimizers.items():

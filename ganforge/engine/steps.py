@@ -1,40 +1,53 @@
-"""The two network steps, each a whole function from a batch to a row of numbers on the device.
+"""The two network updates, each from a batch to a row of numbers on the device.
 
-As the textbook has them: fresh latents for each, real and fake images judged separately, fakes detached in the
-discriminator's step. In the generator's step the discriminator is frozen: its gradients would be thrown away.
+As the textbook has them, unless settings say otherwise: fresh latents for each, real and fake images judged separately
+where that makes a difference, fakes detached in the discriminator's update. In the generator's the discriminator is
+frozen: its gradients would be thrown away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from ganforge.assembly import Assembly
-from ganforge.engine.feed import Batch
+from ganforge.engine.feed import Batch, to_device
+from ganforge.engine.judgements import at_least_float32, frozen, halves, widened
 from ganforge.engine.precision import Precision, autocast
-from ganforge.interfaces import Discriminator, Judgement
-from ganforge.randomness import reseed_layers, stream_rng
+from ganforge.engine.processes import ALONE, Processes
+from ganforge.engine.schedule import learning_rate, set_learning_rate
+from ganforge.interfaces import Judgement
+from ganforge.randomness import Stream, reseed_layers, stream_rng
+
+Side = Literal["gen", "disc"]
+LATENTS: dict[Side, Stream] = {"disc": "latents/discriminator", "gen": "latents/generator"}
+DROPOUT: dict[Side, Stream] = {"disc": "dropout/discriminator", "gen": "dropout/generator"}
+#: Takes images, labels and latents of one part of a batch; returns the loss and what a row shows of it.
+Forward = Callable[[Tensor, Tensor | None, Tensor, int, int], tuple[Tensor, Tensor]]
 
 
 class Steps:
     """Update one network at a time; `index` counts discriminator updates and `step` generator updates, both from 0.
 
-    Whatever is drawn depends on the seed and these counts alone, so that a resumed run draws the same.
+    Whatever is drawn depends on the seed and these counts alone, so that a resumed run draws the same. A batch is this
+    process's share of the whole one; it is computed in `gradient_accumulation` parts, one after the other.
     """
 
     def __init__(
         self,
         assembly: Assembly,
         *,
-        optimizers: dict[str, Optimizer],
+        optimizers: dict[Side, Optimizer],
         device: torch.device,
         precision: Precision,
+        processes: Processes = ALONE,
     ) -> None:
-        self.seed = assembly.resolution.experiment.seed
+        self.experiment = assembly.resolution.experiment
+        self.seed = self.experiment.seed
         self.generator = assembly.generator
         self.network = assembly.discriminator
         self.loss = assembly.loss
@@ -43,106 +56,186 @@ class Steps:
         self.optimizers = optimizers
         self.device = device
         self.precision = precision
-        #: Each penalty's last mean: between two applications of a lazy one, rows show the one before.
-        self.measured = {name: torch.zeros((), device=device) for name in self.penalties}
+        self.processes = processes
+        self.total_steps = max(self.experiment.total_steps(assembly.info.sizes["train"]), 1)
+        #: What every learning rate is multiplied by: rolling back lowers it.
+        self.rate_factor = 1.0
+        #: What rows show of the last discriminator update; a lazy penalty keeps its number between two applications.
+        self.judged = torch.zeros(len(self.columns) - 1, device=device)
+        #: What must know that weights and optimisers were restored.
+        self.when_restored: list[Callable[[], None]] = []
+        self._kept_fakes: Tensor | None = None
+        # How a part's loss and an update are computed: `acceleration` puts compiled and recorded forms here.
+        self.forward: dict[Side, Forward] = {"disc": self._judge_both, "gen": self._try_to_convince}
+        self.passes: dict[Side, Forward] = {"disc": self._discriminator_pass, "gen": self._generator_pass}
+        self.applies: dict[Side, Callable[[], None]] = {
+            "disc": lambda: self._apply("disc"),
+            "gen": lambda: self._apply("gen"),
+        }
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of the numbers that a discriminator step returns, then of those of a generator step."""
+        """The names of the numbers that a discriminator update returns, then of that of a generator update."""
         penalties = tuple(f"penalty/{name}" for name in self.penalties)
         return ("loss/discriminator", "score/real", "score/fake", *penalties, "loss/generator")
 
-    def latents(self, count: int, stream: str, index: int) -> Tensor:
-        """Draw latents, `(N, Z)`, on the CPU, so that every device gets the same ones."""
-        rng = stream_rng(self.seed, f"latents/{stream}", index)  # type: ignore[arg-type]
-        return self.generator.sample_latents(count, rng).to(self.device, non_blocking=True)
-
     def discriminator(self, batch: Batch, index: int) -> Tensor:
         """Update the discriminator once and return its loss, mean scores, and unweighted penalties, `(3 + P,)`."""
-        real, labels = batch.images, batch.labels
-        z = self.latents(len(real), "discriminator", index)
-        reseed_layers(self.seed, "dropout/discriminator", index, device=self.device)
-        with torch.no_grad(), autocast(self.precision, self.device):
-            fake = self.generator(z, labels if self.generator.takes_labels else None)
-        fake = at_least_float32(fake)
-        with autocast(self.precision, self.device):
-            judged_real = self.judge(real, labels, "augment/discriminator", index, 0)
-            judged_fake = self.judge(fake, labels, "augment/discriminator", index, 1)
-        judged_real, judged_fake = widened(judged_real), widened(judged_fake)
-        loss = self.loss.discriminator(real=judged_real, fake=judged_fake).mean()
-        total = loss
-        for name, penalty in self.penalties.items():
-            value = self.measure(name, real, fake, labels, index)
-            if value is not None:
-                total = total + penalty.options.weight * penalty.options.every * value
-                self.measured[name] = value.detach()
-        self.update("disc", total)
+        step = index // self.experiment.critic_steps * self.experiment.generator_steps
+        rows = self._accumulate("disc", batch, index)
+        self._update("disc", step)
         self.loss.constrain(self.network)
+        values = rows[:, : len(self.judged)].mean(0) if len(rows) > 1 else rows[0, : len(self.judged)]
+        self.judged.copy_(values)
+        if self.augmentations:
+            observed = self.processes.gather(rows[:, len(self.judged) :].flatten())
         for augmentation in self.augmentations:
-            augmentation.observe(judged_real.logits.detach())
-        values = [loss, judged_real.logits.sigmoid().mean(), judged_fake.logits.sigmoid().mean()]
-        return torch.stack([*values, *self.measured.values()]).detach()
+            augmentation.observe(observed)
+        return values
 
     def generator_step(self, batch: Batch, step: int) -> Tensor:
         """Update the generator once, for the batch's labels, and return its loss, `(1,)`."""
-        labels = batch.labels
-        z = self.latents(len(batch.images), "generator", step)
-        reseed_layers(self.seed, "dropout/generator", step, device=self.device)
         with frozen(self.network):
-            with autocast(self.precision, self.device):
-                fake = self.generator(z, labels if self.generator.takes_labels else None)
-                judged_fake = self.judge(fake, labels, "augment/generator", step, 1)
-                judged_real = (
-                    self.judge(batch.images, labels, "augment/generator", step, 0) if self.loss.needs_real else None
-                )
-            real = None if judged_real is None else widened(judged_real)
-            loss = self.loss.generator(real=real, fake=widened(judged_fake)).mean()
-            self.update("gen", loss)
-        return loss.detach().reshape(1)
+            rows = self._accumulate("gen", batch, step)
+            self._update("gen", step)
+        self._kept_fakes = None
+        return rows.mean(0)
 
-    def judge(self, images: Tensor, labels: Tensor | None, stream: str, *index: int) -> Judgement:
-        """Augment images and judge them."""
-        for position, augmentation in enumerate(self.augmentations):
-            images = augmentation(images, rng=stream_rng(self.seed, stream, *index, position))  # type: ignore[arg-type]
+    def _accumulate(self, side: Side, batch: Batch, index: int) -> Tensor:
+        """Compute the gradients of one update, part by part; return a row of numbers for each part, `(parts, …)`."""
+        parts = self.experiment.gradient_accumulation
+        latents = self._latents(side, index, len(batch.images)).chunk(parts)
+        labels = [None] * parts if batch.labels is None else batch.labels.chunk(parts)
+        rows = []
+        for part, (images, given, z) in enumerate(zip(batch.images.chunk(parts), labels, latents, strict=True)):
+            reseed_layers(self.seed, DROPOUT[side], index, self._number(part), device=self.device)
+            _, row = self.passes[side](images, given, z, index, part)
+            rows.append(row)
+        return torch.stack(rows)
+
+    def _number(self, part: int) -> int:
+        """Return the number of a part of this process's among all parts of the whole batch."""
+        return self.processes.rank * self.experiment.gradient_accumulation + part
+
+    def _latents(self, side: Side, index: int, count: int) -> Tensor:
+        """Draw this process's part of the whole batch's latents, `(N, Z)`, on the CPU: every device gets the same."""
+        rng = stream_rng(self.seed, LATENTS[side], index)
+        begin = self.processes.rank * count
+        drawn = self.generator.sample_latents(self.processes.count * count, rng)
+        return to_device(drawn[begin : begin + count], self.device)
+
+    def _discriminator_pass(
+        self, images: Tensor, labels: Tensor | None, z: Tensor, index: int, part: int
+    ) -> tuple[Tensor, Tensor]:
+        return self._backward("disc", self.forward["disc"](images, labels, z, index, part), part)
+
+    def _generator_pass(
+        self, images: Tensor, labels: Tensor | None, z: Tensor, index: int, part: int
+    ) -> tuple[Tensor, Tensor]:
+        return self._backward("gen", self.forward["gen"](images, labels, z, index, part), part)
+
+    def _backward(self, side: Side, found: tuple[Tensor, Tensor], part: int) -> tuple[Tensor, Tensor]:
+        """Add a part's gradients to those of the parts before it."""
+        total, row = found
+        if part == 0:
+            self.optimizers[side].zero_grad(set_to_none=True)
+        parts = self.experiment.gradient_accumulation
+        (total if parts == 1 else total / parts).backward()  # type: ignore[no-untyped-call]
+        return total.detach(), row.detach()
+
+    def _judge_both(
+        self, real: Tensor, labels: Tensor | None, z: Tensor, index: int, part: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return the discriminator's whole loss, and its row with the real logits behind it."""
+        with torch.set_grad_enabled(self.experiment.reuse_fakes), autocast(self.precision, self.device):
+            made = self.generator(z, labels if self.generator.takes_labels else None)
+        if self.experiment.reuse_fakes:
+            self._kept_fakes = made
+        fake = at_least_float32(made.detach())
+        with autocast(self.precision, self.device):
+            judged_real, judged_fake = self._judge_pair(real, fake, labels, "augment/discriminator", index, part)
+        judged_real, judged_fake = widened(judged_real), widened(judged_fake)
+        loss = self.loss.discriminator(real=judged_real, fake=judged_fake).mean()
+        total, last = loss, self.judged[3:]
+        measured = []
+        for position, (name, penalty) in enumerate(self.penalties.items()):
+            value = self._measure(name, real, fake, labels, index, part)
+            if value is not None:
+                total = total + penalty.options.weight * penalty.options.every * value
+            measured.append(last[position] if value is None else value)
+        scores = [judged_real.logits.sigmoid().mean(), judged_fake.logits.sigmoid().mean()]
+        row = torch.stack([loss, *scores, *measured])
+        return total, torch.cat([row, judged_real.logits]) if self.augmentations else row
+
+    def _try_to_convince(
+        self, images: Tensor, labels: Tensor | None, z: Tensor, step: int, part: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return the generator's loss, and a row that holds it alone."""
+        with autocast(self.precision, self.device):
+            fake = self._kept_fakes
+            if fake is None:
+                fake = self.generator(z, labels if self.generator.takes_labels else None)
+            if self.loss.needs_real:
+                judged_real, judged_fake = self._judge_pair(images, fake, labels, "augment/generator", step, part)
+                real = widened(judged_real)
+            else:
+                judged_fake, real = self._judge(fake, labels, "augment/generator", step, part, 1), None
+        loss = self.loss.generator(real=real, fake=widened(judged_fake)).mean()
+        return loss, loss.reshape(1)
+
+    def _judge_pair(
+        self, real: Tensor, fake: Tensor, labels: Tensor | None, stream: Stream, index: int, part: int
+    ) -> tuple[Judgement, Judgement]:
+        """Judge real and fake images apart, or in one call where the discriminator says that this is the same."""
+        if not self.network.per_image:
+            judged_real = self._judge(real, labels, stream, index, part, 0)
+            return judged_real, self._judge(fake, labels, stream, index, part, 1)
+        images = torch.cat(
+            [self._augment(real, stream, index, part, 0), self._augment(fake.to(real.dtype), stream, index, part, 1)]
+        )
+        twice = None if labels is None or not self.network.takes_labels else torch.cat([labels, labels])
+        return halves(self.network.judge(images, twice), len(real))
+
+    def _judge(
+        self, images: Tensor, labels: Tensor | None, stream: Stream, index: int, part: int, which: int
+    ) -> Judgement:
+        """Augment images and judge them; `which` is 0 for real ones and 1 for fakes."""
+        images = self._augment(images, stream, index, part, which)
         return self.network.judge(images, labels if self.network.takes_labels else None)
 
-    def measure(self, name: str, real: Tensor, fake: Tensor, labels: Tensor | None, index: int) -> Tensor | None:
+    def _augment(self, images: Tensor, stream: Stream, index: int, part: int, which: int) -> Tensor:
+        for position, augmentation in enumerate(self.augmentations):
+            rng = stream_rng(self.seed, stream, index, self._number(part), which, position)
+            images = augmentation(images, rng=rng)
+        return images
+
+    def _measure(
+        self, name: str, real: Tensor, fake: Tensor, labels: Tensor | None, index: int, part: int
+    ) -> Tensor | None:
         """Return a penalty's mean in float32, or None in an update that it is not due in."""
         penalty = self.penalties[name]
         if index % penalty.options.every:
             return None
-        rng = stream_rng(self.seed, "penalty", list(self.penalties).index(name), index)
+        rng = stream_rng(self.seed, "penalty", list(self.penalties).index(name), index, self._number(part))
         given = labels if self.network.takes_labels else None
         return penalty.measure(self.network, real=real, fake=fake, labels=given, rng=rng).mean()
 
-    def update(self, network: str, loss: Tensor) -> None:
-        """Take one optimiser step along a loss's gradient."""
-        optimizer = self.optimizers[network]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+    def _update(self, side: Side, step: int) -> None:
+        """Take one optimiser step along the gradients, averaged over all processes."""
+        options, optimizer = self.experiment.optimizer.of(side), self.optimizers[side]
+        rate = learning_rate(options, step=step, total_steps=self.total_steps)
+        set_learning_rate(optimizer, rate * self.rate_factor)
+        self.processes.average_gradients(weights_of(optimizer))
+        self.applies[side]()
+
+    def _apply(self, side: Side) -> None:
+        """Clip the gradients where that was asked for, and change the weights."""
+        optimizer, longest = self.optimizers[side], self.experiment.optimizer.of(side).clip_norm
+        if longest is not None:
+            torch.nn.utils.clip_grad_norm_(weights_of(optimizer), longest)
         optimizer.step()
 
 
-@contextmanager
-def frozen(network: Discriminator) -> Iterator[None]:
-    """Compute no gradients for a network's weights for a while."""
-    weights = [weight for weight in network.parameters() if weight.requires_grad]
-    for weight in weights:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in weights:
-            weight.requires_grad_(True)
-
-
-def widened(judgement: Judgement) -> Judgement:
-    """Return a judgement in float32 or wider: losses are computed so, whatever the networks' precision is."""
-    class_logits = None if judgement.class_logits is None else at_least_float32(judgement.class_logits)
-    features = tuple(map(at_least_float32, judgement.features))
-    return Judgement(at_least_float32(judgement.logits), judgement.labels, class_logits, features)
-
-
-def at_least_float32(values: Tensor) -> Tensor:
-    """Return low-precision numbers as float32, and others as they are."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
+def weights_of(optimizer: Optimizer) -> list[torch.nn.Parameter]:
+    """Return the weights that an optimiser changes."""
+    return [weight for group in optimizer.param_groups for weight in group["params"]]

@@ -7,39 +7,56 @@ import dataclasses
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 
 from ganforge.assembly import Assembly
+from ganforge.assembly.resolution import with_values
 from ganforge.engine.feed import Batch
+from ganforge.engine.memory import give_back, is_out_of_memory
 from ganforge.engine.precision import Precision, candidates, matrix_products
-from ganforge.engine.trainer import prepare_steps
+from ganforge.engine.setup import prepare_steps
 
 #: Seconds given to all candidates together, after a first step of each that is not counted.
-BUDGET_SECONDS = 0.7
+BUDGET_SECONDS = 0.5
 FEWEST_ROUNDS = 2
 MOST_ROUNDS = 20
 #: float32 is kept unless another precision is faster by this factor: an accident of the clock shall not decide.
 WORTH_IT = 1.1
+#: Characters of a compiler's complaint that are passed on.
+MOST_WORDS = 200
+#: Trials neither compile nor record unless they are told to: most of them take only a few steps.
+Settings = Mapping[str, object]
+UNDECIDED: Settings = {"compile": "off", "cuda_graphs": "off"}
 
 
 class Trial:
-    """Take steps with copies of an assembly's parts in one precision; nothing outside is changed."""
+    """Train for a moment with copies of an assembly's parts in one precision; nothing outside is changed.
 
-    def __init__(self, assembly: Assembly, device: torch.device, precision: Precision) -> None:
+    settings: those of the experiment that are others here.
+    """
+
+    def __init__(
+        self, assembly: Assembly, device: torch.device, precision: Precision, settings: Settings = UNDECIDED
+    ) -> None:
         self.device = device
         self.precision = precision
-        self.critic_steps = assembly.resolution.experiment.critic_steps
+        resolution = with_values(assembly.resolution, "tried", **{**UNDECIDED, **settings})
+        experiment = resolution.experiment
+        self.experiment = experiment
+        self.updates = 0
+        self.taken = 0
         copied = dataclasses.replace(
             assembly,
+            resolution=resolution,
             generator=copy.deepcopy(assembly.generator),
             discriminator=copy.deepcopy(assembly.discriminator),
             augmentations=copy.deepcopy(assembly.augmentations),
         )
         self.steps, _ = prepare_steps(copied, device=device, precision=precision)
         # What the images show does not change how long a step takes.
-        image, count = assembly.info.image, assembly.resolution.experiment.batch_size
+        image, count = assembly.info.image, experiment.batch_size
         images = torch.zeros(count, image.channels, image.height, image.width, device=device)
         labels = None if image.classes is None else torch.zeros(count, dtype=torch.int64, device=device)
         self.batch = Batch(images, labels)
@@ -47,19 +64,26 @@ class Trial:
         self.finite = True
 
     def step(self) -> None:
-        """Take one step, wait for the device, and keep the time."""
+        """Take a step, or as many as there are between two discriminator updates; wait, and keep the time of one."""
         devices = [self.device] if self.device.type == "cuda" else []
         with matrix_products(self.precision), torch.random.fork_rng(devices):
             begun = time.perf_counter()
-            for index in range(self.critic_steps):
-                self.steps.discriminator(self.batch, index)
-            made = self.steps.generator_step(self.batch, 0).tolist()
-            self.finite = self.finite and all(map(math.isfinite, made))
-            self.seconds.append(time.perf_counter() - begun)
+            for _ in range(self.experiment.critic_steps):
+                self.steps.discriminator(self.batch, self.updates)
+                self.updates += 1
+            for _ in range(self.experiment.generator_steps):
+                made = self.steps.generator_step(self.batch, self.taken)
+                self.taken += 1
+            self.finite = self.finite and all(map(math.isfinite, made.tolist()))
+            self.seconds.append((time.perf_counter() - begun) / self.experiment.generator_steps)
 
 
 def measure(
-    assembly: Assembly, device: torch.device, precisions: list[Precision], notice: Callable[[str], None]
+    assembly: Assembly,
+    device: torch.device,
+    precisions: list[Precision],
+    notice: Callable[[str], None],
+    settings: Settings = UNDECIDED,
 ) -> dict[Precision, list[float]]:
     """Return seconds of steps in each precision; a step is one generator update and its discriminator updates.
 
@@ -68,7 +92,7 @@ def measure(
     """
     trials = []
     for precision in precisions:
-        trial = Trial(assembly, device, precision)
+        trial = Trial(assembly, device, precision, settings)
         try:
             trial.step()  # memory is touched, kernels are chosen
         except Exception as error:
@@ -90,9 +114,11 @@ def measure(
     return {trial.precision: trial.seconds for trial in trials}
 
 
-def fastest(assembly: Assembly, device: torch.device, notice: Callable[[str], None]) -> tuple[Precision, float]:
+def fastest(
+    assembly: Assembly, device: torch.device, notice: Callable[[str], None], settings: Settings = UNDECIDED
+) -> tuple[Precision, float]:
     """Return the fastest safe precision and its median seconds per step."""
-    measured = measure(assembly, device, candidates(device), notice)
+    measured = measure(assembly, device, candidates(device), notice, settings)
     quickest = {precision: min(seconds) for precision, seconds in measured.items()}  # what noise disturbs least
     best = min(quickest, key=lambda precision: quickest[precision])
     if quickest["fp32"] < quickest[best] * WORTH_IT:
@@ -100,6 +126,42 @@ def fastest(assembly: Assembly, device: torch.device, notice: Callable[[str], No
     return best, statistics.median(measured[best])
 
 
-def seconds_per_step(assembly: Assembly, device: torch.device, precision: Precision) -> float:
+def seconds_per_step(
+    assembly: Assembly, device: torch.device, precision: Precision, settings: Settings = UNDECIDED
+) -> float:
     """Return the median seconds of a step in one precision."""
-    return statistics.median(measure(assembly, device, [precision], lambda _: None)[precision])
+    return statistics.median(measure(assembly, device, [precision], lambda _: None, settings)[precision])
+
+
+def why_not_compiled(
+    assembly: Assembly, device: torch.device, precision: Precision, settings: Settings = UNDECIDED
+) -> str | None:
+    """Compile an experiment's networks on trial; return why that fails, or None."""
+    try:
+        Trial(assembly, device, precision, {**settings, "compile": "on"}).step()
+    except Exception as error:  # noqa: BLE001 - compilers raise nearly anything; it is shown
+        return " ".join(str(error).split())[:MOST_WORDS]
+    return None
+
+
+def parts_that_fit(
+    assembly: Assembly, device: torch.device, precisions: list[Precision], settings: Settings = UNDECIDED
+) -> int | None:
+    """Return into how many parts, a power of two, a batch must be divided until memory suffices, or None.
+
+    precisions: what is tried side by side, as it will be when the run is started with such batches.
+    """
+    batch_size = with_values(assembly.resolution, "tried", **settings).experiment.batch_size
+    parts = 2
+    while batch_size // parts >= 1:
+        give_back(device)
+        try:
+            smaller = {"batch_size": batch_size // parts, "gradient_accumulation": 1}
+            measure(assembly, device, precisions, lambda _: None, smaller)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            parts *= 2
+            continue
+        return parts
+    return None

@@ -12,7 +12,7 @@ import torch
 
 from ganforge.assembly import Assembly
 from ganforge.errors import DataError
-from ganforge.interfaces import EvaluationContext, Generator, Images, Split
+from ganforge.interfaces import EvaluationContext, Generator, Split
 from ganforge.randomness import stream_rng
 from ganforge.sampling import draw, draw_latents
 
@@ -52,26 +52,27 @@ def evaluate(assembly: Assembly, generator: Generator, *, count: int, seed: int)
     Raises DataError where there are not that many real images.
     """
     split = check_count(assembly, count)
-    real = assembly.images(split)
-    if real is None:
-        raise DataError(f"evaluating needs a whole split; data {assembly.info.name!r} is not loaded whole")
     rng = stream_rng(seed, "evaluation")
-    chosen = torch.randperm(len(real), generator=rng)[:count]
-    real_labels = None if real.labels is None else real.labels[chosen]
+    chosen = torch.randperm(assembly.info.sizes[split], generator=rng)[:count]
+    real = assembly.take(split, chosen.tolist(), "evaluation/items")
     latents = draw_latents(generator, count, seed=seed, stream="evaluation")
-    fake = draw(generator, latents, real_labels if generator.takes_labels else None, seed=seed)
-    context = EvaluationContext(real.pixels[chosen], fake.images, real_labels, fake.labels, rng)
+    fake = draw(generator, latents, real.labels if generator.takes_labels else None, seed=seed)
+    context = EvaluationContext(real.pixels, fake.images, real.labels, fake.labels, rng)
     scores: dict[str, float | None] = {}
     for name, metric in assembly.metrics.items():
         found = metric.compute(context)
         if found.keys() != metric.better.keys():
             raise DataError(f"metric {name!r} gives {', '.join(found)}; it declares {', '.join(metric.better)}")
         scores |= {key: value if math.isfinite(value) else None for key, value in found.items()}
-    return Evaluation(scores, passport(assembly, real, split=split, count=count, seed=seed))
+    return Evaluation(scores, passport(assembly, split=split, count=count, seed=seed))
 
 
-def passport(assembly: Assembly, real: Images, *, split: Split, count: int, seed: int) -> dict[str, Any]:
-    """Return what a score depends on, as JSON can hold it; the fingerprint is the scored split's."""
+def passport(assembly: Assembly, *, split: Split, count: int, seed: int) -> dict[str, Any]:
+    """Return what a score depends on, as JSON can hold it.
+
+    The fingerprint is the scored split's, or that of the data where the split is not loaded whole.
+    """
+    images = assembly.images(split)
     chosen = assembly.resolution.chosen["metric"]
     metrics: Mapping[str, Any] = {
         item.entry.component.name: {
@@ -82,7 +83,7 @@ def passport(assembly: Assembly, real: Images, *, split: Split, count: int, seed
     }
     return {
         "data": assembly.info.name,
-        "fingerprint": real.fingerprint(),
+        "fingerprint": assembly.info.fingerprint if images is None else images.fingerprint(),
         "split": split,
         "real_images": count,
         "fake_images": count,

@@ -10,9 +10,12 @@ from ganforge.assembly import resolve
 from ganforge.config import Experiment
 from ganforge.config.layers import experiment_layer
 from ganforge.engine.observer import Observer
+from ganforge.engine.processes import Processes, joined
 from ganforge.errors import DivergedError, TrainingError
-from ganforge.experiments.launch import Outcome, go_on, start
+from ganforge.experiments.launch import Changes, go_on, start
 from ganforge.experiments.prepare import prepare
+from ganforge.experiments.together import follow
+from ganforge.experiments.training import Outcome
 from ganforge.registry import Registry
 from ganforge.runs import RunDirectory
 from ganforge.using.trained import TrainedRun
@@ -36,7 +39,13 @@ def train(
     layers = [] if experiment is None else [experiment_layer(experiment)]
     place = None if out is None else Path(out)
     RunDirectory.check_new(place)
-    outcome = start(prepare(resolve(layers, registry), registry), out=place, observer=observer)
+    with joined() as processes:
+        if processes.first:
+            prepared = prepare(resolve(layers, registry), registry, processes=processes)
+            outcome = start(prepared, out=place, observer=observer)
+        else:
+            outcome = follow(registry, processes)
+        _wait(processes, outcome)
     return opened(outcome, registry)
 
 
@@ -45,14 +54,31 @@ def resume(
     *,
     epochs: int | None = None,
     steps: int | None = None,
+    device: str | None = None,
+    workers: int | None = None,
     plugins: Sequence[str | Path] = (),
     observer: Observer | None = None,
 ) -> TrainedRun:
-    """Go on with a run exactly where it stopped, or to more epochs or steps, and return it. Raises as `train` does."""
+    """Go on with a run exactly where it stopped, or to more epochs or steps, and return it. Raises as `train` does.
+
+    device, workers: where it trains, and how many processes read streamed data, where that shall be otherwise now.
+    """
     registry = _discover(plugins)
     watcher = None if observer is None else lambda _: observer
-    outcome = go_on(RunDirectory.open(Path(run)), registry, epochs=epochs, steps=steps, observer=watcher)
+    changes = Changes(epochs=epochs, steps=steps, device=device, workers=workers)
+    with joined() as processes:
+        if processes.first:
+            outcome = go_on(RunDirectory.open(Path(run)), registry, changes, observer=watcher, processes=processes)
+        else:
+            outcome = follow(registry, processes)
+        _wait(processes, outcome)
     return opened(outcome, registry)
+
+
+def _wait(processes: Processes, outcome: Outcome) -> None:
+    """Let nobody look at a finished run before it is written; another end may be one process's alone."""
+    if outcome.status == "finished":
+        processes.highest(0)
 
 
 def _discover(plugins: Sequence[str | Path]) -> Registry:

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
 
 from ganforge.assembly import reload
+from ganforge.assembly.settings import validation_message
 from ganforge.config import Experiment, to_document
 from ganforge.engine import checkpoint as checkpoints
 from ganforge.engine.interruption import Interruption
 from ganforge.engine.observer import Observer
+from ganforge.engine.precision import candidates, choose_device
+from ganforge.engine.processes import ALONE, Processes
 from ganforge.engine.services import Scored, Services
-from ganforge.engine.trainer import Trainer
-from ganforge.errors import DivergedError, GanforgeError, RunDirectoryError
+from ganforge.errors import ConfigError, RunDirectoryError, TrainingError
 from ganforge.evaluation import evaluate, score_directions
 from ganforge.experiments.manifest import check_same, first_manifest
 from ganforge.experiments.prepare import Prepared, prepare
+from ganforge.experiments.together import ECHO_SECONDS, Orders
+from ganforge.experiments.training import Outcome, make_trainer, restore_newest, run_to_its_end
 from ganforge.plugins.relay import ListenerRelay
-from ganforge.plugins.sources import explain
 from ganforge.registry import Registry
 from ganforge.runs import RunDirectory, RunLock
 from ganforge.runs.directory import now
@@ -34,38 +38,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """Hold how a run ended.
+class Changes:
+    """Hold what shall be otherwise from now on in a run that goes on: its length, its device, how data is read."""
 
-    signal: what interrupted it, or None. error: why it diverged or failed, or None; cause: the exception behind that.
-    """
+    epochs: int | None = None
+    steps: int | None = None
+    device: str | None = None
+    workers: int | None = None
 
-    run: RunDirectory
-    status: str
-    steps: int
-    images_seen: int
-    images_per_second: float | None
-    elapsed_seconds: float
-    losses: dict[str, float]
-    signal: signal.Signals | None = None
-    error: str | None = None
-    cause: Exception | None = None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as `run --json` prints it."""
-        return {"run": str(self.run.path), "status": self.status, **self.summary()} | (
-            {} if self.error is None else {"error": self.error}
-        )
-
-    def summary(self) -> dict[str, Any]:
-        """Return what run.json keeps of it."""
-        return {
-            "steps": self.steps,
-            "images_seen": self.images_seen,
-            "images_per_second": self.images_per_second,
-            "elapsed_seconds": self.elapsed_seconds,
-            "losses": self.losses,
-        }
+NO_CHANGES = Changes()
 
 
 def start(prepared: Prepared, *, out: Path | None = None, observer: Observer | None = None) -> Outcome:
@@ -79,9 +61,11 @@ def start(prepared: Prepared, *, out: Path | None = None, observer: Observer | N
             stack.enter_context(RunLock(run))
             run.write_experiment(experiment)
             run.write_manifest(first_manifest(prepared))
-        except OSError as error:
-            shutil.rmtree(run.path, ignore_errors=True)
-            raise RunDirectoryError(f"{run.path} cannot be written: {error.strerror or error}") from None
+        except BaseException as error:
+            shutil.rmtree(run.path, ignore_errors=True)  # half a run directory is of no use to anybody
+            if isinstance(error, OSError):
+                raise RunDirectoryError(f"{run.path} cannot be written: {error.strerror or error}") from None
+            raise
         _tell(prepared, watcher)
         return _train(prepared, run, watcher, restore=False)
 
@@ -89,21 +73,26 @@ def start(prepared: Prepared, *, out: Path | None = None, observer: Observer | N
 def go_on(
     run: RunDirectory,
     registry: Registry,
+    changes: Changes = NO_CHANGES,
     *,
-    epochs: int | None = None,
-    steps: int | None = None,
     observer: Callable[[Experiment], Observer] | None = None,
+    processes: Processes = ALONE,
 ) -> Outcome:
-    """Go on with a run from its newest valid checkpoint, to more epochs or steps where that is asked for.
+    """Go on with a run from its newest valid checkpoint, with whatever shall be otherwise from now on.
 
     Raises RunDirectoryError where it is in use, finished, or its data has changed, and CheckpointError where no
     checkpoint is whole.
     """
     with RunLock(run):
-        experiment = _extended(run.read_experiment(), epochs, steps)
+        experiment = _changed(run.read_experiment(), changes)
         manifest = run.read_manifest()
         watcher = Warner() if observer is None else observer(experiment)
-        prepared = prepare(reload(experiment, registry, manifest), registry)
+        prepared = prepare(reload(experiment, registry, manifest), registry, processes=processes)
+        optimizer, length = experiment.optimizer, changes.epochs or changes.steps
+        if length is not None and not optimizer.gen.schedule == optimizer.disc.schedule == "constant":
+            prepared.resolution.notices.append(
+                "the learning rates fall to the new end: their schedule is another one now"
+            )
         _tell(prepared, watcher)
         changed = check_same(run, manifest, prepared, watcher)
         checkpoints.remove_leftovers(run)
@@ -124,14 +113,24 @@ def _tell(prepared: Prepared, observer: Observer) -> None:
         observer.noticed(line)
 
 
-def _extended(experiment: Experiment, epochs: int | None, steps: int | None) -> Experiment:
-    if epochs is not None and steps is not None:
+def _changed(experiment: Experiment, changes: Changes) -> Experiment:
+    """Return the experiment as it goes on; on another device, what was decided for the old one is decided anew."""
+    update: dict[str, object] = {}
+    if changes.epochs is not None and changes.steps is not None:
         raise RunDirectoryError("give epochs or steps, not both")
-    if epochs is not None:
-        return experiment.model_copy(update={"epochs": epochs, "steps": None})
-    if steps is not None:
-        return experiment.model_copy(update={"epochs": None, "steps": steps})
-    return experiment
+    if changes.epochs is not None or changes.steps is not None:
+        update |= {"epochs": changes.epochs, "steps": changes.steps}
+    if changes.workers is not None:
+        update["workers"] = changes.workers
+    if changes.device is not None:
+        available = candidates(choose_device(changes.device))
+        precision = experiment.precision if experiment.precision in available else "fp32"
+        update |= {"device": changes.device, "precision": precision}
+        update |= {key: "auto" for key in ("compile", "cuda_graphs") if getattr(experiment, key) != "off"}
+    try:
+        return Experiment.model_validate({**experiment.model_dump(), **update})
+    except ValidationError as error:
+        raise ConfigError(validation_message("", error, Experiment, {})) from None
 
 
 def _train(
@@ -141,8 +140,9 @@ def _train(
     experiment = prepared.resolution.experiment
     registry = prepared.registry
     plugins = registry.plugins
+    several = prepared.processes.count > 1
     with ExitStack() as stack:
-        interruption = stack.enter_context(Interruption())
+        interruption = stack.enter_context(Interruption(echo_seconds=ECHO_SECONDS if several else 0.0))
         relay = stack.enter_context(
             ListenerRelay(
                 listening=bool(plugins.listeners),
@@ -153,87 +153,36 @@ def _train(
             )
         )
         services = Services(observer, relay.send, _evaluator(prepared) if experiment.evaluate_every else None)
+        manifest, fingerprint = run.read_manifest(), prepared.assembly.info.fingerprint
+        prepared.processes.share(Orders(run, to_document(experiment), manifest, fingerprint, restore))
         try:
-            trainer = Trainer(
-                prepared.assembly, run, device=prepared.device, precision=prepared.precision, services=services
-            )
+            trainer = make_trainer(prepared, run, services)
         except Exception as error:
             if not restore:
                 run.update_manifest(status="failed", error=f"{type(error).__name__}: {error}")
             raise
         if restore:
-            _restore(trainer, run, observer)
-            run.write_experiment(experiment)
-            session = {"at": now(), "step": trainer.step, "command": command(), "versions": versions()}
-            session["changed"] = list(changed)
-            run.update_manifest(status="running", resumed=[*run.read_manifest().get("resumed", []), session])
+            try:
+                restore_newest(trainer, run, observer)
+                run.write_experiment(experiment)
+                session = {"at": now(), "step": trainer.step, "command": command(), "versions": versions()}
+                session |= {"changed": list(changed), "processes": prepared.processes.count}
+                machine = {"device": str(prepared.device), "precision": prepared.precision}
+                earlier = run.read_manifest().get("resumed", [])
+                run.update_manifest(status="running", **machine, resumed=[*earlier, session])
+            except OSError as error:
+                raise TrainingError(
+                    f"{run.path} cannot be written: {error}", fix="nothing is lost; make room, and resume it again"
+                ) from None
         manifest = run.read_manifest()
         information = {"path": str(run.path.resolve()), "experiment": to_document(experiment), "manifest": manifest}
         relay.send("started", run=information, step=trainer.step)
-        outcome, stopped = _run_to_its_end(trainer, run, interruption)
+        outcome, stopped = run_to_its_end(trainer, run, interruption)
         observer.finished(outcome.status)
         relay.send("finished", status=outcome.status, error=outcome.error)
         if stopped is not None:
             raise stopped
     return outcome
-
-
-def _restore(trainer: Trainer, run: RunDirectory, observer: Observer) -> None:
-    checkpoint = checkpoints.load_newest(run, observer.noticed)
-    if checkpoint is None:
-        trainer.forget_later_rows()
-        observer.noticed(f"{run.path} has no checkpoint yet; it starts from its first step again")
-        return
-    trainer.restore(checkpoint)
-    if trainer.step >= trainer.total_steps:
-        raise RunDirectoryError(
-            f"{run.path} is finished: it has trained {trainer.step} of {trainer.total_steps} steps",
-            fix="pass --epochs or --steps to train it further",
-        )
-
-
-def _run_to_its_end(
-    trainer: Trainer, run: RunDirectory, interruption: Interruption
-) -> tuple[Outcome, BaseException | None]:
-    """Train; turn however it ends into a status in run.json. Return what a second signal raised, to be raised on."""
-    stopped: BaseException | None = None
-    cause: Exception | None = None
-    error: str | None = None
-    status = "failed"
-    try:
-        trainer.train(interruption)
-        status = "finished" if trainer.step >= trainer.total_steps else "interrupted"
-    except DivergedError as reason:
-        status, error, cause = "diverged", reason.message, reason
-    except OSError as reason:
-        error, cause = f"a file could not be written: {reason}", reason
-    except GanforgeError as reason:
-        error, cause = reason.message, reason
-    except Exception as reason:  # noqa: BLE001 - a component's own error; it is recorded and reported
-        error, cause = f"step {trainer.step + 1}: {explain(reason)}", reason
-    except (KeyboardInterrupt, SystemExit) as reason:
-        if interruption.received is None and isinstance(reason, SystemExit):
-            error = f"step {trainer.step + 1}: a component called sys.exit({reason.code})"
-        else:
-            status, stopped = "interrupted", reason
-            error = "stopped at once, without a checkpoint of the last step"
-    outcome = Outcome(
-        run=run,
-        status=status,
-        steps=trainer.step,
-        images_seen=trainer.images_seen,
-        images_per_second=trainer.stopwatch.images_per_second,
-        elapsed_seconds=trainer.stopwatch.elapsed_seconds,
-        losses=trainer.losses,
-        signal=interruption.received if status == "interrupted" else None,
-        error=error,
-        cause=cause,
-    )
-    try:
-        run.update_manifest(status=status, error=error, summary={**outcome.summary(), "best": trainer.best})
-    except (OSError, GanforgeError) as reason:
-        trainer.services.observer.noticed(f"run.json could not be updated: {reason}")
-    return outcome, stopped
 
 
 def _evaluator(prepared: Prepared) -> Callable[[Generator], Scored]:

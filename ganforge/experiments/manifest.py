@@ -74,6 +74,8 @@ def check_same(run: RunDirectory, manifest: dict[str, Any], prepared: Prepared, 
         if name in EXACTNESS and was != current.get(name)
     ]
     was, here = manifest.get("hardware") or {}, hardware(prepared.device)
+    if manifest.get("device") != str(prepared.device):
+        changed.append(f"device {manifest.get('device')} → {prepared.device}")
     changed += [f"{key} {was.get(key)} → {here[key]}" for key in ("processor", "threads") if was.get(key) != here[key]]
     plugins = sources_used(prepared.registry, prepared.resolution)
     recorded = {plugin["distribution"]: plugin for plugin in manifest.get("plugins") or []}

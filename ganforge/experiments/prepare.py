@@ -10,11 +10,14 @@ import torch
 from ganforge.assembly import Assembly, Resolution, build, preflight
 from ganforge.assembly.resolution import with_values
 from ganforge.config import SECTIONS, Selection, to_document
-from ganforge.config.experiment import NOTHING
+from ganforge.config.optimizers import NOTHING
 from ganforge.engine import tuning
-from ganforge.engine.precision import Precision, check, choose_device
-from ganforge.errors import ConfigError, DataError
+from ganforge.engine.memory import is_out_of_memory
+from ganforge.engine.precision import Precision, candidates, check, choose_device
+from ganforge.engine.processes import ALONE, Processes
+from ganforge.errors import ConfigError
 from ganforge.evaluation import check_count, score_directions
+from ganforge.experiments.choosing import acceleration, out_of_memory, share
 from ganforge.interfaces import Network
 from ganforge.registry import Registry
 
@@ -33,6 +36,7 @@ class Prepared:
     device: torch.device
     precision: Precision
     seconds_per_step: float | None
+    processes: Processes = ALONE
 
     @property
     def resolution(self) -> Resolution:
@@ -40,34 +44,66 @@ class Prepared:
         return self.assembly.resolution
 
 
-def prepare(resolution: Resolution, registry: Registry, *, estimate: bool = False) -> Prepared:
+def prepare(
+    resolution: Resolution, registry: Registry, *, estimate: bool = False, processes: Processes = ALONE
+) -> Prepared:
     """Build and check an experiment's parts, and write down what the machine decides: device, precision, data source.
 
     estimate: measure the time of a step even where the precision is given. Raises what `build` and `preflight` raise,
-    and ConfigError for a device or precision that is not there, or a `best` score that no metric gives.
+    ConfigError for a device or precision that is not there, a `best` score that no metric gives, or a batch that the
+    processes cannot share equally, and OutOfMemoryError for one that is too large.
     """
-    device = choose_device(resolution.experiment.device)
+    _check_shares(resolution, processes)
+    device = choose_device(resolution.experiment.device, processes.local_rank)
     assembly = build(resolution)
     if assembly.images("train") is None:
-        raise DataError(f"data {assembly.info.name!r} is not loaded whole, and this version cannot stream it yet")
+        assembly.take("train", [0], "preflight")  # data that cannot be read is found before anything is written
     preflight(assembly)
     _check_evaluation(assembly)
     wanted = resolution.experiment.precision
     seconds: float | None = None
     precision: Precision
-    if wanted == "auto":
-        precision, seconds = tuning.fastest(assembly, device, resolution.notices.append)
-        resolution = with_values(resolution, THIS_MACHINE, precision=precision)
-    else:
-        precision = wanted
-        check(precision, device)
-        if estimate:
-            seconds = tuning.seconds_per_step(assembly, device, precision)
+    settings = share(assembly, processes)
+    long = device.type == "cuda" and resolution.experiment.compile == "auto"  # whether compiling pays must be known
+    try:
+        if wanted == "auto":
+            precision, seconds = tuning.fastest(assembly, device, resolution.notices.append, settings)
+            resolution = with_values(resolution, THIS_MACHINE, precision=precision)
+        else:
+            precision = wanted
+            check(precision, device)
+            if estimate or long:
+                seconds = tuning.seconds_per_step(assembly, device, precision, settings)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        tried = candidates(device) if wanted == "auto" else [wanted]
+        raise out_of_memory(error, assembly, device, tried, step=1, processes=processes) from None
+    decided = acceleration(assembly, device, precision, seconds, resolution.notices.append, processes)
+    changed = {key: value for key, value in decided.items() if getattr(resolution.experiment, key) != value}
+    resolution = with_values(resolution, "decided for this machine", **changed)
     if resolution.experiment.device == "auto":
-        resolution = with_values(resolution, "found on this machine", device=str(device))
+        name = device.type if processes.count > 1 else str(device)
+        resolution = with_values(resolution, "found on this machine", device=name)
     assembly.resolution = _with_found_data(resolution, assembly)
     assembly.resolution.notices.extend(assembly.dataset.notices)
-    return Prepared(registry, assembly, device, precision, seconds)
+    return Prepared(registry, assembly, device, precision, seconds, processes)
+
+
+def _check_shares(resolution: Resolution, processes: Processes) -> None:
+    """Raise ConfigError unless every process gets an equal part of each batch, and of its parts."""
+    experiment = resolution.experiment
+    if experiment.sync_batch_norm and processes.count == 1:
+        resolution.notices.append("sync_batch_norm does nothing in one process")
+    shares = processes.count * experiment.gradient_accumulation
+    if experiment.batch_size % shares:
+        nearest = max(experiment.batch_size // shares, 1) * shares
+        parts = experiment.gradient_accumulation
+        each = "" if parts == 1 else f", each in {parts} parts"
+        raise ConfigError(
+            f"a batch of {experiment.batch_size} cannot be shared equally by {processes.count} processes{each}",
+            fix=f"pass --batch-size {nearest}; batch_size counts the images of all processes",
+        )
 
 
 def _with_found_data(resolution: Resolution, assembly: Assembly) -> Resolution:
@@ -90,6 +126,8 @@ def _with_found_data(resolution: Resolution, assembly: Assembly) -> Resolution:
 
 def _check_evaluation(assembly: Assembly) -> None:
     experiment = assembly.resolution.experiment
+    if experiment.best is not None and experiment.evaluate_every is None:
+        assembly.resolution.notices.append("best does nothing without evaluate_every: no score is ever taken")
     scores = score_directions(assembly)
     if len(scores) < sum(len(metric.better) for metric in assembly.metrics.values()):
         raise ConfigError(f"two of the metrics {', '.join(assembly.metrics)} give a score of the same name")

@@ -100,7 +100,10 @@ class Dataset(Configurable, ABC):
         return None
 
     def open(self, split: Split) -> TorchDataset[tuple[Tensor, int]]:
-        """Return a map-style data set of (uint8 image `(C, H, W)`, label; 0 where there is none). Raises DataError."""
+        """Return a map-style data set of (uint8 image `(C, H, W)`, label; 0 where there is none). Raises DataError.
+
+        Its items are read in processes of their own while training goes on, so that it must be picklable.
+        """
         raise DataError(f"{type(self).__name__} provides neither load() nor open() for its {split!r} split")
 
     @cached_property

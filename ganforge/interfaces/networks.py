@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import PositiveInt
@@ -107,7 +107,13 @@ class Judgement:
 
 
 class Discriminator(Network, ABC):
-    """Judge whether images are real."""
+    """Judge whether images are real.
+
+    per_image: whether each image is judged by itself, whatever else is in the batch, as batch norm would not. The
+    engine then judges real and fake images in one call, which is faster.
+    """
+
+    per_image: ClassVar[bool] = False
 
     class Options(Network.Options):
         """Options of every discriminator."""

@@ -35,7 +35,9 @@ class RunDirectory:
         run = cls(path)
         if not run.config.is_file() or not run.manifest.is_file():
             if run.config.is_file():
-                raise RunDirectoryError(f"{path} holds a run.toml but no run.json; it is no whole run")
+                raise RunDirectoryError(
+                    f"{path} holds a run.toml but no run.json: it never began", fix=f"remove it: rm -r {path}"
+                )
             missing = "is not a run directory: it has no run.toml" if path.is_dir() else "does not exist"
             raise RunDirectoryError(f"{path} {missing}", fix="ganforge runs lists the runs that there are")
         return run
@@ -59,7 +61,7 @@ class RunDirectory:
     def check_new(path: Path | None) -> None:
         """Raise RunDirectoryError where `create` would, before anything is written."""
         if path is not None and (path.exists() or path.is_symlink()):
-            if (path / "run.toml").is_file():
+            if (path / "run.toml").is_file() and (path / "run.json").is_file():
                 raise RunDirectoryError(
                     f"{path} holds a run already",
                     fix=f"go on with it: ganforge resume {path}; or choose another --out",

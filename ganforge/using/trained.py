@@ -118,7 +118,7 @@ class TrainedRun:
         if key not in self._generators:
             checkpoint = self._checkpoint(step)
             network = self._new_generator()
-            checkpoints.load_module(network, checkpoint.tensors[name], name)
+            checkpoints.load_module(network, checkpoint.part(name), name)
             self._generators[key] = network.eval().requires_grad_(requires_grad=False)
         return self._generators[key]
 

@@ -1,0 +1,56 @@
+"""A local plugin: the sample digits that ship with ganforge, given image by image through `open`."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch.utils.data import Dataset as TorchDataset
+
+from ganforge import Component, DataInfo, Dataset, Images, ImageShape, hookimpl
+from ganforge.builtin.mnist import SAMPLE
+from ganforge.builtin.mnist_files import CLASSES, read_split
+
+
+class Digits(TorchDataset[tuple[torch.Tensor, int]]):
+    """One split, image by image."""
+
+    def __init__(self, images: Images) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        assert self.images.labels is not None
+        return self.images.pixels[index], int(self.images.labels[index])
+
+
+class StreamedDigits(Dataset):
+    """Handwritten digits that are never loaded whole, as far as the engine knows."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return CLASSES
+
+    def open(self, split: Literal["train", "test"]) -> Digits:
+        return Digits(read_split(SAMPLE, split))
+
+    @cached_property
+    def info(self) -> DataInfo:
+        train, test = (read_split(SAMPLE, split) for split in ("train", "test"))
+        return DataInfo(
+            name="streamed-digits",
+            image=ImageShape(1, 28, 28, len(CLASSES)),
+            classes=CLASSES,
+            sizes={"train": len(train), "test": len(test)},
+            fingerprint=train.fingerprint(),
+            source="the sample's digits, streamed",
+        )
+
+
+@hookimpl
+def ganforge_components() -> list[Component]:
+    """Give the data set."""
+    return [Component(kind="dataset", name="streamed-digits", target="streamed_digits:StreamedDigits")]

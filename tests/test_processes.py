@@ -1,0 +1,215 @@
+"""Several processes that train one model: real ones, started by torchrun, that talk through gloo."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT, read_rows_without_times
+from plugin_parts import local, provides
+from processes_worker import CASES, train
+from test_resume import digests, wait_for_checkpoint
+
+from ganforge.assembly import resolve
+from ganforge.config import command_line_layer
+from ganforge.engine import checkpoint as checkpoints
+from ganforge.engine.batch_norm import SyncedBatchNorm
+from ganforge.engine.processes import ALONE, Processes
+from ganforge.engine.state import digest
+from ganforge.errors import ConfigError
+from ganforge.experiments.prepare import prepare
+from ganforge.registry import Registry
+from ganforge.runs import RunDirectory
+
+KEEP = "keep_checkpoints=1000000"
+#: Largest differences of weights after 20 steps. Training amplifies those of DCGAN most: see test_oracle.
+TOLERANCES = {"bce": 1e-6, "penalty": 1e-6, "batch-norm": 1e-5}
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+#: R1 (Mescheder et al. 2018, eq. 9): the squared slope at real images, a gradient of a gradient.
+SLOPE = """
+from ganforge import Penalty
+
+class Slope(Penalty):
+    def measure(self, discriminator, *, real, fake, labels, rng):
+        import torch
+        real = real.clone().requires_grad_()
+        logits = discriminator.judge(real, labels).logits
+        (slope,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+        return slope.square().flatten(1).sum(1)
+
+""" + provides("penalty", "slope", "PLACE").replace("'PLACE'", "Slope")
+
+
+def environment() -> dict[str, str]:
+    """Return an environment for processes that share two cores and find the tests' modules."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with every case, trained by two processes."""
+    folder = tmp_path_factory.mktemp("two")
+    plugin = local(folder / "slope.py", SLOPE)
+    command = [*TORCHRUN, str(ROOT / "tests" / "processes_worker.py"), str(folder), str(plugin)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment(), cwd=folder, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("case", list(TOLERANCES))
+def test_two_processes_train_what_one_does(case: str, trained: Path, tmp_path: Path) -> None:
+    """After 20 steps of the same global batches all weights agree: BCE, double backward, shared batch norm."""
+    registry = Registry.discover([trained / "slope.py"], no_plugins=True)
+    train(case, tmp_path, registry, ALONE)
+    one, two = (checkpoints.load(RunDirectory(folder / case).checkpoint_path(20)) for folder in (tmp_path, trained))
+    compared = 0
+    for file in ("generator", "discriminator", *(["generator_ema"] if case == "bce" else [])):
+        assert one.tensors[file].keys() == two.tensors[file].keys()
+        for name, values in one.tensors[file].items():
+            difference = (values.double() - two.tensors[file][name].double()).abs().max()
+            assert float(difference) < TOLERANCES[case], (file, name)
+            compared += 1
+    assert compared >= 8
+    rows = zip(
+        *(read_rows_without_times(RunDirectory(folder / case).metrics) for folder in (tmp_path, trained)), strict=True
+    )
+    for ours, theirs in rows:
+        assert ours == pytest.approx(theirs, abs=1e-5)
+
+
+def test_processes_that_differ_are_noticed(trained: Path) -> None:
+    """Weights that are no longer equal end the run, in every process."""
+    for rank in (0, 1):
+        message = json.loads((trained / f"noticed-{rank}.json").read_text())
+        assert message == "the weights of the 2 processes are no longer equal: weights of 0, weights of 1"
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="a process's threads are listed in /proc, as on Linux")
+def test_no_thread_outlives_the_processes_talk(trained: Path) -> None:
+    """Once they have parted, gloo's threads are gone: one that lives on aborts the process while Python ends."""
+    for rank in (0, 1):
+        names = json.loads((trained / f"threads-{rank}.json").read_text())
+        assert names
+        assert [name for name in names if "gloo" in name] == []
+
+
+def launched(run: RunDirectory, *settings: str) -> subprocess.Popen[str]:
+    """Start two processes, and wait until they have saved a first time."""
+    flags = [f"--set={setting}" for setting in (*settings, "data.source=sample", "precision=fp32", "device=cpu")]
+    launcher = subprocess.Popen(
+        [*TORCHRUN, "-m", "ganforge", "run", *flags, "--quiet", "--out", "run"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        cwd=run.path.parent,
+    )
+    wait_for_checkpoint(run, launcher)
+    return launcher
+
+
+def ranks(launcher: subprocess.Popen[str]) -> dict[int, int]:
+    """Return the processes that torchrun has started, by rank."""
+    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+    found = {}
+    for child in children:
+        variables = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+        rank = next((text for text in variables if text.startswith(b"RANK=")), None)
+        if rank is not None:
+            found[int(rank.removeprefix(b"RANK="))] = int(child)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="the processes of torchrun are found in /proc, as on Linux")
+@pytest.mark.parametrize("killed", [pytest.param(0, marks=pytest.mark.heavy), 1])
+def test_killing_one_process_ends_all_and_the_run_goes_on(killed: int, trained: Path, tmp_path: Path) -> None:
+    """Kill -9 of either ends both within 15 s; two processes go on to the same bits, one goes on too."""
+    settings = (*CASES["dropout"][:-2], "steps=100000", "checkpoint_every=10", KEEP)
+    run = RunDirectory(tmp_path / "run")
+    launcher = launched(run, *settings)
+    os.kill(ranks(launcher)[killed], signal.SIGKILL)
+    begun = time.monotonic()
+    _, errors = launcher.communicate(timeout=60)
+    assert time.monotonic() - begun < 15
+    assert launcher.returncode != 0
+    if killed == 1:  # the first one is left to say what happened
+        assert "process 0 of 2 (from 0) lost the others" in errors
+        assert run.read_manifest()["status"] == "failed"
+    later = [step for step in checkpoints.steps(run) if step > 50]
+    for step in later:  # it came too far to be compared: what is skipped as damaged takes it back
+        (run.checkpoint_path(step) / "checksums.json").unlink()
+    resume = [*TORCHRUN, "-m", "ganforge", "resume", "run", "--steps", "60", "--quiet"]
+    done = subprocess.run(
+        resume, capture_output=True, text=True, env=environment(), cwd=tmp_path, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    straight = RunDirectory(trained / "dropout")
+    assert digests(run) == digests(straight)
+    alone = [sys.executable, "-m", "ganforge", "resume", "run", "--steps", "62", "--json", "--quiet"]
+    done = subprocess.run(
+        alone, capture_output=True, text=True, env=environment(), cwd=tmp_path, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["steps"] == 62
+
+
+def test_a_batch_that_cannot_be_shared_equally_is_refused(registry: Registry) -> None:
+    """Seven processes cannot share sixty images; the message names the nearest size."""
+    resolution = resolve([command_line_layer(["data.source=sample", "device=cpu"])], registry)
+    with pytest.raises(ConfigError, match="batch of 60 cannot be shared equally by 7 processes") as caught:
+        prepare(resolution, registry, processes=Processes(0, 7, 0))
+    assert "--batch-size 56" in str(caught.value)
+
+
+def test_shared_batch_norm_draws_and_scores_alone() -> None:
+    """In evaluation it exchanges nothing, since one process alone draws; it computes what batch norm does."""
+    for tracked in (True, False):
+        original = torch.nn.BatchNorm2d(3, track_running_stats=tracked)
+        images = torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+        original(images)  # remembers statistics where it does
+        shared = SyncedBatchNorm(original, 2).eval()
+        torch.testing.assert_close(shared(images), original.eval()(images))
+
+
+def test_numbers_of_any_shape_have_a_digest() -> None:
+    """A single number, a matrix and low precision are hashed by their bytes; another number gives another digest."""
+    tensors = [torch.tensor(1.5), torch.ones(2, 3), torch.ones(2, dtype=torch.bfloat16)]
+    assert digest(tensors) == digest([tensor.clone() for tensor in tensors])
+    assert digest(tensors) != digest([torch.tensor(1.25), *tensors[1:]])
+
+
+def test_what_cannot_be_begun_is_said_once(tmp_path: Path) -> None:
+    """Under torchrun a wrong setting is one message, from the first process; the others leave without a word."""
+    command = [*TORCHRUN, "-m", "ganforge", "run", "--data.source", "sample", "--critic-steps", "0", "--out", "run"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment(), cwd=tmp_path, timeout=120, check=False
+    )
+    assert done.returncode != 0
+    assert done.stderr.count("critic_steps = 0") == 1
+    assert "lost the others" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_to_torchrun_saves_once_and_ends_all(tmp_path: Path) -> None:
+    """SIGTERM to the launcher stops both processes at one step, saved, within seconds; the run says interrupted."""
+    settings = (*CASES["dropout"][:-2], "steps=1000000", "checkpoint_every=50")
+    run = RunDirectory(tmp_path / "run")
+    launcher = launched(run, *settings)
+    launcher.send_signal(signal.SIGTERM)
+    begun = time.monotonic()
+    _, errors = launcher.communicate(timeout=60)
+    assert time.monotonic() - begun < 15
+    manifest = run.read_manifest()
+    assert manifest["status"] == "interrupted", errors
+    assert checkpoints.steps(run)[0] == manifest["summary"]["steps"]
+    assert errors.count("go on with: torchrun … -m ganforge resume run") == 1
