@@ -27,6 +27,7 @@ Stream = Literal[
     "evaluation",
     "evaluation/items",
     "preflight",
+    "conformance",
 ]
 
 

@@ -13,6 +13,8 @@ from ganforge.pictures import to_uint8
 from ganforge.randomness import Stream, layers_seeded, stream_rng
 
 BATCH = 250
+#: A grid with a row for each class has at most this many.
+MOST_ROWS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,17 @@ def default_labels(generator: Generator, count: int) -> Tensor | None:
     classes = generator.image.classes
     assert classes is not None, "such a generator is refused for data without labels"  # noqa: S101
     return torch.arange(count) % classes
+
+
+def rows_of_classes(generator: Generator, columns: int) -> Tensor | None:
+    """Return labels for a grid with a row for each class, `(K · columns,)`, or None where there is no such grid.
+
+    That is so for a generator that takes no labels, and for more classes than a person looks at.
+    """
+    classes = generator.image.classes if generator.takes_labels else None
+    if classes is None or classes > MOST_ROWS:
+        return None
+    return torch.arange(classes).repeat_interleave(columns)
 
 
 def draw_latents(generator: Generator, count: int, *, seed: int, stream: Stream = "samples") -> Tensor:

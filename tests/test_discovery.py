@@ -14,8 +14,9 @@ from plugin_parts import command, distribution, in_process, notes, provides
 
 from ganforge import builtin
 from ganforge.component import API
-from ganforge.errors import StrictPluginError, UnknownComponentError
+from ganforge.errors import ConfigError, StrictPluginError, UnknownComponentError
 from ganforge.plugins import Plugins, Policy, discover
+from ganforge.plugins.policy import PATIENCE_SECONDS
 from ganforge.registry import Registry
 
 
@@ -45,6 +46,21 @@ BROKEN = {
         "class E(Exception):\n    def __str__(self): return 1 / 0\nraise E",
         "import",
         "E: an error that cannot be shown",
+    ),
+    "hangs-at-import": Broken(
+        "import time\ntime.sleep(3600)",
+        "import",
+        "TooSlowError: it took longer than 0.5 s (hangs_at_import.py, line 4)",
+    ),
+    "hangs-on": Broken(
+        "import time\nwhile True:\n    try:\n        time.sleep(3600)\n    except Exception:\n        pass",
+        "import",
+        "TooSlowError: it took longer than 0.5 s (hangs_on.py, line 6)",
+    ),
+    "hangs-in-hook": Broken(
+        f"import time\n{HOOK}time.sleep(3600)",
+        "components",
+        "TooSlowError: it took longer than 0.5 s (hangs_in_hook.py",
     ),
     "none-plugin": Broken("plugin = None", "hooks", "implements no hook", value="none_plugin:plugin"),
     "angry-object": Broken(
@@ -126,7 +142,7 @@ def wreck(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def listed(wreck: Path) -> subprocess.CompletedProcess[str]:
     """`ganforge list --json` with all of it installed."""
-    return in_process(wreck, "list", "--json", PYTHONPATH=str(wreck))
+    return in_process(wreck, "list", "--json", PYTHONPATH=str(wreck), GANFORGE_PLUGIN_SECONDS="0.5")
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +150,7 @@ def found(wreck: Path) -> Plugins:
     """All of it, discovered in this process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(wreck))
-        return discover(Policy())
+        return discover(Policy(seconds=0.5))
 
 
 def test_built_ins_have_no_way_of_their_own() -> None:
@@ -196,9 +212,28 @@ def test_list_works_and_says_one_line_for_each(listed: subprocess.CompletedProce
     assert [line for line in listed.stderr.splitlines() if not line.startswith("note: ")] == ["hello"]
 
 
+def test_a_run_of_something_else_works(wreck: Path, tmp_path: Path) -> None:
+    """Beside every kind of broken plugin a run trains, and says one line for each of them."""
+    flags = "--gen mlp --gen.hidden [8] --disc mlp --disc.hidden [8] --data.source sample --steps 2 --precision fp32"
+    place = tmp_path / "run"
+    arguments = (*flags.split(), "--out", place, "--json")
+    done = in_process(wreck, "run", *arguments, PYTHONPATH=str(wreck), GANFORGE_PLUGIN_SECONDS="0.5")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["status"] == "finished"
+    assert sum("is set aside" in line for line in notes(done)) == len(BROKEN)
+
+
+@pytest.mark.parametrize("seconds", ["soon", "0", "-1", "inf"])
+def test_patience_must_be_a_number(seconds: str) -> None:
+    """GANFORGE_PLUGIN_SECONDS that is no number of seconds is one clear error."""
+    with pytest.raises(ConfigError, match="it must be a number of seconds"):
+        Policy.from_environment({"GANFORGE_PLUGIN_SECONDS": seconds})
+    assert Policy.from_environment({}).seconds == PATIENCE_SECONDS
+
+
 def test_doctor_exits_3_and_tells_everything(wreck: Path) -> None:
     """`doctor --json` holds each problem with its stage, error and the author's own traceback, and exits 3."""
-    finished = in_process(wreck, "doctor", "--json", PYTHONPATH=str(wreck))
+    finished = in_process(wreck, "doctor", "--json", PYTHONPATH=str(wreck), GANFORGE_PLUGIN_SECONDS="0.5")
     assert finished.returncode == 3
     document = json.loads(finished.stdout)
     assert document.keys() >= {"versions", "hardware", "plugins", "problems"}

@@ -195,6 +195,29 @@ def test_conditional_training_from_data_to_samples(papers: Registry, tmp_path: P
         trained.sample(2, labels=10)
 
 
+def test_grids_of_classes_have_a_row_for_each(papers: Registry, tmp_path: Path) -> None:
+    """In training and afterwards a row shows a class, and a column one latent; a class may be named."""
+    from PIL import Image  # noqa: PLC0415
+
+    settings = ("gen=classes", "disc=mlp", "disc.hidden=[8]", "batch_size=10", "steps=2")
+    launch.start(prepare(tiny(papers, *settings), papers), out=tmp_path / "run")
+    run = RunDirectory(tmp_path / "run")
+    trained = TrainedRun(run, papers)
+    found = trained.sample_by_class(4, seed=1)
+    assert found is not None
+    assert found.labels is not None
+    assert found.labels.tolist() == [digit for digit in range(10) for _ in range(4)]
+    assert all((found.latents[row * 4 : row * 4 + 4] == found.latents[:4]).all() for row in range(10))
+    assert not (found.images[0] == found.images[4]).all(), "another class is another image of the same latent"
+    found.save_grid(tmp_path / "classes.png")
+    for place, columns in ((tmp_path / "classes.png", 4), (run.sample_path(2), 8)):
+        with Image.open(place) as picture:
+            assert picture.size == (columns * 30 + 2, 10 * 30 + 2)
+    assert (trained.class_number("7"), trained.class_number("3")) == (7, 3)
+    with pytest.raises(package.GanforgeError, match="no class 'seven'"):
+        trained.class_number("seven")
+
+
 def test_labels_are_refused_for_data_without_them(papers: Registry, tmp_path: Path) -> None:
     """A network that takes labels and data that has none do not fit, and that is said before training."""
     from PIL import Image  # noqa: PLC0415

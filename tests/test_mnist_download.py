@@ -19,6 +19,7 @@ import pytest
 from mnist_parts import COUNTS, cache, everything_below, files, mnist, put
 from torchvision.datasets import MNIST
 
+from ganforge import downloads
 from ganforge.builtin import mnist_download, mnist_files
 from ganforge.errors import DataError
 
@@ -63,9 +64,10 @@ MD5 = {name: hashlib.md5(packed, usedforsecurity=False).hexdigest() for name, pa
 SMALL = f"""
 import sys
 from pathlib import Path
+from ganforge import downloads
 from ganforge.builtin import mnist_fetch
 mnist_fetch.MNIST.resources = {list(MD5.items())}
-mnist_fetch.SOCKET_SECONDS = 0.5
+downloads.SOCKET_SECONDS = 0.5
 mnist_fetch.main(Path(sys.argv[1]), sys.argv[2:])
 """
 
@@ -254,7 +256,7 @@ def test_an_offline_machine_starts_no_process_and_full_says_what_to_do(
 def test_a_slow_name_server_does_not_hold_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A look-up that does not return, which nothing can interrupt, is left behind after the probe's time."""
     done = threading.Event()
-    monkeypatch.setattr(mnist_download, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(downloads, "PROBE_SECONDS", 0.2)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: done.wait(20) and [])
     data = mnist(tmp_path)
     assert len(data.load("test")) == 2_000

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import platformdirs
-
-from ganforge.builtin.mnist_download import DownloadError, download_mnist
+from ganforge.builtin.mnist_download import download_mnist
 from ganforge.builtin.mnist_files import CLASSES, SHA256, changed_files, find_files, read_split
+from ganforge.downloads import DownloadError, expanded, search_places
 from ganforge.errors import DataError
 from ganforge.interfaces import Dataset, Images, Split
 
@@ -84,7 +82,7 @@ class Mnist(Dataset):
 
     def resolved(self) -> Options:
         """Return options whose `source` is what was used, so that a repeated run, from any folder, uses it or fails."""
-        root = None if self.options.root is None else _expanded(self.options.root).absolute()
+        root = None if self.options.root is None else expanded(self.options.root).absolute()
         return self.options.model_copy(update={"source": self._chosen().source, "root": root})
 
     def load(self, split: Split) -> Images:
@@ -105,14 +103,12 @@ class Mnist(Dataset):
 
     def _look(self) -> Choice:
         """Find the full MNIST on disk, else download it, else fall back or raise DataError."""
-        places = _places(self.options.root)
+        places = search_places(self.options.root)
         for place, named in places.items():
             if folder := find_files(place, named=named):
                 return Choice("full", folder)
         looked = " or ".join(str(place) for place in places)
         try:
-            if os.environ.get("GANFORGE_OFFLINE", "0") not in ("", "0"):
-                raise DownloadError("GANFORGE_OFFLINE is set")  # noqa: TRY301 - one way out for every reason
             return Choice("full", download_mnist(next(iter(places))))
         except DownloadError as error:
             missing = f"are not in {looked} and could not be downloaded: {error}"
@@ -128,16 +124,3 @@ class Mnist(Dataset):
                 f"MNIST: {SAMPLE_WORDS} (the full 60,000 {missing}; "
                 "put torchvision's MNIST folder anywhere and pass --data.root, or set GANFORGE_DATA)",
             )
-
-
-def _places(root: Path | None) -> dict[Path, bool]:
-    """Return the folders to look in, in order, each with whether a person named it."""
-    named = [str(root or ""), os.environ.get("GANFORGE_DATA", "")]
-    places = {_expanded(place): True for place in named if place}
-    places.setdefault(platformdirs.user_cache_path("ganforge"), False)
-    return places
-
-
-def _expanded(place: str | Path) -> Path:
-    """Return a path with ~ replaced, or as it is where there is no such user, to be reported."""
-    return Path(os.path.expanduser(place))  # noqa: PTH111 - Path.expanduser raises

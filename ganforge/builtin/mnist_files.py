@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor, int64
 
 from ganforge.builtin.idx import header, read_idx
+from ganforge.downloads import Wanted, find_folder
 from ganforge.errors import DataError
 from ganforge.interfaces import Images, Split
 
@@ -26,7 +27,13 @@ SHA256 = {
 }
 
 #: Where the files lie below the folder that a person names: torchvision's layout, and shorter ones.
-LAYOUTS = ("MNIST/raw", "raw", "")
+WANTED = Wanted(
+    title="MNIST",
+    layouts=("MNIST/raw", "raw", ""),
+    names=tuple(SHA256),
+    packed=True,
+    fix="Add them, or remove the others; `--data.source sample` trains on the digits that ship with ganforge.",
+)
 
 SIDE_PIXELS = 28
 CLASSES = tuple(str(digit) for digit in range(10))
@@ -35,36 +42,9 @@ CLASSES = tuple(str(digit) for digit in range(10))
 def find_files(root: Path, *, named: bool) -> Path | None:
     """Return the folder at or below `root` that holds all four files, plain or .gz, or None.
 
-    named: whether a person named `root`; only then is it an error that some files are missing, that it is no folder,
-    or that it may not be read. Raises DataError.
+    named: whether a person named `root`, as for `ganforge.downloads.find_folder`. Raises DataError.
     """
-    partial: tuple[Path, list[str]] | None = None
-    for layout in LAYOUTS:
-        folder = root / layout
-        try:
-            present = {entry.name for entry in folder.iterdir()}
-        except FileNotFoundError:
-            continue
-        except NotADirectoryError as error:
-            if named and not layout:
-                raise DataError(f"{root} is not a folder; MNIST's root must be one") from error
-            continue
-        except OSError as error:
-            if named:
-                raise DataError(f"{folder} cannot be read: {error.strerror or error}") from error
-            continue
-        missing = [name for name in SHA256 if name not in present and f"{name}.gz" not in present]
-        if not missing:
-            return folder
-        if len(missing) < len(SHA256):
-            partial = partial or (folder, missing)
-    if named and partial:
-        folder, missing = partial
-        raise DataError(
-            f"{folder} holds only a part of MNIST; these files are missing (plain or .gz): {', '.join(missing)}",
-            fix="Add them, or remove the others; `--data.source sample` trains on the digits that ship with ganforge.",
-        )
-    return None
+    return find_folder(root, WANTED, named=named)
 
 
 def read_split(folder: Path, split: Split) -> Images:

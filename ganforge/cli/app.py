@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ganforge.cli import benching, components, diagnosis, running, trained
+from ganforge.cli import authoring, benching, checking, components, diagnosis, running, trained
 from ganforge.cli.output import TRACEBACK
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ running.register(app)
 components.register(app)
 trained.register(app)
 diagnosis.register(app)
+authoring.register(app)
+checking.register(app)
 benching.register(app)
 
 

@@ -40,10 +40,11 @@ def complete(kind: Kind) -> Callable[[str], list[tuple[str, str]]]:
     """Return a completer of a kind's component names, with their summaries."""
 
     def completer(incomplete: str) -> list[tuple[str, str]]:
-        from ganforge.registry import Registry  # noqa: PLC0415 - only when a shell asks
+        from ganforge.cli.completion import short  # noqa: PLC0415 - only when a shell asks
+        from ganforge.registry import Registry  # noqa: PLC0415
 
         registry = Registry.discover()
-        named = ((registry.name_of(entry), entry.component.summary) for entry in registry.of_kind(kind))
+        named = ((registry.name_of(entry), short(entry.component.summary)) for entry in registry.of_kind(kind))
         return [(name, summary) for name, summary in named if name.startswith(incomplete)]
 
     return completer

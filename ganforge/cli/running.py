@@ -37,7 +37,18 @@ def _names(section: Section) -> Any:  # noqa: ANN401 - what typer.Option returns
 
 
 def _setting(flag: str, metavar: str, text: str) -> Any:  # noqa: ANN401 - what typer.Option returns
-    return typer.Option(flag, metavar=metavar, help=text, show_default=False)
+    def values(incomplete: str) -> list[tuple[str, str]]:
+        from ganforge.cli.completion import completions  # noqa: PLC0415 - only when a shell asks
+
+        return completions([flag], incomplete)
+
+    return typer.Option(flag, metavar=metavar, help=text, autocompletion=values, show_default=False)
+
+
+def _presets() -> list[str]:
+    from ganforge.config.layers import PRESETS  # noqa: PLC0415 - as above
+
+    return list(PRESETS)
 
 
 # The flags before `settings` are written as --set KEY=VALUE before they are parsed (see `SettingsCommand`), so that
@@ -76,7 +87,12 @@ def run(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option("--preset", metavar="NAME", help="textbook: exactly the textbook's training, in float32."),
+        typer.Option(
+            "--preset",
+            metavar="NAME",
+            help="textbook: exactly the textbook's training, in float32.",
+            autocompletion=_presets,
+        ),
     ] = None,
     config: Annotated[
         list[Path] | None, typer.Option("--config", metavar="FILE", help="Settings in TOML; later files win.")

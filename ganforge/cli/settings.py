@@ -15,6 +15,9 @@ from typer.core import TyperCommand
 from ganforge.component import SECTIONS
 from ganforge.errors import GanforgeError
 
+#: Where a command keeps the words that it was given, for completion.
+WORDS = "ganforge.words"
+
 #: What starts a flag; a negative number does not.
 FLAG = re.compile(r"--|-[A-Za-z]")
 
@@ -65,7 +68,18 @@ class SettingsCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's own, vendored by typer or not
         """Rewrite the arguments, then parse them."""
+        ctx.meta[WORDS] = list(args)
         return super().parse_args(ctx, list(as_settings(args)))
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:  # noqa: ANN401 - as above
+        """Complete settings, and options of the chosen components, beside the declared flags."""
+        from ganforge.cli.completion import completions  # noqa: PLC0415 - only when a shell asks
+
+        declared = super().shell_complete(ctx, incomplete)
+        item = type(super().shell_complete(ctx, "-")[0])  # click's own, vendored by typer or not
+        known = {found.value for found in declared}
+        found = completions(ctx.meta[WORDS], incomplete)
+        return [*declared, *(item(word, help=text) for word, text in found if word not in known)]
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
         """Add what is installed to the help, without importing torch."""

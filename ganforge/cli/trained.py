@@ -13,6 +13,7 @@ from ganforge.cli.options import Json, NoPlugins, Plugins, RunPath, open_registr
 from ganforge.cli.output import answering, notice, out, print_json
 from ganforge.errors import RunDirectoryError, UsageError
 
+COUNT, COLUMNS = 64, 10
 STATUS_STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow"}
 
 
@@ -58,11 +59,23 @@ def sample(
             "--out", "-o", metavar="FILE|DIR", help="FILE.png: one grid; FILE.npz: arrays; else a folder of PNGs."
         ),
     ] = None,
-    count: Annotated[int, typer.Option("--count", "-n", min=1, metavar="N", help="How many images.")] = 64,
+    count: Annotated[
+        int | None,
+        typer.Option(
+            "--count",
+            "-n",
+            min=1,
+            metavar="N",
+            help="How many images (64; of generators that take labels, 10 a class).",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Decides the latents.")] = 0,
     label: Annotated[
-        list[int] | None,
-        typer.Option(metavar="N", help="Only these classes, for generators that take labels; may be repeated."),
+        list[str] | None,
+        typer.Option(
+            metavar="CLASS",
+            help="Only these classes, by number or name, for generators that take labels; may be repeated.",
+        ),
     ] = None,
     ema: Annotated[
         bool | None,
@@ -92,8 +105,14 @@ def sample(
     from ganforge.using.trained import TrainedRun  # noqa: PLC0415 - imports torch
 
     trained = TrainedRun(directory, registry)
-    labels = None if label is None else [label[position % len(label)] for position in range(count)]
-    samples = trained.sample(count, seed, labels=labels, ema=ema, step=checkpoint)
+    samples = None
+    if count is None and label is None and kind == ".png":
+        samples = trained.sample_by_class(columns or COLUMNS, seed, ema=ema, step=checkpoint)
+    if samples is None:
+        count = count or COUNT
+        numbers = [trained.class_number(word) for word in label or []]
+        labels = [numbers[position % len(numbers)] for position in range(count)] if numbers else None
+        samples = trained.sample(count, seed, labels=labels, ema=ema, step=checkpoint)
     for line in trained.notices:
         notice(line)
     try:
@@ -106,6 +125,6 @@ def sample(
     except OSError as error:
         raise UsageError(f"{place} cannot be written: {error.strerror or error}") from None
     if json:
-        print_json({"run": str(directory.path), "out": str(place), "count": count, "seed": seed})
+        print_json({"run": str(directory.path), "out": str(place), "count": len(samples), "seed": seed})
     else:
-        out().print(f"{count} images: [bold]{escape(str(place))}[/]", highlight=False)
+        out().print(f"{len(samples)} images: [bold]{escape(str(place))}[/]", highlight=False)

@@ -16,9 +16,10 @@ from ganforge.interfaces import Generator
 from ganforge.pictures import grid, save_png
 from ganforge.runs import RunDirectory, append_row, read_rows, truncate_rows
 from ganforge.runs.files import number_in, sync_file
-from ganforge.sampling import default_labels, draw, draw_latents
+from ganforge.sampling import default_labels, draw, draw_latents, rows_of_classes
 
 SAMPLES = 64
+COLUMNS = 8
 PREVIEWS = 10
 PREVIEW_SECONDS = 2.0
 
@@ -30,8 +31,14 @@ class Writer:
         self.run = run
         self.services = services
         self.seed = seed
-        self.latents = draw_latents(generator, SAMPLES, seed=seed)
-        self.labels = default_labels(generator, SAMPLES)
+        self.labels = rows_of_classes(generator, COLUMNS)
+        if self.labels is None:
+            self.latents = draw_latents(generator, SAMPLES, seed=seed)
+            self.labels = default_labels(generator, SAMPLES)
+            self._shown = slice(PREVIEWS)
+        else:  # a latent in each column, and a class in each row
+            self.latents = draw_latents(generator, COLUMNS, seed=seed).repeat(len(self.labels) // COLUMNS, 1)
+            self._shown = slice(0, PREVIEWS * COLUMNS, COLUMNS)
         self._previewed = -math.inf
 
     def log(self, row: Mapping[str, Any]) -> None:
@@ -44,15 +51,15 @@ class Writer:
         """Show a few of the fixed samples to whoever watches, every now and then."""
         if not self.services.observer.wants_previews or time.monotonic() - self._previewed < PREVIEW_SECONDS:
             return
-        labels = None if self.labels is None else self.labels[:PREVIEWS]
-        self._show(draw(generator, self.latents[:PREVIEWS], labels, seed=self.seed).images)
+        labels = None if self.labels is None else self.labels[self._shown]
+        self._show(draw(generator, self.latents[self._shown], labels, seed=self.seed).images)
 
     def samples(self, generator: Generator, step: int) -> None:
         """Save the grid of the fixed samples."""
         images = draw(generator, self.latents, self.labels, seed=self.seed).images
         path = self.run.sample_path(step)
-        save_png(grid(images), path)
-        self._show(images[:PREVIEWS])
+        save_png(grid(images, COLUMNS), path)
+        self._show(images[self._shown])
         self.services.send("images_saved", step=step, path=str(path.resolve()))
 
     def _show(self, images: Tensor) -> None:

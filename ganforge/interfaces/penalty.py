@@ -47,3 +47,10 @@ class Penalty(Configurable, ABC):
         real, fake: images in [-1, 1], `(N, C, H, W)`, detached; labels: `(N,)` int64 that both were made for, or None.
         Whatever is drawn is drawn from `rng`, a generator on the CPU.
         """
+
+    def linear_value(self, norm: float) -> float | None:
+        """Return what the formula gives for D(x) = ⟨w, x⟩ with |w| = `norm`, or None where that is not one number.
+
+        The conformance kit compares `measure` with it: R1 says `norm**2`, a gradient penalty `(norm - 1) ** 2`.
+        """
+        return None

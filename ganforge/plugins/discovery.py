@@ -17,6 +17,7 @@ from ganforge.component import API, Component
 from ganforge.errors import PluginError, StrictPluginError
 from ganforge.plugins.installed import installed
 from ganforge.plugins.local import load_local, places
+from ganforge.plugins.patience import limited
 from ganforge.plugins.policy import Policy
 from ganforge.plugins.sources import Problem, Source, explain, one_line, trace
 from ganforge.suggest import did_you_mean
@@ -94,7 +95,8 @@ def _load_installed(plugins: Plugins, policy: Policy) -> None:
             plugins.blocked.append(source.distribution)
             continue
         try:
-            _admit(plugins, _import(entry_point), source, f"{source.distribution}:{entry_point.name}")
+            with limited(policy.seconds):
+                _admit(plugins, _import(entry_point), source, f"{source.distribution}:{entry_point.name}")
         except _SetAsideError as reason:
             plugins.problems.append(reason.problem(source))
         if policy.strict and plugins.problems:

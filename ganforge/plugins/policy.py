@@ -8,7 +8,11 @@ from dataclasses import dataclass
 
 from packaging.utils import canonicalize_name
 
+from ganforge.errors import ConfigError
 from ganforge.plugins.sources import OWN_DISTRIBUTION
+
+#: Importing torch, which a plugin should not do while it is imported, may take this long on a slow disk.
+PATIENCE_SECONDS = 20.0
 
 
 def _names(text: str | None) -> frozenset[str] | None:
@@ -17,27 +21,45 @@ def _names(text: str | None) -> frozenset[str] | None:
     return frozenset(canonicalize_name(name.strip()) for name in text.split(",") if name.strip())
 
 
+def _seconds(text: str | None) -> float:
+    if not text:
+        return PATIENCE_SECONDS
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ConfigError(f"GANFORGE_PLUGIN_SECONDS is {text!r}; it must be a number of seconds, such as 20")
+    return seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Decide about plugins by the name of their distribution or of their entry point.
 
     allowed: only these, or None for all. blocked: never these. none: no plugins but ganforge's own. strict: raise at
-    the first broken plugin. ganforge's own plugin is only ever removed by being blocked by name.
+    the first broken plugin. seconds: how long one may take to be imported. ganforge's own plugin is only ever removed
+    by being blocked by name.
     """
 
     allowed: frozenset[str] | None = None
     blocked: frozenset[str] = frozenset()
     none: bool = False
     strict: bool = False
+    seconds: float = PATIENCE_SECONDS
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ, *, no_plugins: bool = False) -> Policy:
-        """Read `GANFORGE_PLUGINS`, `GANFORGE_DISABLE_PLUGINS` (comma-separated) and `GANFORGE_STRICT_PLUGINS`."""
+        """Read `GANFORGE_PLUGINS`, `GANFORGE_DISABLE_PLUGINS`, `GANFORGE_STRICT_PLUGINS` and `GANFORGE_PLUGIN_SECONDS`.
+
+        Raises ConfigError for seconds that are no number above 0.
+        """
         return cls(
             allowed=_names(environment.get("GANFORGE_PLUGINS")),
             blocked=_names(environment.get("GANFORGE_DISABLE_PLUGINS")) or frozenset(),
             none=no_plugins,
             strict=environment.get("GANFORGE_STRICT_PLUGINS", "") not in {"", "0"},
+            seconds=_seconds(environment.get("GANFORGE_PLUGIN_SECONDS")),
         )
 
     def allows(self, distribution: str, entry_point: str) -> bool:

@@ -22,7 +22,8 @@ from ganforge.interfaces import DataInfo, Generator, ImageShape
 from ganforge.pictures import grid, png_bytes, save_png
 from ganforge.registry import Registry
 from ganforge.runs import RunDirectory, read_rows
-from ganforge.sampling import draw, draw_latents
+from ganforge.sampling import Drawn, draw, draw_latents, rows_of_classes
+from ganforge.suggest import did_you_mean
 
 
 def load_run(path: str | Path, *, plugins: Sequence[str | Path] = ()) -> TrainedRun:
@@ -34,12 +35,14 @@ def load_run(path: str | Path, *, plugins: Sequence[str | Path] = ()) -> Trained
 class Samples:
     """Hold images drawn from a generator; a notebook shows them as a picture.
 
-    images: uint8, `(N, H, W, C)`. latents: float32, `(N, Z)`. labels: int64, `(N,)`, or None.
+    images: uint8, `(N, H, W, C)`. latents: float32, `(N, Z)`. labels: int64, `(N,)`, or None. columns: images in a row
+    of their grid; as near to a square as can be where it is None.
     """
 
     images: NDArray[np.uint8]
     latents: NDArray[np.float32]
     labels: NDArray[np.int64] | None
+    columns: int | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -48,11 +51,11 @@ class Samples:
         return torch.from_numpy(self.images).permute(0, 3, 1, 2)
 
     def _repr_png_(self) -> bytes:
-        return png_bytes(grid(self._tensor()))
+        return png_bytes(grid(self._tensor(), self.columns))
 
     def save_grid(self, path: str | Path, *, columns: int | None = None) -> None:
         """Write all images as one PNG. Raises OSError."""
-        save_png(grid(self._tensor(), columns), Path(path))
+        save_png(grid(self._tensor(), columns or self.columns), Path(path))
 
     def save_folder(self, folder: str | Path) -> None:
         """Write each image as a PNG of its own, 00000.png and on, into a new folder. Raises OSError."""
@@ -69,6 +72,15 @@ class Samples:
             arrays["labels"] = self.labels
         with Path(path).open("wb") as file:
             np.savez_compressed(file, **arrays)
+
+
+def _samples(drawn: Drawn, columns: int | None = None) -> Samples:
+    return Samples(
+        drawn.images.permute(0, 2, 3, 1).contiguous().numpy(),
+        drawn.latents.float().numpy(),
+        None if drawn.labels is None else drawn.labels.numpy(),
+        columns,
+    )
 
 
 class TrainedRun:
@@ -141,12 +153,30 @@ class TrainedRun:
         wanted = None if labels is None else torch.tensor([labels] * n if isinstance(labels, int) else list(labels))
         if wanted is not None and len(wanted) != n:
             raise UsageError(f"{len(wanted)} labels were given for {n} images")
-        drawn = draw(generator, draw_latents(generator, n, seed=seed), wanted, seed=seed)
-        return Samples(
-            drawn.images.permute(0, 2, 3, 1).contiguous().numpy(),
-            drawn.latents.float().numpy(),
-            None if drawn.labels is None else drawn.labels.numpy(),
-        )
+        return _samples(draw(generator, draw_latents(generator, n, seed=seed), wanted, seed=seed))
+
+    def sample_by_class(
+        self, columns: int = 10, seed: int = 0, *, ema: bool | None = None, step: int | None = None
+    ) -> Samples | None:
+        """Draw `columns` images of each class, whose grid has a row for each; a latent makes a column.
+
+        None for a generator that takes no labels, and for more classes than a person looks at. Raises as `sample` does.
+        """
+        generator = self.generator(ema=ema, step=step)
+        labels = rows_of_classes(generator, columns)
+        if labels is None:
+            return None
+        latents = draw_latents(generator, columns, seed=seed).repeat(len(labels) // columns, 1)
+        return _samples(draw(generator, latents, labels, seed=seed), columns)
+
+    def class_number(self, label: str) -> int:
+        """Return the number of a class, given by its number or its name. Raises IncompatibleError for none of these."""
+        names = self.manifest["data"].get("classes") or []
+        if label in names:
+            return int(names.index(label))
+        if label.isdecimal():
+            return int(label)  # drawing says where there is no such class
+        raise IncompatibleError(f"no class {label!r}{did_you_mean(label, names)}")
 
     def _checkpoint(self, step: int | None) -> Checkpoint:
         if step is not None:

@@ -1,0 +1,134 @@
+"""A plugin's project: its files' texts, and the folder that they are written into."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from ganforge.component import KINDS, Kind
+from ganforge.errors import UsageError
+from ganforge.scaffold.names import Names
+from ganforge.scaffold.parts import PARTS
+
+#: Each file of a project, by the template that it is made from; a module for each kind comes beside them.
+FILES = {
+    "pyproject.toml": "pyproject.toml",
+    "README.md": "README.md",
+    "gitignore": ".gitignore",
+    "__init__.py": "$package/__init__.py",
+    "test_conformance.py": "tests/test_conformance.py",
+}
+MODULE = "$package/$kind.py"
+CONTINUED = " \\\n    "
+README_COLUMNS = 110
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Hold what a project is called, and the kinds of components that it has, each once and in the order of `KINDS`."""
+
+    names: Names
+    kinds: tuple[Kind, ...]
+
+    @classmethod
+    def of(cls, distribution: str, kinds: Iterable[Kind]) -> Project:
+        """Return a project for a distribution's name and some kinds. Raises UsageError for a name that is none."""
+        chosen = frozenset(kinds)
+        assert chosen, "a project without components is no plugin"  # noqa: S101
+        return cls(Names.of(distribution), tuple(kind for kind in KINDS if kind in chosen))
+
+    @property
+    def provided(self) -> str:
+        """What the project provides, in words: `a generator and a loss`."""
+        nouns = [PARTS[kind].noun for kind in self.kinds]
+        return " and ".join(filter(None, (", ".join(nouns[:-1]), nouns[-1])))
+
+    @property
+    def run(self) -> tuple[str, ...]:
+        """The words of a run with all of the project's components, a group for each kind that has something to say."""
+        words = (PARTS[kind].chosen if kind in self.kinds else PARTS[kind].otherwise for kind in KINDS)
+        return tuple(Template(text).substitute(component=self.names.component) for text in words if text)
+
+    def write(self, parent: Path) -> list[str]:
+        """Write the project into a new folder of its name, and return its files' paths within that, sorted.
+
+        Raises UsageError where something of that name is there already, or the folder cannot be written.
+        """
+        texts = dict(self._texts())
+        folder = parent / self.names.distribution
+        try:
+            folder.mkdir(parents=True)
+            for place, text in texts.items():
+                file = folder / place
+                file.parent.mkdir(exist_ok=True)
+                file.write_text(text, encoding="utf-8", newline="\n")
+        except FileExistsError as error:
+            raise UsageError(
+                f"{error.filename or folder} is there already", fix="choose another name, or another folder with --out"
+            ) from None
+        except OSError as error:
+            raise UsageError(f"{folder} cannot be written: {error.strerror}") from None
+        return sorted(texts)
+
+    def _texts(self) -> Iterator[tuple[str, str]]:
+        """Yield the path of each file within the project, and its text."""
+        names = self.names
+        values = {
+            "distribution": names.distribution,
+            "package": names.package,
+            "component": names.component,
+            "prefix": names.prefix,
+        }
+        told = {**values, **self._told()}
+        for template, place in FILES.items():
+            yield Template(place).substitute(values), _filled(template, told)
+        for kind in self.kinds:
+            yield Template(MODULE).substitute(values, kind=kind), _filled(f"{kind}.py", values)
+
+    def _told(self) -> dict[str, str]:
+        """Return what the texts say of all kinds together."""
+        component, package = self.names.component, self.names.package
+        commands = {
+            word: "\n".join(f"ganforge {word} {kind} {component}" for kind in self.kinds)
+            for word in ("describe", "check")
+        }
+        rows = (f"| {kind} `{component}` | {PARTS[kind].summary} | `{package}/{kind}.py` |" for kind in self.kinds)
+        return {
+            **commands,
+            "description": f"A ganforge plugin: {self.provided}.",
+            "provided": self.provided,
+            "trained_on": "its own images" if "dataset" in self.kinds else "a sample of MNIST that ships with ganforge",
+            "table": "\n".join(rows),
+            "notes": "\n".join(f"- {PARTS[kind].note}" for kind in self.kinds),
+            "words": textwrap.indent("\n".join(self.run), "    "),
+            "run": CONTINUED.join(_lines(" ".join(("ganforge run", *self.run, "--epochs 2")))),
+            "components": textwrap.indent("\n".join(map(self._component, self.kinds)), " " * 8),
+        }
+
+    def _component(self, kind: Kind) -> str:
+        """Return the lines of the hook that describe one component."""
+        part = PARTS[kind]
+        fields = {
+            "kind": kind,
+            "name": self.names.component,
+            "target": f"{self.names.package}.{kind}:{self.names.prefix}{kind.capitalize()}",
+            "summary": part.summary,
+            "paper": part.paper,
+        }
+        lines = (f'    {name}="{value}",' for name, value in fields.items() if value is not None)
+        return "\n".join(("Component(", *lines, "),"))
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    """Return a template's text with every placeholder replaced."""
+    source = files("ganforge.scaffold") / "templates" / f"{template}.template"
+    return Template(source.read_text(encoding="utf-8")).substitute(values)
+
+
+def _lines(command: str) -> list[str]:
+    """Break a command between its words."""
+    return textwrap.wrap(command, README_COLUMNS, break_long_words=False, break_on_hyphens=False)
