@@ -91,7 +91,12 @@ def test_what_a_component_recommends_applies_unless_it_was_set(richer: Registry)
     assert found.origin("critic_steps") == "recommended by loss critic"
     assert resolve([line("loss=critic", "critic_steps=2")], richer).experiment.critic_steps == 2
     assert resolve([line("loss=critic", "penalty=none")], richer).experiment.penalty == ()
-    assert resolve([preset_layer("textbook"), line("loss=critic")], richer).experiment.critic_steps == 1
+    found = resolve([preset_layer("textbook"), line("loss=critic")], richer)
+    assert (found.experiment.critic_steps, found.experiment.penalty) == (1, ())
+    assert found.notices == [
+        "preset textbook leaves out penalty slope, recommended by loss critic; to have it all the same: --penalty slope"
+    ]
+    assert resolve([preset_layer("textbook")], richer).notices == []
 
 
 def test_recommended_betas_are_left_out_for_an_optimizer_without_them(richer: Registry) -> None:

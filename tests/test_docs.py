@@ -11,7 +11,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from plugin_parts import command as run_command
 
 import ganforge as package
+from ganforge import testing
 from ganforge.assembly import resolve
 from ganforge.cli.app import app
 from ganforge.component import KINDS
@@ -164,6 +166,8 @@ def test_every_public_name_has_a_place_in_interfaces() -> None:
     text = (DOCS / "interfaces.md").read_text(encoding="utf-8")
     shown = re.findall(r"^::: (ganforge(?:\.\w+)+)$", text, re.MULTILINE)
     assert {f"ganforge.{name}" for name in package.__all__} <= set(shown)
+    inner = {"CHECKS", "Failed", "NotApplicable"}  # what the kit's own modules and tests need
+    assert {f"ganforge.testing.{name}" for name in testing.__all__ if name not in inner} <= set(shown)
     assert [name for name in HOOKS if f"- {name}\n" not in text] == []
     for path in shown:
         found: Any = package
@@ -268,17 +272,20 @@ def shell_commands(page: Path) -> Iterator[str]:
 def test_commands_can_be_given(page: Path, tmp_path: Path) -> None:
     """Each command in a block is one that its program accepts, down to every option's name, type and value."""
     write_files(page, tmp_path)
+    written = write_projects(page, tmp_path)
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     for command in shell_commands(page):
         words = shlex.split(command)
         if words[0] == "torchrun":
             words = words[words.index("-m") + 1 :]
         if words[0] == "ganforge":
-            check_ganforge(words[1:], resolved=True)
+            check_ganforge(words[1:], resolved=True, plugins=written)
         elif words[:4] == ["python", "-m", "pip", "install"]:
-            extra = re.fullmatch(r"\.(?:\[(\w+)\])?", words[-1])
-            assert extra, command
-            assert extra[1] is None or extra[1] in extras, command
+            place, extra = re.fullmatch(r"(\.[\w/-]*)(?:\[(\w+)\])?", words[-1]).groups()  # type: ignore[union-attr]
+            if place == ".":
+                assert extra is None or extra in extras, command
+            else:
+                assert any((folder / place / "pyproject.toml").is_file() for folder in (ROOT, tmp_path)), command
         elif words[0] == "python" and words[1].endswith(".py"):
             assert (ROOT / words[1]).is_file(), command
         else:
@@ -294,7 +301,16 @@ def test_commands_within_sentences_exist(page: Path) -> None:
             check_ganforge(words[1:], resolved=False)
 
 
-def check_ganforge(words: list[str], *, resolved: bool) -> None:
+def write_projects(page: Path, folder: Path) -> list[Path]:
+    """Make the projects that a page tells its reader to make; return their packages."""
+    for words in map(shlex.split, shell_commands(page)):
+        if words[:2] == ["ganforge", "new-plugin"]:
+            done = run_command(*words[1:], "--out", folder)
+            assert done.returncode == 0, done.stderr
+    return [place.parent for place in folder.glob("*/*/__init__.py") if (place.parents[1] / "pyproject.toml").is_file()]
+
+
+def check_ganforge(words: list[str], *, resolved: bool, plugins: Sequence[Path] = ()) -> None:
     """Parse a command line; where it is `run`, resolve what it sets, too."""
     root: Any = typer.main.get_command(app)
     if words[0].startswith("-"):
@@ -313,7 +329,7 @@ def check_ganforge(words: list[str], *, resolved: bool) -> None:
         layers = [preset_layer(given["preset"])] if given["preset"] else []
         layers += [Layer(str(path), read_document(Path(path))) for path in given["config"] or []]
         layers.append(command_line_layer(given["settings"] or []))
-        resolve(layers, Registry.discover([Path(path) for path in given["plugin"] or []], no_plugins=True))
+        resolve(layers, Registry.discover([*plugins, *map(Path, given["plugin"] or [])], no_plugins=True))
 
 
 @pytest.mark.parametrize("page", **named([page for page in PAGES if blocks(page, "toml")]))
@@ -385,6 +401,56 @@ def test_the_example_plugins_train_and_listen(tmp_path: Path, ganforge: Ganforge
     assert heard[-1] == "finished"
 
 
+def test_the_ten_minutes_work(tmp_path: Path, ganforge: Ganforge) -> None:
+    """The first commands of plugins.md, one after the other; only pip's own work is done here by hand (CI has pip)."""
+    (block,) = [block for block in blocks(DOCS / "plugins.md", "bash") if "new-plugin" in block.text]
+    made, installed, listed, trained, checked, tested = map(shlex.split, block.text.splitlines())
+    done = ganforge(*made[1:])
+    assert done.returncode == 0, done.stderr
+    assert installed[-1] == "./my-gan[test]"
+    package_path = str(distribution_of(tmp_path / "my-gan"))
+    done = ganforge(*listed[1:], "--json", PYTHONPATH=package_path)
+    assert ("my-gan", "my-gan") in {(row["name"], row["distribution"]) for row in json.loads(done.stdout)}
+    short = ("--data.source", "sample", "--steps", "2", "--batch-size", "8", "--precision", "fp32", "--json")
+    done = ganforge(*trained[1:-2], *short, PYTHONPATH=package_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["status"] == "finished"
+    done = ganforge(*checked[1:], "--json", PYTHONPATH=package_path)
+    assert done.returncode == 0, done.stdout
+    assert [report["failed"] for report in json.loads(done.stdout)] == [[], []]
+    assert tested == ["python", "-m", "pytest", "my-gan"]
+
+
+def distribution_of(project: Path) -> Path:
+    """Write what pip leaves of a project beside its package, and return the folder for the path."""
+    document = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    metadata = project / f"{document['name'].replace('-', '_')}-{document['version']}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Name: {document['name']}\nVersion: {document['version']}\n", encoding="utf-8")
+    points = [f"{name} = {value}" for name, value in document["entry-points"]["ganforge"].items()]
+    (metadata / "entry_points.txt").write_text("\n".join(["[ganforge]", *points, ""]), encoding="utf-8")
+    return project
+
+
+RECIPES = [block.title for block in blocks(DOCS / "recipes.md", "python") if block.title is not None]
+
+
+@pytest.mark.parametrize("file", RECIPES)
+def test_recipes_are_conformant(file: str, tmp_path: Path) -> None:
+    """Each file of recipes.md, as it stands there, passes every check of its kind."""
+    write_files(DOCS / "recipes.md", tmp_path)
+    registry = Registry.discover([tmp_path / file], no_plugins=True)
+    (entry,) = [entry for entry in registry.entries if entry.source.path is not None]
+    testing.check_component(entry.component.kind, entry.component.name, registry=registry).raise_for_failures()
+
+
+def test_there_is_a_recipe_for_each_kind(tmp_path: Path) -> None:
+    """No kind is left out."""
+    write_files(DOCS / "recipes.md", tmp_path)
+    registry = Registry.discover([tmp_path / file for file in RECIPES], no_plugins=True)
+    assert {entry.component.kind for entry in registry.entries if entry.source.path is not None} == set(KINDS)
+
+
 def test_the_example_data_set_trains(tmp_path: Path, ganforge: Ganforge) -> None:
     """The streamed data set of plugins.md trains from a file of the shape that it says."""
     write_files(DOCS / "plugins.md", tmp_path)
@@ -403,11 +469,7 @@ def test_the_example_package_is_found(tmp_path: Path, ganforge: Ganforge) -> Non
     write_files(DOCS / "plugins.md", tmp_path)
     project = tomllib.loads((tmp_path / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (tmp_path / "my_gan.py").rename(tmp_path / "ganforge_small" / "networks.py")
-    metadata = tmp_path / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n", encoding="utf-8")
-    points = [f"{name} = {value}" for name, value in project["entry-points"]["ganforge"].items()]
-    (metadata / "entry_points.txt").write_text("\n".join(["[ganforge]", *points, ""]), encoding="utf-8")
+    distribution_of(tmp_path)
     done = ganforge("describe", "generator", "small", "--json", PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

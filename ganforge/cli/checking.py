@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,7 +82,14 @@ def check(
 
 
 def _is_path(text: str) -> bool:
-    return text.endswith(".py") or "/" in text or Path(text).is_dir()
+    """Whether a word means a file or a folder; an installed plugin's project often lies in a folder of its name."""
+    if text.endswith(".py") or "/" in text:
+        return True
+    try:
+        distribution(text)
+    except (PackageNotFoundError, ValueError):
+        return Path(text).is_dir()
+    return False
 
 
 def _meant(registry: Registry, what: list[str], place: Path | None) -> list[Entry]:

@@ -1,0 +1,37 @@
+"""Regression instead of classification."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ganforge import Judgement, Loss
+
+
+class LeastSquares(Loss):
+    """Half the squared distance of logits to what they should be (Mao et al. 2016, eq. 2).
+
+    The paper's a, b and c are `fake_target`, `real_target` and `generator_target`: 0, 1 and 1 by default (eq. 9). With
+    -1, 1 and 0 (eq. 8) the generator minimises a Pearson χ² divergence.
+    """
+
+    class Options(Loss.Options):
+        """What the logits should be."""
+
+        fake_target: float = 0.0
+        """What D should say of fakes: the paper's a."""
+        real_target: float = 1.0
+        """What D should say of real images: the paper's b."""
+        generator_target: float = 1.0
+        """What G wants D to say of its fakes: the paper's c."""
+
+    options: Options
+
+    def discriminator(self, *, real: Judgement, fake: Judgement) -> Tensor:
+        """Return ½(real - b)² + ½(fake - a)², `(N,)`."""
+        real_error = real.logits - self.options.real_target
+        fake_error = fake.logits - self.options.fake_target
+        return (real_error.square() + fake_error.square()) / 2
+
+    def generator(self, *, real: Judgement | None, fake: Judgement) -> Tensor:
+        """Return ½(fake - c)², `(N,)`."""
+        return (fake.logits - self.options.generator_target).square() / 2
