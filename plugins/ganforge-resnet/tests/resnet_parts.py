@@ -1,0 +1,52 @@
+"""What several tests count and measure."""
+
+from __future__ import annotations
+
+import torch
+from ganforge_resnet.discriminator import ResnetDiscriminator
+from ganforge_resnet.generator import ResnetGenerator
+from torch import Tensor, nn
+
+from ganforge import ImageShape
+
+DIGITS = ImageShape(1, 28, 28, 10)
+
+
+def generator(image: ImageShape = DIGITS, **options: object) -> ResnetGenerator:
+    """Return a small generator, with options beside the width."""
+    torch.manual_seed(0)
+    return ResnetGenerator(ResnetGenerator.Options.model_validate({"base_channels": 4, **options}), image)
+
+
+def discriminator(image: ImageShape = DIGITS, **options: object) -> ResnetDiscriminator:
+    """Return a small discriminator, with options beside the width."""
+    torch.manual_seed(0)
+    return ResnetDiscriminator(ResnetDiscriminator.Options.model_validate({"base_channels": 4, **options}), image)
+
+
+def pictures(count: int, image: ImageShape = DIGITS, seed: int = 0) -> Tensor:
+    """Return noise in [-1, 1], `(N, C, H, W)`."""
+    rng = torch.Generator().manual_seed(seed)
+    return torch.rand(count, image.channels, image.height, image.width, generator=rng) * 2 - 1
+
+
+def weights(network: nn.Module) -> int:
+    """Return how many numbers are trained."""
+    return sum(weight.numel() for weight in network.parameters())
+
+
+def conv(inputs: int, outputs: int, kernel: int) -> int:
+    """Return the weights of a convolution with a bias; of a dense layer where `kernel` is 1."""
+    return inputs * outputs * kernel * kernel + outputs
+
+
+def layers(network: nn.Module) -> list[nn.Conv2d | nn.Linear]:
+    """Return all convolutions and dense layers."""
+    return [part for part in network.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
+
+
+def largest_singular_value(layer: nn.Module) -> float:
+    """Return that of a layer's weights as a matrix with a row for each output."""
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    return float(torch.linalg.matrix_norm(weight.detach().flatten(1), 2))
