@@ -16,7 +16,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
-from ganforge.component import Component, Kind
+from ganforge.component import RESERVED_NAMES, Component, Kind
 from ganforge.errors import PluginError, UnknownComponentError
 from ganforge.plugins import Plugins, Policy, Source, discover
 from ganforge.plugins.local import module_name, short_name
@@ -194,6 +194,12 @@ def _checked_class(entry: Entry, found: object) -> type[Any]:
     config = options.model_config
     if not config.get("frozen") or config.get("extra") != "forbid":
         raise PluginError(f"{entry}: {where}.Options must stay frozen and forbid unknown keys")
+    reserved = sorted(RESERVED_NAMES & options.model_fields.keys())
+    if reserved:
+        raise PluginError(
+            f"{entry}: {where}.Options has a field {reserved[0]!r}, a word of the configuration",
+            fix="give it another name",
+        )
     recommended: object = getattr(found, "recommended")  # noqa: B009 - as above
     if not isinstance(recommended, Mapping) or not all(isinstance(key, str) for key in recommended):
         raise PluginError(

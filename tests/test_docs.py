@@ -269,10 +269,14 @@ def shell_commands(page: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("page", **named(PAGES))
-def test_commands_can_be_given(page: Path, tmp_path: Path) -> None:
+def test_commands_can_be_given(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each command in a block is one that its program accepts, down to every option's name, type and value."""
     write_files(page, tmp_path)
     written = write_projects(page, tmp_path)
+    if any("./plugins/" in block.text or page.name == "gallery.md" for block in blocks(page, "bash")):
+        for package_path in sorted(ROOT.glob("plugins/*/ganforge_*/__init__.py")):
+            monkeypatch.syspath_prepend(str(package_path.parents[1]))
+            written.append(package_path.parent)
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     for command in shell_commands(page):
         words = shlex.split(command)
@@ -281,11 +285,10 @@ def test_commands_can_be_given(page: Path, tmp_path: Path) -> None:
         if words[0] == "ganforge":
             check_ganforge(words[1:], resolved=True, plugins=written)
         elif words[:4] == ["python", "-m", "pip", "install"]:
-            place, extra = re.fullmatch(r"(\.[\w/-]*)(?:\[(\w+)\])?", words[-1]).groups()  # type: ignore[union-attr]
-            if place == ".":
-                assert extra is None or extra in extras, command
-            else:
+            for word in (word for word in words[4:] if word != "-e"):
+                place, extra = re.fullmatch(r"(\.[\w/-]*)(?:\[(\w+)\])?", word).groups()  # type: ignore[union-attr]
                 assert any((folder / place / "pyproject.toml").is_file() for folder in (ROOT, tmp_path)), command
+                assert place != "." or extra is None or extra in extras, command
         elif words[0] == "python" and words[1].endswith(".py"):
             assert (ROOT / words[1]).is_file(), command
         else:
@@ -374,11 +377,11 @@ def test_the_readmes_plugin_trains(tmp_path: Path) -> None:
     file = tmp_path / "my_loss.py"
     assert len(file.read_text(encoding="utf-8").splitlines()) <= 20
     short = Experiment.model_validate(
-        {"gen": SMALL, "disc": SMALL, "loss": "hinge", "steps": 2, "batch_size": 8, "precision": "fp32"}
+        {"gen": SMALL, "disc": SMALL, "loss": "my-hinge", "steps": 2, "batch_size": 8, "precision": "fp32"}
     )
     run = package.train(short, plugins=[file])
     assert run.manifest["status"] == "finished"
-    assert run.experiment.loss.name == "hinge"
+    assert run.experiment.loss.name == "my-hinge"
 
 
 def test_the_example_plugins_train_and_listen(tmp_path: Path, ganforge: Ganforge) -> None:
@@ -386,7 +389,7 @@ def test_the_example_plugins_train_and_listen(tmp_path: Path, ganforge: Ganforge
     write_files(DOCS / "plugins.md", tmp_path)
     arguments = """
         --plugin my_gan.py --plugin watch.py --gen small --gen.width 16 --disc mlp --disc.hidden [16]
-        --loss least-squares --steps 2 --batch-size 8 --precision fp32 --data.source sample
+        --loss squares --steps 2 --batch-size 8 --precision fp32 --data.source sample
         --log-every 1 --evaluate-every 2 --evaluation-images 8 --out example --json
     """
     done = ganforge("run", *arguments.split())

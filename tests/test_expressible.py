@@ -196,11 +196,16 @@ def test_conditional_training_from_data_to_samples(papers: Registry, tmp_path: P
 
 
 def test_grids_of_classes_have_a_row_for_each(papers: Registry, tmp_path: Path) -> None:
-    """In training and afterwards a row shows a class, and a column one latent; a class may be named."""
+    """In training and afterwards a row shows a class, and a column one latent; a class may be named.
+
+    That this discriminator does not look at labels is said.
+    """
     from PIL import Image  # noqa: PLC0415
 
     settings = ("gen=classes", "disc=mlp", "disc.hidden=[8]", "batch_size=10", "steps=2")
-    launch.start(prepare(tiny(papers, *settings), papers), out=tmp_path / "run")
+    prepared = prepare(tiny(papers, *settings), papers)
+    with pytest.warns(UserWarning, match="does not look at them: nothing teaches the generator to heed them"):
+        launch.start(prepared, out=tmp_path / "run")
     run = RunDirectory(tmp_path / "run")
     trained = TrainedRun(run, papers)
     found = trained.sample_by_class(4, seed=1)

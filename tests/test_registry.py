@@ -104,6 +104,7 @@ OPTIONS = {
     "class Options(ganforge.Penalty.Options): pass": "are not its interface's",
     "class Options(ganforge.Loss.Options, frozen=False): pass": "must stay frozen and forbid unknown keys",
     "class Options(ganforge.Loss.Options, extra='ignore'): pass": "must stay frozen and forbid unknown keys",
+    "class Options(ganforge.Loss.Options):\n        name: str = 'x'": "has a field 'name', a word of the configuration",
 }
 
 

@@ -104,12 +104,19 @@ def build(resolution: Resolution) -> Assembly:
     data = resolution.one("data")
     dataset = cast("Dataset", _make(data, lambda: data.cls(data.options)))
     info = dataclasses.replace(_make(data, lambda: dataset.info), name=data.entry.component.name)
+    generator = cast("Generator", build_network(resolution.one("gen"), info, seed, "weights/generator"))
+    discriminator = cast("Discriminator", build_network(resolution.one("disc"), info, seed, "weights/discriminator"))
+    if generator.takes_labels and not discriminator.takes_labels:
+        resolution.notices.append(
+            f"{resolution.one('gen').entry} takes labels, but {resolution.one('disc').entry} does not look at them: "
+            "nothing teaches the generator to heed them"
+        )
     return Assembly(
         resolution=resolution,
         dataset=dataset,
         info=info,
-        generator=cast("Generator", build_network(resolution.one("gen"), info, seed, "weights/generator")),
-        discriminator=cast("Discriminator", build_network(resolution.one("disc"), info, seed, "weights/discriminator")),
+        generator=generator,
+        discriminator=discriminator,
         loss=_simple(resolution.one("loss")),
         penalties=_named(resolution.experiment.penalty, resolution.chosen["penalty"]),
         augmentations=_named(resolution.experiment.augment, resolution.chosen["augment"]),

@@ -99,8 +99,8 @@ class _Resolver:
                 left_out = [name for name in names if name not in given]
                 if layer.advisory and left_out and section in self.origins:
                     self.notices.append(
-                        f"{layer.origin} leaves out {section} {', '.join(left_out)}, {self.origins[section]}; to have it "
-                        f"all the same: --{section} {','.join(left_out)}"
+                        f"{layer.origin} leaves out {section} {', '.join(left_out)}, {self.origins[section]}; "
+                        f"to have it all the same: --{section} {','.join(left_out)}"
                     )
                 names, self.origins[section] = given, layer.origin
         entries = tuple(self.registry.find(kind, name) for name in names)

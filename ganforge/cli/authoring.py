@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganforge.cli.options import Json, kind_named, open_registry
+from ganforge.cli.options import Json, kind_meant, open_registry
 from ganforge.cli.output import answering, notice, out, print_json
-from ganforge.component import KINDS, SECTIONS, Kind
+from ganforge.component import KINDS, Kind
 from ganforge.errors import UsageError
-from ganforge.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from ganforge.scaffold import Project
@@ -75,13 +74,7 @@ def _kinds(texts: list[str]) -> list[Kind]:
         raise UsageError(
             "a plugin provides something: say what with --kind", fix=f"--kind {KINDS[0]}; there is {', '.join(KINDS)}"
         )
-    kinds = []
-    for word in words:
-        found = kind_named(word)
-        if found is None:
-            raise UsageError(f"no kind {word!r}{did_you_mean(word, {*KINDS, *SECTIONS})}")
-        kinds.append(found)
-    return kinds
+    return [kind_meant(word) for word in words]
 
 
 def _taken(project: Project) -> Iterator[str]:

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from ganforge.cli.options import Json, NoPlugins, Plugins, kind_named, open_registry
+from ganforge.cli.options import Json, NoPlugins, Plugins, kind_meant, open_registry
 from ganforge.cli.output import answering, out, print_json
-from ganforge.component import KINDS, SECTIONS
 from ganforge.errors import UnknownComponentError, UsageError
-from ganforge.suggest import did_you_mean, nearest
+from ganforge.suggest import nearest
 
 if TYPE_CHECKING:
     from ganforge.interfaces import ImageShape
@@ -97,10 +96,7 @@ def _meant(registry: Registry, what: list[str], place: Path | None) -> list[Entr
     if len(what) > KIND_AND_NAME:
         raise UsageError(f"check takes a kind and a name, or a plugin, not {len(what)} words")
     if len(what) == KIND_AND_NAME:
-        kind = kind_named(what[0])
-        if kind is None:
-            raise UsageError(f"no kind {what[0]!r}{did_you_mean(what[0], {*KINDS, *SECTIONS})}")
-        return [registry.find(kind, what[1])]
+        return [registry.find(kind_meant(what[0]), what[1])]
     if place is not None:
         found = [entry for entry in registry.entries if _lies_at(entry, place)]
         if not found:

@@ -9,9 +9,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ganforge.cli.options import Json, NoPlugins, Plugins, kind_named, open_registry
+from ganforge.cli.options import Json, NoPlugins, Plugins, kind_meant, open_registry
 from ganforge.cli.output import answering, describe_value, out, print_json
-from ganforge.component import KINDS, SECTIONS, Kind
+from ganforge.component import KINDS, SECTIONS
 from ganforge.errors import PluginError, UnknownComponentError, UsageError
 from ganforge.plugins.sources import explain
 from ganforge.suggest import did_you_mean, nearest
@@ -35,7 +35,7 @@ def list_components(
 ) -> None:
     """List the components that are installed, with the distribution that each comes from."""
     registry = open_registry(plugin, no_plugins=no_plugins)
-    kinds = KINDS if kind is None else (_kind(kind),)
+    kinds = KINDS if kind is None else (kind_meant(kind),)
     entries = [entry for each in kinds for entry in registry.of_kind(each)]
     if json:
         print_json([_facts(registry, entry) for entry in entries])
@@ -66,19 +66,12 @@ def describe(
         _print_description(document)
 
 
-def _kind(text: str) -> Kind:
-    kind = kind_named(text)
-    if kind is None:
-        raise UsageError(f"no kind {text!r}{did_you_mean(text, {*KINDS, *SECTIONS})}")
-    return kind
-
-
 def _matching(registry: Registry, names: list[str]) -> list[Entry]:
     """Return the one component that is meant; all of one name, where only a name is given."""
     if len(names) > 2:  # noqa: PLR2004 - a kind and a name
         raise UsageError(f"describe takes a kind and a name, not {len(names)} words")
     if len(names) == 2:  # noqa: PLR2004
-        return [registry.find(_kind(names[0]), names[1])]
+        return [registry.find(kind_meant(names[0]), names[1])]
     (name,) = names
     found = [entry for kind in KINDS if (entry := registry.get(kind, name)) is not None]
     if not found:

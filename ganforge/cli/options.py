@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganforge.cli.output import notice
-from ganforge.component import SECTIONS, Kind
+from ganforge.component import KINDS, SECTIONS, Kind
+from ganforge.errors import UsageError
+from ganforge.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from ganforge.registry import Registry
@@ -57,3 +59,11 @@ def kind_named(text: str) -> Kind | None:
     if word in SECTIONS:
         return SECTIONS[word]
     return next((kind for kind in SECTIONS.values() if kind == word), None)
+
+
+def kind_meant(text: str) -> Kind:
+    """Return the kind that a word means. Raises UsageError, with the nearest one."""
+    kind = kind_named(text)
+    if kind is None:
+        raise UsageError(f"no kind {text!r}{did_you_mean(text, {*KINDS, *SECTIONS})}")
+    return kind

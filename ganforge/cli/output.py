@@ -91,4 +91,6 @@ def answering(command: Callable[P, R]) -> Callable[P, R]:
 
 def describe_value(value: Any) -> str:  # noqa: ANN401 - an option's default has any type
     """Return a value as it is written on the command line."""
+    if value is None:
+        return "none"
     return value if isinstance(value, str) else json.dumps(value, default=str)

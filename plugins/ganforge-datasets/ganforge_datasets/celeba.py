@@ -1,0 +1,173 @@
+"""CelebA: faces, read while training goes on."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Literal
+
+import torch
+from PIL import Image
+from pydantic import Field, PositiveInt, field_validator
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+from torchvision import datasets as torchvision
+from torchvision.transforms.functional import pil_to_tensor
+
+from ganforge import DataInfo, ImageShape
+from ganforge.errors import DataError
+from ganforge_datasets.downloaded import Downloaded
+
+#: Aligned faces are 178×218; papers cut out the centred square (StarGAN: Choi et al. 2018, section 5.1).
+WIDTH, HEIGHT = 178, 218
+PICTURES = "img_align_celeba"
+
+# fmt: off
+Attribute = Literal[
+    "5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs", "Big_Lips", "Big_Nose",
+    "Black_Hair", "Blond_Hair", "Blurry", "Brown_Hair", "Bushy_Eyebrows", "Chubby", "Double_Chin", "Eyeglasses",
+    "Goatee", "Gray_Hair", "Heavy_Makeup", "High_Cheekbones", "Male", "Mouth_Slightly_Open", "Mustache", "Narrow_Eyes",
+    "No_Beard", "Oval_Face", "Pale_Skin", "Pointy_Nose", "Receding_Hairline", "Rosy_Cheeks", "Sideburns", "Smiling",
+    "Straight_Hair", "Wavy_Hair", "Wearing_Earrings", "Wearing_Hat", "Wearing_Lipstick", "Wearing_Necklace",
+    "Wearing_Necktie", "Young",
+]
+# fmt: on
+
+
+class CelebA(Downloaded):
+    """Faces: pixels `(N, 3, size, size)`; 162,770 to train on and 19,962 to test.
+
+    The 178×178 pixels at the centre of the aligned pictures are resized to `size`. Without `attributes` there are no
+    labels; k attributes give 2ᵏ classes, one for each combination.
+    """
+
+    title = "CelebA"
+    megabytes = 1450
+    folder = torchvision.CelebA.base_folder
+
+    class Options(Downloaded.Options):
+        """Where the data lies or goes, the side of the images, and what their labels are."""
+
+        size: PositiveInt = 64
+        """Side in pixels, after the centred square of 178 pixels was cut out."""
+        attributes: tuple[Attribute, ...] = Field(default=(), max_length=8)
+        """What the labels tell apart, such as ["Smiling", "Male"]: k attributes give 2ᵏ classes; empty: no labels."""
+
+        @field_validator("attributes", mode="before")
+        @classmethod
+        def _split(cls, value: object) -> object:
+            """Take one word, or several with commas between them, as the command line gives them."""
+            return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+    options: Options
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self._read: dict[str, torchvision.CelebA] = {}
+
+    @property
+    def checksums(self) -> dict[str, str | None]:
+        """The tables, and the folder of pictures."""
+        tables = {name: md5 for _, md5, name in torchvision.CelebA.file_list if name.endswith(".txt")}
+        return {**tables, PICTURES: None}
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where torchvision gets the files, through the distribution gdown."""
+        return ("https://drive.google.com",)
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Every combination of the attributes, such as `Smiling, not Male`, or None."""
+        if not self.options.attributes:
+            return None
+        return tuple(map(", ".join, product(*((f"not {name}", name) for name in self.options.attributes))))
+
+    @cached_property
+    def info(self) -> DataInfo:
+        """Describe the data; its pictures are not read."""
+        size, classes = self.options.size, self.classes
+        return DataInfo(
+            name=self.title,
+            image=ImageShape(3, size, size, None if classes is None else len(classes)),
+            classes=classes,
+            sizes={split: len(self._table(split).filename) for split in self.splits},
+            fingerprint=self._fingerprint(),
+            source=self.source,
+        )
+
+    def open(self, split: str) -> Faces:
+        """Return a split's faces, each read when it is asked for. Raises DataError."""
+        table = self._table(split)
+        return Faces(self.root / self.folder / PICTURES, table.filename, self._labels(table), self.options.size)
+
+    @classmethod
+    def fetch(cls, root: Path, *arguments: str) -> None:
+        """Download into `root`, with torchvision and gdown."""
+        torchvision.CelebA(root, download=True)
+        (root / cls.folder / f"{PICTURES}.zip").unlink()
+
+    def _table(self, split: str) -> torchvision.CelebA:
+        """Return torchvision's view of a split: file names and attributes, `(N, 40)`. It takes seconds to read."""
+        if split not in self._read:
+            with self.reading():
+                self._read[split] = torchvision.CelebA(self.root, split=split)
+        return self._read[split]
+
+    def _labels(self, table: torchvision.CelebA) -> Tensor:
+        """Return the number of each face's combination of attributes, `(N,)`; the first attribute weighs most."""
+        labels = torch.zeros(len(table.filename), dtype=torch.int64)
+        for name in self.options.attributes:
+            labels = 2 * labels + table.attr[:, table.attr_names.index(name)]
+        return labels
+
+    def _fingerprint(self) -> str:
+        """Return the SHA-256 of the training pictures' names, labels and sizes in bytes, and of the options."""
+        table, digest = self._table("train"), hashlib.sha256(f"{self.options.size}\0{self.classes}\0".encode())
+        folder = self.root / self.folder / PICTURES
+        for name, label in zip(table.filename, self._labels(table).tolist(), strict=True):
+            try:
+                digest.update(f"{name} {label} {(folder / name).stat().st_size}\0".encode())
+            except OSError as error:
+                raise DataError(f"{folder / name} cannot be read: {error.strerror or error}", fix=self.renew) from error
+        return digest.hexdigest()
+
+
+class Faces(TorchDataset[tuple[Tensor, int]]):
+    """Decode, crop and resize each face when it is asked for.
+
+    folder: of the pictures. names: of their files. labels: `(N,)`. size: side in pixels.
+    """
+
+    def __init__(self, folder: Path, names: list[str], labels: Tensor, size: int) -> None:
+        self._folder = folder
+        self._names = names
+        self._labels = labels
+        self._size = size
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        path = self._folder / self._names[index]
+        try:
+            with Image.open(path) as picture:
+                return crop_and_resize(picture, self._size), int(self._labels[index])
+        except Exception as error:  # damaged files make Pillow raise nearly anything
+            words = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+            raise DataError(f"{path} cannot be read: {words}", fix="Replace it with the original.") from error
+
+
+def crop_and_resize(picture: Image.Image, size: int) -> Tensor:
+    """Return the centred square of an aligned face, resized (bilinear, antialiased), uint8 `(3, size, size)`.
+
+    Raises ValueError for a picture of another size.
+    """
+    if picture.size != (WIDTH, HEIGHT):
+        raise ValueError(f"it has {picture.width}×{picture.height} pixels; aligned faces have {WIDTH}×{HEIGHT}")
+    top = (HEIGHT - WIDTH) // 2
+    square = picture.convert("RGB").crop((0, top, WIDTH, top + WIDTH))
+    pixels: Tensor = pil_to_tensor(square.resize((size, size), Image.Resampling.BILINEAR))
+    return pixels

@@ -1,0 +1,26 @@
+"""Download a data set: python -P -m ganforge_datasets.fetch FOLDER MODULE:CLASS ARGUMENT..."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from ganforge.downloads import run_downloader
+
+#: Below the folder that the process is given: what another would call the root of the data.
+FILES = "files"
+
+
+def main(folder: Path, target: str, *arguments: str) -> None:
+    """Let a data set's class download into `folder`/files, or exit with status 1 and the reason as the last line."""
+    run_downloader(folder, lambda: _fetch(folder / FILES, target, *arguments))
+
+
+def _fetch(root: Path, target: str, *arguments: str) -> None:
+    module, _, name = target.partition(":")
+    getattr(import_module(module), name).fetch(root, *arguments)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:])

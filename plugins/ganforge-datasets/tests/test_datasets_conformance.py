@@ -1,0 +1,50 @@
+"""Every data set keeps what ganforge's conformance kit asks, with small files of its own format."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Patch
+from datasets_parts import LETTERS, MNIST_LIKE, put_celeba, put_cifar, put_idx, put_parquet, put_svhn
+
+from ganforge.testing import parametrize_components
+
+ROOT = Path(tempfile.mkdtemp(prefix="ganforge-datasets-"))
+
+
+@pytest.fixture(scope="module")
+def _files() -> Iterator[list[dict[type, dict[str, object]]]]:
+    """Write small files of every format; give the MD5s that they have."""
+    put_idx(ROOT, "FashionMNIST/raw", MNIST_LIKE)
+    put_idx(ROOT, "KMNIST/raw", MNIST_LIKE)
+    put_idx(ROOT, "EMNIST/raw", LETTERS)
+    put_parquet(ROOT / "parquet")
+    yield [put_cifar(ROOT), put_svhn(ROOT), put_celeba(ROOT)]
+    shutil.rmtree(ROOT)
+
+
+@pytest.fixture(autouse=True)
+def _original(_files: list[dict[type, dict[str, object]]], patch: Patch) -> None:
+    for patches in _files:
+        patch(patches)
+
+
+@parametrize_components(
+    "ganforge-datasets",
+    options={
+        "dataset/fashion-mnist": {"root": str(ROOT)},
+        "dataset/kmnist": {"root": str(ROOT)},
+        "dataset/emnist": {"root": str(ROOT), "split": "letters"},
+        "dataset/cifar10": {"root": str(ROOT)},
+        "dataset/svhn": {"root": str(ROOT)},
+        "dataset/celeba": {"root": str(ROOT), "size": 16, "attributes": ["Smiling", "Male"]},
+        "dataset/huggingface": {"path": str(ROOT / "parquet"), "whole_gigabytes": 0},
+    },
+)
+def test_conforms(check: Callable[[], None]) -> None:
+    """Each check of the kit is a test of its own."""
+    check()

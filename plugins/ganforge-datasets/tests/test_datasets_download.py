@@ -1,0 +1,273 @@
+"""Laws of downloading: torchvision's own downloaders, whole and verified or not at all, and what to do without."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+from conftest import Patch
+from datasets_parts import (
+    LETTERS,
+    MNIST_LIKE,
+    SIZES,
+    Patches,
+    everything_below,
+    put_celeba,
+    put_parquet,
+    put_svhn,
+    served_cifar,
+    served_emnist,
+    served_fashion,
+    server,
+)
+from ganforge_datasets import locating
+from ganforge_datasets.celeba import CelebA
+from ganforge_datasets.cifar import Cifar10
+from ganforge_datasets.downloaded import Downloaded
+from ganforge_datasets.huggingface import HuggingFace
+from ganforge_datasets.idx import Emnist, FashionMnist, Kmnist
+from ganforge_datasets.svhn import Svhn
+from torchvision.datasets import CIFAR10, EMNIST, FashionMNIST
+
+from ganforge import downloads
+from ganforge.errors import DataError
+
+Use = Callable[[str], None]
+
+#: The real downloader, after a few words about which files are the original ones, and where they are.
+SCRIPT = """
+import sys
+from pathlib import Path
+{}
+from ganforge_datasets.fetch import main
+main(Path(sys.argv[1]), *sys.argv[2:])
+"""
+
+
+def addressed(patches: Patches, address: str) -> Patches:
+    """Add to MD5s where the files are."""
+    first = {
+        FashionMNIST: {"mirrors": ["http://127.0.0.1:1/", address]},
+        EMNIST: {"url": f"{address}gzip.zip"},
+        CIFAR10: {"url": f"{address}{CIFAR10.filename}"},
+    }
+    for cls, attributes in patches.items():
+        attributes.update(first.get(cls, {}))
+        for split, (_, name, summed) in attributes.get("split_list", {}).items():
+            attributes["split_list"][split] = [f"{address}{name}", name, summed]
+    return patches
+
+
+def spelled(patches: Patches) -> str:
+    """Return a program that makes these patches."""
+    return "\n".join(
+        f"from torchvision.datasets import {cls.__name__}\n{cls.__name__}.{name} = {value!r}"
+        for cls, attributes in patches.items()
+        for name, value in attributes.items()
+    )
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Use:
+    """Return what sets the script of the process that downloads, and allow that."""
+    monkeypatch.delenv("GANFORGE_OFFLINE")
+    return lambda words: monkeypatch.setattr(locating, "FETCHER", (sys.executable, "-c", SCRIPT.format(words)))
+
+
+@pytest.mark.parametrize(
+    ("cls", "serve", "options", "kept"),
+    [
+        (FashionMnist, served_fashion, {}, [f"FashionMNIST/raw/{name}" for name in MNIST_LIKE]),
+        (
+            Emnist,
+            served_emnist,
+            {"split": "letters"},
+            [f"EMNIST/raw/{name}" for letters in LETTERS for name in (letters, letters.replace("letters", "mnist"))],
+        ),
+        (
+            Cifar10,
+            served_cifar,
+            {},
+            [
+                f"cifar-10-batches-py/{name}"
+                for name, _ in [*CIFAR10.train_list, *CIFAR10.test_list, ("batches.meta", "")]
+            ],
+        ),
+        (Svhn, put_svhn, {}, ["train_32x32.mat", "test_32x32.mat"]),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else None,
+)
+def test_torchvision_downloads_it(
+    tmp_path: Path,
+    cache: Path,
+    patch: Patch,
+    use: Use,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    cls: type[Downloaded],
+    serve: Callable[[Path], Patches],
+    options: dict[str, str],
+    kept: list[str],
+) -> None:
+    """It comes into the first folder, without archives, says how large it is, and the next run needs no network."""
+    patches, place = serve(tmp_path / "served"), tmp_path / "first"
+    with server(tmp_path / "served") as address:
+        patch(addressed(patches, address))
+        use(spelled(patches))
+        data = cls(cls.Options.model_validate({**options, "root": place}))
+        assert data.info.sizes == SIZES
+    files = [name for name in everything_below(place) if (place / name).is_file()]
+    assert files == sorted(kept)
+    assert not cache.exists()
+    assert data.resolved().root == place  # type: ignore[attr-defined]
+    assert f"downloading {cls.title} ({cls.megabytes:,} MB) into {place}" in capsys.readouterr().err
+    monkeypatch.setenv("GANFORGE_OFFLINE", "1")
+    monkeypatch.setenv("GANFORGE_DATA", str(place))
+    again = cls(cls.Options.model_validate({**options, "root": tmp_path / "elsewhere"}))
+    assert again.info.fingerprint == data.info.fingerprint
+
+
+def test_celeba_is_unpacked_and_kept(
+    tmp_path: Path, cache: Path, patch: Patch, use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its archive of pictures is unpacked beside the tables and removed; what does the download is gdown, not here."""
+    served = tmp_path / "served"
+    patches = put_celeba(served)
+    patch(patches)
+    shutil.make_archive(str(served / "celeba" / "img_align_celeba"), "zip", served / "celeba", "img_align_celeba")
+    words = f"{spelled(patches)}\nimport shutil, torchvision.datasets.celeba as module\n"
+    words += "def fetch(key, folder, name, md5): Path(folder).mkdir(parents=True, exist_ok=True); "
+    words += f"shutil.copy(Path({str(served)!r}, 'celeba', name), folder)\n"
+    use(f"{words}module.download_file_from_google_drive = fetch")
+    (cache / "celeba" / "img_align_celeba").mkdir(parents=True)  # a part of it is there, which the cache may have
+    (cache / "celeba" / "img_align_celeba" / "000001.jpg").write_bytes(b"half")
+    with server(served) as address:
+        monkeypatch.setattr(CelebA, "addresses", (address,))
+        data = CelebA(CelebA.Options())
+        assert data.info.sizes == SIZES
+    expected = [name for name in everything_below(served / "celeba") if not name.endswith(".zip")]
+    assert everything_below(cache / "celeba") == expected
+    assert data.info.fingerprint == CelebA(CelebA.Options(root=served)).info.fingerprint
+
+
+def test_other_bytes_than_the_original_are_not_kept(tmp_path: Path, patch: Patch, use: Use) -> None:
+    """Where a file's MD5 is not torchvision's, it is one error with the reason and what to do, and nothing is left."""
+    patches = served_fashion(tmp_path / "served")
+    resources = patches[FashionMNIST]["resources"]
+    patches[FashionMNIST]["resources"] = [*resources[:-1], (resources[-1][0], "0" * 32)]
+    with server(tmp_path / "served") as address:
+        patch(addressed(patches, address))
+        use(spelled(patches))
+        with pytest.raises(DataError, match=r"could not be downloaded: .*File not found or corrupted") as raised:
+            FashionMnist(FashionMnist.Options(root=tmp_path / "data")).load("train")
+    assert raised.value.message.isprintable()
+    assert "FashionMNIST/raw/t10k-labels-idx1-ubyte" in str(raised.value.fix)
+    assert [path.name for path in tmp_path.iterdir()] == ["served"]
+
+
+@pytest.mark.parametrize("cls", [FashionMnist, Kmnist, Emnist, Cifar10, Svhn, CelebA])
+def test_without_a_network_it_says_which_files_are_needed(
+    tmp_path: Path, cache: Path, cls: type[Downloaded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One error names the folders that were looked in, the reason, and each file that is needed, and where."""
+    monkeypatch.setenv("GANFORGE_DATA", str(tmp_path / "variable"))
+    data = cls(cls.Options(root=tmp_path / "root"))
+    with pytest.raises(DataError) as raised:
+        data.load("train") or data.open("train")
+    looked = f"{tmp_path / 'root'} or {tmp_path / 'variable'} or {cache}"
+    expected = f"no {cls.title}: its files are not in {looked} and could not be downloaded: GANFORGE_OFFLINE is set"
+    assert raised.value.message == expected
+    fix = str(raised.value.fix)
+    assert all(word in fix for word in ("--data.root", "GANFORGE_DATA"))
+    assert all(str(Path(cls.folder, name)) in fix for name in data.checksums)
+    assert everything_below(tmp_path) == []
+
+
+def test_being_offline_is_known_at_once(
+    tmp_path: Path, patch: Patch, use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing answers no process is started, and the probe's time is all that it takes."""
+    use("raise SystemExit('started')")
+    patch({CIFAR10: {"url": "http://127.0.0.1:1/cifar.tar.gz"}})
+    began = time.monotonic()
+    with pytest.raises(DataError, match=r"127\.0\.0\.1 cannot be reached: Connection refused"):
+        Cifar10(Cifar10.Options(root=tmp_path)).load("train")
+    assert time.monotonic() - began < downloads.PROBE_SECONDS
+
+
+def test_the_time_limit_fits_the_size(patch: Patch, use: Use, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A download has a minute, and two seconds for each megabyte."""
+    limits: dict[str, float] = {}
+
+    def note(*arguments: Any, seconds: float, **_: Any) -> None:
+        limits[arguments[1]] = seconds
+        raise downloads.DownloadError
+
+    monkeypatch.setattr(locating, "download", note)
+    for cls in (FashionMnist, Cifar10, CelebA):
+        with pytest.raises(DataError):
+            _ = cls(cls.Options()).info
+    assert list(limits.values()) == [60 + 2 * 31, 60 + 2 * 171, 60 + 2 * 1450]
+
+
+# The hub
+
+
+def hub(**options: object) -> HuggingFace:
+    """Make the data set as the engine does, from options."""
+    return HuggingFace(HuggingFace.Options.model_validate({"path": "somebody/pets", **options}))
+
+
+def test_data_of_the_hub_is_kept_and_found_again(
+    tmp_path: Path, cache: Path, use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is saved whole below the first folder, pictures included, and found there without a network."""
+    served = put_parquet(tmp_path / "served")
+    words = "import datasets; real = datasets.load_dataset; asked = []\n"
+    words += f"datasets.config.HF_DATASETS_CACHE = {str(tmp_path / 'huggingface')!r}\n"
+    words += "def load(path, name): assert (path, name) == ('somebody/pets', 'small'); "
+    words += f"return real({str(served)!r})\n"
+    use(words + "datasets.load_dataset = load")
+    with server(served) as address:
+        monkeypatch.setattr(datasets.config, "HF_ENDPOINT", address)
+        data = hub(subset="small")
+        assert data.info.sizes == SIZES
+    folder = cache / "huggingface" / "somebody___pets" / "small"
+    assert (folder / "dataset_dict.json").is_file()
+    assert data.source.startswith(f"rows of somebody/pets of the hub, kept in {folder}: 30")
+    assert data.resolved().root == cache
+    monkeypatch.setenv("GANFORGE_OFFLINE", "1")
+    for path in served.iterdir():
+        path.unlink()
+    assert hub(subset="small", root=tmp_path / "elsewhere").info.fingerprint == data.info.fingerprint
+    with pytest.raises(DataError, match="no somebody/pets of the hub"):
+        _ = hub().info
+
+
+def test_without_a_network_the_hub_says_what_to_do(tmp_path: Path) -> None:
+    """The error shows the call that saves the data elsewhere, and both places for what that wrote."""
+    with pytest.raises(DataError, match=r"no somebody/pets of the hub: .* GANFORGE_OFFLINE is set") as raised:
+        _ = hub(root=tmp_path / "root", subset="small").info
+    for words in (
+        "datasets.load_dataset('somebody/pets', 'small').save_to_disk(FOLDER)",
+        "--data.path FOLDER",
+        "huggingface/somebody___pets/small",
+    ):
+        assert words in str(raised.value.fix)
+    assert everything_below(tmp_path) == []
+
+
+def test_names_of_the_hub_lead_nowhere_else() -> None:
+    """A name or a subset that would leave the folder is refused."""
+    for path in ("../x", "a/..", "a/b/c", ".hidden"):
+        with pytest.raises(DataError, match="no name on the hub"):
+            _ = hub(path=path).info
+    for subset in ("..", "a/b", ""):
+        with pytest.raises(ValueError, match="subset"):
+            hub(subset=subset)
