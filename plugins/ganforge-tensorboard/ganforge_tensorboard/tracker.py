@@ -1,0 +1,112 @@
+"""One session of a run, written to an event file of its own in RUN/tensorboard."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from tensorboard.compat.proto.types_pb2 import DT_STRING
+from tensorboard.plugins.hparams import metadata as hparams
+from tensorboard.plugins.hparams.api_pb2 import STATUS_SUCCESS
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from ganforge import RunInfo
+from ganforge_tensorboard.settings import facts, flat, table
+
+#: The format of an event file: its first record says which one follows.
+VERSION = "brain.Event:2"
+
+FOLDER = "tensorboard"
+
+
+class Tracker:
+    """Write a run's events as they come. What is written is with the system at once, so that a kill loses nothing.
+
+    A run that goes on, or goes back to a checkpoint, takes steps again: TensorBoard is told to forget what it read of
+    them. Raises OSError where the folder cannot be written.
+    """
+
+    def __init__(self, run: RunInfo, step: int) -> None:
+        folder = run.path / FOLDER
+        again = folder.is_dir() and any(folder.iterdir())
+        folder.mkdir(exist_ok=True)
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"
+        self._file = RecordWriter((folder / name).open("xb"))
+        self._furthest = step
+        self._write(Event(file_version=VERSION))
+        if again:
+            self._forget_from(step + 1 if step else 0)
+        self._settings(run, step)
+
+    def row(self, row: Mapping[str, float]) -> None:
+        """Write the numbers of a row of metrics.jsonl under their own names."""
+        self._scalars(int(row["step"]), {name: value for name, value in row.items() if name != "step"})
+
+    def scores(self, step: int, scores: Mapping[str, float | None]) -> None:
+        """Write the scores of an evaluation; one that could not be computed is left out."""
+        found = {f"evaluation/{name}": value for name, value in scores.items() if value is not None}
+        self._scalars(step, found)
+
+    def grid(self, step: int, path: Path) -> None:
+        """Write a grid of samples, the file as it stands."""
+        with Image.open(path) as image:
+            (width, height), channels = image.size, len(image.getbands())
+        content = Summary.Image(width=width, height=height, colorspace=channels, encoded_image_string=path.read_bytes())
+        self._summary(step, Summary.Value(tag="samples", image=content))
+
+    def finish(self, status: str, error: str | None) -> None:
+        """Write how the run ended."""
+        self._text(self._furthest, "status", status if error is None else f"{status}: {error}")
+        if status == "finished":  # TensorBoard keeps the first end that it reads, and any other may be resumed from
+            end = HParamsPluginData(session_end_info=SessionEndInfo(status=STATUS_SUCCESS, end_time_secs=time.time()))
+            metadata = hparams.create_summary_metadata(end)
+            self._summary(
+                self._furthest,
+                Summary.Value(tag=hparams.SESSION_END_INFO_TAG, metadata=metadata, tensor=hparams.NULL_TENSOR),
+            )
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _settings(self, run: RunInfo, step: int) -> None:
+        settings = dict(flat(run.experiment))
+        self._write(Event(step=step, summary=hparams_pb(settings, trial_id=run.path.name)))
+        self._text(step, "configuration", table(settings))
+        self._text(step, "facts", table(facts(run.manifest)))
+
+    def _scalars(self, step: int, values: Mapping[str, float]) -> None:
+        self._summary(step, *(Summary.Value(tag=name, simple_value=value) for name, value in values.items()))
+
+    def _text(self, step: int, tag: str, text: str) -> None:
+        metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
+        shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)])
+        content = TensorProto(dtype=DT_STRING, tensor_shape=shape, string_val=[text.encode()])
+        self._summary(step, Summary.Value(tag=tag, metadata=metadata, tensor=content))
+
+    def _summary(self, step: int, *values: Any) -> None:  # noqa: ANN401 - protobuf's classes have no types
+        if step < self._furthest:
+            self._forget_from(step)
+        self._furthest = step
+        self._write(Event(step=step, summary=Summary(value=values)))
+
+    def _forget_from(self, step: int) -> None:
+        """Tell TensorBoard that this step and all later ones are taken again."""
+        self._write(Event(step=step, session_log=SessionLog(status=SessionLog.START)))
+
+    def _write(self, event: Event) -> None:
+        event.wall_time = time.time()
+        self._file.write(event.SerializeToString())
+        self._file.flush()
