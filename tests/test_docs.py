@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import json
+import pkgutil
 import re
 import shlex
 import subprocess
@@ -149,6 +150,18 @@ def test_every_hook_is_documented_with_its_parameters() -> None:
     assert written == specified
 
 
+def test_every_hook_and_interface_is_tested() -> None:
+    """Each hook is implemented, and each interface extended, in a test of this suite."""
+    sources = [file.read_text(encoding="utf-8") for file in (ROOT / "tests").glob("test_*.py")]
+    implemented = {name for source in sources for name in re.findall(r"def (ganforge_\w+)\(", source)}
+    assert set(HOOKS) <= implemented
+    extended = {
+        name for source in sources for name in re.findall(r"^class \w+\((?:ganforge\.)?(\w+)\)", source, re.MULTILINE)
+    }
+    extended |= {name.removeprefix("Partner") for name in extended}
+    assert set(INTERFACES.values()) <= extended
+
+
 def test_every_method_in_the_table_has_its_parameters() -> None:
     """plugins.md names all that a component of each kind must implement, with the interface's parameters."""
     spans = re.findall(r"`([A-Z]\w+)\.(\w+)\((.*?)\)`", prose(DOCS / "plugins.md"))
@@ -170,9 +183,7 @@ def test_every_public_name_has_a_place_in_interfaces() -> None:
     assert {f"ganforge.testing.{name}" for name in testing.__all__ if name not in inner} <= set(shown)
     assert [name for name in HOOKS if f"- {name}\n" not in text] == []
     for path in shown:
-        found: Any = package
-        for name in path.split(".")[1:]:
-            found = getattr(found, name)
+        pkgutil.resolve_name(path)
 
 
 # Architecture

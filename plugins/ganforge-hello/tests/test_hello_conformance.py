@@ -1,0 +1,13 @@
+"""The generator keeps what its interface promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ganforge.testing import parametrize_components
+
+
+@parametrize_components("ganforge-hello")
+def test_conforms(check: Callable[[], None]) -> None:
+    """Each check passes, or does not apply and is skipped."""
+    check()
