@@ -239,6 +239,7 @@ def test_the_command_exits_with_4_and_says_what_helps(tmp_path: Path) -> None:
         (("nowhere.py",), "no plugin at nowhere.py"),
         (("a", "b", "c"), "check takes a kind and a name, or a plugin, not 3 words"),
         (("loss", "bce", "--image", "28x28"), "--image '28x28' is no size"),
+        (("gen", "dcgan", "--image", "1x30x30"), "cannot work with images of 30×30 pixels"),
         (("loss", "bce", "--expect", "shape=x"), "no check 'shape' of a loss"),
         (("loss", "bce", "--set", "scale=2"), "its options do not validate"),
         (("dataset", "folder"), "its options do not validate"),

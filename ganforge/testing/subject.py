@@ -87,7 +87,10 @@ def open_subject(
     options: Mapping[str, Any] | None = None,
     image: ImageShape | None = None,
 ) -> Subject:
-    """Import a component's class and validate its options. Raises PluginError, ConfigError and UsageError."""
+    """Import a component's class and validate its options.
+
+    Raises PluginError, UsageError, and IncompatibleError where a network refuses the image that was asked for.
+    """
     cls = registry.load(entry)
     try:
         validated = cls.Options.model_validate(dict(options or {}))
@@ -95,13 +98,15 @@ def open_subject(
         needed = [name for name, item in cls.Options.model_fields.items() if item.is_required()]
         fix = f"give {', '.join(needed)}: --set {needed[0]}=VALUE, or options= in a test" if needed else None
         raise UsageError(f"{entry}: its options do not validate: {' '.join(str(error).split())}", fix=fix) from None
-    shape = image if image is not None else _fitting(cls, validated, entry.component.kind)
+    network = entry.component.kind in {"generator", "discriminator"}
+    if image is not None and network:
+        cls.check_image(validated, image)
+    shape = image if image is not None else _fitting(cls, validated) if network else SIZES[0]
     return Subject(registry, entry, cls, validated, shape)
 
 
-def _fitting(cls: type[Any], options: Options, kind: Kind) -> ImageShape:
-    if kind not in {"generator", "discriminator"}:
-        return SIZES[0]
+def _fitting(cls: type[Any], options: Options) -> ImageShape:
+    """Return the first of the usual sizes that a network accepts; the first of all where it accepts none."""
     for image in SIZES:
         try:
             cls.check_image(options, image)
