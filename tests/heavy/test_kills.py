@@ -61,6 +61,13 @@ def wait_for_step(run: RunDirectory, step: int, process: subprocess.Popen[str]) 
         time.sleep(0.001)
 
 
+def wait_a_while(run: RunDirectory, seconds: float) -> None:
+    """Wait so long, or until it has trained on a little: a fast machine would come to the end of the training."""
+    begun, end = newest(run), time.monotonic() + seconds
+    while time.monotonic() < end and newest(run) < begun + STEPS_PER_KILL // 2:
+        time.sleep(0.001)
+
+
 def contents(run: RunDirectory) -> dict[str, str]:
     """Return the SHA-256 of every file of every checkpoint, and of every grid."""
     files = sorted([*run.checkpoints.rglob("*"), *run.samples.rglob("*")])
@@ -86,7 +93,7 @@ def killed_again_and_again(run: RunDirectory, start: Sequence[str], plugin: Sequ
             wait_for_step(run, target, process)
             time.sleep(chance.uniform(0, 0.05))
         else:
-            time.sleep(chance.uniform(0, START_SECONDS))
+            wait_a_while(run, chance.uniform(0, START_SECONDS))
         process.kill()
         _, errors = process.communicate()
         assert process.returncode == -9, f"it ended by itself before step {target}: {errors}"
