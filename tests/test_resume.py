@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from checkpoint_parts import FILES
 from conftest import read_rows_without_times, tiny
 
 from ganforge.assembly import Assembly
@@ -99,14 +100,7 @@ def test_a_checkpoint_holds_everything_that_training_changes(
     """The files of a checkpoint are those of the contract, and state.json holds no time."""
     run = RunDirectory(tmp_path / "run")
     launch.start(prepare(tiny(registry, *MLP, "steps=2"), registry), out=run.path)
-    assert sorted(digests(run)) == [
-        "checksums.json",
-        "discriminator.safetensors",
-        "generator.safetensors",
-        "generator_ema.safetensors",
-        "optimizers.safetensors",
-        "state.json",
-    ]
+    assert sorted(digests(run)) == list(FILES)
     state = json.loads((run.checkpoint_path(2) / "state.json").read_text())
     judged = {
         name: pytest.approx(value, rel=1e-6)
