@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Kind = Literal["generator", "discriminator", "loss", "dataset", "penalty", "metric", "augmentation"]
+Kind = Literal["generator", "discriminator", "loss", "dataset", "penalty", "features", "metric", "augmentation"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 #: What a kind is called in flags and in configuration: `--gen dcgan`, `[gen] name = "dcgan"`.
-Section = Literal["gen", "disc", "loss", "data", "penalty", "augment", "metric"]
+Section = Literal["gen", "disc", "loss", "data", "penalty", "augment", "features", "metric"]
 SECTIONS: dict[Section, Kind] = {
     "gen": "generator",
     "disc": "discriminator",
@@ -20,6 +20,7 @@ SECTIONS: dict[Section, Kind] = {
     "data": "dataset",
     "penalty": "penalty",
     "augment": "augmentation",
+    "features": "features",
     "metric": "metric",
 }
 

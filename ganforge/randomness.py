@@ -14,6 +14,7 @@ import torch
 Stream = Literal[
     "weights/generator",
     "weights/discriminator",
+    "weights/features",
     "data",
     "data/items",
     "latents/discriminator",

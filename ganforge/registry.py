@@ -30,6 +30,7 @@ INTERFACES: dict[Kind, str] = {
     "loss": "Loss",
     "dataset": "Dataset",
     "penalty": "Penalty",
+    "features": "FeatureExtractor",
     "metric": "Metric",
     "augmentation": "Augmentation",
 }

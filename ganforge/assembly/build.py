@@ -18,6 +18,7 @@ from ganforge.interfaces import (
     DataInfo,
     Dataset,
     Discriminator,
+    FeatureExtractor,
     Generator,
     Images,
     Loss,
@@ -48,6 +49,24 @@ class Assembly:
     metrics: dict[str, Metric]
     loaded: dict[Split, Images | None] = field(default_factory=dict)
     readers: dict[Split, Reader] = field(default_factory=dict)
+    _extractor: FeatureExtractor | None = field(default=None, init=False)
+
+    def extractor(self) -> FeatureExtractor:
+        """Return the feature extractor in evaluation mode, made at the first call: most runs never need it.
+
+        Raises IncompatibleError for images that it cannot describe, PluginError, DataError.
+        """
+        if self._extractor is None:
+            chosen, image = self.resolution.one("features"), self.info.image
+
+            def make() -> FeatureExtractor:
+                chosen.cls.check_image(chosen.options, image)
+                with layers_seeded(0, "weights/features"):  # of no run's seed: scores must be comparable
+                    made: FeatureExtractor = chosen.cls(chosen.options, image)
+                return made.eval().requires_grad_(requires_grad=False)
+
+            self._extractor = _make(chosen, make)
+        return self._extractor
 
     def images(self, split: Split) -> Images | None:
         """Return a split, loaded once and checked, or None for data that is not loaded whole. Raises DataError."""

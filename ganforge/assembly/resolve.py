@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from ganforge.assembly.resolution import Chosen, Resolution
 from ganforge.assembly.settings import Leaf, SectionSettings, Settings, validation_message
 from ganforge.config import OPTIMIZERS, SECTIONS, Experiment, Layer, Section, Selection, nested
-from ganforge.config.experiment import SEVERAL, SINGLE
+from ganforge.config.experiment import SEVERAL, SINGLE, TRAINED
 from ganforge.config.optimizers import NETWORKS, NOTHING
 from ganforge.errors import ConfigError, UnknownComponentError
 from ganforge.interfaces import Options
@@ -30,7 +30,7 @@ def resolve(layers: Sequence[Layer], registry: Registry) -> Resolution:
     Raises ConfigError, UnknownComponentError, PluginError.
     """
     resolver = _Resolver(layers, registry)
-    for sections in (SINGLE, SEVERAL):  # penalties and augmentations may be recommended by what was chosen before
+    for sections in (TRAINED, ("features", *SEVERAL)):  # the others may be recommended by these
         for section in sections:
             resolver.choose(section)
         resolver.recommend(sections)

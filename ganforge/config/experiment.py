@@ -11,8 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeI
 from ganforge.component import Section
 from ganforge.config.optimizers import Optimizers
 
-#: Sections that name one component each, and those that name any number.
-SINGLE: tuple[Section, ...] = ("gen", "disc", "loss", "data")
+#: Sections that name one component each, and those that name any number. What is trained, and on what, comes first.
+TRAINED: tuple[Section, ...] = ("gen", "disc", "loss", "data")
+SINGLE: tuple[Section, ...] = (*TRAINED, "features")
 SEVERAL: tuple[Section, ...] = ("penalty", "augment", "metric")
 
 
@@ -59,6 +60,7 @@ class Experiment(BaseModel):
     data: One = Selection(name="mnist")
     penalty: Several = ()
     augment: Several = ()
+    features: One = Selection(name="random-convolutions")
     metric: Several = (Selection(name="sliced-wasserstein"),)
 
     epochs: PositiveInt | None = Field(None, description="Passes over the training images; 20 unless steps is given.")
@@ -90,6 +92,11 @@ class Experiment(BaseModel):
         description="What follows a loss or weight that is not finite: stop, or go back to the last checkpoint and "
         "train on with half the learning rate.",
     )
+    on_collapse: Literal["warn", "stop", "rollback"] = Field(
+        "warn",
+        description="What follows when the fakes lose their diversity: a warning, the end, or going back to the last "
+        "checkpoint with half the learning rate.",
+    )
     ema_halflife_images: PositiveInt | None = Field(
         None, description="Keep an exponential moving average of the generator with this half-life; none by default."
     )
@@ -100,6 +107,9 @@ class Experiment(BaseModel):
     checkpoint_every: PositiveInt | None = Field(None, description="Steps between checkpoints; an epoch by default.")
     evaluate_every: PositiveInt | None = Field(None, description="Steps between evaluations; none by default.")
     evaluation_images: PositiveInt = Field(1000, description="Fakes, and real images, that an evaluation compares.")
+    evaluation_share: float = Field(
+        0.5, description="The largest share of the training's time that evaluations may take.", gt=0, le=1
+    )
     best: str | None = Field(None, description="The score that decides which checkpoint is best; the first by default.")
     keep_checkpoints: PositiveInt = Field(3, description="Newest checkpoints kept, beside the best one.")
 

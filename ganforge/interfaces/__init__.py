@@ -2,8 +2,9 @@
 
 from ganforge.interfaces.augmentation import Augmentation
 from ganforge.interfaces.dataset import DataInfo, Dataset, Images, Split, check_images
+from ganforge.interfaces.features import Extracted, FeatureExtractor
 from ganforge.interfaces.loss import Loss
-from ganforge.interfaces.metric import EvaluationContext, Metric
+from ganforge.interfaces.metric import EvaluationContext, Metric, Need
 from ganforge.interfaces.networks import Discriminator, Generator, ImageShape, Judgement, Network
 from ganforge.interfaces.options import Configurable, Options
 from ganforge.interfaces.penalty import Penalty
@@ -15,12 +16,15 @@ __all__ = [
     "Dataset",
     "Discriminator",
     "EvaluationContext",
+    "Extracted",
+    "FeatureExtractor",
     "Generator",
     "ImageShape",
     "Images",
     "Judgement",
     "Loss",
     "Metric",
+    "Need",
     "Network",
     "Options",
     "Penalty",
