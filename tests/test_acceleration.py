@@ -19,6 +19,7 @@ from ganforge.engine.acceleration import (
     record_updates,
 )
 from ganforge.engine.optimizers import make_optimizer
+from ganforge.engine.processes import Processes
 from ganforge.engine.setup import prepare_steps
 from ganforge.engine.steps import Steps
 from ganforge.experiments.choosing import acceleration
@@ -81,8 +82,8 @@ def test_replayed_updates_are_the_updates(settings: tuple[str, ...], assemble: A
 
     stepped(recorded, 12, change)
     assert difference(plain, recorded) == 0
-    assert tape.recordings == 4  # two passes, two optimisers
-    assert tape.replays == 4 * (12 - WARM_UP)
+    assert tape.recordings == 2  # an update of each network
+    assert tape.replays == 2 * (12 - WARM_UP)
     assert notices == []
 
 
@@ -112,39 +113,65 @@ def test_restoring_records_anew(assemble: Assemble) -> None:
 
     assembly = assemble(*MLP)
     steps = stepped(assembly, WARM_UP + 1, lambda steps: record_updates(steps, pytest.fail, record))
-    assert len(recorded) == 4
+    assert len(recorded) == 2
     for forget in steps.when_restored:
         forget()
     feed = feed_of(assembly)
     for index in range(WARM_UP + 1):
         steps.discriminator(feed.batch(index), index)
         steps.generator_step(feed.batch(index), index)
-    assert len(recorded) == 8
+    assert len(recorded) == 4
 
 
 def test_one_update_that_cannot_be_recorded_stops_all_recording(assemble: Assemble) -> None:
     """A recorded optimiser would go on reading the gradients of a pass that is no longer recorded."""
-    failing = assemble(*MLP)
+    plain, failing = assemble(*MLP), assemble(*MLP)
+    stepped(plain, WARM_UP)
     asked: list[object] = []
-    replays: list[str] = []
 
     def only_the_first(function: Callable[[], Any]) -> Recording:
         asked.append(function)
         if len(asked) > 1:
             raise RuntimeError("not this one")
-        return lambda: replays.append("once"), function()
+        return (lambda: None), (torch.zeros(()), torch.zeros(4))
 
     notices: list[str] = []
-    steps, _ = prepare_steps(failing, device=CPU, precision="fp32")
-    record_updates(steps, notices.append, only_the_first)
-    for apply in steps.applies.values():
-        for _ in range(WARM_UP + 1):
-            apply()
-    assert (len(asked), replays) == (2, ["once"])
+    steps = stepped(failing, WARM_UP, lambda steps: record_updates(steps, notices.append, only_the_first))
+    assert difference(plain, failing) == 0
+    feed = feed_of(failing)
+    for index in range(WARM_UP, WARM_UP + 3):
+        steps.discriminator(feed.batch(index), index)
+        steps.generator_step(feed.batch(index), index)
+    assert len(asked) == 2
     assert notices == ["updates are not recorded as CUDA graphs: not this one"]
-    for apply in steps.applies.values():
-        apply()
-    assert (len(asked), replays) == (2, ["once"])
+
+
+def test_of_several_processes_passes_and_optimisers_are_recorded_apart(assemble: Assemble) -> None:
+    """Gradients are averaged between a recorded pass and a recorded optimiser's step, in every update."""
+    averaged: list[int] = []
+
+    class Two(Processes):
+        """Two processes whose gradients are the same."""
+
+        def average_gradients(self, weights: list[torch.nn.Parameter]) -> None:
+            averaged.append(len(weights))
+
+    recorded: list[object] = []
+
+    def record(function: Callable[[], Any]) -> Recording:
+        recorded.append(function)
+        return (lambda: None), function()
+
+    assembly = assemble(*MLP)
+    steps, _ = prepare_steps(assembly, device=CPU, precision="fp32")
+    steps.processes = Two(rank=0, count=2)
+    record_updates(steps, pytest.fail, record)
+    feed = feed_of(assembly)
+    for index in range(WARM_UP + 2):
+        steps.discriminator(feed.batch(index), index)
+        steps.generator_step(feed.batch(index), index)
+    assert len(recorded) == 4
+    assert len(averaged) == 2 * (WARM_UP + 2)
 
 
 @pytest.mark.parametrize("settings", [MLP, DCGAN], ids=["mlp", "dcgan"])

@@ -74,6 +74,22 @@ def test_a_batch_in_parts_gives_the_same_weights(assemble: Assemble) -> None:
     assert 0 < difference(whole, parts) < 1e-6
 
 
+def test_diversity_is_a_ratio_of_mean_squared_distances(assemble: Assemble) -> None:
+    """What a row says of diversity is the pairs' mean squared distance among fakes over that among real images."""
+    assembly = assemble(*MLP)
+    steps, _ = prepare_steps(assembly, device=CPU, precision="fp32")
+    real = feed_of(assembly).batch(0).images
+    with torch.no_grad():
+        fake = assembly.generator(
+            assembly.generator.sample_latents(len(real), stream_rng(0, "latents/discriminator", 0))
+        )
+    row = dict(zip(steps.columns, steps.discriminator(feed_of(assembly).batch(0), 0).tolist(), strict=False))
+    among_fakes, among_real = (
+        torch.cdist(images.flatten(1), images.flatten(1)).square().mean() for images in (fake, real)
+    )
+    assert row["health/diversity"] == pytest.approx(float(among_fakes / among_real), rel=1e-4)
+
+
 def test_judging_in_one_call_gives_the_same_weights(assemble: Assemble, monkeypatch: pytest.MonkeyPatch) -> None:
     """A discriminator that judges each image by itself may judge real and fake ones at once: 20 steps, 1e-6."""
     together = assemble(*MLP)

@@ -57,7 +57,7 @@ def compile_networks(steps: Steps, backend: str = "inductor") -> None:
 
 
 def _compiled(forward: Forward, backend: str) -> Forward:
-    def of_tensors(images: Tensor, labels: Tensor | None, z: Tensor) -> tuple[Tensor, Tensor]:
+    def of_tensors(images: Tensor | None, labels: Tensor | None, z: Tensor) -> tuple[Tensor, Tensor]:
         return forward(images, labels, z, 0, 0)  # counts matter to penalties and augmentations alone
 
     compiled = torch.compile(of_tensors, backend=backend, dynamic=False)
@@ -65,10 +65,11 @@ def _compiled(forward: Forward, backend: str) -> Forward:
 
 
 def record_updates(steps: Steps, notice: Callable[[str], None], record: Record | None = None) -> None:
-    """Record each update's passes and its optimiser step at their fourth call, and replay them from then on.
+    """Record each update at its fourth call, and replay it from then on.
 
-    record: how, `on_gpu` by default. Where that fails, all updates go on unrecorded and `notice` hears why: a recorded
-    optimiser's step would read the gradients of a recorded pass.
+    Of several processes, the pass and the optimiser's step are recorded apart, since gradients are averaged between
+    them. record: how, `on_gpu` by default. Where that fails, all updates go on unrecorded and `notice` hears why: a
+    recorded optimiser's step would read the gradients of a recorded pass.
     """
     recorders: list[Recorder] = []
 
@@ -77,12 +78,19 @@ def record_updates(steps: Steps, notice: Callable[[str], None], record: Record |
             recorder.give_up()
         notice(f"updates are not recorded as CUDA graphs: {reason}")
 
+    def recorder() -> Recorder:
+        made = Recorder(record or partial(on_gpu, device=steps.device), steps.device, give_up)
+        steps.when_restored.append(made.forget)
+        recorders.append(made)
+        return made
+
     for side in steps.passes:
-        of_pass, of_apply = (Recorder(record or partial(on_gpu, device=steps.device), give_up) for _ in range(2))
-        steps.passes[side] = _recorded_pass(of_pass, steps.passes[side])
-        steps.applies[side] = _recorded_apply(of_apply, steps.applies[side])
-        steps.when_restored += [of_pass.forget, of_apply.forget]
-        recorders += [of_pass, of_apply]
+        if steps.processes.count == 1:
+            steps.passes[side] = _recorded_pass(recorder(), steps.passes[side], then=steps.applies[side])
+            steps.applies[side] = _nothing
+        else:
+            steps.passes[side] = _recorded_pass(recorder(), steps.passes[side], then=_nothing)
+            steps.applies[side] = partial(recorder().call, steps.applies[side])
 
 
 def on_gpu(function: Callable[[], Any], *, device: torch.device) -> Recording:
@@ -98,8 +106,9 @@ def on_gpu(function: Callable[[], Any], *, device: torch.device) -> Recording:
 class Recorder:
     """Call a function of tensors: a few times plainly, then recorded, its arguments copied to where they were then."""
 
-    def __init__(self, record: Record, when_failed: Callable[[str], None]) -> None:
+    def __init__(self, record: Record, device: torch.device, when_failed: Callable[[str], None]) -> None:
         self.record = record
+        self.device = device
         self.when_failed = when_failed
         self.calls = 0
         self.failed = False
@@ -120,7 +129,7 @@ class Recorder:
         if self.failed or self.calls <= WARM_UP:
             return function(*arguments)
         if self.recording is None:
-            self.arguments = tuple(None if given is None else given.clone() for given in arguments)
+            self.arguments = tuple(None if given is None else given.to(self.device, copy=True) for given in arguments)
             try:
                 self.recording = self.record(lambda: function(*self.arguments))
             except Exception as error:  # noqa: BLE001 - a component's code may do anything that cannot be recorded
@@ -128,25 +137,29 @@ class Recorder:
                 return function(*arguments)
         for kept, given in zip(self.arguments, arguments, strict=True):
             if kept is not None and given is not None:
-                kept.copy_(given)
+                kept.copy_(given, non_blocking=True)
         replay, result = self.recording
         replay()
         return result
 
 
-def _recorded_pass(recorder: Recorder, run: Forward) -> Forward:
-    def of_tensors(images: Tensor, labels: Tensor | None, z: Tensor) -> tuple[Tensor, Tensor]:
-        return run(images, labels, z, 0, 0)
+def _recorded_pass(recorder: Recorder, run: Forward, then: Callable[[], None]) -> Forward:
+    def of_tensors(images: Tensor | None, labels: Tensor | None, z: Tensor) -> tuple[Tensor, Tensor]:
+        found = run(images, labels, z, 0, 0)
+        then()
+        return found
 
-    def call(images: Tensor, labels: Tensor | None, z: Tensor, index: int, part: int) -> tuple[Tensor, Tensor]:
+    def call(
+        images: Tensor | None, labels: Tensor | None, z: Tensor, index: int, part: int
+    ) -> tuple[Tensor, Tensor]:
         found: tuple[Tensor, Tensor] = recorder.call(of_tensors, images, labels, z)
         return found
 
     return call
 
 
-def _recorded_apply(recorder: Recorder, apply: Callable[[], None]) -> Callable[[], None]:
-    return lambda: recorder.call(apply)
+def _nothing() -> None:
+    """Do nothing: it was done before."""
 
 
 def accelerate(steps: Steps, assembly: Assembly, notice: Callable[[str], None]) -> None:

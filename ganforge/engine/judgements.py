@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ganforge.interfaces import Discriminator, Judgement
+from ganforge.interfaces import Judgement
 
 
 @contextmanager
-def frozen(network: Discriminator) -> Iterator[None]:
-    """Compute no gradients for a network's weights for a while."""
-    weights = [weight for weight in network.parameters() if weight.requires_grad]
+def frozen(weights: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Compute no gradients for weights for a while."""
     for weight in weights:
         weight.requires_grad_(False)
     try:

@@ -7,7 +7,8 @@ frozen: its gradients would be thrown away.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -27,7 +28,9 @@ Side = Literal["gen", "disc"]
 LATENTS: dict[Side, Stream] = {"disc": "latents/discriminator", "gen": "latents/generator"}
 DROPOUT: dict[Side, Stream] = {"disc": "dropout/discriminator", "gen": "dropout/generator"}
 #: Takes images, labels and latents of one part of a batch; returns the loss and what a row shows of it.
-Forward = Callable[[Tensor, Tensor | None, Tensor, int, int], tuple[Tensor, Tensor]]
+Forward = Callable[[Tensor | None, Tensor | None, Tensor, int, int], tuple[Tensor, Tensor]]
+#: Real images that are all the same have no diversity to compare with.
+LEAST_DIVERSITY = 1e-12
 
 
 class Steps:
@@ -62,12 +65,15 @@ class Steps:
         self.rate_factor = 1.0
         #: What rows show of the last discriminator update; a lazy penalty keeps its number between two applications.
         self.judged = torch.zeros(len(self.columns) - 1, device=device)
+        self._rates: dict[Side, float] = {}
         #: What must know that weights and optimisers were restored.
-        self.when_restored: list[Callable[[], None]] = []
+        self.when_restored: list[Callable[[], None]] = [self._rates.clear]
         self._kept_fakes: Tensor | None = None
+        self._takes_labels = self.generator.takes_labels or self.network.takes_labels
+        self._judging_weights = [weight for weight in self.network.parameters() if weight.requires_grad]
         # How a part's loss and an update are computed: `acceleration` puts compiled and recorded forms here.
         self.forward: dict[Side, Forward] = {"disc": self._judge_both, "gen": self._try_to_convince}
-        self.passes: dict[Side, Forward] = {"disc": self._discriminator_pass, "gen": self._generator_pass}
+        self.passes: dict[Side, Forward] = {"disc": partial(self._pass, "disc"), "gen": partial(self._pass, "gen")}
         self.applies: dict[Side, Callable[[], None]] = {
             "disc": lambda: self._apply("disc"),
             "gen": lambda: self._apply("gen"),
@@ -77,13 +83,13 @@ class Steps:
     def columns(self) -> tuple[str, ...]:
         """The names of the numbers that a discriminator update returns, then of that of a generator update."""
         penalties = tuple(f"penalty/{name}" for name in self.penalties)
-        return ("loss/discriminator", "score/real", "score/fake", *penalties, "loss/generator")
+        return ("loss/discriminator", "score/real", "score/fake", "health/diversity", *penalties, "loss/generator")
 
     def discriminator(self, batch: Batch, index: int) -> Tensor:
-        """Update the discriminator once and return its loss, mean scores, and unweighted penalties, `(3 + P,)`."""
-        step = index // self.experiment.critic_steps * self.experiment.generator_steps
+        """Update the discriminator once; return loss, mean scores, diversity and unweighted penalties, `(4 + P,)`."""
+        self._set_rate("disc", index // self.experiment.critic_steps * self.experiment.generator_steps)
         rows = self._accumulate("disc", batch, index)
-        self._update("disc", step)
+        self._update("disc")
         self.loss.constrain(self.network)
         values = rows[:, : len(self.judged)].mean(0) if len(rows) > 1 else rows[0, : len(self.judged)]
         self.judged.copy_(values)
@@ -95,23 +101,27 @@ class Steps:
 
     def generator_step(self, batch: Batch, step: int) -> Tensor:
         """Update the generator once, for the batch's labels, and return its loss, `(1,)`."""
-        with frozen(self.network):
+        self._set_rate("gen", step)
+        with frozen(self._judging_weights):
             rows = self._accumulate("gen", batch, step)
-            self._update("gen", step)
+            self._update("gen")
         self._kept_fakes = None
-        return rows.mean(0)
+        return rows.mean(0) if len(rows) > 1 else rows[0]
 
     def _accumulate(self, side: Side, batch: Batch, index: int) -> Tensor:
         """Compute the gradients of one update, part by part; return a row of numbers for each part, `(parts, …)`."""
         parts = self.experiment.gradient_accumulation
-        latents = self._latents(side, index, len(batch.images)).chunk(parts)
-        labels = [None] * parts if batch.labels is None else batch.labels.chunk(parts)
+        real = batch.images if side == "disc" or self.loss.needs_real else None
+        labels = batch.labels if self._takes_labels else None
+        latents = self._latents(side, index, len(batch.images))
+        parted = (_parted(values, parts) for values in (real, labels, latents))
         rows = []
-        for part, (images, given, z) in enumerate(zip(batch.images.chunk(parts), labels, latents, strict=True)):
+        for part, (images, given, z) in enumerate(zip(*parted, strict=True)):
+            assert z is not None, "there are always latents"  # noqa: S101
             reseed_layers(self.seed, DROPOUT[side], index, self._number(part), device=self.device)
             _, row = self.passes[side](images, given, z, index, part)
             rows.append(row)
-        return torch.stack(rows)
+        return torch.stack(rows) if parts > 1 else rows[0].unsqueeze(0)
 
     def _number(self, part: int) -> int:
         """Return the number of a part of this process's among all parts of the whole batch."""
@@ -121,22 +131,14 @@ class Steps:
         """Draw this process's part of the whole batch's latents, `(N, Z)`, on the CPU: every device gets the same."""
         rng = stream_rng(self.seed, LATENTS[side], index)
         begin = self.processes.rank * count
-        drawn = self.generator.sample_latents(self.processes.count * count, rng)
-        return to_device(drawn[begin : begin + count], self.device)
+        drawn = self.generator.sample_latents(self.processes.count * count, rng)[begin : begin + count]
+        return drawn.pin_memory() if self.device.type == "cuda" else drawn
 
-    def _discriminator_pass(
-        self, images: Tensor, labels: Tensor | None, z: Tensor, index: int, part: int
+    def _pass(
+        self, side: Side, images: Tensor | None, labels: Tensor | None, z: Tensor, index: int, part: int
     ) -> tuple[Tensor, Tensor]:
-        return self._backward("disc", self.forward["disc"](images, labels, z, index, part), part)
-
-    def _generator_pass(
-        self, images: Tensor, labels: Tensor | None, z: Tensor, index: int, part: int
-    ) -> tuple[Tensor, Tensor]:
-        return self._backward("gen", self.forward["gen"](images, labels, z, index, part), part)
-
-    def _backward(self, side: Side, found: tuple[Tensor, Tensor], part: int) -> tuple[Tensor, Tensor]:
-        """Add a part's gradients to those of the parts before it."""
-        total, row = found
+        """Compute a part's loss, and add its gradients to those of the parts before it."""
+        total, row = self.forward[side](images, labels, to_device(z, self.device), index, part)
         if part == 0:
             self.optimizers[side].zero_grad(set_to_none=True)
         parts = self.experiment.gradient_accumulation
@@ -144,9 +146,10 @@ class Steps:
         return total.detach(), row.detach()
 
     def _judge_both(
-        self, real: Tensor, labels: Tensor | None, z: Tensor, index: int, part: int
+        self, real: Tensor | None, labels: Tensor | None, z: Tensor, index: int, part: int
     ) -> tuple[Tensor, Tensor]:
         """Return the discriminator's whole loss, and its row with the real logits behind it."""
+        assert real is not None, "the discriminator always sees real images"  # noqa: S101
         with torch.set_grad_enabled(self.experiment.reuse_fakes), autocast(self.precision, self.device):
             made = self.generator(z, labels if self.generator.takes_labels else None)
         if self.experiment.reuse_fakes:
@@ -156,7 +159,7 @@ class Steps:
             judged_real, judged_fake = self._judge_pair(real, fake, labels, "augment/discriminator", index, part)
         judged_real, judged_fake = widened(judged_real), widened(judged_fake)
         loss = self.loss.discriminator(real=judged_real, fake=judged_fake).mean()
-        total, last = loss, self.judged[3:]
+        total, last = loss, self.judged[4:]
         measured = []
         for position, (name, penalty) in enumerate(self.penalties.items()):
             value = self._measure(name, real, fake, labels, index, part)
@@ -164,18 +167,19 @@ class Steps:
                 total = total + penalty.options.weight * penalty.options.every * value
             measured.append(last[position] if value is None else value)
         scores = [judged_real.logits.sigmoid().mean(), judged_fake.logits.sigmoid().mean()]
-        row = torch.stack([loss, *scores, *measured])
+        diversity = _spread(fake) / _spread(real).clamp_min(LEAST_DIVERSITY)
+        row = torch.stack([loss, *scores, diversity, *measured])
         return total, torch.cat([row, judged_real.logits]) if self.augmentations else row
 
     def _try_to_convince(
-        self, images: Tensor, labels: Tensor | None, z: Tensor, step: int, part: int
+        self, images: Tensor | None, labels: Tensor | None, z: Tensor, step: int, part: int
     ) -> tuple[Tensor, Tensor]:
         """Return the generator's loss, and a row that holds it alone."""
         with autocast(self.precision, self.device):
             fake = self._kept_fakes
             if fake is None:
                 fake = self.generator(z, labels if self.generator.takes_labels else None)
-            if self.loss.needs_real:
+            if images is not None:
                 judged_real, judged_fake = self._judge_pair(images, fake, labels, "augment/generator", step, part)
                 real = widened(judged_real)
             else:
@@ -220,12 +224,17 @@ class Steps:
         given = labels if self.network.takes_labels else None
         return penalty.measure(self.network, real=real, fake=fake, labels=given, rng=rng).mean()
 
-    def _update(self, side: Side, step: int) -> None:
+    def _set_rate(self, side: Side, step: int) -> None:
+        """Give an optimiser the learning rate of a step, where it has another."""
+        options = self.experiment.optimizer.of(side)
+        rate = learning_rate(options, step=step, total_steps=self.total_steps) * self.rate_factor
+        if self._rates.get(side) != rate:
+            set_learning_rate(self.optimizers[side], rate)
+            self._rates[side] = rate
+
+    def _update(self, side: Side) -> None:
         """Take one optimiser step along the gradients, averaged over all processes."""
-        options, optimizer = self.experiment.optimizer.of(side), self.optimizers[side]
-        rate = learning_rate(options, step=step, total_steps=self.total_steps)
-        set_learning_rate(optimizer, rate * self.rate_factor)
-        self.processes.average_gradients(weights_of(optimizer))
+        self.processes.average_gradients(weights_of(self.optimizers[side]))
         self.applies[side]()
 
     def _apply(self, side: Side) -> None:
@@ -239,3 +248,18 @@ class Steps:
 def weights_of(optimizer: Optimizer) -> list[torch.nn.Parameter]:
     """Return the weights that an optimiser changes."""
     return [weight for group in optimizer.param_groups for weight in group["params"]]
+
+
+def _parted(values: Tensor | None, parts: int) -> Sequence[Tensor | None]:
+    """Divide a batch into equal parts; of what there is not, each part has nothing."""
+    return [values] * parts if values is None or parts == 1 else values.chunk(parts)
+
+
+@torch.no_grad()
+def _spread(images: Tensor) -> Tensor:
+    """Return the images' variance around their mean, summed over pixels, `()`: half the mean squared distance of two.
+
+    As the mean of squares minus the square of the mean: torch's own variance takes ten times as long, and what is lost
+    to rounding, a millionth, does not matter to a warning.
+    """
+    return (images.square().sum() / len(images) - images.mean(0).square().sum()).clamp_min(0)

@@ -13,6 +13,7 @@ import torch
 
 from ganforge.assembly import Assembly
 from ganforge.assembly.resolution import with_values
+from ganforge.engine.acceleration import WARM_UP, graph_hindrance
 from ganforge.engine.feed import Batch
 from ganforge.engine.memory import give_back, is_out_of_memory
 from ganforge.engine.precision import Precision, candidates, matrix_products
@@ -26,15 +27,18 @@ MOST_ROUNDS = 20
 WORTH_IT = 1.1
 #: Characters of a compiler's complaint that are passed on.
 MOST_WORDS = 200
-#: Trials neither compile nor record unless they are told to: most of them take only a few steps.
+#: Steps that a GPU is given before the processor waits for it: a trial shall wait as seldom as training does.
+STEPS_AT_ONCE = 5
 Settings = Mapping[str, object]
-UNDECIDED: Settings = {"compile": "off", "cuda_graphs": "off"}
+#: Trials do not compile unless they are told to: it takes longer than all their steps.
+UNDECIDED: Settings = {"compile": "off"}
 
 
 class Trial:
     """Train for a moment with copies of an assembly's parts in one precision; nothing outside is changed.
 
-    settings: those of the experiment that are others here.
+    settings: those of the experiment that are others here. Updates are recorded where those of the run will be: without
+    that, launching a small network's operations takes longer than they do, in every precision.
     """
 
     def __init__(
@@ -42,11 +46,14 @@ class Trial:
     ) -> None:
         self.device = device
         self.precision = precision
-        resolution = with_values(assembly.resolution, "tried", **{**UNDECIDED, **settings})
+        off = assembly.resolution.experiment.cuda_graphs == "off" or graph_hindrance(assembly, device) is not None
+        graphs = {"cuda_graphs": "off" if off else "on"}
+        resolution = with_values(assembly.resolution, "tried", **{**UNDECIDED, **graphs, **settings})
         experiment = resolution.experiment
         self.experiment = experiment
         self.updates = 0
         self.taken = 0
+        self.at_once = STEPS_AT_ONCE if device.type == "cuda" else 1
         copied = dataclasses.replace(
             assembly,
             resolution=resolution,
@@ -63,19 +70,26 @@ class Trial:
         self.seconds: list[float] = []
         self.finite = True
 
+    def warm_up(self) -> None:
+        """Touch memory, let kernels be chosen, and record what will be recorded; none of it is counted."""
+        for _ in range(1 if self.experiment.cuda_graphs == "off" else WARM_UP + 1):
+            self.step()
+        self.seconds.clear()
+
     def step(self) -> None:
         """Take a step, or as many as there are between two discriminator updates; wait, and keep the time of one."""
         devices = [self.device] if self.device.type == "cuda" else []
         with matrix_products(self.precision), torch.random.fork_rng(devices):
             begun = time.perf_counter()
-            for _ in range(self.experiment.critic_steps):
-                self.steps.discriminator(self.batch, self.updates)
-                self.updates += 1
-            for _ in range(self.experiment.generator_steps):
-                made = self.steps.generator_step(self.batch, self.taken)
-                self.taken += 1
+            for _ in range(self.at_once):
+                for _ in range(self.experiment.critic_steps):
+                    self.steps.discriminator(self.batch, self.updates)
+                    self.updates += 1
+                for _ in range(self.experiment.generator_steps):
+                    made = self.steps.generator_step(self.batch, self.taken)
+                    self.taken += 1
             self.finite = self.finite and all(map(math.isfinite, made.tolist()))
-            self.seconds.append((time.perf_counter() - begun) / self.experiment.generator_steps)
+            self.seconds.append((time.perf_counter() - begun) / self.experiment.generator_steps / self.at_once)
 
 
 def measure(
@@ -94,7 +108,7 @@ def measure(
     for precision in precisions:
         trial = Trial(assembly, device, precision, settings)
         try:
-            trial.step()  # memory is touched, kernels are chosen
+            trial.warm_up()
         except Exception as error:
             if precision == precisions[0]:
                 raise
@@ -103,7 +117,6 @@ def measure(
         if not trial.finite and precision != precisions[0]:
             notice(f"precision {precision} is left out: a loss is not finite in it")
             continue
-        trial.seconds.clear()
         trials.append(trial)
     begun = time.perf_counter()
     for turn in range(MOST_ROUNDS):
