@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from ganforge.config.experiment import Experiment
     from ganforge.engine.observer import Observer
     from ganforge.experiments.api import resume, train
+    from ganforge.experiments.comparison import Comparison, compare
     from ganforge.interfaces import (
         Augmentation,
         DataInfo,
         Dataset,
         Discriminator,
         EvaluationContext,
+        Extracted,
+        FeatureExtractor,
         Generator,
         Images,
         ImageShape,
@@ -43,6 +46,8 @@ _LAZY = {
             "Dataset",
             "Discriminator",
             "EvaluationContext",
+            "Extracted",
+            "FeatureExtractor",
             "Generator",
             "ImageShape",
             "Images",
@@ -53,9 +58,11 @@ _LAZY = {
         ),
         "ganforge.interfaces",
     ),
+    "Comparison": "ganforge.experiments.comparison",
     "Experiment": "ganforge.config.experiment",
     "Observer": "ganforge.engine.observer",
     "TrainedRun": "ganforge.using.trained",
+    "compare": "ganforge.experiments.comparison",
     "load_run": "ganforge.using.trained",
     "resume": "ganforge.experiments.api",
     "train": "ganforge.experiments.api",
@@ -63,12 +70,15 @@ _LAZY = {
 
 __all__ = [
     "Augmentation",
+    "Comparison",
     "Component",
     "DataInfo",
     "Dataset",
     "Discriminator",
     "EvaluationContext",
     "Experiment",
+    "Extracted",
+    "FeatureExtractor",
     "GanforgeError",
     "Generator",
     "ImageShape",
@@ -80,6 +90,7 @@ __all__ = [
     "Penalty",
     "RunInfo",
     "TrainedRun",
+    "compare",
     "hookimpl",
     "load_run",
     "resume",

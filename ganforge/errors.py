@@ -12,6 +12,7 @@ GanforgeError                 exit code 1
 ├── CheckpointError           1   nothing left that can be loaded
 └── TrainingError             1   the run itself failed
     ├── DivergedError         1   a loss or a weight is not finite any more
+    │   └── CollapsedError    1   the fakes have lost their diversity, and that shall not go on
     └── OutOfMemoryError      1   a batch does not fit into the device's memory
 """
 
@@ -82,6 +83,14 @@ class TrainingError(GanforgeError):
 
 class DivergedError(TrainingError):
     """Report that a loss or a weight is no longer finite."""
+
+
+class CollapsedError(DivergedError):
+    """Report that the fakes have lost their diversity, since the step `since_step`."""
+
+    def __init__(self, message: str, *, since_step: int, fix: str | None = None) -> None:
+        super().__init__(message, fix=fix)
+        self.since_step = since_step
 
 
 class OutOfMemoryError(TrainingError):

@@ -27,6 +27,9 @@ Stream = Literal[
     "samples",
     "evaluation",
     "evaluation/items",
+    "evaluation/floor",
+    "evaluation/train",
+    "evaluation/metric",
     "preflight",
     "conformance",
 ]

@@ -17,7 +17,7 @@ from ganforge.registry import Registry
 from ganforge.runs import read_rows
 
 ROOT = Path(__file__).parents[1]
-TIMES = ("images_per_second", "elapsed_seconds")
+TIMES = ("images_per_second", "elapsed_seconds", "seconds")
 
 
 def tiny(registry: Registry, *settings: str) -> Resolution:

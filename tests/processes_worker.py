@@ -13,6 +13,7 @@ from ganforge.errors import TrainingError
 from ganforge.experiments.launch import start
 from ganforge.experiments.prepare import prepare
 from ganforge.experiments.together import follow
+from ganforge.experiments.training import Outcome
 from ganforge.registry import Registry
 
 MLP = ("gen=mlp", "disc=mlp", "gen.hidden=[32]", "disc.hidden=[32]", "steps=20", "batch_size=60")
@@ -25,17 +26,17 @@ CASES: dict[str, tuple[str, ...]] = {
         "sync_batch_norm=true",
     ),
     "dropout": (*MLP, "steps=60", "checkpoint_every=10"),
+    "collapse": (*MLP[1:2], *MLP[3:], "gen=still", "steps=80", "checkpoint_every=20", "on_collapse=rollback"),
 }
 
 
-def train(case: str, folder: Path, registry: Registry, processes: Processes) -> None:
+def train(case: str, folder: Path, registry: Registry, processes: Processes) -> Outcome:
     """Train one case in this process's place."""
-    if processes.first:
-        settings = [setting for setting in CASES[case] if processes.count > 1 or not setting.startswith("sync")]
-        prepared = prepare(tiny(registry, *settings), registry, processes=processes)
-        start(prepared, out=folder / case)
-    else:
-        follow(registry, processes)
+    if not processes.first:
+        return follow(registry, processes)
+    settings = [setting for setting in CASES[case] if processes.count > 1 or not setting.startswith("sync")]
+    prepared = prepare(tiny(registry, *settings), registry, processes=processes)
+    return start(prepared, out=folder / case)
 
 
 def main(folder: Path, plugin: Path) -> None:
@@ -43,7 +44,8 @@ def main(folder: Path, plugin: Path) -> None:
     registry = Registry.discover([plugin], no_plugins=True)
     with joined() as processes:
         for case in CASES:
-            train(case, folder, registry, processes)
+            outcome = train(case, folder, registry, processes)
+            (folder / f"{case}-{processes.rank}.json").write_text(json.dumps([outcome.status, outcome.health]))
         try:
             processes.check_same(f"weights of {processes.rank}", "the weights")
         except TrainingError as error:

@@ -76,6 +76,18 @@ def test_every_kind_has_checks_and_whole_trainings() -> None:
         ("discriminator", "dcgan", SMALL),
         ("loss", "bce", {}),
         ("dataset", "mnist", {"source": "sample"}),
+        ("features", "pixels", {}),
+        ("features", "random-convolutions", {}),
+        ("metric", "authenticity", {}),
+        ("metric", "coverage", {}),
+        ("metric", "density", {}),
+        ("metric", "fid", {}),
+        ("metric", "fid-infinity", {}),
+        ("metric", "inception-score", {}),
+        ("metric", "kid", {"subsets": 4, "subset_size": 32}),
+        ("metric", "modes", {}),
+        ("metric", "precision", {}),
+        ("metric", "recall", {}),
         ("metric", "sliced-wasserstein", {"directions": 8}),
     ],
 )
@@ -98,6 +110,35 @@ def test_a_folder_of_pictures_is_conformant(tmp_path: Path, registry: Registry) 
     with pytest.raises(UsageError, match="its options do not validate") as caught:
         check_component("dataset", "folder", registry=registry)
     assert "--set path=VALUE" in str(caught.value)
+
+
+def test_an_extractor_without_its_weights_says_what_to_do(tmp_path: Path) -> None:
+    """One that opens a file of weights which is not there fails `missing-data`; asking no network is no failure."""
+    source = """
+from pathlib import Path
+from ganforge import Extracted, FeatureExtractor
+
+class Trained(FeatureExtractor):
+    preprocessing = "none"
+    size = 1
+
+    class Options(FeatureExtractor.Options):
+        weights: Path = Path(__file__)
+
+    def __init__(self, options, image):
+        super().__init__(options, image)
+        open(options.weights).close()
+
+    def forward(self, images):
+        return Extracted(images.flatten(1).float().mean(1, keepdim=True))
+
+""" + provides("features", "trained", "PLACE").replace("'PLACE'", "Trained")
+    registry = Registry.discover([local(tmp_path / "trained.py", source)], no_plugins=True)
+    report = check_component("features", "trained", registry=registry)
+    reasons = {failure.check: failure.reason for failure in report.failed}
+    assert list(reasons) == ["missing-data"], reasons
+    assert "a DataError is needed" in reasons["missing-data"]
+    assert "no-network" in report.passed
 
 
 def test_an_expected_failure_is_strict(tmp_path: Path) -> None:

@@ -68,7 +68,8 @@ class Victim:
         square = Component(kind="penalty", name="square", target=Square)
         plugins.components.append((square, Source("ganforge-square", "1.0")))
         registry = Registry(plugins)
-        self.run = train_small(registry, path, "penalty=square", "evaluate_every=2", "evaluation_images=10")
+        evaluated = ("evaluate_every=2", "evaluation_images=10", "evaluation_share=1")
+        self.run = train_small(registry, path, "penalty=square", *evaluated)
         resolution = prepare_again(self.run, registry)
         self.trainer = Trainer(
             resolution.assembly, self.run, device=resolution.device, precision=resolution.precision, services=Services()
@@ -112,6 +113,7 @@ class Victim:
         assert {key: found.state[key] for key in ("best", "judged")} == {
             key: pytest.approx(state[key]) for key in ("best", "judged")
         }
+        assert state["health"] == found.state["health"]
         json.dumps(state, allow_nan=False)
         self.trainer._train_step()
         self.trainer.ledger.flush()

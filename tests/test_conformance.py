@@ -20,6 +20,8 @@ from ganforge.interfaces import (
     DataInfo,
     Dataset,
     EvaluationContext,
+    Extracted,
+    FeatureExtractor,
     Images,
     ImageShape,
     Judgement,
@@ -31,7 +33,13 @@ from ganforge.plugins import Plugins, Source
 from ganforge.registry import Registry
 from ganforge.testing import CHECKS, NotApplicable, checks_of
 from ganforge.testing.conformance import attempt
-from ganforge.testing.partners import PartnerDiscriminator, PartnerGenerator, PartnerLoss
+from ganforge.testing.partners import (
+    PartnerDiscriminator,
+    PartnerExtractor,
+    PartnerGenerator,
+    PartnerLoss,
+    PartnerMetric,
+)
 from ganforge.testing.subject import open_subject
 
 IMAGE = ImageShape(1, 8, 8, 3)
@@ -67,6 +75,30 @@ class GoodMetric(Metric):
     def compute(self, context: EvaluationContext) -> dict[str, float]:
         real, fake = context.real.float().mean(0), context.fake.float().mean(0)
         return {"mean-distance": float((real - fake).square().mean())}
+
+
+class GoodFeatures(FeatureExtractor):
+    """One layer, and a classifier of three on top."""
+
+    size = 6
+    class_names = ("a", "b", "c")
+    preprocessing: ClassVar = "pixels scaled to [0, 1]"
+
+    def __init__(self, options: Any, image: ImageShape) -> None:
+        super().__init__(options, image)
+        self.layer, self.head = nn.Linear(image.numel, 6), nn.Linear(6, 3)
+
+    def forward(self, images: Tensor) -> Extracted:
+        features = self.changed(self.layer(self.pixels(images).flatten(1)).tanh())
+        return Extracted(features, self.head(features))
+
+    def pixels(self, images: Tensor) -> Tensor:
+        """Let a mutant see other pixels."""
+        return images.float() / 255
+
+    def changed(self, features: Tensor) -> Tensor:
+        """Let a mutant change the features."""
+        return features
 
 
 class GoodAugmentation(Augmentation):
@@ -139,6 +171,9 @@ GOOD: dict[str, tuple[Kind, type[Any]]] = {
     "loss": ("loss", PartnerLoss),
     "penalty": ("penalty", GoodPenalty),
     "metric": ("metric", GoodMetric),
+    "metric of features": ("metric", PartnerMetric),
+    "features": ("features", GoodFeatures),
+    "the kit's own features": ("features", PartnerExtractor),
     "augmentation": ("augmentation", GoodAugmentation),
     "dataset": ("dataset", GoodData),
     "stream": ("dataset", GoodStream),
@@ -694,6 +729,101 @@ class UpsideDown(GoodMetric):
     better: ClassVar = {"mean-distance": "higher"}
 
 
+@mutant("metric", "says-what-it-needs", *ANY_TRAINING)
+class SaysNothing(PartnerMetric):
+    """Asks for features, and does not say so."""
+
+    needs: ClassVar = frozenset()
+
+
+@mutant("metric", "tells-people", *ANY_TRAINING)
+class TellsATensor(GoodMetric):
+    """Writes what JSON cannot hold."""
+
+    def compute(self, context: EvaluationContext) -> dict[str, float]:
+        context.details["mean-distance"] = {"mean": context.fake.float().mean()}
+        return super().compute(context)
+
+
+@mutant("metric", "tells-people", *ANY_TRAINING)
+class DrawsFloats(GoodMetric):
+    """Gives a picture in another type."""
+
+    def compute(self, context: EvaluationContext) -> dict[str, float]:
+        context.pictures["mean-distance"] = context.fake.float().mean(0)
+        return super().compute(context)
+
+
+@mutant("metric", "context-unchanged", "same-score-twice", "resumes-exactly")
+class CentresInPlace(PartnerMetric):
+    """Changes features that are remembered."""
+
+    def compute(self, context: EvaluationContext) -> dict[str, float]:
+        context.extract(context.real).features.mul_(0.5)
+        return super().compute(context)
+
+
+def of_features(check: str, *neighbours: str, **members: Any) -> None:
+    """Take a feature extractor with some members replaced as a mutant."""
+    MUTANTS.append(Mutant("features", check, type(f"Features{len(MUTANTS)}", (GoodFeatures,), members), neighbours))
+
+
+of_features("features-as-declared", "other-images", *ANY_TRAINING, size=7)
+of_features("logits-as-declared", *ANY_TRAINING, class_names=("a", "b"))
+of_features("logits-as-declared", *ANY_TRAINING, class_names=("a", "b", "b"))
+of_features("says-preprocessing", preprocessing="")
+of_features(
+    "features-finite",
+    pixels=lambda self, images: images.float() / images.float().amax((1, 2, 3), keepdim=True),
+)
+of_features("images-matter-to-features", changed=lambda self, features: torch.ones_like(features))
+of_features("image-by-image", changed=lambda self, features: features - features.mean(0))
+of_features("image-by-image", changed=lambda self, features: features + 0.01 * torch.arange(len(features))[:, None])
+of_features(
+    "same-features-twice",
+    "state-is-whole",
+    "resumes-exactly",
+    changed=lambda self, features: features + 1e-6 * torch.randn(features.shape),
+)
+of_features("same-features-twice", changed=lambda self, features: features * (1 + 0 * np.random.rand()))  # noqa: NPY002
+of_features("pixels-unchanged", pixels=lambda self, images: images.sub_(images % 2).float() / 255)
+of_features("fingerprint-tells-weights", fingerprint=lambda self: "0" * 64)
+of_features("fingerprint-tells-weights", fingerprint=lambda self: "one")
+
+
+@mutant("features", "same-features-twice")
+class Remembers(GoodFeatures):
+    """Takes what it has seen for its scale."""
+
+    def __init__(self, options: Any, image: ImageShape) -> None:
+        super().__init__(options, image)
+        self.most = 0.0
+
+    def changed(self, features: Tensor) -> Tensor:
+        self.most = max(self.most, 1e-6 * float(features.abs().max()))
+        return features + self.most
+
+
+@mutant("features", "state-is-whole")
+class KeepsATensor(GoodFeatures):
+    """Has weights that its state dict does not hold."""
+
+    def __init__(self, options: Any, image: ImageShape) -> None:
+        super().__init__(options, image)
+        self.shift = torch.rand(6)
+
+    def changed(self, features: Tensor) -> Tensor:
+        return features + self.shift
+
+
+@mutant("features", "other-images")
+class GreyAlone(GoodFeatures):
+    """Fails somewhere within where images have colours."""
+
+    def pixels(self, images: Tensor) -> Tensor:
+        return images.float().view(len(images), 1, *images.shape[2:]) / 255
+
+
 def of_augmentation(check: str, *neighbours: str, **members: Any) -> None:
     """Take an augmentation with some members replaced as a mutant."""
     MUTANTS.append(
@@ -764,6 +894,17 @@ class Counts(PartnerLoss):
     def discriminator(self, *, real: Judgement, fake: Judgement) -> Tensor:
         self.calls += 1
         return super().discriminator(real=real, fake=fake) * (1 + 0.1 * self.calls)
+
+
+@mutant("metric", "resumes-exactly", "same-score-twice")
+class CountsCalls(GoodMetric):
+    """Scores other than before each time, which no checkpoint holds."""
+
+    calls = 0
+
+    def compute(self, context: EvaluationContext) -> dict[str, float]:
+        self.calls += 1
+        return {"mean-distance": super().compute(context)["mean-distance"] * (1 + 1e-3 * self.calls)}
 
 
 # The laws

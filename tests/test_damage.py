@@ -269,7 +269,8 @@ def test_moving_a_run_changes_nothing(run: RunDirectory, registry: Registry, tmp
 def test_only_the_newest_checkpoints_and_the_best_are_kept(registry: Registry, tmp_path: Path) -> None:
     """With keep_checkpoints=2, two newest and the best by the chosen score remain, whenever the best was."""
     run = RunDirectory(tmp_path / "run")
-    settings = (*SMALL, "steps=12", "evaluate_every=2", "evaluation_images=20", "keep_checkpoints=2")
+    settings = (*SMALL, "steps=12", "evaluate_every=2", "evaluation_share=1", "evaluation_images=20")
+    settings = (*settings, "keep_checkpoints=2")
     launch.start(prepare(tiny(registry, *settings), registry), out=run.path)
     rows = [json.loads(line) for line in run.evaluations.read_text().splitlines()]
     best = min(rows, key=lambda row: row["scores"]["sliced-wasserstein"])["step"]

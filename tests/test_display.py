@@ -44,6 +44,27 @@ def test_plain_lines_come_now_and_then() -> None:
     ]
 
 
+def test_what_is_wrong_stands_in_the_line_while_it_is() -> None:
+    """A word for each finding, in plain lines and in the live title, from when it is found until it is over."""
+    stream, clock = io.StringIO(), Clock()
+    plain = PlainDisplay(stream, clock=clock)
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, height=30)
+    live = LiveDisplay(console, run_name="mlp × mlp")
+    for display in (plain, live):
+        display.started(step=0, total_steps=100)
+    for step, ailments in enumerate([[], ["collapse", "saturation"], ["saturation"], []], 1):
+        clock.now += 20
+        for display in (plain, live):
+            display.found(ailments)
+            display.logged(row(step))
+        words = stream.getvalue().splitlines()[-1].split(" · ")
+        assert [word for word in words if word in {"collapse", "saturation"}] == ailments
+        with console.capture() as captured:
+            console.print(live._view)
+        title = captured.get().splitlines()[0]
+        assert all((word in title) == (word in ailments) for word in ("collapse", "saturation"))
+
+
 def test_plain_lines_suit_the_encoding() -> None:
     """A stream that only knows ASCII gets only ASCII."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)

@@ -36,7 +36,7 @@ def run_on(root: Path, out: Path, registry: Registry, *settings: str) -> RunDire
     """Train a few steps on the pictures, and return the run directory."""
     networks = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=5", "steps=6")
     data = ("data=folder", f"data.path={root}", "data.size=16", "precision=fp32", "device=cpu")
-    evaluated = ("evaluate_every=3", "evaluation_images=10")
+    evaluated = ("evaluate_every=3", "evaluation_images=10", "evaluation_share=1")
     layer = command_line_layer([*networks, *data, *evaluated, *settings])
     prepared = prepare(resolve([layer], registry), registry)
     assert launch.start(prepared, out=out).status == "finished"

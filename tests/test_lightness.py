@@ -47,7 +47,8 @@ def imported(site: Path, program: str, *arguments: str) -> tuple[set[str], str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", ["--help", "--version", "list", "list --json", "run --help", "doctor --help", "describe --help"]
+    "arguments",
+    ["--help", "--version", "list", "list --json", "run --help", "evaluate --help", "doctor --help", "describe --help"],
 )
 def test_light_commands(arguments: str, site: Path) -> None:
     """Help, version and lists are answered without torch or numpy, also with a good plugin installed and shown."""

@@ -43,7 +43,7 @@ def test_list_has_every_component_with_every_key() -> None:
 def test_kinds_have_many_names(flag: str) -> None:
     """A kind is meant by its name, its plural and its flag, in any case: all list the same."""
     kind = SECTIONS[flag]
-    plural = {"loss": "losses", "penalty": "penalties"}.get(kind, f"{kind}s")
+    plural = {"loss": "losses", "penalty": "penalties", "features": "features"}.get(kind, f"{kind}s")
     whole = [row for row in answer("list") if row["kind"] == kind]
     for word in {kind, plural, flag, plural.upper(), f"{flag}s"}:
         assert answer("list", word) == whole

@@ -22,9 +22,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plugin_parts import command, in_process, notes
 
-from ganforge import EvaluationContext, Judgement
+from ganforge import EvaluationContext, ImageShape, Judgement
 from ganforge.cli.app import app
 from ganforge.component import KINDS, Kind
+from ganforge.config.experiment import SINGLE
 from ganforge.errors import UsageError
 from ganforge.registry import Registry
 from ganforge.scaffold import Names, Project
@@ -251,7 +252,7 @@ def test_names_that_are_taken_get_a_note() -> None:
 
 
 def test_every_kind_alone_is_listed(tmp_path: Path) -> None:
-    """Installed side by side, seven projects of one kind each are listed as what they are, and none is broken."""
+    """Installed side by side, projects of one kind each are listed as what they are, and none is broken."""
     names = {kind: f"only-{kind}" for kind in KINDS}
     folders = [install(Path(written(name, kind)["path"])) for kind, name in names.items()]
     done = in_process(tmp_path, "list", "--json", PYTHONPATH=os.pathsep.join(map(str, folders)))
@@ -276,7 +277,7 @@ def test_components_conform(kind: Kind, whole: Registry) -> None:
 
 
 def test_the_readmes_commands_work(site: Path, whole: Registry) -> None:
-    """The README's run, made short, trains with all seven kinds; its other commands can be given."""
+    """The README's run, made short, trains with all kinds; its other commands can be given."""
     blocks = re.findall(r"^```bash\n(.*?)^```$", (site / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
     commands = [shlex.split(line) for line in "".join(blocks).replace("\\\n", "").splitlines()]
     ours = [words[1:] for words in commands if words[0] == "ganforge"]
@@ -290,12 +291,25 @@ def test_the_readmes_commands_work(site: Path, whole: Registry) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["status"] == "finished"
     chosen = tomllib.loads(Path("run/run.toml").read_text("utf-8"))
-    for section in ("gen", "disc", "loss", "data"):
+    for section in SINGLE:
         assert chosen[section]["name"] == "whole"
-    for section in ("penalty", "augment", "metric"):
+    for section in ("penalty", "augment"):
         assert chosen[section]["names"] == ["whole"]
+    assert chosen["metric"]["names"] == ["fid", "whole"], "fid is what the features are for"
     row = json.loads(Path("run/evaluation.jsonl").read_text("utf-8").splitlines()[-1])
-    assert row["scores"].keys() == {"brightness-distance", "contrast-distance"}
+    assert row["scores"].keys() == {"fid", "brightness-distance", "contrast-distance"}
+    assert row["passport"]["features"]["name"] == "whole"
+
+
+def test_the_features_are_light_and_contrast(whole: Registry) -> None:
+    """An image that is black on its left and striped on its right has light 0 and ½ there, and contrast 0 and ½."""
+    cls = whole.load(whole.find("features", "whole"))
+    image = torch.zeros(1, 1, 4, 4, dtype=torch.uint8)
+    image[..., 3] = 255
+    extractor = cls(cls.Options(), ImageShape(1, 4, 4))
+    features = extractor(image).features
+    assert features.tolist() == [[0, 0.5, 0, 0.5, 0, 0.5, 0, 0.5]]
+    assert extractor.size == features.shape[1]
 
 
 def test_the_loss_is_the_hinge(whole: Registry) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from plugin_parts import local, provides
 
-from ganforge.component import KINDS, Component
+from ganforge.component import KINDS, Component, Kind
 from ganforge.errors import PluginError
 from ganforge.plugins import Plugins, Source
-from ganforge.registry import Entry, Registry
+from ganforge.registry import INTERFACES, Entry, Registry
 
 SOURCE = Source("some-plugin", "1.0")
 LOSS = """
@@ -74,13 +74,13 @@ def test_a_class_is_as_good_as_its_name(write: Callable[..., None]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_needs_its_own_interface(kind: str, registry: Registry) -> None:
+def test_every_kind_needs_its_own_interface(kind: Kind, registry: Registry) -> None:
     """A class that does not extend its kind's interface is refused, whatever else it is; the interface is named."""
     other = "ganforge.builtin.bce:Bce" if kind != "loss" else "ganforge.builtin.mlp:MlpGenerator"
     error = refusal(kind=kind, target=other)
-    assert f"{other} is no ganforge.{kind.capitalize()}" in error.message
+    assert f"{other} is no ganforge.{INTERFACES[kind]}" in error.message
     assert error.fix is not None
-    interface = f"ganforge.interfaces:{kind.capitalize()}"
+    interface = f"ganforge.interfaces:{INTERFACES[kind]}"
     assert f"{interface} does not define " in refusal(kind=kind, target=interface).message
 
 

@@ -61,7 +61,12 @@ def test_stopping_anywhere_changes_no_bit(
 ) -> None:
     """N steps are k steps, resume and N-k steps, for k within, at and after an epoch's end, also many times over."""
     settings = ("batch_size=700", *settings, "steps=31", f"precision={precision}", "log_every=3", "evaluate_every=8")
-    settings = (*settings, "evaluation_images=50", "checkpoint_every=9")  # epochs of 14 and 17 steps
+    settings = (
+        *settings,
+        "evaluation_images=50",
+        "evaluation_share=1",
+        "checkpoint_every=9",
+    )  # epochs of 14 and 17 steps
     straight = RunDirectory(tmp_path / "straight")
     launch.start(prepare(tiny(registry, *settings), registry), out=straight.path)
     for stops in ((1,), (14,), (5, 17, 29)):
@@ -107,9 +112,10 @@ def test_a_checkpoint_holds_everything_that_training_changes(
         for name, value in read_rows_without_times(run.metrics)[-1].items()
         if name in state["judged"]
     }
+    assert state.pop("health")["rows"] == 2
     same = {"best": None, "format": 1, "rollbacks": 0, "judged": judged, "precision": "fp32", "seed": 0}
     assert state == {**same, "images_seen": 120, "step": 2}
-    assert list(judged) == ["loss/discriminator", "score/real", "score/fake"]
+    assert list(judged) == ["loss/discriminator", "score/real", "score/fake", "health/diversity"]
 
 
 def test_repeating_a_run_from_its_own_configuration_gives_the_same_bits(ganforge: Ganforge, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from ganforge.engine import stream
 from ganforge.engine.feed import Batch, Feed, Order, fits
 from ganforge.engine.stream import StreamFeed, make_feed
 from ganforge.errors import DataError, TrainingError
-from ganforge.evaluation import evaluate
+from ganforge.evaluation import Evaluator
 from ganforge.experiments import launch
 from ganforge.experiments.prepare import prepare
 from ganforge.registry import Registry
@@ -191,6 +191,7 @@ def runs(registry: Registry, folder: Path, *settings: str) -> RunDirectory:
 def test_workers_change_no_bit_of_a_run(opened: Registry, tmp_path: Path) -> None:
     """Runs with 0, 1 and 3 workers, and one with the images in memory, end with the same checkpoints and rows."""
     settings = ("evaluate_every=3", "evaluation_images=20", "critic_steps=2", "optimizer.lr=0.001")
+    settings += ("evaluation_share=1",)
     whole = runs(opened, tmp_path / "whole", "data=whole", *settings)
     for workers in (0, 1, 3):
         run = runs(opened, tmp_path / str(workers), "data=streamed", f"workers={workers}", *settings)
@@ -203,7 +204,8 @@ def test_workers_change_no_bit_of_a_run(opened: Registry, tmp_path: Path) -> Non
 def test_a_score_s_passport_names_the_data(assembled: Callable[..., Assembly]) -> None:
     """Only the chosen images are read, and the fingerprint is what the data set says."""
     assembly = assembled("data=streamed", "data.how=raises", "workers=0")
-    passport = evaluate(assembly, assembly.generator, count=10, seed=1).passport  # image 7 is not among these
+    judge = Evaluator(assembly, count=10, split="test", seed=1, weights="generator")
+    passport = judge.evaluate(assembly.generator).passport  # image 7 is not among these
     assert passport["fingerprint"] == "made up: 40"
     assert (passport["split"], passport["real_images"]) == ("test", 10)
 

@@ -139,11 +139,12 @@ def test_run_prints_one_document(ganforge: Ganforge, tmp_path: Path) -> None:
     assert (document["status"], document["steps"], document["images_seen"]) == ("finished", 4, 40)
     assert document["losses"].keys() == {"discriminator", "generator"}
     names = {path.name for path in Path("r").iterdir()}
-    assert {"run.toml", "run.json", "metrics.jsonl", "samples", "checkpoints"} <= names
+    assert {"run.toml", "run.json", "metrics.jsonl", "samples", "checkpoints", "report.html"} <= names
     assert {path.name for path in Path("r/samples").iterdir()} == {"step-00000000.png", "step-00000004.png"}
     row = json.loads(Path("r/metrics.jsonl").read_text().splitlines()[-1])
     wanted = ("step", "epoch", "images_seen", "loss/discriminator", "loss/generator", "score/real", "score/fake")
-    assert {*wanted, "images_per_second", "elapsed_seconds"} == row.keys()
+    health = ("health/diversity", "health/findings")
+    assert {*wanted, *health, "images_per_second", "elapsed_seconds"} == row.keys()
     manifest = json.loads(Path("r/run.json").read_text())
     for key in ("command", "versions", "plugins", "data", "hardware", "precision", "seed", "git_commit", "summary"):
         assert key in manifest

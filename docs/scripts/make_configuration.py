@@ -15,6 +15,8 @@ from ganforge.registry import Registry
 
 PAGE = DOCS / "configuration.md"
 NAME = "make_configuration.py"
+#: What one is called, where the kind's name is no singular.
+SINGULAR = {"features": "feature extractor"}
 OPTION_COLUMNS = ("option", "type", "default", "what it means")
 
 
@@ -41,7 +43,7 @@ def _sections() -> list[tuple[str, ...]]:
     for section, kind in SECTIONS.items():
         default = Experiment.model_fields[section].default
         names = [item.name for item in default] if section in SEVERAL else [default.name]
-        how_many = f"any number of {_plural(kind)}" if section in SEVERAL else f"one {kind}"
+        how_many = f"any number of {_plural(kind)}" if section in SEVERAL else f"one {SINGULAR.get(kind, kind)}"
         rows.append((f"`{section}`", how_many, ", ".join(f"`{name}`" for name in names) or "none"))
     return rows
 

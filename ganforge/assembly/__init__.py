@@ -3,6 +3,17 @@
 from ganforge.assembly.build import Assembly, build
 from ganforge.assembly.preflight import preflight
 from ganforge.assembly.resolution import Resolution
-from ganforge.assembly.resolve import reload, resolve
+from ganforge.assembly.resolve import reload, reload_for_scoring, resolve
+from ganforge.assembly.scoring import Scoring, build_scoring
 
-__all__ = ["Assembly", "Resolution", "build", "preflight", "reload", "resolve"]
+__all__ = [
+    "Assembly",
+    "Resolution",
+    "Scoring",
+    "build",
+    "build_scoring",
+    "preflight",
+    "reload",
+    "reload_for_scoring",
+    "resolve",
+]

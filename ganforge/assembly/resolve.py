@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from ganforge.assembly.resolution import Chosen, Resolution
 from ganforge.assembly.settings import Leaf, SectionSettings, Settings, validation_message
-from ganforge.config import OPTIMIZERS, SECTIONS, Experiment, Layer, Section, Selection, nested
+from ganforge.config import OPTIMIZERS, SECTIONS, Experiment, Layer, Section, Selection, nested, to_document
 from ganforge.config.experiment import SEVERAL, SINGLE, TRAINED
 from ganforge.config.optimizers import NETWORKS, NOTHING
 from ganforge.errors import ConfigError, UnknownComponentError
@@ -22,6 +22,8 @@ from ganforge.registry import Entry, Registry
 from ganforge.suggest import did_you_mean
 
 DEFAULT_EPOCHS = 20
+#: What an evaluation may choose anew for a run that was trained.
+SCORING: tuple[Section, ...] = ("features", "metric")
 
 
 def resolve(layers: Sequence[Layer], registry: Registry) -> Resolution:
@@ -50,8 +52,6 @@ def reload(
     ConfigError.
     """
     chosen: dict[Section, tuple[Chosen, ...]] = {}
-    plugins = manifest.get("plugins") or []
-    local = " ".join(f"--plugin {plugin['path']}" for plugin in plugins if plugin.get("path"))
     qualified = manifest.get("qualified") or {}
     for section in sections:
         kind = SECTIONS[section]
@@ -63,13 +63,46 @@ def reload(
             try:
                 entry = registry.get(kind, name) or registry.find(kind, selection.name)
             except UnknownComponentError as error:
-                if not local:
-                    raise
-                raise UnknownComponentError(error.message, fix=f"this run used a local plugin: pass {local}") from None
+                raise UnknownComponentError(error.message, fix=_with_local(manifest) or error.fix) from None
             cls = registry.load(entry)
             items.append(Chosen(entry, cls, _validate_options(section, entry, cls, selection.options, {})))
         chosen[section] = tuple(items)
     return Resolution(experiment, chosen)
+
+
+def _with_local(manifest: Mapping[str, Any]) -> str | None:
+    """Say which local plugins a run needs, or None where it used none."""
+    plugins = manifest.get("plugins") or []
+    local = " ".join(f"--plugin {plugin['path']}" for plugin in plugins if plugin.get("path"))
+    return f"this run used a local plugin: pass {local}" if local else None
+
+
+def reload_for_scoring(
+    experiment: Experiment, registry: Registry, manifest: Mapping[str, Any], layers: Sequence[Layer]
+) -> Resolution:
+    """Find a run's generator and data again, with the metrics and the features that `layers` name, lowest first.
+
+    Options that the run has for them hold where the layers do not say otherwise. A run that is older than features has
+    those that its data recommends. Raises as `reload` and `resolve` do.
+    """
+    kept = reload(experiment, registry, manifest, ("gen", "data"))
+    document = to_document(experiment)
+    told: dict[str, Any] = {key: document[key] for key in SCORING if key in experiment.model_fields_set}
+    resolver = _Resolver([Layer("the run", told, advisory=True), *layers], registry)
+    if "features" not in told:
+        data = kept.one("data")
+        resolver.entries["data"], resolver.classes[data.entry] = (data.entry,), data.cls
+        resolver.recommend(("data",))
+    try:
+        for section in SCORING:
+            resolver.choose(section)
+    except UnknownComponentError as error:
+        raise UnknownComponentError(error.message, fix=_with_local(manifest) or error.fix) from None
+    chosen = kept.chosen | {section: resolver.chosen(section) for section in SCORING}
+    named = {section: tuple(resolver.selection(item) for item in chosen[section]) for section in SCORING}
+    update: dict[str, Any] = {key: items if key in SEVERAL else items[0] for key, items in named.items()}
+    resolver.check_unused(resolver.layers[1:], SCORING)
+    return Resolution(experiment.model_copy(update=update), chosen, resolver.origins, resolver.notices)
 
 
 class _Resolver:
@@ -121,10 +154,8 @@ class _Resolver:
                     self.recommended.append(Settings.read(layer))
 
     def finish(self) -> Resolution:
-        chosen = {
-            section: tuple(self.options(section, entry) for entry in self.entries[section]) for section in SECTIONS
-        }
-        self.check_unused()
+        chosen = {section: self.chosen(section) for section in SECTIONS}
+        self.check_unused(self.layers, SECTIONS)
         values: dict[str, Any] = {}
         for section, items in chosen.items():
             selections = tuple(self.selection(item) for item in items)
@@ -136,6 +167,10 @@ class _Resolver:
         except ValidationError as error:
             raise ConfigError(validation_message("", error, Experiment, self.origins)) from None
         return Resolution(experiment, chosen, self.origins, self.notices)
+
+    def chosen(self, section: Section) -> tuple[Chosen, ...]:
+        """Return a section's components with their options."""
+        return tuple(self.options(section, entry) for entry in self.entries[section])
 
     def selection(self, item: Chosen) -> Selection:
         """Write a chosen component down, every option included."""
@@ -184,11 +219,11 @@ class _Resolver:
             elif named is None:
                 yield Leaf(key, value)
 
-    def check_unused(self) -> None:
+    def check_unused(self, layers: Iterable[Settings], sections: Iterable[Section]) -> None:
         """Say which options are set for components that this experiment does not use, and refuse options of nothing."""
-        for layer in self.layers:
-            for section, kind in SECTIONS.items():
-                settings = layer.section(section)
+        for layer in layers:
+            for section in sections:
+                kind, settings = SECTIONS[section], layer.section(section)
                 used = self.entries[section]
                 for key, value in settings.values.items():
                     entry = self.registry.get(kind, key) if isinstance(value, Mapping) else None

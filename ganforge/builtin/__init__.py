@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ganforge.builtin.scores import METRICS
 from ganforge.component import Component
 from ganforge.hookspecs import hookimpl
 
@@ -13,7 +14,7 @@ RADFORD = "Radford et al. 2015, Unsupervised Representation Learning with DCGANs
 
 @hookimpl
 def ganforge_components() -> Iterable[Component]:
-    """Provide MLP GAN, DCGAN, the BCE loss, MNIST, image folders, and a metric that needs no features."""
+    """Provide MLP GAN, DCGAN, the BCE loss, MNIST, image folders, feature extractors and metrics."""
     return [
         Component(
             kind="generator",
@@ -71,10 +72,31 @@ def ganforge_components() -> Iterable[Component]:
             tags=("labels",),
         ),
         Component(
-            kind="metric",
-            name="sliced-wasserstein",
-            target="ganforge.builtin.sliced_wasserstein:SlicedWasserstein",
-            summary="Distance between the pixels' distributions along random directions; needs no features.",
-            paper="Rabin et al. 2011, Wasserstein Barycenter and Its Application to Texture Mixing",
+            kind="features",
+            name="digits",
+            target="ganforge.builtin.trained_features:Digits",
+            summary="64 features of a classifier of handwritten digits, 1×28×28; its weights ship.",
+            tags=("classifier",),
         ),
+        Component(
+            kind="features",
+            name="fashion",
+            target="ganforge.builtin.trained_features:Fashion",
+            summary="64 features of a classifier of clothes as in Fashion-MNIST, 1×28×28; its weights ship.",
+            tags=("classifier",),
+        ),
+        Component(
+            kind="features",
+            name="pixels",
+            target="ganforge.builtin.pixels:Pixels",
+            summary="The pixels themselves, in [0, 1]; no perceptual features.",
+        ),
+        Component(
+            kind="features",
+            name="random-convolutions",
+            target="ganforge.builtin.random_convolutions:RandomConvolutions",
+            summary="96 features of a fixed random network, for any images; no perceptual features.",
+            paper="Jarrett et al. 2009, What is the Best Multi-Stage Architecture for Object Recognition?",
+        ),
+        *METRICS,
     ]

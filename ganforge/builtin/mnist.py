@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ganforge.builtin.mnist_download import download_mnist
 from ganforge.builtin.mnist_files import CLASSES, SHA256, changed_files, find_files, read_split
@@ -52,6 +52,7 @@ class Mnist(Dataset):
         """full: all 70,000 digits or an error; sample: the 12,000 that ship; auto: full where possible."""
 
     options: Options
+    recommended: ClassVar = {"features": "digits"}
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)

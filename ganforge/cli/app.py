@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from ganforge.cli import authoring, benching, checking, components, diagnosis, running, trained
+from ganforge.cli import (
+    authoring,
+    benching,
+    checking,
+    comparing,
+    components,
+    diagnosis,
+    evaluating,
+    listing,
+    matrix,
+    reporting,
+    running,
+    trained,
+)
 from ganforge.cli.output import TRACEBACK
 
 app = typer.Typer(
@@ -21,7 +34,12 @@ app = typer.Typer(
 )
 running.register(app)
 components.register(app)
+listing.register(app)
+comparing.register(app)
 trained.register(app)
+evaluating.register(app)
+reporting.register(app)
+matrix.register(app)
 diagnosis.register(app)
 authoring.register(app)
 checking.register(app)

@@ -31,9 +31,12 @@ Completion = tuple[str, str]
 Options = dict[str, dict[str, Any]]
 
 
-def completions(words: Sequence[str], incomplete: str) -> list[Completion]:
-    """Return what may follow `words` and begins with `incomplete`: flags, or values of the flag before it."""
-    found = _flags(words, incomplete) if incomplete.startswith("-") else _values(words)
+def completions(words: Sequence[str], incomplete: str, sections: Sequence[Section] | None = None) -> list[Completion]:
+    """Return what may follow `words` and begins with `incomplete`: flags, or values of the flag before it.
+
+    sections: those whose options a command has, and no other settings; None for everything that an experiment has.
+    """
+    found = _flags(words, incomplete, sections) if incomplete.startswith("-") else _values(words)
     return [(word, short(text)) for word, text in found if word.startswith(incomplete)]
 
 
@@ -43,13 +46,13 @@ def short(text: str) -> str:
     return escape(words if len(words) <= LONGEST else f"{words[: LONGEST - 1]}…")
 
 
-def _flags(words: Sequence[str], incomplete: str) -> Iterator[Completion]:
+def _flags(words: Sequence[str], incomplete: str, sections: Sequence[Section] | None) -> Iterator[Completion]:
     from ganforge.config import Experiment  # noqa: PLC0415 - only when a shell asks
 
     for key, field in Experiment.model_fields.items():
-        if key not in SECTIONS:
+        if key not in SECTIONS and sections is None:
             yield f"--{key.replace('_', '-')}", field.description or ""
-    for section in SECTIONS:
+    for section in SECTIONS if sections is None else sections:
         if incomplete.startswith(f"--{section}"):
             for prefix, options in _options(words, section):
                 yield from ((f"--{prefix}.{name}", option["text"]) for name, option in options.items())

@@ -112,6 +112,10 @@ class PlainDisplay(Display):
         if self._written_at is None or self._clock() - self._written_at >= PLAIN_SECONDS:
             self._write()
 
+    def found(self, ailments: Sequence[str]) -> None:
+        """Say what is wrong in all lines from now on."""
+        self._progress.ailments = ailments
+
     def finished(self, status: str) -> None:
         """Write the last row, if it has not been written; the command says what the run came to."""
         if self._unwritten:
@@ -119,7 +123,8 @@ class PlainDisplay(Display):
 
     def _write(self) -> None:
         progress = self._progress
-        words = [*progress.where(), *progress.measures(), *progress.speed(), *progress.remaining()]
+        words = [*progress.where(), *progress.measures(), *progress.ailments]
+        words += [*progress.speed(), *progress.remaining()]
         self._show(self._separator.join(words))
         self._written_at, self._unwritten = self._clock(), False
 
@@ -152,6 +157,10 @@ class LiveDisplay(Display):
     def logged(self, row: Mapping[str, float]) -> None:
         """Show the row from the next refresh on."""
         self._view.progress.logged(row)
+
+    def found(self, ailments: Sequence[str]) -> None:
+        """Show what is wrong from the next refresh on."""
+        self._view.progress.ailments = ailments
 
     def previewed(self, images: Tensor) -> None:
         """Show the samples, uint8 `(N, C, H, W)` on the CPU, from the next refresh on."""
@@ -189,6 +198,8 @@ class View:
         status = self.status or ("" if self.progress.total_steps is not None else "getting ready")
         title = Text(no_wrap=True, overflow="crop" if options.ascii_only else "ellipsis")
         title.append(self._run_name, "bold").append(f"  {status}", STATUS_STYLES.get(status, "dim"))
+        for ailment in self.progress.ailments:
+            title.append(f"  {ailment}", "bold yellow")
         if self.progress.total_steps is None:
             return [title]
         progress = self.progress

@@ -55,7 +55,7 @@ def complete(kind: Kind) -> Callable[[str], list[tuple[str, str]]]:
 def kind_named(text: str) -> Kind | None:
     """Return the kind that a word means: `generator`, `generators`, `gen`; None where it means none."""
     word = text.lower().removesuffix("s") if text.lower() != "loss" else "loss"
-    word = {"losse": "loss", "penaltie": "penalty"}.get(word, word)
+    word = {"losse": "loss", "penaltie": "penalty", "feature": "features", "extractor": "features"}.get(word, word)
     if word in SECTIONS:
         return SECTIONS[word]
     return next((kind for kind in SECTIONS.values() if kind == word), None)

@@ -9,8 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ganforge.cli.output import describe_value, out
-
-HIDDEN = frozenset({"name", "names"})
+from ganforge.config.document import flatten
 
 
 def print_plan(plan: Mapping[str, Any]) -> None:
@@ -22,7 +21,7 @@ def print_plan(plan: Mapping[str, Any]) -> None:
         table.add_row(item["kind"], f"[bold]{escape(item['name'])}[/]", escape(source), escape(item["origin"]))
     console.print(table)
     settings = Table("setting", "value", "origin", title="Settings", title_justify="left")
-    for key, value in sorted(_flat(plan["experiment"])):
+    for key, value in sorted(flatten(plan["experiment"])):
         origin = plan["origins"].get(key, "default")
         style = "dim" if origin == "default" else ""
         settings.add_row(escape(key), escape(describe_value(value)), escape(origin), style=style)
@@ -40,18 +39,6 @@ def print_plan(plan: Mapping[str, Any]) -> None:
         f"{_duration(plan['seconds_total'])} in all",
         highlight=False,
     )
-
-
-def _flat(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Return dotted keys and values; a component's own table is shown as its section's."""
-    pairs: list[tuple[str, Any]] = []
-    for key, value in document.items():
-        if isinstance(value, Mapping):
-            named = document.get("name") == key
-            pairs += _flat(value, prefix if named else f"{prefix}{key}.")
-        elif key not in HIDDEN or prefix.startswith("optimizer."):
-            pairs.append((f"{prefix}{key}", value))
-    return pairs
 
 
 def _duration(seconds: float) -> str:

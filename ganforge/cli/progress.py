@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 RECENT_SECONDS = 30.0  # the speed that the remaining time is worked out from
 SPACING_SECONDS = 0.5  # between two moments that are remembered
@@ -26,6 +26,7 @@ class Progress:
         self.step = 0
         self.total_steps: int | None = None
         self.row: Mapping[str, float] = {}
+        self.ailments: Sequence[str] = ()  # what is wrong with the training at the moment, a word each
         self.remaining_seconds: float | None = None
         self._epochs = epochs
         self._clock = clock

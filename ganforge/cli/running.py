@@ -31,8 +31,9 @@ def register(app: typer.Typer) -> None:
 
 def _names(section: Section) -> Any:  # noqa: ANN401 - what typer.Option returns
     kind = SECTIONS[section]
+    what = {"features": "feature extractor"}.get(kind, kind)
     return typer.Option(
-        f"--{section}", metavar="NAME", help=f"The {kind}'s name.", autocompletion=complete(kind), show_default=False
+        f"--{section}", metavar="NAME", help=f"The {what}'s name.", autocompletion=complete(kind), show_default=False
     )
 
 
@@ -61,6 +62,7 @@ def run(
     data: Annotated[str | None, _names("data")] = None,
     penalty: Annotated[list[str] | None, _names("penalty")] = None,
     augment: Annotated[list[str] | None, _names("augment")] = None,
+    features: Annotated[str | None, _names("features")] = None,
     metric: Annotated[list[str] | None, _names("metric")] = None,
     epochs: Annotated[str | None, _setting("--epochs", "N", "Passes over the training images (20).")] = None,
     steps: Annotated[str | None, _setting("--steps", "N", "Generator updates, instead of epochs.")] = None,
@@ -221,12 +223,14 @@ def _report(outcome: Outcome, *, json: bool) -> None:
         print_json(outcome.as_dict())
     else:
         speed = "" if outcome.images_per_second is None else f" · {outcome.images_per_second:,.0f} images/s"
-        minutes, seconds = divmod(round(outcome.elapsed_seconds), 60)
         out().print(
             f"[bold]{escape(str(path))}[/]: {outcome.status} after {outcome.steps:,} steps · "
-            f"{outcome.images_seen:,} images · {minutes}:{seconds:02d}{speed}",
+            f"{outcome.images_seen:,} images · {clock(outcome.elapsed_seconds)}{speed}",
             highlight=False,
         )
+    if outcome.evaluation_seconds and not json:
+        share = outcome.evaluation_seconds / max(outcome.elapsed_seconds, outcome.evaluation_seconds)
+        err().print(f"[dim]evaluations took {clock(outcome.evaluation_seconds)}, {100 * share:.0f}% of the time[/]")
     if outcome.status == "finished":
         if not json:
             err().print(
@@ -243,14 +247,16 @@ def _report(outcome: Outcome, *, json: bool) -> None:
     if outcome.fix is not None:
         fix = f"{outcome.fix}\n{fix}" if outcome.steps else outcome.fix
     if outcome.status == "diverged":
-        fix = (
-            "a smaller learning rate helps most often: start anew with --optimizer.lr 1e-4, or with --on-nan rollback, "
-            "which lowers it by itself"
-        )
-        if any(outcome.run.checkpoints.iterdir()):
-            fix = f"the last good checkpoint is kept; {fix}"
+        kept = any(outcome.run.checkpoints.iterdir())
+        fix = f"{'the last good checkpoint is kept; ' if kept else ''}what helps, in a new run: {outcome.fix}"
     problem(f"{path}: {outcome.error}", fix)
     _leave(outcome)
+
+
+def clock(seconds: float) -> str:
+    """Write seconds as minutes and seconds, 2:05."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
 
 
 def _leave(outcome: Outcome) -> None:

@@ -1,4 +1,4 @@
-"""`ganforge runs` and `ganforge sample`."""
+"""`ganforge sample`."""
 
 from __future__ import annotations
 
@@ -7,47 +7,17 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from ganforge.cli.options import Json, NoPlugins, Plugins, RunPath, open_registry
 from ganforge.cli.output import answering, notice, out, print_json
-from ganforge.errors import RunDirectoryError, UsageError
+from ganforge.errors import UsageError
 
 COUNT, COLUMNS = 64, 10
-STATUS_STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow"}
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("runs")(runs)
+    """Add the command."""
     app.command("sample")(sample)
-
-
-@answering
-def runs(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to look, at any depth.")] = Path("runs"),
-    json: Json = False,
-) -> None:
-    """List runs: what they train, how far they came, how they ended."""
-    from ganforge.runs import catalogue  # noqa: PLC0415 - `--help` needs none of it
-
-    if not folder.is_dir():
-        raise RunDirectoryError(
-            f"there are no runs in {folder}: no such folder", fix="ganforge run makes the first one"
-        )
-    found = catalogue(folder)
-    if json:
-        print_json([run.as_dict() for run in found])
-        return
-    table = Table("run", "status", "generator", "discriminator", "loss", "data", "seed", "steps", "images/s", "updated")
-    for run in found:
-        style = STATUS_STYLES.get(run.status, "red")
-        steps = "" if run.steps is None else f"{run.steps:,}"
-        speed = "" if run.images_per_second is None else f"{run.images_per_second:,.0f}"
-        words = (run.gen, run.disc, run.loss, run.data, run.seed)
-        cells = [escape("" if word is None else str(word)) for word in words]
-        table.add_row(escape(run.path), f"[{style}]{escape(run.status)}[/]", *cells, steps, speed, run.updated or "")
-    out().print(table)
 
 
 @answering

@@ -10,9 +10,12 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from ganforge.config.experiment import SEVERAL, SINGLE, Experiment, Selection
+from ganforge.config.experiment import SEVERAL, SINGLE, TRAINED, Experiment, Selection
 from ganforge.config.optimizers import NOTHING
 from ganforge.errors import ConfigError
+
+#: The keys of a section's table that name its components.
+COMPONENT_NAMES = frozenset({"name", "names"})
 
 
 def read_document(path: Path) -> dict[str, Any]:
@@ -58,6 +61,8 @@ def from_document(document: Mapping[str, Any]) -> Experiment:
     values: dict[str, Any] = {key: None if value == NOTHING else value for key, value in document.items()}
     try:
         for section in SINGLE:
+            if section not in TRAINED and section not in values:
+                continue  # a run that is older than feature extractors has the default one
             table = values[section]
             values[section] = Selection(name=table["name"], options=table.get(table["name"], {}))
         for section in SEVERAL:
@@ -66,3 +71,15 @@ def from_document(document: Mapping[str, Any]) -> Experiment:
         return Experiment.model_validate(values)
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise ConfigError(f"this is no resolved experiment: {' '.join(str(error).split())}") from None
+
+
+def flatten(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Return a document's dotted keys and values, as options are called: a component's own table as its section's."""
+    pairs: list[tuple[str, Any]] = []
+    for key, value in document.items():
+        if isinstance(value, Mapping):
+            named = document.get("name") == key
+            pairs += flatten(value, prefix if named else f"{prefix}{key}.")
+        elif key not in COMPONENT_NAMES or prefix.startswith("optimizer."):
+            pairs.append((f"{prefix}{key}", value))
+    return pairs

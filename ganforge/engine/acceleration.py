@@ -149,9 +149,7 @@ def _recorded_pass(recorder: Recorder, run: Forward, then: Callable[[], None]) -
         then()
         return found
 
-    def call(
-        images: Tensor | None, labels: Tensor | None, z: Tensor, index: int, part: int
-    ) -> tuple[Tensor, Tensor]:
+    def call(images: Tensor | None, labels: Tensor | None, z: Tensor, index: int, part: int) -> tuple[Tensor, Tensor]:
         found: tuple[Tensor, Tensor] = recorder.call(of_tensors, images, labels, z)
         return found
 

@@ -120,12 +120,13 @@ def steps(run: RunDirectory) -> list[int]:
     return sorted((step for step in numbers if run.checkpoint_path(step).name in names), reverse=True)
 
 
-def load_newest(run: RunDirectory, notice: Callable[[str], None]) -> Checkpoint | None:
+def load_newest(run: RunDirectory, notice: Callable[[str], None], *, before: float = math.inf) -> Checkpoint | None:
     """Return the newest valid checkpoint, or None where there never was one; each damaged one is named to `notice`.
 
-    Raises CheckpointError where there are checkpoints but none is valid.
+    before: a step that it should be of an earlier one than; where none is, the earliest there is comes nearest. Raises
+    CheckpointError where there are checkpoints but none is valid.
     """
-    found = steps(run)
+    found = [step for step in steps(run) if step < before] + [step for step in steps(run)[::-1] if step >= before]
     for step in found:
         try:
             return load(run.checkpoint_path(step))
@@ -154,6 +155,13 @@ def prune(run: RunDirectory, *, newest: int, keep: int, best: int | None) -> Non
     for step in [step for step in steps(run) if step <= newest][keep:]:
         if step != best:
             _remove(run.checkpoint_path(step))
+
+
+def remove_later(run: RunDirectory, step: int) -> None:
+    """Remove the checkpoints after a step that a run goes back to: they are of a training that is given up."""
+    for later in steps(run):
+        if later > step:
+            _remove(run.checkpoint_path(later))
 
 
 def module_tensors(module: nn.Module) -> Tensors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -21,6 +21,9 @@ class Observer:
 
     def logged(self, row: Mapping[str, float]) -> None:
         """Hear of a row of metrics.jsonl."""
+
+    def found(self, ailments: Sequence[str]) -> None:
+        """Hear what is wrong with the training from now on, a word each; none where it is well."""
 
     def previewed(self, images: Tensor) -> None:
         """See the fixed samples as they are now, uint8 `(N, C, H, W)` on the CPU."""

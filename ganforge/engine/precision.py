@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
 
+from ganforge import arithmetic
 from ganforge.errors import ConfigError
 
 Precision = Literal["fp32", "tf32", "bf16"]
@@ -32,23 +32,9 @@ def check(precision: Precision, device: torch.device) -> None:
         )
 
 
-@contextmanager
-def matrix_products(precision: Precision) -> Iterator[None]:
-    """Set how float32 matrix products are computed for a while: exactly, but with tf32 where it was asked for.
-
-    The deterministic algorithms are chosen too, since the same seed shall give the same run.
-    """
-    before = torch.get_float32_matmul_precision()
-    cudnn_before = (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32)
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-        backend = torch.backends.cudnn
-        backend.deterministic, backend.benchmark, backend.allow_tf32 = cudnn_before
+def matrix_products(precision: Precision) -> AbstractContextManager[None]:
+    """Set how float32 matrix products are computed for a while: exactly, but with tf32 where it was asked for."""
+    return arithmetic.matrix_products(tf32=precision == "tf32")
 
 
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:

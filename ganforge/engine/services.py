@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from torch import Tensor
+
 from ganforge.engine.observer import Observer
 from ganforge.interfaces import Generator
 
@@ -21,13 +23,31 @@ class Send(Protocol):
 class Scored:
     """Hold what an evaluation gave, and which score decides about the best checkpoint.
 
-    scores: by name, None where one is not finite. passport: everything that must agree before scores are compared.
+    row: what goes into evaluation.jsonl, but for the step: scores, floor, details, passport, seconds. pictures: by
+    name, uint8, `(C, H, W)`.
     """
 
-    scores: Mapping[str, float | None]
-    passport: Mapping[str, Any]
+    row: Mapping[str, Any]
+    pictures: Mapping[str, Tensor]
     metric: str
     higher_is_better: bool
+
+    @property
+    def scores(self) -> Mapping[str, float | None]:
+        """By name; None where one is not finite."""
+        scores: Mapping[str, float | None] = self.row["scores"]
+        return scores
+
+    def better_than(self, best: Mapping[str, Any] | None, step: int) -> dict[str, Any] | None:
+        """Return what `best` becomes where this is the best so far, else None."""
+        value = self.scores[self.metric]
+        if value is None:
+            return None
+        if best is not None and best["metric"] == self.metric:
+            better = value > best["value"] if self.higher_is_better else value < best["value"]
+            if not better:
+                return None
+        return {"metric": self.metric, "value": value, "step": step}
 
 
 @dataclass(slots=True)

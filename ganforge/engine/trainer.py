@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -11,8 +12,11 @@ import torch
 
 from ganforge.assembly import Assembly
 from ganforge.engine import checkpoint as checkpoints
+from ganforge.engine.budget import EvaluationBudget, evaluation_seconds
 from ganforge.engine.checkpoint import Checkpoint
 from ganforge.engine.feed import Batch
+from ganforge.engine.findings import MEANINGS, Finding
+from ganforge.engine.health import Health
 from ganforge.engine.interruption import Interruption
 from ganforge.engine.ledger import FLUSH_EVERY, Ledger, Stopwatch, first_not_finite
 from ganforge.engine.precision import Precision, matrix_products
@@ -23,13 +27,15 @@ from ganforge.engine.state import Parts, digest, first_not_finite_weight, part_t
 from ganforge.engine.stream import make_feed
 from ganforge.engine.untrusted import shown
 from ganforge.engine.writer import Writer
-from ganforge.errors import CheckpointError, DivergedError
+from ganforge.errors import CheckpointError, CollapsedError, DivergedError
 from ganforge.interfaces import Generator
 from ganforge.runs import RunDirectory
 from ganforge.runs.files import number_in
 
-#: How often a run goes back to its last checkpoint before it gives up, under `on_nan = "rollback"`.
+#: How often a run goes back to a checkpoint before it gives up, under `on_nan` or `on_collapse = "rollback"`.
 MOST_ROLLBACKS = 3
+#: A collapse does not begin all at once: a checkpoint from so many steps before it was found to have begun is good.
+COLLAPSING_STEPS = 50
 
 
 class Trainer:
@@ -63,7 +69,10 @@ class Trainer:
         )
         self.parts = Parts(assembly, self.steps.optimizers, self.ema)
         self.ledger = Ledger(self.steps.columns, device, processes)
+        alone = self.experiment.batch_size <= processes.count * self.experiment.gradient_accumulation
+        self.health = Health(watch_diversity=not alone)
         self.stopwatch = Stopwatch()
+        self.budget = EvaluationBudget(self.experiment.evaluation_share, notice)
         self.writer = Writer(run, services, assembly.generator, seed=self.experiment.seed)
         self.step = 0
         self.rollbacks = 0
@@ -106,18 +115,19 @@ class Trainer:
     def train(self, interruption: Interruption) -> None:
         """Train until the last step, or until a signal arrives; save a checkpoint either way.
 
-        Raises DivergedError where a loss or weight is not finite (the last good checkpoint is kept) and OSError where a
-        file cannot be written. The global random state is left as it was.
+        Raises DivergedError where a loss or weight is not finite or the fakes have collapsed (the last good checkpoint
+        is kept) and OSError where a file cannot be written. The global random state is left as it was.
         """
         devices = [self.device] if self.device.type == "cuda" else []
         with matrix_products(self.precision), torch.random.fork_rng(devices), closing(self.feed):
             self.assembly.generator.train()
             self.assembly.discriminator.train()
             self.services.observer.started(step=self.step, total_steps=self.total_steps)
+            self.services.observer.found(list(self.health.current))
             if self.step == 0:
                 if self.processes.first:
                     self.writer.samples(self.sampled_generator, self.step)
-                if self.experiment.on_nan == "rollback":
+                if "rollback" in {self.experiment.on_nan, self.experiment.on_collapse}:
                     self._save_checkpoint()  # there must be something to go back to
             self.stopwatch.restart_window()
             while True:
@@ -175,8 +185,8 @@ class Trainer:
         bad = first_not_finite(rows)
         if bad is not None:
             self._log({step: row for step, row in rows.items() if step < bad[0]})
-            raise DivergedError(f"step {bad[0]}: {bad[1]} is not a finite number")
-        self._log(rows)
+            raise self._not_finite(bad[0], f"{bad[1]} is not a finite number")
+        self._heed(self._log(rows))
         with self.stopwatch.paused():
             if self.processes.first:
                 if self.step % self.sample_every == 0 or self.step == self.total_steps:
@@ -184,25 +194,47 @@ class Trainer:
                 else:
                     self.writer.preview(self.sampled_generator)
             improved = False
-            if self.experiment.evaluate_every and self.step % self.experiment.evaluate_every == 0:
-                improved = self._evaluate()
+            every = self.experiment.evaluate_every
+            if every and self.step % every == 0:
+                improved = self._evaluate(every)
             if improved or self.step % self.checkpoint_every == 0 or self.step == self.total_steps:
                 self._save_checkpoint()
 
-    def _evaluate(self) -> bool:
-        """Score the generator; return whether it is the best so far."""
-        better = self.writer.evaluation(self.sampled_generator, self.step, self.best) if self.processes.first else None
+    def _evaluate(self, every: int) -> bool:
+        """Score the generator, unless scoring has taken too long so far; return whether it is the best so far."""
+        better: dict[str, Any] | None = None
+        last = self.step + every > self.total_steps
+        if self.processes.first and self.budget.allows(self.stopwatch.elapsed_seconds, last=last):
+            scored = self.writer.evaluation(self.sampled_generator, self.step)
+            self.budget.spend(scored.row["seconds"])
+            better = scored.better_than(self.best, self.step)
         better = self.processes.share(better)
         self.best = better or self.best
         return better is not None
 
-    def _log(self, rows: Mapping[int, Mapping[str, float]]) -> None:
+    def _heed(self, changes: Sequence[Finding]) -> None:
+        """Tell what has been found, or is over. Raises CollapsedError where a collapse is not to go on."""
+        collapse = self.health.current.get("collapse")
+        if collapse is not None and self.experiment.on_collapse != "warn":
+            since = collapse.since_step
+            raise CollapsedError(f"collapse since step {since}: {collapse.words}", since_step=since, fix=collapse.helps)
+        if changes and self.processes.first:
+            self.writer.health(self.health, changes)
+
+    def _not_finite(self, step: int, what: str) -> DivergedError:
+        self.health.not_finite(step)
+        return DivergedError(f"step {step}: {what}", fix=MEANINGS["not-finite"].helps)
+
+    def _log(self, rows: Mapping[int, Mapping[str, float]]) -> list[Finding]:
+        """Look at rows, write down those that are due, and return what was found in them, or is over."""
+        changes: list[Finding] = []
         if not rows:
-            return
+            return changes
         experiment = self.experiment
         new_batches = experiment.batches(max(rows)) - experiment.batches(min(rows) - 1)
         rate = self.stopwatch.window(new_batches * experiment.batch_size)
         for step, values in rows.items():
+            changes += self.health.watch(step, values)
             self.losses = {name.removeprefix("loss/"): values[name] for name in values if name.startswith("loss/")}
             if self.processes.first and (step % experiment.log_every == 0 or step == self.total_steps):
                 batches = experiment.batches(step)
@@ -212,16 +244,18 @@ class Trainer:
                         "epoch": batches / self.feed.batches_per_epoch,
                         "images_seen": batches * experiment.batch_size,
                         **values,
+                        "health/findings": len(self.health.current),
                         "images_per_second": rate,
                         "elapsed_seconds": self.stopwatch.elapsed_seconds,
                     }
                 )
+        return changes
 
     def _save_checkpoint(self) -> None:
         tensors = part_tensors(self.parts)
         bad = first_not_finite_weight(tensors)
         if self.processes.highest(bad is not None):
-            raise DivergedError(f"step {self.step}: {bad or 'a number of another process'} is not finite")
+            raise self._not_finite(self.step, f"{bad or 'a number of another process'} is not finite")
         if self.processes.count > 1:
             self.processes.check_same(digest(trained_tensors(self.parts)), "the weights")
         state = self.state()
@@ -241,6 +275,7 @@ class Trainer:
             "precision": self.precision,
             "best": self.best,
             "rollbacks": self.rollbacks,
+            "health": self.health.state(),
             "judged": dict(zip(self.steps.columns[:-1], judged.tolist(), strict=True)),
         }
 
@@ -257,29 +292,46 @@ class Trainer:
         if judged.keys() != set(names):
             raise CheckpointError(f"this checkpoint is of other penalties: it has {shown(', '.join(judged)) or 'none'}")
         self.steps.judged.copy_(torch.tensor([judged[name] for name in names]))
+        self.health.restore(checkpoint.state["health"])
         self.steps.rate_factor = 0.5**self.rollbacks
         self.forget_later_rows()
 
     def forget_later_rows(self) -> None:
         """Keep only the rows up to this step, and count the seconds on from the last of them."""
-        rows = self.writer.rows_up_to(self.step) if self.processes.first else []
+        rows, evaluations = self.writer.rows_up_to(self.step) if self.processes.first else ([], [])
+        last: dict[str, Any] = rows[-1] if rows else {}
+        self.budget.restore(evaluations)
+        late = evaluation_seconds(row for row in evaluations if number_in(row, "step") >= number_in(last, "step"))
         if rows:
-            self.losses = {name.removeprefix("loss/"): rows[-1][name] for name in rows[-1] if name.startswith("loss/")}
-            self.stopwatch = Stopwatch(number_in(rows[-1], "elapsed_seconds"))
+            self.losses = {name.removeprefix("loss/"): last[name] for name in last if name.startswith("loss/")}
+        if rows or late:
+            self.stopwatch = Stopwatch(number_in(last, "elapsed_seconds") + late)
 
     def _roll_back(self, reason: DivergedError) -> None:
-        """Go back to the last checkpoint with half the learning rate, or raise the reason where that is not wanted."""
-        if self.experiment.on_nan == "stop":
+        """Go back to the last checkpoint with half the learning rate, or raise the reason where that is not wanted.
+
+        After a collapse, it is the last one from well before that began.
+        """
+        since = reason.since_step if isinstance(reason, CollapsedError) else None
+        if (self.experiment.on_nan if since is None else self.experiment.on_collapse) == "stop":
             raise reason
         if self.rollbacks == MOST_ROLLBACKS:
-            raise DivergedError(f"{reason.message}, after going back {MOST_ROLLBACKS} times") from reason
+            message = f"{reason.message}, after going back {MOST_ROLLBACKS} times"
+            raise DivergedError(message, fix=reason.fix) from reason
         notice = self.services.observer.noticed
-        checkpoint = self.processes.share(checkpoints.load_newest(self.run, notice) if self.processes.first else None)
+        before = math.inf if since is None else since - COLLAPSING_STEPS
+        found = checkpoints.load_newest(self.run, notice, before=before) if self.processes.first else None
+        checkpoint = self.processes.share(found)
         if checkpoint is None:
             raise CheckpointError(f"{self.run.path} has no checkpoint to go back to") from reason
         self.rollbacks += 1
         self.ledger.forget()
+        given_up = self.health.given_up(self.step)
         self.restore(checkpoint)
+        self.health.remember(given_up)
+        if self.processes.first:
+            checkpoints.remove_later(self.run, self.step)
+            self.writer.health(self.health)
         notice(
             f"{reason.message}; back to step {self.step}, on with {self.steps.rate_factor:g} of the learning rate "
             f"({self.rollbacks} of {MOST_ROLLBACKS} times)"

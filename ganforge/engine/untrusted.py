@@ -10,12 +10,13 @@ import math
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import torch
 from safetensors.torch import load
 from torch import Tensor
 
+from ganforge.engine.findings import MOST_FINDINGS, Ailment
 from ganforge.errors import CheckpointError
 
 FORMAT = 1
@@ -86,6 +87,8 @@ def check_state(state: Mapping[str, Any], file: Path) -> None:
     judged = state.get("judged")
     if not isinstance(judged, dict) or not all(map(_is_number, judged.values())):
         raise CheckpointError(f"{file}: judged is {shown(repr(judged))}; it must be a number by name")
+    if not _is_health(state.get("health"), state["step"]):
+        raise CheckpointError(f"{file}: health is {shown(repr(state.get('health')))}; it must be levels and findings")
 
 
 def shown(text: str) -> str:
@@ -118,6 +121,38 @@ def _is_best(value: object, newest: int) -> bool:
     number, step = value["value"], value["step"]
     finite = isinstance(number, float | int) and not isinstance(number, bool) and abs(number) < math.inf
     return isinstance(value["metric"], str) and finite and _is_count(step) and bool(step <= newest)
+
+
+def _is_health(value: object, newest: int) -> bool:
+    """Whether it is what `Health.state` gives; which levels there must be, `Health.restore` knows."""
+    if not isinstance(value, dict) or value.keys() != {"rows", "levels", "streaks", "findings"}:
+        return False
+    rows, levels, streaks, findings = (value[key] for key in ("rows", "levels", "streaks", "findings"))
+    return (
+        _is_count(rows)
+        and rows <= newest
+        and isinstance(levels, dict)
+        and all(map(_is_number, levels.values()))
+        and isinstance(streaks, dict)
+        and all(_is_count(streak) and streak <= rows for streak in streaks.values())
+        and isinstance(findings, list)
+        and len(findings) <= MOST_FINDINGS
+        and all(map(_is_finding, findings))
+        and _all_different([found["finding"] for found in findings if found["until_step"] is None])
+    )
+
+
+def _is_finding(value: object) -> bool:
+    if not isinstance(value, dict) or value.keys() != {"finding", "since_step", "until_step", "value"}:
+        return False
+    since, until = value["since_step"], value["until_step"]
+    known = isinstance(value["finding"], str) and value["finding"] in get_args(Ailment)
+    ended = until is None or (_is_count(until) and until >= since)
+    return known and _is_count(since) and ended and _is_number(value["value"])
+
+
+def _all_different(names: Sequence[str]) -> bool:
+    return len(set(names)) == len(names)
 
 
 def _widened(value: Tensor) -> Tensor:

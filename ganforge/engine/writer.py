@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
 
 from ganforge.engine import checkpoint as checkpoints
+from ganforge.engine.budget import TRAINING
 from ganforge.engine.checkpoint import Checkpoint
-from ganforge.engine.services import Services
+from ganforge.engine.findings import Finding
+from ganforge.engine.health import Health
+from ganforge.engine.services import Scored, Services
+from ganforge.errors import GanforgeError
 from ganforge.interfaces import Generator
 from ganforge.pictures import grid, save_png
 from ganforge.runs import RunDirectory, append_row, read_rows, truncate_rows
@@ -47,6 +51,16 @@ class Writer:
         self.services.observer.logged(row)
         self.services.send("step_logged", row=row)
 
+    def health(self, health: Health, changes: Iterable[Finding] = ()) -> None:
+        """Tell what has been found, or is over, and keep it in run.json, where that is possible."""
+        for finding in changes:
+            self.services.observer.noticed(finding.news)
+        self.services.observer.found(list(health.current))
+        try:
+            self.run.update_manifest(health=health.report())
+        except (OSError, GanforgeError) as reason:  # a run does not end for what is told once more at its end
+            self.services.observer.noticed(f"run.json could not be updated: {reason}")
+
     def preview(self, generator: Generator) -> None:
         """Show a few of the fixed samples to whoever watches, every now and then."""
         if not self.services.observer.wants_previews or time.monotonic() - self._previewed < PREVIEW_SECONDS:
@@ -66,21 +80,15 @@ class Writer:
         self.services.observer.previewed(images)
         self._previewed = time.monotonic()
 
-    def evaluation(self, generator: Generator, step: int, best: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        """Score the generator, and return what `best` becomes where it is the best so far, else None."""
+    def evaluation(self, generator: Generator, step: int) -> Scored:
+        """Score the generator, and write down what was found."""
         assert self.services.evaluate is not None, "launch gives one where evaluate_every is set"  # noqa: S101
         scored = self.services.evaluate(generator)
-        row = {"step": step, "scores": scored.scores, "passport": scored.passport}
-        append_row(self.run.evaluations, row)
-        self.services.send("evaluated", step=step, scores=scored.scores, passport=scored.passport)
-        value = scored.scores[scored.metric]
-        if value is None:
-            return None
-        if best is not None:
-            better = value > best["value"] if scored.higher_is_better else value < best["value"]
-            if not better:
-                return None
-        return {"metric": scored.metric, "value": value, "step": step}
+        append_row(self.run.evaluations, {"step": step, **scored.row, "made_by": TRAINING})
+        for name, picture in scored.pictures.items():
+            save_png(picture, self.run.evaluation_picture_path(name, step))
+        self.services.send("evaluated", step=step, scores=scored.scores, passport=scored.row["passport"])
+        return scored
 
     def checkpoint(self, checkpoint: Checkpoint, *, keep: int, best: Mapping[str, Any] | None) -> None:
         """Save a checkpoint, after the rows before it, and remove the ones that are no longer kept."""
@@ -91,8 +99,8 @@ class Writer:
         checkpoints.prune(self.run, newest=step, keep=keep, best=None if best is None else best["step"])
         self.services.send("checkpoint_saved", step=step, path=str(place.resolve()))
 
-    def rows_up_to(self, step: int) -> list[dict[str, Any]]:
-        """Remove the rows after a step, to be written again, and return the remaining rows of metrics.jsonl."""
+    def rows_up_to(self, step: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Remove the rows after a step, to be written again; return those of metrics.jsonl, and of evaluation.jsonl."""
         for path in (self.run.metrics, self.run.evaluations):
             truncate_rows(path, lambda row: number_in(row, "step") <= step)
-        return read_rows(self.run.metrics)
+        return read_rows(self.run.metrics), read_rows(self.run.evaluations)

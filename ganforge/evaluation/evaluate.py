@@ -1,94 +1,216 @@
-"""Compare fakes with real images, in a random stream of its own, so that training goes on to the same bits."""
+"""Compare fakes with real images, in random streams of their own, so that training goes on to the same bits."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.metadata import version
-from typing import Any, Literal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from ganforge.assembly import Assembly
-from ganforge.errors import DataError
-from ganforge.interfaces import EvaluationContext, Generator, Split
-from ganforge.randomness import stream_rng
+from ganforge.arithmetic import matrix_products
+from ganforge.assembly import Scoring
+from ganforge.errors import GanforgeError, PluginError
+from ganforge.evaluation.answers import check_pictures, plain, plain_scores
+from ganforge.evaluation.checks import needs_extractor
+from ganforge.evaluation.extraction import BATCH, Extraction
+from ganforge.evaluation.material import Material
+from ganforge.evaluation.passport import passport
+from ganforge.interfaces import EvaluationContext, Extracted, Generator, Images, Metric, Split
+from ganforge.plugins.sources import explain
+from ganforge.randomness import globals_seeded, layers_seeded, stream_rng
+from ganforge.registry import Entry
+from ganforge.runs.comparable import DESCRIBED
 from ganforge.sampling import draw, draw_latents
+
+Hear = Callable[[str], None]
+
+
+def _ignore(message: str) -> None:
+    """Hear nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """Hold what was scored.
 
-    scores: by name, None where one is not finite. passport: everything that must agree before two may be compared.
+    scores: by name, None where one is not finite. floor: what images of the training split score in the place of the
+    fakes, for scores that have such a floor; None where there are too few of them. details: what metrics add for
+    people, as JSON can hold it. passport: everything that must agree before two may be compared. pictures: by name,
+    uint8, `(C, H, W)`. seconds: how long it took.
     """
 
     scores: dict[str, float | None]
+    floor: dict[str, float | None]
+    details: dict[str, Any]
     passport: dict[str, Any]
+    seconds: float
+    pictures: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
-
-def score_directions(assembly: Assembly) -> dict[str, Literal["lower", "higher"]]:
-    """Return, for every score that the chosen metrics give, which direction is better."""
-    return {name: better for metric in assembly.metrics.values() for name, better in metric.better.items()}
-
-
-def check_count(assembly: Assembly, count: int) -> Split:
-    """Return the split whose images count as real. Raises DataError where it has fewer than `count`."""
-    split: Split = "test" if "test" in assembly.info.sizes else "train"
-    size = assembly.info.sizes[split]
-    if size < count:
-        have = f"data {assembly.info.name!r} has {size} in its {split} split"
-        raise DataError(
-            f"evaluating on {count} images needs as many real ones; {have}",
-            fix=f"pass --evaluation-images {size} or less",
-        )
-    return split
-
-
-def evaluate(assembly: Assembly, generator: Generator, *, count: int, seed: int) -> Evaluation:
-    """Score `count` fakes against as many real images, of the test split where there is one.
-
-    Raises DataError where there are not that many real images.
-    """
-    split = check_count(assembly, count)
-    rng = stream_rng(seed, "evaluation")
-    chosen = torch.randperm(assembly.info.sizes[split], generator=rng)[:count]
-    real = assembly.take(split, chosen.tolist(), "evaluation/items")
-    latents = draw_latents(generator, count, seed=seed, stream="evaluation")
-    fake = draw(generator, latents, real.labels if generator.takes_labels else None, seed=seed)
-    context = EvaluationContext(real.pixels, fake.images, real.labels, fake.labels, rng)
-    scores: dict[str, float | None] = {}
-    for name, metric in assembly.metrics.items():
-        found = metric.compute(context)
-        if found.keys() != metric.better.keys():
-            raise DataError(f"metric {name!r} gives {', '.join(found)}; it declares {', '.join(metric.better)}")
-        scores |= {key: value if math.isfinite(value) else None for key, value in found.items()}
-    return Evaluation(scores, passport(assembly, split=split, count=count, seed=seed))
-
-
-def passport(assembly: Assembly, *, split: Split, count: int, seed: int) -> dict[str, Any]:
-    """Return what a score depends on, as JSON can hold it.
-
-    The fingerprint is the scored split's, or that of the data where the split is not loaded whole.
-    """
-    images = assembly.images(split)
-    chosen = assembly.resolution.chosen["metric"]
-    metrics: Mapping[str, Any] = {
-        item.entry.component.name: {
-            "distribution": str(item.entry.source),
-            "options": item.options.model_dump(mode="json"),
+    def row(self) -> dict[str, Any]:
+        """Return it as a row of evaluation.jsonl, without the step and who made it."""
+        return {
+            "scores": self.scores,
+            "floor": self.floor,
+            "details": self.details,
+            "passport": self.passport,
+            "seconds": self.seconds,
         }
-        for item in chosen
-    }
-    return {
-        "data": assembly.info.name,
-        "fingerprint": assembly.info.fingerprint if images is None else images.fingerprint(),
-        "split": split,
-        "real_images": count,
-        "fake_images": count,
-        "metrics": metrics,
-        "weights": "generator" if assembly.resolution.experiment.ema_halflife_images is None else "generator_ema",
-        "seed": seed,
-        "versions": {name: version(name) for name in ("ganforge", "torch")},
-    }
+
+
+class Evaluator:
+    """Score generators, one after the other, on the same real images; what is known of these is remembered.
+
+    weights: the file that they come from, `generator` or `generator_ema`. keep_going: whether a metric that raises
+    leaves its scores None, which `notice` hears of; else it ends the evaluation. progress: hears what is being done.
+    floor, why_no_floor: what the training split scores, and why that is not known; after the first evaluation.
+    """
+
+    def __init__(
+        self,
+        scoring: Scoring,
+        *,
+        count: int,
+        split: Split,
+        seed: int,
+        weights: str,
+        keep_going: bool = False,
+        notice: Hear = _ignore,
+        progress: Hear = _ignore,
+        batch: int = BATCH,
+    ) -> None:
+        self.scoring = scoring
+        self.material = Material(scoring, count=count, split=split, seed=seed)
+        self.seed = seed
+        self.weights = weights
+        self.keep_going = keep_going
+        self.notice = notice
+        self.progress = progress
+        self.batch = batch
+        self.floor: dict[str, float | None] | None = None
+        self.why_no_floor: str | None = None
+        self._extraction: Extraction | None = None
+
+    def evaluate(self, generator: Generator) -> Evaluation:
+        """Score a generator, on the device that it is on, in float32.
+
+        Raises DataError, and PluginError, which names the metric or the extractor, unless it shall keep going.
+        """
+        begun = time.perf_counter()
+        device = next(generator.parameters()).device
+        with matrix_products(), torch.autocast(device.type, enabled=False):
+            context = self._context(generator, device)
+            scores = self._scores(context, device, self.scoring.metrics)
+            if self._extraction is not None:
+                self._extraction.drop(context.fake)
+            if self.floor is None:
+                self.floor = self._floor(context, device)
+            stamped = passport(self.material, generator, weights=self.weights)
+        seconds = time.perf_counter() - begun
+        return Evaluation(scores, self.floor, context.details, stamped, seconds, context.pictures)
+
+    def _context(self, generator: Generator, device: torch.device) -> EvaluationContext:
+        """Draw the fakes, quantised as files would be, and lay out what the metrics may look at."""
+        metrics, count = self.scoring.metrics.values(), self.material.count
+        self.progress(f"reading {count:,} real images")
+        real = self.material.real
+        train = self.material.train if any("train" in metric.needs for metric in metrics) else None
+        if needs_extractor(self.scoring) and self._extraction is None:
+            entry = self.scoring.resolution.one("features").entry
+            self._extraction = Extraction(self.scoring.extractor(), device, entry, self.batch)
+            for images in (real.pixels, train):
+                if images is not None:
+                    self._extraction.keep(images)
+        self.progress(f"drawing {count:,} fakes")
+        latents = draw_latents(generator, count, seed=self.seed, stream="evaluation")
+        fake = draw(generator, latents, real.labels if generator.takes_labels else None, seed=self.seed)
+        return self._laid_out(real, Images(fake.images, fake.labels), train)
+
+    def _laid_out(self, real: Images, fake: Images, train: Tensor | None) -> EvaluationContext:
+        if self._extraction is not None:
+            self._extraction.keep(fake.pixels)
+        return EvaluationContext(
+            real=real.pixels,
+            fake=fake.pixels,
+            real_labels=real.labels,
+            fake_labels=fake.labels,
+            rng=stream_rng(self.seed, "evaluation/metric"),
+            train=train,
+            class_names=() if self._extraction is None else self._extraction.extractor.class_names,
+        )
+
+    def _floor(self, context: EvaluationContext, device: torch.device) -> dict[str, float | None]:
+        """Score images of the training split in the place of fakes, with every metric for which that makes sense."""
+        metrics = {name: metric for name, metric in self.scoring.metrics.items() if metric.has_floor}
+        if not metrics:
+            return {}
+        images = self.material.floor()
+        if images is None:
+            self.why_no_floor = (
+                f"no floor: data {self.scoring.info.name!r} has too few training images to put {self.material.count:,} "
+                "in the place of the fakes"
+            )
+            return {score: None for metric in metrics.values() for score in metric.better}
+        laid_out = self._laid_out(self.material.real, images, context.train)
+        scores = self._scores(laid_out, device, metrics, "floor: ")
+        if self._extraction is not None:
+            self._extraction.drop(images.pixels)
+        return scores
+
+    def _scores(
+        self, context: EvaluationContext, device: torch.device, metrics: Mapping[str, Metric], stage: str = ""
+    ) -> dict[str, float | None]:
+        """Return the scores of some metrics, each of which draws from a random stream that begins anew."""
+        entries = dict(zip(self.scoring.metrics, self.scoring.resolution.chosen["metric"], strict=True))
+        scores: dict[str, float | None] = {}
+        for name, metric in metrics.items():
+            self.progress(f"{stage}{name}")
+            try:
+                scores |= self._asked(metric, context, device, entries[name].entry)
+            except GanforgeError as error:
+                if not self.keep_going:
+                    raise
+                self.notice(f"{error.message}; its scores are left out")
+                scores |= dict.fromkeys(metric.better)
+                context.details[name] = {"error": error.message}
+        return scores
+
+    def _asked(
+        self, metric: Metric, context: EvaluationContext, device: torch.device, entry: Entry
+    ) -> dict[str, float | None]:
+        """Call a metric's own code: what it raises names it, and what it draws from is put back as it was."""
+        own = replace(
+            context,
+            rng=stream_rng(self.seed, "evaluation/metric"),
+            train=context.train if "train" in metric.needs else None,
+            extract=self._described(metric, entry),
+            details={},
+            pictures={},
+        )
+        with ExitStack() as stack:
+            stack.enter_context(globals_seeded(self.seed, "evaluation/metric"))
+            stack.enter_context(layers_seeded(self.seed, "evaluation/metric", device=device))
+            try:
+                found = metric.compute(own)
+            except GanforgeError as error:
+                if isinstance(error, PluginError):
+                    raise
+                raise type(error)(f"{entry}: {error.message}", fix=error.fix) from error
+            except (Exception, SystemExit) as error:
+                raise PluginError(f"{entry} cannot score {len(own.fake):,} images: {explain(error)}") from error
+        scores = plain_scores(found, metric.better, entry)
+        context.details.update(plain(own.details, entry, "details"))
+        context.pictures.update(check_pictures(own.pictures, entry))
+        return scores
+
+    def _described(self, metric: Metric, entry: Entry) -> Callable[[Tensor], Extracted]:
+        if self._extraction is not None and DESCRIBED & metric.needs:
+            return self._extraction
+
+        def refuse(images: Tensor) -> Extracted:
+            raise PluginError(f"{entry} asks for features; it must say so: needs = frozenset({{'features'}})")
+
+        return refuse

@@ -93,7 +93,7 @@ def opened(outcome: Outcome, registry: Registry) -> TrainedRun:
     if outcome.signal is not None:
         raise KeyboardInterrupt(f"saved at step {outcome.steps}; ganforge.resume({str(outcome.run.path)!r}) goes on")
     if outcome.status == "diverged":
-        raise DivergedError(f"{outcome.run.path}: {outcome.error}", fix="the last good checkpoint is kept")
+        raise DivergedError(f"{outcome.run.path}: {outcome.error}", fix=outcome.fix)
     if outcome.status == "failed":
         raise TrainingError(f"{outcome.run.path}: {outcome.error}") from outcome.cause
     return TrainedRun(outcome.run, registry)

@@ -110,7 +110,7 @@ def _ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
 
 def _yardstick(prepared: Prepared, options: Options, folder: Path) -> list[float]:
     """Time the textbook's loop in a process of its own: the engine changes how memory is kept in this one."""
-    _lay_out_mnist(prepared.assembly, folder)
+    lay_out_mnist(prepared.assembly, folder)
     experiment = to_document(prepared.resolution.experiment)
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_by_itself, experiment, folder, str(prepared.device), options).result()
@@ -128,7 +128,7 @@ def _by_itself(experiment: dict[str, Any], folder: Path, device: str, options: O
     )
 
 
-def _lay_out_mnist(assembly: Assembly, root: Path) -> None:
+def lay_out_mnist(assembly: Assembly, root: Path) -> None:
     """Write the images that the engine trains on as torchvision's MNIST wants to find them."""
     raw = root / "MNIST" / "raw"
     raw.mkdir(parents=True)

@@ -22,7 +22,7 @@ from ganforge.engine.precision import candidates, choose_device
 from ganforge.engine.processes import ALONE, Processes
 from ganforge.engine.services import Scored, Services
 from ganforge.errors import ConfigError, RunDirectoryError, TrainingError
-from ganforge.evaluation import evaluate, score_directions
+from ganforge.evaluation import Evaluator, score_directions, scored_split
 from ganforge.experiments.manifest import check_same, first_manifest
 from ganforge.experiments.prepare import Prepared, prepare
 from ganforge.experiments.together import ECHO_SECONDS, Orders
@@ -32,6 +32,7 @@ from ganforge.registry import Registry
 from ganforge.runs import RunDirectory, RunLock
 from ganforge.runs.directory import now
 from ganforge.runs.provenance import command, versions
+from ganforge.using.report import report_run
 
 if TYPE_CHECKING:
     from ganforge.interfaces import Generator
@@ -152,7 +153,9 @@ def _train(
                 notice=observer.noticed,
             )
         )
-        services = Services(observer, relay.send, _evaluator(prepared) if experiment.evaluate_every else None)
+        services = Services(observer, relay.send)
+        if experiment.evaluate_every and prepared.processes.first:
+            services.evaluate = _evaluator(prepared, observer.noticed)
         manifest, fingerprint = run.read_manifest(), prepared.assembly.info.fingerprint
         prepared.processes.share(Orders(run, to_document(experiment), manifest, fingerprint, restore))
         try:
@@ -160,6 +163,7 @@ def _train(
         except Exception as error:
             if not restore:
                 run.update_manifest(status="failed", error=f"{type(error).__name__}: {error}")
+                _report(run, observer)
             raise
         if restore:
             try:
@@ -179,20 +183,41 @@ def _train(
         relay.send("started", run=information, step=trainer.step)
         outcome, stopped = run_to_its_end(trainer, run, interruption)
         observer.finished(outcome.status)
+        _report(run, observer)
         relay.send("finished", status=outcome.status, error=outcome.error)
         if stopped is not None:
             raise stopped
     return outcome
 
 
-def _evaluator(prepared: Prepared) -> Callable[[Generator], Scored]:
-    """Return a function that scores a generator with the experiment's metrics."""
+def _report(run: RunDirectory, observer: Observer) -> None:
+    """Leave report.html in the run directory; a report that fails is a line, and never harms the run."""
+    try:
+        report_run(run.path)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the run is there without it
+        observer.noticed(f"report.html could not be made: {' '.join(str(error).split()) or type(error).__name__}")
+
+
+def _evaluator(prepared: Prepared, notice: Callable[[str], None]) -> Callable[[Generator], Scored]:
+    """Return a function that scores a generator with the experiment's metrics.
+
+    A metric that raises leaves its scores out; a training that is as it should be does not end for it.
+    """
     assembly, experiment = prepared.assembly, prepared.resolution.experiment
     directions = score_directions(assembly)
     metric = experiment.best or next(iter(directions))
+    evaluator = Evaluator(
+        assembly,
+        count=experiment.evaluation_images,
+        split=scored_split(assembly),
+        seed=experiment.seed,
+        weights="generator" if experiment.ema_halflife_images is None else "generator_ema",
+        keep_going=True,
+        notice=notice,
+    )
 
     def score(generator: Generator) -> Scored:
-        found = evaluate(assembly, generator, count=experiment.evaluation_images, seed=experiment.seed)
-        return Scored(found.scores, found.passport, metric, directions[metric] == "higher")
+        found = evaluator.evaluate(generator)
+        return Scored(found.row(), found.pictures, metric, directions[metric] == "higher")
 
     return score

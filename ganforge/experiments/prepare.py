@@ -16,9 +16,10 @@ from ganforge.engine.memory import is_out_of_memory
 from ganforge.engine.precision import Precision, candidates, check, choose_device
 from ganforge.engine.processes import ALONE, Processes
 from ganforge.errors import ConfigError
-from ganforge.evaluation import check_count, score_directions
+from ganforge.evaluation import check as check_evaluation
+from ganforge.evaluation import score_directions, scored_split
 from ganforge.experiments.choosing import acceleration, out_of_memory, share
-from ganforge.interfaces import Network
+from ganforge.interfaces import Dataset, Network
 from ganforge.registry import Registry
 
 THIS_MACHINE = "measured on this machine"
@@ -45,17 +46,25 @@ class Prepared:
 
 
 def prepare(
-    resolution: Resolution, registry: Registry, *, estimate: bool = False, processes: Processes = ALONE
+    resolution: Resolution,
+    registry: Registry,
+    *,
+    estimate: bool = False,
+    processes: Processes = ALONE,
+    dataset: Dataset | None = None,
 ) -> Prepared:
     """Build and check an experiment's parts, and write down what the machine decides: device, precision, data source.
 
-    estimate: measure the time of a step even where the precision is given. Raises what `build` and `preflight` raise,
-    ConfigError for a device or precision that is not there, a `best` score that no metric gives, or a batch that the
-    processes cannot share equally, and OutOfMemoryError for one that is too large.
+    estimate: measure the time of a step even where the precision is given. dataset: what the resolution's data is,
+    where it has been made before.
+
+    Raises what `build` and `preflight` raise, ConfigError for a device or precision that is not there, a `best` score
+    that no metric gives, or a batch that the processes cannot share equally, and OutOfMemoryError for one that is too
+    large.
     """
     _check_shares(resolution, processes)
     device = choose_device(resolution.experiment.device, processes.local_rank)
-    assembly = build(resolution)
+    assembly = build(resolution, dataset)
     if assembly.images("train") is None:
         assembly.take("train", [0], "preflight")  # data that cannot be read is found before anything is written
     preflight(assembly)
@@ -125,16 +134,16 @@ def _with_found_data(resolution: Resolution, assembly: Assembly) -> Resolution:
 
 
 def _check_evaluation(assembly: Assembly) -> None:
+    """Find what no evaluation would come to an end with, before anything is trained."""
     experiment = assembly.resolution.experiment
     if experiment.best is not None and experiment.evaluate_every is None:
         assembly.resolution.notices.append("best does nothing without evaluate_every: no score is ever taken")
     scores = score_directions(assembly)
-    if len(scores) < sum(len(metric.better) for metric in assembly.metrics.values()):
-        raise ConfigError(f"two of the metrics {', '.join(assembly.metrics)} give a score of the same name")
     if experiment.evaluate_every is not None:
         if not scores:
             raise ConfigError("evaluate_every is set, but no metric is chosen", fix="pass --metric NAME")
-        check_count(assembly, experiment.evaluation_images)
+        count, split = experiment.evaluation_images, scored_split(assembly)
+        check_evaluation(assembly, count=count, split=split, option="--evaluation-images")
     if experiment.best is not None and experiment.best not in scores:
         raise ConfigError(
             f"best = {experiment.best!r}: no chosen metric gives that score; they give {', '.join(scores)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ganforge.engine import checkpoint as checkpoints
@@ -24,7 +24,8 @@ class Outcome:
     """Hold how a run ended.
 
     signal: what interrupted it, or None. error: why it diverged or failed, or None; fix: what helps, where that is
-    known; cause: the exception behind it.
+    known; cause: the exception behind it. evaluation_seconds: of elapsed_seconds, what evaluations took.
+    health: what was found wrong with the training, as run.json tells it.
     """
 
     run: RunDirectory
@@ -34,16 +35,17 @@ class Outcome:
     images_per_second: float | None
     elapsed_seconds: float
     losses: dict[str, float]
+    evaluation_seconds: float = 0.0
     signal: signal.Signals | None = None
     error: str | None = None
     fix: str | None = None
     cause: Exception | None = None
+    health: list[dict[str, Any]] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as `run --json` prints it."""
-        return {"run": str(self.run.path), "status": self.status, **self.summary()} | (
-            {} if self.error is None else {"error": self.error}
-        )
+        document = {"run": str(self.run.path), "status": self.status, **self.summary(), "health": self.health}
+        return document | ({} if self.error is None else {"error": self.error})
 
     def summary(self) -> dict[str, Any]:
         """Return what run.json keeps of it."""
@@ -53,6 +55,7 @@ class Outcome:
             "images_per_second": self.images_per_second,
             "elapsed_seconds": self.elapsed_seconds,
             "losses": self.losses,
+            "evaluation_seconds": self.evaluation_seconds,
         }
 
 
@@ -101,7 +104,7 @@ def run_to_its_end(
         trainer.train(interruption)
         status = "finished" if trainer.step >= trainer.total_steps else "interrupted"
     except DivergedError as reason:
-        status, error, cause = "diverged", reason.message, reason
+        status, error, fix, cause = "diverged", reason.message, reason.fix, reason
     except OSError as reason:
         error, cause = f"a file could not be written: {reason}", reason
     except GanforgeError as reason:
@@ -132,15 +135,18 @@ def run_to_its_end(
         images_per_second=trainer.stopwatch.images_per_second,
         elapsed_seconds=trainer.stopwatch.elapsed_seconds,
         losses=trainer.losses,
+        evaluation_seconds=trainer.budget.seconds,
         signal=interruption.received if status == "interrupted" else None,
         error=error,
         fix=fix,
         cause=cause,
+        health=trainer.health.report(),
     )
     if not trainer.processes.first:
         return outcome, stopped
     try:
-        run.update_manifest(status=status, error=error, summary={**outcome.summary(), "best": trainer.best})
+        summary = {**outcome.summary(), "best": trainer.best}
+        run.update_manifest(status=status, error=error, summary=summary, health=outcome.health)
     except (OSError, GanforgeError) as reason:
         trainer.services.observer.noticed(f"run.json could not be updated: {reason}")
     return outcome, stopped

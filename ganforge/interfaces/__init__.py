@@ -2,7 +2,7 @@
 
 from ganforge.interfaces.augmentation import Augmentation
 from ganforge.interfaces.dataset import DataInfo, Dataset, Images, Split, check_images
-from ganforge.interfaces.features import Extracted, FeatureExtractor
+from ganforge.interfaces.features import Extracted, FeatureExtractor, weights_sha256
 from ganforge.interfaces.loss import Loss
 from ganforge.interfaces.metric import EvaluationContext, Metric, Need
 from ganforge.interfaces.networks import Discriminator, Generator, ImageShape, Judgement, Network
@@ -30,4 +30,5 @@ __all__ = [
     "Penalty",
     "Split",
     "check_images",
+    "weights_sha256",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -47,7 +47,7 @@ class FeatureExtractor(Configurable, nn.Module, ABC):
         self.image = image
 
     @classmethod
-    def check_image(cls, options: Options, image: ImageShape) -> None:  # noqa: B027 - most extractors take any image
+    def check_image(cls, options: Any, image: ImageShape) -> None:  # noqa: ANN401 - each has options of its own
         """Raise IncompatibleError for images that it cannot describe."""
 
     @abstractmethod
@@ -56,8 +56,13 @@ class FeatureExtractor(Configurable, nn.Module, ABC):
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of all weights and buffers, with their names, types and shapes."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.state_dict().items()):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return weights_sha256(self)
+
+
+def weights_sha256(module: nn.Module) -> str:
+    """Return the SHA-256 of a module's weights and buffers, with their names, types and shapes."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -27,11 +27,11 @@ class EvaluationContext:
 
     real, fake: uint8, `(N, C, H, W)` and `(M, C, H, W)`, fakes quantised as files would be. real_labels, fake_labels:
     `(N,)` and `(M,)` int64, or None. rng: a generator on the CPU that belongs to the evaluation alone. train: images
-    that were trained on, uint8, `(T, C, H, W)`, for metrics that need them. class_names: the data's classes; empty
-    where it has none. extract: describes any of these images; what it found once it remembers.
+    that were trained on, uint8, `(T, C, H, W)`, for metrics that need them. class_names: what the extractor's logits
+    tell apart; empty where it does not classify. extract: describes any of these images; what it found it remembers.
 
     details: what a metric may add for people to read, by its name, as JSON can hold it. pictures: by name, uint8,
-    `(C, H, W)`.
+    `(C, H, W)`. shared: what a metric computed and others of the same evaluation may use.
     """
 
     real: Tensor
@@ -44,6 +44,7 @@ class EvaluationContext:
     extract: Callable[[Tensor], Extracted] = _none
     details: dict[str, Any] = field(default_factory=dict)
     pictures: dict[str, Tensor] = field(default_factory=dict)
+    shared: dict[str, Any] = field(default_factory=dict)
 
 
 class Metric(Configurable, ABC):
@@ -64,7 +65,7 @@ class Metric(Configurable, ABC):
     def __init__(self, options: Options) -> None:
         self.options = options
 
-    def check(self, *, count: int, extractor: FeatureExtractor | None) -> None:  # noqa: B027 - most take any count
+    def check(self, *, count: int, extractor: FeatureExtractor | None) -> None:
         """Raise DataError where `count` fakes, and as many real images, are too few for this score to mean anything.
 
         extractor: what describes the images, where the metric needs that. It is called before anything is drawn.

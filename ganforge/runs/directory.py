@@ -8,13 +8,15 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from filelock import FileLock, Timeout
 
-from ganforge.config import Experiment, from_document, read_document, to_document, write_document
 from ganforge.errors import RunDirectoryError
 from ganforge.runs.files import write_atomically
+
+if TYPE_CHECKING:
+    from ganforge.config import Experiment
 
 Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
 
@@ -109,6 +111,11 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     @property
+    def report(self) -> Path:
+        """report.html, a page about the run."""
+        return self.path / "report.html"
+
+    @property
     def evaluations(self) -> Path:
         """evaluation.jsonl, a row per evaluation."""
         return self.path / "evaluation.jsonl"
@@ -123,6 +130,16 @@ class RunDirectory:
         """The folder of checkpoints."""
         return self.path / "checkpoints"
 
+    @property
+    def evaluation_pictures(self) -> Path:
+        """The folder of the pictures that metrics make."""
+        return self.path / "evaluation"
+
+    def evaluation_picture_path(self, name: str, step: int) -> Path:
+        """Return where a metric's picture of a step goes; makes its folder. Raises OSError."""
+        self.evaluation_pictures.mkdir(exist_ok=True)
+        return self.evaluation_pictures / f"{name}-{step:08d}.png"
+
     def sample_path(self, step: int) -> Path:
         """Return where the grid of a step goes."""
         return self.samples / f"step-{step:08d}.png"
@@ -133,10 +150,14 @@ class RunDirectory:
 
     def write_experiment(self, experiment: Experiment) -> None:
         """Write run.toml. Raises OSError."""
+        from ganforge.config import to_document, write_document  # noqa: PLC0415 - a list of runs needs no models
+
         write_atomically(self.config, write_document(to_document(experiment)))
 
     def read_experiment(self) -> Experiment:
         """Return the experiment of run.toml. Raises ConfigError."""
+        from ganforge.config import from_document, read_document  # noqa: PLC0415 - as above
+
         return from_document(read_document(self.config))
 
     def read_manifest(self) -> dict[str, Any]:

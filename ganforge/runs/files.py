@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+#: What is read at first where only the newest rows are asked for.
+END_BYTES = 65_536
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -37,10 +40,17 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def append_row(path: Path, row: Mapping[str, Any]) -> None:
-    """Add a line of JSON to a file. Raises OSError."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row, allow_nan=True) + "\n")
+def append_row(path: Path, row: Mapping[str, Any], *, torn: bool = False) -> None:
+    """Add a line of JSON to a file, in one piece: another process may be adding to it. Raises OSError.
+
+    torn: whether a crash may have torn the last line, so that a new one is begun first.
+    """
+    line = (json.dumps(row, allow_nan=True) + "\n").encode()
+    with path.open("ab", buffering=0) as file:
+        begun = torn and file.tell() and path.read_bytes()[-1:] != b"\n"
+        rest = b"\n" + line if begun else line
+        while rest:
+            rest = rest[file.write(rest) :]
 
 
 def sync_file(path: Path) -> None:
@@ -52,17 +62,38 @@ def sync_file(path: Path) -> None:
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Return a file's rows, without a last line that a crash tore. A file that is not there has none."""
-    rows: list[dict[str, Any]] = []
     if not path.exists():
-        return rows
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        return []
+    return list(_rows(path.read_text(encoding="utf-8", errors="replace").splitlines()))
+
+
+def _rows(lines: Iterable[str | bytes]) -> Iterator[dict[str, Any]]:
+    for line in lines:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):
-            rows.append(row)
-    return rows
+            yield row
+
+
+def newest_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield a file's rows, the last one first. Of a long file more than its end is read only if all of that was asked.
+
+    A file that is not there, or cannot be read, has none.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            end = file.seek(max(0, size - END_BYTES))
+            newest = file.read(size - end)
+            if end:
+                newest = newest.partition(b"\n")[2]
+            yield from _rows(reversed(newest.split(b"\n")))
+            file.seek(0)
+            yield from _rows(reversed(file.read(size - len(newest)).split(b"\n")))
+    except OSError:
+        return
 
 
 def number_in(row: Mapping[str, Any], key: str) -> float:

@@ -60,10 +60,16 @@ PARTS: dict[Kind, Part] = {
         chosen="--penalty $component",
         note="The penalty is not weighted in `measure`: the engine multiplies by `weight`, and logs it unweighted.",
     ),
+    "features": Part(
+        noun="features",
+        summary="Light and contrast in the cells of a grid; any image size.",
+        chosen="--features $component --metric fid",
+        note="The feature extractor describes each image by itself; the passports of scores hold its `fingerprint`.",
+    ),
     "metric": Part(
         noun="a metric",
         summary="Distances between the images' brightness and contrast; needs no features.",
-        chosen="--metric $component --evaluate-every 100",
+        chosen="--metric $component",
         note="The metric's scores go into `evaluation.jsonl`; `better` names each, and which direction is better.",
     ),
     "augmentation": Part(
@@ -74,5 +80,8 @@ PARTS: dict[Kind, Part] = {
         note="The augmentation changes real and fake images alike, and draws from the `rng` that it is given.",
     ),
 }
+#: Kinds that a run needs only where it is evaluated, and the words for that.
+SCORING: frozenset[Kind] = frozenset({"features", "metric"})
+EVALUATED = "--evaluate-every 100"
 
 assert tuple(PARTS) == KINDS, "a kind without a part would be left out of projects"  # noqa: S101

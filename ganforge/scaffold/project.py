@@ -12,7 +12,7 @@ from string import Template
 from ganforge.component import KINDS, Kind
 from ganforge.errors import UsageError
 from ganforge.scaffold.names import Names
-from ganforge.scaffold.parts import PARTS
+from ganforge.scaffold.parts import EVALUATED, PARTS, SCORING
 
 #: Each file of a project, by the template that it is made from; a module for each kind comes beside them.
 FILES = {
@@ -50,7 +50,8 @@ class Project:
     @property
     def run(self) -> tuple[str, ...]:
         """The words of a run with all of the project's components, a group for each kind that has something to say."""
-        words = (PARTS[kind].chosen if kind in self.kinds else PARTS[kind].otherwise for kind in KINDS)
+        words = [PARTS[kind].chosen if kind in self.kinds else PARTS[kind].otherwise for kind in KINDS]
+        words += [EVALUATED] if SCORING & {*self.kinds} else []
         return tuple(Template(text).substitute(component=self.names.component) for text in words if text)
 
     def write(self, parent: Path) -> list[str]:

@@ -19,7 +19,7 @@ from torch import nn
 from ganforge.config.optimizers import NOTHING
 from ganforge.testing.checks import Check, Failed, define, does_not_apply, require
 from ganforge.testing.sandbox import heavy_imports
-from ganforge.testing.subject import Subject
+from ganforge.testing.subject import SHAPED, Subject
 
 CHECKS: list[Check] = []
 
@@ -71,7 +71,7 @@ def _same_seed_same_weights(subject: Subject) -> None:
     tensors, others = one.state_dict(), two.state_dict()
     require(tensors.keys() == others.keys(), "it has other weights each time that it is built")
     for name, value in tensors.items():
-        require(torch.equal(value, others[name]), f"{name} differs between two networks of the same seed")
+        require(torch.equal(value, others[name]), f"{name} differs between two of the same seed")
 
 
 @define(
@@ -84,7 +84,7 @@ def _leaves_global_state(subject: Subject) -> None:
         with kept_settings():
             _plain_settings(seed)
             before = _settings()
-            if subject.kind in {"generator", "discriminator"}:
+            if subject.kind in SHAPED:
                 subject.cls(subject.options, subject.image)
             else:
                 subject.cls(subject.options)

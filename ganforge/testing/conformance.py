@@ -16,11 +16,13 @@ from ganforge.testing import (
     augmentations,
     datasets,
     discriminators,
+    extractors,
     generators,
     integration,
     losses,
     metrics,
     networks,
+    offline,
     penalties,
 )
 from ganforge.testing.checks import Check, Failed, NotApplicable
@@ -38,6 +40,8 @@ CHECKS: tuple[Check, ...] = tuple(
         losses,
         penalties,
         datasets,
+        extractors,
+        offline,
         metrics,
         augmentations,
         integration,
@@ -63,10 +67,10 @@ def check_component(
 ) -> Report:
     """Examine one component with every check of its kind, and return what came of each.
 
-    options: the component's own, such as the folder of a data set. image: the shape that a network is examined at; the
-    first of some usual ones that it accepts by default, with ten classes. expected_failures: names of checks that must
-    fail, with the reasons. registry: where to find it; all that is installed by default. Raises UsageError where it
-    cannot be examined at all, and PluginError where it cannot be imported.
+    options: the component's own, such as the folder of a data set. image: the shape that a network or an extractor is
+    examined at; the first of some usual ones that it accepts by default, with ten classes. expected_failures: names of
+    checks that must fail, with the reasons. registry: where to find it; all that is installed by default. Raises
+    UsageError where it cannot be examined at all, and PluginError where it cannot be imported.
     """
     found = Registry.discover() if registry is None else registry
     entry = found.find(kind, name)

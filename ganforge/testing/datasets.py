@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
 from ganforge.errors import DataError
 from ganforge.interfaces import Dataset, Images, check_images
 from ganforge.testing.checks import Check, Failed, define, does_not_apply, require
-from ganforge.testing.sandbox import without_network
 from ganforge.testing.subject import Subject
 
 CHECKS: list[Check] = []
@@ -120,28 +118,3 @@ def _pickles(subject: Subject) -> None:
     items = dataset.open("train")
     read, again = items[0], pickle.loads(pickle.dumps(items))[0]  # noqa: S301 - what was pickled a moment ago
     require(torch.equal(read[0], again[0]), "after being pickled it gives other images")
-
-
-@define(CHECKS, "no-network", "dataset", fix="ask the network in load or open, never when it is imported or described")
-def _no_network(subject: Subject) -> None:
-    """Importing, describing and building it asks for no network."""
-    found = without_network(subject.entry, subject.options.model_dump(mode="json"), load=False)
-    require(not found["asked"], f"it wanted to reach {', '.join(found['asked'][:2])}")
-    require(found["error"] is None, f"without a network it raises {found['error']}: {found['message']}")
-
-
-@define(
-    CHECKS, "missing-data", "dataset", fix="raise ganforge.errors.DataError(message, fix=…) that says where to put it"
-)
-def _missing_data(subject: Subject) -> None:
-    """Where its data is missing, and there is no network, it says what to do; if it has data of its own, it works."""
-    options = subject.options.model_dump(mode="json")
-    for name, item in type(subject.options).model_fields.items():
-        if Path in (item.annotation, *get_args(item.annotation)):
-            options[name] = "."  # the process works in an empty folder
-    found = without_network(subject.entry, options, load=True)
-    if found["error"] is None:
-        return
-    reason = f"without its data it raises {found['error']}: {found['message'][:200]}"
-    require(found["error"] == DataError.__name__, f"{reason}; a DataError is needed")
-    require(found["fix"], f"{reason}; it must say how to fix it")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ganforge.assembly import resolve
-from ganforge.component import SECTIONS, Component
+from ganforge.component import SECTIONS, Component, Kind
 from ganforge.config import Layer
 from ganforge.engine import checkpoint as checkpoints
 from ganforge.engine.observer import Observer
@@ -23,6 +23,7 @@ from ganforge.plugins import Plugins, Source
 from ganforge.registry import Registry
 from ganforge.runs import RunDirectory, read_rows
 from ganforge.testing.checks import Check, Failed, define, require
+from ganforge.testing.metrics import images_for
 from ganforge.testing.subject import Subject
 
 CHECKS: list[Check] = []
@@ -30,7 +31,11 @@ STEPS, HALF = 20, 10
 TIMES = ("images_per_second", "elapsed_seconds")
 BATCH = 8
 KIT = "ganforge-kit"
-PARTNERS = {"gen": "partner", "disc": "partner", "loss": "bce", "data": "blobs"}
+PARTNERS = {"gen": "partner", "disc": "partner", "loss": "bce", "data": "blobs", "features": "partner"}
+#: What makes a run need its feature extractor.
+METRIC = f"{KIT}/feature-distance"
+#: Kinds whose runs are evaluated, in the middle and at the end.
+EVALUATED: frozenset[Kind] = frozenset({"features", "metric"})
 
 
 @define(CHECKS, "trains", fix="see what the run says; `ganforge run` shows the same")
@@ -47,6 +52,10 @@ def _trains(subject: Subject) -> None:
     for row in read_rows(run.metrics):
         bad = [name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)]
         require(not bad, f"step {row['step']}: {', '.join(bad)} is not finite")
+    if subject.kind in EVALUATED:
+        for step, scores in _scores(run):
+            bad = [name for name, value in scores.items() if value is None]
+            require(not bad, f"step {step}: the score {', '.join(bad)} is not finite")
 
 
 @define(
@@ -68,6 +77,7 @@ def _resumes_exactly(subject: Subject) -> None:
             for name, value in tensors.items():
                 require(_same(value, theirs[part].get(name)), f"resumed in the middle, {part} {name} ends otherwise")
         require(_rows(straight) == _rows(stopped), "resumed in the middle, the rows of metrics.jsonl differ")
+        require(_scores(straight) == _scores(stopped), "resumed in the middle, the scores differ")
 
 
 def _same(one: Tensor, two: Tensor | None) -> bool:
@@ -76,6 +86,10 @@ def _same(one: Tensor, two: Tensor | None) -> bool:
 
 def _rows(run: RunDirectory) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key not in TIMES} for row in read_rows(run.metrics)]
+
+
+def _scores(run: RunDirectory) -> list[tuple[int, dict[str, float | None]]]:
+    return [(row["step"], row["scores"]) for row in read_rows(run.evaluations)]
 
 
 def _trained(subject: Subject) -> RunDirectory:
@@ -106,13 +120,15 @@ def _settings(subject: Subject) -> dict[str, Any]:
     options = {
         key: "none" if value is None else value for key, value in subject.options.model_dump(mode="json").items()
     }
-    tables["metric"] = {"names": []}
+    tables["metric"] = {"names": [METRIC] if subject.kind == "features" else []}
     tables[section] = {"name": own, **options} if section in PARTNERS else {"names": [own], own: options}
     settings: dict[str, Any] = {**tables, "steps": STEPS, "batch_size": BATCH, "seed": 3, "device": "cpu"}
     settings |= {"precision": "fp32", "checkpoint_every": HALF, "keep_checkpoints": 9, "log_every": 1, "workers": 0}
     settings |= {"sample_every": STEPS, "compile": "off"}
-    if subject.kind == "metric":
-        settings |= {"evaluate_every": HALF, "evaluation_images": 16}
+    if subject.kind in EVALUATED:
+        images = images_for(subject.make(), subject) if subject.kind == "metric" else BATCH
+        settings |= {"evaluate_every": HALF, "evaluation_images": images}
+        tables["data"]["images"] = 2 * images
     return settings
 
 
@@ -129,6 +145,8 @@ def with_partners(registry: Registry) -> Registry:
         ("discriminator", "partner", "PartnerDiscriminator"),
         ("loss", "bce", "PartnerLoss"),
         ("dataset", "blobs", "Blobs"),
+        ("features", "partner", "PartnerExtractor"),
+        ("metric", "feature-distance", "PartnerMetric"),
     ):
         component = Component(kind=kind, name=name, target=f"{place}:{target}")  # type: ignore[arg-type]
         plugins.components.append((component, Source(KIT, "1")))

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
-from torch.nn.functional import one_hot, softplus
+from torch.nn.functional import adaptive_avg_pool2d, one_hot, softplus
 
-from ganforge.interfaces import Dataset, Discriminator, Generator, Images, ImageShape, Judgement, Loss, Network, Split
+from ganforge.interfaces import (
+    Dataset,
+    Discriminator,
+    EvaluationContext,
+    Extracted,
+    FeatureExtractor,
+    Generator,
+    Images,
+    ImageShape,
+    Judgement,
+    Loss,
+    Metric,
+    Network,
+    Split,
+)
 
 WIDTH = 16
-COUNTS = {"train": 64, "test": 32}
+#: What an image must have for another class than the first, in logits: more than noise has.
+UNSURE = 4.0
 
 
 class PartnerGenerator(Generator):
@@ -74,8 +91,10 @@ class Blobs(Dataset):
     """Squares of light at places that the label decides."""
 
     class Options(Dataset.Options):
-        """The images' shape, and the number of classes."""
+        """How many images there are, their shape, and the number of classes."""
 
+        images: PositiveInt = 64
+        """Images to train on; half as many are for tests."""
         channels: PositiveInt = 1
         """Channels of each image."""
         height: PositiveInt = 28
@@ -94,7 +113,8 @@ class Blobs(Dataset):
 
     def load(self, split: Split) -> Images:
         """Return a split: pixels `(N, C, H, W)`, labels `(N,)`."""
-        options, count = self.options, COUNTS[split]
+        options = self.options
+        count = options.images if split == "train" else -(-options.images // 2)
         labels = torch.arange(count) % options.classes
         rng = torch.Generator().manual_seed(len(split))
         pixels = torch.randint(0, 40, (count, options.channels, options.height, options.width), generator=rng)
@@ -102,3 +122,44 @@ class Blobs(Dataset):
             top = label * options.height // (2 * options.classes)
             pixels[number, :, top : top + options.height // 2, options.width // 4 : 3 * options.width // 4 + 1] += 200
         return Images(pixels.to(torch.uint8), labels)
+
+
+class PartnerExtractor(FeatureExtractor):
+    """Few features, so that few images are enough for a score, and classes by the place where an image is bright.
+
+    Features are a cosine transform of the mean light in 4×2 regions; what has no bright place is of the first class.
+    Nothing is drawn: it is the same everywhere.
+    """
+
+    preprocessing: ClassVar = "pixels scaled to [0, 1]"
+    size = 8
+    mixture: Tensor
+    directions: Tensor
+
+    def __init__(self, options: FeatureExtractor.Options, image: ImageShape) -> None:
+        super().__init__(options, image)
+        self.class_names = tuple(str(number) for number in range(image.classes or 1))
+        regions, used = image.channels * self.size, 4
+        frequencies = (torch.arange(regions) + 0.5).view(-1, 1) * torch.arange(self.size)
+        self.register_buffer("mixture", (frequencies * torch.pi / regions).cos())  # (R, D)
+        turns = torch.arange(len(self.class_names)).view(-1, 1) * (torch.arange(used) + 1)
+        self.register_buffer("directions", (turns * 2 * torch.pi / len(self.class_names)).cos())  # (K, 4)
+
+    def forward(self, images: Tensor) -> Extracted:
+        """Return features `(N, 8)` and logits `(N, K)`."""
+        light = adaptive_avg_pool2d(images.float() / 255, (4, 2)).flatten(1)
+        features = light @ self.mixture
+        logits = 10 * features[:, 1 : 1 + self.directions.shape[1]] @ self.directions.T
+        return Extracted(features, torch.cat([logits[:, :1] + UNSURE, logits[:, 1:]], 1))
+
+
+class PartnerMetric(Metric):
+    """The distance of the mean features: it makes a run need its feature extractor."""
+
+    better: ClassVar = {"feature-distance": "lower"}
+    needs: ClassVar = frozenset({"features"})
+
+    def compute(self, context: EvaluationContext) -> dict[str, float]:
+        """Return the squared distance between the means of the real images' features and of the fakes'."""
+        real, fake = (context.extract(images).features.double().mean(0) for images in (context.real, context.fake))
+        return {"feature-distance": float((real - fake).square().sum())}

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ganforge.interfaces import Dataset, ImageShape
 from ganforge.registry import Entry, Registry
 
 HEAVY = ("torch", "torchvision", "numpy")
@@ -50,8 +52,12 @@ def heavy_imports(module: str) -> list[str]:
     return found
 
 
-def without_network(entry: Entry, options: Mapping[str, Any], *, load: bool) -> dict[str, Any]:
+def without_network(
+    entry: Entry, options: Mapping[str, Any], *, load: bool, image: ImageShape | None = None
+) -> dict[str, Any]:
     """Describe a data set, and load it where asked for, in a process that has no network and empty folders.
+
+    With an image's shape it is a feature extractor that is described, and built where `load` asks for it.
 
     Returns `asked`, the addresses that it wanted to reach, `error`, the type of what was raised, or None, `message` and
     `fix`.
@@ -64,6 +70,7 @@ def without_network(entry: Entry, options: Mapping[str, Any], *, load: bool) -> 
             "plugins": [] if source.path is None else [str(source.path)],
             "options": dict(options),
             "load": load,
+            "image": None if image is None else asdict(image),
         }
         environment = {
             "GANFORGE_OFFLINE": "1",
@@ -82,14 +89,21 @@ def attempt(told: Mapping[str, Any], asked: list[str]) -> None:
     try:
         options = cls.Options.model_validate(told["options"])
         cls.Options.model_json_schema()
-        made = cls(options)
-        if told["load"]:
-            for split in made.splits:
-                if made.load(split) is None:
-                    made.open(split)[0]
+        if told["image"] is not None:
+            if told["load"]:
+                cls(options, ImageShape(**told["image"]))
+        else:
+            _open(cls(options), load=told["load"])
     except Exception as error:  # noqa: BLE001 - what it raises is what is asked
         result = {"error": type(error).__name__, "message": str(error), "fix": getattr(error, "fix", None)}
     sys.stdout.write("\n" + json.dumps({**result, "asked": asked}) + "\n")
+
+
+def _open(dataset: Dataset, *, load: bool) -> None:
+    if load:
+        for split in dataset.splits:
+            if dataset.load(split) is None:
+                dataset.open(split)[0]
 
 
 def _answer(

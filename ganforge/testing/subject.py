@@ -16,18 +16,21 @@ from ganforge.interfaces import ImageShape, Judgement, Options
 from ganforge.randomness import layers_seeded, stream_rng
 from ganforge.registry import Entry, Registry
 
-#: Networks are examined at the first of these sizes that they accept, unless the author names one.
+#: Networks and extractors are examined at the first of these sizes that they accept, unless the author names one.
 SIZES = tuple(
     ImageShape(channels, side, side, classes=10)
     for channels, side in ((1, 28), (3, 32), (1, 32), (3, 64), (1, 64), (3, 128), (3, 256))
 )
+#: Kinds that are built for the data's image shape.
+SHAPED: frozenset[Kind] = frozenset({"generator", "discriminator", "features"})
 
 
 @dataclass
 class Subject:
     """Hold a component's class and options, and the image shape that it is examined at.
 
-    image: what networks, losses, penalties and augmentations are given; classes are ten, so that labels exist.
+    image: what networks, extractors, losses, penalties and augmentations are given; classes are ten, so that there are
+    labels.
     """
 
     registry: Registry
@@ -45,7 +48,7 @@ class Subject:
     def make(self, seed: int = 0, image: ImageShape | None = None) -> Any:  # noqa: ANN401 - of whichever interface
         """Build the component as the engine does, on the CPU, with weights that the seed decides."""
         with layers_seeded(seed, "weights/generator"):
-            if self.kind in {"generator", "discriminator"}:
+            if self.kind in SHAPED:
                 shape = self.image if image is None else image
                 self.cls.check_image(self.options, shape)
                 return self.cls(self.options, shape)
@@ -89,7 +92,7 @@ def open_subject(
 ) -> Subject:
     """Import a component's class and validate its options.
 
-    Raises PluginError, UsageError, and IncompatibleError where a network refuses the image that was asked for.
+    Raises PluginError, UsageError, and IncompatibleError where a network or extractor refuses the image asked for.
     """
     cls = registry.load(entry)
     try:
@@ -98,15 +101,15 @@ def open_subject(
         needed = [name for name, item in cls.Options.model_fields.items() if item.is_required()]
         fix = f"give {', '.join(needed)}: --set {needed[0]}=VALUE, or options= in a test" if needed else None
         raise UsageError(f"{entry}: its options do not validate: {' '.join(str(error).split())}", fix=fix) from None
-    network = entry.component.kind in {"generator", "discriminator"}
-    if image is not None and network:
+    shaped = entry.component.kind in SHAPED
+    if image is not None and shaped:
         cls.check_image(validated, image)
-    shape = image if image is not None else _fitting(cls, validated) if network else SIZES[0]
+    shape = image if image is not None else _fitting(cls, validated) if shaped else SIZES[0]
     return Subject(registry, entry, cls, validated, shape)
 
 
 def _fitting(cls: type[Any], options: Options) -> ImageShape:
-    """Return the first of the usual sizes that a network accepts; the first of all where it accepts none."""
+    """Return the first of the usual sizes that a class accepts; the first of all where it accepts none."""
     for image in SIZES:
         try:
             cls.check_image(options, image)

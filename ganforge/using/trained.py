@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,12 +18,13 @@ from ganforge.config import Experiment
 from ganforge.engine import checkpoint as checkpoints
 from ganforge.engine.checkpoint import Checkpoint
 from ganforge.errors import CheckpointError, IncompatibleError, UsageError
-from ganforge.interfaces import DataInfo, Generator, ImageShape
+from ganforge.interfaces import DataInfo, Generator, ImageShape, Split
 from ganforge.pictures import grid, png_bytes, save_png
 from ganforge.registry import Registry
 from ganforge.runs import RunDirectory, read_rows
 from ganforge.sampling import Drawn, draw, draw_latents, rows_of_classes
 from ganforge.suggest import did_you_mean
+from ganforge.using.evaluating import Asked, RunScores, evaluate_run
 
 
 def load_run(path: str | Path, *, plugins: Sequence[str | Path] = ()) -> TrainedRun:
@@ -115,24 +116,64 @@ class TrainedRun:
         """The rows of metrics.jsonl."""
         return read_rows(self.directory.metrics)
 
+    @property
+    def evaluations(self) -> list[dict[str, Any]]:
+        """The rows of evaluation.jsonl: those of the training, and those that `evaluate` has added."""
+        return read_rows(self.directory.evaluations)
+
     def generator(self, *, ema: bool | None = None, step: int | None = None) -> Generator:
         """Return the trained generator in evaluation mode, on the CPU.
 
         ema: the moving average (True), the weights themselves (False), or the average where there is one (None). step:
         of which checkpoint; the newest valid one by default. Raises CheckpointError, IncompatibleError.
         """
-        averaged = self.experiment.ema_halflife_images is not None
-        if ema and not averaged:
-            raise IncompatibleError(f"{self.path} keeps no moving average", fix="train with --ema-halflife-images 5000")
-        name = "generator_ema" if averaged and ema is not False else "generator"
+        name = self.weights_file(ema=ema)
         newest = next(iter(checkpoints.steps(self.directory)), 0)
         key = (newest if step is None else step, name)
         if key not in self._generators:
-            checkpoint = self._checkpoint(step)
-            network = self._new_generator()
-            checkpoints.load_module(network, checkpoint.part(name), name)
-            self._generators[key] = network.eval().requires_grad_(requires_grad=False)
+            self._generators[key] = self.generator_of(self.checkpoint(step), name)
         return self._generators[key]
+
+    def weights_file(self, *, ema: bool | None) -> str:
+        """Return the file of a checkpoint that is meant: `generator` or `generator_ema`. Raises IncompatibleError."""
+        averaged = self.experiment.ema_halflife_images is not None
+        if ema and not averaged:
+            raise IncompatibleError(f"{self.path} keeps no moving average", fix="train with --ema-halflife-images 5000")
+        return "generator_ema" if averaged and ema is not False else "generator"
+
+    def generator_of(self, checkpoint: Checkpoint, name: str) -> Generator:
+        """Return the generator of a checkpoint's file in evaluation mode, on the CPU. Raises CheckpointError."""
+        network = self._new_generator()
+        checkpoints.load_module(network, checkpoint.part(name), name)
+        return network.eval().requires_grad_(requires_grad=False)
+
+    def evaluate(
+        self,
+        metrics: str | Sequence[str] | None = None,
+        *,
+        samples: int | None = None,
+        step: int | Literal["best"] | None = None,
+        split: Split | None = None,
+        features: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        device: str = "auto",
+        ema: bool | None = None,
+        record: bool = True,
+    ) -> RunScores:
+        """Score the generator against real images, and add a row to evaluation.jsonl.
+
+        metrics: names; FID, KID, precision and recall by default, and modes where the features tell classes apart.
+        samples: fakes, and as many real images; 10,000 by default, or as many as the split has. step: of which
+        checkpoint; the newest, or `best`. split: the test split where there is one. features: what describes images;
+        the run's own by default. options: of these, such as `{"metric.kid.subsets": 50}`. seed: the run's own by
+        default. record: whether the row and the metrics' pictures are written into the run directory.
+
+        Raises UsageError and its kin for what does not fit, CheckpointError, PluginError.
+        """
+        names = [metrics] if isinstance(metrics, str) else metrics
+        asked = Asked(names, samples, step, split, features, dict(options or {}), seed, device, ema)
+        return evaluate_run(self, asked, record=record)
 
     def sample(
         self,
@@ -178,7 +219,16 @@ class TrainedRun:
             return int(label)  # drawing says where there is no such class
         raise IncompatibleError(f"no class {label!r}{did_you_mean(label, names)}")
 
-    def _checkpoint(self, step: int | None) -> Checkpoint:
+    def checkpoint(self, step: int | Literal["best"] | None = None) -> Checkpoint:
+        """Return the checkpoint of a step, the best one, or the newest valid one. Raises CheckpointError."""
+        if step == "best":
+            best = self.checkpoint().state["best"]
+            if best is None:
+                raise CheckpointError(
+                    f"{self.path} knows no best checkpoint: it was not evaluated while it trained",
+                    fix="train with --evaluate-every, or pass --checkpoint newest",
+                )
+            step = int(best["step"])
         if step is not None:
             there = checkpoints.steps(self.directory)
             if step not in there:

@@ -31,6 +31,7 @@ STEPS_PER_KILL = 20
 START_SECONDS = 6.0
 
 RESIDENT = ("--data", "mnist", "--data.source", "sample", "--evaluate-every", "23", "--evaluation-images", "20")
+RESIDENT = (*RESIDENT, "--evaluation-share", "1")
 STREAMED = ("--data", "streamed-digits")
 STREAMED_PLUGIN = ("--plugin", str(Path(__file__).parent / "streamed_digits.py"))
 MLP = ("--gen", "mlp", "--disc", "mlp", "--gen.hidden", "[32]", "--disc.hidden", "[32]", "--batch-size", "100")

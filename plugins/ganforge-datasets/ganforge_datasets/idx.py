@@ -105,6 +105,7 @@ class FashionMnist(MnistLike):
     megabytes = 31
     folder = "FashionMNIST/raw"
     original = FashionMNIST
+    recommended: ClassVar = {"features": "fashion"}
 
 
 class Kmnist(MnistLike):

@@ -14,6 +14,7 @@ from datasets_parts import LETTERS, MNIST_LIKE, SIZES, idx, noise, put_idx, writ
 from ganforge_datasets.downloaded import Downloaded
 from ganforge_datasets.idx import Emnist, FashionMnist, Kmnist
 
+from ganforge.builtin.trained_features import Fashion
 from ganforge.errors import DataError
 
 RAW = "FashionMNIST/raw"
@@ -37,6 +38,14 @@ def test_it_gives_what_stands_in_the_files(tmp_path: Path, cls: type[Downloaded]
     assert data.info.sizes == SIZES
     assert data.info.image.classes == len(set(data.classes or ())) == 10
     assert data.info.source == f"{cls.title} from {tmp_path / cls.folder}"
+
+
+def test_clothes_are_described_by_their_own_features() -> None:
+    """Fashion-MNIST recommends the extractor that knows its classes; what has no such extractor recommends none."""
+    assert FashionMnist.recommended == {"features": Fashion.name}
+    assert fashion().classes == Fashion.class_names
+    assert not Kmnist.recommended
+    assert not Emnist.recommended
 
 
 def test_the_places_are_searched_in_order(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

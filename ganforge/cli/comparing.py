@@ -1,0 +1,165 @@
+"""`ganforge compare`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ganforge.cli.lines import safe
+from ganforge.cli.options import Json
+from ganforge.cli.output import answering, notice, out, print_json
+from ganforge.cli.sparkline import sparkline
+from ganforge.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ganforge.experiments.comparison import Comparison
+    from ganforge.experiments.comparison.curves import Curve
+
+WIDTH = 24  # of a curve
+STDOUT = "-"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("compare")(compare)
+
+
+@answering
+def compare(
+    places: Annotated[
+        list[Path], typer.Argument(metavar="RUN|DIR...", help="Run directories, or folders of runs, at any depth.")
+    ],
+    metrics: Annotated[
+        str | None, typer.Option(metavar="SCORE,SCORE", help="Show these scores only, in this order.")
+    ] = None,
+    sort: Annotated[str | None, typer.Option(metavar="SCORE", help="The best of this score comes first.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write one page with curves and samples, too.")
+    ] = None,
+    csv: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="Write a row for each run, too; - prints that alone.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    json: Json = False,
+) -> None:
+    """Set runs side by side: what differs, scores with mean and 95% interval over seeds, curves, samples."""
+    if json and csv == STDOUT:
+        raise UsageError("--json and --csv - both print to stdout", fix="give --csv a file")
+    files = [place for place in (html, None if csv in {None, STDOUT} else Path(str(csv))) if place is not None]
+    for place in files:
+        _check_place(place, force=force)
+    from ganforge.experiments.comparison import compare as compared  # noqa: PLC0415 - `--help` needs none of it
+
+    chosen = None if metrics is None else [word.strip() for word in metrics.split(",") if word.strip()]
+    comparison = compared(*places, metrics=chosen, sort=sort)
+    for place in files:
+        _write(place, comparison.html() if place is html else comparison.csv())
+    if csv == STDOUT:
+        sys.stdout.write(comparison.csv())
+    elif json:
+        print_json(comparison.as_dict())
+    else:
+        _print(comparison)
+        for place in files:
+            out().print(f"written: [bold]{escape(str(place))}[/]", highlight=False)
+
+
+def _check_place(place: Path, *, force: bool) -> None:
+    if place.is_dir():
+        raise UsageError(f"{place} is a folder", fix="name a file")
+    if place.exists() and not force:
+        raise UsageError(f"{place} exists already", fix="choose another file, or pass --force to replace it")
+    if not place.absolute().parent.is_dir():
+        raise UsageError(f"{place} cannot be written: there is no folder {place.parent}")
+
+
+def _write(place: Path, text: str) -> None:
+    from ganforge.runs import write_atomically  # noqa: PLC0415 - as above
+
+    try:
+        write_atomically(place, text)
+    except OSError as error:
+        raise UsageError(f"{place} cannot be written: {error.strerror or error}") from None
+
+
+def _print(comparison: Comparison) -> None:
+    from ganforge.experiments.comparison.settings import in_words  # noqa: PLC0415 - as above
+
+    console = out()
+    runs = sum(len(group.runs) for group in comparison.groups)
+    shared = ", ".join(f"{key} {in_words(value)}" for key, value in comparison.shared.items())
+    console.print(
+        f"{_count(runs, 'run')} in {_count(len(comparison.groups), 'group')}"
+        + _text(f"; all with {shared}" if shared else ""),
+        highlight=False,
+    )
+    console.print(_scores(comparison))
+    curves = [curve for curve in comparison.curves if not curve.name.startswith("health/")]
+    if curves:
+        console.print(_curves(comparison, curves, console))
+    for line in comparison.notes:
+        notice(safe(line))
+
+
+def _scores(comparison: Comparison) -> Table:
+    from ganforge.experiments.comparison.settings import in_words  # noqa: PLC0415 - as above
+    from ganforge.experiments.comparison.words import heading, measured  # noqa: PLC0415
+    from ganforge.using.pages.words import number  # noqa: PLC0415
+
+    table = Table("runs", *map(_text, comparison.settings))
+    table.add_column("seeds", justify="right")
+    for column in comparison.columns:
+        table.add_column(_text(heading(column)), justify="right")
+    for group in comparison.groups:
+        more = f" and {len(group.runs) - 1} more" if len(group.runs) > 1 else ""
+        settings = [_text(in_words(group.settings.get(key))) for key in comparison.settings]
+        scores = [measured(group.cells.get(column.name)) for column in comparison.columns]
+        table.add_row(f"{_text(group.runs[0].name)}[dim]{more}[/]", *settings, str(len(group.seeds)), *scores)
+    floors = ["" if column.floor is None else number(column.floor) for column in comparison.columns]
+    if any(floors):
+        table.add_section()
+        table.add_row("floor", *[""] * (len(comparison.settings) + 1), *floors, style="dim")
+    return table
+
+
+def _curves(comparison: Comparison, curves: Sequence[Curve], console: Console) -> Table:
+    from ganforge.using.pages.words import number  # noqa: PLC0415 - as above
+
+    table = Table("curve", "runs", "over the steps", "last")
+    table.columns[-1].justify = "right"
+    for curve in curves:
+        table.add_section()
+        lines = {label: [(float(point.step), point.mean) for point in points] for label, points in curve.lines.items()}
+        steps = [step for line in lines.values() for step, _ in line]
+        values = [value for line in lines.values() for _, value in line if value is not None]
+        if not values:
+            continue
+        for index, group in enumerate(group for group in comparison.groups if group.label in lines):
+            line = lines[group.label]
+            drawn = sparkline(
+                line,
+                x=(min(steps), max(steps)),
+                y=(min(values), max(values)),
+                width=WIDTH,
+                ascii_only=console.options.ascii_only,
+            )
+            last = next((value for _, value in reversed(line) if value is not None), None)
+            table.add_row(_text(curve.name) if index == 0 else "", _text(group.label), drawn, number(last))
+    return table
+
+
+def _text(text: str) -> str:
+    """Return a text that neither rich nor the terminal takes for a command."""
+    return escape(safe(text))
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"

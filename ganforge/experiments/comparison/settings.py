@@ -1,0 +1,89 @@
+"""What decides a run's result, as dotted keys; and which of them tell runs apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from ganforge.component import SECTIONS
+from ganforge.config.document import flatten
+
+#: What runs of one group differ in.
+SEED = "seed"
+FINGERPRINT = "fingerprint of the data"
+SHORT_HASH = 12
+
+Settings = Mapping[str, Any]
+
+
+def settings_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return run.toml as one level: `gen`, `penalty`, then `gen.base_channels`, `penalty.r1.weight`, `batch_size`."""
+    tables = {section: document[section] for section in SECTIONS if isinstance(document.get(section), Mapping)}
+    names = {section: table.get("name", table.get("names")) for section, table in tables.items()}
+    return names | dict(flatten(document))
+
+
+def provenance(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Return what run.json adds: the data's fingerprint, and the version and hash of each plugin that was used."""
+    found = {}
+    data, plugins = manifest.get("data"), manifest.get("plugins")
+    if isinstance(data, dict) and data.get("fingerprint"):
+        found[FINGERPRINT] = str(data["fingerprint"])[:SHORT_HASH]
+    for plugin in plugins if isinstance(plugins, list) else []:
+        if isinstance(plugin, dict):
+            words = [plugin.get("version"), (plugin.get("sha256") or "")[:SHORT_HASH]]
+            found[f"plugin {plugin.get('distribution')}"] = " ".join(str(word) for word in words if word)
+    return found
+
+
+def canonical(value: object) -> str:
+    """Return a value as text that is equal for equal values only."""
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def differing(runs: Sequence[Settings], chosen: Collection[str]) -> list[str]:
+    """Return the keys that tell runs apart, seeds aside, in the order of run.toml.
+
+    An option of a component that not all runs use is among them where runs with it differ in it, or where somebody
+    chose it; else the component's name says as much. chosen: keys that were set or recommended in any of the runs.
+    """
+    keys = dict.fromkeys(key for run in runs for key in run)
+    return [key for key in keys if key != SEED and _tells_apart(key, runs, chosen)]
+
+
+def _tells_apart(key: str, runs: Sequence[Settings], chosen: Collection[str]) -> bool:
+    having = [run for run in runs if key in run]
+    if key == FINGERPRINT:  # other data has another one; that would not be worth a column
+        return any(len(_values(key, same)) > 1 for same in _by_data(having))
+    if len(_values(key, having)) > 1:
+        return True
+    if len(having) == len(runs) or key.startswith("plugin "):
+        return False
+    return key in chosen or not _belongs_to_a_component(key)
+
+
+def _values(key: str, runs: Iterable[Settings]) -> set[str]:
+    return {canonical(run[key]) for run in runs}
+
+
+def _by_data(runs: Iterable[Settings]) -> Iterable[list[Settings]]:
+    found: dict[str, list[Settings]] = {}
+    for run in runs:
+        data = {key: value for key, value in run.items() if key.partition(".")[0] == "data"}
+        found.setdefault(canonical(data), []).append(run)
+    return found.values()
+
+
+def _belongs_to_a_component(key: str) -> bool:
+    section, dot, _ = key.partition(".")
+    return bool(dot) and section in {*SECTIONS, "optimizer"}
+
+
+def in_words(value: object) -> str:
+    """Return a setting's value as people write it; an empty text where a run has no such setting."""
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ",".join(map(in_words, value)) if all(isinstance(item, str) for item in value) else canonical(value)
+    return value if isinstance(value, str) else canonical(value)

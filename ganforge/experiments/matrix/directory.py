@@ -1,0 +1,179 @@
+"""A matrix's folder: what lies where, and what its runs have come to.
+
+| in runs/matrix-3f2a9c81 | what it is |
+| --- | --- |
+| matrix.toml | what was asked |
+| plan.json | the combinations as they were prepared on this machine, so that all their seeds agree |
+| NAME-seed0/ | a run like any other |
+| cells/ | for each run the configuration that it was started with, what it printed, its claim |
+| leaderboard.json, .md | what it came to |
+| search.journal | what a search has asked and heard |
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from filelock import FileLock
+
+from ganforge.config import to_document, write_document
+from ganforge.errors import GanforgeError, RunDirectoryError, UsageError
+from ganforge.experiments.matrix.cells import Cell, Combination
+from ganforge.experiments.matrix.claims import Claim, claim
+from ganforge.experiments.matrix.request import FILE, Request, ToEvaluate
+from ganforge.runs import RunDirectory, write_atomically
+from ganforge.runs.directory import DEFAULT_FOLDER
+from ganforge.runs.files import newest_rows
+from ganforge.using.evaluating import SAMPLES
+
+#: What a cell's run directory says: none yet, to go on with, or trained to its end, whichever that was.
+State = Literal["new", "begun", "finished", "diverged"]
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixDirectory:
+    """Know the files of one matrix."""
+
+    path: Path
+
+    @classmethod
+    def place(cls, out: Path | None, request: Request) -> Self:
+        """Return where a request's cells are, or would be; nothing is made. Raises UsageError for another matrix."""
+        path = DEFAULT_FOLDER / f"matrix-{request.digest}" if out is None else out
+        if (path / FILE).is_file():
+            hindrance = request.hindrance(Request.read(path))
+            if hindrance is not None:
+                raise UsageError(
+                    f"{path} holds another matrix: {hindrance}",
+                    fix="choose another --out; in the same one only seeds, values and trials can be added",
+                )
+        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunDirectoryError(f"{path} exists already, and is no matrix", fix="choose another --out")
+        else:
+            RunDirectory.check_new(path if not path.is_dir() else path / FILE)
+        return cls(path)
+
+    @property
+    def cells(self) -> Path:
+        """The folder of what is kept beside the runs."""
+        return self.path / "cells"
+
+    @property
+    def plan(self) -> Path:
+        """plan.json."""
+        return self.path / "plan.json"
+
+    @property
+    def journal(self) -> Path:
+        """Where a search remembers its trials, unless it is told another place."""
+        return self.path / "search.journal"
+
+    def lock(self) -> FileLock:
+        """Return the lock of what all processes at this matrix change together."""
+        return FileLock(self.path / ".lock")
+
+    def write(self, request: Request, planned: Iterable[Combination]) -> list[Combination]:
+        """Make the folder, write down what was asked and planned, and return what holds.
+
+        What another process has planned in the meantime holds: it may have measured this machine differently. Raises
+        RunDirectoryError where the folder cannot be written.
+        """
+        try:
+            self.cells.mkdir(parents=True, exist_ok=True)
+            with self.lock():
+                before = {_key(one.choices): one for one in self.read_plan()}
+                holding = [before.get(_key(one.choices), one) for one in planned]
+                for one in holding:
+                    if one.experiment is not None:
+                        before[_key(one.choices)] = one
+                request.write(self.path)
+                content = [one.as_dict() for one in before.values()]
+                write_atomically(self.plan, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise RunDirectoryError(f"{self.path} cannot be written: {error.strerror or error}") from None
+        return holding
+
+    def read_plan(self) -> list[Combination]:
+        """Return what is planned already. A damaged file holds nothing: it is only planned anew."""
+        try:
+            return [Combination.from_dict(content) for content in json.loads(self.plan.read_text(encoding="utf-8"))]
+        except (OSError, ValueError, KeyError, TypeError, GanforgeError):
+            return []
+
+    def run(self, cell: Cell) -> RunDirectory:
+        """Return a cell's run directory, which may not be there yet."""
+        return RunDirectory(self.path / cell.name)
+
+    def config(self, cell: Cell) -> Path:
+        """Return where the configuration lies that a cell is started with."""
+        return self.cells / f"{cell.name}.toml"
+
+    def log(self, cell: Cell) -> Path:
+        """Return where what a cell's processes print goes."""
+        return self.cells / f"{cell.name}.log"
+
+    def claim(self, cell: Cell) -> Claim | None:
+        """Claim a cell, or return None where another process works at it."""
+        return claim(self.cells / f"{cell.name}.lock")
+
+    def write_config(self, cell: Cell) -> Path:
+        """Write the configuration that a cell is started with. Raises OSError."""
+        path = self.config(cell)
+        write_atomically(path, write_document(to_document(cell.experiment)))
+        return path
+
+    def state(self, cell: Cell) -> State:
+        """Say how far a cell is."""
+        run = self.run(cell)
+        if not run.manifest.is_file():
+            return "new"
+        status = self.manifest(cell).get("status")
+        return status if status in {"finished", "diverged"} else "begun"
+
+    def manifest(self, cell: Cell) -> dict[str, Any]:
+        """Return a cell's run.json, empty where it is missing or damaged."""
+        try:
+            return self.run(cell).read_manifest()
+        except RunDirectoryError:
+            return {}
+
+    def clear(self, cell: Cell) -> None:
+        """Remove what was left by a run that never began; for whoever has claimed the cell."""
+        run = self.run(cell)
+        if run.path.is_dir() and not run.manifest.exists():
+            shutil.rmtree(run.path)
+
+    def scores(self, cell: Cell, wanted: ToEvaluate) -> dict[str, Any] | None:
+        """Return the row of evaluation.jsonl that holds a finished cell's scores as they are wanted, or None."""
+        manifest = self.manifest(cell)
+        step = (manifest.get("summary") or {}).get("steps")
+        rows = (row for row in newest_rows(self.run(cell).evaluations) if row.get("step") == step)
+        found = [row for row in rows if _is_wanted(row, cell, manifest, wanted)]
+        # somebody may have scored it by hand, with fewer metrics
+        return max(found, key=lambda row: len(row["passport"]["metrics"]), default=None)
+
+
+def _is_wanted(row: Mapping[str, Any], cell: Cell, manifest: Mapping[str, Any], wanted: ToEvaluate) -> bool:
+    """Whether a row is what `ganforge evaluate` would write for a cell as it is told."""
+    passport, sizes = row.get("passport"), (manifest.get("data") or {}).get("sizes") or {}
+    if not isinstance(passport, dict) or not isinstance(row.get("scores"), dict):
+        return False
+    split = "test" if "test" in sizes else "train"
+    count = wanted.samples or min(SAMPLES, sizes.get(split, SAMPLES))
+    expected = {"split": split, "fake_images": count, "real_images": count, "seed": cell.seed}
+    features, metrics = (passport.get("features") or {}).get("name"), set(passport.get("metrics") or {})
+    return (
+        all(passport.get(key) == value for key, value in expected.items())
+        and features in {None, cell.experiment.features.name}
+        and (row.get("made_by") == "evaluate" if wanted.names is None else set(wanted.names) <= metrics)
+    )
+
+
+def _key(choices: Mapping[str, Any]) -> str:
+    """Return choices as a key of a table."""
+    return json.dumps(choices, sort_keys=True)

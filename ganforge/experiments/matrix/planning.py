@@ -1,0 +1,100 @@
+"""From choices to combinations that are known to fit."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from ganforge.assembly import build_scoring, resolve
+from ganforge.component import SECTIONS
+from ganforge.config import Layer, nested
+from ganforge.config.experiment import TRAINED
+from ganforge.errors import GanforgeError, IncompatibleError, StrictPluginError, UnknownComponentError
+from ganforge.evaluation import check, scored_split
+from ganforge.experiments.matrix.cells import Choices, Combination, one_name_each, plain_name, same
+from ganforge.experiments.matrix.request import Request
+from ganforge.experiments.prepare import prepare
+from ganforge.interfaces import Dataset
+from ganforge.registry import Registry
+from ganforge.using.evaluating import SAMPLES
+
+
+@dataclass(slots=True)
+class Planner:
+    """Turn choices into combinations, each checked once as `ganforge run` would; data is read once for all.
+
+    known: combinations of an earlier time, which are taken over as they were decided then.
+    """
+
+    request: Request
+    registry: Registry
+    known: Sequence[Combination] = ()
+    _data: dict[str, Dataset] = field(default_factory=dict)
+    _scorable: set[str] = field(default_factory=set)
+
+    def check_names(self) -> None:
+        """Raise UnknownComponentError for a component that there is not: it is misspelt, not inapplicable."""
+        for section in TRAINED:
+            for name in self.request.axes[section]:
+                self.registry.find(SECTIONS[section], name)
+        for name in self.request.scoring.names or ():
+            self.registry.find("metric", name)
+
+    def points(self) -> Iterable[Choices]:
+        """Yield every combination of the axes' values."""
+        for values in itertools.product(*self.request.axes.values()):
+            yield dict(zip(self.request.axes, values, strict=True))
+
+    def plan(self, choices: Choices, name: str) -> Combination:
+        """Return a combination: known, or resolved, built and passed through as a run's parts are."""
+        found = next((one for one in self.known if same(one.choices, choices)), None)
+        if found is not None:
+            return found
+        try:
+            own = nested([*choices.items(), ("seed", self.request.seeds[0])])
+            layers = [*(base.layer() for base in self.request.base), Layer("--sweep", own, loose=True)]
+            resolution = resolve(layers, self.registry)
+            data = resolution.one("data")
+            key = f"{data.entry} {data.options!r}"
+            prepared = prepare(resolution, self.registry, dataset=self._data.get(key))
+            self._check_scoring(layers, f"{key} {resolution.experiment.features}", prepared.assembly.dataset)
+        except (StrictPluginError, UnknownComponentError):
+            raise
+        except GanforgeError as error:
+            return Combination(choices, name, reason=error.message, fix=error.fix)
+        self._data[key] = prepared.assembly.dataset
+        resolution = prepared.resolution
+        return Combination(choices, name, resolution.experiment, notices=tuple(resolution.notices))
+
+    def _check_scoring(self, layers: Sequence[Layer], key: str, dataset: Dataset) -> None:
+        """Refuse scores that no trained run could get, such as of more images than there are. Raises as `check` does.
+
+        key: data and features, for which this is found out once.
+        """
+        if key in self._scorable:
+            return
+        wanted = self.request.scoring
+        named = Layer("--metrics", {"metric": {"names": wanted.names or []}})
+        scoring = build_scoring(resolve([*layers, named], self.registry), dataset)
+        split = scored_split(scoring)
+        check(scoring, count=wanted.samples or min(SAMPLES, scoring.info.sizes[split]), split=split, option="--samples")
+        self._scorable.add(key)
+
+    def plan_all(self, tell: Callable[[Combination], None]) -> list[Combination]:
+        """Plan all points of the axes. `tell` hears each of them."""
+        planned = []
+        for choices in self.points():
+            planned.append(self.plan(choices, plain_name(choices)))
+            tell(planned[-1])
+        return one_name_each(planned, {one.name for one in self.known})
+
+
+def check_some_fit(planned: Sequence[Combination]) -> None:
+    """Raise IncompatibleError where no combination can be run, with the reasons."""
+    if any(one.experiment is not None for one in planned):
+        return
+    reasons = list(dict.fromkeys(one.reason for one in planned))
+    more = "" if len(reasons) == 1 else f" (and {len(reasons) - 1} more reasons)"
+    which = "" if len(planned) == 1 else f"none of the {len(planned)} combinations can be run: "
+    raise IncompatibleError(f"{which}{reasons[0]}{more}", fix=planned[0].fix)

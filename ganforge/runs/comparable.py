@@ -1,0 +1,88 @@
+"""Whether two scores may stand in one column: what their passports differ in that matters. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+#: What must agree for any score, and what it is called.
+ALWAYS = {
+    "data": "data",
+    "fingerprint": "images of the data (fingerprint)",
+    "split": "split",
+    "real_images": "real images",
+    "fake_images": "fakes",
+}
+#: What must agree of a feature extractor. Which file its weights came from is told by their hash.
+EXTRACTOR = {
+    "name": "features",
+    "distribution": "features from",
+    "options": "options of the features",
+    "weights": "weights of the features (SHA-256)",
+    "preprocessing": "preprocessing",
+}
+LONGEST = 60
+HASH = 64
+SHOWN_OF_A_HASH = 12
+#: Needs of a metric that an extractor answers.
+DESCRIBED = frozenset({"features", "logits"})
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any], score: str) -> list[str]:
+    """Return, in words, what two passports differ in that matters for a score; nothing where they are comparable.
+
+    What was scored does not matter (seed, checkpoint, whether it is a moving average), nor do the versions of programs.
+    """
+    metrics = [_metric(passport, score) for passport in (one, other)]
+    missing = [passport for passport, metric in zip((one, other), metrics, strict=True) if metric is None]
+    if missing:
+        return [f"{'one passport has' if len(missing) == 1 else 'both passports have'} no metric that gives {score}"]
+    ours, theirs = (metric or {} for metric in metrics)
+    wanted = dict(ALWAYS)
+    needs = {need for metric in (ours, theirs) for need in metric.get("needs", ())}
+    if "train" in needs:
+        wanted |= {"train_images": "training images", "train_fingerprint": "training images (fingerprint)"}
+    found = _lines(one, other, wanted)
+    if needs & DESCRIBED:
+        found += _lines(_features(one), _features(other), EXTRACTOR)
+    names = {"distribution": f"{score} from", "options": f"options of {score}", "needs": f"what {score} looks at"}
+    found += _lines(ours, theirs, names)
+    directions = [(metric.get("better") or {}).get(score) for metric in (ours, theirs)]
+    if directions[0] != directions[1]:
+        found.append(_line(f"direction of {score} that is better", *directions))
+    return found
+
+
+def _metric(passport: Mapping[str, Any], score: str) -> Mapping[str, Any] | None:
+    metrics: Mapping[str, Mapping[str, Any]] = passport.get("metrics") or {}
+    giving = (metric for metric in metrics.values() if score in (metric.get("better") or {}))
+    return next(giving, metrics.get(score))
+
+
+def _features(passport: Mapping[str, Any]) -> dict[str, Any]:
+    features: Mapping[str, Any] = passport.get("features") or {}
+    options = {key: value for key, value in (features.get("options") or {}).items() if key != "weights"}
+    return {**features, "options": options}
+
+
+def _lines(one: Mapping[str, Any], other: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
+    pairs = ((name, one.get(key), other.get(key)) for key, name in names.items())
+    found: list[str] = []
+    for name, ours, theirs in pairs:
+        if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+            found += _lines(ours, theirs, {key: f"{name}, {key}" for key in sorted({*ours, *theirs})})
+        elif ours != theirs:
+            found.append(_line(name, ours, theirs))
+    return found
+
+
+def _line(name: str, one: object, other: object) -> str:
+    return f"{name}: {_shown(one)}, {_shown(other)}"
+
+
+def _shown(value: object) -> str:
+    number = isinstance(value, int) and not isinstance(value, bool)
+    text = "not told" if value is None else f"{value:,}" if number else str(value)
+    if len(text) == HASH and text.isalnum():
+        return text[:SHOWN_OF_A_HASH]
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

@@ -1,0 +1,140 @@
+
+"use strict";
+// What the page can do beyond showing: values of a curve under the pointer, and pictures through time. Text goes in as text only.
+
+function element(name, attributes = {}, text = "") {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.textContent = text;
+  return made;
+}
+
+function words(value) {
+  if (value === null) return "no value";
+  if (Number.isInteger(value)) return value.toLocaleString("en");
+  return Math.abs(value) >= 1e-3 && Math.abs(value) < 1e6 ? value.toLocaleString("en", { maximumSignificantDigits: 5 }) : value.toExponential(3);
+}
+
+// Where in a sorted list a value is nearest.
+function nearest(list, value) {
+  let low = 0, high = list.length - 1;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (list[middle] < value) low = middle; else high = middle;
+  }
+  return value - list[low] <= list[high] - value ? low : high;
+}
+
+function hover(figure) {
+  const data = JSON.parse(figure.querySelector("script").textContent);
+  const area = figure.querySelector(".area"), title = figure.querySelector("h3").textContent;
+  const places = [...new Set(data.series.flatMap(line => line.x))].sort((a, b) => a - b);
+  const [low, high] = data.x;
+  const svg = area.querySelector("svg"), height = svg.height.baseVal.value - 36;
+  const make = name => svg.appendChild(document.createElementNS("http://www.w3.org/2000/svg", name));
+  const cursor = make("line");
+  cursor.setAttribute("class", "cursor");
+  cursor.setAttribute("y1", 8);
+  cursor.setAttribute("y2", height + 8);
+  const marks = data.series.map((line, index) => {
+    const mark = make("circle");
+    mark.setAttribute("r", 4.5);
+    mark.setAttribute("class", "mark c" + index % 6);
+    return mark;
+  });
+  const readout = element("div", { class: "readout", "aria-hidden": "true" });
+  const pointer = element("input", { class: "pointer", type: "range", min: 0, max: places.length - 1, step: 1, "aria-label": title + ": value at" });
+  area.append(readout, pointer);
+
+  function hide() {
+    for (const part of [cursor, readout, ...marks]) part.style.display = "none";
+  }
+
+  function show(position) {
+    const x = places[position], share = (x - low) / (high - low);
+    pointer.value = position;
+    for (const end of ["x1", "x2"]) cursor.setAttribute(end, share * 100 + "%");
+    cursor.style.display = readout.style.display = "";
+    const said = [data.label + " " + words(x)];
+    readout.replaceChildren(element("b", {}, said[0]));
+    data.series.forEach((line, index) => {
+      const mark = marks[index], at = line.x.length ? nearest(line.x, x) : -1, value = at < 0 ? null : line.y[at];
+      mark.style.display = value === null ? "none" : "";
+      if (at < 0) return;
+      const text = words(value) + (line.x[at] === x ? "" : " (at " + words(line.x[at]) + ")");
+      const row = element("span");
+      row.append(element("span", {}, line.name), element("b", {}, text));
+      readout.append(row);
+      said.push(line.name + " " + text);
+      if (value === null) return;
+      mark.setAttribute("cx", (line.x[at] - low) / (high - low) * 100 + "%");
+      mark.setAttribute("cy", 8 + height * (1 - (value - data.y[0]) / (data.y[1] - data.y[0])));
+    });
+    readout.style.left = share < .5 ? "calc(" + share * 100 + "% + 12px)" : "auto";
+    readout.style.right = share < .5 ? "auto" : "calc(" + (1 - share) * 100 + "% + 12px)";
+    pointer.setAttribute("aria-valuetext", said.join(", "));
+  }
+
+  const follow = event => {
+    const box = area.getBoundingClientRect();
+    show(nearest(places, low + (event.clientX - box.left) / box.width * (high - low)));
+  };
+  pointer.addEventListener("pointermove", follow);
+  pointer.addEventListener("pointerdown", follow);
+  pointer.addEventListener("input", () => show(Number(pointer.value)));
+  pointer.addEventListener("focus", () => show(Number(pointer.value)));
+  pointer.addEventListener("blur", hide);
+  pointer.addEventListener("pointerleave", () => { if (document.activeElement !== pointer) hide(); });
+  pointer.setAttribute("aria-valuetext", data.label + " " + words(places[places.length - 1]));
+  pointer.value = places.length - 1;
+  hide();
+}
+
+function throughTime(figure) {
+  const source = figure.querySelector("script");
+  if (!source) return;
+  const steps = JSON.parse(source.textContent), name = figure.dataset.name;
+  const image = figure.querySelector("img"), output = figure.querySelector("output"), caption = figure.querySelector("figcaption");
+  const slider = element("input", { type: "range", min: 0, max: steps.length - 1, step: 1, "aria-label": name + " through time" });
+  const button = element("button", { type: "button" }, "Play");
+  let timer = null;
+
+  function show(index) {
+    const [label, uri] = steps[index];
+    slider.value = index;
+    image.src = uri;
+    image.alt = name + ", " + label;
+    output.textContent = label;
+    slider.setAttribute("aria-valuetext", label);
+  }
+
+  function stop() {
+    clearInterval(timer);
+    timer = null;
+    button.textContent = "Play";
+  }
+
+  slider.addEventListener("input", () => { stop(); show(Number(slider.value)); });
+  button.addEventListener("click", () => {
+    if (timer !== null) return stop();
+    let index = Number(slider.value) === steps.length - 1 ? 0 : Number(slider.value);
+    button.textContent = "Pause";
+    show(index);
+    timer = setInterval(() => {
+      index += 1;
+      show(index);
+      if (index === steps.length - 1) stop();
+    }, Math.max(80, 4000 / steps.length));
+  });
+  caption.prepend(button, slider);
+  show(steps.length - 1);
+}
+
+// Only what does scroll takes the focus; without the script all of it does.
+const scrolling = new ResizeObserver(entries => {
+  for (const { target } of entries) target.tabIndex = target.scrollWidth > target.clientWidth || target.scrollHeight > target.clientHeight ? 0 : -1;
+});
+
+document.querySelectorAll(".scroll, pre").forEach(part => scrolling.observe(part));
+document.querySelectorAll("figure.chart").forEach(hover);
+document.querySelectorAll("figure.through-time").forEach(throughTime);

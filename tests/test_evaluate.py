@@ -1,0 +1,285 @@
+"""`ganforge evaluate` and `TrainedRun.evaluate`: scores of a run that was trained, from any checkpoint, at any time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+from conftest import tiny
+from evaluation_parts import scoring_plugin
+from plugin_parts import command, in_process, notes
+from test_folder_stream import pictures, run_on
+
+import ganforge as package
+from ganforge.errors import CheckpointError, ConfigError, DataError, GanforgeError, UsageError
+from ganforge.experiments import launch
+from ganforge.experiments.launch import Changes
+from ganforge.experiments.prepare import prepare
+from ganforge.registry import Registry
+from ganforge.runs import RunDirectory, RunLock, read_rows
+
+SMALL = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=10", "steps=4", "checkpoint_every=2")
+SCORED = ("metric=gap", "features=rows", "evaluate_every=2", "evaluation_images=40", "evaluation_share=1")
+KEYS = {"run", "step", "scores", "passport", "floor", "details", "seconds", "pictures", "recorded"}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """Train four steps with an average and a local metric."""
+    folder = tmp_path_factory.mktemp("trained")
+    registry = Registry.discover([scoring_plugin(folder)], no_plugins=True)
+    settings = (*SMALL, *SCORED, "ema_halflife_images=50")
+    return launch.start(prepare(tiny(registry, *settings), registry), out=folder / "run").run
+
+
+@pytest.fixture
+def run(trained: RunDirectory, tmp_path: Path) -> RunDirectory:
+    """Return a copy of the run, in another place than where it was trained."""
+    shutil.copytree(trained.path, tmp_path / "moved" / "run")
+    return RunDirectory(tmp_path / "moved" / "run")
+
+
+@pytest.fixture
+def plugin(trained: RunDirectory) -> Path:
+    """Return the local plugin's file."""
+    return trained.path.parent / "scoring.py"
+
+
+def opened(run: RunDirectory, plugin: Path) -> package.TrainedRun:
+    """Open a run with the local plugin."""
+    return package.load_run(run.path, plugins=[plugin])
+
+
+def test_one_document_and_a_row(run: RunDirectory, plugin: Path) -> None:
+    """`--json` prints the contract's keys and nothing else; evaluation.jsonl gets the same, pictures their folder."""
+    arguments = ("--metrics", "gap,bright", "--features", "classes", "--samples", "50", "--checkpoint", "2")
+    done = in_process(run.path.parent, "evaluate", "run", *arguments, "--plugin", plugin, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document.keys() == KEYS
+    assert (document["run"], document["step"], document["recorded"]) == ("run", 2, True)
+    assert document["scores"].keys() == document["floor"].keys() == {"gap", "bright"}
+    assert document["passport"]["fake_images"] == document["passport"]["real_images"] == 50
+    assert document["passport"]["features"]["name"] == "classes"
+    row = read_rows(run.evaluations)[-1]
+    assert row == {key: document[key] for key in ("step", "scores", "floor", "details", "passport", "seconds")} | {
+        "made_by": "evaluate"
+    }
+    assert list(document["pictures"]) == ["first"]
+    assert (run.path.parent / document["pictures"]["first"]).read_bytes().startswith(b"\x89PNG")
+    assert run.evaluation_picture_path("first", 2).is_file()
+    assert "drawing 50 fakes …" in done.stderr
+    assert "floor: gap …" in done.stderr
+
+
+def test_the_table_says_what_was_measured(run: RunDirectory, plugin: Path) -> None:
+    """Score with its deviation, the floor, the better direction; counts, split, extractor, weights, seed below."""
+    words = ("--metrics", "gap", "--samples", "30", "--quiet", "--no-ema", "--seed", "9", "--plugin", plugin)
+    done = command("evaluate", run.path, *words)
+    assert done.returncode == 0, done.stderr
+    assert notes(done) == []
+    row = read_rows(run.evaluations)[-1]
+    (line,) = (line for line in done.stdout.splitlines() if "gap" in line)
+    assert f"{row['scores']['gap']:.4g} ± 0.25" in line
+    assert f"{row['floor']['gap']:.4g}" in line
+    assert "lower" in line
+    said = " ".join(done.stdout.split())
+    assert "30 fakes and 30 real images: test split of mnist" in said
+    assert "features: rows (scoring.py, " in said
+    assert f"generator {row['passport']['checkpoint'][:12]}, seed 9" in said
+    assert row["passport"]["weights"] == "generator"
+    assert "\x1b" not in done.stdout
+
+
+def test_the_usual_metrics_are_scored_unless_others_are_named(registry: Registry, tmp_path: Path) -> None:
+    """FID, KID, precision and recall with the run's features, modes where they tell classes apart; on the whole split.
+
+    What nobody has asked for by name is left out where it does not suit, and that is said.
+    """
+    run = launch.start(prepare(tiny(registry, *SMALL), registry), out=tmp_path / "run").run
+    trained = package.load_run(run.path)
+    found = trained.evaluate(samples=200, features="random-convolutions", device="cpu")
+    assert found.scores.keys() == {"fid", "precision", "recall"}
+    (said,) = trained.notices
+    assert said.startswith("kid is left out: kid needs 1000 images or more")
+    assert found.passport["metrics"].keys() == {"fid", "precision", "recall"}
+    assert found.better == {"fid": "lower", "precision": "higher", "recall": "higher"}
+    quick = package.load_run(run.path).evaluate("sliced-wasserstein", options={"metric.directions": 3}, device="cpu")
+    assert quick.passport["fake_images"] == 2000
+    assert quick.passport["metrics"]["sliced-wasserstein"]["options"] == {"directions": 3}
+    digits = package.load_run(run.path).evaluate(samples=150, features="digits", device="cpu")
+    assert {"fid", "modes", "modes-divergence"} <= digits.scores.keys()
+
+
+def test_which_checkpoint(run: RunDirectory, plugin: Path) -> None:
+    """The newest, the best or a step; the average or the weights: other numbers, and the passport tells which."""
+    trained = opened(run, plugin)
+    asked: dict[str, Any] = {"metrics": "gap", "samples": 40, "device": "cpu"}
+    best = trained.manifest["summary"]["best"]
+    assert trained.evaluate(**asked, step="best").step == best["step"]
+    assert trained.evaluate(**asked, step="best").scores["gap"] == best["value"]
+    found = [trained.evaluate(**asked, step=2), trained.evaluate(**asked), trained.evaluate(**asked, ema=False)]
+    assert [one.step for one in found] == [2, 4, 4]
+    assert len({one.passport["checkpoint"] for one in found}) == 3
+    assert [one.passport["weights"] for one in found] == ["generator_ema", "generator_ema", "generator"]
+    train = trained.evaluate(**asked, split="train")
+    assert train.passport["split"] == "train"
+    assert train.passport["fingerprint"] == trained.manifest["data"]["fingerprint"]
+
+
+def test_nothing_is_said_twice(run: RunDirectory, plugin: Path) -> None:
+    """Evaluated again to the same scores, no second row is added; another seed adds one; `record=False` adds none."""
+    trained = opened(run, plugin)
+    before = len(trained.evaluations)
+    for seed in (None, None, 3, 3):
+        assert trained.evaluate("gap", samples=30, seed=seed, device="cpu").recorded
+    assert len(trained.evaluations) == before + 2
+    assert not trained.evaluate("gap", samples=20, device="cpu", record=False).recorded
+    assert len(trained.evaluations) == before + 2
+
+
+def test_a_run_that_trains_is_not_disturbed(run: RunDirectory, plugin: Path) -> None:
+    """While another process holds its lock it is scored all the same, and the row is added beside."""
+    with RunLock(run):
+        found = opened(run, plugin).evaluate("gap", samples=30, device="cpu")
+    assert found.recorded
+    assert read_rows(run.evaluations)[-1]["scores"] == found.scores
+
+
+def test_rows_live_as_long_as_their_weights(run: RunDirectory, plugin: Path) -> None:
+    """Resumed, a run keeps rows of the steps that it has; of steps that it trains again, it makes its own."""
+    trained = opened(run, plugin)
+    trained.evaluate("gap", samples=30, step=2, device="cpu")
+    trained.evaluate("gap", samples=30, step=4, device="cpu")
+    launch.go_on(run, trained.registry, Changes(steps=6), observer=lambda _: launch.Observer())
+    made = [(row["step"], row["made_by"]) for row in trained.evaluations]
+    assert made == [(2, "training"), (4, "training"), (2, "evaluate"), (4, "evaluate"), (6, "training")]
+    shutil.rmtree(run.checkpoint_path(6))
+    shutil.rmtree(run.checkpoint_path(4))
+    launch.go_on(run, trained.registry, observer=lambda _: launch.Observer())
+    made = [(row["step"], row["made_by"]) for row in trained.evaluations]
+    assert made == [(2, "training"), (2, "evaluate"), (4, "training"), (6, "training")]
+
+
+def test_a_torn_row_tears_no_other(run: RunDirectory, plugin: Path) -> None:
+    """After a crash within a line a new one is begun, so that the new row can be read."""
+    with run.evaluations.open("a") as file:
+        file.write('{"step": 9, "sco')
+    found = opened(run, plugin).evaluate("gap", samples=30, device="cpu")
+    assert read_rows(run.evaluations)[-1]["scores"] == found.scores
+
+
+def test_a_folder_that_cannot_be_written_keeps_no_scores(run: RunDirectory, plugin: Path) -> None:
+    """The scores are given all the same, with a notice."""
+    run.evaluations.unlink()
+    run.evaluations.mkdir()
+    trained = opened(run, plugin)
+    found = trained.evaluate("gap", samples=30, device="cpu")
+    assert found.scores["gap"] is not None
+    assert not found.recorded
+    assert [line for line in trained.notices if line.startswith("the scores are not kept: ")]
+
+
+def test_a_run_from_before_there_were_features(registry: Registry, tmp_path: Path) -> None:
+    """A run.toml without features and evaluation_share is read; its data's recommended features are used."""
+    run = launch.start(prepare(tiny(registry, *SMALL), registry), out=tmp_path / "run").run
+    document = tomllib.loads(run.config.read_text())
+    for key in ("features", "evaluation_share", "on_collapse"):
+        document.pop(key)
+    run.config.write_text(tomli_w.dumps(document))
+    manifest = run.read_manifest()
+    manifest["qualified"].pop("features")
+    run.write_manifest(manifest)
+    found = package.load_run(run.path).evaluate("fid", samples=150, device="cpu")
+    fresh = tiny(registry, *SMALL).experiment.features.name
+    assert found.passport["features"]["name"] == fresh
+    assert launch.go_on(run, registry, Changes(steps=5), observer=lambda _: launch.Observer()).status == "finished"
+
+
+def test_data_that_is_not_loaded_whole(registry: Registry, tmp_path: Path) -> None:
+    """Streamed or loaded, pictures give the same scores; with too few of them for a floor, that is said."""
+    root, found = pictures(tmp_path / "pictures"), []
+    for stream in ("yes", "no"):
+        run = run_on(root, tmp_path / stream, registry, f"data.stream={stream}", "metric=sliced-wasserstein")
+        trained = package.load_run(run.path)
+        found.append(trained.evaluate("sliced-wasserstein", device="cpu"))
+        assert [line for line in trained.notices if line.startswith("no floor: data 'folder' has too few")]
+    assert found[0].scores == found[1].scores
+    assert found[0].floor == {"sliced-wasserstein": None}
+    assert found[0].passport["split"] == "train"
+    assert found[0].passport["fake_images"] == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"metrics": "fidd"}, GanforgeError, "no metric 'fidd'; did you mean 'fid'"),
+        ({"metrics": "none"}, ConfigError, "no metric is chosen"),
+        ({"metrics": "gap", "samples": 2001}, DataError, "2,001 images needs as many real ones"),
+        ({"metrics": "gap", "samples": 0}, UsageError, "0 images cannot be compared"),
+        ({"metrics": "gap", "step": 3}, CheckpointError, "has no checkpoint of step 3; there is 2, 4"),
+        ({"metrics": "gap", "features": "digit"}, GanforgeError, "no features 'digit'"),
+        ({"metrics": "gap", "options": {"gen.hidden": [3]}}, ConfigError, "'gen.hidden' is no option of an evaluation"),
+        ({"metrics": "telling", "options": {"metric.telling.wat": 3}}, ConfigError, "no option 'wat'"),
+        ({"metrics": "bright", "features": "rows"}, GanforgeError, "tells classes apart"),
+        ({"metrics": "raises"}, GanforgeError, "metric 'raises' .* cannot score 2,000 images: RuntimeError"),
+    ],
+)
+def test_what_cannot_be_scored_is_said(
+    arguments: dict[str, Any], error: type[GanforgeError], said: str, run: RunDirectory, plugin: Path
+) -> None:
+    """One message each, and no row."""
+    before = run.evaluations.read_bytes()
+    with pytest.raises(error, match=said):
+        opened(run, plugin).evaluate(**arguments, device="cpu")
+    assert run.evaluations.read_bytes() == before
+
+
+def test_other_data_than_it_was_trained_on_is_refused(run: RunDirectory, plugin: Path) -> None:
+    """A manifest with another fingerprint is what a changed folder of pictures looks like."""
+    manifest = run.read_manifest()
+    manifest["data"]["fingerprint"] = "0" * 64
+    run.write_manifest(manifest)
+    with pytest.raises(DataError, match=r"was trained on other data: .*fingerprint 000000000000"):
+        opened(run, plugin).evaluate("gap", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--checkpoint", "last"], "no checkpoint 'last'; give a step, newest or best"),
+        (["--split", "dev"], "no split 'dev'; there is test and train"),
+        (["--metrics", "fid"], "no features 'rows'"),
+        (["--metrics", "gap", "--features", "pixels"], "this run used a local plugin: pass --plugin "),
+        (["--set", "metric"], "'metric' is no setting"),
+        (["--device", "tpu"], "no device 'tpu'"),
+        (["--metric", "fid", "--features", "pixels", "--features.weight", "3"], "no option 'weight'"),
+    ],
+)
+def test_the_command_refuses_in_one_line(words: Sequence[str], said: str, run: RunDirectory) -> None:
+    """Exit code 2, one message, nothing on stdout; without its plugin, a run's own metric is not found."""
+    done = command("evaluate", run.path, *words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_run_without_the_plugin_of_its_metric(run: RunDirectory) -> None:
+    """Other metrics and features need no local plugin, though run.toml names some of one."""
+    words = ("--metric", "fid", "--features", "random-convolutions", "--samples", "100", "--device", "cpu", "--json")
+    done = command("evaluate", run.path, *words)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["scores"].keys() == {"fid"}
+
+
+def test_no_best_where_nothing_was_scored(registry: Registry, tmp_path: Path) -> None:
+    """A run that was not evaluated while it trained has no best checkpoint, and that is said with what to do."""
+    run = launch.start(prepare(tiny(registry, *SMALL), registry), out=tmp_path / "run").run
+    with pytest.raises(CheckpointError, match="knows no best checkpoint: it was not evaluated while it trained"):
+        package.load_run(run.path).evaluate("sliced-wasserstein", step="best", device="cpu")

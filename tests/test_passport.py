@@ -1,0 +1,204 @@
+"""A passport says what a score measured: all that matters is noticed and named, and nothing else is."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import tiny
+from evaluation_parts import scoring_plugin
+
+from ganforge.assembly import Assembly, build
+from ganforge.evaluation import Evaluator
+from ganforge.registry import Registry
+from ganforge.runs.comparable import differences
+
+SMALL = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]")
+
+EXAMPLE: dict[str, Any] = {
+    "data": "mnist",
+    "fingerprint": "a" * 64,
+    "split": "test",
+    "real_images": 10_000,
+    "fake_images": 10_000,
+    "train_images": 60_000,
+    "train_fingerprint": "b" * 64,
+    "features": {
+        "name": "digits",
+        "distribution": "ganforge",
+        "options": {"layer": "last"},
+        "weights": "c" * 64,
+        "preprocessing": "none",
+    },
+    "metrics": {
+        "fid": {"distribution": "ganforge", "options": {}, "better": {"fid": "lower"}, "needs": ["features"]},
+        "kid": {
+            "distribution": "ganforge",
+            "options": {"subsets": 100},
+            "better": {"kid": "lower"},
+            "needs": ["features"],
+        },
+        "modes": {
+            "distribution": "ganforge",
+            "options": {},
+            "better": {"modes": "higher", "modes-divergence": "lower"},
+            "needs": ["logits"],
+        },
+        "authenticity": {
+            "distribution": "ganforge",
+            "options": {},
+            "better": {"authenticity": "higher", "copies": "lower"},
+            "needs": ["features", "train"],
+        },
+        "sliced-wasserstein": {
+            "distribution": "ganforge",
+            "options": {"directions": 512},
+            "better": {"sliced-wasserstein": "lower"},
+            "needs": [],
+        },
+    },
+    "weights": "generator",
+    "checkpoint": "d" * 64,
+    "seed": 0,
+    "versions": {"ganforge": "0.1.0", "torch": "2.10.0"},
+}
+
+
+def changed(path: str, value: object) -> dict[str, Any]:
+    """Return the example with one thing otherwise; `path` has slashes between keys."""
+    passport = copy.deepcopy(EXAMPLE)
+    *tables, key = path.split("/")
+    place = passport
+    for table in tables:
+        place = place[table]
+    place[key] = value
+    return passport
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "score", "said"),
+    [
+        ("data", "fashion-mnist", "fid", "data: mnist, fashion-mnist"),
+        ("fingerprint", "e" * 64, "fid", "images of the data (fingerprint): aaaaaaaaaaaa, eeeeeeeeeeee"),
+        ("split", "train", "sliced-wasserstein", "split: test, train"),
+        ("real_images", 2000, "kid", "real images: 10,000, 2,000"),
+        ("fake_images", 2000, "modes", "fakes: 10,000, 2,000"),
+        ("train_images", 10_000, "copies", "training images: 60,000, 10,000"),
+        ("train_fingerprint", None, "copies", "training images (fingerprint): bbbbbbbbbbbb, not told"),
+        ("features/name", "inception", "fid", "features: digits, inception"),
+        ("features/distribution", "other", "fid", "features from: ganforge, other"),
+        ("features/options", {"layer": "first"}, "kid", "options of the features, layer: last, first"),
+        ("features/weights", "e" * 64, "modes", "weights of the features (SHA-256): cccccccccccc, eeeeeeeeeeee"),
+        ("features/preprocessing", "resized", "authenticity", "preprocessing: none, resized"),
+        ("features", None, "fid", "features: digits, not told"),
+        ("metrics/kid/options", {"subsets": 50}, "kid", "options of kid, subsets: 100, 50"),
+        ("metrics/kid/distribution", "mine", "kid", "kid from: ganforge, mine"),
+        ("metrics/kid/better", {"kid": "higher"}, "kid", "direction of kid that is better: lower, higher"),
+        ("metrics/modes/needs", ["features"], "modes", "what modes looks at: ['logits'], ['features']"),
+        ("metrics/kid", {}, "kid", "kid from: ganforge, not told"),
+        ("metrics", {}, "kid", "one passport has no metric that gives kid"),
+    ],
+)
+def test_what_matters_is_noticed_and_named(path: str, value: object, score: str, said: str) -> None:
+    """One thing that is otherwise, and that a score depends on, is said in words, both values beside each other."""
+    other = changed(path, value)
+    assert said in differences(EXAMPLE, other, score)
+    swapped = differences(other, EXAMPLE, score)
+    assert len(swapped) == len(differences(EXAMPLE, other, score))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "score"),
+    [
+        ("seed", 7, "fid"),
+        ("checkpoint", "e" * 64, "fid"),
+        ("weights", "generator_ema", "fid"),
+        ("versions", {"ganforge": "0.2.0", "torch": "3.0"}, "fid"),
+        ("features/name", "inception", "sliced-wasserstein"),
+        ("features/weights", "e" * 64, "sliced-wasserstein"),
+        ("features", None, "sliced-wasserstein"),
+        ("features/options", {"layer": "last", "weights": "/somewhere/else"}, "fid"),
+        ("metrics/kid/options", {"subsets": 50}, "fid"),
+        ("train_images", 10_000, "fid"),
+        ("train_fingerprint", "e" * 64, "modes-divergence"),
+    ],
+)
+def test_what_does_not_matter_is_not_noticed(path: str, value: object, score: str) -> None:
+    """What was scored, versions, other metrics' options, and features for a score that needs none: comparable."""
+    assert differences(EXAMPLE, changed(path, value), score) == []
+    assert differences(EXAMPLE, EXAMPLE, score) == []
+
+
+def test_passports_of_other_makers_do_not_break_it() -> None:
+    """One of an earlier ganforge, without features and directions, and an empty one: what is missing is said."""
+    metric = {"distribution": "ganforge 0.1.0", "options": {"directions": 512}}
+    old = {**EXAMPLE, "metrics": {"sliced-wasserstein": metric}}
+    old.pop("features")
+    assert differences(EXAMPLE, old, "sliced-wasserstein")
+    assert differences({}, EXAMPLE, "fid") == ["one passport has no metric that gives fid"]
+    assert differences({}, {}, "fid") == ["both passports have no metric that gives fid"]
+
+
+@pytest.fixture
+def assembled(tmp_path: Path) -> Callable[..., Assembly]:
+    """Build an assembly on the sample that ships, with the tests' own metrics and extractors."""
+    registry = Registry.discover([scoring_plugin(tmp_path)], no_plugins=True)
+    return lambda *settings: build(tiny(registry, *SMALL, *settings))
+
+
+def stamped(assembly: Assembly, seed: int = 0, count: int = 20) -> dict[str, Any]:
+    """Return the passport that an evaluation of the assembly's generator gives."""
+    judge = Evaluator(assembly, count=count, split="test", seed=seed, weights="generator")
+    return judge.evaluate(assembly.generator).passport
+
+
+def test_a_passport_says_what_was_scored_on_what_with_what(assembled: Callable[..., Assembly]) -> None:
+    """Every key of the contract, hashes of the weights that were really used, and no features where none are needed."""
+    assembly = assembled("metric=gap,telling", "metric.telling.what=none", "features=classes")
+    found = stamped(assembly)
+    test = assembly.images("test")
+    assert test is not None
+    assert (found["data"], found["fingerprint"], found["split"]) == ("mnist", test.fingerprint(), "test")
+    assert (found["real_images"], found["fake_images"], found["seed"]) == (20, 20, 0)
+    extractor = assembly.extractor()
+    assert found["features"] == {
+        "name": "classes",
+        "distribution": "scoring.py",
+        "options": {},
+        "weights": extractor.fingerprint(),
+        "preprocessing": "none",
+    }
+    assert found["metrics"] == {
+        "gap": {"distribution": "scoring.py", "options": {}, "better": {"gap": "lower"}, "needs": ["features"]},
+        "telling": {
+            "distribution": "scoring.py",
+            "options": {"what": "none"},
+            "better": {"telling": "lower"},
+            "needs": [],
+        },
+    }
+    digest = hashlib.sha256()
+    for name, value in sorted(assembly.generator.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode() + value.numpy().tobytes())
+    assert found["checkpoint"] == digest.hexdigest()
+    assert found["versions"].keys() == {"ganforge", "torch", "scoring.py"}
+    assert stamped(assembled("metric=sliced-wasserstein"))["features"] is None
+
+
+def test_two_generators_are_comparable_and_two_ways_of_measuring_are_not(assembled: Callable[..., Assembly]) -> None:
+    """Other weights and seeds change nothing but the checkpoint's hash; another count or extractor is said."""
+    assembly = assembled("metric=gap", "features=rows")
+    one = stamped(assembly)
+    with torch.no_grad():
+        next(assembly.generator.parameters()).add_(1)
+    other = stamped(assembly, seed=3)
+    assert one["checkpoint"] != other["checkpoint"]
+    assert differences(one, other, "gap") == []
+    assert differences(one, stamped(assembly, count=30), "gap") == ["real images: 20, 30", "fakes: 20, 30"]
+    elsewhere = stamped(assembled("metric=gap", "features=classes"))
+    assert differences(one, elsewhere, "gap") == ["features: rows, classes"]

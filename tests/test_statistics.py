@@ -1,0 +1,58 @@
+"""Laws of means over seeds."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from ganforge.experiments.statistics import estimate, two_sided_t
+
+#: Student's t for 95%, two-sided: Fisher & Yates 1963, table III, and one degree more exactly: tan(0.475 π).
+TABLE = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 9: 2.262, 10: 2.228, 29: 2.045, 30: 2.042, 120: 1.980}
+
+
+@pytest.mark.parametrize("degrees", TABLE)
+def test_the_quantile_is_that_of_the_table(degrees: int) -> None:
+    """Odd and even degrees of freedom agree with the printed table."""
+    assert round(two_sided_t(0.95, degrees), 3) == TABLE[degrees]
+
+
+def test_the_quantile_at_its_ends() -> None:
+    """One degree is Cauchy's distribution, two have a closed form, and very many are the normal distribution."""
+    assert two_sided_t(0.95, 1) == pytest.approx(math.tan(0.475 * math.pi), rel=1e-12)
+    assert two_sided_t(0.95, 2) == pytest.approx(0.95 * math.sqrt(2 / (1 - 0.95**2)), rel=1e-12)
+    assert two_sided_t(0.95, 100_000) == pytest.approx(1.959964, rel=1e-4)
+
+
+def test_an_estimate_by_hand() -> None:
+    """1, 2, 3 have the mean 2 and the deviation 1; the margin is t / √3. Moved and stretched, it follows."""
+    found = estimate([1.0, 2.0, 3.0])
+    assert found is not None
+    assert found.mean == 2.0
+    assert found.margin == pytest.approx(4.302652729749 / math.sqrt(3), rel=1e-9)
+    moved = estimate([107.0, 117.0, 127.0])
+    assert moved is not None
+    assert (moved.mean, moved.margin) == (pytest.approx(117.0), pytest.approx(10 * (found.margin or 0)))
+
+
+def test_one_value_has_no_interval_and_none_has_no_mean() -> None:
+    """Nothing is said about the spread of a single seed."""
+    found = estimate([5.0])
+    assert found is not None
+    assert (found.mean, found.low, found.high, found.margin, found.count) == (5.0, None, None, None, 1)
+    assert estimate([]) is None
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_the_interval_holds_the_truth_as_often_as_it_says(count: int) -> None:
+    """Of 4,000 intervals around draws from a normal distribution 95% hold its mean, within four standard errors."""
+    held = 0
+    for values in np.random.default_rng(count).normal(3.0, 2.0, (4000, count)).tolist():
+        found = estimate(values)
+        assert found is not None
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= 3.0 <= found.high
+    assert abs(held / 4000 - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 4000)
