@@ -1,0 +1,63 @@
+"""Train with the textbook's loop as people write it, and score what comes out as `ganforge evaluate` would.
+
+`python docs/scripts/score_textbook.py OUT.json --model mlp|dcgan --data mnist --steps 1000 --seed 0 [--data-root DIR]`.
+The loop is the one that `ganforge bench` measures (ganforge/experiments/yardstick.py): float32, eager, its own order of
+images. OUT.json gets the row that evaluation.jsonl would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import torch
+
+from ganforge.assembly import build, resolve
+from ganforge.config import command_line_layer
+from ganforge.engine.precision import choose_device
+from ganforge.evaluation import Evaluator
+from ganforge.experiments import yardstick
+from ganforge.experiments.bench import lay_out_mnist
+from ganforge.registry import Registry
+
+
+def main() -> None:
+    """Train, score, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--model", choices=("mlp", "dcgan"), required=True)
+    parser.add_argument("--data", default="mnist")
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--samples", type=int, default=10_000)
+    parser.add_argument("--metrics", default="fid,kid,precision,recall,modes")
+    parser.add_argument("--data-root", type=Path)
+    arguments = parser.parse_args()
+    model = arguments.model
+    settings = [f"gen={model}", f"disc={model}", f"data={arguments.data}", f"metric={arguments.metrics}"]
+    settings += [f"seed={arguments.seed}"]
+    settings += [] if arguments.data_root is None else [f"data.root={arguments.data_root.absolute()}"]
+    assembly = build(resolve([command_line_layer(settings)], Registry.discover()))
+    device = choose_device("auto")
+    torch.manual_seed(arguments.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        lay_out_mnist(assembly, Path(folder))
+        yardstick.seconds_per_step(
+            assembly.generator,
+            assembly.discriminator,
+            root=Path(folder),
+            device=device,
+            steps=arguments.steps,
+            warm_up=0,
+        )
+    generator = assembly.generator.eval().requires_grad_(requires_grad=False)
+    evaluator = Evaluator(assembly, count=arguments.samples, split="test", seed=arguments.seed, weights="generator")
+    row = {"step": arguments.steps, **evaluator.evaluate(generator).row()}
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(row) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

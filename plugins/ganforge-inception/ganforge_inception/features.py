@@ -1,0 +1,68 @@
+"""Features of the Inception network that published scores are taken with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from pydantic import field_validator
+from torch import Tensor
+
+from ganforge import Extracted, FeatureExtractor, ImageShape
+from ganforge.downloads import expanded
+from ganforge.errors import IncompatibleError
+from ganforge_inception.weights import find_weights, read_network
+
+SIZE, CLASSES = 2048, 1008
+
+#: Images that pass the network at once: at 299×299 pixels a hundred need more than a gigabyte.
+PART = 25
+
+
+class Inception(FeatureExtractor):
+    """Look through the network of the first Fréchet Inception distances, as torch-fidelity has it.
+
+    The features are those before the last layer, 2,048 of an image; the logits are of 1,008 classes, without the last
+    layer's bias, as the inception score has them. A score that needs more images than features needs more than 2,048.
+    The classes are those of the graph that Google published in December 2015: ImageNet's, and eight that are not used.
+    """
+
+    class Options(FeatureExtractor.Options):
+        """Which weights it has."""
+
+        weights: Path | None = None
+        """The published file, or your own weights in a .safetensors file; none: looked for, else downloaded."""
+
+        @field_validator("weights")
+        @classmethod
+        def _absolute(cls, weights: Path | None) -> Path | None:
+            return None if weights is None else expanded(weights).absolute()
+
+    options: Options
+    preprocessing: ClassVar = (
+        "grey repeated to three channels; resized to 299×299, bilinear as in TensorFlow 1 (torch-fidelity), "
+        "without antialiasing; (pixels - 128) / 128"
+    )
+    size = SIZE
+    class_names = tuple(str(number) for number in range(CLASSES))
+
+    def __init__(self, options: Options, image: ImageShape) -> None:
+        super().__init__(options, image)
+        path = options.weights or find_weights()
+        self.network = read_network(path, published=options.weights is None)
+
+    @classmethod
+    def check_image(cls, options: FeatureExtractor.Options, image: ImageShape) -> None:
+        """Raise IncompatibleError for images that are neither grey nor of three colours."""
+        if image.channels not in (1, 3):
+            raise IncompatibleError(
+                f"features 'inception' describe images with 1 or 3 channels; the images are {image}",
+                fix="pass --features random-convolutions, for any images",
+            )
+
+    def forward(self, images: Tensor) -> Extracted:
+        """Return features, `(N, 2048)`, and logits, `(N, 1008)`, of images, uint8 `(N, C, H, W)`, C being 1 or 3."""
+        coloured = images.expand(-1, 3, -1, -1)
+        features, logits = zip(*(self.network(part) for part in coloured.split(PART)), strict=True)
+        return Extracted(torch.cat(features), torch.cat(logits))
