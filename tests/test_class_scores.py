@@ -83,14 +83,14 @@ def test_modes_counts_only_what_the_data_has() -> None:
 
 
 def test_modes_shares_are_told_by_class() -> None:
-    """By the data's names where there are as many as the classifier has; else by number."""
+    """By the names of the classifier's classes; by number where there are none."""
     real, fake = classified(*[10] * 10), classified(100, *[0] * 9)
     context = evaluation(real, fake, classes=DIGITS)
     scores(Modes, context)
     said = context.details["modes"]
     assert said["real"] == dict.fromkeys(DIGITS, 0.1)
     assert said["fake"] == {"0": 1.0, **dict.fromkeys(DIGITS[1:], 0.0)}
-    context = evaluation(real, fake, classes=("cat", "dog"))
+    context = evaluation(real, fake, classes=())
     scores(Modes, context)
     assert list(context.details["modes"]["fake"]) == list(DIGITS)
 

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 import ganforge as package
 from ganforge.cli.sparkline import sparkline
 from ganforge.errors import RunDirectoryError, UsageError
-from ganforge.evaluation.passport import differences
 from ganforge.experiments.comparison.columns import columns
 from ganforge.experiments.comparison.settings import canonical, differing, settings_of
+from ganforge.runs.comparable import differences
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 
