@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -11,7 +10,6 @@ from typing import Any
 import torch
 
 from ganforge.assembly import Assembly
-from ganforge.engine import checkpoint as checkpoints
 from ganforge.engine.budget import EvaluationBudget, evaluation_seconds
 from ganforge.engine.checkpoint import Checkpoint
 from ganforge.engine.feed import Batch
@@ -21,6 +19,7 @@ from ganforge.engine.interruption import Interruption
 from ganforge.engine.ledger import FLUSH_EVERY, Ledger, Stopwatch, first_not_finite
 from ganforge.engine.precision import Precision, matrix_products
 from ganforge.engine.processes import ALONE, Processes
+from ganforge.engine.recovery import roll_back
 from ganforge.engine.services import Services
 from ganforge.engine.setup import prepare_steps
 from ganforge.engine.state import Parts, digest, first_not_finite_weight, part_tensors, restore_parts, trained_tensors
@@ -31,11 +30,6 @@ from ganforge.errors import CheckpointError, CollapsedError, DivergedError
 from ganforge.interfaces import Generator
 from ganforge.runs import RunDirectory
 from ganforge.runs.files import number_in
-
-#: How often a run goes back to a checkpoint before it gives up, under `on_nan` or `on_collapse = "rollback"`.
-MOST_ROLLBACKS = 3
-#: A collapse does not begin all at once: a checkpoint from so many steps before it was found to have begun is good.
-COLLAPSING_STEPS = 50
 
 
 class Trainer:
@@ -134,7 +128,7 @@ class Trainer:
                 try:
                     self._train(interruption)
                 except DivergedError as reason:
-                    self._roll_back(reason)
+                    roll_back(self, reason)
                 else:
                     return
 
@@ -306,33 +300,3 @@ class Trainer:
             self.losses = {name.removeprefix("loss/"): last[name] for name in last if name.startswith("loss/")}
         if rows or late:
             self.stopwatch = Stopwatch(number_in(last, "elapsed_seconds") + late)
-
-    def _roll_back(self, reason: DivergedError) -> None:
-        """Go back to the last checkpoint with half the learning rate, or raise the reason where that is not wanted.
-
-        After a collapse, it is the last one from well before that began.
-        """
-        since = reason.since_step if isinstance(reason, CollapsedError) else None
-        if (self.experiment.on_nan if since is None else self.experiment.on_collapse) == "stop":
-            raise reason
-        if self.rollbacks == MOST_ROLLBACKS:
-            message = f"{reason.message}, after going back {MOST_ROLLBACKS} times"
-            raise DivergedError(message, fix=reason.fix) from reason
-        notice = self.services.observer.noticed
-        before = math.inf if since is None else since - COLLAPSING_STEPS
-        found = checkpoints.load_newest(self.run, notice, before=before) if self.processes.first else None
-        checkpoint = self.processes.share(found)
-        if checkpoint is None:
-            raise CheckpointError(f"{self.run.path} has no checkpoint to go back to") from reason
-        self.rollbacks += 1
-        self.ledger.forget()
-        given_up = self.health.given_up(self.step)
-        self.restore(checkpoint)
-        self.health.remember(given_up)
-        if self.processes.first:
-            checkpoints.remove_later(self.run, self.step)
-            self.writer.health(self.health)
-        notice(
-            f"{reason.message}; back to step {self.step}, on with {self.steps.rate_factor:g} of the learning rate "
-            f"({self.rollbacks} of {MOST_ROLLBACKS} times)"
-        )
