@@ -87,7 +87,7 @@ def list_runs(
         ranks = [None if value is None else _rank(value) for value in values]
     ordered = _ordered(runs, ranks, largest_first=_field(sort) in LARGEST_FIRST, reverse=reverse)
     shown = [Listed(run, table.values.get(run.path, {})) for run in ordered[:limit]]
-    names, notes = [column.name for column in table.columns], [column.apart for column in table.columns if column.apart]
+    names, notes = [column.name for column in table.columns], table.notes()
     return Listing(shown, names, len(ordered), notes)
 
 
@@ -193,3 +193,11 @@ class _ScoreTable:
     def rank(self, run: RunSummary, score: str) -> Rank | None:
         """Return what runs are sorted by: the better, the earlier, column after column."""
         return self._ranks.get((run.path, score))
+
+    def notes(self) -> list[str]:
+        """Return why there are several columns of a score."""
+        if not self.columns:
+            return []
+        from ganforge.experiments.comparison.columns import why_columns_stand_apart  # noqa: PLC0415 - as above
+
+        return why_columns_stand_apart(self.columns)

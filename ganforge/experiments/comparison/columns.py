@@ -27,7 +27,7 @@ class Score:
 class Column:
     """Hold comparable scores.
 
-    name: the score's, with a letter where there are several columns of it. apart: why it is not the first one of them.
+    name: the score's, with a number where there are several columns of it. apart: what tells it from the first one.
     by_run: each run's scores, as they were taken, by the run's name.
     """
 
@@ -103,9 +103,7 @@ def columns(runs: Iterable[tuple[str, Sequence[Mapping[str, Any]]]]) -> list[Col
         first, *others = sorted(found, key=lambda kind: -len(kind.by_run))
         names = _names(score, len(found))
         made.append(_column(score, next(names), first, None))
-        made += [
-            _column(score, name, kind, _why(score, name, first, kind)) for name, kind in zip(names, others, strict=True)
-        ]
+        made += [_column(score, name, kind, _why(score, first, kind)) for name, kind in zip(names, others, strict=True)]
     return made
 
 
@@ -136,10 +134,22 @@ def why_apart(one: Passport, other: Passport, score: str) -> list[str]:
         return ["a passport that is damaged"]
 
 
-def _why(score: str, name: str, first: _Kind, kind: _Kind) -> str:
+def why_columns_stand_apart(shown: Sequence[Column]) -> list[str]:
+    """Return a line for each reason that columns stand apart for: usually all scores of an evaluation have the same."""
+    names: dict[str, list[str]] = {}
+    for column in shown:
+        if column.apart is not None:
+            names.setdefault(column.apart, []).append(column.name)
+    return [
+        f"{', '.join(apart)} {'is a column of its' if len(apart) == 1 else 'are columns of their'} own, since {reason}"
+        for reason, apart in names.items()
+    ]
+
+
+def _why(score: str, first: _Kind, kind: _Kind) -> str:
     runs = f"{first.owner} and {kind.owner} measure" if first.owner != kind.owner else f"{kind.owner} measures"
     reasons = "; ".join(why_apart(first.passport, kind.passport, score))
-    return f"{name} is a column of its own, since what {runs} differs: {reasons}"
+    return f"what {runs} differs: {reasons}"
 
 
 def _better(passport: Passport, score: str) -> Literal["lower", "higher"] | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ganforge.component import SECTIONS
 from ganforge.errors import RunDirectoryError, UsageError
-from ganforge.experiments.comparison.columns import Cell, Column, cell, columns
+from ganforge.experiments.comparison.columns import Cell, Column, cell, columns, why_columns_stand_apart
 from ganforge.experiments.comparison.curves import curves
 from ganforge.experiments.comparison.records import Run, find, read
 from ganforge.experiments.comparison.result import Comparison, Group
@@ -39,7 +39,7 @@ def compare(
     if not found:
         raise RunDirectoryError("none of these runs can be read:\n" + "\n".join(problems))
     shown = _chosen(columns((run.name, run.evaluations) for run in found), metrics)
-    keys = differing([run.settings for run in found], {key for run in found for key in run.chosen})
+    keys = differing([run.settings for run in found])
     gathered = _gather(found)
     labels = _labels(gathered, keys)
     groups, lines = [], []
@@ -53,7 +53,7 @@ def compare(
         groups=_sorted(groups, shown, sort),
         columns=shown,
         curves=curves([(group.label, group.counted) for group in groups], shown) if with_curves else [],
-        notes=[*problems, *_ends(found), *(column.apart for column in shown if column.apart), *lines],
+        notes=[*problems, *_ends(found), *why_columns_stand_apart(shown), *lines],
     )
 
 

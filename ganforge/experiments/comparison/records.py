@@ -16,7 +16,7 @@ from ganforge.runs import RunDirectory, catalogue, read_rows
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Hold a run. settings: run.toml as dotted keys, with what run.json adds. chosen: keys that somebody set."""
+    """Hold a run. settings: run.toml as dotted keys, with what run.json adds."""
 
     directory: RunDirectory
     name: str
@@ -24,7 +24,6 @@ class Run:
     error: str | None
     seed: int
     settings: dict[str, Any]
-    chosen: frozenset[str]
     evaluations: list[dict[str, Any]]
 
     @property
@@ -69,7 +68,7 @@ def read(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
 
 def _read(directory: RunDirectory) -> Run:
     manifest, settings = directory.read_manifest(), settings_of(read_document(directory.config))
-    seed, origins, error = settings.get(SEED), manifest.get("origins"), manifest.get("error")
+    seed, error = settings.get(SEED), manifest.get("error")
     if not isinstance(seed, int):
         raise RunDirectoryError(f"{directory.config} has no seed")
     return Run(
@@ -79,7 +78,6 @@ def _read(directory: RunDirectory) -> Run:
         error=None if error is None else " ".join(str(error).split()),
         seed=seed,
         settings=settings | provenance(manifest),
-        chosen=frozenset(origins if isinstance(origins, dict) else ()),
         evaluations=list(sound(read_rows(directory.evaluations))),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ganforge.component import SECTIONS
@@ -42,17 +42,17 @@ def canonical(value: object) -> str:
     return json.dumps(value, sort_keys=True, default=str)
 
 
-def differing(runs: Sequence[Settings], chosen: Collection[str]) -> list[str]:
+def differing(runs: Sequence[Settings]) -> list[str]:
     """Return the keys that tell runs apart, seeds aside, in the order of run.toml.
 
-    An option of a component that not all runs use is among them where runs with it differ in it, or where somebody
-    chose it; else the component's name says as much. chosen: keys that were set or recommended in any of the runs.
+    An option of a component that not all runs use is among them where runs with it differ in it; else the component's
+    name says as much.
     """
     keys = dict.fromkeys(key for run in runs for key in run)
-    return [key for key in keys if key != SEED and _tells_apart(key, runs, chosen)]
+    return [key for key in keys if key != SEED and _tells_apart(key, runs)]
 
 
-def _tells_apart(key: str, runs: Sequence[Settings], chosen: Collection[str]) -> bool:
+def _tells_apart(key: str, runs: Sequence[Settings]) -> bool:
     having = [run for run in runs if key in run]
     if key == FINGERPRINT:  # other data has another one; that would not be worth a column
         return any(len(_values(key, same)) > 1 for same in _by_data(having))
@@ -60,7 +60,7 @@ def _tells_apart(key: str, runs: Sequence[Settings], chosen: Collection[str]) ->
         return True
     if len(having) == len(runs) or key.startswith("plugin "):
         return False
-    return key in chosen or not _belongs_to_a_component(key)
+    return not _belongs_to_a_component(key)
 
 
 def _values(key: str, runs: Iterable[Settings]) -> set[str]:
