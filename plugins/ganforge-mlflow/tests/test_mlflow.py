@@ -232,7 +232,7 @@ def expected_metrics(run: Path) -> dict[str, dict[int, float]]:
         row = json.loads(line)
         for name, value in row["scores"].items():
             expected.setdefault(f"evaluation/{name}", {})[row["step"]] = value
-    assert len(expected) == 10
+    assert len(expected) == 12
     return expected
 
 

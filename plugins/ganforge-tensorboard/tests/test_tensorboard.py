@@ -77,7 +77,7 @@ def check_scalars(run: Path, events: EventAccumulator) -> None:
     for row in rows(run, "evaluation.jsonl"):
         for name, value in row["scores"].items():
             expected.setdefault(f"evaluation/{name}", []).append((row["step"], np.float32(value)))
-    assert len(expected) == 9
+    assert len(expected) == 11
     found = {
         name: [(event.step, np.float32(event.value)) for event in events.Scalars(name)]
         for name in events.Tags()["scalars"]

@@ -186,7 +186,7 @@ def check_history(run: Path, found: dict[int, dict[str, Any]], *, after: int) ->
     for line in (run / "evaluation.jsonl").read_text().splitlines():
         row = json.loads(line)
         expected[row["step"]] |= {f"evaluation/{name}": value for name, value in row["scores"].items()}
-    assert len(expected[8]) == 10
+    assert len(expected[8]) == 12
     numbers = {
         step: {name: value for name, value in row.items() if not name.startswith("_") and name != "samples"}
         for step, row in found.items()
