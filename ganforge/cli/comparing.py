@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from ganforge.cli.lines import safe
+from ganforge.cli.lines import Lines, safe
 from ganforge.cli.options import Json
 from ganforge.cli.output import answering, notice, out, print_json
 from ganforge.cli.sparkline import sparkline
@@ -101,7 +102,7 @@ def _print(comparison: Comparison) -> None:
         + _text(f"; all with {shared}" if shared else ""),
         highlight=False,
     )
-    console.print(_scores(comparison))
+    _print_scores(comparison, console)
     curves = [curve for curve in comparison.curves if not curve.name.startswith("health/")]
     if curves:
         console.print(_curves(comparison, curves, console))
@@ -109,25 +110,24 @@ def _print(comparison: Comparison) -> None:
         notice(safe(line))
 
 
-def _scores(comparison: Comparison) -> Table:
-    from ganforge.experiments.comparison.settings import in_words  # noqa: PLC0415 - as above
-    from ganforge.experiments.comparison.words import heading, measured  # noqa: PLC0415
+def _print_scores(comparison: Comparison, console: Console) -> None:
+    """Print a line for each group, and name the scores that have no room; a score is never cut."""
+    from ganforge.experiments.comparison.words import heading, measured  # noqa: PLC0415 - as above
     from ganforge.using.pages.words import number  # noqa: PLC0415
 
-    table = Table("runs", *map(_text, comparison.settings))
-    table.add_column("seeds", justify="right")
-    for column in comparison.columns:
-        table.add_column(_text(heading(column)), justify="right")
-    for group in comparison.groups:
-        more = f" and {len(group.runs) - 1} more" if len(group.runs) > 1 else ""
-        settings = [_text(in_words(group.settings.get(key))) for key in comparison.settings]
-        scores = [measured(group.cells.get(column.name)) for column in comparison.columns]
-        table.add_row(f"{_text(group.runs[0].name)}[dim]{more}[/]", *settings, str(len(group.seeds)), *scores)
+    heads = ["runs", "seeds", *(heading(column) for column in comparison.columns)]
+    rows = [
+        [group.label, str(len(group.seeds)), *(measured(group.cells.get(column.name)) for column in comparison.columns)]
+        for group in comparison.groups
+    ]
     floors = ["" if column.floor is None else number(column.floor) for column in comparison.columns]
     if any(floors):
-        table.add_section()
-        table.add_row("floor", *[""] * (len(comparison.settings) + 1), *floors, style="dim")
-    return table
+        rows.append(["floor", "", *floors])
+    table = Lines(heads, rows, frozenset(range(1, len(heads))))
+    text, left_out = table.render(console.width if console.is_terminal else None)
+    console.print(Text(text.rstrip()), soft_wrap=True)
+    if left_out:
+        notice(f"no room for {', '.join(left_out)}: a wider terminal, --metrics, --html or --csv show them")
 
 
 def _curves(comparison: Comparison, curves: Sequence[Curve], console: Console) -> Table:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ganforge.cli.picture import MOST_LINES, SamplesPicture
-from ganforge.cli.progress import Progress, clock_time
+from ganforge.cli.progress import Progress, clock_time, evaluation_in_words
 from ganforge.engine.observer import Observer
 
 if TYPE_CHECKING:
@@ -116,6 +116,10 @@ class PlainDisplay(Display):
         """Say what is wrong in all lines from now on."""
         self._progress.ailments = ailments
 
+    def evaluated(self, step: int, scores: Mapping[str, float | None], floor: Mapping[str, float | None]) -> None:
+        """Write the scores, each with its floor."""
+        self._show(evaluation_in_words(step, scores, floor, self._separator))
+
     def finished(self, status: str) -> None:
         """Write the last row, if it has not been written; the command says what the run came to."""
         if self._unwritten:
@@ -140,6 +144,7 @@ class LiveDisplay(Display):
 
     def __init__(self, console: Console, *, run_name: str, epochs: int | None = None) -> None:
         self._view = View(run_name, Progress(epochs))
+        self._ascii_only = console.options.ascii_only
         live = Live(
             self._view,
             console=console,
@@ -165,6 +170,10 @@ class LiveDisplay(Display):
     def previewed(self, images: Tensor) -> None:
         """Show the samples, uint8 `(N, C, H, W)` on the CPU, from the next refresh on."""
         self._view.picture = SamplesPicture(images)
+
+    def evaluated(self, step: int, scores: Mapping[str, float | None], floor: Mapping[str, float | None]) -> None:
+        """Leave a line with the scores, each with its floor, above what moves."""
+        self._show(evaluation_in_words(step, scores, floor, " | " if self._ascii_only else " · "))
 
     def finished(self, status: str) -> None:
         """Stop the clock, and name the end that the run came to."""

@@ -155,8 +155,10 @@ def matrix(
 
 def _tell(planned: Sequence[Combination]) -> None:
     """Say once what should be read before anything is trained: notices, and how much does not fit."""
+    told = [set(one.notices) for one in planned if one.experiment is not None]
     for line in dict.fromkeys(line for one in planned for line in one.notices):
-        notice(line)
+        if "is kept but not used" not in line or all(line in lines for lines in told):  # another combination uses it
+            notice(line)
     unfit = [one for one in planned if one.experiment is None]
     if unfit:
         words = f"{unfit[0].label}: {unfit[0].reason}"

@@ -124,3 +124,16 @@ def loss_number(value: float) -> str:
 def _group(title: str, row: Mapping[str, float], names: Mapping[str, str], write: Callable[[float], str]) -> str:
     words = [f"{name} {write(row[key])}" for key, name in names.items() if key in row]
     return " ".join([title, *words]) if words else ""
+
+
+def evaluation_in_words(
+    step: int, scores: Mapping[str, float | None], floor: Mapping[str, float | None], separator: str
+) -> str:
+    """Return an evaluation as a line: every score, and in brackets what real images score."""
+    from ganforge.using.pages.words import number  # noqa: PLC0415 - most runs are not evaluated while they train
+
+    words = []
+    for name, value in scores.items():
+        real = floor.get(name)
+        words.append(f"{name} {number(value)}" + ("" if real is None else f" (real images {number(real)})"))
+    return f"step {step:,} scores: {separator.join(words)}"

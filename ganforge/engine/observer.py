@@ -25,6 +25,9 @@ class Observer:
     def found(self, ailments: Sequence[str]) -> None:
         """Hear what is wrong with the training from now on, a word each; none where it is well."""
 
+    def evaluated(self, step: int, scores: Mapping[str, float | None], floor: Mapping[str, float | None]) -> None:
+        """Hear of an evaluation: scores by name, and what real images score in the place of fakes."""
+
     def previewed(self, images: Tensor) -> None:
         """See the fixed samples as they are now, uint8 `(N, C, H, W)` on the CPU."""
 

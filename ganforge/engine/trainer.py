@@ -201,6 +201,7 @@ class Trainer:
         if self.processes.first and self.budget.allows(self.stopwatch.elapsed_seconds, last=last):
             scored = self.writer.evaluation(self.sampled_generator, self.step)
             self.budget.spend(scored.row["seconds"])
+            self.services.observer.evaluated(self.step, scored.row["scores"], scored.row["floor"])
             better = scored.better_than(self.best, self.step)
         better = self.processes.share(better)
         self.best = better or self.best

@@ -127,8 +127,9 @@ def _ends(runs: Iterable[Run]) -> Iterator[str]:
     """Yield a line about each run that is not finished."""
     for run in runs:
         if run.status != "finished":
-            row = next(newest_rows(run.directory.metrics), {})
-            end, step = ENDS.get(run.status, "has an unknown end"), int(number_in(row, "step"))
+            end, step = ENDS.get(run.status, "has an unknown end"), run.steps
+            if step is None:
+                step = int(number_in(next(newest_rows(run.directory.metrics), {}), "step"))
             why = f": {run.error}" if run.error else ""
             yield f"{run.name} {end} at step {step:,}{why}"
 

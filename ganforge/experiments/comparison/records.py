@@ -16,13 +16,17 @@ from ganforge.runs import RunDirectory, catalogue, read_rows
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Hold a run. settings: run.toml as dotted keys, with what run.json adds."""
+    """Hold a run.
+
+    steps: how far it came, None while it has not ended. settings: run.toml as dotted keys, with what run.json adds.
+    """
 
     directory: RunDirectory
     name: str
     status: str
     error: str | None
     seed: int
+    steps: int | None
     settings: dict[str, Any]
     evaluations: list[dict[str, Any]]
 
@@ -77,9 +81,16 @@ def _read(directory: RunDirectory) -> Run:
         status=str(manifest.get("status", "damaged")),
         error=None if error is None else " ".join(str(error).split()),
         seed=seed,
+        steps=None if manifest.get("status") == "running" else _steps(manifest.get("summary")),
         settings=settings | provenance(manifest),
         evaluations=list(sound(read_rows(directory.evaluations))),
     )
+
+
+def _steps(summary: object) -> int | None:
+    """Return how far a run came, where it has ended."""
+    steps = summary.get("steps") if isinstance(summary, dict) else None
+    return steps if isinstance(steps, int) and not isinstance(steps, bool) else None
 
 
 def _named(runs: list[Run]) -> list[Run]:

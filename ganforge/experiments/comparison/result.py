@@ -107,7 +107,8 @@ class Comparison:
         writer = csv.writer(text, lineterminator="\n")
         names = [column.name for column in self.columns]
         heads = [head for name in names for head in (name, f"{name}: step", f"{name}: floor")]
-        writer.writerow(map(_cell, ["run", "group", "status", "seed", *self.settings, *heads]))
+        settings = [f"{key} (setting)" if key in names else key for key in self.settings]
+        writer.writerow(map(_cell, ["run", "group", "status", "seed", *settings, *heads]))
         for group in self.groups:
             for run in group.runs:
                 values: list[object] = [str(run.directory.path), group.label, run.status, run.seed]

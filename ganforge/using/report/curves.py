@@ -62,6 +62,8 @@ def training_charts(columns: Mapping[str, array[float]]) -> list[Chart]:
     for name in [name for name in left if name.startswith(HEALTH)]:
         short = name.removeprefix(HEALTH)
         left.remove(name)
+        if short == "findings" and not any(value > 0 for value in columns[name]):
+            continue  # the page says that nothing was found
         group = Group(f"Health: {short}", name, short, HEALTH_NOTES.get(short, ""))
         charts.append(_chart(group, [name], columns, steps))
     speed = GROUPS[-1]
