@@ -21,6 +21,7 @@ from ganforge.errors import PluginError, UnknownComponentError
 from ganforge.plugins import Plugins, Policy, Source, discover
 from ganforge.plugins.local import module_name, short_name
 from ganforge.plugins.sources import explain
+from ganforge.siblings import who_brings
 from ganforge.suggest import did_you_mean, nearest
 
 #: The abstract class that a component of each kind extends; named, because importing it imports torch.
@@ -102,6 +103,12 @@ class Registry:
         entry = self.get(kind, name)
         if entry is not None:
             return entry
+        sibling = who_brings(kind, name)
+        if sibling is not None and sibling not in self._known:
+            raise UnknownComponentError(
+                f"no {kind} {name!r} is installed; {sibling} brings it",
+                fix=f"in ganforge's repository: python -m pip install ./plugins/{sibling}",
+            )
         by_name = {self.name_of(candidate): candidate for candidate in self.of_kind(kind)}
         match = nearest(name, by_name)
         if match is not None:
@@ -109,6 +116,12 @@ class Registry:
         else:
             message = f"no {kind} {name!r}; there is {', '.join(by_name) or 'none at all'}"
         raise UnknownComponentError(message, fix=self.why_missing(near=match is not None))
+
+    @cached_property
+    def _known(self) -> set[str]:
+        """The distributions that are there, also those that are set aside or blocked."""
+        broken = {problem.distribution for problem in self.plugins.problems}
+        return broken | {*self.plugins.blocked} | {entry.source.distribution for entry in self.entries}
 
     def why_missing(self, *, near: bool) -> str | None:
         """Say which plugins may have what was not found: what is set aside, what is blocked, local ones."""

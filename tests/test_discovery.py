@@ -313,12 +313,12 @@ def test_errors_about_names_mention_what_is_set_aside(here: Path) -> None:
     """Whoever names a component that is not there is told which plugins are broken or blocked."""
     distribution(here, "no-hook", BROKEN["no-hook"].source)
     with pytest.raises(UnknownComponentError) as caught:
-        Registry.discover().find("loss", "hinge")
+        Registry.discover().find("loss", "sliding")
     assert caught.value.fix is not None
     assert "no-hook (see ganforge doctor)" in caught.value.fix
     with pytest.raises(UnknownComponentError, match="blocked: no-hook"):
-        Registry.discover(no_plugins=True).find("loss", "hinge")
-    finished = in_process(here, "describe", "hinge", PYTHONPATH=str(here))
+        Registry.discover(no_plugins=True).find("loss", "sliding")
+    finished = in_process(here, "describe", "sliding", PYTHONPATH=str(here))
     assert finished.returncode == 2
     assert "no-hook (see ganforge doctor)" in finished.stderr
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ import pytest
 from comparison_parts import made, scored
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plugin_parts import in_process
 from rich.cells import cell_len
 
 from ganforge.cli.lines import Lines
@@ -318,3 +320,34 @@ def test_columns_are_aligned_and_command_no_terminal(rows: list[list[str]], widt
         assert max(map(cell_len, lines)) <= width
     ends = {cell_len(line[: line.index("two") + 3]) for line in lines[:1]}
     assert len(ends) == 1
+
+
+def test_a_pipe_in_a_file_s_place_is_a_damaged_run(tmp_path: Path) -> None:
+    """Whoever opens a pipe waits for somebody to write into it; a list does not."""
+    (tmp_path / "a").mkdir()
+    os.mkfifo(tmp_path / "a" / "run.json")
+    assert [run.status for run in catalogue(tmp_path)] == ["damaged"]
+
+
+def test_a_closed_stdout_and_endless_digits_are_no_traceback(several: Path) -> None:
+    """A list that nobody reads ends well; a number with five thousand digits is read as text, and refused as such."""
+    closed = [sys.executable, "-m", "ganforge", "runs", str(several)]
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *closed], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    refused = in_process(several, "runs", ".", "--where", f"steps>{'9' * 5000}")
+    assert "should not happen" not in refused.stderr
+
+
+def test_a_report_replaces_nothing_unasked(several: Path) -> None:
+    """`--out` writes over no file of a run, over what is there only with `--force`, and over a device never."""
+    run = next(path for path in several.iterdir() if (path / "run.json").exists())
+    before = (run / "run.json").read_bytes()
+    refused = in_process(several, "report", run, "--out", run / "run.json")
+    assert refused.returncode == 2
+    assert "exists already" in refused.stderr
+    assert (run / "run.json").read_bytes() == before
+    os.mkfifo(several / "pipe")
+    assert in_process(several, "report", run, "--out", several / "pipe", "--force").returncode == 2
+    (several / "page.html").write_text("old")
+    assert in_process(several, "report", run, "--out", several / "page.html", "--force").returncode == 0
+    assert (several / "page.html").read_text().startswith("<!")

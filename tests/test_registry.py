@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,10 @@ import pytest
 from plugin_parts import local, provides
 
 from ganforge.component import KINDS, Component, Kind
-from ganforge.errors import PluginError
+from ganforge.errors import PluginError, UnknownComponentError
 from ganforge.plugins import Plugins, Source
 from ganforge.registry import INTERFACES, Entry, Registry
+from ganforge.siblings import SIBLINGS
 
 SOURCE = Source("some-plugin", "1.0")
 LOSS = """
@@ -51,6 +53,26 @@ def refusal(**fields: object) -> PluginError:
         registry.load(entry)
     assert f"{entry.component.kind} 'mine' (some-plugin 1.0)" in caught.value.message
     return caught.value
+
+
+def test_what_is_not_installed_is_named_with_who_brings_it() -> None:
+    """The table of what ganforge's other distributions bring is what they say themselves; it makes the message."""
+    folders = Path(__file__).parents[1] / "plugins"
+    brought: dict[str, dict[str, set[str]]] = {}
+    for name in SIBLINGS:
+        module = name.replace("-", "_")
+        code = f"import {module} as m; print(*(f'{{c.kind}}/{{c.name}}' for c in m.ganforge_components()))"
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=folders / name, capture_output=True, text=True, check=True
+        )
+        for word in done.stdout.split():
+            kind, _, component = word.partition("/")
+            brought.setdefault(name, {}).setdefault(kind, set()).add(component)
+    assert brought == {name: {kind: {*names} for kind, names in kinds.items()} for name, kinds in SIBLINGS.items()}
+    with pytest.raises(UnknownComponentError, match="ganforge-losses brings it") as caught:
+        Registry.discover(no_plugins=True).find("loss", "hinge")
+    assert caught.value.fix is not None
+    assert "./plugins/ganforge-losses" in caught.value.fix
 
 
 def test_a_target_is_imported_when_it_is_loaded(write: Callable[..., None]) -> None:

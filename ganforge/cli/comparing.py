@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ganforge.cli.lines import Lines, safe
 from ganforge.cli.options import Json
-from ganforge.cli.output import answering, notice, out, print_json
+from ganforge.cli.output import answering, check_place, notice, out, print_json
 from ganforge.cli.sparkline import sparkline
 from ganforge.errors import UsageError
 
@@ -56,7 +56,7 @@ def compare(
         raise UsageError("--json and --csv - both print to stdout", fix="give --csv a file")
     files = [place for place in (html, None if csv in {None, STDOUT} else Path(str(csv))) if place is not None]
     for place in files:
-        _check_place(place, force=force)
+        check_place(place, force=force)
     from ganforge.experiments.comparison import compare as compared  # noqa: PLC0415 - `--help` needs none of it
 
     chosen = None if metrics is None else [word.strip() for word in metrics.split(",") if word.strip()]
@@ -73,20 +73,11 @@ def compare(
             out().print(f"written: [bold]{escape(str(place))}[/]", highlight=False)
 
 
-def _check_place(place: Path, *, force: bool) -> None:
-    if place.is_dir():
-        raise UsageError(f"{place} is a folder", fix="name a file")
-    if place.exists() and not force:
-        raise UsageError(f"{place} exists already", fix="choose another file, or pass --force to replace it")
-    if not place.absolute().parent.is_dir():
-        raise UsageError(f"{place} cannot be written: there is no folder {place.parent}")
-
-
 def _write(place: Path, text: str) -> None:
     from ganforge.runs import write_atomically  # noqa: PLC0415 - as above
 
     try:
-        write_atomically(place, text)
+        write_atomically(place, text.encode("utf-8", "replace"))
     except OSError as error:
         raise UsageError(f"{place} cannot be written: {error.strerror or error}") from None
 

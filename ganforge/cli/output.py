@@ -9,13 +9,14 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from ganforge.errors import GanforgeError
+from ganforge.errors import GanforgeError, UsageError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,8 +38,21 @@ def err() -> Console:
 
 def print_json(document: object) -> None:
     """Print one JSON document, and nothing else, to stdout."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n"
+    sys.stdout.write(text.encode("utf-8", "replace").decode("utf-8"))
     sys.stdout.flush()
+
+
+def check_place(place: Path, *, force: bool) -> None:
+    """Raise UsageError where a file is not to be written: it is there, is something else, or has no folder."""
+    if place.is_dir():
+        raise UsageError(f"{place} is a folder", fix=f"name a file in it, such as {place / 'page.html'}")
+    if place.exists() and not place.is_file():
+        raise UsageError(f"{place} is no ordinary file", fix="choose another file")
+    if place.exists() and not force:
+        raise UsageError(f"{place} exists already", fix="choose another file, or pass --force to replace it")
+    if not place.absolute().parent.is_dir():
+        raise UsageError(f"{place} cannot be written: there is no folder {place.parent}")
 
 
 def problem(message: str, fix: str | None = None) -> None:

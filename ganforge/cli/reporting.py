@@ -10,8 +10,8 @@ import typer
 from rich.markup import escape
 
 from ganforge.cli.options import Json
-from ganforge.cli.output import answering, notice, out, print_json
-from ganforge.errors import RunDirectoryError, UsageError
+from ganforge.cli.output import answering, check_place, notice, out, print_json
+from ganforge.errors import RunDirectoryError
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +29,7 @@ def report(
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="Where the page goes; report.html in RUN or DIR by default."),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file of --out.")] = False,
     show: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
     json: Json = False,
 ) -> None:
@@ -37,8 +38,8 @@ def report(
 
     if not path.is_dir():
         raise RunDirectoryError(f"{path} does not exist", fix="ganforge runs lists the runs that there are")
-    if place is not None and place.is_dir():
-        raise UsageError(f"--out {place} is a folder", fix=f"name a file in it: --out {place / 'report.html'}")
+    if place is not None:
+        check_place(place, force=force)
     alone = any((path / name).is_file() for name in ("run.json", "run.toml"))
     made = (report_run if alone else report_folder)(path, place)
     for line in made.missing:

@@ -89,7 +89,7 @@ def literal(text: str) -> Any:  # noqa: ANN401 - a TOML literal has any of TOML'
     """Return a TOML literal's value, and any other text as it stands."""
     try:
         value = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, or more digits or brackets than can be read
         return text
     found = value.get("value", text)
     return text if len(value) > 1 or isinstance(found, date | time) else found  # a date may be a folder's name

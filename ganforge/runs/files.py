@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -14,7 +15,12 @@ END_BYTES = 65_536
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file's content: written beside it, synced, renamed. Raises OSError; the old content then remains."""
+    """Replace a file's content: written beside it, synced, renamed. Raises OSError; the old content then remains.
+
+    What is there and is no ordinary file, such as a device, is left alone.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EEXIST, "it is no ordinary file", str(path))
     data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
