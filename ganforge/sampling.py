@@ -19,11 +19,15 @@ MOST_ROWS = 16
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Hold images on the CPU, uint8 `(N, C, H, W)`, their latents, `(N, Z)`, and labels, `(N,)` or None."""
+    """Hold images on the CPU, uint8 `(N, C, H, W)`, their latents, `(N, Z)`, and labels, `(N,)` or None.
+
+    not_finite: how many of the images had a number that is not finite, which bytes do not show.
+    """
 
     images: Tensor
     latents: Tensor
     labels: Tensor | None
+    not_finite: int
 
 
 def default_labels(generator: Generator, count: int) -> Tensor | None:
@@ -61,20 +65,19 @@ def draw(generator: Generator, latents: Tensor, labels: Tensor | None = None, *,
     device = next(generator.parameters()).device
     was_training = generator.training
     generator.eval()
+    parts, not_finite = [], 0
     try:
         with layers_seeded(seed, "samples", device=device):
-            parts = [
-                to_uint8(
-                    generator(
-                        latents[begin : begin + BATCH].to(device),
-                        None if labels is None else labels[begin : begin + BATCH].to(device),
-                    )
-                ).cpu()
-                for begin in range(0, len(latents), BATCH)
-            ]
+            for begin in range(0, len(latents), BATCH):
+                made = generator(
+                    latents[begin : begin + BATCH].to(device),
+                    None if labels is None else labels[begin : begin + BATCH].to(device),
+                )
+                parts.append(to_uint8(made).cpu())
+                not_finite += len(made) - int(made.isfinite().flatten(1).all(1).sum())
     finally:
         generator.train(was_training)
-    return Drawn(torch.cat(parts), latents, labels)
+    return Drawn(torch.cat(parts), latents, labels, not_finite)
 
 
 def _checked(generator: Generator, labels: Tensor | None, count: int) -> Tensor | None:

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 import tomli_w
+import torch
 from conftest import tiny
 from evaluation_parts import scoring_plugin
 from plugin_parts import command, in_process, notes
 from test_folder_stream import pictures, run_on
 
 import ganforge as package
-from ganforge.errors import CheckpointError, ConfigError, DataError, GanforgeError, UsageError
+from ganforge.errors import ConfigError, DataError, GanforgeError, RunDirectoryError, UsageError
 from ganforge.experiments import launch
 from ganforge.experiments.launch import Changes
 from ganforge.experiments.prepare import prepare
@@ -223,7 +224,7 @@ def test_data_that_is_not_loaded_whole(registry: Registry, tmp_path: Path) -> No
         ({"metrics": "none"}, ConfigError, "no metric is chosen"),
         ({"metrics": "gap", "samples": 2001}, DataError, "2,001 images needs as many real ones"),
         ({"metrics": "gap", "samples": 0}, UsageError, "0 images cannot be compared"),
-        ({"metrics": "gap", "step": 3}, CheckpointError, "has no checkpoint of step 3; there is 2, 4"),
+        ({"metrics": "gap", "step": 3}, UsageError, "has no checkpoint of step 3; there is 2, 4"),
         ({"metrics": "gap", "features": "digit"}, GanforgeError, "no features 'digit'"),
         ({"metrics": "gap", "options": {"gen.hidden": [3]}}, ConfigError, "'gen.hidden' is no option of an evaluation"),
         ({"metrics": "telling", "options": {"metric.telling.wat": 3}}, ConfigError, "no option 'wat'"),
@@ -281,5 +282,72 @@ def test_a_run_without_the_plugin_of_its_metric(run: RunDirectory) -> None:
 def test_no_best_where_nothing_was_scored(registry: Registry, tmp_path: Path) -> None:
     """A run that was not evaluated while it trained has no best checkpoint, and that is said with what to do."""
     run = launch.start(prepare(tiny(registry, *SMALL), registry), out=tmp_path / "run").run
-    with pytest.raises(CheckpointError, match="knows no best checkpoint: it was not evaluated while it trained"):
+    with pytest.raises(UsageError, match="knows no best checkpoint: it was not evaluated while it trained"):
         package.load_run(run.path).evaluate("sliced-wasserstein", step="best", device="cpu")
+    done = command("evaluate", run.path, "--checkpoint", "best", "--metrics", "sliced-wasserstein", "--device", "cpu")
+    assert done.returncode == 2, done.stderr
+
+
+def test_no_best_where_no_score_was_finite(tmp_path: Path) -> None:
+    """A run that was evaluated, but to no number, says that; a step without a checkpoint is exit code 2, too."""
+    file = scoring_plugin(tmp_path)
+    registry = Registry.discover([file], no_plugins=True)
+    settings = (*SMALL, "metric=infinite", "features=rows", "evaluate_every=2", "evaluation_images=40")
+    launch.start(prepare(tiny(registry, *settings, "evaluation_share=1"), registry), out=tmp_path / "run")
+    for word, said in [
+        ("best", "the score that decides was not finite in any of its 2 evaluations"),
+        ("7", "has no checkpoint of step 7; there is 2, 4"),
+    ]:
+        done = in_process(tmp_path, "evaluate", "run", "--checkpoint", word, "--plugin", file, "--device", "cpu")
+        assert done.returncode == 2
+        assert said in " ".join(done.stderr.split())
+
+
+def test_the_features_own_errors_are_shown(run: RunDirectory, plugin: Path, tmp_path: Path) -> None:
+    """A file of weights that is not there is named, where no metric was chosen; so is the reason that left none."""
+    weights = {"features.digits.weights": str(tmp_path / "missing.safetensors")}
+    with pytest.raises(GanforgeError, match=r"missing\.safetensors"):
+        opened(run, plugin).evaluate(samples=150, features="digits", options=weights, device="cpu")
+    with pytest.raises(DataError, match="fid needs"):
+        opened(run, plugin).evaluate(samples=1, features="pixels", device="cpu")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        [],
+        {},
+        {"image": "1×28"},
+        {"image": 28},
+        {"fingerprint": None},
+        {"sizes": 5},
+        {"sizes": None},
+        {"classes": 10},
+        {"name": None},
+        {"image": "0×28×28"},
+    ],
+)
+def test_a_manifest_that_does_not_tell_the_data_is_damaged(data: Any, run: RunDirectory, plugin: Path) -> None:
+    """Whatever is missing or of another type, it is one message, which names run.json."""
+    manifest = run.read_manifest()
+    run.write_manifest(manifest | {"data": manifest["data"] | data if isinstance(data, dict) and data else data})
+    for use in (lambda: opened(run, plugin).evaluate("gap", device="cpu"), lambda: opened(run, plugin).sample(2)):
+        with pytest.raises(RunDirectoryError, match=r"run\.json is damaged: it does not say which data the run had"):
+            use()
+
+
+def test_a_generator_that_draws_no_numbers_has_no_scores(run: RunDirectory, plugin: Path) -> None:
+    """NaN would be black images as bytes: the scores are null, one notice says why, and the row is there."""
+    trained = opened(run, plugin)
+    with torch.no_grad():
+        for weight in trained.generator().parameters():
+            weight.fill_(float("nan"))
+    newest = trained.generator()
+    trained.generator_of = lambda *_: newest  # type: ignore[method-assign]
+    found = trained.evaluate("gap", samples=100, device="cpu")
+    assert found.scores == {"gap": None}
+    assert found.floor["gap"] is not None
+    said = "the generator draws numbers that are not finite in evaluation mode: 100 of 100 images"
+    assert trained.notices.count(said) == 1
+    assert read_rows(run.evaluations)[-1]["details"] == {"gap": {"error": said}}

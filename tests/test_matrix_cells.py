@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import deque
 from pathlib import Path
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +17,15 @@ from matrix_parts import METRIC, request
 
 from ganforge.assembly import resolve
 from ganforge.config import Experiment, Layer, nested
-from ganforge.errors import GanforgeError, IncompatibleError, UnknownComponentError, UsageError
+from ganforge.engine.interruption import Interruption
+from ganforge.errors import (
+    ConfigError,
+    GanforgeError,
+    IncompatibleError,
+    RunDirectoryError,
+    UnknownComponentError,
+    UsageError,
+)
 from ganforge.experiments.matrix.cells import (
     Cell,
     Combination,
@@ -28,12 +38,20 @@ from ganforge.experiments.matrix.cells import (
 )
 from ganforge.experiments.matrix.claims import claim
 from ganforge.experiments.matrix.directory import MatrixDirectory
-from ganforge.experiments.matrix.matrix import plan
-from ganforge.experiments.matrix.planning import Planner
+from ganforge.experiments.matrix.matrix import Listed, plan
+from ganforge.experiments.matrix.planning import Planner, check_count
 from ganforge.experiments.matrix.processes import Stage, Starter
-from ganforge.experiments.matrix.reading import read_layers, read_search, read_seeds, read_space, read_sweep
+from ganforge.experiments.matrix.reading import (
+    read_layers,
+    read_scoring,
+    read_search,
+    read_seeds,
+    read_space,
+    read_sweep,
+)
 from ganforge.experiments.matrix.request import Request, ToEvaluate
 from ganforge.experiments.matrix.storage import check_address
+from ganforge.experiments.matrix.work import Watcher, Work
 from ganforge.registry import Registry
 
 # What is typed
@@ -47,7 +65,7 @@ def test_seeds(text: str, seeds: tuple[int, ...]) -> None:
     assert read_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["0", "", ",", "-1", "three", "1.5", "1,-2"])
+@pytest.mark.parametrize("text", ["0", "", ",", "-1", "three", "1.5", "1,-2", "10001", "3000000000", "9" * 5000])
 def test_what_are_no_seeds(text: str) -> None:
     """The message quotes what was given and says how both forms are written."""
     with pytest.raises(UsageError, match=f"--seeds {text}"):
@@ -65,6 +83,9 @@ def test_what_are_no_seeds(text: str) -> None:
         ("penalty=none,r1", ("none", "r1")),
         ("optimizer=adam, sgd", ("adam", "sgd")),
         ("reuse_fakes=true,false", (True, False)),
+        ("data.path=1979-05-27,2", ("1979-05-27", 2)),
+        ("data.path=1979-05-27T07:32:00Z", ("1979-05-27T07:32:00Z",)),
+        ("data.paths=[1979-05-27, 07:32:00]", (["1979-05-27", "07:32:00"],)),
     ],
 )
 def test_sweeps(text: str, values: tuple[Any, ...]) -> None:
@@ -98,11 +119,34 @@ def test_spaces(text: str, low: float, high: float, whole: object, log: object) 
     assert (space.low, space.high, space.whole, space.log) == (low, high, whole, log)
 
 
-@pytest.mark.parametrize("text", ["a=2..1", "a=0..1:log", "a=0.5..2:int", "a=1", "a=x..y", "=1..2", "a=1..2:exp"])
+NO_SPACES = ["a=2..1", "a=0..1:log", "a=0.5..2:int", "a=1", "a=x..y", "=1..2", "a=1..2:exp"]
+NO_SPACES += ["a=1e-5..inf", "a=0..1e400", "a=nan..1", "a=-inf..1:int", "seed=0..9:int", "gen=1..2"]
+
+
+@pytest.mark.parametrize("text", NO_SPACES)
 def test_what_is_no_space(text: str) -> None:
-    """Ends in the wrong order, a logarithm of nothing, or no range at all."""
-    with pytest.raises(UsageError, match="--space"):
+    """Ends in the wrong order or without end, a logarithm of nothing, no range at all, or what has a flag."""
+    with pytest.raises(UsageError, match="--space") as caught:
         read_space(text)
+    assert caught.value.fix is not None
+    assert ("--seeds" in caught.value.fix) == text.startswith("seed")
+
+
+@pytest.mark.parametrize("text", ["", ",", " , "])
+def test_metrics_that_name_nothing_are_refused(text: str) -> None:
+    """Else every cell would be trained before its scores are refused; no --metrics at all are the runs' own."""
+    with pytest.raises(UsageError, match="--metrics"):
+        read_scoring(text, 32)
+    assert read_scoring(None, 32) == ToEvaluate(samples=32)
+
+
+def test_too_many_cells_are_refused_before_any_is_planned(registry: Registry) -> None:
+    """The message gives their number and what makes it; a search over as many values is none of it."""
+    sweeps = tuple(f"{key}={','.join(map(str, range(1, 301)))}" for key in ("batch_size", "steps"))
+    with pytest.raises(UsageError, match=r"180,000 cells \(300 batch_size × 300 steps × 2 seeds\)") as caught:
+        plan(request(sweeps=sweeps, seeds=(0, 1)), registry, Path("m"), lambda _: pytest.fail("it was planned"))
+    assert "--search N" in str(caught.value.fix)
+    check_count(request(sweeps=(sweeps[0],)))
 
 
 def test_the_command_line_is_split_into_axes_and_the_rest() -> None:
@@ -169,12 +213,33 @@ def test_matrix_toml_gives_back_what_was_asked(
     assert read.hindrance(asked) is None
 
 
-@pytest.mark.parametrize("damage", ["", "seeds = 3", "not toml"])
-def test_a_damaged_matrix_toml_is_named(damage: str) -> None:
-    """Whatever is wrong with it, the file is named."""
-    Path("matrix.toml").write_text(damage)
-    with pytest.raises(GanforgeError, match=r"matrix\.toml"):
-        Request.read(Path())
+@pytest.mark.parametrize("damage", [b"", b"seeds = 3", b"seeds = []\n[axes]", b"not toml", b"\x00\xff"])
+def test_a_damaged_matrix_toml_can_be_replaced(damage: bytes, registry: Registry) -> None:
+    """The message is one line that names it, and what it advises works: without it the folder is taken up again."""
+    asked = request()
+    directory, found = plan(asked, registry, Path("m"), lambda _: None)
+    directory.write(asked, found)
+    place = Path("m/matrix.toml")
+    place.write_bytes(damage)
+    with pytest.raises(ConfigError, match=r"m/matrix\.toml") as caught:
+        plan(asked, registry, Path("m"), lambda _: None)
+    assert "\n" not in caught.value.message
+    assert "http" not in caught.value.message
+    assert caught.value.fix == "remove it, and give the same command again with --out m"
+    place.unlink()
+    again, planned_again = plan(asked, registry, Path("m"), lambda _: None)
+    again.write(asked, planned_again)
+    assert planned_again[0].experiment == found[0].experiment
+    assert Request.read(Path("m")).digest == asked.digest
+
+
+def test_a_folder_in_a_files_place_is_named(registry: Registry) -> None:
+    """The message names plan.json, and not only the matrix."""
+    asked = request()
+    directory, found = plan(asked, registry, Path("m"), lambda _: None)
+    directory.plan.mkdir(parents=True)
+    with pytest.raises(RunDirectoryError, match=r"m/plan\.json cannot be written"):
+        directory.write(asked, found)
 
 
 def test_a_matrix_may_grow_and_not_change() -> None:
@@ -390,6 +455,71 @@ def test_jobs_share_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     (run / "run.json").write_text('{"hardware": {"threads": 7}}')
     assert environment(4, on_cpu, "resume")[0] == environment(1, on_cpu, "resume")[0] == "7"
     assert environment(4, on_cpu, "evaluate")[0] == "2"
+    for damage in ("3", '{"threads": [1]}', '{"threads": "many"}'):
+        (run / "run.json").write_text(f'{{"hardware": {damage}}}')
+        assert environment(4, on_cpu, "resume")[0] == "2"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert [environment(2, on_gpu, slot=slot) for slot in range(2)] == [("3", "3"), ("3", "GPU-5")]
+
+
+# Damage
+
+DAMAGED = [
+    ({"status": ["x"]}, "begun", None),
+    ({"status": "finished", "summary": 3, "data": 4}, "finished", None),
+    ({"status": "finished", "summary": {"steps": 6}, "data": {"sizes": 3}}, "finished", None),
+    ({"status": "finished", "summary": {"steps": 6}, "data": {"sizes": {"test": "x"}}}, "finished", None),
+    ({"status": "diverged", "error": {"a": 1}}, "diverged", "diverged"),
+    ({"status": "running", "hardware": 3}, "begun", None),
+]
+
+
+@pytest.mark.parametrize(("manifest", "state", "status"), DAMAGED)
+def test_a_damaged_manifest_tells_less_and_raises_nothing(
+    manifest: dict[str, Any], state: str, status: str | None
+) -> None:
+    """What is no text or table where there should be one is as if it were not there."""
+    cell = Cell(Combination({}, "x", Experiment()), 0)
+    work = working(request())
+    run = work.directory.run(cell)
+    run.path.mkdir(parents=True)
+    run.manifest.write_text(json.dumps(manifest))
+    run.evaluations.write_text(json.dumps({"step": 6, "scores": {}, "passport": {"split": "test"}}) + "\n")
+    assert work.directory.state(cell) == state
+    known = work.known(cell)
+    assert (None if known is None else known.status) == status
+    assert known is None or known.error == "its run.json does not say how"
+
+
+def working(asked: Request) -> Work:
+    """Return one job's work at the matrix `m`, which nobody watches."""
+    return Work(MatrixDirectory(Path("m")), asked, 1, create_autospec(Watcher, instance=True), Interruption())
+
+
+@pytest.mark.parametrize("place", ["state", "claim", "manifest", "write_config"])
+def test_what_goes_wrong_with_one_cell_fails_that_cell_alone(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever step raises whatever it may: the cell fails with the message, its claim is free, the next is begun."""
+    asked = request()
+    combination = Combination({}, "x", Experiment())
+    wanted = cells([combination], (0, 1))
+    work = working(asked)
+    work.directory.cells.mkdir(parents=True)
+    error = RunDirectoryError("it broke") if place == "claim" else KeyError("it broke")
+    original = getattr(MatrixDirectory, place)
+
+    def breaks(self: MatrixDirectory, cell: Cell) -> object:
+        if cell == wanted[0]:
+            raise error
+        return original(self, cell)
+
+    monkeypatch.setattr(MatrixDirectory, place, breaks)
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    first, second = work.do(Listed(deque(wanted)))
+    assert (first.cell, first.status) == (wanted[0], "failed")
+    assert "it broke" in str(first.error)
+    assert (second.cell, second.status) == (wanted[1], "failed")
+    assert str(second.error).startswith("run ended with 1")
+    freed = claim(work.directory.cells / f"{wanted[0].name}.lock")
+    assert freed is not None
+    freed.release()

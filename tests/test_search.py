@@ -57,7 +57,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("damage", ["lost", "empty", "half", "torn", "garbage", "another's"])
+@pytest.mark.parametrize("damage", ["lost", "empty", "half", "torn", "garbage", "another's", "one line", "last line"])
 def test_a_journal_is_rebuilt_from_the_runs(damage: str, searched: Path, registry: Registry) -> None:
     """Whatever happened to it: no trial is repeated, none is forgotten, and the search goes on to its number."""
     shutil.copytree(searched, "m")
@@ -70,6 +70,8 @@ def test_a_journal_is_rebuilt_from_the_runs(damage: str, searched: Path, registr
         "torn": content[:-20],
         "garbage": b"\x00\xff{}\n[1, 2]\n",
         "another's": b'{"op_code": 77}\n',
+        "one line": content.replace(b"\n", b"\ngarbage\n", 1),
+        "last line": content + b"garbage\n",
     }
     journal.unlink() if damage == "lost" else journal.write_bytes(broken[damage])
     ended = {name: (Path("m") / name / "run.json").stat().st_mtime_ns for name in before}

@@ -15,7 +15,7 @@ from conftest import tiny
 from PIL import Image
 
 import ganforge as package
-from ganforge.errors import CheckpointError, IncompatibleError, UsageError
+from ganforge.errors import IncompatibleError, UsageError
 from ganforge.experiments import launch
 from ganforge.experiments.prepare import prepare
 from ganforge.registry import Registry
@@ -80,7 +80,7 @@ def test_what_cannot_be_drawn_is_said(run: RunDirectory) -> None:
         trained.sample(0)
     with pytest.raises(IncompatibleError, match="takes no labels"):
         trained.sample(3, labels=7)
-    with pytest.raises(CheckpointError, match="no checkpoint of step 3; there is 2, 4"):
+    with pytest.raises(UsageError, match="no checkpoint of step 3; there is 2, 4"):
         trained.sample(3, step=3)
 
 

@@ -103,12 +103,17 @@ def matrix(
 ) -> None:
     """Train every combination that fits with several seeds, score each run, and rank them."""
     with waiting("reading what is asked", quiet=quiet):
-        from ganforge.experiments.matrix.reading import read_layers, read_search, read_seeds  # noqa: PLC0415 - torch
-        from ganforge.experiments.matrix.request import Request, ToEvaluate  # noqa: PLC0415
+        from ganforge.experiments.matrix.reading import (  # noqa: PLC0415 - torch
+            read_layers,
+            read_scoring,
+            read_search,
+            read_seeds,
+        )
+        from ganforge.experiments.matrix.request import Request  # noqa: PLC0415
 
     if resume is not None:
         anew = [settings, seeds, sweep, search, space, objective, storage, metrics, samples, preset, config, folder]
-        if any(anew) or plugin or no_plugins:
+        if any(one not in (None, []) for one in anew) or plugin or no_plugins:
             raise UsageError(
                 f"--resume {resume} goes on with what was asked, so nothing else can be asked beside it",
                 fix="leave the rest out; or, to add to it, give the whole command again with --out",
@@ -119,10 +124,10 @@ def matrix(
         request = Request(
             axes=axes,
             base=base,
-            seeds=read_seeds(seeds or SEEDS),
+            seeds=read_seeds(SEEDS if seeds is None else seeds),
             plugins=tuple(str(path.resolve()) for path in plugin or []),
             no_plugins=no_plugins,
-            scoring=ToEvaluate(metrics=metrics, samples=samples),
+            scoring=read_scoring(metrics, samples),
             search=read_search(search, space or [], objective, storage),
         )
     registry = open_registry([Path(path) for path in request.plugins], no_plugins=request.no_plugins)

@@ -14,6 +14,11 @@ from ganforge.errors import PluginError
 from ganforge.registry import Entry
 
 CHW = 3
+GREY_OR_RGB = (1, 3)
+#: How deep details may be nested: what holds itself has no end.
+DEEPEST = 20
+#: Integers that every reader of JSON can hold are below it.
+LARGEST = 2**63
 
 
 def plain_scores(found: object, names: Iterable[str], entry: Entry) -> dict[str, float | None]:
@@ -28,15 +33,22 @@ def plain_scores(found: object, names: Iterable[str], entry: Entry) -> dict[str,
     return {name: _finite(found[name], f"{entry}: {name}") for name in declared}
 
 
-def plain(value: object, entry: Entry, where: str) -> Any:  # noqa: ANN401 - whatever JSON can hold
+def plain(value: object, entry: Entry, where: str, depth: int = 0) -> Any:  # noqa: ANN401 - whatever JSON can hold
     """Return what a metric adds for people as JSON can hold it: None for numbers that are not finite.
 
     Raises PluginError, which says where, for anything that JSON has no word for.
     """
-    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return {key: plain(item, entry, f"{where}[{key!r}]") for key, item in value.items()}
+    if depth > DEEPEST:
+        raise PluginError(f"{entry}: details are nested more than {DEEPEST} deep, or hold themselves")
+    if isinstance(value, Mapping):
+        _check_keys(value, entry, where)
+        return {key: plain(item, entry, f"{where}[{key!r}]", depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item, entry, f"{where}[{number}]") for number, item in enumerate(value)]
+        return [plain(item, entry, f"{where}[{number}]", depth + 1) for number, item in enumerate(value)]
+    if isinstance(value, str) and not _is_unicode(value):
+        raise PluginError(f"{entry}: {where} is {value!r}, which is no Unicode text")
+    if isinstance(value, int) and not -LARGEST <= value < LARGEST:
+        raise PluginError(f"{entry}: {where} is an integer of more than 64 bits; a float can be as large")
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
@@ -54,7 +66,21 @@ def check_pictures(pictures: Mapping[str, Tensor], entry: Entry) -> dict[str, Te
         if not isinstance(picture, Tensor) or picture.dtype != torch.uint8 or picture.ndim != CHW:
             kind = f"{picture.dtype} {tuple(picture.shape)}" if isinstance(picture, Tensor) else type(picture).__name__
             raise PluginError(f"{entry}: picture {name!r} is {kind}; a tensor torch.uint8 (C, H, W) is needed")
+        if picture.shape[0] not in GREY_OR_RGB or picture.numel() == 0:
+            shape = tuple(picture.shape)
+            raise PluginError(f"{entry}: picture {name!r} is {shape}; 1 or 3 channels, and pixels in them, are needed")
     return dict(pictures)
+
+
+def _check_keys(value: Mapping[Any, Any], entry: Entry, where: str) -> None:
+    for key in value:
+        if not isinstance(key, str) or not _is_unicode(key):
+            raise PluginError(f"{entry}: {where} has the key {key!r}; its keys must be text")
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a file can hold it: half of a surrogate pair is no character."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _finite(value: object, what: str) -> float | None:
@@ -62,4 +88,8 @@ def _finite(value: object, what: str) -> float | None:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PluginError(f"{what} is {type(value).__name__}; a number is needed")
-    return float(value) if math.isfinite(value) else None
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond all floats
+        return None
+    return number if math.isfinite(number) else None

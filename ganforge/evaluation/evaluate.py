@@ -16,7 +16,7 @@ from ganforge.assembly import Scoring
 from ganforge.errors import GanforgeError, PluginError
 from ganforge.evaluation.answers import check_pictures, plain, plain_scores
 from ganforge.evaluation.checks import needs_extractor
-from ganforge.evaluation.extraction import BATCH, Extraction
+from ganforge.evaluation.extraction import BATCH, Extraction, versions
 from ganforge.evaluation.material import Material
 from ganforge.evaluation.passport import passport
 from ganforge.interfaces import EvaluationContext, Extracted, Generator, Images, Metric, Split
@@ -93,6 +93,7 @@ class Evaluator:
         self.floor: dict[str, float | None] | None = None
         self.why_no_floor: str | None = None
         self._extraction: Extraction | None = None
+        self._spoilt: str | None = None
 
     def evaluate(self, generator: Generator) -> Evaluation:
         """Score a generator, on the device that it is on, in float32.
@@ -100,20 +101,38 @@ class Evaluator:
         Raises DataError, and PluginError, which names the metric or the extractor, unless it shall keep going.
         """
         begun = time.perf_counter()
+        self._spoilt = None
         device = next(generator.parameters()).device
         with matrix_products(), torch.autocast(device.type, enabled=False):
-            context = self._context(generator, device)
-            scores = self._scores(context, device, self.scoring.metrics)
+            context, not_finite = self._context(generator, device)
+            if not_finite:
+                scores = self._unscored(context, not_finite)
+            else:
+                scores = self._scores(context, device, self.scoring.metrics)
             if self._extraction is not None:
                 self._extraction.drop(context.fake)
-            if self.floor is None:
-                self.floor = self._floor(context, device)
+            floor = self._floor(context, device) if self.floor is None else self.floor
+            if self._spoilt is None:
+                self.floor = floor
             stamped = passport(self.material, generator, weights=self.weights)
         seconds = time.perf_counter() - begun
-        return Evaluation(scores, self.floor, context.details, stamped, seconds, context.pictures)
+        return Evaluation(scores, floor, context.details, stamped, seconds, context.pictures)
 
-    def _context(self, generator: Generator, device: torch.device) -> EvaluationContext:
-        """Draw the fakes, quantised as files would be, and lay out what the metrics may look at."""
+    def _unscored(self, context: EvaluationContext, not_finite: int) -> dict[str, float | None]:
+        """Give no scores: as bytes, numbers that are not finite would look like images."""
+        said = (
+            "the generator draws numbers that are not finite in evaluation mode: "
+            f"{not_finite:,} of {self.material.count:,} images"
+        )
+        self.notice(said)
+        context.details.update({name: {"error": said} for name in self.scoring.metrics})
+        return {score: None for metric in self.scoring.metrics.values() for score in metric.better}
+
+    def _context(self, generator: Generator, device: torch.device) -> tuple[EvaluationContext, int]:
+        """Draw the fakes, quantised as files would be, and lay out what the metrics may look at.
+
+        Returns how many of the fakes are not finite, too.
+        """
         metrics, count = self.scoring.metrics.values(), self.material.count
         self.progress(f"reading {count:,} real images")
         real = self.material.real
@@ -127,7 +146,7 @@ class Evaluator:
         self.progress(f"drawing {count:,} fakes")
         latents = draw_latents(generator, count, seed=self.seed, stream="evaluation")
         fake = draw(generator, latents, real.labels if generator.takes_labels else None, seed=self.seed)
-        return self._laid_out(real, Images(fake.images, fake.labels), train)
+        return self._laid_out(real, Images(fake.images, fake.labels), train), fake.not_finite
 
     def _laid_out(self, real: Images, fake: Images, train: Tensor | None) -> EvaluationContext:
         if self._extraction is not None:
@@ -145,15 +164,16 @@ class Evaluator:
     def _floor(self, context: EvaluationContext, device: torch.device) -> dict[str, float | None]:
         """Score images of the training split in the place of fakes, with every metric for which that makes sense."""
         metrics = {name: metric for name, metric in self.scoring.metrics.items() if metric.has_floor}
-        if not metrics:
-            return {}
+        nothing: dict[str, float | None] = {score: None for metric in metrics.values() for score in metric.better}
+        if not metrics or self._spoilt is not None:
+            return nothing
         images = self.material.floor()
         if images is None:
             self.why_no_floor = (
                 f"no floor: data {self.scoring.info.name!r} has too few training images to put {self.material.count:,} "
                 "in the place of the fakes"
             )
-            return {score: None for metric in metrics.values() for score in metric.better}
+            return nothing
         laid_out = self._laid_out(self.material.real, images, context.train)
         scores = self._scores(laid_out, device, metrics, "floor: ")
         if self._extraction is not None:
@@ -181,7 +201,14 @@ class Evaluator:
     def _asked(
         self, metric: Metric, context: EvaluationContext, device: torch.device, entry: Entry
     ) -> dict[str, float | None]:
-        """Call a metric's own code: what it raises names it, and what it draws from is put back as it was."""
+        """Call a metric's own code: what it raises names it, and what it draws from is put back as it was.
+
+        Where it has written into the images, they are forgotten, and no other metric is asked about them.
+        """
+        if self._spoilt is not None:
+            raise PluginError(f"{entry} is not computed: {self._spoilt}")
+        shared = (context.real, context.fake, context.real_labels, context.fake_labels, context.train)
+        before = versions(*shared)
         own = replace(
             context,
             rng=stream_rng(self.seed, "evaluation/metric"),
@@ -201,6 +228,13 @@ class Evaluator:
                 raise type(error)(f"{entry}: {error.message}", fix=error.fix) from error
             except (Exception, SystemExit) as error:
                 raise PluginError(f"{entry} cannot score {len(own.fake):,} images: {explain(error)}") from error
+            finally:
+                if versions(*shared) != before or (self._extraction is not None and self._extraction.altered()):
+                    self._spoilt = f"{entry} changes the images it is given; it must work on copies"
+                    self.material.forget()
+                    self._extraction = None
+        if self._spoilt is not None:
+            raise PluginError(self._spoilt)
         scores = plain_scores(found, metric.better, entry)
         context.details.update(plain(own.details, entry, "details"))
         context.pictures.update(check_pictures(own.pictures, entry))

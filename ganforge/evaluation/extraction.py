@@ -15,6 +15,16 @@ from ganforge.registry import Entry
 BATCH, PIXELS = 100, 1 << 20
 
 
+def versions(*tensors: Tensor | None) -> list[int]:
+    """Return how often each tensor has been written into; torch does not count that in inference mode."""
+    there = (tensor for tensor in tensors if tensor is not None)
+    return [0 if tensor.is_inference() else tensor._version for tensor in there]  # noqa: SLF001 - torch has no other
+
+
+def _parts(found: Extracted | None) -> tuple[Tensor | None, ...]:
+    return () if found is None else (found.features, found.logits)
+
+
 class Extraction:
     """Describe images with one extractor, on one device; sets of images that are kept are described once."""
 
@@ -24,6 +34,7 @@ class Extraction:
         self.entry = entry
         self.batch = batch
         self._kept: dict[int, tuple[Tensor, Extracted | None]] = {}
+        self._versions: dict[int, list[int]] = {}
 
     def keep(self, images: Tensor) -> None:
         """Remember what will be found in these images, `(N, C, H, W)`; they are held until they are dropped."""
@@ -32,6 +43,11 @@ class Extraction:
     def drop(self, images: Tensor) -> None:
         """Forget images, and what was found in them."""
         self._kept.pop(id(images), None)
+        self._versions.pop(id(images), None)
+
+    def altered(self) -> bool:
+        """Whether somebody has written into what is remembered."""
+        return any(versions(*_parts(self._kept[key][1])) != before for key, before in self._versions.items())
 
     def __call__(self, images: Tensor) -> Extracted:
         """Describe images, uint8, `(N, C, H, W)`, in float32; the answer lies on the CPU.
@@ -44,6 +60,7 @@ class Extraction:
         found = self._describe(images)
         if kept is not None:
             self._kept[id(images)] = (images, found)
+            self._versions[id(images)] = versions(*_parts(found))
         return found
 
     @torch.no_grad()
@@ -65,7 +82,7 @@ class Extraction:
 
     def _asked(self, images: Tensor) -> Extracted:
         try:
-            found = self.extractor(images.to(self.device))
+            found = self.extractor(images.to(self.device, copy=True))  # it may write into what it is given
         except GanforgeError:
             raise
         except (Exception, SystemExit) as error:

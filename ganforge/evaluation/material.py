@@ -33,6 +33,11 @@ class Material:
         """The images that count as real."""
         return self._take(self.split, self._order(self.split, "evaluation")[: self.count])
 
+    def forget(self) -> None:
+        """Read the images anew when they are next asked for: somebody has written into them."""
+        for name in ("real", "train"):
+            self.__dict__.pop(name, None)
+
     def floor(self) -> Images | None:
         """Return as many training images that are not among the real ones, or None where there are too few."""
         if self.split == "train":

@@ -15,6 +15,7 @@ from ganforge.config import SECTIONS, Layer, nested
 from ganforge.engine.precision import choose_device
 from ganforge.errors import ConfigError, DataError, RunDirectoryError, UsageError
 from ganforge.evaluation import Evaluation, Evaluator, check, check_metric, score_directions, scored_split
+from ganforge.evaluation.checks import needs_extractor
 from ganforge.interfaces import Split
 from ganforge.pictures import save_png
 from ganforge.runs import RunDirectory, RunLock, append_row, read_rows
@@ -107,6 +108,7 @@ def evaluate_run(
         split=split,
         seed=experiment.seed if asked.seed is None else asked.seed,
         weights=name,
+        notice=trained.notices.append,
         progress=progress,
     )
     found = evaluator.evaluate(generator)
@@ -133,11 +135,11 @@ def _scoring(trained: TrainedRun, asked: Asked) -> Scoring:
     layers = [Layer("usual", {"metric": {"names": [*USUAL, *OF_CLASSES]}}), _layer(asked)]
     resolution = reload_for_scoring(trained.experiment, trained.registry, trained.manifest, layers)
     scoring = build_scoring(resolution)
-    before, here = trained.manifest["data"], scoring.info
-    if before["fingerprint"] != here.fingerprint:
+    before, here = trained.data_info(), scoring.info
+    if before.fingerprint != here.fingerprint:
         raise DataError(
-            f"{trained.path} was trained on other data: {before.get('source') or before['name']} (fingerprint "
-            f"{before['fingerprint'][:12]}); here is {here.source or here.name} ({here.fingerprint[:12]})",
+            f"{trained.path} was trained on other data: {before.source or before.name} (fingerprint "
+            f"{before.fingerprint[:12]}); here is {here.source or here.name} ({here.fingerprint[:12]})",
             fix="give it the data it had",
         )
     trained.notices.extend([*resolution.notices, *scoring.dataset.notices])
@@ -145,14 +147,23 @@ def _scoring(trained: TrainedRun, asked: Asked) -> Scoring:
 
 
 def _without_unsuitable(scoring: Scoring, count: int, notice: Callable[[str], None]) -> None:
-    """Leave out what nobody has asked for and what does not suit: the usual metrics are for usual data."""
+    """Leave out what nobody has asked for and what does not suit: the usual metrics are for usual data.
+
+    Raises the first reason where none is left, and what the extractor says that they all need.
+    """
+    if needs_extractor(scoring):
+        scoring.extractor()
+    reasons: list[UsageError] = []
     for name in list(scoring.metrics):
         try:
             check_metric(scoring, name, count=count)
         except UsageError as error:
             scoring.leave_out(name)
+            reasons.append(error)
             if name not in OF_CLASSES:
                 notice(f"{name} is left out: {error.message}")
+    if reasons and not scoring.metrics:
+        raise reasons[0]
 
 
 def _layer(asked: Asked) -> Layer:

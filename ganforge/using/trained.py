@@ -16,12 +16,14 @@ from ganforge.assembly import reload
 from ganforge.assembly.build import build_network
 from ganforge.config import Experiment
 from ganforge.engine import checkpoint as checkpoints
+from ganforge.engine.budget import TRAINING
 from ganforge.engine.checkpoint import Checkpoint
-from ganforge.errors import CheckpointError, IncompatibleError, UsageError
+from ganforge.errors import CheckpointError, IncompatibleError, RunDirectoryError, UsageError
 from ganforge.interfaces import DataInfo, Generator, ImageShape, Split
 from ganforge.pictures import grid, png_bytes, save_png
 from ganforge.registry import Registry
 from ganforge.runs import RunDirectory, read_rows
+from ganforge.runs.files import number_in
 from ganforge.sampling import Drawn, draw, draw_latents, rows_of_classes
 from ganforge.suggest import did_you_mean
 from ganforge.using.evaluating import Asked, RunScores, evaluate_run
@@ -125,7 +127,8 @@ class TrainedRun:
         """Return the trained generator in evaluation mode, on the CPU.
 
         ema: the moving average (True), the weights themselves (False), or the average where there is one (None). step:
-        of which checkpoint; the newest valid one by default. Raises CheckpointError, IncompatibleError.
+        of which checkpoint; the newest valid one by default. Raises UsageError for one that is not there,
+        CheckpointError, IncompatibleError.
         """
         name = self.weights_file(ema=ema)
         newest = next(iter(checkpoints.steps(self.directory)), 0)
@@ -186,7 +189,8 @@ class TrainedRun:
     ) -> Samples:
         """Draw `n` images that the seed decides. labels: one class for all, or one each, for generators that take them.
 
-        Raises UsageError for a count below 1, IncompatibleError for labels that do not fit, CheckpointError.
+        Raises UsageError for a count below 1 or a step that has no checkpoint, IncompatibleError for labels that do
+        not fit, CheckpointError.
         """
         if n < 1:
             raise UsageError(f"{n} images cannot be drawn; 1 is the fewest")
@@ -212,20 +216,45 @@ class TrainedRun:
 
     def class_number(self, label: str) -> int:
         """Return the number of a class, given by its number or its name. Raises IncompatibleError for none of these."""
-        names = self.manifest["data"].get("classes") or []
+        names = self.data_info().classes or ()
         if label in names:
             return int(names.index(label))
         if label.isdecimal():
             return int(label)  # drawing says where there is no such class
         raise IncompatibleError(f"no class {label!r}{did_you_mean(label, names)}")
 
+    def data_info(self) -> DataInfo:
+        """Return what run.json says of the data, so that none is loaded. Raises RunDirectoryError."""
+        data: Any = self.manifest.get("data")
+        try:
+            channels, height, width = (int(number) for number in data["image"].split("×"))
+            if min(channels, height, width) < 1:
+                raise ValueError(data["image"])  # noqa: TRY301 - as int() does for what is no number
+            classes = None if data.get("classes") is None else tuple(map(str, data["classes"]))
+            return DataInfo(
+                name="".join(data["name"]),
+                image=ImageShape(channels, height, width, None if classes is None else len(classes)),
+                classes=classes,
+                sizes=dict(data["sizes"]),
+                fingerprint="".join(data["fingerprint"]),
+                source=str(data.get("source") or ""),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise RunDirectoryError(
+                f"{self.directory.manifest} is damaged: it does not say which data the run had"
+            ) from None
+
     def checkpoint(self, step: int | Literal["best"] | None = None) -> Checkpoint:
-        """Return the checkpoint of a step, the best one, or the newest valid one. Raises CheckpointError."""
+        """Return the checkpoint of a step, the best one, or the newest valid one.
+
+        Raises UsageError for a step that has none, CheckpointError for damaged ones, and where there are none yet.
+        """
         if step == "best":
-            best = self.checkpoint().state["best"]
+            newest = self.checkpoint()
+            best = newest.state["best"]
             if best is None:
-                raise CheckpointError(
-                    f"{self.path} knows no best checkpoint: it was not evaluated while it trained",
+                raise UsageError(
+                    f"{self.path} knows no best checkpoint: {self._why_no_best(newest.step)}",
                     fix="train with --evaluate-every, or pass --checkpoint newest",
                 )
             step = int(best["step"])
@@ -233,27 +262,24 @@ class TrainedRun:
             there = checkpoints.steps(self.directory)
             if step not in there:
                 listed = ", ".join(map(str, sorted(there))) or "none"
-                raise CheckpointError(f"{self.path} has no checkpoint of step {step}; there is {listed}")
+                raise UsageError(f"{self.path} has no checkpoint of step {step}; there is {listed}")
             return checkpoints.load(self.directory.checkpoint_path(step))
         checkpoint = checkpoints.load_newest(self.directory, self.notices.append)
         if checkpoint is None:
             raise CheckpointError(f"{self.path} has no checkpoint yet", fix=f"train it: ganforge resume {self.path}")
         return checkpoint
 
+    def _why_no_best(self, step: int) -> str:
+        made = [row for row in self.evaluations if row.get("made_by", TRAINING) == TRAINING]
+        rows = [row for row in made if number_in(row, "step") <= step]
+        if not rows:
+            return "it was not evaluated while it trained"
+        return f"the score that decides was not finite in any of its {len(rows)} evaluations"
+
     def _new_generator(self) -> Generator:
         """Build the generator without loading any data: run.json knows the images' shape."""
-        manifest = self.manifest
-        resolution = reload(self.experiment, self.registry, manifest, ("gen",))
-        data = manifest["data"]
-        channels, height, width = (int(number) for number in data["image"].split("×"))
-        classes = data.get("classes")
-        info = DataInfo(
-            name=data["name"],
-            image=ImageShape(channels, height, width, None if classes is None else len(classes)),
-            classes=None if classes is None else tuple(classes),
-            sizes=data["sizes"],
-            fingerprint=data["fingerprint"],
-        )
+        info = self.data_info()
+        resolution = reload(self.experiment, self.registry, self.manifest, ("gen",))
         network = build_network(resolution.one("gen"), info, resolution.experiment.seed, "weights/generator")
         assert isinstance(network, Generator), "the registry has checked it"  # noqa: S101
         return network

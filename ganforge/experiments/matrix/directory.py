@@ -28,11 +28,13 @@ from ganforge.experiments.matrix.claims import Claim, claim
 from ganforge.experiments.matrix.request import FILE, Request, ToEvaluate
 from ganforge.runs import RunDirectory, write_atomically
 from ganforge.runs.directory import DEFAULT_FOLDER
-from ganforge.runs.files import newest_rows
+from ganforge.runs.files import newest_rows, number_in
 from ganforge.using.evaluating import SAMPLES
 
 #: What a cell's run directory says: none yet, to go on with, or trained to its end, whichever that was.
 State = Literal["new", "begun", "finished", "diverged"]
+#: What those keys of run.json hold that are read here.
+HELD: Mapping[str, type] = {"status": str, "error": str, "summary": dict, "data": dict, "hardware": dict}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class MatrixDirectory:
     def place(cls, out: Path | None, request: Request) -> Self:
         """Return where a request's cells are, or would be; nothing is made. Raises UsageError for another matrix."""
         path = DEFAULT_FOLDER / f"matrix-{request.digest}" if out is None else out
+        placed = cls(path)
         if (path / FILE).is_file():
             hindrance = request.hindrance(Request.read(path))
             if hindrance is not None:
@@ -52,11 +55,13 @@ class MatrixDirectory:
                     f"{path} holds another matrix: {hindrance}",
                     fix="choose another --out; in the same one only seeds, values and trials can be added",
                 )
+        elif placed.cells.is_dir() and placed.plan.exists():
+            pass  # a damaged matrix.toml was removed, as `Request.read` advises
         elif path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise RunDirectoryError(f"{path} exists already, and is no matrix", fix="choose another --out")
         else:
             RunDirectory.check_new(path if not path.is_dir() else path / FILE)
-        return cls(path)
+        return placed
 
     @property
     def cells(self) -> Path:
@@ -95,7 +100,9 @@ class MatrixDirectory:
                 content = [one.as_dict() for one in before.values()]
                 write_atomically(self.plan, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
         except OSError as error:
-            raise RunDirectoryError(f"{self.path} cannot be written: {error.strerror or error}") from None
+            named = Path(error.filename or self.path)
+            place = named if named.exists() else self.path  # and not a temporary file in it
+            raise RunDirectoryError(f"{place} cannot be written: {error.strerror or error}") from None
         return holding
 
     def read_plan(self) -> list[Combination]:
@@ -136,11 +143,12 @@ class MatrixDirectory:
         return status if status in {"finished", "diverged"} else "begun"
 
     def manifest(self, cell: Cell) -> dict[str, Any]:
-        """Return a cell's run.json, empty where it is missing or damaged."""
+        """Return a cell's run.json without what is damaged, such as a text where a table should be."""
         try:
-            return self.run(cell).read_manifest()
+            content = self.run(cell).read_manifest()
         except RunDirectoryError:
             return {}
+        return {key: value for key, value in content.items() if isinstance(value, HELD.get(key, object))}
 
     def clear(self, cell: Cell) -> None:
         """Remove what was left by a run that never began; for whoever has claimed the cell."""
@@ -151,7 +159,7 @@ class MatrixDirectory:
     def scores(self, cell: Cell, wanted: ToEvaluate) -> dict[str, Any] | None:
         """Return the row of evaluation.jsonl that holds a finished cell's scores as they are wanted, or None."""
         manifest = self.manifest(cell)
-        step = (manifest.get("summary") or {}).get("steps")
+        step = manifest.get("summary", {}).get("steps")
         rows = (row for row in newest_rows(self.run(cell).evaluations) if row.get("step") == step)
         found = [row for row in rows if _is_wanted(row, cell, manifest, wanted)]
         # somebody may have scored it by hand, with fewer metrics
@@ -160,11 +168,11 @@ class MatrixDirectory:
 
 def _is_wanted(row: Mapping[str, Any], cell: Cell, manifest: Mapping[str, Any], wanted: ToEvaluate) -> bool:
     """Whether a row is what `ganforge evaluate` would write for a cell as it is told."""
-    passport, sizes = row.get("passport"), (manifest.get("data") or {}).get("sizes") or {}
-    if not isinstance(passport, dict) or not isinstance(row.get("scores"), dict):
+    passport, sizes = row.get("passport"), manifest.get("data", {}).get("sizes") or {}
+    if not (isinstance(passport, dict) and isinstance(sizes, dict) and isinstance(row.get("scores"), dict)):
         return False
     split = "test" if "test" in sizes else "train"
-    count = wanted.samples or min(SAMPLES, sizes.get(split, SAMPLES))
+    count = wanted.samples or min(SAMPLES, number_in(sizes, split) or SAMPLES)
     expected = {"split": split, "fake_images": count, "real_images": count, "seed": cell.seed}
     features, metrics = (passport.get("features") or {}).get("name"), set(passport.get("metrics") or {})
     return (

@@ -15,6 +15,7 @@ from ganforge.experiments.matrix.work import Result
 from ganforge.experiments.statistics import Estimate, estimate
 from ganforge.runs import write_atomically
 from ganforge.runs.comparable import differences
+from ganforge.runs.files import number_in
 
 #: What a passport says of one generator alone, and not of how it was scored.
 OF_ONE = frozenset({"checkpoint", "seed", "versions"})
@@ -196,9 +197,9 @@ def leaderboard(
             elif result.row is None:
                 unscored.append(result)
             else:
-                summary = directory.manifest(cell).get("summary") or {}
+                summary = directory.manifest(cell).get("summary", {})
                 _row(tables, one, result.row["passport"]).add(
-                    seed, result.row["scores"], summary.get("elapsed_seconds")
+                    seed, result.row["scores"], number_in(summary, "elapsed_seconds") or None
                 )
     inapplicable = [one for one in combinations if one.experiment is None]
     objective = None if request.search is None else request.search.objective

@@ -12,7 +12,7 @@ from ganforge.engine.interruption import Interruption
 from ganforge.experiments.matrix.cells import Cell, Combination, cells, merged
 from ganforge.experiments.matrix.directory import MatrixDirectory
 from ganforge.experiments.matrix.leaderboard import Leaderboard, leaderboard
-from ganforge.experiments.matrix.planning import Planner, check_some_fit
+from ganforge.experiments.matrix.planning import Planner, check_count, check_some_fit
 from ganforge.experiments.matrix.request import Request
 from ganforge.experiments.matrix.search import Study
 from ganforge.experiments.matrix.work import Result, Source, Watcher, Work
@@ -94,6 +94,7 @@ def plan(
 
     Raises as `Matrix.prepare` does.
     """
+    check_count(request)
     directory = MatrixDirectory.place(out, request)
     planned = _planner(request, registry, directory).plan_all(tell)
     check_some_fit(planned)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -10,10 +11,10 @@ from ganforge.assembly import build_scoring, resolve
 from ganforge.component import SECTIONS
 from ganforge.config import Layer, nested
 from ganforge.config.experiment import TRAINED
-from ganforge.errors import GanforgeError, IncompatibleError, StrictPluginError, UnknownComponentError
+from ganforge.errors import GanforgeError, IncompatibleError, StrictPluginError, UnknownComponentError, UsageError
 from ganforge.evaluation import check, scored_split
 from ganforge.experiments.matrix.cells import Choices, Combination, one_name_each, plain_name, same
-from ganforge.experiments.matrix.request import Request
+from ganforge.experiments.matrix.request import MOST_CELLS, Request
 from ganforge.experiments.prepare import prepare
 from ganforge.interfaces import Dataset
 from ganforge.registry import Registry
@@ -88,6 +89,18 @@ class Planner:
             planned.append(self.plan(choices, plain_name(choices)))
             tell(planned[-1])
         return one_name_each(planned, {one.name for one in self.known})
+
+
+def check_count(request: Request) -> None:
+    """Raise UsageError for more cells than a matrix may have, before any of them is made."""
+    sizes = {key: len(values) for key, values in {**request.axes, "seeds": request.seeds}.items()}
+    count = math.prod(sizes.values())
+    if count > MOST_CELLS:
+        factors = " × ".join(f"{size} {key}" for key, size in sizes.items() if size > 1)
+        raise UsageError(
+            f"{count:,} cells ({factors}) are more than the {MOST_CELLS:,} that a matrix may have",
+            fix="pass fewer values or seeds; or pass --search N, which tries N combinations of them",
+        )
 
 
 def check_some_fit(planned: Sequence[Combination]) -> None:

@@ -17,6 +17,7 @@ from ganforge.experiments.matrix.cells import Cell
 from ganforge.experiments.matrix.claims import Claim
 from ganforge.experiments.matrix.directory import MatrixDirectory
 from ganforge.experiments.matrix.request import Request
+from ganforge.runs.files import number_in
 
 THREADS, GPUS = "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"
 
@@ -47,7 +48,10 @@ class Started:
 
     def error(self) -> str:
         """Return what it said when it failed."""
-        lines = self.log.read_bytes()[self.log_start :].decode(errors="replace").splitlines()
+        try:
+            lines = self.log.read_bytes()[self.log_start :].decode(errors="replace").splitlines()
+        except OSError as error:
+            lines = [str(error)]
         said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         if said:
             return said[-1]
@@ -105,9 +109,9 @@ class Starter:
         has set the number of threads, or named a device, decides.
         """
         environment = dict(os.environ)
-        hardware = self.directory.manifest(cell).get("hardware") or {}
-        threads = hardware.get("threads") if stage == "resume" else None
-        if THREADS not in environment and (threads is not None or self.jobs > 1):
+        hardware = self.directory.manifest(cell).get("hardware", {})
+        threads = int(number_in(hardware, "threads")) if stage == "resume" else 0
+        if THREADS not in environment and (threads > 0 or self.jobs > 1):
             environment[THREADS] = str(threads or max(1, (os.cpu_count() or 1) // self.jobs))
         free = cell.experiment.device == "cuda:0" and not any("device" in base.values for base in self.request.base)
         if free and self.jobs > 1 and len(self._gpus) > 1:

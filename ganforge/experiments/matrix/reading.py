@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date, time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ganforge.config import Experiment, Layer, command_line_layer, preset_layer,
 from ganforge.config.experiment import TRAINED
 from ganforge.config.layers import literal
 from ganforge.errors import UsageError
-from ganforge.experiments.matrix.request import Base, Search, Space
+from ganforge.experiments.matrix.request import MOST_CELLS, Base, Search, Space, ToEvaluate
 from ganforge.experiments.matrix.storage import check_address
 
 #: What a search improves unless it is told.
@@ -32,7 +33,22 @@ def read_seeds(text: str) -> tuple[int, ...]:
         numbers = []
     if not numbers or min(numbers) < 0 or (len(words) == 1 and numbers == [0]):
         raise UsageError(f"--seeds {text}: no number of seeds", fix="3 means seeds 0, 1, 2; 3,5,8 means those")
-    return tuple(range(numbers[0])) if len(words) == 1 else tuple(dict.fromkeys(numbers))
+    if len(words) > 1:
+        return tuple(dict.fromkeys(numbers))
+    if numbers[0] > MOST_CELLS:
+        raise UsageError(
+            f"--seeds {text}: {numbers[0]:,} seeds are more than the {MOST_CELLS:,} cells that a matrix may have",
+            fix=f"pass fewer; {numbers[0]}, means that one seed",
+        )
+    return tuple(range(numbers[0]))
+
+
+def read_scoring(metrics: str | None, samples: int | None) -> ToEvaluate:
+    """Return what is scored. Raises UsageError where --metrics is given and names nothing."""
+    found = ToEvaluate(metrics=metrics, samples=samples)
+    if found.names == []:
+        raise UsageError(f"--metrics {metrics}: names nothing", fix="write --metrics NAME,NAME, or leave it out")
+    return found
 
 
 def read_sweep(text: str) -> tuple[str, tuple[Any, ...]]:
@@ -45,18 +61,32 @@ def read_sweep(text: str) -> tuple[str, tuple[Any, ...]]:
     values = _values(words)
     if not equals or not key.strip(".") or not values:
         raise UsageError(f"--sweep {text}: no option and values", fix="write --sweep gen.base_channels=32,64,112")
+    _check_has_no_flag(key, words, f"--sweep {text}")
+    return key, values
+
+
+def _check_has_no_flag(key: str, words: str, given: str) -> None:
+    """Raise UsageError for the seed and the four components, which have flags of their own."""
     if key == "seed" or key in TRAINED:
         flag = "--seeds 3,5,8" if key == "seed" else f"--{key} {words}"
-        raise UsageError(f"--sweep {text}: a matrix has a flag for that", fix=f"pass {flag}")
-    return key, values
+        raise UsageError(f"{given}: a matrix has a flag for that", fix=f"pass {flag}")
 
 
 def _values(text: str) -> tuple[Any, ...]:
     """Return what stands between commas, each as a TOML literal where it is one."""
     found = literal(f"[{text}]")
-    if isinstance(found, str):  # some of it is no TOML, such as r1 or 1e-4..1e-2
+    if isinstance(found, str) or any(isinstance(value, date | time) for value in found):
+        # some of it is no TOML, such as r1 or 1e-4..1e-2, or is a date, which alone is text
         found = [literal(word.strip()) for word in COMMA.split(text) if word.strip()]
+    found = [_without_dates(value) for value in found]
     return tuple(value for number, value in enumerate(found) if value not in found[:number])
+
+
+def _without_dates(value: Any) -> Any:  # noqa: ANN401 - as TOML has it
+    """Return a value with text for the dates in it: no option is one."""
+    if isinstance(value, list):
+        return [_without_dates(item) for item in value]
+    return value.isoformat() if isinstance(value, date | time) else value
 
 
 def read_space(text: str) -> tuple[str, Space]:
@@ -65,6 +95,8 @@ def read_space(text: str) -> tuple[str, Space]:
     Raises UsageError.
     """
     key, _, words = text.partition("=")
+    key = key.strip().replace("-", "_")
+    _check_has_no_flag(key, "NAME,NAME", f"--space {text}")
     match = SPACE.fullmatch(words.strip())
     example = "write --space optimizer.lr=1e-5..1e-2:log, or critic_steps=1..5:int"
     if match is None or not key.strip(". "):
@@ -75,7 +107,7 @@ def read_space(text: str) -> tuple[str, Space]:
     except ValueError as error:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ") if isinstance(error, ValidationError) else error
         raise UsageError(f"--space {text}: {reason}", fix=example) from None
-    return key.strip().replace("-", "_"), space
+    return key, space
 
 
 def split_axes(

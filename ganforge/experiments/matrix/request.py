@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +17,8 @@ from ganforge.errors import ConfigError, UsageError
 from ganforge.runs import write_atomically
 
 FILE = "matrix.toml"
+#: How many cells a matrix may have; more are a slip, and would take months.
+MOST_CELLS = 10_000
 HEADER = "# What `ganforge matrix` was asked. The same command, or `ganforge matrix --resume DIR`, goes on with it.\n"
 
 
@@ -33,6 +36,8 @@ class Space(_Asked):
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            raise ValueError("both ends must be finite")
         if not self.low < self.high:
             raise ValueError(f"{self.low:g} is not below {self.high:g}")
         if self.log and self.low <= 0:
@@ -89,7 +94,7 @@ class Request(_Asked):
     share, lowest first. plugins: absolute paths.
     """
 
-    seeds: tuple[NonNegativeInt, ...]
+    seeds: tuple[NonNegativeInt, ...] = Field(min_length=1)
     plugins: tuple[str, ...] = ()
     no_plugins: bool = False
     scoring: ToEvaluate = ToEvaluate()
@@ -107,8 +112,12 @@ class Request(_Asked):
             )
         try:
             return cls.model_validate(read_document(place))
+        except ConfigError as error:
+            reason = error.message
         except ValidationError as error:
-            raise ConfigError(f"{place} is damaged: {' '.join(str(error).split())}") from None
+            first = error.errors()[0]
+            reason = f"{place} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise ConfigError(reason, fix=f"remove it, and give the same command again with --out {folder}")
 
     def write(self, folder: Path) -> None:
         """Write matrix.toml. Raises OSError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -65,10 +66,20 @@ def _journal(path: Path) -> BaseStorage:
     path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
 
     try:
-        if path.exists() and not path.read_bytes().endswith(b"\n"):
-            raise ValueError("its last line is torn")  # noqa: TRY301 - as damaged as one that Optuna cannot read
+        _check_lines(path)
         return opened()
     except Exception:  # noqa: BLE001 - whatever a damaged journal leads to; the runs tell what it said
         aside = (path.with_name(f"{path.name}.damaged-{number}") for number in itertools.count(1))
         path.replace(next(place for place in aside if not place.exists()))
         return opened()
+
+
+def _check_lines(path: Path) -> None:
+    """Raise ValueError for a journal with a line that is damaged: Optuna fails at the last one only once it writes."""
+    if not path.exists():
+        return
+    *lines, rest = path.read_bytes().split(b"\n")
+    if rest:
+        raise ValueError("its last line is torn")
+    for line in lines:
+        json.loads(line)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from ganforge.engine.interruption import Interruption
+from ganforge.errors import GanforgeError, RunDirectoryError
 from ganforge.experiments.matrix.cells import Cell
 from ganforge.experiments.matrix.claims import Claim
 from ganforge.experiments.matrix.directory import MatrixDirectory
@@ -116,10 +117,14 @@ class Work:
 
     def known(self, cell: Cell) -> Result | None:
         """Return what a cell has come to, or None where there is something left to do."""
-        state = self.directory.state(cell)
-        if state == "diverged":
-            return Result(cell, "diverged", error=self.directory.manifest(cell).get("error"))
-        row = self.directory.scores(cell, self.request.scoring) if state == "finished" else None
+        try:
+            state = self.directory.state(cell)
+            if state == "diverged":
+                said = self.directory.manifest(cell).get("error", "its run.json does not say how")
+                return Result(cell, "diverged", error=said)
+            row = self.directory.scores(cell, self.request.scoring) if state == "finished" else None
+        except Exception as error:  # noqa: BLE001 - whatever its damaged files lead to; the other cells go on
+            return _failed(cell, error)
         return None if row is None else Result(cell, "scored", row)
 
     @property
@@ -144,7 +149,11 @@ class Work:
         if result is not None:
             self._tell(result, source, 0.0)
             return
-        claim = self.directory.claim(cell)
+        try:
+            claim = self.directory.claim(cell)
+        except RunDirectoryError as error:
+            self._tell(_failed(cell, error), source, 0.0)
+            return
         if claim is None:
             if cell not in self._busy:
                 self._busy.append(cell)
@@ -162,9 +171,9 @@ class Work:
         slot = next(number for number in range(self.jobs) if number not in used)
         try:
             started = self.starter.start(cell, claim, slot)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - as in `known`
             claim.release()
-            self._tell(Result(cell, "failed", error=str(error)), source, 0.0)
+            self._tell(_failed(cell, error), source, 0.0)
             return
         self._running.append(_Job(cell, claim, slot, started, began))
         self.watcher.began(cell, started.stage)
@@ -214,3 +223,9 @@ class Work:
             job.started.end(max(0.1, end - time.monotonic()))
             job.claim.release()
         self._running.clear()
+
+
+def _failed(cell: Cell, error: Exception) -> Result:
+    """Return the result of a cell that cannot be worked at."""
+    expected = isinstance(error, GanforgeError | OSError)
+    return Result(cell, "failed", error=str(error) if expected else f"{type(error).__name__}: {error}")

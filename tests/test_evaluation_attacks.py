@@ -1,0 +1,167 @@
+"""Metrics and extractors that do what they must not: each is named, and falsifies nothing of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import tiny
+from evaluation_parts import SOURCE
+from plugin_parts import local
+
+from ganforge.assembly import Assembly, build
+from ganforge.errors import PluginError
+from ganforge.evaluation import Evaluator
+from ganforge.evaluation.answers import check_pictures, plain, plain_scores
+from ganforge.registry import Entry, Registry
+
+SMALL = ("gen=mlp", "disc=mlp", "gen.mlp.hidden=[8]", "disc.mlp.hidden=[8]")
+SPOILS = '''
+class Spoils(Shown):
+    """Writes into what it is given, and may raise then."""
+
+    class Options(Metric.Options):
+        what: str = "real"
+        fails: bool = False
+
+    better = {"spoils": "lower"}
+    needs = frozenset({"features", "train"})
+
+    def score(self, context):
+        what = self.options.what
+        found = context.extract(context.real)
+        (found.features if what == "features" else getattr(context, what)).zero_()
+        if self.options.fails:
+            raise ValueError("and fails")
+        return 0
+
+
+class Careless(Rows):
+    """Writes into the images that it describes."""
+
+    def forward(self, images):
+        found = super().forward(images)
+        images.zero_()
+        return found
+'''
+SAID = "metric 'spoils' (scoring.py local) changes the images it is given; it must work on copies"
+
+Make = Callable[..., Evaluator]
+
+
+@pytest.fixture
+def judge(tmp_path: Path) -> Make:
+    """Return what makes an evaluator with the tests' own metrics and extractors, and one that spoils images."""
+    source = SOURCE.replace("@hookimpl", f"{SPOILS}\n\n@hookimpl").replace("(Gap, ", "(Spoils, Gap, ")
+    plugin = local(tmp_path / "scoring.py", source.replace('{"rows": Rows', '{"careless": Careless, "rows": Rows'))
+
+    def make(metric: str, *settings: str, features: str = "rows", **more: Any) -> Evaluator:
+        registry = Registry.discover([plugin], no_plugins=True)
+        assembly = build(tiny(registry, *SMALL, f"metric={metric}", f"features={features}", *settings))
+        return Evaluator(assembly, count=60, split="test", seed=1, weights="generator", **more)
+
+    return make
+
+
+def generator_of(judge: Evaluator) -> Any:
+    """Return the generator that was built beside what scores it."""
+    assert isinstance(judge.scoring, Assembly)
+    return judge.scoring.generator
+
+
+@pytest.fixture
+def entry(judge: Make) -> Entry:
+    """Return a metric's entry."""
+    return judge("gap").scoring.resolution.chosen["metric"][0].entry
+
+
+@pytest.mark.parametrize("fails", ["no", "yes"])
+@pytest.mark.parametrize("what", ["real", "fake", "train", "features", "real_labels"])
+def test_a_metric_that_writes_into_the_images_falsifies_no_score(what: str, fails: str, judge: Make) -> None:
+    """It is named; in a training it and those after it have no scores then, and the next evaluation is as ever."""
+    settings = (f"metric.spoils.what={what}", f"metric.spoils.fails={fails}")
+    one = judge("spoils,gap", *settings)
+    with pytest.raises(PluginError) as caught:
+        one.evaluate(generator_of(one))
+    said = caught.value.message
+    assert said.startswith("metric 'spoils' (scoring.py local) cannot score" if fails == "yes" else SAID)
+
+    heard: list[str] = []
+    one = judge("gap,spoils,draws", *settings, keep_going=True, notice=heard.append)
+    honest = judge("gap")
+    expected = honest.evaluate(generator_of(honest))
+    for _ in range(2):
+        heard.clear()
+        found = one.evaluate(generator_of(one))
+        assert found.scores == {"gap": expected.scores["gap"], "spoils": None, "draws": None}
+        assert heard == [
+            f"{said}; its scores are left out",
+            f"metric 'draws' (scoring.py local) is not computed: {SAID}; its scores are left out",
+        ]
+        assert set(found.floor.values()) == {None}
+
+
+def test_an_extractor_may_write_into_what_it_is_given(judge: Make) -> None:
+    """It works on a copy: the scores are those of one that does not."""
+    found = [one.evaluate(generator_of(one)).scores for one in (judge("gap"), judge("gap", features="careless"))]
+    assert found[0] == found[1]
+
+
+def test_images_that_are_not_finite_have_no_score(judge: Make) -> None:
+    """In a training, too: one notice, scores of None, and the floor all the same."""
+    heard: list[str] = []
+    one = judge("gap,draws", keep_going=True, notice=heard.append)
+    generator = generator_of(one)
+    before = one.evaluate(generator)
+    with torch.no_grad():
+        for weight in generator.parameters():
+            weight.fill_(float("nan"))
+    found = one.evaluate(generator)
+    assert found.scores == {"gap": None, "draws": None}
+    assert found.floor == before.floor
+    assert heard == ["the generator draws numbers that are not finite in evaluation mode: 60 of 60 images"]
+
+
+def endless() -> list[Any]:
+    """Return a list that holds itself."""
+    found: list[Any] = []
+    found.append(found)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("details", "said"),
+    [
+        ({"list": endless()}, "details are nested more than 20 deep, or hold themselves"),
+        ({"count": 2**63}, r"details\['count'\] is an integer of more than 64 bits"),
+        ({"count": -(10**400)}, r"details\['count'\] is an integer of more than 64 bits"),
+        ({"text": "\ud800"}, r"details\['text'\] is '.ud800', which is no Unicode text"),
+        ({"\udfff": 1}, r"details has the key '.udfff'; its keys must be text"),
+        ({"inner": {3: 1}}, r"details\['inner'\] has the key 3; its keys must be text"),
+    ],
+)
+def test_details_that_no_file_can_hold_are_refused(details: dict[str, Any], said: str, entry: Entry) -> None:
+    """The message names the metric, and where it is."""
+    with pytest.raises(PluginError, match=rf"metric 'gap' \(scoring.py local\): {said}"):
+        plain(details, entry, "details")
+
+
+def test_details_that_a_file_can_hold_are_kept(entry: Entry) -> None:
+    """Up to the largest integer, and any text."""
+    details = {"largest": 2**63 - 1, "least": -(2**63), "text": "é😀", "list": [[[True, None, 0.5]]]}
+    assert plain(details, entry, "details") == details
+
+
+def test_a_score_beyond_all_floats_is_not_finite(entry: Entry) -> None:
+    """An integer of 400 digits is None, as infinity is."""
+    assert plain_scores({"gap": 10**400}, ["gap"], entry) == {"gap": None}
+
+
+@pytest.mark.parametrize("shape", [(1, 0, 5), (3, 5, 0), (0, 5, 5), (2, 5, 5), (4, 5, 5)])
+def test_pictures_that_no_file_can_hold_are_refused(shape: tuple[int, ...], entry: Entry) -> None:
+    """Grey or colours, and at least one pixel."""
+    with pytest.raises(PluginError, match=r"metric 'gap' .*: picture 'it' is .*; 1 or 3 channels"):
+        check_pictures({"it": torch.zeros(shape, dtype=torch.uint8)}, entry)
