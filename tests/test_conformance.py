@@ -713,7 +713,7 @@ class Draws(GoodMetric):
         return {"mean-distance": super().compute(context)["mean-distance"] + 1e-6 * float(torch.rand(()))}
 
 
-@mutant("metric", "context-unchanged", "same-score-twice")
+@mutant("metric", "context-unchanged", "same-score-twice", *ANY_TRAINING)
 class Darkens(GoodMetric):
     """Changes the fakes."""
 
@@ -754,7 +754,7 @@ class DrawsFloats(GoodMetric):
         return super().compute(context)
 
 
-@mutant("metric", "context-unchanged", "same-score-twice", "resumes-exactly")
+@mutant("metric", "context-unchanged", "same-score-twice", *ANY_TRAINING)
 class CentresInPlace(PartnerMetric):
     """Changes features that are remembered."""
 
