@@ -30,7 +30,7 @@ from ganforge.runs import RunDirectory
 
 KEEP = "keep_checkpoints=1000000"
 #: Largest differences of weights after 20 steps. Training amplifies those of DCGAN most: see test_oracle.
-TOLERANCES = {"bce": 1e-6, "penalty": 1e-6, "batch-norm": 3e-5}
+TOLERANCES = {"bce": 1e-6, "penalty": 1e-6, "batch-norm": 1e-5}
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 #: R1 (Mescheder et al. 2018, eq. 9): the squared slope at real images, a gradient of a gradient.
@@ -85,7 +85,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_processes_train_what_one_does(case: str, trained: Path, tmp_path: Path) -> None:
     """After 20 steps of the same global batches all weights agree: BCE, double backward, shared batch norm."""
     registry = Registry.discover([trained / "slope.py"], no_plugins=True)
-    train(case, tmp_path, registry, ALONE)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)  # as many as both processes have together; with one, sums are rounded in another order
+    try:
+        train(case, tmp_path, registry, ALONE)
+    finally:
+        torch.set_num_threads(threads)
     one, two = (checkpoints.load(RunDirectory(folder / case).checkpoint_path(20)) for folder in (tmp_path, trained))
     compared = 0
     for file in ("generator", "discriminator", *(["generator_ema"] if case == "bce" else [])):
