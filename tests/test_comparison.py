@@ -10,6 +10,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ from hypothesis import strategies as st
 import ganforge as package
 from ganforge.cli.sparkline import sparkline
 from ganforge.errors import RunDirectoryError, UsageError
-from ganforge.experiments.comparison.columns import columns
-from ganforge.experiments.comparison.settings import canonical, differing, settings_of
+from ganforge.experiments.columns import columns
+from ganforge.experiments.settings import canonical, differing, settings_in, settings_of
 from ganforge.runs.comparable import differences
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
@@ -122,6 +123,59 @@ def test_what_is_shown_tells_the_groups_apart(documents: list[dict[str, Any]]) -
         for other in runs:
             if one.keys() == other.keys() and whole(one) != whole(other):
                 assert shown(one) != shown(other)
+
+
+#: What makes a text hard to take apart: sections in any order and form, texts and lists over several lines.
+PIECES = st.sampled_from(
+    [
+        "steps = 3",
+        "seed = 1",
+        "# [loss]",
+        "many = [\n    1,\n]",
+        "many = [\n[1],\n[2],\n]",
+        'long = """\n[gen]\nname = "no"\n"""',
+        "long = '''\n[loss]\n'''",
+        '[gen]\nname = "a"',
+        "[gen.a]\nx = 1",
+        "[gen.b]\nx = [\n    [1, 2],\n]",
+        "  [gen.a]\n  x = 2",
+        '[penalty]\nnames = ["r1"]',
+        "[penalty.r1]\nweight = 1.0",
+        "[optimizer.gen]\nlr = 1e-3",
+        '[loss]\r\nname = "bce"\r',
+        'gen.name = "b"',
+        'loss = {name = "x"}',
+        "[[rows]]\na = 1",
+        "broken",
+        "",
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=7))
+@settings(max_examples=500, deadline=None)
+def test_settings_read_in_parts_are_those_of_the_whole(pieces: list[str]) -> None:
+    """However a file was written; what is no TOML as a whole may be an error or what its parts say."""
+    text = "\n".join(pieces)
+    try:
+        whole = settings_of(tomllib.loads(text))
+    except tomllib.TOMLDecodeError:
+        return
+    assert settings_in(text) == whole
+
+
+def test_the_real_writer_s_settings_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs that differ in their seeds have one line that differs; nothing of them is read as a whole."""
+    texts = [(made(tmp_path / str(seed), seed=seed) / "run.toml").read_text(encoding="utf-8") for seed in (123, 456)]
+    wholes = [settings_of(tomllib.loads(text)) for text in texts]
+    read: list[str] = []
+    parse = tomllib.loads
+    monkeypatch.setattr(tomllib, "loads", lambda text: read.append(text) or parse(text))
+    found = [settings_in(text) for text in texts]
+    assert found == wholes
+    assert read[-1] == "seed = 456"
+    assert read.count("seed = 123") == 1
+    assert not set(read) & set(texts)
 
 
 # Scores

@@ -24,7 +24,7 @@ from ganforge.errors import UsageError
 from ganforge.experiments.listing import FIELDS, list_runs
 from ganforge.runs import RunDirectory, catalogue, files, read_rows
 from ganforge.runs.catalogue import READ, read_manifest
-from ganforge.runs.condition import Condition
+from ganforge.runs.condition import TIMES, Condition
 from ganforge.runs.files import newest_rows
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
@@ -146,7 +146,8 @@ def test_no_manifest_stops_a_list(manifests: list[dict[str, Any]]) -> None:
         for key in sorted(FIELDS):
             listing = list_runs(Path(folder), sort=key)
             assert len(listing.runs) == len(manifests)
-            list_runs(Path(folder), where=[f"{key}=3", f"{key}!=x"])
+            conditions = (f"{key}=2026", f"{key}>2026-11") if key in TIMES else (f"{key}=3", f"{key}!=x")
+            list_runs(Path(folder), where=conditions)
         shown, _ = Lines(HEADS, [cells(run, []) for run in listing.runs]).render(None)
         assert len(shown.splitlines()) == len(manifests) + 1
 
@@ -184,7 +185,12 @@ def test_only_folders_with_a_file_run_json_are_runs(tmp_path: Path) -> None:
         (["step>0"], ""),
         (["images_per_second>100"], "bc"),
         (["images-per-second<=100"], "ad"),
-        (["updated>2026-01-02"], "bcd"),
+        (["updated>2026-01-02"], "cd"),
+        (["updated>=2026-01-02"], "bcd"),
+        (["updated=2026-01-02"], "b"),
+        (["updated<=2026-01-02"], "ab"),
+        (["updated!=2026"], ""),
+        (["updated<2026-01-02 00:01", "updated>2026-01-01 23:59"], "b"),
         (["name=a"], "a"),
         (["penalty=r1"], "abcd"),
         (["penalty.r1.weight=10"], "abcd"),
@@ -236,6 +242,9 @@ def test_runs_are_sorted(sort: str, expected: str, several: Path) -> None:
         ("loss", "no condition"),
         ("=3", "no condition"),
         ("seed<x", "no number"),
+        ("seed<nan", "no number"),
+        ("updated>yesterday", "no time"),
+        ("created>2026-13-1", "no time"),
         ("los=bce", "did you mean 'loss'"),
         ("batchsize=3", "did you mean 'batch_size'"),
         ("gen.hiden=3", "did you mean 'gen.hidden'"),

@@ -37,6 +37,10 @@ COMMANDS = {
     ),
     "`ganforge runs --sort sliced-wasserstein --limit 20`": (*LIST, "--sort", "sliced-wasserstein", "--limit", "20"),
     "`ganforge runs --where gen.hidden=[8]`": (*LIST, "--where", "gen.hidden=[8]"),
+    "`ganforge runs --where gen.hidden=[8] --sort sliced-wasserstein`": (
+        *LIST,
+        *("--where", "gen.hidden=[8]", "--sort", "sliced-wasserstein"),
+    ),
 }
 #: What is also timed with nothing in memory, which disturbs everything else that runs on the machine.
 COLD = ("`ganforge --version`", "`ganforge runs`")

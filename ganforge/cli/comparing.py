@@ -83,7 +83,7 @@ def _write(place: Path, text: str) -> None:
 
 
 def _print(comparison: Comparison) -> None:
-    from ganforge.experiments.comparison.settings import in_words  # noqa: PLC0415 - as above
+    from ganforge.experiments.settings import in_words  # noqa: PLC0415 - as above
 
     console = out()
     runs = sum(len(group.runs) for group in comparison.groups)

@@ -64,6 +64,9 @@ def runs(
     if json:
         _print_json(listing)
         return
+    if not listing.runs:
+        notice("no runs" if not (where or status) else "no run fulfils that")
+        return
     _print(listing)
     if len(listing.runs) < listing.count:
         notice(f"{len(listing.runs):,} of {listing.count:,} runs")

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ganforge.runs.directory import Status
+from ganforge.runs.files import read_at_once
 
 #: Disks that are asked for several files at once answer sooner; what is in memory already is read as fast as by one.
 READERS = 8
-MOST_AT_ONCE = 1 << 16
 FOLDERS_AT_ONCE = 32
 #: `write_manifest` indents by two: a line that begins so is a key of the manifest itself, since no JSON string has a
 #: line break within.
@@ -108,26 +108,11 @@ def _each_manifest(folders: Sequence[str]) -> list[bytes | None]:
 def _manifest(folder: str) -> bytes | None:
     """Return a folder's run.json, empty where it cannot be read, None where there is none."""
     try:
-        return _read_at_once(f"{folder}/run.json")
+        return read_at_once(f"{folder}/run.json")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     except OSError:
         return b""
-
-
-def _read_at_once(path: str) -> bytes:
-    """Read a file without Python's layers, ten thousand times as fast as can be; a pipe in its place is not waited for.
-
-    Raises OSError.
-    """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    try:
-        parts = []
-        while part := os.read(descriptor, MOST_AT_ONCE):
-            parts.append(part)
-        return b"".join(parts)
-    finally:
-        os.close(descriptor)
 
 
 def _summary(path: str, content: bytes) -> RunSummary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -11,8 +12,9 @@ from typing import Any
 from ganforge.component import SECTIONS
 from ganforge.errors import UsageError
 
-#: Times in ISO 8601, all in UTC: their order is that of their letters.
+#: Times in ISO 8601, all in UTC: their order is that of their letters. A day is all of its seconds.
 TIMES = frozenset({"created", "updated"})
+TIME = re.compile(r"\d{4}(-\d\d(-\d\d(T\d\d(:\d\d(:\d\d)?)?)?)?)?")
 CONDITION = re.compile(r"\s*([\w./-]+)\s*(!=|<=|>=|=|<|>)(.*)", re.DOTALL)
 ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
@@ -40,9 +42,13 @@ class Condition:
             raise UsageError(f"{text!r} is no condition", fix="write loss=hinge, loss!=hinge, steps>=1000 or fid<20")
         key, sign, value = match[1], match[2], match[3].strip()
         if key in TIMES:
-            return cls(key, sign, value)
+            moment = value.replace(" ", "T", 1)
+            if TIME.fullmatch(moment) is None:
+                told = f"{text!r} compares with {value!r}, which is no time"
+                raise UsageError(told, fix="write 2026-11-26, or 2026-11-26 14:30; times are in UTC")
+            return cls(key, sign, moment)
         wanted = literal(value)
-        if sign in ORDER and not _is_number(wanted):
+        if sign in ORDER and (not _is_number(wanted) or math.isnan(wanted)):
             raise UsageError(f"{text!r} compares with {value!r}, which is no number")
         return cls(key, sign, wanted)
 
@@ -50,6 +56,8 @@ class Condition:
         """Return whether a run's value is as wanted; a run that has none fulfils no condition."""
         if value is None:
             return False
+        if self.key in TIMES:
+            value = str(value)[: len(self.wanted)]
         if self.sign in ORDER:
             alike = _is_number(value) if _is_number(self.wanted) else isinstance(value, str)
             return alike and ORDER[self.sign](value, self.wanted)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ganforge.experiments.comparison.columns import Column, finite
+from ganforge.experiments.columns import Column, finite
 from ganforge.experiments.comparison.records import Run
 from ganforge.using.pages.thinning import thin
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from ganforge.component import SECTIONS
 from ganforge.errors import RunDirectoryError, UsageError
-from ganforge.experiments.comparison.columns import Cell, Column, cell, columns, why_columns_stand_apart
+from ganforge.experiments.columns import Cell, Column, cell, columns, why_columns_stand_apart
 from ganforge.experiments.comparison.curves import curves
 from ganforge.experiments.comparison.records import Run, find, read
 from ganforge.experiments.comparison.result import Comparison, Group
-from ganforge.experiments.comparison.settings import differing, in_words
+from ganforge.experiments.settings import differing, in_words
 from ganforge.runs.files import newest_rows, number_in
 from ganforge.suggest import did_you_mean
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ganforge.experiments.comparison.curves import Curve
 from ganforge.experiments.comparison.result import Comparison, Group
-from ganforge.experiments.comparison.settings import in_words
 from ganforge.experiments.comparison.words import heading, measured
+from ganforge.experiments.settings import in_words
 from ganforge.using import pages
 
 TEMPLATES = "experiments/comparison/"

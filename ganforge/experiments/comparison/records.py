@@ -9,8 +9,8 @@ from typing import Any
 
 from ganforge.config import read_document
 from ganforge.errors import GanforgeError, RunDirectoryError
-from ganforge.experiments.comparison.columns import sound
-from ganforge.experiments.comparison.settings import SEED, canonical, provenance, settings_of
+from ganforge.experiments.columns import sound
+from ganforge.experiments.settings import SEED, canonical, provenance, settings_of
 from ganforge.runs import RunDirectory, catalogue, read_rows
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganforge.experiments.comparison.columns import Cell, Column
+from ganforge.experiments.columns import Cell, Column
 from ganforge.experiments.comparison.curves import Curve
 from ganforge.experiments.comparison.records import Run
-from ganforge.experiments.comparison.settings import in_words
+from ganforge.experiments.settings import in_words
 from ganforge.runs.files import write_atomically
 
 #: What a spreadsheet would take for a formula.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ganforge.experiments.comparison.columns import Cell, Column
+from ganforge.experiments.columns import Cell, Column
 from ganforge.using.pages.words import number
 
 ARROWS = {"lower": "↓", "higher": "↑", None: ""}
