@@ -26,8 +26,8 @@ def made(
     side: int = 74,
 ) -> Path:
     """Write a run with settings as on the command line, such as `gen.mlp.hidden=[8]`, and these evaluations."""
-    components = {"components": MANIFEST["components"] | {"penalty": "r1"}}
-    run = make_run(folder, rows=5, grids=grids, side=side, manifest=components | dict(manifest or {}) | {"seed": seed})
+    said = {"components": MANIFEST["components"] | {"penalty": "r1"}, "health": []}
+    run = make_run(folder, rows=5, grids=grids, side=side, manifest=said | dict(manifest or {}) | {"seed": seed})
     write_rows(run / "evaluation.jsonl", list(rows))
     change(run, f"seed={seed}", *settings)
     return run

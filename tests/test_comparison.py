@@ -89,6 +89,20 @@ def test_what_a_component_s_name_says_is_not_said_twice(tmp_path: Path) -> None:
     assert list(package.compare(tmp_path).settings) == ["gen", "data", "gen.base_channels"]
 
 
+def test_what_was_wrong_with_a_run_is_said_beside_its_scores(tmp_path: Path) -> None:
+    """Each finding of its health is a line, with when it held."""
+    found = {
+        "finding": "collapse",
+        "since_step": 1500,
+        "until_step": 2000,
+        "words": "all fakes are alike",
+        "helps": "x",
+    }
+    made(tmp_path / "a", rows=[scored(10, 3.0)])
+    made(tmp_path / "b", seed=1, rows=[scored(10, 4.0)], manifest={"health": [found, 3]})
+    assert package.compare(tmp_path).notes == ["b: collapse from step 1,500 to 2,000: all fakes are alike"]
+
+
 DOCUMENTS = st.fixed_dictionaries(
     {
         "gen": st.sampled_from(["a", "b"]).flatmap(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -47,6 +48,28 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert finished.returncode == 0, finished.stderr
     assert json.loads(finished.stdout)["status"] == "finished"
     return folder
+
+
+@pytest.mark.parametrize("words", ["sample r --out s.png", "evaluate r --metrics sliced-wasserstein --samples 20"])
+def test_what_a_plugin_prints_while_it_works_is_no_result(words: str, run: Path) -> None:
+    """It goes to stderr; stdout has one JSON document and nothing else."""
+    text = (run / "my_gan.py").read_text(encoding="utf-8")
+    loud = text.replace("images = self", "print('drawing'); images = self")
+    local(run / "loud" / "my_gan.py", loud)
+    finished = in_process(run, *words.split(), "--plugin", "loud/my_gan.py", "--json")
+    assert finished.returncode == 0, finished.stderr
+    assert isinstance(json.loads(finished.stdout), dict)
+    assert "drawing" in finished.stderr
+
+
+def test_an_answer_that_cannot_be_written_is_one_message(run: Path) -> None:
+    """A full disk is not called a mistake of ours."""
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        words = [sys.executable, "-m", "ganforge", "describe", "mlp", "--json"]
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=run)
+    assert done.returncode == 1
+    assert "No space left" in done.stderr
+    assert "should not" not in done.stderr
 
 
 def test_path_and_hash_go_into_the_run(run: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,29 @@ def test_only_what_differs_is_a_column() -> None:
     (table,) = found.tables
     assert table.varied() == ["gen", "optimizer.lr"]
     assert [row.word("optimizer.lr") for row in table.ranked()] == ["–", "0.0012346"]
+
+
+def test_what_each_run_says_of_itself_stands_beside_its_scores() -> None:
+    """What was wrong with its health; and the precision, where the machine did not choose the same for all."""
+    directory = MatrixDirectory(Path("said"))
+    rows = [scored(combination(name), (3, 0.1)) for name in ("one", "two")]
+    finding = {"finding": "saturation", "since_step": 148, "until_step": None, "words": "told | at once", "helps": "x"}
+    for number, (_, by_seed) in enumerate(rows):
+        run = directory.run(by_seed[0].cell)
+        run.path.mkdir(parents=True)
+        manifest = {"precision": ("bf16", "fp32")[number], "health": [finding, "damaged"] * number}
+        run.manifest.write_text(json.dumps(manifest), encoding="utf-8")
+    results = {result.cell.name: result for _, by_seed in rows for result in by_seed.values()}
+    found = leaderboard(directory, request(seeds=(0,)), [one for one, _ in rows], results)
+    (table,) = found.tables
+    assert table.varied() == ["gen", "precision"]
+    assert [row.word("precision") for row in table.ranked()] == ["bf16", "fp32"]
+    assert [row["precision"] for row in found.as_dict()["tables"][0]["rows"]] == [["bf16"], ["fp32"]]
+    (said,) = found.as_dict()["health"]
+    assert said == {"run": "two-seed0", "when": "from step 148, to the end", "finding": "saturation"} | {
+        key: finding[key] for key in ("words", "helps")
+    }
+    assert "- `two-seed0`: saturation from step 148, to the end: told | at once" in found.as_markdown()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from ganforge.cli.lines import Lines, safe
 from ganforge.cli.options import Json
-from ganforge.cli.output import answering, check_place, notice, out, print_json
+from ganforge.cli.output import answering, check_place, notice, out, print_json, results
 from ganforge.cli.sparkline import sparkline
 from ganforge.errors import UsageError
 
@@ -52,6 +51,8 @@ def compare(
     json: Json = False,
 ) -> None:
     """Set runs side by side: what differs, scores with mean and 95% interval over seeds, curves, samples."""
+    if html is not None and str(html) == STDOUT:
+        raise UsageError("a page is written to a file", fix="--html comparison.html")
     if json and csv == STDOUT:
         raise UsageError("--json and --csv - both print to stdout", fix="give --csv a file")
     files = [place for place in (html, None if csv in {None, STDOUT} else Path(str(csv))) if place is not None]
@@ -64,7 +65,7 @@ def compare(
     for place in files:
         _write(place, comparison.html() if place is html else comparison.csv())
     if csv == STDOUT:
-        sys.stdout.write(comparison.csv())
+        results().write(comparison.csv())
     elif json:
         print_json(comparison.as_dict())
     else:

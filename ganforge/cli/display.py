@@ -149,8 +149,6 @@ class LiveDisplay(Display):
             self._view,
             console=console,
             refresh_per_second=REFRESHES_PER_SECOND,
-            # What is printed meanwhile goes above the live lines; but results that go to a file must arrive there.
-            redirect_stdout=sys.stdout.isatty(),
             vertical_overflow="crop",
         )
         super().__init__(lambda line: console.print(Text(line), soft_wrap=True), live)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_text
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +11,7 @@ import typer
 
 from ganforge.cli.lines import Lines
 from ganforge.cli.options import Json
-from ganforge.cli.output import answering, notice, out
+from ganforge.cli.output import answering, notice, out, results
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,8 +74,8 @@ def runs(
 def _print_json(listing: Listing) -> None:
     """Print one document with a run on each line: indented ones take four times as long to write."""
     rows = (json_text.dumps(run.as_dict(), ensure_ascii=False) for run in listing.runs)
-    sys.stdout.write("[\n" + ",\n".join(rows) + "\n]\n")
-    sys.stdout.flush()
+    results().write("[\n" + ",\n".join(rows) + "\n]\n")
+    results().flush()
 
 
 def _print(listing: Listing) -> None:
@@ -85,8 +84,8 @@ def _print(listing: Listing) -> None:
     numbers = {index for index, head in enumerate(heads) if head in {"steps", "seed", "images/s", *listing.columns}}
     lines = Lines(heads, [cells(run, listing.columns) for run in listing.runs], frozenset(numbers))
     text, left_out = lines.render(console.width if console.is_terminal else None, _painter(console))
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    results().write(text)
+    results().flush()
     if left_out:
         notice(f"no room for {', '.join(left_out)}; --json has everything")
 

@@ -204,6 +204,8 @@ def _report(found: Leaderboard, path: Path, *, json: bool) -> None:
 
     for result in found.unscored:
         problem(f"{path / result.cell.name}: {result.status}: {result.error}")
+    for cell, finding in found.findings:
+        notice(f"{path / cell.name}: {finding.line()}")
     if json:
         print_json({"matrix": str(path), **found.as_dict()})
         return

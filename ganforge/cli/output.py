@@ -8,9 +8,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TextIO, TypeVar
 
 import typer
 from rich.console import Console
@@ -23,12 +24,18 @@ R = TypeVar("R")
 
 TRACEBACK = "GANFORGE_TRACEBACK"
 INTERRUPTED = 130
+_results: ContextVar[TextIO] = ContextVar("results")
+
+
+def results() -> TextIO:
+    """Return the stream for results: stdout, as it was when the command began."""
+    return _results.get(sys.stdout)
 
 
 def out() -> Console:
     """Return the console for results. Piped, it neither wraps nor colours."""
-    console = Console()
-    return console if console.is_terminal else Console(width=200, soft_wrap=True)
+    console = Console(file=results())
+    return console if console.is_terminal else Console(file=results(), width=200, soft_wrap=True)
 
 
 def err() -> Console:
@@ -39,8 +46,8 @@ def err() -> Console:
 def print_json(document: object) -> None:
     """Print one JSON document, and nothing else, to stdout."""
     text = json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n"
-    sys.stdout.write(text.encode("utf-8", "replace").decode("utf-8"))
-    sys.stdout.flush()
+    results().write(text.encode("utf-8", "replace").decode("utf-8"))
+    results().flush()
 
 
 def check_place(place: Path, *, force: bool) -> None:
@@ -75,32 +82,43 @@ def waiting(what: str, *, quiet: bool) -> AbstractContextManager[object]:
 
 
 def answering(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn whatever a command raises into one message and the right exit code; --traceback shows where it came from."""
+    """Turn whatever a command raises into one message and the right exit code; --traceback shows where it came from.
+
+    What plugins print goes to stderr meanwhile, whenever they do: stdout is for results.
+    """
 
     @functools.wraps(command)
     def answered(*args: P.args, **kwargs: P.kwargs) -> R:
+        outer = _results.set(results())
         try:
-            return command(*args, **kwargs)
-        except typer.Exit:
+            with redirect_stdout(sys.stderr):
+                return command(*args, **kwargs)
+        except (typer.Exit, BrokenPipeError):
             raise
-        except GanforgeError as error:
-            if os.environ.get(TRACEBACK):
-                traceback.print_exception(error)
-            problem(error.message, error.fix)
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            notice("stopped")
-            raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            raise
-        except Exception as error:
-            if os.environ.get(TRACEBACK):
-                raise
-            text = " ".join(str(error).split())
-            problem(f"{type(error).__name__}: {text}", "this should not happen; --traceback shows where it did")
-            raise typer.Exit(1) from None
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, a person is told
+            raise typer.Exit(_told(error)) from None
+        finally:
+            _results.reset(outer)
 
     return answered
+
+
+def _told(error: BaseException) -> int:
+    """Print what went wrong as one message, and return the exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        notice("stopped")
+        return INTERRUPTED
+    if os.environ.get(TRACEBACK):
+        traceback.print_exception(error)
+    if isinstance(error, GanforgeError):
+        problem(error.message, error.fix)
+        return error.exit_code
+    if isinstance(error, OSError):  # such as a disk that is full
+        problem(f"{error.filename or 'the system says'}: {error.strerror or error}", "--traceback shows where")
+    else:
+        text = " ".join(str(error).split())
+        problem(f"{type(error).__name__}: {text}", "this should not happen; --traceback shows where it did")
+    return 1
 
 
 def describe_value(value: Any) -> str:  # noqa: ANN401 - an option's default has any type

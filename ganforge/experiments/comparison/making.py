@@ -53,7 +53,7 @@ def compare(
         groups=_sorted(groups, shown, sort),
         columns=shown,
         curves=curves([(group.label, group.counted) for group in groups], shown) if with_curves else [],
-        notes=[*problems, *_ends(found), *why_columns_stand_apart(shown), *lines],
+        notes=[*problems, *_ends(found), *_findings(found), *why_columns_stand_apart(shown), *lines],
     )
 
 
@@ -132,6 +132,12 @@ def _ends(runs: Iterable[Run]) -> Iterator[str]:
                 step = int(number_in(next(newest_rows(run.directory.metrics), {}), "step"))
             why = f": {run.error}" if run.error else ""
             yield f"{run.name} {end} at step {step:,}{why}"
+
+
+def _findings(runs: Iterable[Run]) -> Iterator[str]:
+    """Yield a line about each thing that was wrong with a run's health."""
+    for run in runs:
+        yield from (f"{run.name}: {finding.line()}" for finding in run.findings)
 
 
 def _shared(runs: Sequence[Run], keys: Collection[str]) -> dict[str, Any]:

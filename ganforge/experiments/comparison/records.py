@@ -12,6 +12,7 @@ from ganforge.errors import GanforgeError, RunDirectoryError
 from ganforge.experiments.columns import sound
 from ganforge.experiments.settings import SEED, canonical, provenance, settings_of
 from ganforge.runs import RunDirectory, catalogue, read_rows
+from ganforge.using.report.health import Finding, findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Run:
     """Hold a run.
 
     steps: how far it came, None while it has not ended. settings: run.toml as dotted keys, with what run.json adds.
+    findings: what watching its health has found.
     """
 
     directory: RunDirectory
@@ -29,6 +31,7 @@ class Run:
     steps: int | None
     settings: dict[str, Any]
     evaluations: list[dict[str, Any]]
+    findings: list[Finding]
 
     @property
     def identity(self) -> str:
@@ -84,6 +87,7 @@ def _read(directory: RunDirectory) -> Run:
         steps=None if manifest.get("status") == "running" else _steps(manifest.get("summary")),
         settings=settings | provenance(manifest),
         evaluations=list(sound(read_rows(directory.evaluations))),
+        findings=findings(manifest.get("health")),
     )
 
 

@@ -16,35 +16,42 @@ from ganforge.experiments.statistics import Estimate, estimate
 from ganforge.runs import write_atomically
 from ganforge.runs.comparable import differences
 from ganforge.runs.files import number_in
+from ganforge.using.report.health import Finding, findings
 
 #: What a passport says of one generator alone, and not of how it was scored.
 OF_ONE = frozenset({"checkpoint", "seed", "versions"})
 ARROWS = {"lower": "↓", "higher": "↑"}
+PRECISION = "precision"
 
 
 @dataclass(slots=True)
 class Row:
-    """Hold one combination: the seeds that were scored, their scores by name, and how long they trained."""
+    """Hold one combination: the seeds that were scored, their scores by name, and how they trained."""
 
     combination: Combination
     seeds: list[int] = field(default_factory=list)
     values: dict[str, list[float | None]] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
+    precisions: set[str] = field(default_factory=set)
 
-    def add(self, seed: int, scores: Mapping[str, float | None], seconds: float | None) -> None:
-        """Add one seed's scores. A score that was not finite is None, and is no part of a mean."""
+    def add(self, seed: int, scores: Mapping[str, float | None], manifest: Mapping[str, Any]) -> None:
+        """Add one seed's scores, and what its run.json says. A score that was not finite is no part of a mean."""
         self.seeds.append(seed)
         for name, value in scores.items():
             self.values.setdefault(name, []).append(value)
-        self.seconds += [] if seconds is None else [seconds]
+        seconds = number_in(manifest.get("summary", {}), "elapsed_seconds")
+        self.seconds += [seconds] if seconds else []
+        self.precisions |= {str(manifest["precision"])} if manifest.get("precision") else set()
 
     def estimate(self, score: str) -> Estimate | None:
         """Return a score's mean and interval over the seeds that have it."""
         return estimate([value for value in self.values.get(score, []) if value is not None and math.isfinite(value)])
 
     def word(self, key: str) -> str:
-        """Return one of its choices as a table shows it."""
-        return shown(self.combination.choices[key]) if key in self.combination.choices else "–"
+        """Return one of its choices, or the precision, as a table shows it."""
+        if key in self.combination.choices:
+            return shown(self.combination.choices[key])
+        return ", ".join(sorted(self.precisions)) or "–" if key == PRECISION else "–"
 
     def as_dict(self, directions: Mapping[str, str]) -> dict[str, Any]:
         """Return it as leaderboard.json has it."""
@@ -57,6 +64,7 @@ class Row:
             "combination": self.combination.choices,
             "name": self.combination.name,
             "seeds": self.seeds,
+            "precision": sorted(self.precisions),
             "scores": scores,
             "elapsed_seconds": None if seconds is None else seconds.mean,
         }
@@ -99,23 +107,27 @@ class Table:
         return f"{passport['data']} · {passport['fake_images']:,} fakes · {passport['split']} split{described}"
 
     def varied(self) -> list[str]:
-        """Return the choices in which the rows differ; all, where there is one row only."""
+        """Return the choices in which the rows differ, the machine's precision among them; of one row, all its own."""
         keys = list(dict.fromkeys(key for row in self.rows for key in row.combination.choices))
         if len(self.rows) == 1:
             return keys
-        different = [key for key in keys if len({row.word(key) for row in self.rows}) > 1]
+        different = [key for key in dict.fromkeys([*keys, PRECISION]) if len({row.word(key) for row in self.rows}) > 1]
         return different or keys
 
 
 @dataclass(slots=True)
 class Leaderboard:
-    """Hold all tables, and what stands in none: cells that failed, are open, or do not fit."""
+    """Hold all tables, and what stands in none: cells that failed, are open, or do not fit.
+
+    findings: what watching the health of a cell's training has found.
+    """
 
     objective: str | None
     tables: list[Table]
     unscored: list[Result]
     open_cells: list[Cell]
     inapplicable: list[Combination]
+    findings: list[tuple[Cell, Finding]]
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as `matrix --json` prints it."""
@@ -139,6 +151,16 @@ class Leaderboard:
                 }
                 for result in self.unscored
             ],
+            "health": [
+                {
+                    "run": cell.name,
+                    "finding": found.name,
+                    "when": found.when,
+                    "words": found.words,
+                    "helps": found.helps,
+                }
+                for cell, found in self.findings
+            ],
             "open": [cell.name for cell in self.open_cells],
             "inapplicable": [
                 {"combination": one.choices, "reason": one.reason, "fix": one.fix} for one in self.inapplicable
@@ -159,6 +181,7 @@ class Leaderboard:
         if self.tables:
             lines += ["Mean over seeds ± half of Student's 95% interval. ↓: lower is better, ↑: higher.", ""]
         rest = {
+            "Health": [f"`{cell.name}`: {finding.line()}" for cell, finding in self.findings],
             "Without scores": [f"`{result.cell.name}`: {result.status}: {result.error}" for result in self.unscored],
             "Still open": [f"`{cell.name}`" for cell in self.open_cells],
             "Not applicable": [f"{label(one.choices)}: {one.reason}" for one in self.inapplicable],
@@ -188,22 +211,23 @@ def leaderboard(
     tables: list[Table] = []
     unscored: list[Result] = []
     open_cells: list[Cell] = []
+    found: list[tuple[Cell, Finding]] = []
     for one in combinations:
         for seed in request.seeds if one.experiment is not None else ():
             cell = Cell(one, seed)
             result = results.get(cell.name)
             if result is None:
                 open_cells.append(cell)
-            elif result.row is None:
+                continue
+            manifest = directory.manifest(cell)
+            found += [(cell, finding) for finding in findings(manifest.get("health"))]
+            if result.row is None:
                 unscored.append(result)
             else:
-                summary = directory.manifest(cell).get("summary", {})
-                _row(tables, one, result.row["passport"]).add(
-                    seed, result.row["scores"], number_in(summary, "elapsed_seconds") or None
-                )
+                _row(tables, one, result.row["passport"]).add(seed, result.row["scores"], manifest)
     inapplicable = [one for one in combinations if one.experiment is None]
     objective = None if request.search is None else request.search.objective
-    return Leaderboard(objective, tables, unscored, open_cells, inapplicable)
+    return Leaderboard(objective, tables, unscored, open_cells, inapplicable, found)
 
 
 def _row(tables: list[Table], combination: Combination, passport: dict[str, Any]) -> Row:

@@ -15,6 +15,10 @@ class Finding(NamedTuple):
     words: str
     helps: str
 
+    def line(self) -> str:
+        """Return what is wrong and when, in one line."""
+        return f"{self.name} {self.when}: {self.words}"
+
 
 def findings(content: object) -> list[Finding]:
     """Return the findings of run.json's key `health`, in the order in which they were made."""
