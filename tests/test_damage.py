@@ -72,6 +72,16 @@ def test_a_damaged_checkpoint_is_named_and_skipped(name: str, damage: str, run: 
     assert str(run.checkpoint_path(6)) in notes[0]
 
 
+@pytest.mark.parametrize("damage", [3, "mlp", [], {"gen": 3}, {"gen": []}, {"gen": [3]}, {"gen": ["ganforge/dcgan"]}])
+def test_names_in_a_manifest_that_are_none_of_the_run_are_not_followed(
+    damage: object, run: RunDirectory, registry: Registry
+) -> None:
+    """The experiment's own names find the components then."""
+    manifest = run.read_manifest() | {"qualified": damage, "plugins": damage}
+    run.manifest.write_text(json.dumps(manifest), encoding="utf-8")
+    assert len(TrainedRun(run, registry).sample(2)) == 2
+
+
 def test_without_a_whole_checkpoint_there_is_one_clear_error(run: RunDirectory, ganforge: Ganforge) -> None:
     """Where all are damaged, resuming and sampling say so, exit 1, and change nothing."""
     for step in checkpoints.steps(run):

@@ -52,14 +52,12 @@ def reload(
     ConfigError.
     """
     chosen: dict[Section, tuple[Chosen, ...]] = {}
-    qualified = manifest.get("qualified") or {}
     for section in sections:
         kind = SECTIONS[section]
         selected = getattr(experiment, section)
         items = []
         selections = selected if section in SEVERAL else (selected,)
-        recorded = qualified.get(section) or [selection.name for selection in selections]
-        for selection, name in zip(selections, recorded, strict=True):
+        for selection, name in zip(selections, _recorded(manifest, section, selections), strict=True):
             try:
                 entry = registry.get(kind, name) or registry.find(kind, selection.name)
             except UnknownComponentError as error:
@@ -70,10 +68,25 @@ def reload(
     return Resolution(experiment, chosen)
 
 
+def _recorded(manifest: Mapping[str, Any], section: Section, selections: Sequence[Selection]) -> list[str]:
+    """Return the qualified names that run.json has for a section's components; their own where it has no such ones."""
+    names = [selection.name for selection in selections]
+    qualified = manifest.get("qualified")
+    found = qualified.get(section) if isinstance(qualified, Mapping) else None
+    if not isinstance(found, list) or [_short(name) for name in found] != [_short(name) for name in names]:
+        return names
+    return found
+
+
+def _short(name: object) -> str:
+    return str(name).rpartition("/")[2]
+
+
 def _with_local(manifest: Mapping[str, Any]) -> str | None:
     """Say which local plugins a run needs, or None where it used none."""
-    plugins = manifest.get("plugins") or []
-    local = " ".join(f"--plugin {plugin['path']}" for plugin in plugins if plugin.get("path"))
+    plugins = manifest.get("plugins")
+    told = [plugin for plugin in plugins if isinstance(plugin, Mapping)] if isinstance(plugins, list) else []
+    local = " ".join(f"--plugin {plugin['path']}" for plugin in told if plugin.get("path"))
     return f"this run used a local plugin: pass {local}" if local else None
 
 

@@ -128,10 +128,13 @@ def _print_description(document: Mapping[str, Any]) -> None:
         console.print(f"[dim]tags[/]   {escape(', '.join(document['tags']))}", highlight=False)
     for key, value in document["recommended"].items():
         console.print(f"[dim]recommends[/] {escape(key)} = {escape(describe_value(value))}", highlight=False)
+    if not document["options"].get("properties"):
+        console.print("[dim]no options[/]", highlight=False)
+        return
     flag = next(flag for flag, kind in SECTIONS.items() if kind == document["kind"])
     table = Table("option", "type", "default", "", title=f"Options, such as --{flag}.NAME VALUE", title_justify="left")
     required = document["options"].get("required", [])
-    for name, schema in document["options"].get("properties", {}).items():
+    for name, schema in document["options"]["properties"].items():
         default = "[red]required[/]" if name in required else escape(describe_value(schema.get("default", "none")))
         table.add_row(
             f"[bold]{escape(name)}[/]", escape(option_type(schema)), default, escape(schema.get("description", ""))

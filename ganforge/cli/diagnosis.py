@@ -78,14 +78,24 @@ def _examine(registry: Registry) -> dict[str, Any]:
     }
 
 
+def _words(name: str, value: Any) -> str:  # noqa: ANN401 - a fact about hardware has any type
+    """Return a fact as people write it."""
+    if name == "memory_bytes" and value:
+        return f"{value / 2**30:.1f} GiB"
+    if isinstance(value, Mapping):
+        return f"{value['name']} ({_words('memory_bytes', value['memory_bytes'])})"
+    if isinstance(value, list):
+        return ", ".join(_words("", item) for item in value) or "none"
+    return str(value)
+
+
 def _print_findings(document: Mapping[str, Any]) -> None:
     console = out()
     facts = Table(show_header=False, title="This machine", title_justify="left")
     for name, version in document["versions"].items():
         facts.add_row(name, escape(version))
     for name, value in document["hardware"].items():
-        words = f"{value / 2**30:.1f} GiB" if name == "memory_bytes" and value else str(value)
-        facts.add_row(name.removesuffix("_bytes").replace("_", " "), escape(words))
+        facts.add_row(name.removesuffix("_bytes").replace("_", " "), escape(_words(name, value)))
     console.print(facts)
     plugins = Table("plugin", "version", "components", "listens to runs", title="Plugins", title_justify="left")
     for plugin in document["plugins"]:

@@ -146,6 +146,9 @@ def matrix(
 
             prepared = Matrix.prepare(request, registry, folder, planned.append)
         _tell(planned)
+        if not quiet:
+            at_once = "" if jobs == 1 else f", {jobs} at the same time"
+            err().print(f"[dim]{prepared.count:,} runs{at_once}, in {escape(str(prepared.directory.path))}[/]")
         display = stack.enter_context(MatrixDisplay(count=prepared.count, jobs=jobs, quiet=quiet))
         interruption = stack.enter_context(Interruption())
         found = prepared.work(jobs, display, interruption)

@@ -7,12 +7,13 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from ganforge.config import Layer, read_document, write_document
 from ganforge.config.document import flatten
+from ganforge.config.experiment import TRAINED
 from ganforge.errors import ConfigError, UsageError
 from ganforge.runs import write_atomically
 
@@ -99,8 +100,15 @@ class Request(_Asked):
     no_plugins: bool = False
     scoring: ToEvaluate = ToEvaluate()
     search: Search | None = None
-    axes: dict[str, tuple[Any, ...]]
+    axes: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]]
     base: tuple[Base, ...]
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        missing = [section for section in TRAINED if section not in self.axes]
+        if missing:
+            raise ValueError(f"axes has no {missing[0]}")
+        return self
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -116,7 +124,7 @@ class Request(_Asked):
             reason = error.message
         except ValidationError as error:
             first = error.errors()[0]
-            reason = f"{place} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+            reason = f"{place} is damaged: {': '.join(filter(None, ('.'.join(map(str, first['loc'])), first['msg'])))}"
         raise ConfigError(reason, fix=f"remove it, and give the same command again with --out {folder}")
 
     def write(self, folder: Path) -> None:
