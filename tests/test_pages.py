@@ -20,7 +20,7 @@ from report_parts import grid
 from ganforge.using.pages import Chart, PictureError, Reference, Series, choose_evenly, embed, embed_series, thin
 from ganforge.using.pages.axis import Axis
 from ganforge.using.pages.page import _environment
-from ganforge.using.pages.words import duration, number, size
+from ganforge.words import duration, number, size
 
 VALUES = st.floats(allow_nan=True, allow_infinity=True)
 

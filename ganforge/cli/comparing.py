@@ -16,6 +16,7 @@ from ganforge.cli.options import Json
 from ganforge.cli.output import answering, check_place, notice, out, print_json, results
 from ganforge.cli.sparkline import sparkline
 from ganforge.errors import UsageError
+from ganforge.words import number
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,7 +106,6 @@ def _print(comparison: Comparison) -> None:
 def _print_scores(comparison: Comparison, console: Console) -> None:
     """Print a line for each group, and name the scores that have no room; a score is never cut."""
     from ganforge.experiments.comparison.words import heading, measured  # noqa: PLC0415 - as above
-    from ganforge.using.pages.words import number  # noqa: PLC0415
 
     heads = ["runs", "seeds", *(heading(column) for column in comparison.columns)]
     rows = [
@@ -123,8 +123,6 @@ def _print_scores(comparison: Comparison, console: Console) -> None:
 
 
 def _curves(comparison: Comparison, curves: Sequence[Curve], console: Console) -> Table:
-    from ganforge.using.pages.words import number  # noqa: PLC0415 - as above
-
     table = Table("curve", "runs", "over the steps", "last")
     table.columns[-1].justify = "right"
     for curve in curves:

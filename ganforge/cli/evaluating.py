@@ -15,6 +15,7 @@ from ganforge.cli.output import answering, err, notice, out, print_json
 from ganforge.cli.settings import SettingsCommand
 from ganforge.component import Section
 from ganforge.errors import ConfigError, UsageError
+from ganforge.words import number
 
 if TYPE_CHECKING:
     from ganforge.interfaces import Split
@@ -176,9 +177,9 @@ def _print(found: RunScores) -> None:
     for name, value in found.scores.items():
         told = found.details.get(name)
         deviation = told.get("deviation") if isinstance(told, dict) else None
-        spread = f" ± {_number(deviation)}" if isinstance(deviation, int | float) else ""
-        floor = _number(found.floor[name]) if name in found.floor else ""
-        table.add_row(escape(name), f"[bold]{_number(value)}[/]{spread}", floor, found.better[name])
+        spread = f" ± {number(deviation)}" if isinstance(deviation, int | float) else ""
+        floor = number(found.floor[name]) if name in found.floor else ""
+        table.add_row(escape(name), f"[bold]{number(value)}[/]{spread}", floor, found.better[name])
     console.print(table)
     for line in _passport_lines(found.passport):
         console.print(escape(line), style="dim", highlight=False)
@@ -202,7 +203,3 @@ def _passport_lines(passport: dict[str, Any]) -> Iterator[str]:
         )
     versions = ", ".join(f"{name} {version[:SHOWN_OF_A_HASH]}" for name, version in passport["versions"].items())
     yield f"{passport['weights']} {passport['checkpoint'][:SHOWN_OF_A_HASH]}, seed {passport['seed']}; {versions}"
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.4g}"

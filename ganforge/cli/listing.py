@@ -12,6 +12,7 @@ import typer
 from ganforge.cli.lines import Lines
 from ganforge.cli.options import Json
 from ganforge.cli.output import answering, notice, out, results
+from ganforge.words import number
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -99,7 +100,7 @@ def cells(run: Listed, columns: Sequence[str]) -> list[str]:
         summary.path,
         summary.status,
         _number(summary.steps, ",.0f"),
-        *(_number(score, ",.4g") for score in scores),
+        *("" if score is None else number(score) for score in scores),
         *("" if word is None else str(word) for word in words),
         _number(summary.images_per_second, ",.0f"),
         str(summary.updated or "")[:MINUTES].replace("T", " "),

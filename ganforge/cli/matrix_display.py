@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ganforge.cli.progress import clock_time
+from ganforge.words import duration, number
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -107,11 +108,11 @@ class MatrixDisplay:
         self._done += 1
         self._remaining.ended(result.cell, seconds)
         row = {} if result.row is None else result.row["scores"]
-        scores = " ".join(f"{name} {'none' if value is None else f'{value:.4g}'}" for name, value in row.items())
+        scores = " ".join(f"{name} {number(value)}" for name, value in row.items())
         words = [
             f"[{STYLES[result.status]}]{self._done}/{self._count} {result.status}[/] {escape(result.cell.label)}",
             escape(scores or result.error or ""),
-            *([clock_time(seconds)] if seconds > 0 else ["was there already"]),
+            *([duration(seconds)] if seconds > 0 else ["was there already"]),
             *([] if self._progress is not None else self._left()),
         ]
         if not self._quiet or result.status != "scored":

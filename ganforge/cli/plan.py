@@ -10,6 +10,7 @@ from rich.table import Table
 
 from ganforge.cli.output import describe_value, out
 from ganforge.config.document import flatten
+from ganforge.words import duration
 
 
 def print_plan(plan: Mapping[str, Any]) -> None:
@@ -35,15 +36,7 @@ def print_plan(plan: Mapping[str, Any]) -> None:
     console.print(f"device      {plan['device']}, precision {plan['precision']}", highlight=False)
     console.print(
         f"time        {plan['seconds_per_step'] * 1000:.1f} ms a step; {plan['steps_per_epoch']:,} steps and about "
-        f"{_duration(plan['seconds_per_epoch'])} an epoch; {plan['total_steps']:,} steps and about "
-        f"{_duration(plan['seconds_total'])} in all",
+        f"{duration(plan['seconds_per_epoch'])} an epoch; {plan['total_steps']:,} steps and about "
+        f"{duration(plan['seconds_total'])} in all",
         highlight=False,
     )
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -7,6 +7,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from ganforge.words import number
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -130,8 +132,6 @@ def evaluation_in_words(
     step: int, scores: Mapping[str, float | None], floor: Mapping[str, float | None], separator: str
 ) -> str:
     """Return an evaluation as a line: every score, and in brackets what real images score."""
-    from ganforge.using.pages.words import number  # noqa: PLC0415 - most runs are not evaluated while they train
-
     words = []
     for name, value in scores.items():
         real = floor.get(name)

@@ -15,6 +15,7 @@ from ganforge.cli.options import Json, NoPlugins, Plugins, Quiet, RunPath, compl
 from ganforge.cli.output import TRACEBACK, answering, err, notice, out, print_json, problem, waiting
 from ganforge.cli.settings import SettingsCommand
 from ganforge.component import SECTIONS, Section
+from ganforge.words import duration
 
 if TYPE_CHECKING:
     from ganforge.config import Experiment
@@ -228,13 +229,13 @@ def _report(outcome: Outcome, *, json: bool) -> None:
         speed = "" if outcome.images_per_second is None else f" · {outcome.images_per_second:,.0f} images/s"
         out().print(
             f"[bold]{escape(str(path))}[/]: {outcome.status} after {outcome.steps:,} steps · "
-            f"{outcome.images_seen:,} images · {clock(outcome.elapsed_seconds)}{speed}",
+            f"{outcome.images_seen:,} images · {duration(outcome.elapsed_seconds)}{speed}",
             highlight=False,
         )
     if outcome.evaluation_seconds and not json:
         share = outcome.evaluation_seconds / max(outcome.elapsed_seconds, outcome.evaluation_seconds)
         always = "; the first and the last are always made" if share > MUCH else ""
-        took = f"evaluations took {clock(outcome.evaluation_seconds)}, {100 * share:.0f}% of the time{always}"
+        took = f"evaluations took {duration(outcome.evaluation_seconds)}, {100 * share:.0f}% of the time{always}"
         err().print(f"[dim]{took}[/]")
     if outcome.status == "finished":
         if not json:
@@ -256,12 +257,6 @@ def _report(outcome: Outcome, *, json: bool) -> None:
         fix = f"{'the last good checkpoint is kept; ' if kept else ''}what helps, in a new run: {outcome.fix}"
     problem(f"{path}: {outcome.error}", fix)
     _leave(outcome)
-
-
-def clock(seconds: float) -> str:
-    """Write seconds as minutes and seconds, 2:05."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
 
 
 def _leave(outcome: Outcome) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ganforge.experiments.columns import Cell, Column
-from ganforge.using.pages.words import number
+from ganforge.words import number
 
 ARROWS = {"lower": "↓", "higher": "↑", None: ""}
 DIGITS = 2  # of the margin that count

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ganforge.using.pages.axis import Axis
-from ganforge.using.pages.words import number
+from ganforge.words import number
 
 #: A plot is this many units wide, whatever the screen, and this many pixels high.
 WIDTH, HEIGHT = 1000, 220

@@ -13,8 +13,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ganforge import words
 from ganforge.runs.files import write_atomically
-from ganforge.using.pages import words
 from ganforge.using.pages.pictures import Picture
 
 PLACE = "ganforge.using.pages"

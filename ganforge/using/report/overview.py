@@ -12,9 +12,9 @@ from urllib.parse import quote
 from ganforge.errors import RunDirectoryError
 from ganforge.runs import RunSummary, catalogue
 from ganforge.using.pages import Picture, PictureError, embed
-from ganforge.using.pages.words import duration
 from ganforge.using.report.record import number_of, read_record, text
 from ganforge.using.report.scores import Score, apart, scores_of
+from ganforge.words import duration
 
 #: Of a page of 5 MB: the newest runs, and characters of data URIs.
 MOST_RUNS, MOST_FOR_PICTURES, MOST_COLUMNS = 1000, 3_000_000, 12

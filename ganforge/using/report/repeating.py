@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from ganforge.using.pages.words import number, size
 from ganforge.using.report.record import Record, number_of, rows, table, text
+from ganforge.words import number, size
 
 Facts = list[tuple[str, str]]
 

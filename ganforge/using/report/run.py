@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganforge.using.pages import Chart, Picture
-from ganforge.using.pages.words import duration, number
 from ganforge.using.report.configuration import Setting, settings
 from ganforge.using.report.curves import training_charts
 from ganforge.using.report.health import Finding, findings
@@ -16,6 +15,7 @@ from ganforge.using.report.images import pictures_of, samples_of
 from ganforge.using.report.record import Record, listed, number_of, rows, table, text
 from ganforge.using.report.repeating import Facts, commands_of, machine_facts, plugin_facts
 from ganforge.using.report.scores import Score, Share, class_shares, passport_facts, scores_of
+from ganforge.words import duration, number
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from ganforge.runs.comparable import differences
 from ganforge.using.pages import Chart, Reference, Series, choose_evenly
-from ganforge.using.pages.words import number
 from ganforge.using.report.record import number_of, table, text
+from ganforge.words import number
 
 MOST_POINTS = 500
 MOST_CLASSES = 200
