@@ -194,6 +194,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
     manifest = run.read_manifest()
     assert manifest["status"] == "interrupted"
     assert checkpoints.steps(run)[0] == manifest["summary"]["steps"]
+    assert run.sample_path(manifest["summary"]["steps"]).is_file()
     resumed = ganforge("resume", run.path, "--steps", manifest["summary"]["steps"] + 2, "--json")
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout)["steps"] == manifest["summary"]["steps"] + 2

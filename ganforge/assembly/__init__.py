@@ -2,8 +2,9 @@
 
 from ganforge.assembly.build import Assembly, build
 from ganforge.assembly.preflight import preflight
+from ganforge.assembly.reload import reload, reload_for_scoring
 from ganforge.assembly.resolution import Resolution
-from ganforge.assembly.resolve import reload, reload_for_scoring, resolve
+from ganforge.assembly.resolve import resolve
 from ganforge.assembly.scoring import Scoring, build_scoring
 
 __all__ = [

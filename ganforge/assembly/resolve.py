@@ -13,17 +13,15 @@ from pydantic import BaseModel, ValidationError
 
 from ganforge.assembly.resolution import Chosen, Resolution
 from ganforge.assembly.settings import Leaf, SectionSettings, Settings, validation_message
-from ganforge.config import OPTIMIZERS, SECTIONS, Experiment, Layer, Section, Selection, nested, to_document
+from ganforge.config import OPTIMIZERS, SECTIONS, Experiment, Layer, Section, Selection, nested
 from ganforge.config.experiment import SEVERAL, SINGLE, TRAINED
 from ganforge.config.optimizers import NETWORKS, NOTHING
-from ganforge.errors import ConfigError, UnknownComponentError
+from ganforge.errors import ConfigError
 from ganforge.interfaces import Options
 from ganforge.registry import Entry, Registry
 from ganforge.suggest import did_you_mean
 
 DEFAULT_EPOCHS = 20
-#: What an evaluation may choose anew for a run that was trained.
-SCORING: tuple[Section, ...] = ("features", "metric")
 
 
 def resolve(layers: Sequence[Layer], registry: Registry) -> Resolution:
@@ -31,7 +29,7 @@ def resolve(layers: Sequence[Layer], registry: Registry) -> Resolution:
 
     Raises ConfigError, UnknownComponentError, PluginError.
     """
-    resolver = _Resolver(layers, registry)
+    resolver = Resolver(layers, registry)
     for sections in (TRAINED, ("features", *SEVERAL)):  # the others may be recommended by these
         for section in sections:
             resolver.choose(section)
@@ -39,86 +37,7 @@ def resolve(layers: Sequence[Layer], registry: Registry) -> Resolution:
     return resolver.finish()
 
 
-def reload(
-    experiment: Experiment,
-    registry: Registry,
-    manifest: Mapping[str, Any],
-    sections: Iterable[Section] = tuple(SECTIONS),
-) -> Resolution:
-    """Find a run's components again, by its experiment and what run.json says of where they came from.
-
-    A component is looked for under its distribution first: a plugin that was installed since, and gives the same name,
-    is not mistaken for it. Raises UnknownComponentError, which names the local plugins that are needed, PluginError or
-    ConfigError.
-    """
-    chosen: dict[Section, tuple[Chosen, ...]] = {}
-    for section in sections:
-        kind = SECTIONS[section]
-        selected = getattr(experiment, section)
-        items = []
-        selections = selected if section in SEVERAL else (selected,)
-        for selection, name in zip(selections, _recorded(manifest, section, selections), strict=True):
-            try:
-                entry = registry.get(kind, name) or registry.find(kind, selection.name)
-            except UnknownComponentError as error:
-                raise UnknownComponentError(error.message, fix=_with_local(manifest) or error.fix) from None
-            cls = registry.load(entry)
-            items.append(Chosen(entry, cls, _validate_options(section, entry, cls, selection.options, {})))
-        chosen[section] = tuple(items)
-    return Resolution(experiment, chosen)
-
-
-def _recorded(manifest: Mapping[str, Any], section: Section, selections: Sequence[Selection]) -> list[str]:
-    """Return the qualified names that run.json has for a section's components; their own where it has no such ones."""
-    names = [selection.name for selection in selections]
-    qualified = manifest.get("qualified")
-    found = qualified.get(section) if isinstance(qualified, Mapping) else None
-    if not isinstance(found, list) or [_short(name) for name in found] != [_short(name) for name in names]:
-        return names
-    return found
-
-
-def _short(name: object) -> str:
-    return str(name).rpartition("/")[2]
-
-
-def _with_local(manifest: Mapping[str, Any]) -> str | None:
-    """Say which local plugins a run needs, or None where it used none."""
-    plugins = manifest.get("plugins")
-    told = [plugin for plugin in plugins if isinstance(plugin, Mapping)] if isinstance(plugins, list) else []
-    local = " ".join(f"--plugin {plugin['path']}" for plugin in told if plugin.get("path"))
-    return f"this run used a local plugin: pass {local}" if local else None
-
-
-def reload_for_scoring(
-    experiment: Experiment, registry: Registry, manifest: Mapping[str, Any], layers: Sequence[Layer]
-) -> Resolution:
-    """Find a run's generator and data again, with the metrics and the features that `layers` name, lowest first.
-
-    Options that the run has for them hold where the layers do not say otherwise. A run that is older than features has
-    those that its data recommends. Raises as `reload` and `resolve` do.
-    """
-    kept = reload(experiment, registry, manifest, ("gen", "data"))
-    document = to_document(experiment)
-    told: dict[str, Any] = {key: document[key] for key in SCORING if key in experiment.model_fields_set}
-    resolver = _Resolver([Layer("the run", told, advisory=True), *layers], registry)
-    if "features" not in told:
-        data = kept.one("data")
-        resolver.entries["data"], resolver.classes[data.entry] = (data.entry,), data.cls
-        resolver.recommend(("data",))
-    try:
-        for section in SCORING:
-            resolver.choose(section)
-    except UnknownComponentError as error:
-        raise UnknownComponentError(error.message, fix=_with_local(manifest) or error.fix) from None
-    chosen = kept.chosen | {section: resolver.chosen(section) for section in SCORING}
-    named = {section: tuple(resolver.selection(item) for item in chosen[section]) for section in SCORING}
-    update: dict[str, Any] = {key: items if key in SEVERAL else items[0] for key, items in named.items()}
-    resolver.check_unused(resolver.layers[1:], SCORING)
-    return Resolution(experiment.model_copy(update=update), chosen, resolver.origins, resolver.notices)
-
-
-class _Resolver:
+class Resolver:
     """Carry what is known while components are chosen, section by section."""
 
     def __init__(self, layers: Sequence[Layer], registry: Registry) -> None:
@@ -132,6 +51,7 @@ class _Resolver:
 
     @property
     def all_layers(self) -> list[Settings]:
+        """What was recommended, then what was given; lowest first."""
         return [*self.recommended, *self.layers]
 
     def choose(self, section: Section) -> None:
@@ -167,6 +87,7 @@ class _Resolver:
                     self.recommended.append(Settings.read(layer))
 
     def finish(self) -> Resolution:
+        """Return the experiment of everything that was chosen. Raises ConfigError."""
         chosen = {section: self.chosen(section) for section in SECTIONS}
         self.check_unused(self.layers, SECTIONS)
         values: dict[str, Any] = {}
@@ -207,7 +128,7 @@ class _Resolver:
                 origins[key] = layer.origin
         prefix = section if section in SINGLE else f"{section}.{entry.component.name}"
         self.origins |= {f"{prefix}.{key}": origin for key, origin in origins.items()}
-        return Chosen(entry, cls, _validate_options(prefix, entry, cls, merged, origins))
+        return Chosen(entry, cls, validate_options(prefix, entry, cls, merged, origins))
 
     def _leaves(self, settings: SectionSettings, entry: Entry, section: Section, *, alone: bool) -> Iterable[Leaf]:
         kind = SECTIONS[section]
@@ -296,9 +217,10 @@ class _Resolver:
         return merged
 
 
-def _validate_options(
+def validate_options(
     prefix: str, entry: Entry, cls: type[Any], values: Mapping[str, Any], origins: Mapping[str, str]
 ) -> Options:
+    """Return a component's options, checked. Raises ConfigError, with the origin of each value that is wrong."""
     model: type[BaseModel] = cls.Options
     try:
         options = model.model_validate(dict(values))

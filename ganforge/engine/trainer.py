@@ -144,6 +144,8 @@ class Trainer:
         self._settle()
         if self._saved_step != self.step:
             self._save_checkpoint()
+            if self.processes.first and self.step % self.sample_every != 0:
+                self.writer.samples(self.sampled_generator, self.step)  # what there is to see of a run that was stopped
 
     def _stopping(self, interruption: Interruption) -> bool:
         """Whether a signal has arrived at one of the processes: all must stop at the same step."""
