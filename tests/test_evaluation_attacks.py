@@ -20,12 +20,16 @@ from ganforge.registry import Entry, Registry
 
 SMALL = ("gen=mlp", "disc=mlp", "gen.mlp.hidden=[8]", "disc.mlp.hidden=[8]")
 SPOILS = '''
+import numpy
+
+
 class Spoils(Shown):
     """Writes into what it is given, and may raise then."""
 
     class Options(Metric.Options):
         what: str = "real"
         fails: bool = False
+        through: str = "torch"
 
     better = {"spoils": "lower"}
     needs = frozenset({"features", "train"})
@@ -33,7 +37,11 @@ class Spoils(Shown):
     def score(self, context):
         what = self.options.what
         found = context.extract(context.real)
-        (found.features if what == "features" else getattr(context, what)).zero_()
+        spoilt = found.features if what == "features" else getattr(context, what)
+        if self.options.through == "numpy":
+            numpy.random.default_rng(0).shuffle(spoilt.numpy())
+        else:
+            spoilt.zero_()
         if self.options.fails:
             raise ValueError("and fails")
         return 0
@@ -78,11 +86,13 @@ def entry(judge: Make) -> Entry:
     return judge("gap").scoring.resolution.chosen["metric"][0].entry
 
 
-@pytest.mark.parametrize("fails", ["no", "yes"])
+@pytest.mark.parametrize(("fails", "through"), [("no", "torch"), ("yes", "torch"), ("no", "numpy")])
 @pytest.mark.parametrize("what", ["real", "fake", "train", "features", "real_labels"])
-def test_a_metric_that_writes_into_the_images_falsifies_no_score(what: str, fails: str, judge: Make) -> None:
+def test_a_metric_that_writes_into_the_images_falsifies_no_score(
+    what: str, fails: str, through: str, judge: Make
+) -> None:
     """It is named; in a training it and those after it have no scores then, and the next evaluation is as ever."""
-    settings = (f"metric.spoils.what={what}", f"metric.spoils.fails={fails}")
+    settings = (f"metric.spoils.what={what}", f"metric.spoils.fails={fails}", f"metric.spoils.through={through}")
     one = judge("spoils,gap", *settings)
     with pytest.raises(PluginError) as caught:
         one.evaluate(generator_of(one))

@@ -151,7 +151,11 @@ def matrix(
             err().print(f"[dim]{prepared.count:,} runs{at_once}, in {escape(str(prepared.directory.path))}[/]")
         display = stack.enter_context(MatrixDisplay(count=prepared.count, jobs=jobs, quiet=quiet))
         interruption = stack.enter_context(Interruption())
-        found = prepared.work(jobs, display, interruption)
+        try:
+            found = prepared.work(jobs, display, interruption)
+        except (KeyboardInterrupt, SystemExit):  # the second signal; the runs have heard both, and save what they have
+            notice(f"go on with: ganforge matrix --resume {prepared.directory.path}")
+            raise
     _report(found, prepared.directory.path, json=json)
     if interruption.received is not None:
         notice(

@@ -16,7 +16,7 @@ from ganforge.assembly import Scoring
 from ganforge.errors import GanforgeError, PluginError
 from ganforge.evaluation.answers import check_pictures, plain, plain_scores
 from ganforge.evaluation.checks import needs_extractor
-from ganforge.evaluation.extraction import BATCH, Extraction, versions
+from ganforge.evaluation.extraction import BATCH, Extraction, checksums
 from ganforge.evaluation.material import Material
 from ganforge.evaluation.passport import passport
 from ganforge.interfaces import EvaluationContext, Extracted, Generator, Images, Metric, Split
@@ -208,7 +208,7 @@ class Evaluator:
         if self._spoilt is not None:
             raise PluginError(f"{entry} is not computed: {self._spoilt}")
         shared = (context.real, context.fake, context.real_labels, context.fake_labels, context.train)
-        before = versions(*shared)
+        before = checksums(*shared)
         own = replace(
             context,
             rng=stream_rng(self.seed, "evaluation/metric"),
@@ -229,7 +229,7 @@ class Evaluator:
             except (Exception, SystemExit) as error:
                 raise PluginError(f"{entry} cannot score {len(own.fake):,} images: {explain(error)}") from error
             finally:
-                if versions(*shared) != before or (self._extraction is not None and self._extraction.altered()):
+                if checksums(*shared) != before or (self._extraction is not None and self._extraction.altered()):
                     self._spoilt = f"{entry} changes the images it is given; it must work on copies"
                     self.material.forget()
                     self._extraction = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import torch
 from torch import Tensor
 
@@ -15,10 +17,9 @@ from ganforge.registry import Entry
 BATCH, PIXELS = 100, 1 << 20
 
 
-def versions(*tensors: Tensor | None) -> list[int]:
-    """Return how often each tensor has been written into; torch does not count that in inference mode."""
-    there = (tensor for tensor in tensors if tensor is not None)
-    return [0 if tensor.is_inference() else tensor._version for tensor in there]  # noqa: SLF001 - torch has no other
+def checksums(*tensors: Tensor | None) -> list[int]:
+    """Return a number for each tensor, on the CPU, that is another one once somebody has written into it."""
+    return [zlib.crc32(tensor.contiguous().numpy().data) for tensor in tensors if tensor is not None]
 
 
 def _parts(found: Extracted | None) -> tuple[Tensor | None, ...]:
@@ -34,7 +35,7 @@ class Extraction:
         self.entry = entry
         self.batch = batch
         self._kept: dict[int, tuple[Tensor, Extracted | None]] = {}
-        self._versions: dict[int, list[int]] = {}
+        self._checksums: dict[int, list[int]] = {}
 
     def keep(self, images: Tensor) -> None:
         """Remember what will be found in these images, `(N, C, H, W)`; they are held until they are dropped."""
@@ -43,11 +44,11 @@ class Extraction:
     def drop(self, images: Tensor) -> None:
         """Forget images, and what was found in them."""
         self._kept.pop(id(images), None)
-        self._versions.pop(id(images), None)
+        self._checksums.pop(id(images), None)
 
     def altered(self) -> bool:
         """Whether somebody has written into what is remembered."""
-        return any(versions(*_parts(self._kept[key][1])) != before for key, before in self._versions.items())
+        return any(checksums(*_parts(self._kept[key][1])) != before for key, before in self._checksums.items())
 
     def __call__(self, images: Tensor) -> Extracted:
         """Describe images, uint8, `(N, C, H, W)`, in float32; the answer lies on the CPU.
@@ -60,7 +61,7 @@ class Extraction:
         found = self._describe(images)
         if kept is not None:
             self._kept[id(images)] = (images, found)
-            self._versions[id(images)] = versions(*_parts(found))
+            self._checksums[id(images)] = checksums(*_parts(found))
         return found
 
     @torch.no_grad()
