@@ -59,6 +59,11 @@ class Misshapen(Rows):
         return Extracted(super().forward(images).features[:, 1:])
 
 
+class Listed(Rows):
+    def forward(self, images):
+        return Extracted(super().forward(images).features.tolist())
+
+
 class Shown(Metric):
     """Share what the metrics here have in common: they tell that they were computed, and on what."""
 
@@ -144,6 +149,17 @@ class Slow(Shown):
         return context.fake.float().mean()
 
 
+class Later(Shown):
+    """Grows with each metric that is computed: the first value is the best."""
+
+    better = {"later": "lower"}
+    needs = frozenset()
+    has_floor = False
+
+    def score(self, context):
+        return len(computed)
+
+
 class Raises(Shown):
     better = {"raises": "lower"}
 
@@ -195,8 +211,8 @@ class Telling(Metric):
 
 @hookimpl
 def ganforge_components():
-    extractors = {"rows": Rows, "classes": Classes, "broken": Broken, "misshapen": Misshapen}
-    metrics = (Gap, Draws, Bright, Copied, Many, Slow, Raises, Exits, Infinite, Secret, Telling)
+    extractors = {"rows": Rows, "classes": Classes, "broken": Broken, "misshapen": Misshapen, "listed": Listed}
+    metrics = (Gap, Draws, Bright, Copied, Many, Slow, Later, Raises, Exits, Infinite, Secret, Telling)
     return [
         *(Component(kind="features", name=name, target=cls) for name, cls in extractors.items()),
         *(Component(kind="metric", name=cls.__name__.lower(), target=cls) for cls in metrics),

@@ -87,10 +87,24 @@ class Whole(Dataset):
         return Images(pixels, torch.arange(IMAGES) % CLASSES)
 
 
+class Claims(Whole):
+    class Options(Dataset.Options):
+        how: str = "short"
+
+    @cached_property
+    def info(self):
+        sizes = {"train": IMAGES + 1, "test": IMAGES}
+        return DataInfo("claims", ImageShape(1, 8, 8, CLASSES), ("a", "b", "c"), sizes, "made up: 40")
+
+    def load(self, split):
+        return {}["no such split"] if self.options.how == "raises" else super().load(split)
+
+
 @hookimpl
 def ganforge_components():
     return [
         Component(kind="dataset", name="streamed", target=Streamed),
+        Component(kind="dataset", name="claims", target=Claims),
         Component(kind="dataset", name="whole", target=Whole),
     ]
 """

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from ganforge.assembly import reload
 from ganforge.component import Component
 from ganforge.engine import checkpoint as checkpoints
+from ganforge.engine.recovery import count_on, restore
 from ganforge.engine.services import Services
 from ganforge.engine.state import part_tensors
 from ganforge.engine.trainer import Trainer
@@ -92,7 +93,7 @@ class Victim:
         """
         try:
             found = checkpoints.load(self.folder)
-            self.trainer.restore(found)
+            restore(self.trainer, found)
         except CheckpointError as error:
             message = str(error).replace(str(self.folder), "")
             assert len(message) < 500
@@ -384,7 +385,8 @@ def test_any_rows_leave_a_run_able_to_go_on(count: int, victim: Victim) -> None:
         for path in (victim.run.metrics, victim.run.evaluations):
             path.write_bytes(b"\n".join(lines))
         trainer.step = STEP
-        trainer.forget_later_rows()
+        trainer.writer.forget_after(trainer.step)
+        count_on(trainer)
         assert 0 <= trainer.stopwatch.elapsed_seconds < float("inf")
 
     each(count, st.lists(line, max_size=5), law)

@@ -72,6 +72,29 @@ def test_a_damaged_checkpoint_is_named_and_skipped(name: str, damage: str, run: 
     assert str(run.checkpoint_path(6)) in notes[0]
 
 
+def test_pictures_of_steps_that_are_made_again_are_removed(run: RunDirectory, registry: Registry) -> None:
+    """Going on, a run keeps no picture of a step that it may never come to, or may come to with other weights."""
+    kept = sorted(path.name for path in run.samples.iterdir())
+    later = [run.sample_path(99), run.evaluation_picture_path("fid", 99)]
+    others = [run.evaluation_picture_path("fid", 6), run.samples / "mine.png", run.evaluation_pictures / ".fid.7.tmp"]
+    for path in (*later, *others):
+        path.write_bytes(b"")
+    launch.go_on(run, registry, launch.Changes(steps=8))
+    assert not any(path.exists() for path in (*later, others[-1]))
+    assert all(path.exists() for path in others[:-1])
+    assert {"mine.png", *kept} < {path.name for path in run.samples.iterdir()}
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"status": ' * 50_000, "", "[]", "\x00"])
+def test_a_damaged_manifest_is_one_message(content: str, run: RunDirectory, ganforge: Ganforge) -> None:
+    """Whatever stands there, the command says which file cannot be read."""
+    run.manifest.write_text(content, encoding="utf-8")
+    done = ganforge("resume", run.path)
+    assert done.returncode == RunDirectoryError.exit_code
+    assert "run.json" in done.stderr
+    assert "should not happen" not in done.stderr
+
+
 @pytest.mark.parametrize("damage", [3, "mlp", [], {"gen": 3}, {"gen": []}, {"gen": [3]}, {"gen": ["ganforge/dcgan"]}])
 def test_names_in_a_manifest_that_are_none_of_the_run_are_not_followed(
     damage: object, run: RunDirectory, registry: Registry

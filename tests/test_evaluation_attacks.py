@@ -13,9 +13,10 @@ from evaluation_parts import SOURCE
 from plugin_parts import local
 
 from ganforge.assembly import Assembly, build
-from ganforge.errors import PluginError
+from ganforge.errors import DataError, PluginError
 from ganforge.evaluation import Evaluator
 from ganforge.evaluation.answers import check_pictures, plain, plain_scores
+from ganforge.evaluation.checks import check
 from ganforge.registry import Entry, Registry
 
 SMALL = ("gen=mlp", "disc=mlp", "gen.mlp.hidden=[8]", "disc.mlp.hidden=[8]")
@@ -112,6 +113,21 @@ def test_a_metric_that_writes_into_the_images_falsifies_no_score(
             f"metric 'draws' (scoring.py local) is not computed: {SAID}; its scores are left out",
         ]
         assert set(found.floor.values()) == {None}
+
+
+def test_an_extractor_that_gives_no_tensor_is_named(judge: Make) -> None:
+    """It, and not the metric that asked."""
+    one = judge("gap", features="listed")
+    with pytest.raises(PluginError, match=r"^features 'listed' .* gives features that are no tensor but list"):
+        one.evaluate(generator_of(one))
+
+
+def test_what_compares_with_training_images_is_not_asked_about_them(judge: Make) -> None:
+    """It would find nothing wrong with a copier; the fix names the split that there is."""
+    with pytest.raises(DataError, match="copied compares with real images that were not trained on") as caught:
+        check(judge("copied").scoring, count=10, split="train", option="--samples")
+    assert caught.value.fix == "pass --split test"
+    check(judge("copied").scoring, count=10, split="test", option="--samples")
 
 
 def test_an_extractor_may_write_into_what_it_is_given(judge: Make) -> None:

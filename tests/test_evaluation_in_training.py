@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -162,8 +163,25 @@ def test_a_metric_that_fails_does_not_end_a_training(scored: Registry, tmp_path:
     assert row["scores"]["raises"] is None
     assert row["scores"]["gap"] > 0
     assert "RuntimeError: cannot count" in row["details"]["raises"]["error"]
+    assert heard
     assert all("metric 'raises' (scoring.py local)" in line for line in heard)
     assert run.read_manifest()["summary"]["best"] is None
+
+
+def test_the_best_checkpoint_is_one_that_is_there(scored: Registry, tmp_path: Path) -> None:
+    """A run goes on after a checkpoint whose best one was removed since: what is scored next is the best then."""
+    settings = ("metric=later", "features=rows", "best=later", "evaluate_every=2", "checkpoint_every=2")
+    run, _ = trained(scored, tmp_path / "run", *settings, "keep_checkpoints=1")
+    assert run.read_manifest()["summary"]["best"]["step"] == 2
+    assert checkpoints.steps(run) == [8, 2]
+    shutil.rmtree(run.checkpoint_path(2))
+    observer = Listening()
+    outcome = launch.go_on(run, scored, Changes(steps=12), observer=lambda _: observer)
+    assert outcome.status == "finished"
+    assert observer.heard == ["the best checkpoint so far, of step 2, is there no more; the next score begins anew"]
+    assert run.read_manifest()["summary"]["best"]["step"] == 10
+    assert checkpoints.steps(run) == [12, 10]
+    assert TrainedRun(run, scored).checkpoint("best").step == 10
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from ganforge.cli.completion import completions
 from ganforge.config import Layer, command_line_layer, from_document, read_document, to_document, write_document
 from ganforge.errors import ConfigError, UnknownComponentError
 from ganforge.interfaces import ImageShape
+from ganforge.interfaces.features import weights_sha256
 from ganforge.registry import Registry
 
 GREY, COLOUR = ImageShape(1, 28, 28), ImageShape(3, 32, 32)
@@ -296,3 +297,20 @@ def test_flags_are_completed() -> None:
     """`--features.` has the options of the extractor that was named."""
     words = ["--features", "random-convolutions"]
     assert dict(completions(words, "--features.")).keys() == {"--features.seed"}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64, torch.bool])
+def test_weights_of_every_type_have_a_hash(dtype: torch.dtype) -> None:
+    """It is that of names, types, shapes and bytes, and changes with a value."""
+    module = torch.nn.Module()
+    module.register_buffer("values", torch.tensor([[1, 0], [0, 1]]).to(dtype))
+    module.register_buffer("one", torch.ones((), dtype=dtype))
+    before = weights_sha256(module)
+    expected = hashlib.sha256()
+    for name, value in (("one", module.one), ("values", module.values)):
+        expected.update(
+            f"{name} {dtype} {tuple(value.shape)}\n".encode() + value.reshape(-1).view(torch.uint8).numpy().tobytes()
+        )
+    assert before == expected.hexdigest()
+    module.values[0, 1] = 1
+    assert weights_sha256(module) != before

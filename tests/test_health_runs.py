@@ -6,7 +6,9 @@ import json
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -238,11 +240,23 @@ def test_going_back_before_a_collapse_and_giving_up_in_the_end(train: Train) -> 
     assert [row["step"] for row in read_rows(outcome.run.metrics)] == list(range(1, outcome.steps + 1))
 
 
-def test_a_run_that_went_back_goes_on_to_its_end(train: Train) -> None:
-    """What collapsed the first time only is trained again; later checkpoints are gone, the finding is remembered."""
+def test_a_run_that_went_back_goes_on_to_its_end(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What collapsed the first time only is trained again; later checkpoints are gone, the finding is remembered.
+
+    The time that the training which is given up has taken is time of the run.
+    """
+    pause, load = 0.5, checkpoints.load_newest
+
+    def slow(*words: Any, **named: Any) -> Any:
+        time.sleep(pause)
+        return load(*words, **named)
+
+    monkeypatch.setattr(checkpoints, "load_newest", slow)
     settings = ("gen=once", *DISC, "gen.since=20", "gen.until=200", "steps=120", "on_collapse=rollback")
     outcome, watcher = train(*settings, "checkpoint_every=25", "keep_checkpoints=50")
     assert outcome.status == "finished", outcome.error
+    seconds = [row["elapsed_seconds"] for row in read_rows(outcome.run.metrics)]
+    assert max(after - before for before, after in pairwise([0.0, *seconds])) > pause
     ((finding, since, until),) = told(outcome)
     assert finding == "collapse"
     assert since + 49 <= until < since + 59

@@ -157,6 +157,7 @@ def test_parts_that_fit_pass(registry: Registry) -> None:
         ("penalty", lambda x: x.mean(), r"penalty 'slope' .*: its penalty has shape \(\)"),
         ("penalty", lambda x: x.detach(), "no gradient reaches discriminator 'judge'"),
         ("augment", lambda x: x[:1], r"augmentation 'shift' .* turns images of shape"),
+        ("augment", lambda _: None, r"augmentation 'shift' .* turns images of shape .* into NoneType"),
     ],
 )
 def test_a_mismatch_names_the_part_and_the_fix(section: str, bend: Any, message: str, registry: Registry) -> None:
@@ -201,6 +202,8 @@ def test_preflight_leaves_no_trace(registry: Registry) -> None:
         (("--data", "folder", "--data.path", "pictures"), "generator 'dcgan' cannot work with images of 30×30 pixels"),
         (("--batch-size", "20000", "--gen", "mlp", "--disc", "mlp"), "a batch of 20000 needs more images"),
         (("--batch-size", "1"), "batch norm cannot train on one image"),
+        (("--batch-size", "6", "--gradient-accumulation", "6"), "pass --batch-size 12 or more"),
+        (("--set", 'optimizer.name=["adam"]'), "no optimizer ['adam'] (command line)"),
         (("--device", "cuda:7"), "this machine has no device 'cuda:7'"),
         (("--device", "warp"), "no device 'warp'"),
         (("--precision", "tf32", "--device", "cpu"), "precision 'tf32' is not available on cpu"),

@@ -27,7 +27,7 @@ from ganforge.engine import checkpoint as checkpoints
 from ganforge.engine import stream
 from ganforge.engine.feed import Batch, Feed, Order, fits
 from ganforge.engine.stream import StreamFeed, make_feed
-from ganforge.errors import DataError, TrainingError
+from ganforge.errors import DataError, PluginError, TrainingError
 from ganforge.evaluation import Evaluator
 from ganforge.experiments import launch
 from ganforge.experiments.prepare import prepare
@@ -237,6 +237,20 @@ def test_a_length_that_was_not_declared_is_refused_before_training(opened: Regis
     """What `open` gives has as many images as `info` says, which is checked before anything is written."""
     layer = command_line_layer([*SETTINGS, "data=streamed", "data.how=short"])
     with pytest.raises(DataError, match=r"data 'streamed' \(train\) declares 40 images, but open\(\) gives 39"):
+        prepare(resolve([layer], opened), opened)
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "words"),
+    [
+        ("short", DataError, r"^data 'claims' \(train\) declares 41 images, but load\(\) gives 40$"),
+        ("raises", PluginError, r"^dataset 'claims' .* cannot load its train split: KeyError: 'no such split'"),
+    ],
+)
+def test_what_is_loaded_is_what_was_declared(how: str, error: type[Exception], words: str, opened: Registry) -> None:
+    """A data set that says more than it loads, or raises, is named before anything is written."""
+    layer = command_line_layer([*SETTINGS, "data=claims", f"data.how={how}"])
+    with pytest.raises(error, match=words):
         prepare(resolve([layer], opened), opened)
 
 

@@ -37,8 +37,11 @@ RESHAPES = (
 SLACK = 1e-3
 
 
-def preflight(assembly: Assembly) -> None:
-    """Pass two images forward and backward through copies of all parts. Raises IncompatibleError."""
+def preflight(assembly: Assembly, processes: int = 1) -> None:
+    """Pass two images forward and backward through copies of all parts. Raises IncompatibleError.
+
+    processes: how many share a batch.
+    """
     experiment = assembly.resolution.experiment
     size = assembly.info.sizes["train"]
     if size < experiment.batch_size:
@@ -46,10 +49,11 @@ def preflight(assembly: Assembly) -> None:
             f"a batch of {experiment.batch_size} needs more images than data {assembly.info.name!r} has ({size})",
             fix=f"pass --batch-size {size} or less",
         )
-    if experiment.batch_size < COUNT and (
-        _has_batch_norm(assembly.generator) or _has_batch_norm(assembly.discriminator)
-    ):
-        raise IncompatibleError("batch norm cannot train on one image at a time", fix="pass --batch-size 2 or more")
+    parts = experiment.gradient_accumulation * (1 if experiment.sync_batch_norm else processes)
+    networks = (assembly.generator, assembly.discriminator)
+    if experiment.batch_size < COUNT * parts and any(map(_has_batch_norm, networks)):
+        fix = f"pass --batch-size {COUNT * parts} or more"
+        raise IncompatibleError("batch norm cannot train on one image at a time", fix=fix)
     with layers_seeded(experiment.seed, "preflight"):
         _Flight(assembly).fly()
 
@@ -131,7 +135,7 @@ class _Flight:
         for entry, augmentation in zip(self.entries["augment"], self.assembly.augmentations.values(), strict=True):
             part, before = copy.deepcopy(augmentation), images
             images = self.step(entry, lambda: part(before, rng=self.rng), f"images {self.shape}")  # noqa: B023
-            if tuple(images.shape) != self.shape:
+            if not isinstance(images, Tensor) or tuple(images.shape) != self.shape:
                 raise IncompatibleError(f"{entry} turns images of shape {self.shape} into {_shape(images)}")
             self.finite(entry, images, "its images hold")
         return images

@@ -199,7 +199,7 @@ class Resolver:
             for layer in self.all_layers:
                 values = layer.optimizer(network)
                 named = values.get("name", name)
-                if named not in OPTIMIZERS:
+                if not isinstance(named, str) or named not in OPTIMIZERS:
                     raise ConfigError(f"no optimizer {named!r} ({layer.origin}){did_you_mean(str(named), OPTIMIZERS)}")
                 if named != name:  # options of the one before mean nothing to this one, not even where names agree
                     name, options = named, {"name": named}

@@ -63,7 +63,7 @@ class Scoring:
     def images(self, split: Split) -> Images | None:
         """Return a split, loaded once and checked, or None for data that is not loaded whole. Raises DataError."""
         if split not in self.loaded:
-            images = self.dataset.load(split)
+            images = made(self.resolution.one("data"), lambda: self.dataset.load(split), f"load its {split} split")
             if images is not None:
                 self._check(images, split)
             self.loaded[split] = images
@@ -97,6 +97,9 @@ class Scoring:
 
     def _check(self, images: Images, split: Split) -> None:
         check_images(images, f"data {self.info.name!r} ({split})")
+        count, size = len(images.pixels), self.info.sizes[split]
+        if count != size:
+            raise DataError(f"data {self.info.name!r} ({split}) declares {size:,} images, but load() gives {count:,}")
         declared, shape = self.info.image, tuple(images.pixels.shape[1:])
         if shape != (declared.channels, declared.height, declared.width):
             raise DataError(f"data {self.info.name!r} declares images of {declared}, but its {split} split has {shape}")
@@ -132,11 +135,11 @@ def made_simply(chosen: Chosen) -> Any:  # noqa: ANN401 - the registry has check
     return made(chosen, lambda: chosen.cls(chosen.options))
 
 
-def made(chosen: Chosen, make: Callable[[], T]) -> T:
-    """Call a component's own code, so that whatever it raises names the component."""
+def made(chosen: Chosen, make: Callable[[], T], what: str = "be built") -> T:
+    """Call a component's own code, so that whatever it raises names the component, and what it cannot."""
     try:
         return make()
     except GanforgeError:
         raise
     except (Exception, SystemExit) as error:
-        raise PluginError(f"{chosen.entry} cannot be built: {explain(error)}") from error
+        raise PluginError(f"{chosen.entry} cannot {what}: {explain(error)}") from error

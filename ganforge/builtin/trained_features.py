@@ -28,7 +28,7 @@ SCRIPT = "docs/scripts/train_features.py"
 class TrainedFeatures(FeatureExtractor, ABC):
     """Take what a small classifier has before its last layer: 64 features of a grey image of 28×28 pixels.
 
-    It was trained on the full training split, and has seen no test image. It computes in float32.
+    It was trained on 55,000 of the 60,000 training images, and has seen no test image. It computes in float32.
     """
 
     class Options(FeatureExtractor.Options):

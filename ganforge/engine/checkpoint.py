@@ -142,7 +142,7 @@ def load_newest(run: RunDirectory, notice: Callable[[str], None], *, before: flo
 
 def remove_leftovers(run: RunDirectory) -> None:
     """Remove what a killed process left half written; only the holder of the run's lock may call this."""
-    for folder in (run.path, run.checkpoints, run.samples):
+    for folder in (run.path, run.checkpoints, run.samples, run.evaluation_pictures):
         for leftover in folder.glob(".*.tmp"):
             _remove_at_once(leftover)
 

@@ -1,12 +1,20 @@
-"""Going back to a checkpoint where training cannot go on, or is not worth it."""
+"""Going on from a checkpoint: after an interruption, and where training cannot go on, or is not worth it."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from ganforge.engine import checkpoint as checkpoints
+from ganforge.engine.budget import evaluation_seconds
+from ganforge.engine.checkpoint import Checkpoint
+from ganforge.engine.ledger import Stopwatch
+from ganforge.engine.state import restore_parts
+from ganforge.engine.untrusted import shown
 from ganforge.errors import CheckpointError, CollapsedError, DivergedError
+from ganforge.runs.files import number_in
 
 if TYPE_CHECKING:
     from ganforge.engine.trainer import Trainer
@@ -15,6 +23,46 @@ if TYPE_CHECKING:
 MOST_ROLLBACKS = 3
 #: A collapse does not begin all at once: a checkpoint from so many steps before it was found to have begun is good.
 COLLAPSING_STEPS = 50
+
+
+def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
+    """Go on from a checkpoint; what was written after it is removed, to be made again. Raises CheckpointError."""
+    restore_parts(trainer.parts, checkpoint)
+    trainer.batch = None
+    for forget in trainer.steps.when_restored:
+        forget()
+    trainer.step = trainer.saved_step = checkpoint.step
+    trainer.rollbacks = max(trainer.rollbacks, checkpoint.state["rollbacks"])
+    trainer.steps.rate_factor = 0.5**trainer.rollbacks
+    judged, names = checkpoint.state["judged"], trainer.steps.columns[:-1]
+    if judged.keys() != set(names):
+        raise CheckpointError(f"this checkpoint is of other penalties: it has {shown(', '.join(judged)) or 'none'}")
+    trainer.steps.judged.copy_(torch.tensor([judged[name] for name in names]))
+    trainer.health.restore(checkpoint.state["health"])
+    _restore_best(trainer, checkpoint.state["best"])
+    if trainer.processes.first:
+        trainer.writer.forget_after(trainer.step)
+
+
+def _restore_best(trainer: Trainer, best: dict[str, Any] | None) -> None:
+    """Take over the best checkpoint so far, unless it is gone: one that is given up now may have replaced it."""
+    kept = best is not None and trainer.processes.first and best["step"] in checkpoints.steps(trainer.run)
+    trainer.best = best if trainer.processes.share(kept) else None
+    if best is not None and trainer.best is None:
+        told = f"the best checkpoint so far, of step {best['step']:,}, is there no more; the next score begins anew"
+        trainer.services.observer.noticed(told)
+
+
+def count_on(trainer: Trainer) -> None:
+    """Take the losses and the seconds from the rows of the process that this one goes on after."""
+    rows, evaluations = trainer.writer.rows() if trainer.processes.first else ([], [])
+    last: dict[str, Any] = rows[-1] if rows else {}
+    trainer.budget.restore(evaluations)
+    late = evaluation_seconds(row for row in evaluations if number_in(row, "step") >= number_in(last, "step"))
+    if rows:
+        trainer.losses = {name.removeprefix("loss/"): last[name] for name in last if name.startswith("loss/")}
+    if rows or late:
+        trainer.stopwatch = Stopwatch(number_in(last, "elapsed_seconds") + late)
 
 
 def roll_back(trainer: Trainer, reason: DivergedError) -> None:
@@ -38,7 +86,7 @@ def roll_back(trainer: Trainer, reason: DivergedError) -> None:
     trainer.rollbacks += 1
     trainer.ledger.forget()
     given_up = trainer.health.given_up(trainer.step)
-    trainer.restore(checkpoint)
+    restore(trainer, checkpoint)
     trainer.health.remember(given_up)
     if processes.first:
         checkpoints.remove_later(trainer.run, trainer.step)

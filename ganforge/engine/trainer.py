@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ganforge.assembly import Assembly
-from ganforge.engine.budget import EvaluationBudget, evaluation_seconds
+from ganforge.engine.budget import EvaluationBudget
 from ganforge.engine.checkpoint import Checkpoint
 from ganforge.engine.feed import Batch
 from ganforge.engine.findings import MEANINGS, Finding
@@ -22,21 +22,19 @@ from ganforge.engine.processes import ALONE, Processes
 from ganforge.engine.recovery import roll_back
 from ganforge.engine.services import Services
 from ganforge.engine.setup import prepare_steps
-from ganforge.engine.state import Parts, digest, first_not_finite_weight, part_tensors, restore_parts, trained_tensors
+from ganforge.engine.state import Parts, digest, first_not_finite_weight, part_tensors, trained_tensors
 from ganforge.engine.stream import make_feed
-from ganforge.engine.untrusted import shown
 from ganforge.engine.writer import Writer
-from ganforge.errors import CheckpointError, CollapsedError, DivergedError
+from ganforge.errors import CollapsedError, DivergedError
 from ganforge.interfaces import Generator
 from ganforge.runs import RunDirectory
-from ganforge.runs.files import number_in
 
 
 class Trainer:
     """Train an assembly within a run directory; the weights move to the device that is asked for.
 
-    `restore` first where training goes on, then `train`. `step`, `images_seen`, `losses` and `stopwatch` tell how far
-    it came, whatever ended it. Of several processes all train, and the first one writes.
+    `recovery.restore` first where training goes on, then `train`. `step`, `images_seen`, `losses` and `stopwatch` tell
+    how far it came, whatever ended it. Of several processes all train, and the first one writes.
     """
 
     def __init__(
@@ -72,9 +70,9 @@ class Trainer:
         self.rollbacks = 0
         self.losses: dict[str, float] = {}
         self.best: dict[str, Any] | None = None
-        self._saved_step: int | None = None
+        self.saved_step: int | None = None
         #: The batch of the last discriminator update, whose labels are those of the generator's fakes.
-        self._batch: Batch | None = None
+        self.batch: Batch | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -142,10 +140,10 @@ class Trainer:
             if settled or self.processes.count == 1:
                 stopping = self._stopping(interruption)
         self._settle()
-        if self._saved_step != self.step:
+        if self.saved_step != self.step:
             self._save_checkpoint()
-            if self.processes.first and self.step % self.sample_every != 0:
-                self.writer.samples(self.sampled_generator, self.step)  # what there is to see of a run that was stopped
+        if stopping and self.processes.first and self.step % self.sample_every != 0 and self.step < self.total_steps:
+            self.writer.samples(self.sampled_generator, self.step)
 
     def _stopping(self, interruption: Interruption) -> bool:
         """Whether a signal has arrived at one of the processes: all must stop at the same step."""
@@ -158,11 +156,11 @@ class Trainer:
         seen, due = self.experiment.batches(self.step), self.experiment.batches(self.step + 1)
         judged = self.steps.judged
         for index in range(seen, due):
-            self._batch = self.feed.batch(index)
-            judged = self.steps.discriminator(self._batch, index)
-        if self._batch is None:  # going on between two discriminator updates
-            self._batch = self.feed.batch(due - 1)
-        made = self.steps.generator_step(self._batch, self.step)
+            self.batch = self.feed.batch(index)
+            judged = self.steps.discriminator(self.batch, index)
+        if self.batch is None:  # going on between two discriminator updates
+            self.batch = self.feed.batch(due - 1)
+        made = self.steps.generator_step(self.batch, self.step)
         self.step += 1
         self.ledger.record(self.step, torch.cat([judged, made]))
         if self.ema is not None:
@@ -259,7 +257,7 @@ class Trainer:
         if self.processes.first:
             keep = self.experiment.keep_checkpoints
             self.writer.checkpoint(Checkpoint(tensors, state), keep=keep, best=self.best)
-        self._saved_step = self.step
+        self.saved_step = self.step
 
     def state(self) -> dict[str, Any]:
         """Return the numbers of a checkpoint; none of them is a time, so that equal training makes equal files."""
@@ -275,31 +273,3 @@ class Trainer:
             "health": self.health.state(),
             "judged": dict(zip(self.steps.columns[:-1], judged.tolist(), strict=True)),
         }
-
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint; rows after it are removed, to be written again. Raises CheckpointError."""
-        restore_parts(self.parts, checkpoint)
-        self._batch = None
-        for forget in self.steps.when_restored:
-            forget()
-        self.step = self._saved_step = checkpoint.step
-        self.best = checkpoint.state["best"]
-        self.rollbacks = max(self.rollbacks, checkpoint.state["rollbacks"])
-        judged, names = checkpoint.state["judged"], self.steps.columns[:-1]
-        if judged.keys() != set(names):
-            raise CheckpointError(f"this checkpoint is of other penalties: it has {shown(', '.join(judged)) or 'none'}")
-        self.steps.judged.copy_(torch.tensor([judged[name] for name in names]))
-        self.health.restore(checkpoint.state["health"])
-        self.steps.rate_factor = 0.5**self.rollbacks
-        self.forget_later_rows()
-
-    def forget_later_rows(self) -> None:
-        """Keep only the rows up to this step, and count the seconds on from the last of them."""
-        rows, evaluations = self.writer.rows_up_to(self.step) if self.processes.first else ([], [])
-        last: dict[str, Any] = rows[-1] if rows else {}
-        self.budget.restore(evaluations)
-        late = evaluation_seconds(row for row in evaluations if number_in(row, "step") >= number_in(last, "step"))
-        if rows:
-            self.losses = {name.removeprefix("loss/"): last[name] for name in last if name.startswith("loss/")}
-        if rows or late:
-            self.stopwatch = Stopwatch(number_in(last, "elapsed_seconds") + late)

@@ -99,8 +99,14 @@ class Writer:
         checkpoints.prune(self.run, newest=step, keep=keep, best=None if best is None else best["step"])
         self.services.send("checkpoint_saved", step=step, path=str(place.resolve()))
 
-    def rows_up_to(self, step: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Remove the rows after a step, to be written again; return those of metrics.jsonl, and of evaluation.jsonl."""
+    def forget_after(self, step: int) -> None:
+        """Remove the rows and pictures after a step, to be made again."""
         for path in (self.run.metrics, self.run.evaluations):
             truncate_rows(path, lambda row: number_in(row, "step") <= step)
+        for later, picture in self.run.pictures():
+            if later > step:
+                picture.unlink(missing_ok=True)
+
+    def rows(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return the rows of metrics.jsonl, and of evaluation.jsonl."""
         return read_rows(self.run.metrics), read_rows(self.run.evaluations)

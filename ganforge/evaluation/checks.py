@@ -49,7 +49,13 @@ def check(scoring: Scoring, *, count: int, split: Split, option: str) -> None:
         raise DataError(
             f"evaluating on {count:,} images needs as many real ones; {have}", fix=f"pass {option} {size} or less"
         )
-    for name in scoring.metrics:
+    for name, metric in scoring.metrics.items():
+        if split == "train" and "train" in metric.needs:
+            others = "test" in scoring.info.sizes
+            raise DataError(
+                f"{name} compares with real images that were not trained on, and those of the training split were",
+                fix="pass --split test" if others else f"data {scoring.info.name!r} has no test split; leave it out",
+            )
         check_metric(scoring, name, count=count)
 
 

@@ -207,8 +207,6 @@ class Evaluator:
         """
         if self._spoilt is not None:
             raise PluginError(f"{entry} is not computed: {self._spoilt}")
-        shared = (context.real, context.fake, context.real_labels, context.fake_labels, context.train)
-        before = checksums(*shared)
         own = replace(
             context,
             rng=stream_rng(self.seed, "evaluation/metric"),
@@ -217,6 +215,8 @@ class Evaluator:
             details={},
             pictures={},
         )
+        shared = (own.real, own.fake, own.real_labels, own.fake_labels, own.train)
+        before = checksums(*shared)
         with ExitStack() as stack:
             stack.enter_context(globals_seeded(self.seed, "evaluation/metric"))
             stack.enter_context(layers_seeded(self.seed, "evaluation/metric", device=device))

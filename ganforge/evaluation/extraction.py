@@ -92,10 +92,10 @@ class Extraction:
             raise PluginError(f"{self.entry} returns {type(found).__name__}; Extracted(features, logits) is needed")
         return found
 
-    def _checked(self, values: Tensor | None, count: int, size: int, what: str = "features") -> Tensor:
-        shape = None if values is None else tuple(values.shape)
-        if values is None or shape != (count, size):
-            raise PluginError(
-                f"{self.entry} gives {what} of shape {shape} for {count} images; ({count}, {size}) is due"
-            )
+    def _checked(self, values: object, count: int, size: int, what: str = "features") -> Tensor:
+        if not isinstance(values, Tensor):
+            raise PluginError(f"{self.entry} gives {what} that are no tensor but {type(values).__name__}")
+        if values.shape != (count, size):
+            told = f"{self.entry} gives {what} of shape {tuple(values.shape)} for {count} images"
+            raise PluginError(f"{told}; ({count}, {size}) is due")
         return values

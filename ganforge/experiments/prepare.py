@@ -67,7 +67,7 @@ def prepare(
     assembly = build(resolution, dataset)
     if assembly.images("train") is None:
         assembly.take("train", [0], "preflight")  # data that cannot be read is found before anything is written
-    preflight(assembly)
+    preflight(assembly, processes.count)
     _check_evaluation(assembly)
     wanted = resolution.experiment.precision
     seconds: float | None = None

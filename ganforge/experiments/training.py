@@ -10,6 +10,7 @@ from ganforge.engine import checkpoint as checkpoints
 from ganforge.engine.interruption import Interruption
 from ganforge.engine.memory import is_out_of_memory
 from ganforge.engine.observer import Observer
+from ganforge.engine.recovery import count_on, restore
 from ganforge.engine.services import Services
 from ganforge.engine.trainer import Trainer
 from ganforge.errors import DivergedError, GanforgeError, RunDirectoryError
@@ -76,11 +77,13 @@ def restore_newest(trainer: Trainer, run: RunDirectory, observer: Observer) -> N
     processes = trainer.processes
     checkpoint = processes.share(checkpoints.load_newest(run, observer.noticed) if processes.first else None)
     if checkpoint is None:
-        trainer.forget_later_rows()
+        if processes.first:
+            trainer.writer.forget_after(0)
         observer.noticed(f"{run.path} has no checkpoint yet; it starts from its first step again")
         return
-    trainer.restore(checkpoint)
-    before, here = checkpoint.state, trainer.state()
+    restore(trainer, checkpoint)
+    count_on(trainer)
+    before, here = checkpoint.state, trainer.state() | {"best": checkpoint.state["best"]}  # which decides no bit
     changed = [f"{key} {before.get(key)} → {value}" for key, value in here.items() if before.get(key) != value]
     if changed:
         observer.noticed(f"changed since this checkpoint was made: {', '.join(changed)}; it may go on to other bits")

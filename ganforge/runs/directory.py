@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -140,6 +140,14 @@ class RunDirectory:
         self.evaluation_pictures.mkdir(exist_ok=True)
         return self.evaluation_pictures / f"{name}-{step:08d}.png"
 
+    def pictures(self) -> Iterator[tuple[int, Path]]:
+        """Yield the step and the path of each sample grid, and of each picture that a metric made while training."""
+        for folder in (self.samples, self.evaluation_pictures):
+            for path in folder.glob("*-*.png"):
+                step = path.stem.rpartition("-")[2]
+                if step.isdecimal():
+                    yield int(step), path
+
     def sample_path(self, step: int) -> Path:
         """Return where the grid of a step goes."""
         return self.samples / f"step-{step:08d}.png"
@@ -164,7 +172,7 @@ class RunDirectory:
         """Return run.json. Raises RunDirectoryError where it is damaged."""
         try:
             content = json.loads(self.manifest.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunDirectoryError(f"{self.manifest} cannot be read: {error}") from None
         if not isinstance(content, dict):
             raise RunDirectoryError(f"{self.manifest} is not a run's manifest")
