@@ -89,6 +89,25 @@ def test_what_a_component_s_name_says_is_not_said_twice(tmp_path: Path) -> None:
     assert list(package.compare(tmp_path).settings) == ["gen", "data", "gen.base_channels"]
 
 
+def test_an_option_that_an_older_run_of_the_same_component_lacks_is_said(tmp_path: Path) -> None:
+    """Two groups that nothing would tell apart otherwise; for an optimiser's options, too."""
+    made(tmp_path / "a")
+    made(tmp_path / "b", "gen.mlp.width=3", "optimizer.gen.eps=1e-8", "penalty.r1.gamma=2", seed=1)
+    assert set(package.compare(tmp_path).settings) == {"gen.width", "penalty.r1.gamma", "optimizer.gen.eps"}
+    made(tmp_path / "c", "optimizer.gen.name=sgd", "optimizer.gen.momentum=0.5", seed=2)
+    assert "optimizer.gen.momentum" not in package.compare(tmp_path).settings
+
+
+def test_scored_again_the_last_score_of_a_step_counts(tmp_path: Path) -> None:
+    """As in the curve beside it; and a manifest's odd values stop nothing."""
+    plugin = {"distribution": "loud", "version": 3, "sha256": 7}
+    made(tmp_path / "a", rows=[scored(10, 10.0), scored(10, 7.0), scored(5, 1.0)], manifest={"plugins": [plugin]})
+    (column,) = package.compare(tmp_path).columns
+    latest = column.latest("a")
+    assert latest is not None
+    assert (latest.step, latest.value) == (10, 7.0)
+
+
 def test_what_was_wrong_with_a_run_is_said_beside_its_scores(tmp_path: Path) -> None:
     """Each finding of its health is a line, with when it held."""
     found = {

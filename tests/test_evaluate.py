@@ -70,7 +70,8 @@ def test_one_document_and_a_row(run: RunDirectory, plugin: Path) -> None:
     assert document["passport"]["features"]["name"] == "classes"
     row = read_rows(run.evaluations)[-1]
     assert row == {key: document[key] for key in ("step", "scores", "floor", "details", "passport", "seconds")} | {
-        "made_by": "evaluate"
+        "made_by": "evaluate",
+        "asked": ["gap", "bright"],
     }
     assert list(document["pictures"]) == ["first"]
     assert (run.path.parent / document["pictures"]["first"]).read_bytes().startswith(b"\x89PNG")

@@ -72,6 +72,21 @@ def test_an_answer_that_cannot_be_written_is_one_message(run: Path) -> None:
     assert "should not" not in done.stderr
 
 
+@pytest.mark.parametrize(("every", "kept"), [(1, True), (100, False)])
+def test_a_run_that_fails_says_what_is_there_to_go_on_from(*, every: int, kept: bool, tmp_path: Path) -> None:
+    """A checkpoint is promised where there is one."""
+    loud = GAN.replace("images = self", "self.calls = getattr(self, 'calls', 0) + 1\n        images = self")
+    raising = "if self.calls > 99:\n            raise RuntimeError('worn out')\n        return"
+    local(tmp_path / "my_gan.py", loud.replace("return images.tanh", f"{raising} images.tanh"))
+    flags = ("--plugin", "my_gan.py", *TINY, "--steps", "500", "--checkpoint-every", every, "--out", "f", "--quiet")
+    done = in_process(tmp_path, "run", *map(str, flags))
+    assert done.returncode == 1
+    assert "worn out" in done.stderr
+    assert ("the last good checkpoint is kept; ganforge resume f goes on from it" in done.stderr) is kept
+    assert ("ganforge resume f starts it again" in done.stderr) is not kept
+    assert bool(list((tmp_path / "f" / "checkpoints").iterdir())) is kept
+
+
 def test_path_and_hash_go_into_the_run(run: Path) -> None:
     """run.json names the local file that the run used, with the SHA-256 of what it said; run.toml names no path."""
     (recorded,) = [

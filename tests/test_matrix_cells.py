@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from ganforge.experiments.matrix.cells import (
     plain_name,
     same,
 )
-from ganforge.experiments.matrix.claims import claim
+from ganforge.experiments.matrix.claims import Claim, claim
 from ganforge.experiments.matrix.directory import MatrixDirectory
 from ganforge.experiments.matrix.matrix import Listed, plan
 from ganforge.experiments.matrix.planning import Planner, check_count
@@ -319,6 +320,17 @@ def test_names_tell_choices_apart() -> None:
     assert all(len(name) < 140 and "/" not in name for name in names)
 
 
+def test_two_readings_of_one_name_are_two_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`a-b` × `c` and `a` × `b-c` are written alike: both have a digest then, and are two combinations."""
+    axes = {"gen": ("a", "a-b"), "disc": ("b-c", "c"), "loss": ("l",), "data": ("d",)}
+    planner = Planner(request().model_copy(update={"axes": axes}), Registry.discover(no_plugins=True))
+    monkeypatch.setattr(Planner, "plan", lambda _, choices, name: Combination(choices, name, reason=str(choices)))
+    names = [one.name for one in planner.plan_all(lambda _: None)]
+    assert len(set(names)) == 4
+    assert names[1:3] == ["a-c-l-d", "a-b-b-c-l-d"]
+    assert all(name.startswith("a-b-c-l-d-") for name in (names[0], names[3]))
+
+
 def planned(asked: Request, registry: Registry) -> list[Combination]:
     """Return the combinations of a request."""
     return merged(Planner(asked, registry).plan_all(lambda _: None))
@@ -504,9 +516,49 @@ def test_a_damaged_manifest_tells_less_and_raises_nothing(
     assert known is None or known.error == "its run.json does not say how"
 
 
-def working(asked: Request) -> Work:
-    """Return one job's work at the matrix `m`, which nobody watches."""
-    return Work(MatrixDirectory(Path("m")), asked, 1, create_autospec(Watcher, instance=True), Interruption())
+def working(asked: Request, jobs: int = 1) -> Work:
+    """Return the work of some jobs at the matrix `m`, which nobody watches."""
+    return Work(MatrixDirectory(Path("m")), asked, jobs, create_autospec(Watcher, instance=True), Interruption())
+
+
+def test_cells_that_others_work_at_are_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many of them and however many jobs: time passes between two looks, and each has its result in the end."""
+    wanted = cells([Combination({}, "x", Experiment())], (0, 1, 2))
+    work = working(request(), jobs=3)
+    work.directory.cells.mkdir(parents=True)
+    held = [claim(work.directory.cells / f"{cell.name}.lock") for cell in wanted[:2]]
+    looks: list[Cell] = []
+    original = MatrixDirectory.claim
+
+    def looked(self: MatrixDirectory, cell: Cell) -> Claim | None:
+        looks.append(cell)
+        if len(looks) == 9:
+            for one in held:
+                assert one is not None
+                one.release()
+        return original(self, cell)
+
+    monkeypatch.setattr(MatrixDirectory, "claim", looked)
+    monkeypatch.setattr("ganforge.experiments.matrix.work.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    begun = time.monotonic()
+    found = work.do(Listed(deque(wanted)))
+    assert sorted(result.cell.name for result in found) == sorted(cell.name for cell in wanted)
+    assert time.monotonic() - begun >= 3 * 0.2
+    assert len(looks) <= 12
+
+
+def test_a_cell_that_is_asked_for_again_while_it_is_at_work_is_answered_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A search may propose the same choices several times at once; each trial hears what they came to."""
+    one, other = cells([Combination({}, "x", Experiment())], (0, 1))
+    work = working(request(), jobs=4)
+    work.directory.cells.mkdir(parents=True)
+    monkeypatch.setattr("ganforge.experiments.matrix.work.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    found = work.do(Listed(deque([one, one, one, other])))
+    assert sorted(result.cell.seed for result in found) == [0, 0, 0, 1]
 
 
 @pytest.mark.parametrize("place", ["state", "claim", "manifest", "write_config"])

@@ -96,9 +96,14 @@ def test_the_scores_of_a_cell_are_those_that_were_asked_for() -> None:
         {"seed": 1},
         {"fake_images": 7},
         {"features": {"name": "digits"}},
+        {"weights": "generator_ema"},
+        {"metrics": ["fid"]},
+        {"metrics": {"fid": {"better": None}, "coverage": 3}},
+        {"data": None},
     ]
     rows = [
-        {"step": 9, "scores": {"fid": 0}, "passport": passport(**changes), "made_by": "evaluate"} for changes in wrong
+        {"step": 9, "scores": {"fid": 0}, "passport": passport(**changes), "made_by": "evaluate", "asked": None}
+        for changes in wrong
     ]
     rows += [{"step": 8, "scores": {"fid": 0}, "passport": passport(), "made_by": "evaluate"}, {"step": 9}]
     for row in rows:
@@ -106,10 +111,9 @@ def test_the_scores_of_a_cell_are_those_that_were_asked_for() -> None:
     assert [directory.scores(one, wanted) for wanted in (named, usual, other)] == [None, None, None]
     append_row(run.evaluations, {"step": 9, "scores": {"fid": 1}, "passport": passport(), "made_by": "training"})
     assert directory.scores(one, usual) is None
-    append_row(run.evaluations, {"step": 9, "scores": {"fid": 2}, "passport": passport(), "made_by": "evaluate"})
-    append_row(
-        run.evaluations, {"step": 9, "scores": {"fid": 3}, "passport": passport(metrics=fewer), "made_by": "evaluate"}
-    )
+    by_hand = {"made_by": "evaluate", "asked": ["fid"]}
+    append_row(run.evaluations, {"step": 9, "scores": {"fid": 2}, "passport": passport(), **by_hand, "asked": None})
+    append_row(run.evaluations, {"step": 9, "scores": {"fid": 3}, "passport": passport(metrics=fewer), **by_hand})
     append_row(run.evaluations, {"step": 9, "scores": {"fid": 4}, "passport": passport(fake_images=8, real_images=8)})
     found = [directory.scores(one, wanted) for wanted in (named, usual, other)]
     assert [row and row["scores"]["fid"] for row in found] == [2, 2, 4]
@@ -177,10 +181,11 @@ def test_what_each_run_says_of_itself_stands_beside_its_scores() -> None:
     [
         (12.3456, 0.4211, "12.35 ± 0.42"),
         (12.3456, 4.1, "12.3 ± 4.1"),
-        (1234.5, 56.0, "1234 ± 56"),
+        (1234.5, 56.0, "1,234 ± 56"),
         (0.0001234, 0.0000012, "0.0001234 ± 0.0000012"),
-        (0.5, 0.0, "0.5"),
+        (0.5, 0.0, "0.5000"),
         (3.0, None, "3"),
+        (12345.6, None, "12,350"),
     ],
 )
 def test_a_mean_is_written_as_finely_as_it_is_known(mean: float, margin: float | None, text: str) -> None:

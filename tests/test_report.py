@@ -246,6 +246,20 @@ def test_damage_is_said(name: str, content: bytes | None, words: str, tmp_path: 
     assert ("Abacus 9000" in text) == (name != "run.json")
 
 
+def test_rows_alone_have_their_curves(tmp_path: Path) -> None:
+    """Of a run without pictures and without an end, every curve is there, and each link leads somewhere."""
+    run = make_run(tmp_path / "run", manifest={"summary": {}})
+    shutil.rmtree(run / "samples")
+    for columns in (["loss/generator", "loss/discriminator"], None):
+        if columns is not None:
+            rows = [{"step": step, **dict.fromkeys(columns, 0.5)} for step in range(9)]
+            write_rows(run / "metrics.jsonl", rows)
+        page = report_run(run).path.read_text(encoding="utf-8")
+        assert "Losses" in read(run / "report.html").text
+        for target in re.findall(r'<a href="#([\w-]+)"', page):
+            assert f'id="{target}"' in page
+
+
 def test_an_empty_run_has_a_page(tmp_path: Path) -> None:
     """Nothing at all is needed."""
     (tmp_path / "run.json").write_text("{}")

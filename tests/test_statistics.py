@@ -45,6 +45,23 @@ def test_one_value_has_no_interval_and_none_has_no_mean() -> None:
     assert estimate([]) is None
 
 
+@pytest.mark.parametrize("value", [0.7, 12.34, 1 / 3, 0.0, -1e200])
+def test_equal_values_have_no_spread(value: float) -> None:
+    """Not even that of rounding."""
+    found = estimate([value] * 3)
+    assert found is not None
+    assert (found.mean, found.low, found.high, found.margin) == (value, value, value, 0)
+    assert "±" not in found.in_words()
+
+
+def test_huge_values_have_a_mean() -> None:
+    """Their squares would be no numbers any more."""
+    found = estimate([1e200, 2e200])
+    assert found is not None
+    assert found.mean == pytest.approx(1.5e200)
+    assert found.margin == pytest.approx(12.7062 * 1e200 / 2, rel=1e-4)
+
+
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_the_interval_holds_the_truth_as_often_as_it_says(count: int) -> None:
     """Of 4,000 intervals around draws from a normal distribution 95% hold its mean, within four standard errors."""

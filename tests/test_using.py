@@ -15,7 +15,7 @@ from conftest import tiny
 from PIL import Image
 
 import ganforge as package
-from ganforge.errors import IncompatibleError, UsageError
+from ganforge.errors import CheckpointError, IncompatibleError, UsageError
 from ganforge.experiments import launch
 from ganforge.experiments.prepare import prepare
 from ganforge.registry import Registry
@@ -55,6 +55,16 @@ def test_samples_are_the_generator_s_images(run: RunDirectory) -> None:
     assert not np.array_equal(samples.images, trained.sample(5, 3, ema=False).images)
     assert not trained.generator().training
     assert not np.array_equal(samples.images, trained.sample(5, 3, step=2).images)
+
+
+def test_a_damaged_checkpoint_is_never_taken_for_another(run: RunDirectory) -> None:
+    """Asked for by its step it is an error, also after the newest that is whole was used in its place."""
+    (run.checkpoint_path(4) / "generator_ema.safetensors").write_bytes(b"torn")
+    trained = package.load_run(run.path)
+    newest = trained.generator()
+    assert newest is trained.generator(step=2)
+    with pytest.raises(CheckpointError):
+        trained.generator(step=4)
 
 
 def test_asking_for_an_average_that_is_not_there_is_an_error(registry: Registry, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def _sentence(parameter: Any) -> str:  # noqa: ANN401 - a click Parameter
     """Return the help text, with the default where there is one that says something."""
     default = parameter.default
     shown = isinstance(default, int | str | Path) and not isinstance(default, bool)
-    return f"{parameter.help} Default: {default}." if shown else str(parameter.help)
+    return f"{parameter.help} Default: `{default}`." if shown else str(parameter.help)
 
 
 if __name__ == "__main__":

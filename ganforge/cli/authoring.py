@@ -31,7 +31,9 @@ def _complete(incomplete: str) -> list[str]:
 
 @answering
 def new_plugin(
-    name: Annotated[str, typer.Argument(help="The distribution's name, such as my-gan.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The distribution's name, such as my-gan.", show_default=False)
+    ],
     kind: Annotated[
         list[str] | None,
         typer.Option(

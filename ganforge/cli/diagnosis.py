@@ -12,6 +12,7 @@ from rich.table import Table
 from ganforge.cli.options import Json, NoPlugins, Plugins
 from ganforge.cli.output import answering, notice, out, print_json
 from ganforge.plugins.sources import one_line, trace
+from ganforge.words import size
 
 if TYPE_CHECKING:
     from ganforge.registry import Registry
@@ -81,7 +82,7 @@ def _examine(registry: Registry) -> dict[str, Any]:
 def _words(name: str, value: Any) -> str:  # noqa: ANN401 - a fact about hardware has any type
     """Return a fact as people write it."""
     if name == "memory_bytes" and value:
-        return f"{value / 2**30:.1f} GiB"
+        return size(value)
     if isinstance(value, Mapping):
         return f"{value['name']} ({_words('memory_bytes', value['memory_bytes'])})"
     if isinstance(value, list):

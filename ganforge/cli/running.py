@@ -249,12 +249,12 @@ def _report(outcome: Outcome, *, json: bool) -> None:
         _leave(outcome)
     if outcome.cause is not None and os.environ.get(TRACEBACK):
         traceback.print_exception(outcome.cause)
-    fix = f"the last good checkpoint is kept; ganforge resume {path} goes on from it"
-    if outcome.fix is not None:
-        fix = f"{outcome.fix}\n{fix}" if outcome.steps else outcome.fix
+    kept = "the last good checkpoint is kept; " if any(outcome.run.checkpoints.iterdir()) else ""
     if outcome.status == "diverged":
-        kept = any(outcome.run.checkpoints.iterdir())
-        fix = f"{'the last good checkpoint is kept; ' if kept else ''}what helps, in a new run: {outcome.fix}"
+        fix = f"{kept}what helps, in a new run: {outcome.fix}"
+    else:
+        on = f"{kept}ganforge resume {path} goes on from it" if kept else None
+        fix = "\n".join(filter(None, [outcome.fix, on])) or f"ganforge resume {path} starts it again"
     problem(f"{path}: {outcome.error}", fix)
     _leave(outcome)
 

@@ -40,7 +40,7 @@ class Column:
 
     def latest(self, run: str) -> Score | None:
         """Return a run's score after its last step that was scored; the last one where it was scored again."""
-        return max(self.by_run.get(run, ()), key=lambda score: score.step, default=None)
+        return max(reversed(self.by_run.get(run, ())), key=lambda score: score.step, default=None)
 
     @property
     def floor(self) -> float | None:

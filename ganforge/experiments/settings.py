@@ -70,7 +70,7 @@ def provenance(manifest: Mapping[str, Any]) -> dict[str, str]:
         found[FINGERPRINT] = str(data["fingerprint"])[:SHORT_HASH]
     for plugin in plugins if isinstance(plugins, list) else []:
         if isinstance(plugin, dict):
-            words = [plugin.get("version"), (plugin.get("sha256") or "")[:SHORT_HASH]]
+            words = [plugin.get("version"), str(plugin.get("sha256") or "")[:SHORT_HASH]]
             found[f"plugin {plugin.get('distribution')}"] = " ".join(str(word) for word in words if word)
     return found
 
@@ -98,7 +98,8 @@ def _tells_apart(key: str, runs: Sequence[Settings]) -> bool:
         return True
     if len(having) == len(runs) or key.startswith("plugin "):
         return False
-    return not _belongs_to_a_component(key)
+    used = {_component(key, run) for run in having}
+    return any(_component(key, run) in used for run in runs if key not in run)
 
 
 def _values(key: str, runs: Iterable[Settings]) -> set[str]:
@@ -113,9 +114,15 @@ def _by_data(runs: Iterable[Settings]) -> Iterable[list[Settings]]:
     return found.values()
 
 
-def _belongs_to_a_component(key: str) -> bool:
-    section, dot, _ = key.partition(".")
-    return bool(dot) and section in {*SECTIONS, "optimizer"}
+def _component(key: str, run: Settings) -> str | None:
+    """Return what has this option in a run, or would: `dcgan` of `gen.base_channels`; None for a setting of the run."""
+    section, _, option = key.partition(".")
+    if section == "optimizer":
+        return canonical(run.get(f"{key.rpartition('.')[0]}.name"))
+    if not option or section not in SECTIONS:
+        return None
+    named, name = run.get(section), option.partition(".")[0]
+    return canonical(name in named if isinstance(named, list) else named)
 
 
 def in_words(value: object) -> str:

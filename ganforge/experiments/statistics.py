@@ -8,7 +8,10 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
+from ganforge.words import number
+
 CONFIDENCE = 0.95
+DIGITS = 2  # of a margin that count
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,13 @@ class Estimate:
         """Return it as `--json` prints it."""
         return asdict(self)
 
+    def in_words(self) -> str:
+        """Return `12.34 ± 0.56`: the mean with as many decimals as the two leading digits of its margin have."""
+        if not self.margin or not math.isfinite(self.margin):
+            return number(self.mean)
+        decimals = max(DIGITS - 1 - math.floor(math.log10(self.margin)), 0)
+        return f"{self.mean:,.{decimals}f} ± {self.margin:,.{decimals}f}"
+
 
 def estimate(values: Sequence[float]) -> Estimate | None:
     """Return the mean of finite values and its 95% interval; None where there are no values.
@@ -39,10 +49,12 @@ def estimate(values: Sequence[float]) -> Estimate | None:
     count = len(values)
     if count == 0:
         return None
-    mean = math.fsum(values) / count
     if count == 1:
-        return Estimate(mean, None, None, 1)
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
+        return Estimate(values[0], None, None, 1)
+    if min(values) == max(values):  # exactly: what rounding leaves of a difference is none
+        return Estimate(values[0], values[0], values[0], count)
+    mean = math.fsum(value / count for value in values)
+    deviation = math.hypot(*(value - mean for value in values)) / math.sqrt(count - 1)
     margin = two_sided_t(CONFIDENCE, count - 1) * deviation / math.sqrt(count)
     return Estimate(mean, mean - margin, mean + margin, count)
 

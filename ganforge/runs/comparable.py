@@ -53,6 +53,17 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], score: str) ->
     return found
 
 
+def is_whole(passport: Mapping[str, Any]) -> bool:
+    """Whether a passport holds what it must, each of its kind; a file edited by hand may not."""
+    metrics, features = passport.get("metrics"), passport.get("features")
+    return (
+        isinstance(passport.get("data"), str)
+        and isinstance(metrics, Mapping)
+        and all(isinstance(one, Mapping) and isinstance(one.get("better"), Mapping) for one in metrics.values())
+        and isinstance(features, Mapping | None)
+    )
+
+
 def _metric(passport: Mapping[str, Any], score: str) -> Mapping[str, Any] | None:
     metrics: Mapping[str, Mapping[str, Any]] = passport.get("metrics") or {}
     giving = (metric for metric in metrics.values() if score in (metric.get("better") or {}))

@@ -115,7 +115,7 @@ def evaluate_run(
     if evaluator.why_no_floor is not None:
         trained.notices.append(evaluator.why_no_floor)
     step = checkpoint.step
-    pictures, recorded = _record(trained, found, step) if record else ({}, False)
+    pictures, recorded = _record(trained, found, step, asked) if record else ({}, False)
     return RunScores(
         run=trained.path,
         step=step,
@@ -180,9 +180,10 @@ def _layer(asked: Asked) -> Layer:
     return Layer("command line", nested(pairs.items()), loose=True)
 
 
-def _record(trained: TrainedRun, found: Evaluation, step: int) -> tuple[dict[str, Path], bool]:
+def _record(trained: TrainedRun, found: Evaluation, step: int, asked: Asked) -> tuple[dict[str, Path], bool]:
     """Write pictures, and a row unless there is one that says the same. A folder that cannot be written is a notice."""
-    run, row = trained.directory, {"step": step, **found.row(), "made_by": "evaluate"}
+    names = None if asked.metrics is None else list(asked.metrics)
+    run, row = trained.directory, {"step": step, **found.row(), "made_by": "evaluate", "asked": names}
     pictures: dict[str, Path] = {}
     try:
         for name, picture in found.pictures.items():

@@ -134,7 +134,9 @@ class TrainedRun:
         newest = next(iter(checkpoints.steps(self.directory)), 0)
         key = (newest if step is None else step, name)
         if key not in self._generators:
-            self._generators[key] = self.generator_of(self.checkpoint(step), name)
+            checkpoint = self.checkpoint(step)
+            key = (checkpoint.step, name)  # the newest may be damaged, and the one before it meant
+            self._generators[key] = self.generator_of(checkpoint, name)
         return self._generators[key]
 
     def weights_file(self, *, ema: bool | None) -> str:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from ganforge.experiments.columns import Cell, Column
-from ganforge.words import number
 
 ARROWS = {"lower": "↓", "higher": "↑", None: ""}
-DIGITS = 2  # of the margin that count
 
 
 def heading(column: Column) -> str:
@@ -20,10 +16,5 @@ def measured(cell: Cell | None) -> str:
     """Return `12.34 ± 0.56`, the mean with as many decimals as its margin; the number of seeds, if some are missing."""
     if cell is None:
         return ""
-    mean, margin = cell.estimate.mean, cell.estimate.margin
-    if not margin or not math.isfinite(margin):
-        text = number(mean)
-    else:
-        decimals = max(DIGITS - 1 - math.floor(math.log10(margin)), 0)
-        text = f"{mean:,.{decimals}f} ± {margin:,.{decimals}f}"
+    text = cell.estimate.in_words()
     return text if cell.estimate.count == cell.of else f"{text} ({cell.estimate.count} of {cell.of})"

@@ -23,10 +23,12 @@ from filelock import FileLock
 
 from ganforge.config import to_document, write_document
 from ganforge.errors import GanforgeError, RunDirectoryError, UsageError
+from ganforge.experiments.columns import sound
 from ganforge.experiments.matrix.cells import Cell, Combination
 from ganforge.experiments.matrix.claims import Claim, claim
 from ganforge.experiments.matrix.request import FILE, Request, ToEvaluate
 from ganforge.runs import RunDirectory, write_atomically
+from ganforge.runs.comparable import is_whole
 from ganforge.runs.directory import DEFAULT_FOLDER
 from ganforge.runs.files import newest_rows, number_in
 from ganforge.using.evaluating import SAMPLES
@@ -160,25 +162,27 @@ class MatrixDirectory:
         """Return the row of evaluation.jsonl that holds a finished cell's scores as they are wanted, or None."""
         manifest = self.manifest(cell)
         step = manifest.get("summary", {}).get("steps")
-        rows = (row for row in newest_rows(self.run(cell).evaluations) if row.get("step") == step)
+        rows = (row for row in sound(newest_rows(self.run(cell).evaluations)) if row["step"] == step)
         found = [row for row in rows if _is_wanted(row, cell, manifest, wanted)]
-        # somebody may have scored it by hand, with fewer metrics
-        return max(found, key=lambda row: len(row["passport"]["metrics"]), default=None)
+        names = set(wanted.names or ())  # somebody may have scored it by hand, with further metrics
+        return min(found, key=lambda row: len(row["passport"]["metrics"].keys() - names), default=None)
 
 
 def _is_wanted(row: Mapping[str, Any], cell: Cell, manifest: Mapping[str, Any], wanted: ToEvaluate) -> bool:
     """Whether a row is what `ganforge evaluate` would write for a cell as it is told."""
-    passport, sizes = row.get("passport"), manifest.get("data", {}).get("sizes") or {}
-    if not (isinstance(passport, dict) and isinstance(sizes, dict) and isinstance(row.get("scores"), dict)):
+    passport, sizes = row["passport"], manifest.get("data", {}).get("sizes") or {}
+    if not (is_whole(passport) and isinstance(sizes, dict)):
         return False
     split = "test" if "test" in sizes else "train"
     count = wanted.samples or min(SAMPLES, number_in(sizes, split) or SAMPLES)
-    expected = {"split": split, "fake_images": count, "real_images": count, "seed": cell.seed}
-    features, metrics = (passport.get("features") or {}).get("name"), set(passport.get("metrics") or {})
+    weights = "generator" if cell.experiment.ema_halflife_images is None else "generator_ema"
+    expected = {"split": split, "fake_images": count, "real_images": count, "seed": cell.seed, "weights": weights}
+    asked = row.get("asked", ()) is None if wanted.names is None else set(wanted.names) <= passport["metrics"].keys()
+    features = (passport.get("features") or {}).get("name")
     return (
-        all(passport.get(key) == value for key, value in expected.items())
+        asked
+        and all(passport.get(key) == value for key, value in expected.items())
         and features in {None, cell.experiment.features.name}
-        and (row.get("made_by") == "evaluate" if wanted.names is None else set(wanted.names) <= metrics)
     )
 
 

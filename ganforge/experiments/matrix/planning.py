@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from ganforge.config import Layer, nested
 from ganforge.config.experiment import TRAINED
 from ganforge.errors import GanforgeError, IncompatibleError, StrictPluginError, UnknownComponentError, UsageError
 from ganforge.evaluation import check, scored_split
-from ganforge.experiments.matrix.cells import Choices, Combination, one_name_each, plain_name, same
+from ganforge.experiments.matrix.cells import Choices, Combination, hashed_name, one_name_each, plain_name, same
 from ganforge.experiments.matrix.request import MOST_CELLS, Request
 from ganforge.experiments.prepare import prepare
 from ganforge.interfaces import Dataset
@@ -85,8 +86,10 @@ class Planner:
     def plan_all(self, tell: Callable[[Combination], None]) -> list[Combination]:
         """Plan all points of the axes. `tell` hears each of them."""
         planned = []
-        for choices in self.points():
-            planned.append(self.plan(choices, plain_name(choices)))
+        points = [(choices, plain_name(choices)) for choices in self.points()]
+        often = Counter(name for _, name in points)
+        for choices, name in points:  # `a-b` × `c` and `a` × `b-c` read alike
+            planned.append(self.plan(choices, name if often[name] == 1 else hashed_name(choices)))
             tell(planned[-1])
         return one_name_each(planned, {one.name for one in self.known})
 

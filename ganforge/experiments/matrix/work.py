@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -89,8 +90,7 @@ class Work:
     interruption: Interruption
     starter: Starter = field(init=False)
     _running: list[_Job] = field(default_factory=list)
-    _busy: list[Cell] = field(default_factory=list)
-    _looked: float = 0.0
+    _busy: deque[tuple[float, Cell]] = field(default_factory=deque)
     _told: bool = False
     _results: list[Result] = field(default_factory=list)
 
@@ -137,10 +137,8 @@ class Work:
     def _next(self, source: Source) -> Cell | None:
         """Return a cell to look at: a fresh one, or now and then one that another process had."""
         cell = source.take()
-        if cell is None and self._busy and time.monotonic() - self._looked >= BUSY_SECONDS:
-            cell = self._busy.pop(0)
-            if not self._busy:
-                self._looked = time.monotonic()
+        if cell is None and self._busy and self._busy[0][0] <= time.monotonic():
+            _, cell = self._busy.popleft()
         return cell
 
     def _start(self, cell: Cell, source: Source) -> None:
@@ -155,8 +153,7 @@ class Work:
             self._tell(_failed(cell, error), source, 0.0)
             return
         if claim is None:
-            if cell not in self._busy:
-                self._busy.append(cell)
+            self._busy.append((time.monotonic() + BUSY_SECONDS, cell))
             return
         result = self.known(cell)  # whoever had the claim may have ended in between
         if result is not None:
