@@ -362,6 +362,11 @@ def test_like_scores_share_a_column(tmp_path: Path) -> None:
     page = read(report_folder(tmp_path).path)
     assert "fid (1)" not in page.text
     assert page.text.count(" fid ") == 1
+    odd = make_run(tmp_path / "odd", grids=0, rows=1, manifest={"updated": "2027-01-01"})
+    write_rows(odd / "evaluation.jsonl", [evaluation(1, 1.0, passport=passport(split="train"))])
+    page = read(report_folder(tmp_path).path)
+    assert "fid (2) stands in a column of its own; from fid (1) it differs in split: test, train." in page.text
+    assert page.text.index("fid (1)") < page.text.index("fid (2)")
 
 
 def test_a_thousand_runs_stay_small(tmp_path: Path) -> None:

@@ -118,20 +118,10 @@ def _names(score: str, count: int) -> Iterator[str]:
 
 def _kind_of(kinds: list[_Kind], passport: Passport, score: str, run: str) -> _Kind:
     for kind in kinds:
-        if not why_apart(kind.passport, passport, score):
+        if not differences(kind.passport, passport, score):
             return kind
     kinds.append(_Kind(passport, run))
     return kinds[-1]
-
-
-def why_apart(one: Passport, other: Passport, score: str) -> list[str]:
-    """Return, in words, why two scores may not stand in one column; nothing where they may."""
-    if one == other:
-        return []
-    try:
-        return differences(one, other, score)
-    except (AttributeError, TypeError, ValueError):
-        return ["a passport that is damaged"]
 
 
 def why_columns_stand_apart(shown: Sequence[Column]) -> list[str]:
@@ -148,7 +138,7 @@ def why_columns_stand_apart(shown: Sequence[Column]) -> list[str]:
 
 def _why(score: str, first: _Kind, kind: _Kind) -> str:
     runs = f"{first.owner} and {kind.owner} measure" if first.owner != kind.owner else f"{kind.owner} measures"
-    reasons = "; ".join(why_apart(first.passport, kind.passport, score))
+    reasons = "; ".join(differences(first.passport, kind.passport, score))
     return f"what {runs} differs: {reasons}"
 
 

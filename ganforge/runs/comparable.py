@@ -32,7 +32,15 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], score: str) ->
     """Return, in words, what two passports differ in that matters for a score; nothing where they are comparable.
 
     What was scored does not matter (seed, checkpoint, whether it is a moving average), nor do the versions of programs.
+    A passport that somebody has damaged is comparable to none.
     """
+    try:
+        return _differences(one, other, score)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ["a passport that is damaged"]
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any], score: str) -> list[str]:
     metrics = [_metric(passport, score) for passport in (one, other)]
     missing = [passport for passport, metric in zip((one, other), metrics, strict=True) if metric is None]
     if missing:

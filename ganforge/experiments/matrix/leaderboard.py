@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ganforge.experiments.columns import why_apart
 from ganforge.experiments.matrix.cells import Cell, Combination, label, shown
 from ganforge.experiments.matrix.directory import MatrixDirectory
 from ganforge.experiments.matrix.request import Request
 from ganforge.experiments.matrix.work import Result
 from ganforge.experiments.statistics import Estimate, estimate
 from ganforge.runs import write_atomically
+from ganforge.runs.comparable import differences
 from ganforge.runs.files import number_in
 from ganforge.using.report.health import Finding, findings
 
@@ -86,7 +86,7 @@ class Table:
     def takes(self, passport: Mapping[str, Any]) -> bool:
         """Whether scores with this passport may stand here."""
         scores = {score for metric in passport["metrics"].values() for score in metric["better"]}
-        return not any(why_apart(self.passport, passport, score) for score in {*scores, *self.directions})
+        return not any(differences(self.passport, passport, score) for score in {*scores, *self.directions})
 
     def ranked(self, by: str | None = None) -> list[Row]:
         """Return the rows, the best mean of a score first; of the first one, unless it is named."""

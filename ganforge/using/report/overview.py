@@ -163,13 +163,13 @@ def _columns(rows: Sequence[Row]) -> list[Column]:
             if index == len(columns):
                 columns.append(Column(score.name, asked))
             place[index] = score
+    filled = {index: sum(index in place for place in places) for index in range(len(columns))}
+    order = sorted(filled, key=lambda index: (-filled[index], columns[index].name))
     for name in {column.name for column in columns}:
-        named = [column for column in columns if column.name == name]
+        named = [columns[index] for index in order if columns[index].name == name]
         for number, column in enumerate(named if len(named) > 1 else [], start=1):
             column.mark = number
             column.differs = [] if number == 1 else apart(named[0].row, column.row, name)
-    filled = {index: sum(index in place for place in places) for index in range(len(columns))}
-    order = sorted(filled, key=lambda index: (-filled[index], columns[index].title))
     for row, place in zip(rows, places, strict=True):
         row.values = [place.get(index) for index in order[:MOST_COLUMNS]]
     return [columns[index] for index in order]
