@@ -11,7 +11,7 @@ import tomli_w
 from report_parts import MANIFEST, evaluation, make_run, passport, write_rows
 
 from ganforge.config import read_document
-from ganforge.config.layers import literal
+from ganforge.config.dotted import literal
 
 __all__ = ["change", "made", "passport_of", "scored"]
 

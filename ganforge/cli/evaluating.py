@@ -142,7 +142,7 @@ def _step(word: str) -> int | Literal["best"] | None:
 
 def _named(settings: list[str]) -> tuple[list[str], dict[str, Any]]:
     """Return the metrics that settings name, and all others by key. Raises ConfigError for what is no setting."""
-    from ganforge.config.layers import literal  # noqa: PLC0415 - `--help` needs no pydantic
+    from ganforge.config.dotted import literal  # noqa: PLC0415 - `--help` needs no pydantic
 
     names: list[str] = []
     options: dict[str, Any] = {}

@@ -29,19 +29,24 @@ class Lines:
 
         The first two columns are always shown. paint: what the second one's cells go through when they are padded.
         """
-        cells = [list(map(safe, row)) for row in (self.heads, *self.rows)]
-        widths = [max(map(_length, column)) for column in zip(*cells, strict=True)]
+        columns = [_clean(column) for column in zip(self.heads, *self.rows, strict=True)]
+        widths = [max(map(_length, column)) for column in columns]
         ends = accumulate(width + GAP for width in widths)
         kept = [width is None or end - GAP <= width for end in ends]
         kept[:2] = [True] * len(kept[:2])
         count = kept.index(False) if False in kept else len(kept)
-        lines = []
-        for row in cells:
-            padded = [_pad(cell, widths[index], index in self.numbers) for index, cell in enumerate(row[:count])]
-            if row is not cells[0]:
-                padded[1] = paint(padded[1])
-            lines.append((" " * GAP).join(padded).rstrip() + "\n")
+        padded = [_pad(column, widths[index], index in self.numbers) for index, column in enumerate(columns[:count])]
+        if len(padded) > 1:
+            padded[1] = [padded[1][0], *map(paint, padded[1][1:])]
+        gap = " " * GAP
+        lines = [f"{gap.join(cells).rstrip()}\n" for cells in zip(*padded, strict=True)]
         return "".join(lines), list(self.heads[count:])
+
+
+def _clean(column: Sequence[str]) -> Sequence[str]:
+    """Return a column's cells as `safe` makes them."""
+    together = "".join(column)
+    return column if together.isascii() and together.isprintable() else list(map(safe, column))
 
 
 def safe(text: str) -> str:
@@ -53,7 +58,7 @@ def _length(text: str) -> int:
     return len(text) if text.isascii() else cell_len(text)
 
 
-def _pad(text: str, width: int, right: bool) -> str:  # noqa: FBT001 - one of two, both named by the caller
-    if text.isascii():
-        return text.rjust(width) if right else text.ljust(width)
-    return " " * (width - cell_len(text)) + text if right else set_cell_size(text, width)
+def _pad(column: Sequence[str], width: int, right: bool) -> list[str]:  # noqa: FBT001 - one of two, both named there
+    if "".join(column).isascii():
+        return [text.rjust(width) if right else text.ljust(width) for text in column]
+    return [" " * (width - cell_len(text)) + text if right else set_cell_size(text, width) for text in column]

@@ -56,20 +56,20 @@ def runs(
     json: Json = False,
 ) -> None:
     """List runs: what they train, how far they came, how they ended. The newest come first."""
-    from ganforge.experiments.listing import list_runs  # noqa: PLC0415 - `--help` needs none of it
+    from ganforge.experiments.listing import list_runs, no_search_for_cycles  # noqa: PLC0415 - `--help` needs none of it
 
-    listing = list_runs(folder, where=where or [], status=status or [], sort=sort, reverse=reverse, limit=limit)
-    for line in listing.notes:
-        notice(line)
-    if json:
-        _print_json(listing)
-        return
-    if not listing.runs:
-        notice("no runs" if not (where or status) else "no run fulfils that")
-        return
-    _print(listing)
-    if len(listing.runs) < listing.count:
-        notice(f"{len(listing.runs):,} of {listing.count:,} runs")
+    with no_search_for_cycles():
+        listing = list_runs(folder, where=where or [], status=status or [], sort=sort, reverse=reverse, limit=limit)
+        for line in listing.notes:
+            notice(line)
+        if json:
+            _print_json(listing)
+        elif not listing.runs:
+            notice("no run fulfils that" if where or status else "no runs")
+        else:
+            _print(listing)
+            if len(listing.runs) < listing.count:
+                notice(f"{len(listing.runs):,} of {listing.count:,} runs")
 
 
 def _print_json(listing: Listing) -> None:

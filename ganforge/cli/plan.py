@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ganforge.cli.output import describe_value, out
-from ganforge.config.document import flatten
+from ganforge.config.dotted import flatten
 from ganforge.words import duration
 
 

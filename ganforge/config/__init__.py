@@ -1,10 +1,27 @@
-"""What a person can set, where each value came from, and its form in TOML."""
+"""What a person can set, where each value came from, and its form in TOML.
+
+The models, and pydantic with them, are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from ganforge.component import SECTIONS, Section
-from ganforge.config.document import from_document, read_document, to_document, write_document
-from ganforge.config.experiment import Experiment, Selection
-from ganforge.config.layers import Layer, command_line_layer, nested, preset_layer
-from ganforge.config.optimizers import OPTIMIZERS, OptimizerOptions, Optimizers
+
+if TYPE_CHECKING:
+    from ganforge.config.document import from_document, read_document, to_document, write_document
+    from ganforge.config.experiment import Experiment, Selection
+    from ganforge.config.layers import Layer, command_line_layer, nested, preset_layer
+    from ganforge.config.optimizers import OPTIMIZERS, OptimizerOptions, Optimizers
+
+_LAZY = {
+    **dict.fromkeys(("from_document", "read_document", "to_document", "write_document"), "document"),
+    **dict.fromkeys(("Experiment", "Selection"), "experiment"),
+    **dict.fromkeys(("Layer", "command_line_layer", "nested", "preset_layer"), "layers"),
+    **dict.fromkeys(("OPTIMIZERS", "OptimizerOptions", "Optimizers"), "optimizers"),
+}
 
 __all__ = [
     "OPTIMIZERS",
@@ -23,3 +40,9 @@ __all__ = [
     "to_document",
     "write_document",
 ]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attributes have every type
+    if name in _LAZY:
+        return getattr(import_module(f"ganforge.config.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'ganforge.config' has no attribute {name!r}")

@@ -14,9 +14,6 @@ from ganforge.config.experiment import SEVERAL, SINGLE, TRAINED, Experiment, Sel
 from ganforge.config.optimizers import NOTHING
 from ganforge.errors import ConfigError
 
-#: The keys of a section's table that name its components.
-COMPONENT_NAMES = frozenset({"name", "names"})
-
 
 def read_document(path: Path) -> dict[str, Any]:
     """Return a TOML file's content. Raises ConfigError, with the line, where it cannot be read."""
@@ -71,15 +68,3 @@ def from_document(document: Mapping[str, Any]) -> Experiment:
         return Experiment.model_validate(values)
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise ConfigError(f"this is no resolved experiment: {' '.join(str(error).split())}") from None
-
-
-def flatten(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Return a document's dotted keys and values, as options are called: a component's own table as its section's."""
-    pairs: list[tuple[str, Any]] = []
-    for key, value in document.items():
-        if isinstance(value, Mapping):
-            named = document.get("name") == key
-            pairs += flatten(value, prefix if named else f"{prefix}{key}.")
-        elif key not in COMPONENT_NAMES or prefix.startswith("optimizer."):
-            pairs.append((f"{prefix}{key}", value))
-    return pairs

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, time
 from typing import Any
 
+from ganforge.config.dotted import literal
 from ganforge.config.experiment import SEVERAL, SINGLE, Experiment
 from ganforge.config.optimizers import NOTHING
 from ganforge.errors import ConfigError
@@ -83,16 +82,6 @@ def nested(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in pairs:
         _assign(values, key.split("."), value)
     return values
-
-
-def literal(text: str) -> Any:  # noqa: ANN401 - a TOML literal has any of TOML's types
-    """Return a TOML literal's value, and any other text as it stands."""
-    try:
-        value = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):  # no TOML, or more digits or brackets than can be read
-        return text
-    found = value.get("value", text)
-    return text if len(value) > 1 or isinstance(found, date | time) else found  # a date may be a folder's name
 
 
 def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:  # noqa: ANN401

@@ -51,7 +51,7 @@ class Listing:
 
 
 @contextmanager
-def _no_search_for_cycles() -> Iterator[None]:
+def no_search_for_cycles() -> Iterator[None]:
     """Keep Python from looking for cycles among many thousand tables that have none, a sixth of the time."""
     enabled = gc.isenabled()
     gc.disable()
@@ -62,7 +62,7 @@ def _no_search_for_cycles() -> Iterator[None]:
             gc.enable()
 
 
-@_no_search_for_cycles()
+@no_search_for_cycles()
 def list_runs(
     folder: Path,
     *,
@@ -137,19 +137,29 @@ class _Reader:
         name = _field(key)
         if name is not None:
             return [getattr(run, name) for run in runs]
-        from ganforge.config import Experiment  # noqa: PLC0415 - a plain list needs no models
-
         first, dot, rest = key.partition(".")
         setting = first.replace("-", "_") + dot + rest
-        if setting.partition(".")[0] in Experiment.model_fields:
+        if self._is_setting(runs, setting, key):
             values = [self._settings_of(run).get(setting) for run in runs]
         else:
             self.scores.add(key)
             values = [self.row(run, key).get("scores", {}).get(key) for run in runs]
         if runs and all(value is None for value in values):
+            from ganforge.config import Experiment  # noqa: PLC0415 - as in `_is_setting`
+
             known = {*FIELDS, *Experiment.model_fields, *self._known(runs)}
             raise UsageError(f"none of these runs has a {key!r}{_near(key, known)}")
         return values
+
+    def _is_setting(self, runs: Sequence[RunSummary], setting: str, score: str) -> bool:
+        """Whether a key is a setting, and no score. What the first run says spares the import of the models."""
+        if runs and setting in self._settings_of(runs[0]):
+            return True
+        if runs and self.row(runs[0], score):
+            return False
+        from ganforge.config import Experiment  # noqa: PLC0415 - takes a twentieth of a second
+
+        return setting.partition(".")[0] in Experiment.model_fields
 
     def row(self, run: RunSummary, score: str) -> Mapping[str, Any]:
         """Return a run's newest evaluation that has a score; an empty one where there is none."""
@@ -160,7 +170,7 @@ class _Reader:
         return self._rows[run.path, score]
 
     def _settings_of(self, run: RunSummary) -> Mapping[str, Any]:
-        from ganforge.experiments.settings import settings_in  # noqa: PLC0415 - as above
+        from ganforge.experiments.settings import settings_in  # noqa: PLC0415 - a plain list needs none
 
         if run.path not in self._settings:
             self._settings[run.path] = {}

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from ganforge.component import SECTIONS
-from ganforge.config.document import flatten
+from ganforge.config.dotted import flatten
 
 #: What runs of one group differ in.
 SEED = "seed"
@@ -22,6 +22,8 @@ SECTION = re.compile(r"\n(?=\[\w+\])")
 LONG_TEXTS = ('"""', "'''")
 
 Settings = Mapping[str, Any]
+#: Keys of the highest level, and settings.
+Part = tuple[frozenset[str], Settings]
 
 
 def settings_of(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,20 +39,32 @@ def settings_in(text: str) -> dict[str, Any]:
     Of thousands of runs most have most of their lines in common: each part is read once, fifty times as fast as all of
     each run. A text whose parts say nothing alone, since somebody wrote it by hand, is read as a whole.
     """
-    top, *sections = SECTION.split(f"\n{text}")
+    top, mark, rest = text.partition("\n[")
+    return _merged((*map(_part, top.split("\n")), _sections(mark + rest))) or settings_of(tomllib.loads(text))
+
+
+def _merged(parts: Iterable[Part | None]) -> dict[str, Any] | None:
+    """Return the settings of parts that have no key in common, or None where they have, or one of them is none."""
     found: dict[str, Any] = {}
     seen: set[str] = set()
-    for part in (*top.split("\n"), *sections):
-        read = _part(part)
-        if read is None or not seen.isdisjoint(read[0]):
-            return settings_of(tomllib.loads(text))
-        seen |= read[0]
-        found |= read[1]
+    for part in parts:
+        if part is None or not seen.isdisjoint(part[0]):
+            return None
+        seen |= part[0]
+        found |= part[1]
     return found
 
 
+@lru_cache(maxsize=1 << 14)
+def _sections(text: str) -> Part | None:
+    """Return all sections of a text, which begins with the first of them."""
+    parts = [_part(part) for part in SECTION.split(text)]
+    found = _merged(parts)
+    return None if found is None else (frozenset().union(*(part[0] for part in parts if part)), found)
+
+
 @lru_cache(maxsize=1 << 16)
-def _part(text: str) -> tuple[frozenset[str], Mapping[str, Any]] | None:
+def _part(text: str) -> Part | None:
     """Return a part's keys of the highest level and its settings; None where it is no part."""
     head_alone = text.lstrip().startswith("[") and "\n" not in text
     if head_alone or any(mark in text for mark in LONG_TEXTS):

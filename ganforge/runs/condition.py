@@ -35,7 +35,7 @@ class Condition:
     @classmethod
     def parse(cls, text: str) -> Condition:
         """Read a condition. Raises UsageError."""
-        from ganforge.config.layers import literal  # noqa: PLC0415 - a plain list needs no models
+        from ganforge.config.dotted import literal  # noqa: PLC0415 - a plain list needs no models
 
         match = CONDITION.fullmatch(text)
         if match is None:

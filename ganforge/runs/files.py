@@ -32,10 +32,11 @@ def _open(path: str) -> int:
 
 
 def _rest(descriptor: int) -> bytes:
-    parts = []
-    while part := os.read(descriptor, MOST_AT_ONCE):
-        parts.append(part)
-    return b"".join(parts)
+    part = content = os.read(descriptor, MOST_AT_ONCE)
+    while len(part) == MOST_AT_ONCE:
+        part = os.read(descriptor, MOST_AT_ONCE)
+        content += part
+    return content
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -100,7 +101,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def _rows(lines: Iterable[str | bytes]) -> Iterator[dict[str, Any]]:
     for line in lines:
         try:
-            row = json.loads(line)
+            row = json.loads(line if isinstance(line, str) else line.decode())
         except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):
@@ -117,9 +118,11 @@ def newest_rows(path: str | Path) -> Iterator[dict[str, Any]]:
     except OSError:
         return
     try:
-        end = max(0, os.lseek(descriptor, 0, os.SEEK_END) - END_BYTES)
-        os.lseek(descriptor, end, os.SEEK_SET)
-        newest = _rest(descriptor)
+        newest, end = os.read(descriptor, END_BYTES), 0
+        if len(newest) == END_BYTES:
+            end = os.lseek(descriptor, 0, os.SEEK_END) - END_BYTES
+            os.lseek(descriptor, end, os.SEEK_SET)
+            newest = _rest(descriptor)
         if end:
             cut, _, newest = newest.partition(b"\n")
             end += len(cut) + 1

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from ganforge.config import Experiment, Layer, command_line_layer, preset_layer, read_document
+from ganforge.config.dotted import literal
 from ganforge.config.experiment import TRAINED
-from ganforge.config.layers import literal
 from ganforge.errors import UsageError
 from ganforge.experiments.matrix.request import MOST_CELLS, Base, Search, Space, ToEvaluate
 from ganforge.experiments.matrix.storage import check_address

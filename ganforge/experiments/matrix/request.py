@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from ganforge.config import Layer, read_document, write_document
-from ganforge.config.document import flatten
+from ganforge.config.dotted import flatten
 from ganforge.config.experiment import TRAINED
 from ganforge.errors import ConfigError, UsageError
 from ganforge.runs import write_atomically

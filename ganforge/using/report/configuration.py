@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ganforge.component import SECTIONS
-from ganforge.config.document import flatten
+from ganforge.config.dotted import flatten
 from ganforge.using.report.record import table, text
 
 DEFAULT = "default"
