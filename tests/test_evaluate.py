@@ -154,6 +154,15 @@ def test_a_run_that_trains_is_not_disturbed(run: RunDirectory, plugin: Path) -> 
     assert read_rows(run.evaluations)[-1]["scores"] == found.scores
 
 
+def test_the_usual_metrics_have_one_row_that_says_so(run: RunDirectory, plugin: Path) -> None:
+    """Also where they were asked for by name before: a matrix knows its own row by that."""
+    trained = opened(run, plugin)
+    names = ["fid", "kid", "precision", "recall", "modes"]
+    for metrics in (names, None, None, names):
+        trained.evaluate(metrics, samples=100, features="digits", device="cpu")
+    assert [row["asked"] for row in trained.evaluations if row["made_by"] == "evaluate"] == [names, None]
+
+
 def test_rows_live_as_long_as_their_weights(run: RunDirectory, plugin: Path) -> None:
     """Resumed, a run keeps rows of the steps that it has; of steps that it trains again, it makes its own."""
     trained = opened(run, plugin)

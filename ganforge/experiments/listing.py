@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganforge.component import SECTIONS
 from ganforge.errors import RunDirectoryError, UsageError
 from ganforge.runs.catalogue import STATUSES, RunSummary, catalogue
 from ganforge.runs.condition import TIMES, Condition
@@ -139,27 +140,17 @@ class _Reader:
             return [getattr(run, name) for run in runs]
         first, dot, rest = key.partition(".")
         setting = first.replace("-", "_") + dot + rest
-        if self._is_setting(runs, setting, key):
+        if _is_setting(setting):
             values = [self._settings_of(run).get(setting) for run in runs]
         else:
             self.scores.add(key)
             values = [self.row(run, key).get("scores", {}).get(key) for run in runs]
         if runs and all(value is None for value in values):
-            from ganforge.config import Experiment  # noqa: PLC0415 - as in `_is_setting`
+            from ganforge.config import Experiment  # noqa: PLC0415 - as below
 
             known = {*FIELDS, *Experiment.model_fields, *self._known(runs)}
             raise UsageError(f"none of these runs has a {key!r}{_near(key, known)}")
         return values
-
-    def _is_setting(self, runs: Sequence[RunSummary], setting: str, score: str) -> bool:
-        """Whether a key is a setting, and no score. What the first run says spares the import of the models."""
-        if runs and setting in self._settings_of(runs[0]):
-            return True
-        if runs and self.row(runs[0], score):
-            return False
-        from ganforge.config import Experiment  # noqa: PLC0415 - takes a twentieth of a second
-
-        return setting.partition(".")[0] in Experiment.model_fields
 
     def row(self, run: RunSummary, score: str) -> Mapping[str, Any]:
         """Return a run's newest evaluation that has a score; an empty one where there is none."""
@@ -182,6 +173,15 @@ class _Reader:
         keys = {key for settings in self._settings.values() for key in settings}
         rows = (next(newest_rows(f"{run.path}/evaluation.jsonl"), {}) for run in runs)
         return keys.union(*(row["scores"] for row in rows if isinstance(row.get("scores"), dict)))
+
+
+def _is_setting(key: str) -> bool:
+    section, dot, _ = key.partition(".")
+    if dot:
+        return section in {*SECTIONS, "optimizer"}
+    from ganforge.config import Experiment  # noqa: PLC0415 - a plain list needs no models
+
+    return key in Experiment.model_fields
 
 
 def _near(key: str, known: set[str]) -> str:

@@ -30,8 +30,8 @@ USUAL, OF_CLASSES = ("fid", "kid", "precision", "recall"), ("modes",)
 SAMPLES = 10_000
 #: Settings that an evaluation has of its own; the others are the run's.
 CHOSEN = ("metric", "features")
-#: What does not make two rows different: who made them, and how long it took.
-BESIDE = ("seconds", "made_by")
+#: What does not make two rows different: who made them, how long it took, and how they were asked for.
+BESIDE = ("seconds", "made_by", "asked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,10 @@ def _layer(asked: Asked) -> Layer:
 
 
 def _record(trained: TrainedRun, found: Evaluation, step: int, asked: Asked) -> tuple[dict[str, Path], bool]:
-    """Write pictures, and a row unless there is one that says the same. A folder that cannot be written is a notice."""
+    """Write pictures, and a row unless there is one that says the same. A folder that cannot be written is a notice.
+
+    Where the usual metrics were asked for, it must say so: a matrix looks for it.
+    """
     names = None if asked.metrics is None else list(asked.metrics)
     run, row = trained.directory, {"step": step, **found.row(), "made_by": "evaluate", "asked": names}
     pictures: dict[str, Path] = {}
@@ -189,7 +192,8 @@ def _record(trained: TrainedRun, found: Evaluation, step: int, asked: Asked) -> 
         for name, picture in found.pictures.items():
             pictures[name] = run.evaluation_picture_path(name, step)
             save_png(picture, pictures[name])
-        if not any(_says(row) == _says(other) for other in read_rows(run.evaluations)):
+        known = (other for other in read_rows(run.evaluations) if names is not None or other.get("asked", ()) is None)
+        if not any(_says(row) == _says(other) for other in known):
             _append(run, row)
     except OSError as error:
         trained.notices.append(f"the scores are not kept: {run.path} cannot be written ({error.strerror or error})")
