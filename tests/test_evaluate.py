@@ -157,7 +157,7 @@ def test_a_run_that_trains_is_not_disturbed(run: RunDirectory, plugin: Path) -> 
 def test_the_usual_metrics_have_one_row_that_says_so(run: RunDirectory, plugin: Path) -> None:
     """Also where they were asked for by name before: a matrix knows its own row by that."""
     trained = opened(run, plugin)
-    names = ["fid", "kid", "precision", "recall", "modes"]
+    names = ["fid", "precision", "recall", "modes"]
     for metrics in (names, None, None, names):
         trained.evaluate(metrics, samples=100, features="digits", device="cpu")
     assert [row["asked"] for row in trained.evaluations if row["made_by"] == "evaluate"] == [names, None]
