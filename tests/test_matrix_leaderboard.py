@@ -166,8 +166,8 @@ def test_what_each_run_says_of_itself_stands_beside_its_scores() -> None:
     results = {result.cell.name: result for _, by_seed in rows for result in by_seed.values()}
     found = leaderboard(directory, request(seeds=(0,)), [one for one, _ in rows], results)
     (table,) = found.tables
-    assert table.varied() == ["gen", "precision"]
-    assert [row.word("precision") for row in table.ranked()] == ["bf16", "fp32"]
+    assert table.varied() == ["gen", "trained in"]
+    assert [row.word("trained in") for row in table.ranked()] == ["bf16", "fp32"]
     assert [row["precision"] for row in found.as_dict()["tables"][0]["rows"]] == [["bf16"], ["fp32"]]
     (said,) = found.as_dict()["health"]
     assert said == {"run": "two-seed0", "when": "from step 148, to the end", "finding": "saturation"} | {

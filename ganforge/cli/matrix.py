@@ -158,9 +158,9 @@ def matrix(
             raise
     _report(found, prepared.directory.path, json=json)
     if interruption.received is not None:
-        notice(
-            f"{len(found.open_cells)} cells are left; go on with: ganforge matrix --resume {prepared.directory.path}"
-        )
+        count = len(found.open_cells)
+        left = f"{count} run{' is' if count == 1 else 's are'} left"
+        notice(f"{left}; go on with: ganforge matrix --resume {prepared.directory.path}")
         raise typer.Exit(128 + interruption.received)
     raise typer.Exit(1 if any(result.status != "diverged" for result in found.unscored) else 0)
 

@@ -21,7 +21,8 @@ from ganforge.using.report.health import Finding, findings
 #: What a passport says of one generator alone, and not of how it was scored.
 OF_ONE = frozenset({"checkpoint", "seed", "versions"})
 ARROWS = {"lower": "↓", "higher": "↑"}
-PRECISION = "precision"
+#: The column of the precision that the machine chose; `precision` is a score, too.
+TRAINED_IN = "trained in"
 
 
 @dataclass(slots=True)
@@ -51,7 +52,7 @@ class Row:
         """Return one of its choices, or the precision, as a table shows it."""
         if key in self.combination.choices:
             return shown(self.combination.choices[key])
-        return ", ".join(sorted(self.precisions)) or "–" if key == PRECISION else "–"
+        return ", ".join(sorted(self.precisions)) or "–" if key == TRAINED_IN else "–"
 
     def as_dict(self, directions: Mapping[str, str]) -> dict[str, Any]:
         """Return it as leaderboard.json has it."""
@@ -111,7 +112,7 @@ class Table:
         keys = list(dict.fromkeys(key for row in self.rows for key in row.combination.choices))
         if len(self.rows) == 1:
             return keys
-        different = [key for key in dict.fromkeys([*keys, PRECISION]) if len({row.word(key) for row in self.rows}) > 1]
+        different = [key for key in [*keys, TRAINED_IN] if len({row.word(key) for row in self.rows}) > 1]
         return different or keys
 
 
