@@ -348,6 +348,7 @@ def test_a_folder_lists_its_runs(tmp_path: Path) -> None:
         "Newest samples of a:one",
     ]
     assert "fid (2) stands in a column of its own; from fid (1) it differs in split: train, test." in page.text
+    assert page.text.count("collapse from step 300 to 420") == 2
     with pytest.raises(RunDirectoryError, match="holds no run"):
         report_folder(tmp_path / "runs" / "deep" / "two" / "samples")
 

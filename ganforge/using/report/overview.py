@@ -12,6 +12,7 @@ from urllib.parse import quote
 from ganforge.errors import RunDirectoryError
 from ganforge.runs import RunSummary, catalogue
 from ganforge.using.pages import Picture, PictureError, embed
+from ganforge.using.report.health import Finding, findings
 from ganforge.using.report.record import number_of, read_record, text
 from ganforge.using.report.scores import Score, apart, scores_of
 from ganforge.words import duration
@@ -38,7 +39,10 @@ class Column:
 
 @dataclass(slots=True)
 class Row:
-    """Hold a run's line. link: its own page, as seen from this one, where it has one. values: a score a column."""
+    """Hold a run's line. link: its own page, as seen from this one, where it has one. values: a score a column.
+
+    findings: what was wrong with its health.
+    """
 
     summary: RunSummary
     name: str
@@ -46,6 +50,7 @@ class Row:
     link: str | None
     picture: Picture | None
     scores: list[Score]
+    findings: list[Finding]
     values: list[Score | None] = field(default_factory=list)
 
     @property
@@ -144,6 +149,7 @@ def _row(summary: RunSummary, folder: Path, place: Path, space: int) -> Row:
         link=None if near is None else quote(os.fsencode(near)),
         picture=picture,
         scores=scores_of(record.evaluations),
+        findings=findings(record.manifest.get("health")),
     )
 
 
