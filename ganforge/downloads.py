@@ -68,23 +68,6 @@ def expanded(place: str | Path) -> Path:
     return Path(os.path.expanduser(place))  # noqa: PTH111 - Path.expanduser raises
 
 
-def read_whole(path: Path, *, limit_bytes: int, fix: str) -> bytes:
-    """Return what a file holds.
-
-    Raises DataError where it is none (a folder, a device, a pipe), is larger than the limit or cannot be read.
-    """
-    try:
-        if path.exists() and not path.is_file():
-            raise DataError(f"{path} is not a file", fix=fix)
-        with path.open("rb") as file:
-            content = file.read(limit_bytes + 1)
-    except (OSError, ValueError) as error:  # ValueError: a null byte in its name
-        raise DataError(f"{path} cannot be read: {_reason(error)}", fix=fix) from error
-    if len(content) > limit_bytes:
-        raise DataError(f"{path} is larger than {limit_bytes:,} bytes, and no such file is", fix=fix)
-    return content
-
-
 def find_folder(root: Path, wanted: Wanted, *, named: bool) -> Path | None:
     """Return the folder at or below `root` that holds all that is wanted, or None.
 

@@ -13,8 +13,9 @@ from safetensors.torch import load
 from torch import Tensor
 
 from ganforge.builtin.classifier import SHAPE, SIZE, Classifier
-from ganforge.downloads import expanded, read_whole
+from ganforge.downloads import expanded
 from ganforge.errors import DataError, IncompatibleError
+from ganforge.given_files import read_whole
 from ganforge.interfaces import Extracted, FeatureExtractor, ImageShape
 
 FOLDER = Path(__file__).parent / "feature_weights"
