@@ -9,32 +9,32 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from ganforge.component import Component
+from ganforge.components.spec import Component
 from ganforge.errors import GanforgeError
-from ganforge.hookspecs import RunInfo, hookimpl
+from ganforge.plugins.hookspecs import RunInfo, hookimpl
 
 if TYPE_CHECKING:
-    from ganforge.config.experiment import Experiment
-    from ganforge.engine.observer import Observer
-    from ganforge.experiments.api import resume, train
-    from ganforge.experiments.comparison import Comparison, compare
-    from ganforge.interfaces import (
+    from ganforge.api import resume, train
+    from ganforge.components import (
         Augmentation,
-        DataInfo,
         Dataset,
+        DatasetInfo,
         Discriminator,
+        DiscriminatorOutput,
         EvaluationContext,
-        Extracted,
         FeatureExtractor,
+        FeatureOutput,
         Generator,
         Images,
-        ImageShape,
-        Judgement,
+        ImageSpec,
         Loss,
         Metric,
         Penalty,
     )
-    from ganforge.using.trained import TrainedRun, load_run
+    from ganforge.config.experiment import Experiment
+    from ganforge.report.comparison import Comparison, compare
+    from ganforge.runs.trained import TrainedRun, load_run
+    from ganforge.training.callbacks import Observer
 
 __version__ = version("ganforge")
 
@@ -42,48 +42,48 @@ _LAZY = {
     **dict.fromkeys(
         (
             "Augmentation",
-            "DataInfo",
+            "DatasetInfo",
             "Dataset",
             "Discriminator",
             "EvaluationContext",
-            "Extracted",
+            "FeatureOutput",
             "FeatureExtractor",
             "Generator",
-            "ImageShape",
+            "ImageSpec",
             "Images",
-            "Judgement",
+            "DiscriminatorOutput",
             "Loss",
             "Metric",
             "Penalty",
         ),
-        "ganforge.interfaces",
+        "ganforge.components",
     ),
-    "Comparison": "ganforge.experiments.comparison",
+    "Comparison": "ganforge.report.comparison",
     "Experiment": "ganforge.config.experiment",
-    "Observer": "ganforge.engine.observer",
-    "TrainedRun": "ganforge.using.trained",
-    "compare": "ganforge.experiments.comparison",
-    "load_run": "ganforge.using.trained",
-    "resume": "ganforge.experiments.api",
-    "train": "ganforge.experiments.api",
+    "Observer": "ganforge.training.callbacks",
+    "TrainedRun": "ganforge.runs.trained",
+    "compare": "ganforge.report.comparison",
+    "load_run": "ganforge.runs.trained",
+    "resume": "ganforge.api",
+    "train": "ganforge.api",
 }
 
 __all__ = [
     "Augmentation",
     "Comparison",
     "Component",
-    "DataInfo",
     "Dataset",
+    "DatasetInfo",
     "Discriminator",
+    "DiscriminatorOutput",
     "EvaluationContext",
     "Experiment",
-    "Extracted",
     "FeatureExtractor",
+    "FeatureOutput",
     "GanforgeError",
     "Generator",
-    "ImageShape",
+    "ImageSpec",
     "Images",
-    "Judgement",
     "Loss",
     "Metric",
     "Observer",

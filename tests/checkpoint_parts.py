@@ -12,12 +12,12 @@ from typing import Any
 from conftest import tiny
 from torch import Tensor
 
-from ganforge.engine import checkpoint as checkpoints
-from ganforge.engine.checkpoint import Checkpoint
-from ganforge.experiments import launch
-from ganforge.experiments.prepare import prepare
-from ganforge.registry import Registry
-from ganforge.runs import RunDirectory
+from ganforge.plugins.registry import Registry
+from ganforge.runs import launch
+from ganforge.runs.setup import prepare
+from ganforge.training import checkpoint as checkpoints
+from ganforge.training.checkpoint import Checkpoint
+from ganforge.training.run_directory import RunDirectory
 
 SMALL = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=10", "ema_halflife_images=50")
 FILES = (

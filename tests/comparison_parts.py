@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from report_parts import MANIFEST, evaluation, make_run, passport, write_rows
+from report_parts import MANIFEST, evaluation, make_run, protocol, write_rows
 
 from ganforge.config import read_document
 from ganforge.config.dotted import literal
@@ -53,15 +53,15 @@ def change(run: Path, *settings: str) -> None:
 
 
 def scored(step: int, value: float | None, score: str = "fid", **changes: Any) -> dict[str, Any]:
-    """Return an evaluation's row with one score. changes: of its passport."""
+    """Return an evaluation's row with one score. changes: of its protocol."""
     return evaluation(step, None) | {
         "scores": {score: value},
         "floor": {score: 1.25},
-        "passport": passport_of(score, **changes),
+        "protocol": passport_of(score, **changes),
     }
 
 
 def passport_of(score: str = "fid", *, better: str = "lower", **changes: Any) -> dict[str, Any]:
-    """Return the passport of one score."""
+    """Return the protocol of one score."""
     metric = {"distribution": "ganforge", "options": {}, "better": {score: better}, "needs": ["features"]}
-    return passport(**{"metrics": {score: metric}} | changes)
+    return protocol(**{"metrics": {score: metric}} | changes)

@@ -15,16 +15,18 @@ from typing import Any
 import pytest
 from plugin_parts import in_process
 
-from ganforge.assembly import Assembly, Resolution, build, resolve
 from ganforge.config import command_line_layer
-from ganforge.registry import Registry
-from ganforge.runs import read_rows
+from ganforge.config.resolve import resolve
+from ganforge.config.resolved import ResolvedConfig
+from ganforge.plugins.registry import Registry
+from ganforge.training.build import GANComponents, build
+from ganforge.utils.files import read_rows
 
 ROOT = Path(__file__).parents[1]
 TIMES = ("images_per_second", "elapsed_seconds", "seconds")
 
 
-def tiny(registry: Registry, *settings: str) -> Resolution:
+def tiny(registry: Registry, *settings: str) -> ResolvedConfig:
     """Resolve settings as on the command line, on the sample that ships and in float32 unless told otherwise."""
     return resolve([command_line_layer(["data.source=sample", "precision=fp32", "device=cpu", *settings])], registry)
 
@@ -52,10 +54,10 @@ def registry() -> Registry:
 
 
 @pytest.fixture
-def assemble(registry: Registry) -> Callable[..., Assembly]:
-    """Build an assembly from settings as on the command line, on the sample that ships unless told otherwise."""
+def assemble(registry: Registry) -> Callable[..., GANComponents]:
+    """Build an gan from settings as on the command line, on the sample that ships unless told otherwise."""
 
-    def make(*settings: str) -> Assembly:
+    def make(*settings: str) -> GANComponents:
         return build(tiny(registry, *settings))
 
     return make

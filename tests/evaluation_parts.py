@@ -15,7 +15,7 @@ import time
 import numpy
 import torch
 
-from ganforge import Extracted, FeatureExtractor, Metric
+from ganforge import FeatureOutput, FeatureExtractor, Metric
 
 described = []  # how many images were described in each call
 computed = []  # names of metrics, in the order in which they were computed
@@ -36,7 +36,7 @@ class Rows(FeatureExtractor):
         described.append(len(images))
         assert not self.training
         rows = images.float().div(255).transpose(1, 2).flatten(2)
-        return Extracted((rows @ self.weights).squeeze(2))
+        return FeatureOutput((rows @ self.weights).squeeze(2))
 
 
 class Classes(Rows):
@@ -46,7 +46,7 @@ class Classes(Rows):
 
     def forward(self, images):
         brightness = images.float().mean((1, 2, 3))
-        return Extracted(super().forward(images).features, torch.stack([30 - brightness, brightness - 30], 1))
+        return FeatureOutput(super().forward(images).features, torch.stack([30 - brightness, brightness - 30], 1))
 
 
 class Broken(Rows):
@@ -56,12 +56,12 @@ class Broken(Rows):
 
 class Misshapen(Rows):
     def forward(self, images):
-        return Extracted(super().forward(images).features[:, 1:])
+        return FeatureOutput(super().forward(images).features[:, 1:])
 
 
 class Listed(Rows):
     def forward(self, images):
-        return Extracted(super().forward(images).features.tolist())
+        return FeatureOutput(super().forward(images).features.tolist())
 
 
 class Shown(Metric):
@@ -115,7 +115,7 @@ class Copied(Shown):
 
     better = {"copied": "lower"}
     needs = frozenset({"train"})
-    has_floor = False
+    has_reference = False
 
     def score(self, context):
         known = {image.numpy().tobytes() for image in context.train}
@@ -142,7 +142,7 @@ class Slow(Shown):
 
     better = {"slow": "lower"}
     needs = frozenset()
-    has_floor = False
+    has_reference = False
 
     def score(self, context):
         time.sleep(0.3)
@@ -154,7 +154,7 @@ class Later(Shown):
 
     better = {"later": "lower"}
     needs = frozenset()
-    has_floor = False
+    has_reference = False
 
     def score(self, context):
         return len(computed)

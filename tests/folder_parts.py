@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ganforge.builtin.folder import Folder
+from ganforge.builtin.datasets.folder import Folder
 
 
 def folder(path: Path, **options: Any) -> Folder:

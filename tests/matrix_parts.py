@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ganforge.assembly import resolve
 from ganforge.config import Layer, read_document
-from ganforge.experiments import launch
-from ganforge.experiments.matrix.cells import Cell
-from ganforge.experiments.matrix.directory import MatrixDirectory
-from ganforge.experiments.matrix.reading import read_layers, read_search
-from ganforge.experiments.matrix.request import Request, ToEvaluate
-from ganforge.experiments.matrix.work import Result
-from ganforge.experiments.prepare import prepare
-from ganforge.registry import Registry
-from ganforge.using.evaluating import Asked, evaluate_run
-from ganforge.using.trained import TrainedRun
+from ganforge.config.resolve import resolve
+from ganforge.plugins.registry import Registry
+from ganforge.runs import launch
+from ganforge.runs.evaluate import Asked, evaluate_run
+from ganforge.runs.setup import prepare
+from ganforge.runs.trained import TrainedRun
+from ganforge.sweep.config import Request, ToEvaluate
+from ganforge.sweep.directory import MatrixDirectory
+from ganforge.sweep.parse import read_layers, read_search
+from ganforge.sweep.scheduler import Result
+from ganforge.sweep.trials import Cell
 
 METRIC = "sliced-wasserstein"
 TINY = (

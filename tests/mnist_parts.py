@@ -10,9 +10,9 @@ import platformdirs
 import pytest
 import torch
 
-from ganforge.builtin import mnist_download, mnist_files
-from ganforge.builtin.idx import header
-from ganforge.builtin.mnist import Mnist
+from ganforge.builtin.datasets import mnist_download, mnist_files
+from ganforge.builtin.datasets.idx import header
+from ganforge.builtin.datasets.mnist import Mnist
 
 COUNTS = {"train": 30, "test": 20}
 

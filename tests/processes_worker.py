@@ -8,13 +8,13 @@ from pathlib import Path
 
 from conftest import tiny
 
-from ganforge.engine.processes import Processes, joined
 from ganforge.errors import TrainingError
-from ganforge.experiments.launch import start
-from ganforge.experiments.prepare import prepare
-from ganforge.experiments.together import follow
-from ganforge.experiments.training import Outcome
-from ganforge.registry import Registry
+from ganforge.plugins.registry import Registry
+from ganforge.runs.distributed_launch import follow
+from ganforge.runs.launch import start
+from ganforge.runs.session import Outcome
+from ganforge.runs.setup import prepare
+from ganforge.training.distributed import Processes, joined
 
 MLP = ("gen=mlp", "disc=mlp", "gen.hidden=[32]", "disc.hidden=[32]", "steps=20", "batch_size=60")
 #: What is trained with one and with two processes; without dropout, whose draws each process has of its own.

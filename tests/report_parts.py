@@ -33,8 +33,8 @@ lr = 0.0002
 """
 
 
-def passport(**changes: Any) -> dict[str, Any]:
-    """Return a passport as an evaluation writes it, with some keys otherwise."""
+def protocol(**changes: Any) -> dict[str, Any]:
+    """Return a protocol as an evaluation writes it, with some keys otherwise."""
     metrics = {
         "fid": {"distribution": "ganforge", "options": {}, "better": {"fid": "lower"}, "needs": ["features"]},
         "modes": {
@@ -70,7 +70,7 @@ def evaluation(step: int, fid: float | None, **changes: Any) -> dict[str, Any]:
             "fid": {"deviation": 0.5},
             "modes": {"fake": {"zero": 0.75, "one": 0.25}, "real": {"zero": 0.5, "one": 0.5}},
         },
-        "passport": passport(checkpoint=f"{step:064d}"),
+        "protocol": protocol(checkpoint=f"{step:064d}"),
         "seconds": 2.0,
     } | changes
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganforge.interfaces import EvaluationContext, Extracted, FeatureExtractor, ImageShape, Metric
+from ganforge.components import EvaluationContext, FeatureExtractor, FeatureOutput, ImageSpec, Metric
 
 
 @dataclass
@@ -32,13 +32,13 @@ def evaluation(
     classes: tuple[str, ...] = (),
 ) -> EvaluationContext:
     """Return a context whose images have the given features; each set of images differs from the others."""
-    said: dict[int, Extracted] = {}
+    said: dict[int, FeatureOutput] = {}
 
     def images_of(given: Tensor | Described, place: int) -> Tensor:
         described = given if isinstance(given, Described) else Described(given)
         images = described.images()
         images[:, :, 1, 1] = place
-        said[id(images)] = Extracted(described.features, described.logits)
+        said[id(images)] = FeatureOutput(described.features, described.logits)
         return images
 
     return EvaluationContext(
@@ -85,10 +85,10 @@ class Sized(FeatureExtractor):
     preprocessing = "none"
 
     def __init__(self, size: int, classes: int = 0) -> None:
-        super().__init__(self.Options(), ImageShape(1, 2, 2))
+        super().__init__(self.Options(), ImageSpec(1, 2, 2))
         self.size = size
         self.class_names = tuple(str(number) for number in range(classes))
 
-    def forward(self, images: Tensor) -> Extracted:
+    def forward(self, images: Tensor) -> FeatureOutput:
         """Say nothing."""
-        return Extracted(images.new_zeros(len(images), self.size, dtype=torch.float32))
+        return FeatureOutput(images.new_zeros(len(images), self.size, dtype=torch.float32))

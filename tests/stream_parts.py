@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
-from ganforge import Component, DataInfo, Dataset, ImageShape, Images, hookimpl
+from ganforge import Component, DatasetInfo, Dataset, ImageSpec, Images, hookimpl
 
 IMAGES, CLASSES = 40, 3
 
@@ -69,7 +69,7 @@ class Streamed(Dataset):
     @cached_property
     def info(self):
         sizes = {"train": IMAGES, "test": IMAGES}
-        return DataInfo("streamed", ImageShape(1, 8, 8, CLASSES), ("a", "b", "c"), sizes, "made up: 40")
+        return DatasetInfo("streamed", ImageSpec(1, 8, 8, CLASSES), ("a", "b", "c"), sizes, "made up: 40")
 
     def open(self, split):
         from pathlib import Path
@@ -79,7 +79,7 @@ class Streamed(Dataset):
 
 class Whole(Dataset):
     @property
-    def classes(self):
+    def class_names(self):
         return ("a", "b", "c")
 
     def load(self, split):
@@ -94,7 +94,7 @@ class Claims(Whole):
     @cached_property
     def info(self):
         sizes = {"train": IMAGES + 1, "test": IMAGES}
-        return DataInfo("claims", ImageShape(1, 8, 8, CLASSES), ("a", "b", "c"), sizes, "made up: 40")
+        return DatasetInfo("claims", ImageSpec(1, 8, 8, CLASSES), ("a", "b", "c"), sizes, "made up: 40")
 
     def load(self, split):
         return {}["no such split"] if self.options.how == "raises" else super().load(split)

@@ -10,7 +10,10 @@ import torch
 from conftest import tiny
 from test_updates import CPU, MLP, Assemble, difference, feed_of, stepped
 
-from ganforge.engine.acceleration import (
+from ganforge.plugins.registry import Registry
+from ganforge.runs.setup import prepare
+from ganforge.training.choosing import acceleration
+from ganforge.training.compile import (
     WARM_UP,
     Recording,
     compile_hindrance,
@@ -18,13 +21,10 @@ from ganforge.engine.acceleration import (
     graph_hindrance,
     record_updates,
 )
-from ganforge.engine.optimizers import make_optimizer
-from ganforge.engine.processes import Processes
-from ganforge.engine.setup import prepare_steps
-from ganforge.engine.steps import Steps
-from ganforge.experiments.choosing import acceleration
-from ganforge.experiments.prepare import prepare
-from ganforge.registry import Registry
+from ganforge.training.distributed import Processes
+from ganforge.training.optim import make_optimizer
+from ganforge.training.setup import prepare_steps
+from ganforge.training.step import Steps
 
 CUDA = torch.device("cuda", 0)
 DCGAN = ("gen=dcgan", "disc=dcgan", "gen.base_channels=4", "disc.base_channels=4", "batch_size=12")
@@ -111,12 +111,12 @@ def test_restoring_records_anew(assemble: Assemble) -> None:
         recorded.append(function)
         return (lambda: None), function()
 
-    assembly = assemble(*MLP)
-    steps = stepped(assembly, WARM_UP + 1, lambda steps: record_updates(steps, pytest.fail, record))
+    gan = assemble(*MLP)
+    steps = stepped(gan, WARM_UP + 1, lambda steps: record_updates(steps, pytest.fail, record))
     assert len(recorded) == 2
     for forget in steps.when_restored:
         forget()
-    feed = feed_of(assembly)
+    feed = feed_of(gan)
     for index in range(WARM_UP + 1):
         steps.discriminator(feed.batch(index), index)
         steps.generator_step(feed.batch(index), index)
@@ -162,11 +162,11 @@ def test_of_several_processes_passes_and_optimisers_are_recorded_apart(assemble:
         recorded.append(function)
         return (lambda: None), function()
 
-    assembly = assemble(*MLP)
-    steps, _ = prepare_steps(assembly, device=CPU, precision="fp32")
+    gan = assemble(*MLP)
+    steps, _ = prepare_steps(gan, device=CPU, precision="fp32")
     steps.processes = Two(rank=0, count=2)
     record_updates(steps, pytest.fail, record)
-    feed = feed_of(assembly)
+    feed = feed_of(gan)
     for index in range(WARM_UP + 2):
         steps.discriminator(feed.batch(index), index)
         steps.generator_step(feed.batch(index), index)
@@ -186,11 +186,11 @@ def test_compiled_networks_compute_the_same(settings: tuple[str, ...], assemble:
 def test_compiling_on_the_processor_is_possible_where_asked_for(registry: Registry) -> None:
     """`--compile on` compiles for the CPU too, or says in one line why it did not; `auto` does not."""
     asked = prepare(tiny(registry, *MLP, "compile=on", "steps=5"), registry)
-    notices = [line for line in asked.resolution.notices if line.startswith("compile is off")]
-    assert asked.resolution.experiment.compile == ("off" if notices else "on")
+    notices = [line for line in asked.resolved.notices if line.startswith("compile is off")]
+    assert asked.resolved.experiment.compile == ("off" if notices else "on")
     assert len(notices) <= 1
     left = prepare(tiny(registry, *MLP, "steps=5"), registry)
-    assert left.resolution.experiment.compile == left.resolution.experiment.cuda_graphs == "off"
+    assert left.resolved.experiment.compile == left.resolved.experiment.cuda_graphs == "off"
 
 
 def test_a_compiler_that_fails_is_left_out_with_one_line(assemble: Assemble, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,22 +225,22 @@ def test_what_is_decided_on_a_gpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Graphs are recorded wherever that is possible; compiling must pay for itself."""
-    monkeypatch.setattr("ganforge.engine.tuning.why_not_compiled", lambda *_: None)
+    monkeypatch.setattr("ganforge.training.autotune.why_not_compiled", lambda *_: None)
     assert acceleration(assemble(*MLP, *settings), CUDA, "fp32", seconds, lambda _: None) == expected
 
 
 def test_penalties_are_neither_compiled_nor_recorded(assemble: Assemble) -> None:
     """Compiled code has no second derivative, and a recorded penalty would draw the same numbers for ever."""
-    assembly = assemble(*MLP)
-    assembly.penalties["r1"] = None  # type: ignore[assignment]
-    assert "'r1' takes gradients of gradients" in str(compile_hindrance(assembly))
-    assert "'r1' draws random numbers" in str(graph_hindrance(assembly, CUDA))
+    gan = assemble(*MLP)
+    gan.penalties["r1"] = None  # type: ignore[assignment]
+    assert "'r1' takes gradients of gradients" in str(compile_hindrance(gan))
+    assert "'r1' draws random numbers" in str(graph_hindrance(gan, CUDA))
 
 
 def test_a_recorded_optimiser_keeps_its_rate_where_the_graph_reads_it() -> None:
     """The learning rate is a tensor that schedules fill; Adam counts its steps on the device."""
     from ganforge.config.optimizers import Adam, Sgd  # noqa: PLC0415
-    from ganforge.engine.schedule import set_learning_rate  # noqa: PLC0415
+    from ganforge.training.schedule import set_learning_rate  # noqa: PLC0415
 
     weight = torch.nn.Parameter(torch.ones(2))
     for options in (Adam(), Sgd()):

@@ -1,4 +1,4 @@
-"""Authenticity: ranks by hand, copies, ties, what is refused, the picture of pairs."""
+"""DataCopying: ranks by hand, copies, ties, what is refused, the picture of pairs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from scoring_parts import Sized, evaluation, normal, scores
 from torch import Tensor
 
-from ganforge.builtin.authenticity import Authenticity, pairs
+from ganforge.builtin.metrics.data_copying import DataCopying, pairs
 from ganforge.errors import DataError
 
 
@@ -24,37 +24,37 @@ def test_it_is_the_probability_to_be_farther_away() -> None:
     train = on_a_line(0, 1000)
     test, fake = on_a_line(1, -2, 1003, 996), on_a_line(0, 1002.5, -4, 9)
     context = evaluation(test, fake, train)
-    found = scores(Authenticity, context)
-    assert found["authenticity"] == pytest.approx((0 + 2 / 4 + 3.5 / 4 + 1) / 4)
+    found = scores(DataCopying, context)
+    assert found["data-copying"] == pytest.approx((0 + 2 / 4 + 3.5 / 4 + 1) / 4)
     assert found["copies"] == 1 / 4  # the fake at 0 alone is nearer than 99% of them
-    assert scores(Authenticity, context, nearer_than=0.5)["copies"] == 2 / 4
+    assert scores(DataCopying, context, nearer_than=0.5)["copies"] == 2 / 4
 
 
 def test_fakes_as_new_as_test_images() -> None:
     """For fakes of the same distribution it is 1/2, and copies 1%, within sampling error."""
     train, test, fake = normal(1500, 3, 0), normal(2000, 3, 1), normal(2000, 3, 2)
-    found = scores(Authenticity, evaluation(test, fake, train))
-    assert found["authenticity"] == pytest.approx(0.5, abs=0.03)
+    found = scores(DataCopying, evaluation(test, fake, train))
+    assert found["data-copying"] == pytest.approx(0.5, abs=0.03)
     assert found["copies"] == pytest.approx(0.01, abs=0.008)
 
 
 def test_copies_are_seen_whatever_their_order() -> None:
-    """Training images themselves: authenticity 0 and copies 1; hardly changed ones: nearly so; a quarter: a quarter."""
+    """Training images themselves: data-copying 0 and copies 1; hardly changed ones: nearly so; a quarter: a quarter."""
     train, test = normal(600, 8, 0), normal(500, 8, 1)
     order = torch.randperm(600, generator=torch.Generator().manual_seed(3))[:500]
-    assert scores(Authenticity, evaluation(test, train[order], train)) == {"authenticity": 0, "copies": 1}
-    near = scores(Authenticity, evaluation(test, train[order] + 0.01 * normal(500, 8, 2), train))
-    assert near["authenticity"] < 0.01
+    assert scores(DataCopying, evaluation(test, train[order], train)) == {"data-copying": 0, "copies": 1}
+    near = scores(DataCopying, evaluation(test, train[order] + 0.01 * normal(500, 8, 2), train))
+    assert near["data-copying"] < 0.01
     assert near["copies"] > 0.99
     mixed = torch.cat([train[:125], normal(375, 8, 4)])
-    assert scores(Authenticity, evaluation(test, mixed, train))["copies"] == pytest.approx(0.25, abs=0.03)
+    assert scores(DataCopying, evaluation(test, mixed, train))["copies"] == pytest.approx(0.25, abs=0.03)
 
 
 def test_test_images_in_the_place_of_fakes() -> None:
     """The same images as the reference tie with it, image by image: exactly 1/2."""
     train, test = normal(600, 8, 0), normal(500, 8, 1)
-    found = scores(Authenticity, evaluation(test, test.flip(0), train))
-    assert found["authenticity"] == pytest.approx(0.5, abs=1e-12)
+    found = scores(DataCopying, evaluation(test, test.flip(0), train))
+    assert found["data-copying"] == pytest.approx(0.5, abs=1e-12)
 
 
 def test_training_images_as_the_reference_are_refused() -> None:
@@ -64,7 +64,7 @@ def test_training_images_as_the_reference_are_refused() -> None:
     assert context.train is not None
     context.real.copy_(context.train[:50])
     with pytest.raises(DataError, match="not trained on; most of these were") as caught:
-        scores(Authenticity, context)
+        scores(DataCopying, context)
     assert caught.value.fix is not None
     assert "--split test" in caught.value.fix
 
@@ -72,10 +72,10 @@ def test_training_images_as_the_reference_are_refused() -> None:
 def test_images_that_are_trained_on_are_needed() -> None:
     """Without them, and without features, it says what is missing."""
     with pytest.raises(DataError, match="images that were trained on, and they are not given"):
-        scores(Authenticity, evaluation(normal(20, 4, 0), normal(20, 4, 1)))
+        scores(DataCopying, evaluation(normal(20, 4, 0), normal(20, 4, 1)))
     with pytest.raises(DataError, match="no feature extractor"):
-        Authenticity(Authenticity.Options()).check(count=10, extractor=None)
-    Authenticity(Authenticity.Options()).check(count=10, extractor=Sized(4))
+        DataCopying(DataCopying.Options()).check(count=10, extractor=None)
+    DataCopying(DataCopying.Options()).check(count=10, extractor=Sized(4))
 
 
 def test_identical_pixels_are_counted() -> None:
@@ -83,18 +83,18 @@ def test_identical_pixels_are_counted() -> None:
     context = evaluation(normal(40, 4, 0), normal(40, 4, 1), normal(60, 4, 2))
     assert context.train is not None
     context.fake[:10] = context.train[20:30]
-    scores(Authenticity, context)
-    assert context.details["authenticity"] == {"identical": 0.25}
+    scores(DataCopying, context)
+    assert context.details["data-copying"] == {"identical": 0.25}
 
 
 def test_the_picture_shows_the_nearest_pairs() -> None:
     """The fake that is nearest comes first, above its own training image, and so on."""
     train, test, fake = on_a_line(0, 10, 20), on_a_line(3, 14), on_a_line(14, 20.5, 1)
     context = evaluation(test, fake, train)
-    scores(Authenticity, context, shown=2)
+    scores(DataCopying, context, shown=2)
     assert context.train is not None
     expected = pairs(context.fake[[1, 2]], context.train[[2, 0]])
-    assert torch.equal(context.pictures["authenticity"], expected)
+    assert torch.equal(context.pictures["data-copying"], expected)
 
 
 @pytest.mark.parametrize(("channels", "shown"), [(1, 1), (2, 1), (3, 3), (4, 3)])

@@ -10,10 +10,10 @@ import pytest
 import torch
 from conftest import tiny
 
+from ganforge.bench.measure import Options, measure_model, step_flops
 from ganforge.errors import ConfigError
-from ganforge.experiments.bench import Options, measure_model, step_flops
-from ganforge.experiments.prepare import prepare
-from ganforge.registry import Registry
+from ganforge.plugins.registry import Registry
+from ganforge.runs.setup import prepare
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 

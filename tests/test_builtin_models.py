@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from ganforge.builtin.bce import Bce
-from ganforge.builtin.dcgan import DcganDiscriminator, DcganGenerator, halvings
-from ganforge.builtin.dropout import Dropout
-from ganforge.builtin.mlp import MlpDiscriminator, MlpGenerator
-from ganforge.builtin.sliced_wasserstein import SlicedWasserstein
+from ganforge.builtin.losses.bce import Bce
+from ganforge.builtin.metrics.sliced_wasserstein import SlicedWasserstein
+from ganforge.builtin.models.dcgan import DcganDiscriminator, DcganGenerator, halvings
+from ganforge.builtin.models.dropout import Dropout
+from ganforge.builtin.models.mlp import MlpDiscriminator, MlpGenerator
+from ganforge.components import DiscriminatorOutput, EvaluationContext, ImageSpec
 from ganforge.errors import DataError, IncompatibleError
-from ganforge.interfaces import EvaluationContext, ImageShape, Judgement
 
-MNIST = ImageShape(1, 28, 28, 10)
+MNIST = ImageSpec(1, 28, 28, 10)
 
 
 def shapes(network: nn.Module) -> list[tuple[int, ...]]:
@@ -58,7 +58,7 @@ def test_dcgan_has_the_textbook_layers_at_28_pixels() -> None:
 @pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3), (64, 2), (128, 1), (96, 4)])
 def test_dcgan_fits_every_size_that_halves(size: int, channels: int) -> None:
     """Images of such a size come out of G and go into D, and one logit each comes out of that."""
-    image = ImageShape(channels, size, size)
+    image = ImageSpec(channels, size, size)
     generator = DcganGenerator(DcganGenerator.Options(base_channels=2, latent_dim=5), image)
     discriminator = DcganDiscriminator(DcganDiscriminator.Options(base_channels=2), image)
     images = generator(torch.randn(3, 5))
@@ -73,16 +73,16 @@ def test_dcgan_names_the_nearest_sizes(size: int, nearest: str) -> None:
     """A size that cannot be halved to 4 to 7 pixels is refused with the nearest that can, before layers are made."""
     for network in (DcganGenerator, DcganDiscriminator):
         with pytest.raises(IncompatibleError, match=nearest):
-            network.check_image(network.Options(), ImageShape(1, size, size))
+            network.check_image(network.Options(), ImageSpec(1, size, size))
 
 
 def test_oblong_images_work_where_both_sides_halve_equally_often() -> None:
     """32×48 has a base of 4×6; 28×56 has none."""
-    image = ImageShape(3, 32, 48)
+    image = ImageSpec(3, 32, 48)
     images = DcganGenerator(DcganGenerator.Options(base_channels=2), image)(torch.randn(2, 100))
     assert images.shape == (2, 3, 32, 48)
     with pytest.raises(IncompatibleError, match="28×56"):
-        DcganGenerator.check_image(DcganGenerator.Options(), ImageShape(1, 28, 56))
+        DcganGenerator.check_image(DcganGenerator.Options(), ImageSpec(1, 28, 56))
 
 
 def test_halvings_end_at_a_base_of_4_to_7() -> None:
@@ -126,16 +126,18 @@ def test_bce_is_binary_cross_entropy_on_probabilities() -> None:
     loss, bce = Bce(Bce.Options()), nn.functional.binary_cross_entropy
     one, zero = torch.ones(9), torch.zeros(9)
     expected = bce(real.sigmoid(), one, reduction="none") + bce(fake.sigmoid(), zero, reduction="none")
-    ours = loss.discriminator(real=Judgement(real), fake=Judgement(fake))
+    ours = loss.discriminator(real=DiscriminatorOutput(real), fake=DiscriminatorOutput(fake))
     torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
     expected = bce(fake.sigmoid(), one, reduction="none")
-    torch.testing.assert_close(loss.generator(real=None, fake=Judgement(fake)), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        loss.generator(real=None, fake=DiscriminatorOutput(fake)), expected, rtol=1e-5, atol=1e-6
+    )
 
 
 def test_bce_is_finite_where_a_sigmoid_would_not_be() -> None:
     """At logits of ±1e4 its values are 0 or 1e4 for each term, never infinite."""
     far = torch.tensor([1e4, -1e4])
-    values = Bce(Bce.Options()).discriminator(real=Judgement(far), fake=Judgement(-far))
+    values = Bce(Bce.Options()).discriminator(real=DiscriminatorOutput(far), fake=DiscriminatorOutput(-far))
     torch.testing.assert_close(values, torch.tensor([0.0, 2e4]))
 
 

@@ -13,9 +13,9 @@ import pytest
 from folder_parts import noise, save
 from plugin_parts import HEADER, command, distribution, in_process, local, provides
 
-from ganforge.component import KINDS, Kind
+from ganforge.components.spec import KINDS, Kind
 from ganforge.errors import UnknownComponentError, UsageError
-from ganforge.registry import Registry
+from ganforge.plugins.registry import Registry
 from ganforge.testing import Report, check_component, checks_of, parametrize_components
 from ganforge.testing.report import Failure
 from ganforge.testing.sandbox import heavy_imports
@@ -78,7 +78,7 @@ def test_every_kind_has_checks_and_whole_trainings() -> None:
         ("dataset", "mnist", {"source": "sample"}),
         ("features", "pixels", {}),
         ("features", "random-convolutions", {}),
-        ("metric", "authenticity", {}),
+        ("metric", "data-copying", {}),
         ("metric", "coverage", {}),
         ("metric", "density", {}),
         ("metric", "fid", {}),
@@ -116,7 +116,7 @@ def test_an_extractor_without_its_weights_says_what_to_do(tmp_path: Path) -> Non
     """One that opens a file of weights which is not there fails `missing-data`; asking no network is no failure."""
     source = """
 from pathlib import Path
-from ganforge import Extracted, FeatureExtractor
+from ganforge import FeatureOutput, FeatureExtractor
 
 class Trained(FeatureExtractor):
     preprocessing = "none"
@@ -130,7 +130,7 @@ class Trained(FeatureExtractor):
         open(options.weights).close()
 
     def forward(self, images):
-        return Extracted(images.flatten(1).float().mean(1, keepdim=True))
+        return FeatureOutput(images.flatten(1).float().mean(1, keepdim=True))
 
 """ + provides("features", "trained", "PLACE").replace("'PLACE'", "Trained")
     registry = Registry.discover([local(tmp_path / "trained.py", source)], no_plugins=True)

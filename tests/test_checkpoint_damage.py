@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from checkpoint_parts import FILES, copied, exact, train_small
 
-from ganforge.engine import checkpoint as checkpoints
 from ganforge.errors import CheckpointError
-from ganforge.experiments import launch
-from ganforge.registry import Registry
-from ganforge.runs import RunDirectory, read_rows
+from ganforge.plugins.registry import Registry
+from ganforge.runs import launch
+from ganforge.training import checkpoint as checkpoints
+from ganforge.training.run_directory import RunDirectory
+from ganforge.utils.files import read_rows
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -21,19 +21,19 @@ from checkpoint_parts import FILES, copied, sign, train_small
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ganforge.assembly import reload
-from ganforge.component import Component
-from ganforge.engine import checkpoint as checkpoints
-from ganforge.engine.recovery import count_on, restore
-from ganforge.engine.services import Services
-from ganforge.engine.state import part_tensors
-from ganforge.engine.trainer import Trainer
+from ganforge.components import Discriminator, Penalty
+from ganforge.components.spec import Component
+from ganforge.config.reload import reload
 from ganforge.errors import CheckpointError
-from ganforge.experiments.prepare import prepare
-from ganforge.interfaces import Discriminator, Penalty
 from ganforge.plugins import Plugins, Source
-from ganforge.registry import Registry
-from ganforge.runs import RunDirectory
+from ganforge.plugins.registry import Registry
+from ganforge.runs.setup import prepare
+from ganforge.training import checkpoint as checkpoints
+from ganforge.training.resume import count_on, restore
+from ganforge.training.run_directory import RunDirectory
+from ganforge.training.services import Services
+from ganforge.training.state import part_tensors
+from ganforge.training.trainer import Trainer
 
 EXAMPLES = [
     pytest.param(50, id="50"),
@@ -69,11 +69,11 @@ class Victim:
         square = Component(kind="penalty", name="square", target=Square)
         plugins.components.append((square, Source("ganforge-square", "1.0")))
         registry = Registry(plugins)
-        evaluated = ("evaluate_every=2", "evaluation_images=10", "evaluation_share=1")
+        evaluated = ("evaluate_every=2", "num_samples=10", "max_eval_time_fraction=1")
         self.run = train_small(registry, path, "penalty=square", *evaluated)
-        resolution = prepare_again(self.run, registry)
+        resolved = prepare_again(self.run, registry)
         self.trainer = Trainer(
-            resolution.assembly, self.run, device=resolution.device, precision=resolution.precision, services=Services()
+            resolved.gan, self.run, device=resolved.device, precision=resolved.precision, services=Services()
         )
         self.folder = self.run.checkpoint_path(STEP)
         self.whole = {name: (self.folder / name).read_bytes() for name in FILES}

@@ -9,8 +9,8 @@ import torch
 from scoring_parts import Described, Sized, evaluation, normal, score, scores
 from torch import Tensor
 
-from ganforge.builtin.inception_score import InceptionScore, inception_score
-from ganforge.builtin.modes import Modes, jensen_shannon
+from ganforge.builtin.metrics.inception_score import InceptionScore, inception_score
+from ganforge.builtin.metrics.modes import Modes, jensen_shannon
 from ganforge.errors import DataError
 
 SURE = 1000.0

@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 import ganforge as package
 from ganforge.cli.sparkline import sparkline
 from ganforge.errors import RunDirectoryError, UsageError
-from ganforge.experiments.columns import columns
-from ganforge.experiments.settings import canonical, differing, settings_in, settings_of
-from ganforge.runs.comparable import differences
+from ganforge.evaluation.comparability import differences
+from ganforge.runs.score_table import columns
+from ganforge.runs.settings import canonical, differing, settings_in, settings_of
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -267,11 +267,11 @@ PASSPORTS = st.builds(
 
 @given(st.lists(PASSPORTS, min_size=1, max_size=12))
 @settings(max_examples=60, deadline=None)
-def test_no_column_mixes_passports(passports: list[dict[str, Any]]) -> None:
-    """Within a column no two passports differ in what matters, between two columns all do, and no score is lost."""
-    rows = [scored(1, float(number)) | {"passport": item} for number, item in enumerate(passports)]
+def test_no_column_mixes_passports(protocols: list[dict[str, Any]]) -> None:
+    """Within a column no two protocols differ in what matters, between two columns all do, and no score is lost."""
+    rows = [scored(1, float(number)) | {"protocol": item} for number, item in enumerate(protocols)]
     made_columns = columns((f"run-{number}", [row]) for number, row in enumerate(rows))
-    members = [[passports[int(name[4:])] for name in column.by_run] for column in made_columns]
+    members = [[protocols[int(name[4:])] for name in column.by_run] for column in made_columns]
     assert sorted(name for column in made_columns for name in column.by_run) == sorted(
         f"run-{number}" for number in range(len(rows))
     )
@@ -317,7 +317,7 @@ def test_a_seed_counts_once(tmp_path: Path) -> None:
 def test_sorting_begins_with_the_best(better: str, order: list[str], tmp_path: Path) -> None:
     """Lower or higher, as the metric says; what has no such score comes last."""
     for steps, (name, value) in enumerate([("a", 20.0), ("d", None), ("b", 10.0), ("c", 30.0)], start=1):
-        made(tmp_path / name, f"steps={steps}", rows=[scored(1, value) | {"passport": passport_of(better=better)}])
+        made(tmp_path / name, f"steps={steps}", rows=[scored(1, value) | {"protocol": passport_of(better=better)}])
     assert [group.runs[0].name for group in package.compare(tmp_path, sort="fid").groups] == order
 
 
@@ -348,7 +348,7 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
     good, bad = made(tmp_path / "good", rows=[scored(1, 2.0)]), made(tmp_path / "bad", seed=1)
     (bad / "run.toml").write_text("x = [", encoding="utf-8")
     with (good / "evaluation.jsonl").open("a", encoding="utf-8") as file:
-        file.write('{"step": 2, "scores": 3}\n[]\n{"step": "x", "scores": {"fid": "3"}, "passport": {}}\n{"step"')
+        file.write('{"step": 2, "scores": 3}\n[]\n{"step": "x", "scores": {"fid": "3"}, "protocol": {}}\n{"step"')
     comparison = package.compare(tmp_path)
     assert [run.name for group in comparison.groups for run in group.runs] == ["good"]
     assert "bad is left out" in comparison.notes[0]
@@ -417,7 +417,7 @@ def test_a_spreadsheet_computes_nothing(tmp_path: Path) -> None:
 
 
 def test_comparing_needs_no_torch(tmp_path: Path) -> None:
-    """Neither torch nor numpy is imported to compare runs whose passports must be held beside each other."""
+    """Neither torch nor numpy is imported to compare runs whose protocols must be held beside each other."""
     for seed in (0, 1):
         made(tmp_path / f"run-{seed}", seed=seed, rows=[scored(1, 2.0, seed=seed)])
     program = (

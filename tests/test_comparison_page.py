@@ -12,7 +12,7 @@ import pytest
 from comparison_parts import made, scored
 
 import ganforge as package
-from ganforge.experiments.comparison.page import MOST_LINES, MOST_PICTURES
+from ganforge.report.comparison.page import MOST_LINES, MOST_PICTURES
 
 HOSTILE = "\"'></td></script><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}{% raw %}&amp;\u202e\x1b[31m"
 MOST_BYTES = 5_000_000
@@ -43,14 +43,14 @@ def runs_called(folder: Path, word: str) -> Path:
     name = re.sub(r"[/\x00]", "_", word)
     written = json.dumps(word)
     for seed, loss in enumerate((word, "bce")):
-        passport = {"data": word, "split": f"{word}{seed}"}
+        protocol = {"data": word, "split": f"{word}{seed}"}
         made(
             folder / f"{name}-{seed}",
             f"loss={loss}",
             f"best={written}",
             f"gen.mlp.note={json.dumps(f'{word}{seed}')}",
             seed=seed,
-            rows=[scored(10, 2.0, score=word, **passport), scored(20, 1.0, score=word, **passport)],
+            rows=[scored(10, 2.0, score=word, **protocol), scored(20, 1.0, score=word, **protocol)],
             manifest={"status": word, "error": word, "plugins": [{"distribution": word, "version": f"{word}{seed}"}]},
             grids=1,
         )

@@ -110,7 +110,7 @@ def test_options_are_kept_until_their_module_changes(tmp_path: Path, monkeypatch
     (entry,) = json.loads(cache.read_text()).values()
     assert "width" in entry["options"]
     with monkeypatch.context() as patch:
-        patch.setattr("ganforge.registry.Registry.load", lambda *_: pytest.fail("imported again"))
+        patch.setattr("ganforge.plugins.registry.Registry.load", lambda *_: pytest.fail("imported again"))
         assert "--gen.width" in dict(completions(words, "--gen."))
     cache.write_text("{ torn")
     assert "--gen.width" in dict(completions(words, "--gen."))

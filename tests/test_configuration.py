@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from conftest import tiny
 
-from ganforge.assembly import Resolution, resolve
-from ganforge.component import Component
+from ganforge.components import DiscriminatorOutput, Loss, Penalty
+from ganforge.components.spec import Component
 from ganforge.config import Experiment, Layer, command_line_layer, from_document, preset_layer, to_document
 from ganforge.config.layers import experiment_layer
+from ganforge.config.resolve import resolve
+from ganforge.config.resolved import ResolvedConfig
 from ganforge.errors import ConfigError, UnknownComponentError
-from ganforge.interfaces import Judgement, Loss, Penalty
 from ganforge.plugins import Plugins, Source
-from ganforge.registry import Registry
+from ganforge.plugins.registry import Registry
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -27,10 +28,10 @@ class Critic(Loss):
 
     recommended = {"critic_steps": 5, "optimizer.betas": (0.0, 0.9), "penalty": ["slope"]}  # noqa: RUF012
 
-    def discriminator(self, *, real: Judgement, fake: Judgement) -> Any:
+    def discriminator(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Any:
         return fake.logits - real.logits
 
-    def generator(self, *, real: Judgement | None, fake: Judgement) -> Any:
+    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Any:
         return -fake.logits
 
 
@@ -236,7 +237,7 @@ def test_the_preset_is_the_textbook_s_training(registry: Registry) -> None:
 def test_an_experiment_from_python_sets_only_what_it_names(registry: Registry) -> None:
     """What was left out of it takes the defaults, as on the command line."""
     python = Experiment(gen="mlp", data={"name": "mnist", "options": {"source": "sample"}}, steps=3)  # type: ignore[arg-type]
-    found: Resolution = resolve([experiment_layer(python)], registry)
+    found: ResolvedConfig = resolve([experiment_layer(python)], registry)
     assert found.experiment == resolve([line("gen=mlp", "data.source=sample", "steps=3")], registry).experiment
     assert found.origin("disc") == "default"
 

@@ -14,35 +14,35 @@ from pydantic import PositiveFloat, field_validator
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from ganforge.component import KINDS, Component, Kind
-from ganforge.interfaces import (
+from ganforge.components import (
     Augmentation,
-    DataInfo,
     Dataset,
+    DatasetInfo,
+    DiscriminatorOutput,
     EvaluationContext,
-    Extracted,
     FeatureExtractor,
+    FeatureOutput,
     Images,
-    ImageShape,
-    Judgement,
+    ImageSpec,
     Loss,
     Metric,
     Penalty,
 )
+from ganforge.components.spec import KINDS, Component, Kind
 from ganforge.plugins import Plugins, Source
-from ganforge.registry import Registry
+from ganforge.plugins.registry import Registry
 from ganforge.testing import CHECKS, NotApplicable, checks_of
 from ganforge.testing.conformance import attempt
-from ganforge.testing.partners import (
+from ganforge.testing.fixture import open_subject
+from ganforge.testing.stubs import (
     PartnerDiscriminator,
     PartnerExtractor,
     PartnerGenerator,
     PartnerLoss,
     PartnerMetric,
 )
-from ganforge.testing.subject import open_subject
 
-IMAGE = ImageShape(1, 8, 8, 3)
+IMAGE = ImageSpec(1, 8, 8, 3)
 #: Made in processes of their own, or slow to start; examined where a mutant is theirs, and once for a good component.
 SLOW = ("light-import", "no-network", "missing-data", "compiles")
 
@@ -84,13 +84,13 @@ class GoodFeatures(FeatureExtractor):
     class_names = ("a", "b", "c")
     preprocessing: ClassVar = "pixels scaled to [0, 1]"
 
-    def __init__(self, options: Any, image: ImageShape) -> None:
+    def __init__(self, options: Any, image: ImageSpec) -> None:
         super().__init__(options, image)
         self.layer, self.head = nn.Linear(image.numel, 6), nn.Linear(6, 3)
 
-    def forward(self, images: Tensor) -> Extracted:
+    def forward(self, images: Tensor) -> FeatureOutput:
         features = self.changed(self.layer(self.pixels(images).flatten(1)).tanh())
-        return Extracted(features, self.head(features))
+        return FeatureOutput(features, self.head(features))
 
     def pixels(self, images: Tensor) -> Tensor:
         """Let a mutant see other pixels."""
@@ -122,7 +122,7 @@ class GoodData(Dataset):
     """Twenty squares of light, with three classes."""
 
     @property
-    def classes(self) -> tuple[str, ...] | None:
+    def class_names(self) -> tuple[str, ...] | None:
         return ("a", "b", "c")
 
     def load(self, split: Any) -> Images | None:
@@ -155,8 +155,8 @@ class GoodStream(GoodData):
         return ("train",)
 
     @property
-    def info(self) -> DataInfo:  # type: ignore[override]
-        return DataInfo("stream", ImageShape(1, 8, 8, 3), ("a", "b", "c"), {"train": 20}, "1234")
+    def info(self) -> DatasetInfo:  # type: ignore[override]
+        return DatasetInfo("stream", ImageSpec(1, 8, 8, 3), ("a", "b", "c"), {"train": 20}, "1234")
 
     def load(self, split: Any) -> Images | None:
         return None
@@ -223,7 +223,7 @@ def good_images(self: Any, z: Tensor, labels: Any) -> Tensor:
     return PartnerGenerator.forward(self, z, labels)
 
 
-def good_judgement(self: Any, images: Tensor, labels: Any) -> Judgement:
+def good_judgement(self: Any, images: Tensor, labels: Any) -> DiscriminatorOutput:
     """Return what the good discriminator says."""
     return PartnerDiscriminator.forward(self, images, labels)
 
@@ -235,7 +235,7 @@ ANY_TRAINING = ("trains", "resumes-exactly")
 class NeedsMore(PartnerGenerator):
     """Its constructor wants what nobody gives."""
 
-    def __init__(self, options: Any, image: ImageShape, secret: int) -> None:
+    def __init__(self, options: Any, image: ImageSpec, secret: int) -> None:
         super().__init__(options, image)
 
 
@@ -258,7 +258,7 @@ class Doubles(PartnerLoss):
 class Entropy(PartnerGenerator):
     """Weights from the system's own randomness."""
 
-    def __init__(self, options: Any, image: ImageShape) -> None:
+    def __init__(self, options: Any, image: ImageSpec) -> None:
         super().__init__(options, image)
         with torch.no_grad():
             self.layers[0].weight[0] = float(np.random.default_rng().random())  # type: ignore[operator,index]
@@ -268,7 +268,7 @@ class Entropy(PartnerGenerator):
 class Seeds(PartnerGenerator):
     """Seeds the global generator for itself."""
 
-    def __init__(self, options: Any, image: ImageShape) -> None:
+    def __init__(self, options: Any, image: ImageSpec) -> None:
         torch.manual_seed(7)
         super().__init__(options, image)
 
@@ -304,7 +304,7 @@ of_generator(
 class Idle(PartnerGenerator):
     """Registers a layer that nothing uses."""
 
-    def __init__(self, options: Any, image: ImageShape) -> None:
+    def __init__(self, options: Any, image: ImageSpec) -> None:
         super().__init__(options, image)
         self.idle = nn.Linear(2, 2)
 
@@ -313,7 +313,7 @@ class Idle(PartnerGenerator):
 class Forgetful(PartnerGenerator):
     """Keeps something that matters outside its state dict."""
 
-    def __init__(self, options: Any, image: ImageShape) -> None:
+    def __init__(self, options: Any, image: ImageSpec) -> None:
         super().__init__(options, image)
         self.shift = torch.randn(image.numel)
 
@@ -346,13 +346,13 @@ def _one_that_bfloat16_lacks(values: Tensor) -> Tensor:
 class Square(PartnerGenerator):
     """Works for squares alone, and fails somewhere else for others."""
 
-    def __init__(self, options: Any, image: ImageShape) -> None:
+    def __init__(self, options: Any, image: ImageSpec) -> None:
         super().__init__(options, image)
         if image.height != image.width:
             self.layers = nn.Sequential(nn.Linear(3, 4))
 
 
-of_generator("says-takes-labels", takes_labels=property(lambda self: "always"))
+of_generator("says-takes-labels", conditional=property(lambda self: "always"))
 of_generator(
     "image-shape",
     "unsupported-size",
@@ -429,7 +429,7 @@ of_discriminator(
     "per-image",
     "trains",
     "resumes-exactly",
-    per_image=True,
+    batch_independent=True,
     forward=lambda self, images, labels=None: good_judgement(self, images - images.mean(0), labels),
 )
 of_discriminator(
@@ -443,16 +443,18 @@ of_discriminator(
 )
 
 
-def _plus(answer: Judgement, more: Tensor) -> Judgement:
-    return Judgement(answer.logits + more, None, answer.class_logits, answer.features)
+def _plus(answer: DiscriminatorOutput, more: Tensor) -> DiscriminatorOutput:
+    return DiscriminatorOutput(answer.logits + more, None, answer.class_logits, answer.features)
 
 
-def _with(answer: Judgement, change: Callable[[Tensor], Tensor]) -> Judgement:
-    return Judgement(change(answer.logits), None, answer.class_logits, answer.features)
+def _with(answer: DiscriminatorOutput, change: Callable[[Tensor], Tensor]) -> DiscriminatorOutput:
+    return DiscriminatorOutput(change(answer.logits), None, answer.class_logits, answer.features)
 
 
-def _detached(answer: Judgement) -> Judgement:
-    return Judgement(answer.logits, None, answer.class_logits, tuple(part.detach() for part in answer.features))
+def _detached(answer: DiscriminatorOutput) -> DiscriminatorOutput:
+    return DiscriminatorOutput(
+        answer.logits, None, answer.class_logits, tuple(part.detach() for part in answer.features)
+    )
 
 
 class _Once(torch.autograd.Function):
@@ -472,7 +474,7 @@ class _Once(torch.autograd.Function):
 class Reduced(PartnerLoss):
     """Takes the mean itself."""
 
-    def generator(self, *, real: Judgement | None, fake: Judgement) -> Tensor:
+    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
         return super().generator(real=real, fake=fake).mean()
 
 
@@ -480,7 +482,7 @@ class Reduced(PartnerLoss):
 class LogOfSigmoid(PartnerLoss):
     """The logarithm of a probability that becomes zero."""
 
-    def generator(self, *, real: Judgement | None, fake: Judgement) -> Tensor:
+    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
         return -fake.logits.sigmoid().log()
 
 
@@ -488,7 +490,7 @@ class LogOfSigmoid(PartnerLoss):
 class Swapped(PartnerLoss):
     """Pulls the fakes' logits down for the generator."""
 
-    def generator(self, *, real: Judgement | None, fake: Judgement) -> Tensor:
+    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
         return softplus(fake.logits)
 
 
@@ -505,7 +507,7 @@ class Swapped(PartnerLoss):
 class InPlace(PartnerLoss):
     """Changes what is judged."""
 
-    def discriminator(self, *, real: Judgement, fake: Judgement) -> Tensor:
+    def discriminator(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
         fake.logits.add_(0.5)
         return super().discriminator(real=real, fake=fake)
 
@@ -514,7 +516,7 @@ class InPlace(PartnerLoss):
 class Epsilon(PartnerLoss):
     """Divides by a difference that bfloat16 has not."""
 
-    def generator(self, *, real: Judgement | None, fake: Judgement) -> Tensor:
+    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
         one = torch.ones_like(fake.logits)
         return softplus(-fake.logits) * ((one + 1e-3 - one) / 1e-3)
 
@@ -532,7 +534,7 @@ class Epsilon(PartnerLoss):
 class LooksAtReal(PartnerLoss):
     """Compares with real images without saying so."""
 
-    def generator(self, *, real: Judgement | None, fake: Judgement) -> Tensor:
+    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
         assert real is not None
         return softplus(real.logits - fake.logits)
 
@@ -645,13 +647,13 @@ of_data(
 of_data(
     "labels-as-declared",
     *ANY_TRAINING,
-    classes=property(lambda self: ("a", "b")),
+    class_names=property(lambda self: ("a", "b")),
 )
 of_data(
     "sizes-as-declared",
     *ANY_TRAINING,
     base=GoodStream,
-    info=property(lambda self: DataInfo("s", ImageShape(1, 8, 8, 3), ("a", "b", "c"), {"train": 21}, "1234")),
+    info=property(lambda self: DatasetInfo("s", ImageSpec(1, 8, 8, 3), ("a", "b", "c"), {"train": 21}, "1234")),
 )
 of_data(
     "same-images-twice",
@@ -795,7 +797,7 @@ of_features("fingerprint-tells-weights", fingerprint=lambda self: "one")
 class Remembers(GoodFeatures):
     """Takes what it has seen for its scale."""
 
-    def __init__(self, options: Any, image: ImageShape) -> None:
+    def __init__(self, options: Any, image: ImageSpec) -> None:
         super().__init__(options, image)
         self.most = 0.0
 
@@ -808,7 +810,7 @@ class Remembers(GoodFeatures):
 class KeepsATensor(GoodFeatures):
     """Has weights that its state dict does not hold."""
 
-    def __init__(self, options: Any, image: ImageShape) -> None:
+    def __init__(self, options: Any, image: ImageSpec) -> None:
         super().__init__(options, image)
         self.shift = torch.rand(6)
 
@@ -878,7 +880,7 @@ class KeepsANumber(Augmentation):
 class Nothing(PartnerLoss):
     """Has a gradient where it is examined, and none in a training."""
 
-    def generator(self, *, real: Judgement | None, fake: Judgement) -> Tensor:
+    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
         values = super().generator(real=real, fake=fake)
         return values if len(values) != 8 else values * float("nan")
 
@@ -891,7 +893,7 @@ class Counts(PartnerLoss):
         super().__init__(options)
         self.calls = 0
 
-    def discriminator(self, *, real: Judgement, fake: Judgement) -> Tensor:
+    def discriminator(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
         self.calls += 1
         return super().discriminator(real=real, fake=fake) * (1 + 0.1 * self.calls)
 

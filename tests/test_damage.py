@@ -16,18 +16,18 @@ from safetensors.torch import load_file
 from torch import nn
 
 import ganforge as package
-from ganforge.component import Component
-from ganforge.engine import checkpoint as checkpoints
-from ganforge.engine.observer import Observer
+from ganforge.api import opened
+from ganforge.components import Discriminator, ImageSpec
+from ganforge.components.spec import Component
 from ganforge.errors import CheckpointError, DivergedError, GanforgeError, RunDirectoryError, TrainingError
-from ganforge.experiments import launch
-from ganforge.experiments.api import opened
-from ganforge.experiments.prepare import prepare
-from ganforge.interfaces import Discriminator, ImageShape
 from ganforge.plugins import Plugins, Source
-from ganforge.registry import Registry
-from ganforge.runs import RunDirectory, RunLock
-from ganforge.using.trained import TrainedRun
+from ganforge.plugins.registry import Registry
+from ganforge.runs import launch
+from ganforge.runs.setup import prepare
+from ganforge.runs.trained import TrainedRun
+from ganforge.training import checkpoint as checkpoints
+from ganforge.training.callbacks import Observer
+from ganforge.training.run_directory import RunDirectory, RunLock
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=10", "checkpoint_every=2")
@@ -302,7 +302,7 @@ def test_moving_a_run_changes_nothing(run: RunDirectory, registry: Registry, tmp
 def test_only_the_newest_checkpoints_and_the_best_are_kept(registry: Registry, tmp_path: Path) -> None:
     """With keep_checkpoints=2, two newest and the best by the chosen score remain, whenever the best was."""
     run = RunDirectory(tmp_path / "run")
-    settings = (*SMALL, "steps=12", "evaluate_every=2", "evaluation_share=1", "evaluation_images=20")
+    settings = (*SMALL, "steps=12", "evaluate_every=2", "max_eval_time_fraction=1", "num_samples=20")
     settings = (*settings, "keep_checkpoints=2")
     launch.start(prepare(tiny(registry, *settings), registry), out=run.path)
     rows = [json.loads(line) for line in run.evaluations.read_text().splitlines()]
@@ -338,7 +338,7 @@ def test_weights_without_a_gradient_do_not_hinder_resuming(registry: Registry, t
 class TwoHeads(Discriminator):
     """A discriminator with a head that nothing asks for."""
 
-    def __init__(self, options: Any, image: ImageShape) -> None:
+    def __init__(self, options: Any, image: ImageSpec) -> None:
         super().__init__(options, image)
         self.unused = nn.Linear(3, 3)
         self.layer = nn.Linear(image.numel, 1)

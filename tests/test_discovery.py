@@ -13,11 +13,11 @@ import pytest
 from plugin_parts import command, distribution, in_process, notes, provides
 
 from ganforge import builtin
-from ganforge.component import API
+from ganforge.components.spec import API
 from ganforge.errors import ConfigError, StrictPluginError, UnknownComponentError
 from ganforge.plugins import Plugins, Policy, discover
-from ganforge.plugins.policy import PATIENCE_SECONDS
-from ganforge.registry import Registry
+from ganforge.plugins.filter import PATIENCE_SECONDS
+from ganforge.plugins.registry import Registry
 
 
 class Broken(NamedTuple):
@@ -427,7 +427,7 @@ def test_a_distribution_gives_a_name_once(here: Path) -> None:
 @pytest.fixture
 def clash(here: Path) -> Path:
     """Install a distribution that gives a generator called as one of ganforge's own."""
-    return distribution(here, "my-dcgan", provides("generator", "dcgan", "ganforge.builtin.mlp:MlpGenerator"))
+    return distribution(here, "my-dcgan", provides("generator", "dcgan", "ganforge.builtin.models.mlp:MlpGenerator"))
 
 
 def test_nobody_overrides_a_built_in(clash: Path) -> None:
@@ -437,8 +437,10 @@ def test_nobody_overrides_a_built_in(clash: Path) -> None:
         registry.find("generator", "dcgan")
     assert caught.value.message == "2 plugins give a generator 'dcgan'"
     assert caught.value.fix == "say which: ganforge/dcgan or my-dcgan/dcgan"
-    assert registry.find("generator", "ganforge/dcgan").component.target == "ganforge.builtin.dcgan:DcganGenerator"
-    assert registry.find("generator", "My_Dcgan/dcgan").component.target == "ganforge.builtin.mlp:MlpGenerator"
+    assert (
+        registry.find("generator", "ganforge/dcgan").component.target == "ganforge.builtin.models.dcgan:DcganGenerator"
+    )
+    assert registry.find("generator", "My_Dcgan/dcgan").component.target == "ganforge.builtin.models.mlp:MlpGenerator"
     assert registry.find("discriminator", "dcgan").source.distribution == "ganforge"
 
 

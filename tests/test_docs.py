@@ -24,9 +24,8 @@ from plugin_parts import command as run_command
 
 import ganforge as package
 from ganforge import testing
-from ganforge.assembly import resolve
 from ganforge.cli.app import app
-from ganforge.component import KINDS
+from ganforge.components.spec import KINDS
 from ganforge.config import (
     OPTIMIZERS,
     SECTIONS,
@@ -36,9 +35,11 @@ from ganforge.config import (
     preset_layer,
     read_document,
 )
+from ganforge.config.resolve import resolve
 from ganforge.errors import UnknownComponentError
+from ganforge.plugins import hookspecs
 from ganforge.plugins.discovery import HOOKS
-from ganforge.registry import INTERFACES, Registry
+from ganforge.plugins.registry import INTERFACES, Registry
 
 ROOT = Path(__file__).parents[1]
 
@@ -138,7 +139,7 @@ def parameters(function: Callable[..., Any]) -> list[str]:
 
 def test_every_hook_is_documented_with_its_parameters() -> None:
     """The table in plugins.md and the examples there name each hook, and its parameters, as hookspecs.py does."""
-    specified = {name: parameters(getattr(package.hookspecs, name)) for name in HOOKS}
+    specified = {name: parameters(getattr(hookspecs, name)) for name in HOOKS}
     spans = re.findall(r"^\| `(ganforge_\w+)\((.*?)\)` \|", prose(DOCS / "plugins.md"), re.MULTILINE)
     assert {name: re.findall(r"\w+", given) for name, given in spans} == specified
     written = {
@@ -196,11 +197,11 @@ def rows(text: str, header: str) -> Iterator[tuple[str, str]]:
         yield first, second
 
 
-def test_the_floors_are_those_of_the_contract() -> None:
+def test_the_layers_are_those_of_the_contract() -> None:
     """architecture.md shows import-linter's layers, in their order."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
     layers = [re.findall(r"ganforge\.(\w+)", layer) for layer in contracts[0]["layers"]]
-    table = rows(prose(DOCS / "architecture.md"), "floor, the highest first | what it is for")
+    table = rows(prose(DOCS / "architecture.md"), "layer, the highest first | what it is for")
     assert [SPAN.findall(first) for first, _ in table] == layers
 
 
@@ -401,7 +402,7 @@ def test_the_example_plugins_train_and_listen(tmp_path: Path, ganforge: Ganforge
     arguments = """
         --plugin my_gan.py --plugin watch.py --gen small --gen.width 16 --disc mlp --disc.hidden [16]
         --loss squares --steps 2 --batch-size 8 --precision fp32 --data.source sample
-        --log-every 1 --evaluate-every 2 --evaluation-images 8 --out example --json
+        --log-every 1 --evaluate-every 2 --num-samples 8 --out example --json
     """
     done = ganforge("run", *arguments.split())
     assert done.returncode == 0, done.stderr
@@ -471,7 +472,7 @@ def test_the_example_data_set_trains(tmp_path: Path, ganforge: Ganforge) -> None
     np.save(tmp_path / "faces.npy", np.random.default_rng(0).integers(0, 256, (20, 8, 8), dtype=np.uint8))
     arguments = """
         --plugin my_data.py --data big-array --data.path faces.npy --workers 1 --gen mlp --gen.hidden [8] --disc mlp
-        --disc.hidden [8] --steps 5 --batch-size 8 --precision fp32 --evaluate-every 5 --evaluation-images 8 --json
+        --disc.hidden [8] --steps 5 --batch-size 8 --precision fp32 --evaluate-every 5 --num-samples 8 --json
     """
     done = ganforge("run", *arguments.split())
     assert done.returncode == 0, done.stderr

@@ -19,15 +19,16 @@ from test_folder_stream import pictures, run_on
 
 import ganforge as package
 from ganforge.errors import ConfigError, DataError, GanforgeError, RunDirectoryError, UsageError
-from ganforge.experiments import launch
-from ganforge.experiments.launch import Changes
-from ganforge.experiments.prepare import prepare
-from ganforge.registry import Registry
-from ganforge.runs import RunDirectory, RunLock, read_rows
+from ganforge.plugins.registry import Registry
+from ganforge.runs import launch
+from ganforge.runs.launch import Changes
+from ganforge.runs.setup import prepare
+from ganforge.training.run_directory import RunDirectory, RunLock
+from ganforge.utils.files import read_rows
 
 SMALL = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=10", "steps=4", "checkpoint_every=2")
-SCORED = ("metric=gap", "features=rows", "evaluate_every=2", "evaluation_images=40", "evaluation_share=1")
-KEYS = {"run", "step", "scores", "passport", "floor", "details", "seconds", "pictures", "recorded"}
+SCORED = ("metric=gap", "features=rows", "evaluate_every=2", "num_samples=40", "max_eval_time_fraction=1")
+KEYS = {"run", "step", "scores", "protocol", "floor", "details", "seconds", "pictures", "recorded"}
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +67,10 @@ def test_one_document_and_a_row(run: RunDirectory, plugin: Path) -> None:
     assert document.keys() == KEYS
     assert (document["run"], document["step"], document["recorded"]) == ("run", 2, True)
     assert document["scores"].keys() == document["floor"].keys() == {"gap", "bright"}
-    assert document["passport"]["fake_images"] == document["passport"]["real_images"] == 50
-    assert document["passport"]["features"]["name"] == "classes"
+    assert document["protocol"]["fake_images"] == document["protocol"]["real_images"] == 50
+    assert document["protocol"]["features"]["name"] == "classes"
     row = read_rows(run.evaluations)[-1]
-    assert row == {key: document[key] for key in ("step", "scores", "floor", "details", "passport", "seconds")} | {
+    assert row == {key: document[key] for key in ("step", "scores", "floor", "details", "protocol", "seconds")} | {
         "made_by": "evaluate",
         "asked": ["gap", "bright"],
     }
@@ -94,8 +95,8 @@ def test_the_table_says_what_was_measured(run: RunDirectory, plugin: Path) -> No
     said = " ".join(done.stdout.split())
     assert "30 fakes and 30 real images: test split of mnist" in said
     assert "features: rows (scoring.py, " in said
-    assert f"generator {row['passport']['checkpoint'][:12]}, seed 9" in said
-    assert row["passport"]["weights"] == "generator"
+    assert f"generator {row['protocol']['checkpoint'][:12]}, seed 9" in said
+    assert row["protocol"]["weights"] == "generator"
     assert "\x1b" not in done.stdout
 
 
@@ -110,17 +111,17 @@ def test_the_usual_metrics_are_scored_unless_others_are_named(registry: Registry
     assert found.scores.keys() == {"fid", "precision", "recall"}
     (said,) = trained.notices
     assert said.startswith("kid is left out: kid needs 1000 images or more")
-    assert found.passport["metrics"].keys() == {"fid", "precision", "recall"}
+    assert found.protocol["metrics"].keys() == {"fid", "precision", "recall"}
     assert found.better == {"fid": "lower", "precision": "higher", "recall": "higher"}
     quick = package.load_run(run.path).evaluate("sliced-wasserstein", options={"metric.directions": 3}, device="cpu")
-    assert quick.passport["fake_images"] == 2000
-    assert quick.passport["metrics"]["sliced-wasserstein"]["options"] == {"directions": 3}
+    assert quick.protocol["fake_images"] == 2000
+    assert quick.protocol["metrics"]["sliced-wasserstein"]["options"] == {"directions": 3}
     digits = package.load_run(run.path).evaluate(samples=150, features="digits", device="cpu")
     assert {"fid", "modes", "modes-divergence"} <= digits.scores.keys()
 
 
 def test_which_checkpoint(run: RunDirectory, plugin: Path) -> None:
-    """The newest, the best or a step; the average or the weights: other numbers, and the passport tells which."""
+    """The newest, the best or a step; the average or the weights: other numbers, and the protocol tells which."""
     trained = opened(run, plugin)
     asked: dict[str, Any] = {"metrics": "gap", "samples": 40, "device": "cpu"}
     best = trained.manifest["summary"]["best"]
@@ -128,11 +129,11 @@ def test_which_checkpoint(run: RunDirectory, plugin: Path) -> None:
     assert trained.evaluate(**asked, step="best").scores["gap"] == best["value"]
     found = [trained.evaluate(**asked, step=2), trained.evaluate(**asked), trained.evaluate(**asked, ema=False)]
     assert [one.step for one in found] == [2, 4, 4]
-    assert len({one.passport["checkpoint"] for one in found}) == 3
-    assert [one.passport["weights"] for one in found] == ["generator_ema", "generator_ema", "generator"]
+    assert len({one.protocol["checkpoint"] for one in found}) == 3
+    assert [one.protocol["weights"] for one in found] == ["generator_ema", "generator_ema", "generator"]
     train = trained.evaluate(**asked, split="train")
-    assert train.passport["split"] == "train"
-    assert train.passport["fingerprint"] == trained.manifest["data"]["fingerprint"]
+    assert train.protocol["split"] == "train"
+    assert train.protocol["fingerprint"] == trained.manifest["data"]["fingerprint"]
 
 
 def test_nothing_is_said_twice(run: RunDirectory, plugin: Path) -> None:
@@ -198,10 +199,10 @@ def test_a_folder_that_cannot_be_written_keeps_no_scores(run: RunDirectory, plug
 
 
 def test_a_run_from_before_there_were_features(registry: Registry, tmp_path: Path) -> None:
-    """A run.toml without features and evaluation_share is read; its data's recommended features are used."""
+    """A run.toml without features and max_eval_time_fraction is read; its data's recommended features are used."""
     run = launch.start(prepare(tiny(registry, *SMALL), registry), out=tmp_path / "run").run
     document = tomllib.loads(run.config.read_text())
-    for key in ("features", "evaluation_share", "on_collapse"):
+    for key in ("features", "max_eval_time_fraction", "on_collapse"):
         document.pop(key)
     run.config.write_text(tomli_w.dumps(document))
     manifest = run.read_manifest()
@@ -209,7 +210,7 @@ def test_a_run_from_before_there_were_features(registry: Registry, tmp_path: Pat
     run.write_manifest(manifest)
     found = package.load_run(run.path).evaluate("fid", samples=150, device="cpu")
     fresh = tiny(registry, *SMALL).experiment.features.name
-    assert found.passport["features"]["name"] == fresh
+    assert found.protocol["features"]["name"] == fresh
     assert launch.go_on(run, registry, Changes(steps=5), observer=lambda _: launch.Observer()).status == "finished"
 
 
@@ -223,8 +224,8 @@ def test_data_that_is_not_loaded_whole(registry: Registry, tmp_path: Path) -> No
         assert [line for line in trained.notices if line.startswith("no floor: data 'folder' has too few")]
     assert found[0].scores == found[1].scores
     assert found[0].floor == {"sliced-wasserstein": None}
-    assert found[0].passport["split"] == "train"
-    assert found[0].passport["fake_images"] == 12
+    assert found[0].protocol["split"] == "train"
+    assert found[0].protocol["fake_images"] == 12
 
 
 @pytest.mark.parametrize(
@@ -302,8 +303,8 @@ def test_no_best_where_no_score_was_finite(tmp_path: Path) -> None:
     """A run that was evaluated, but to no number, says that; a step without a checkpoint is exit code 2, too."""
     file = scoring_plugin(tmp_path)
     registry = Registry.discover([file], no_plugins=True)
-    settings = (*SMALL, "metric=infinite", "features=rows", "evaluate_every=2", "evaluation_images=40")
-    launch.start(prepare(tiny(registry, *settings, "evaluation_share=1"), registry), out=tmp_path / "run")
+    settings = (*SMALL, "metric=infinite", "features=rows", "evaluate_every=2", "num_samples=40")
+    launch.start(prepare(tiny(registry, *settings, "max_eval_time_fraction=1"), registry), out=tmp_path / "run")
     for word, said in [
         ("best", "the score that decides was not finite in any of its 2 evaluations"),
         ("7", "has no checkpoint of step 7; there is 2, 4"),

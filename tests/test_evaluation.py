@@ -15,52 +15,53 @@ from conftest import tiny
 from evaluation_parts import scoring_plugin
 from torch import Tensor, nn
 
-from ganforge.assembly import Assembly, build
+from ganforge.components import Generator, ImageSpec
+from ganforge.components.sampling import draw_latents
 from ganforge.errors import ConfigError, DataError, GanforgeError, IncompatibleError, PluginError
-from ganforge.evaluation import Evaluation, Evaluator, check, score_directions, scored_split
-from ganforge.interfaces import Generator, ImageShape
-from ganforge.registry import Registry
-from ganforge.sampling import draw_latents
+from ganforge.evaluation.evaluator import Evaluation, Evaluator
+from ganforge.evaluation.validation import check, score_directions, scored_split
+from ganforge.plugins.registry import Registry
+from ganforge.training.build import GANComponents, build
 
 SMALL = ("gen=mlp", "disc=mlp", "gen.mlp.hidden=[8]", "disc.mlp.hidden=[8]")
 COUNT = 60
 
-Assemble = Callable[..., Assembly]
+Assemble = Callable[..., GANComponents]
 
 
 @pytest.fixture
 def assemble_scored(tmp_path: Path) -> Assemble:
-    """Build an assembly on the sample that ships, with the tests' own metrics and extractors."""
+    """Build an gan on the sample that ships, with the tests' own metrics and extractors."""
     plugin = scoring_plugin(tmp_path)
 
-    def make(metric: str, *settings: str, features: str = "rows") -> Assembly:
+    def make(metric: str, *settings: str, features: str = "rows") -> GANComponents:
         registry = Registry.discover([plugin], no_plugins=True)
         return build(tiny(registry, *SMALL, f"metric={metric}", f"features={features}", *settings))
 
     return make
 
 
-def plugin_of(assembly: Assembly) -> Any:
+def plugin_of(gan: GANComponents) -> Any:
     """Return the local plugin's module, which tells what its parts were asked."""
-    return sys.modules[next(iter(assembly.metrics.values())).__class__.__module__]
+    return sys.modules[next(iter(gan.metrics.values())).__class__.__module__]
 
 
-def evaluator(assembly: Assembly, **more: Any) -> Evaluator:
+def evaluator(gan: GANComponents, **more: Any) -> Evaluator:
     """Return what scores on 60 images of the test split."""
     asked: dict[str, Any] = {"count": COUNT, "split": "test", "seed": 1, "weights": "generator"}
-    return Evaluator(assembly, **(asked | more))
+    return Evaluator(gan, **(asked | more))
 
 
-def evaluated(assembly: Assembly, **more: Any) -> Evaluation:
-    """Score the assembly's own generator."""
-    return evaluator(assembly, **more).evaluate(assembly.generator)
+def evaluated(gan: GANComponents, **more: Any) -> Evaluation:
+    """Score the gan's own generator."""
+    return evaluator(gan, **more).evaluate(gan.generator)
 
 
 class Planted(Generator):
     """Give back images that are known already, uint8 `(N, C, H, W)`, in their order, whatever the latents."""
 
     def __init__(self, images: Tensor) -> None:
-        shape = ImageShape(*images.shape[1:])
+        shape = ImageSpec(*images.shape[1:])
         super().__init__(Generator.Options(), shape)
         self.weight = nn.Parameter(torch.zeros(1))
         self.images = images
@@ -104,28 +105,28 @@ def test_no_random_number_is_taken_from_anybody(assemble_scored: Assemble) -> No
 
 def test_the_fakes_are_what_files_would_hold(assemble_scored: Assemble) -> None:
     """They are drawn in evaluation mode, rounded to bytes, and the generator goes on as it was."""
-    assembly = assemble_scored("copied", "gen=dcgan", "gen.dcgan.base_channels=2")
-    assembly.generator.train()  # batch norm would show it
-    evaluated(assembly)
-    context = plugin_of(assembly).seen["copied"]
-    assert assembly.generator.training
+    gan = assemble_scored("copied", "gen=dcgan", "gen.dcgan.base_channels=2")
+    gan.generator.train()  # batch norm would show it
+    evaluated(gan)
+    context = plugin_of(gan).seen["copied"]
+    assert gan.generator.training
     assert context.real.dtype == context.fake.dtype == torch.uint8
     assert context.real.shape == context.fake.shape == (COUNT, 1, 28, 28)
-    latents = draw_latents(assembly.generator, COUNT, seed=1, stream="evaluation")
-    one_by_one = torch.cat([assembly.generator.eval()(latent[None]) for latent in latents])
+    latents = draw_latents(gan.generator, COUNT, seed=1, stream="evaluation")
+    one_by_one = torch.cat([gan.generator.eval()(latent[None]) for latent in latents])
     away = (context.fake.float() - (one_by_one.detach() + 1) * 127.5).abs()
     assert away.max() < 0.501
 
 
 def test_training_images_in_the_place_of_fakes_score_at_the_floor(assemble_scored: Assemble) -> None:
     """A generator that gives the floor's images scores exactly the floor, which is near, and no lower than nothing."""
-    assembly = assemble_scored("gap,bright", features="classes")
-    judge = evaluator(assembly)
+    gan = assemble_scored("gap,bright", features="classes")
+    judge = evaluator(gan)
     images = judge.material.floor()
     assert images is not None
     found = judge.evaluate(Planted(images.pixels))
     assert found.scores == found.floor
-    trained = evaluated(assembly)
+    trained = evaluated(gan)
     assert trained.floor == found.floor
     assert trained.scores["gap"] > 5 * found.floor["gap"] > 0  # type: ignore[operator]
     perfect = judge.evaluate(Planted(judge.material.real.pixels))
@@ -134,24 +135,24 @@ def test_training_images_in_the_place_of_fakes_score_at_the_floor(assemble_score
 
 def test_a_floor_is_of_training_images_that_are_not_among_the_real_ones(assemble_scored: Assemble) -> None:
     """Of the test split any will do; of the training split others; where there are too few, there is no floor."""
-    assembly = assemble_scored("gap")
-    train = assembly.images("train")
+    gan = assemble_scored("gap")
+    train = gan.images("train")
     assert train is not None
     known = {image.numpy().tobytes() for image in train.pixels}
-    judge = evaluator(assembly)
+    judge = evaluator(gan)
     floor = judge.material.floor()
     assert floor is not None
     assert {image.numpy().tobytes() for image in floor.pixels} <= known
     assert not {image.numpy().tobytes() for image in judge.material.real.pixels} <= known
 
-    judge = evaluator(assembly, split="train", count=4000)
+    judge = evaluator(gan, split="train", count=4000)
     floor = judge.material.floor()
     assert floor is not None
     halves = [{image.numpy().tobytes() for image in half} for half in (floor.pixels, judge.material.real.pixels)]
     assert len(halves[0] & halves[1]) < 5  # two images of the sample may be equal
 
-    judge = evaluator(assembly, split="train", count=5001)
-    found = judge.evaluate(assembly.generator)
+    judge = evaluator(gan, split="train", count=5001)
+    found = judge.evaluate(gan.generator)
     assert found.floor == {"gap": None}
     assert found.scores["gap"] is not None
     said = "no floor: data 'mnist' has too few training images to put 5,001 in the place of the fakes"
@@ -160,12 +161,12 @@ def test_a_floor_is_of_training_images_that_are_not_among_the_real_ones(assemble
 
 def test_what_is_known_is_not_computed_again(assemble_scored: Assemble) -> None:
     """Over a run's evaluations real images are described once, the floor is scored once, and fakes are held briefly."""
-    assembly = assemble_scored("gap,bright", features="classes")
-    judge = evaluator(assembly, batch=COUNT)
-    plugin = plugin_of(assembly)
+    gan = assemble_scored("gap,bright", features="classes")
+    judge = evaluator(gan, batch=COUNT)
+    plugin = plugin_of(gan)
     plugin.described.clear()
     plugin.computed.clear()
-    one, two = (judge.evaluate(assembly.generator) for _ in range(2))
+    one, two = (judge.evaluate(gan.generator) for _ in range(2))
     assert plugin.described == [COUNT] * 4  # real images, fakes, the floor's; and the second fakes
     assert plugin.computed == ["gap", "bright"] * 3
     assert one.floor == two.floor
@@ -176,16 +177,16 @@ def test_what_is_known_is_not_computed_again(assemble_scored: Assemble) -> None:
 
 def test_a_metric_is_given_what_it_says_that_it_needs(assemble_scored: Assemble) -> None:
     """Training images go to who needs them, features to who says so: others are told what to write."""
-    assembly = assemble_scored("gap,copied")
-    found = evaluated(assembly)
-    seen = plugin_of(assembly).seen
+    gan = assemble_scored("gap,copied")
+    found = evaluated(gan)
+    seen = plugin_of(gan).seen
     assert seen["gap"].train is None
-    assert len(seen["copied"].train) == assembly.info.sizes["train"]
+    assert len(seen["copied"].train) == gan.info.sizes["train"]
     assert "copied" not in found.floor
-    assert found.passport["train_images"] == assembly.info.sizes["train"]
-    train = assembly.images("train")
+    assert found.protocol["train_images"] == gan.info.sizes["train"]
+    train = gan.images("train")
     assert train is not None
-    assert evaluator(assembly).evaluate(Planted(train.pixels)).scores["copied"] == 1
+    assert evaluator(gan).evaluate(Planted(train.pixels)).scores["copied"] == 1
     with pytest.raises(PluginError, match=r"'secret' \(scoring.py local\) asks for features; it must say so"):
         evaluated(assemble_scored("gap,secret"))
 
@@ -200,15 +201,15 @@ def test_images_are_described_in_float32(assemble_scored: Assemble) -> None:
 
 def test_details_and_pictures_are_kept_as_files_can_hold_them(assemble_scored: Assemble) -> None:
     """Numbers that are not finite become None, in scores too; pictures are uint8; the floor leaves none of its own."""
-    assembly = assemble_scored("gap,infinite")
-    found = evaluated(assembly)
+    gan = assemble_scored("gap,infinite")
+    found = evaluated(gan)
     assert found.details["gap"]["deviation"] == 0.25
     assert found.details["gap"]["none"] is None
     assert found.scores["infinite"] is None
     assert found.floor["infinite"] is None
     assert found.pictures.keys() == {"first"}
-    assert evaluator(assembly).evaluate(assembly.generator).pictures["first"].shape == (1, 28, 28)
-    assert score_directions(assembly) == {"gap": "lower", "infinite": "lower"}
+    assert evaluator(gan).evaluate(gan.generator).pictures["first"].shape == (1, 28, 28)
+    assert score_directions(gan) == {"gap": "lower", "infinite": "lower"}
     assert found.seconds > 0
 
 
@@ -276,15 +277,15 @@ def test_what_gives_no_score_is_refused_before_anything_is_drawn(
     metric: str, features: str, count: int, error: type[GanforgeError] | None, said: str, assemble_scored: Assemble
 ) -> None:
     """A count above the split's, features without classes, too few images for a metric: one message, and the fix."""
-    assembly = assemble_scored(metric, features=features)
+    gan = assemble_scored(metric, features=features)
     if error is None:
-        check(assembly, count=count, split="test", option="--samples")
+        check(gan, count=count, split="test", option="--samples")
         return
     with pytest.raises(error, match=said) as caught:
-        check(assembly, count=count, split="test", option="--samples")
+        check(gan, count=count, split="test", option="--samples")
     fixes = {DataError: "pass --samples 2000 or less", IncompatibleError: "--features digits"}
     assert caught.value.fix is None or fixes[error] in caught.value.fix
-    assert plugin_of(assembly).seen == {}
+    assert plugin_of(gan).seen == {}
 
 
 def test_two_metrics_must_not_give_one_score(tmp_path: Path) -> None:
@@ -292,17 +293,17 @@ def test_two_metrics_must_not_give_one_score(tmp_path: Path) -> None:
     plugin = scoring_plugin(tmp_path)
     plugin.write_text(plugin.read_text().replace('better = {"gap"', 'better = {"sliced-wasserstein"'))
     registry = Registry.discover([plugin], no_plugins=True)
-    assembly = build(tiny(registry, *SMALL, "metric=gap,sliced-wasserstein", "features=rows"))
+    gan = build(tiny(registry, *SMALL, "metric=gap,sliced-wasserstein", "features=rows"))
     with pytest.raises(ConfigError, match="two of the metrics gap, sliced-wasserstein give a score of the same name"):
-        check(assembly, count=60, split="test", option="--samples")
+        check(gan, count=60, split="test", option="--samples")
 
 
 def test_the_split_is_the_test_split_where_there_is_one(assemble_scored: Assemble) -> None:
     """One that the data does not have is refused with those that it has."""
-    assembly = assemble_scored("gap")
-    assert scored_split(assembly) == "test"
-    assert scored_split(assembly, "train") == "train"
-    del assembly.info.sizes["test"]
-    assert scored_split(assembly) == "train"
+    gan = assemble_scored("gap")
+    assert scored_split(gan) == "test"
+    assert scored_split(gan, "train") == "train"
+    del gan.info.sizes["test"]
+    assert scored_split(gan) == "train"
     with pytest.raises(DataError, match="data 'mnist' has no test split; it has train"):
-        scored_split(assembly, "test")
+        scored_split(gan, "test")

@@ -12,12 +12,12 @@ from conftest import tiny
 from evaluation_parts import SOURCE
 from plugin_parts import local
 
-from ganforge.assembly import Assembly, build
 from ganforge.errors import DataError, PluginError
-from ganforge.evaluation import Evaluator
-from ganforge.evaluation.answers import check_pictures, plain, plain_scores
-from ganforge.evaluation.checks import check
-from ganforge.registry import Entry, Registry
+from ganforge.evaluation.evaluator import Evaluator
+from ganforge.evaluation.output_validation import check_pictures, plain, plain_scores
+from ganforge.evaluation.validation import check
+from ganforge.plugins.registry import Entry, Registry
+from ganforge.training.build import GANComponents, build
 
 SMALL = ("gen=mlp", "disc=mlp", "gen.mlp.hidden=[8]", "disc.mlp.hidden=[8]")
 SPOILS = '''
@@ -69,22 +69,22 @@ def judge(tmp_path: Path) -> Make:
 
     def make(metric: str, *settings: str, features: str = "rows", **more: Any) -> Evaluator:
         registry = Registry.discover([plugin], no_plugins=True)
-        assembly = build(tiny(registry, *SMALL, f"metric={metric}", f"features={features}", *settings))
-        return Evaluator(assembly, count=60, split="test", seed=1, weights="generator", **more)
+        gan = build(tiny(registry, *SMALL, f"metric={metric}", f"features={features}", *settings))
+        return Evaluator(gan, count=60, split="test", seed=1, weights="generator", **more)
 
     return make
 
 
 def generator_of(judge: Evaluator) -> Any:
     """Return the generator that was built beside what scores it."""
-    assert isinstance(judge.scoring, Assembly)
+    assert isinstance(judge.scoring, GANComponents)
     return judge.scoring.generator
 
 
 @pytest.fixture
 def entry(judge: Make) -> Entry:
     """Return a metric's entry."""
-    return judge("gap").scoring.resolution.chosen["metric"][0].entry
+    return judge("gap").scoring.resolved.chosen["metric"][0].entry
 
 
 @pytest.mark.parametrize(("fails", "through"), [("no", "torch"), ("yes", "torch"), ("no", "numpy")])

@@ -15,19 +15,20 @@ from conftest import tiny
 from evaluation_parts import scoring_plugin
 from plugin_parts import command
 
-from ganforge.engine import checkpoint as checkpoints
-from ganforge.engine.budget import EvaluationBudget
-from ganforge.engine.observer import Observer
 from ganforge.errors import DataError, IncompatibleError
-from ganforge.experiments import launch
-from ganforge.experiments.launch import Changes
-from ganforge.experiments.prepare import prepare
-from ganforge.registry import Registry
-from ganforge.runs import RunDirectory, read_rows
-from ganforge.using.trained import TrainedRun
+from ganforge.plugins.registry import Registry
+from ganforge.runs import launch
+from ganforge.runs.launch import Changes
+from ganforge.runs.setup import prepare
+from ganforge.runs.trained import TrainedRun
+from ganforge.training import checkpoint as checkpoints
+from ganforge.training.callbacks import Observer
+from ganforge.training.evaluation_budget import EvaluationBudget
+from ganforge.training.run_directory import RunDirectory
+from ganforge.utils.files import read_rows
 
-SMALL = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=10", "steps=8", "evaluation_images=40")
-KEYS = {"step", "scores", "floor", "details", "passport", "seconds", "made_by"}
+SMALL = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=10", "steps=8", "num_samples=40")
+KEYS = {"step", "scores", "floor", "details", "protocol", "seconds", "made_by"}
 
 
 class Listening(Observer):
@@ -64,7 +65,7 @@ def steps_of(run: RunDirectory) -> list[int]:
 def test_evaluations_change_no_bit_of_a_training(scored: Registry, tmp_path: Path) -> None:
     """With and without a metric that draws from every generator there is, the run ends with the same weights."""
     plain, _ = trained(scored, tmp_path / "plain", "metric=draws")
-    settings = ("metric=draws,gap", "features=classes", "evaluate_every=2", "evaluation_share=1")
+    settings = ("metric=draws,gap", "features=classes", "evaluate_every=2", "max_eval_time_fraction=1")
     evaluated, heard = trained(scored, tmp_path / "evaluated", *settings)
     assert steps_of(evaluated) == [2, 4, 6, 8]
     assert heard == []
@@ -74,7 +75,7 @@ def test_evaluations_change_no_bit_of_a_training(scored: Registry, tmp_path: Pat
 
 
 def test_a_row_holds_what_the_contract_says(scored: Registry, tmp_path: Path) -> None:
-    """Scores, floor, details, passport, seconds; pictures lie in evaluation/, and the best is kept by any score."""
+    """Scores, floor, details, protocol, seconds; pictures lie in evaluation/, and the best is kept by any score."""
     settings = ("metric=gap,bright", "features=classes", "evaluate_every=4", "best=gap", "ema_halflife_images=50")
     run, _ = trained(scored, tmp_path / "run", *settings)
     rows = read_rows(run.evaluations)
@@ -84,8 +85,8 @@ def test_a_row_holds_what_the_contract_says(scored: Registry, tmp_path: Path) ->
         assert row["scores"].keys() == row["floor"].keys() == {"gap", "bright"}
         assert row["details"]["gap"]["deviation"] == 0.25
         assert row["seconds"] > 0
-        assert row["passport"]["weights"] == "generator_ema"
-        assert row["passport"]["features"]["name"] == "classes"
+        assert row["protocol"]["weights"] == "generator_ema"
+        assert row["protocol"]["features"]["name"] == "classes"
     assert rows[0]["floor"] == rows[1]["floor"]
     pictures = sorted(path.name for path in run.evaluation_pictures.iterdir())
     assert pictures == ["first-00000004.png", "first-00000008.png"]
@@ -97,14 +98,14 @@ def test_a_row_holds_what_the_contract_says(scored: Registry, tmp_path: Path) ->
 
 @pytest.mark.parametrize("settings", [(), ("ema_halflife_images=50",), ("gen=dcgan", "gen.dcgan.base_channels=2")])
 def test_scored_afterwards_it_is_what_it_was(settings: Sequence[str], scored: Registry, tmp_path: Path) -> None:
-    """`evaluate` of the same step, count and seed gives the training's row again, passport included, and adds none."""
+    """`evaluate` of the same step, count and seed gives the training's row again, protocol included, and adds none."""
     networks = [text for text in SMALL if settings[:1] != ("gen=dcgan",) or not text.startswith("gen")]
-    asked = ("metric=gap,draws,bright", "features=classes", "evaluate_every=3", "evaluation_share=1", "seed=5")
+    asked = ("metric=gap,draws,bright", "features=classes", "evaluate_every=3", "max_eval_time_fraction=1", "seed=5")
     asked = (*networks, *asked, "checkpoint_every=3", *settings)
     run = launch.start(prepare(tiny(scored, *asked), scored), out=tmp_path / "run").run
     for row in read_rows(run.evaluations):
         found = TrainedRun(run, scored).evaluate(["gap", "draws", "bright"], samples=40, step=row["step"], device="cpu")
-        assert found.passport == row["passport"]
+        assert found.protocol == row["protocol"]
         assert found.scores == row["scores"]
         assert found.floor == row["floor"]
         assert found.details == row["details"]
@@ -113,20 +114,20 @@ def test_scored_afterwards_it_is_what_it_was(settings: Sequence[str], scored: Re
 
 def test_evaluations_take_no_more_than_their_share(scored: Registry, tmp_path: Path) -> None:
     """With a metric slower than the training, the first and the last are made, and one notice says what is left out."""
-    settings = ("metric=slow", "evaluate_every=1", "steps=9", "evaluation_share=0.01")
+    settings = ("metric=slow", "evaluate_every=1", "steps=9", "max_eval_time_fraction=0.01")
     run, heard = trained(scored, tmp_path / "run", *settings)
     assert steps_of(run) == [1, 9]
     assert len(heard) == 1
     assert heard[0].startswith("evaluations have taken ")
-    assert "more than evaluation_share = 0.01: some are left out" in heard[0]
-    run, heard = trained(scored, tmp_path / "all", *settings[:-1], "evaluation_share=1")
+    assert "more than max_eval_time_fraction = 0.01: some are left out" in heard[0]
+    run, heard = trained(scored, tmp_path / "all", *settings[:-1], "max_eval_time_fraction=1")
     assert steps_of(run) == list(range(1, 10))
     assert heard == []
 
 
 def test_a_resumed_run_counts_what_was_spent_before(scored: Registry, tmp_path: Path) -> None:
     """Seconds of earlier sessions stand in the rows; those of `ganforge evaluate` are nobody's share."""
-    settings = ("metric=slow", "evaluate_every=2", "steps=4", "evaluation_share=0.02")
+    settings = ("metric=slow", "evaluate_every=2", "steps=4", "max_eval_time_fraction=0.02")
     run, _ = trained(scored, tmp_path / "run", *settings)
     before = read_rows(run.evaluations)
     assert [row["step"] for row in before] == [2, 4]
@@ -151,7 +152,9 @@ def test_the_budget_is_a_share_of_the_time() -> None:
     assert not budget.allows(11.9, last=False)
     assert budget.skipped == 2
     (line,) = heard
-    assert line.startswith("evaluations have taken 60% of the time so far, more than evaluation_share = 0.5: some are")
+    assert line.startswith(
+        "evaluations have taken 60% of the time so far, more than max_eval_time_fraction = 0.5: some are"
+    )
     budget.restore([{"seconds": 2.0}, {"seconds": "?"}, {"seconds": 9.0, "made_by": "evaluate"}])
     assert budget.seconds == 2.0
 
@@ -193,7 +196,7 @@ def test_the_best_checkpoint_is_one_that_is_there(scored: Registry, tmp_path: Pa
             "'bright' needs a feature extractor that tells classes",
         ),
         (("metric=many", "features=rows"), DataError, "many needs 100 images, not 40"),
-        (("metric=gap", "features=rows", "evaluation_images=2001"), DataError, "2,001 images needs as many real ones"),
+        (("metric=gap", "features=rows", "num_samples=2001"), DataError, "2,001 images needs as many real ones"),
     ],
 )
 def test_what_gives_no_score_is_found_before_training(

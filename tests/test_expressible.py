@@ -12,35 +12,36 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot, softplus
 
 import ganforge as package
-from ganforge.assembly import build, resolve
-from ganforge.component import Component
+from ganforge.components import Augmentation, Discriminator, DiscriminatorOutput, Generator, ImageSpec, Loss, Penalty
+from ganforge.components.spec import Component
 from ganforge.config import command_line_layer
-from ganforge.engine import checkpoint as checkpoints
-from ganforge.engine.feed import Batch
-from ganforge.engine.trainer import prepare_steps
-from ganforge.experiments import launch
-from ganforge.experiments.prepare import prepare
-from ganforge.interfaces import Augmentation, Discriminator, Generator, ImageShape, Judgement, Loss, Penalty
+from ganforge.config.resolve import resolve
+from ganforge.data.loader import Batch
 from ganforge.plugins import Plugins, Source
-from ganforge.registry import Registry
-from ganforge.runs import RunDirectory
-from ganforge.using.trained import TrainedRun
+from ganforge.plugins.registry import Registry
+from ganforge.runs import launch
+from ganforge.runs.setup import prepare
+from ganforge.runs.trained import TrainedRun
+from ganforge.training import checkpoint as checkpoints
+from ganforge.training.build import build
+from ganforge.training.run_directory import RunDirectory
+from ganforge.training.trainer import prepare_steps
 
 
 class Classes(Generator):
     """A conditional generator: the label is one-hot beside the latents."""
 
-    def __init__(self, options: Any, image: ImageShape) -> None:
+    def __init__(self, options: Any, image: ImageSpec) -> None:
         super().__init__(options, image)
-        self.layer = nn.Linear(self.latent_dim + (image.classes or 0), image.numel)
+        self.layer = nn.Linear(self.latent_dim + (image.num_classes or 0), image.numel)
 
     @property
-    def takes_labels(self) -> bool:
+    def conditional(self) -> bool:
         return True
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         assert labels is not None
-        given = one_hot(labels, self.image.classes or 0).to(z.dtype)
+        given = one_hot(labels, self.image.num_classes or 0).to(z.dtype)
         shape = (self.image.channels, self.image.height, self.image.width)
         return self.layer(torch.cat([z, given], 1)).tanh().view(-1, *shape)
 
@@ -48,27 +49,27 @@ class Classes(Generator):
 class Projection(Discriminator):
     """A projection discriminator with an auxiliary classifier (Miyato & Koyama 2018; Odena et al. 2017)."""
 
-    def __init__(self, options: Any, image: ImageShape) -> None:
+    def __init__(self, options: Any, image: ImageSpec) -> None:
         super().__init__(options, image)
         self.layer = nn.Linear(image.numel, 8)
         self.head = nn.Linear(8, 1, bias=False)
-        self.embedding = nn.Embedding(image.classes or 0, 8)
-        self.classifier = nn.Linear(8, image.classes or 0)
+        self.embedding = nn.Embedding(image.num_classes or 0, 8)
+        self.classifier = nn.Linear(8, image.num_classes or 0)
 
     @property
-    def takes_labels(self) -> bool:
+    def conditional(self) -> bool:
         return True
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
         features = self.layer(images.flatten(1)).tanh()
         logits = self.head(features).squeeze(1) + (self.embedding(labels) * features).sum(1)
-        return Judgement(logits, class_logits=self.classifier(features), features=(features,))
+        return DiscriminatorOutput(logits, class_logits=self.classifier(features), features=(features,))
 
 
 class Line(Discriminator):
     """D(x) = ⟨w, x⟩, for which penalties have analytic values."""
 
-    def __init__(self, options: Any, image: ImageShape) -> None:
+    def __init__(self, options: Any, image: ImageSpec) -> None:
         super().__init__(options, image)
         self.layer = nn.Linear(image.numel, 1, bias=False)
 
@@ -80,15 +81,15 @@ class Auxiliary(Loss):
     """Relativistic pairing, an auxiliary classifier and feature matching, all in one."""
 
     needs_real: ClassVar[bool] = True
-    seen: ClassVar[list[Judgement | None]] = []
+    seen: ClassVar[list[DiscriminatorOutput | None]] = []
 
-    def discriminator(self, *, real: Judgement, fake: Judgement) -> Tensor:
+    def discriminator(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
         assert real.class_logits is not None
         assert real.labels is not None
         classified = nn.functional.cross_entropy(real.class_logits, real.labels, reduction="none")
         return softplus(fake.logits - real.logits) + classified
 
-    def generator(self, *, real: Judgement | None, fake: Judgement) -> Tensor:
+    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
         self.seen.append(real)
         assert real is not None
         matched = (fake.features[0] - real.features[0]).square().mean(1)
@@ -106,10 +107,10 @@ class Clipped(Loss):
     options: Options
     recommended = {"critic_steps": 3}  # noqa: RUF012 - a class's own constant
 
-    def discriminator(self, *, real: Judgement, fake: Judgement) -> Tensor:
+    def discriminator(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
         return fake.logits - real.logits
 
-    def generator(self, *, real: Judgement | None, fake: Judgement) -> Tensor:
+    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
         assert real is None
         return -fake.logits
 
@@ -122,10 +123,10 @@ class Clipped(Loss):
 class Nothing(Loss):
     """A loss that asks for nothing, so that penalties act alone."""
 
-    def discriminator(self, *, real: Judgement, fake: Judgement) -> Tensor:
+    def discriminator(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
         return 0 * (real.logits + fake.logits)
 
-    def generator(self, *, real: Judgement | None, fake: Judgement) -> Tensor:
+    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
         return 0 * fake.logits
 
 
@@ -230,9 +231,9 @@ def test_labels_are_refused_for_data_without_them(papers: Registry, tmp_path: Pa
     (tmp_path / "pictures").mkdir()
     Image.new("L", (28, 28)).save(tmp_path / "pictures" / "a.png")
     settings = ("gen=classes", "disc=mlp", "data=folder", f"data.path={tmp_path / 'pictures'}", "batch_size=1")
-    resolution = resolve([command_line_layer(settings)], papers)
+    resolved = resolve([command_line_layer(settings)], papers)
     with pytest.raises(package.GanforgeError, match="takes labels, but data 'folder' has none"):
-        build(resolution)
+        build(resolved)
 
 
 def test_weights_are_clipped_after_each_update(papers: Registry, tmp_path: Path) -> None:
@@ -249,14 +250,14 @@ def test_a_penalty_is_weighed_once_and_logged_unweighted(papers: Registry) -> No
     """For D = ⟨w, x⟩, R1 is |w|²: SGD turns w into w·(1 - 2·lr·weight·every) where it is due, and leaves it else."""
     settings = ("gen=mlp", "gen.hidden=[4]", "disc=line", "loss=nothing", "penalty=r1", "penalty.weight=3")
     settings += ("penalty.every=2", "optimizer=sgd", "optimizer.lr=0.001", "batch_size=4")
-    assembly = build(tiny(papers, *settings))
-    steps, _ = prepare_steps(assembly, device=torch.device("cpu"), precision="fp32")
+    gan = build(tiny(papers, *settings))
+    steps, _ = prepare_steps(gan, device=torch.device("cpu"), precision="fp32")
     assert steps.columns[-2:] == ("penalty/r1", "loss/generator")
     images, measured = torch.zeros(4, 1, 28, 28), 0.0
     for index, factor in ((0, 1 - 2 * 0.001 * 3 * 2), (1, 1.0), (2, 1 - 2 * 0.001 * 3 * 2)):
-        before = assembly.discriminator.layer.weight.detach().clone()  # type: ignore[union-attr,operator]
+        before = gan.discriminator.layer.weight.detach().clone()  # type: ignore[union-attr,operator]
         numbers = steps.discriminator(Batch(images, None), index)
-        after = assembly.discriminator.layer.weight.detach()  # type: ignore[union-attr]
+        after = gan.discriminator.layer.weight.detach()  # type: ignore[union-attr]
         torch.testing.assert_close(after, before * factor)
         measured = float(before.square().sum()) if factor < 1 else measured  # between, the last one is shown
         assert float(numbers[-1]) == pytest.approx(measured, rel=1e-5)

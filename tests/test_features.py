@@ -18,19 +18,21 @@ from hypothesis import strategies as st
 from plugin_parts import command, local, provides
 from torch import Tensor
 
-from ganforge.assembly import build, reload, resolve
-from ganforge.builtin.mnist import Mnist
-from ganforge.builtin.pixels import Pixels
-from ganforge.builtin.random_convolutions import RandomConvolutions
+from ganforge.builtin.datasets.mnist import Mnist
+from ganforge.builtin.features.pixels import Pixels
+from ganforge.builtin.features.random_convolutions import RandomConvolutions
 from ganforge.cli.completion import completions
+from ganforge.components import ImageSpec
+from ganforge.components.features import weights_sha256
 from ganforge.config import Layer, command_line_layer, from_document, read_document, to_document, write_document
+from ganforge.config.reload import reload
+from ganforge.config.resolve import resolve
 from ganforge.errors import ConfigError, UnknownComponentError
-from ganforge.interfaces import ImageShape
-from ganforge.interfaces.features import weights_sha256
-from ganforge.registry import Registry
+from ganforge.plugins.registry import Registry
+from ganforge.training.build import build
 
-GREY, COLOUR = ImageShape(1, 28, 28), ImageShape(3, 32, 32)
-#: The SHA-256 of all weights, with their names, types and shapes: what passports hold, on whichever machine.
+GREY, COLOUR = ImageSpec(1, 28, 28), ImageSpec(3, 32, 32)
+#: The SHA-256 of all weights, with their names, types and shapes: what protocols hold, on whichever machine.
 FINGERPRINTS = {
     (GREY, 0): "a24bfe35ad63fe0e39a3ed9f34d981e6dc34ad3435a0d9f51b2063f79177cb81",
     (GREY, 1): "03a19a5c24355a9c088e67c7139830db8d6d5f35c88f5f2bc38acdcbc4e2d237",
@@ -39,13 +41,13 @@ FINGERPRINTS = {
 TINY = ("gen=mlp", "gen.hidden=[4]", "disc=mlp", "disc.hidden=[4]", "data.source=sample", "steps=1")
 
 
-def random_images(image: ImageShape, count: int = 3, seed: int = 0) -> Tensor:
+def random_images(image: ImageSpec, count: int = 3, seed: int = 0) -> Tensor:
     """Return noise, uint8 `(N, C, H, W)`."""
     rng = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (count, image.channels, image.height, image.width), generator=rng, dtype=torch.uint8)
 
 
-def convolutions(image: ImageShape, seed: int = 0) -> RandomConvolutions:
+def convolutions(image: ImageSpec, seed: int = 0) -> RandomConvolutions:
     """Return the random network."""
     return RandomConvolutions(RandomConvolutions.Options(seed=seed), image)
 
@@ -55,7 +57,7 @@ def convolutions(image: ImageShape, seed: int = 0) -> RandomConvolutions:
 
 def test_pixels_are_the_pixels() -> None:
     """Features times 255 are the image again, and there are C·H·W of them."""
-    image = ImageShape(3, 5, 7)
+    image = ImageSpec(3, 5, 7)
     images = random_images(image)
     extractor = Pixels(Pixels.Options(), image)
     features = extractor(images).features
@@ -69,7 +71,7 @@ def test_pixels_are_the_pixels() -> None:
 
 
 @pytest.mark.parametrize(("image", "seed"), list(FINGERPRINTS), ids=str)
-def test_weights_are_the_same_on_every_machine(image: ImageShape, seed: int) -> None:
+def test_weights_are_the_same_on_every_machine(image: ImageSpec, seed: int) -> None:
     """The fingerprint is the one that was written down, whatever torch's seed is: scores can be compared."""
     torch.manual_seed(12)
     assert convolutions(image, seed).fingerprint() == FINGERPRINTS[image, seed]
@@ -86,7 +88,7 @@ def test_weights_follow_from_shake_256() -> None:
 
 def test_features_are_those_of_a_plain_loop() -> None:
     """Pixel by pixel, for 10×9 of them: convolve with edges repeated, take the absolute value, halve, again."""
-    image = ImageShape(2, 10, 9)
+    image = ImageSpec(2, 10, 9)
     extractor, images = convolutions(image), random_images(image, 1)
     maps = [[[value / 255 for value in row] for row in channel] for channel in images[0].tolist()]
     for stage, weights in enumerate(extractor.state_dict().values()):
@@ -147,8 +149,8 @@ def convolved(maps: list[list[list[float]]], weights: list[Any]) -> list[list[li
     ]
 
 
-@given(st.builds(ImageShape, st.integers(1, 4), st.integers(1, 40), st.integers(1, 40)))
-def test_any_image_has_96_features(image: ImageShape) -> None:
+@given(st.builds(ImageSpec, st.integers(1, 4), st.integers(1, 40), st.integers(1, 40)))
+def test_any_image_has_96_features(image: ImageSpec) -> None:
     """Whatever the size and the channels, down to a single pixel; all are finite and none is negative."""
     features = convolutions(image)(random_images(image)).features
     assert features.shape == (3, 96)
@@ -287,7 +289,7 @@ def test_a_run_remembers_its_features(tmp_path: Path) -> None:
 def test_the_extractor_is_the_same_for_every_run(registry: Registry) -> None:
     """It is built once, in evaluation mode, learns nothing, and no run's seed changes it."""
     assemblies = [build(resolved(f"seed={seed}", "features=random-convolutions", registry=registry)) for seed in (0, 1)]
-    one, other = (assembly.extractor() for assembly in assemblies)
+    one, other = (gan.extractor() for gan in assemblies)
     assert one.fingerprint() == other.fingerprint() == FINGERPRINTS[GREY, 0]
     assert assemblies[0].extractor() is one
     assert not one.training

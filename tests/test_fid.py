@@ -11,8 +11,8 @@ import torch
 from scoring_parts import Sized, evaluation, exact, normal, score, scores
 from torch import Tensor, nn
 
-from ganforge.builtin import frechet
-from ganforge.builtin.frechet import Fid, FidInfinity, frechet_distance, gaussians, intercept
+from ganforge.builtin.metrics import fid as frechet
+from ganforge.builtin.metrics.fid import Fid, FidInfinity, frechet_distance, gaussians, intercept
 from ganforge.errors import DataError
 
 HOW = "it is compared with; get it by: python -m pip install 'ganforge[test]'"

@@ -9,9 +9,9 @@ import pytest
 from folder_parts import folder, greys, save
 from pydantic import ValidationError
 
-from ganforge.builtin.folder import Folder
+from ganforge.builtin.datasets.folder import Folder
+from ganforge.components import check_images
 from ganforge.errors import DataError
-from ganforge.interfaces import check_images
 
 
 def test_order_is_that_of_the_paths(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_order_is_that_of_the_paths(tmp_path: Path) -> None:
     for name in names:
         save(tmp_path / name, order.index(name) * 10)
     data = folder(tmp_path)
-    assert data.classes == ("B", "a", "b")
+    assert data.class_names == ("B", "a", "b")
     assert greys(data) == [index * 10 for index in range(7)]
     images = data.load("train")
     check_images(images, "folder")
@@ -30,7 +30,7 @@ def test_order_is_that_of_the_paths(tmp_path: Path) -> None:
     assert data.splits == ("train",)
     assert data.notices == ()
     assert data.info.sizes == {"train": 7}
-    assert data.info.image.classes == 3
+    assert data.info.image.num_classes == 3
     assert folder(tmp_path).info.fingerprint == data.info.fingerprint
 
 
@@ -43,7 +43,7 @@ def test_what_is_no_picture_is_left_out_in_silence(tmp_path: Path) -> None:
     (tmp_path / "empty" / "deeper").mkdir(parents=True)
     data = folder(tmp_path)
     assert greys(data) == [7]
-    assert data.classes is None
+    assert data.class_names is None
     assert data.load("train").labels is None
     assert data.notices == ()
 
@@ -53,13 +53,13 @@ def test_train_and_test_are_splits(tmp_path: Path) -> None:
     for number, name in enumerate(("Train/cat/1.png", "Train/dog/1.png", "TEST/cat/1.png", "TEST/dog/1.png")):
         save(tmp_path / "labelled" / name, number)
     data = folder(tmp_path / "labelled")
-    assert (data.splits, data.classes) == (("train", "test"), ("cat", "dog"))
+    assert (data.splits, data.class_names) == (("train", "test"), ("cat", "dog"))
     assert (greys(data), greys(data, "test")) == ([0, 1], [2, 3])
     assert data.source == f"pictures from {tmp_path / 'labelled'}: 2 for training, 2 for testing"
     for number, name in enumerate(("train/1.png", "test/1.png")):
         save(tmp_path / "plain" / name, number)
     data = folder(tmp_path / "plain")
-    assert (data.splits, data.classes) == (("train", "test"), None)
+    assert (data.splits, data.class_names) == (("train", "test"), None)
     assert data.info.sizes == {"train": 1, "test": 1}
 
 
@@ -74,7 +74,7 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     """Beside classes of other names, `train` is one of them."""
     for name in ("train", "bus", "car"):
         save(tmp_path / name / "1.png")
-    assert folder(tmp_path).classes == ("bus", "car", "train")
+    assert folder(tmp_path).class_names == ("bus", "car", "train")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from ganforge.builtin import folder_pictures
+from ganforge.builtin.datasets import folder_pictures
 from ganforge.errors import DataError
 
 

@@ -12,16 +12,16 @@ from conftest import read_rows_without_times
 from folder_parts import folder, noise, save
 from test_resume import digests
 
-from ganforge.assembly import resolve
-from ganforge.builtin import folder as module
-from ganforge.builtin.folder import Folder
-from ganforge.builtin.folder_stream import machine_memory, too_large
+from ganforge.builtin.datasets import folder as module
+from ganforge.builtin.datasets.folder import Folder
+from ganforge.builtin.datasets.folder_stream import machine_memory, too_large
 from ganforge.config import command_line_layer
+from ganforge.config.resolve import resolve
 from ganforge.errors import DataError
-from ganforge.experiments import launch
-from ganforge.experiments.prepare import prepare
-from ganforge.registry import Registry
-from ganforge.runs import RunDirectory
+from ganforge.plugins.registry import Registry
+from ganforge.runs import launch
+from ganforge.runs.setup import prepare
+from ganforge.training.run_directory import RunDirectory
 
 
 def pictures(root: Path) -> Path:
@@ -36,7 +36,7 @@ def run_on(root: Path, out: Path, registry: Registry, *settings: str) -> RunDire
     """Train a few steps on the pictures, and return the run directory."""
     networks = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=5", "steps=6")
     data = ("data=folder", f"data.path={root}", "data.size=16", "precision=fp32", "device=cpu")
-    evaluated = ("evaluate_every=3", "evaluation_images=10", "evaluation_share=1")
+    evaluated = ("evaluate_every=3", "num_samples=10", "max_eval_time_fraction=1")
     layer = command_line_layer([*networks, *data, *evaluated, *settings])
     prepared = prepare(resolve([layer], registry), registry)
     assert launch.start(prepared, out=out).status == "finished"
@@ -73,7 +73,7 @@ def test_what_is_opened_is_what_is_loaded(tmp_path: Path) -> None:
         assert torch.equal(pixels, images.pixels[index])
         assert label == images.labels[index]
     one, two = loaded.info, streamed.info
-    assert (one.image, one.classes, one.sizes, one.source) == (two.image, two.classes, two.sizes, two.source)
+    assert (one.image, one.class_names, one.sizes, one.source) == (two.image, two.class_names, two.sizes, two.source)
     assert streamed.resolved().stream == "yes"
 
 

@@ -12,12 +12,12 @@ from conftest import ROOT, tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganforge.engine.findings import MEANINGS, MOST_FINDINGS, Ailment, Finding
-from ganforge.engine.health import Health
-from ganforge.engine.symptoms import SYMPTOMS
-from ganforge.engine.untrusted import check_state
+from ganforge.diagnostics.alerts import MEANINGS, MOST_FINDINGS, Ailment, Finding
+from ganforge.diagnostics.detectors import SYMPTOMS
+from ganforge.diagnostics.monitor import Health
 from ganforge.errors import CheckpointError
-from ganforge.registry import Registry
+from ganforge.plugins.registry import Registry
+from ganforge.training.checkpoint_io import check_state
 
 #: A training in balance: BCE's losses, scores that differ a little, and fakes nearly as diverse as real images.
 WELL = {

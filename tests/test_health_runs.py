@@ -17,15 +17,16 @@ from checkpoint_parts import exact
 from conftest import read_rows_without_times, tiny
 from plugin_parts import local
 
-from ganforge.engine import checkpoint as checkpoints
-from ganforge.engine.interruption import Interruption
-from ganforge.engine.observer import Observer
-from ganforge.engine.trainer import Trainer
-from ganforge.experiments import launch
-from ganforge.experiments.prepare import prepare
-from ganforge.experiments.training import Outcome
-from ganforge.registry import Registry
-from ganforge.runs import RunDirectory, read_rows
+from ganforge.plugins.registry import Registry
+from ganforge.runs import launch
+from ganforge.runs.session import Outcome
+from ganforge.runs.setup import prepare
+from ganforge.training import checkpoint as checkpoints
+from ganforge.training.callbacks import Observer
+from ganforge.training.run_directory import RunDirectory
+from ganforge.training.signals import Interruption
+from ganforge.training.trainer import Trainer
+from ganforge.utils.files import read_rows
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 

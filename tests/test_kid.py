@@ -9,7 +9,7 @@ import torch
 from scoring_parts import Sized, evaluation, normal, score, scores
 from torch import Tensor
 
-from ganforge.builtin.kernel import Kid, mmd_squared
+from ganforge.builtin.metrics.kid import Kid, mmd_squared
 from ganforge.errors import DataError
 
 HOW = "it is compared with; get it by: python -m pip install 'ganforge[test]'"

@@ -10,7 +10,7 @@ import pytest
 from plugin_parts import command, in_process, local, provides
 
 from ganforge import builtin
-from ganforge.component import KINDS, SECTIONS
+from ganforge.components.spec import KINDS, SECTIONS
 
 KEYS = {"kind", "name", "summary", "distribution", "version", "target", "paper", "tags"}
 

@@ -18,10 +18,11 @@ from typing import Any, Self
 import pytest
 from plugin_parts import command, distribution, in_process, local, provides
 
-from ganforge.experiments import launch
-from ganforge.plugins import Source, relay
-from ganforge.plugins.listen import MOST_ROWS, Listener
-from ganforge.plugins.relay import ListenerRelay
+from ganforge.plugins import Source
+from ganforge.plugins.events import sender as relay
+from ganforge.plugins.events.sender import ListenerRelay
+from ganforge.plugins.events.worker import MOST_ROWS, Listener
+from ganforge.runs import launch
 
 RUN = ("run", "--gen", "mlp", "--disc", "mlp", "--data.source", "sample", "--batch-size", "8", "--precision", "fp32")
 RUN += ("--steps", "3", "--log-every", "1", "--sample-every", "1", "--checkpoint-every", "2", "--device", "cpu")
@@ -59,8 +60,8 @@ def ganforge_checkpoint_saved(run, step, path):
     note("checkpoint_saved", step=step, path=path)
 
 @hookimpl
-def ganforge_evaluated(run, step, scores, passport):
-    note("evaluated", step=step, scores=scores, passport=passport)
+def ganforge_evaluated(run, step, scores, protocol):
+    note("evaluated", step=step, scores=scores, protocol=protocol)
 
 @hookimpl
 def ganforge_finished(run, status, error="default"):
@@ -111,7 +112,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Complete
     """Run the command line in a process of its own, with two listeners; return what it said, and the folder."""
     folder = tmp_path_factory.mktemp("heard")
     plugins = ("--plugin", local(folder / "scribe.py", SCRIBE), "--plugin", local(folder / "gambler.py", GAMBLER))
-    evaluation = ("--metric", "sliced-wasserstein", "--evaluate-every", "3", "--evaluation-images", "16")
+    evaluation = ("--metric", "sliced-wasserstein", "--evaluate-every", "3", "--num-samples", "16")
     return in_process(folder, *RUN, *evaluation, *plugins, "--out", "r"), folder
 
 
@@ -141,7 +142,7 @@ def test_everything_is_heard_in_order(heard: Heard) -> None:
     assert types["started"] == {"run": "RunInfo", "step": "int", "path": "PosixPath", "gen": "str"}
     assert types["step_logged"] == {"step": "int", "loss": "float", "path": "PosixPath"}
     assert types["images_saved"] == types["checkpoint_saved"] == {"step": "int", "path": "PosixPath"}
-    assert types["evaluated"] == {"step": "int", "scores": "dict", "passport": "dict"}
+    assert types["evaluated"] == {"step": "int", "scores": "dict", "protocol": "dict"}
     last = lines[-1][1]
     assert last == {"status": ["str", "finished"], "error": ["NoneType", "None"]}  # not the parameter's own default
 
@@ -339,7 +340,7 @@ def test_a_process_that_cannot_start_is_said(tmp_path: Path, monkeypatch: pytest
 def test_what_cannot_be_told_is_said(tmp_path: Path) -> None:
     """Sending never raises, not even for scores that no JSON can hold."""
     with Told(tmp_path, "@hookimpl\ndef ganforge_finished(run): pass\n", drain_seconds=20) as told:
-        told.relay.send("evaluated", step=1, scores={("a", "b"): 1.0}, passport={})
+        told.relay.send("evaluated", step=1, scores={("a", "b"): 1.0}, protocol={})
         told.relay.send("finished", status="finished", error=None)
     assert len(told.said) == 1
     assert "could not be told" in told.said[0]
@@ -349,7 +350,7 @@ def test_the_process_does_not_outlive_a_killed_run(tmp_path: Path) -> None:
     """Where the run itself is killed, a hanging listener's process ends by itself."""
     local(tmp_path / "hangs.py", HANGS)
     program = (
-        "import sys, time\nfrom pathlib import Path\nfrom ganforge.plugins.relay import ListenerRelay\n"
+        "import sys, time\nfrom pathlib import Path\nfrom ganforge.plugins.events.sender import ListenerRelay\n"
         "relay = ListenerRelay(listening=True, local=[Path('hangs.py')], no_plugins=True, log=Path('log'),"
         " notice=print, drain_seconds=0.2)\n"
         "relay.__enter__()\n"

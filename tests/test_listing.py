@@ -21,11 +21,12 @@ from rich.cells import cell_len
 from ganforge.cli.lines import Lines
 from ganforge.cli.listing import HEADS, cells
 from ganforge.errors import UsageError
-from ganforge.experiments.listing import FIELDS, list_runs
-from ganforge.runs import RunDirectory, catalogue, files, read_rows
-from ganforge.runs.catalogue import READ, read_manifest
-from ganforge.runs.condition import TIMES, Condition
-from ganforge.runs.files import newest_rows
+from ganforge.runs.index import READ, catalogue, read_manifest
+from ganforge.runs.listing import FIELDS, list_runs
+from ganforge.runs.query import TIMES, Condition
+from ganforge.training.run_directory import RunDirectory
+from ganforge.utils import files
+from ganforge.utils.files import newest_rows, read_rows
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 

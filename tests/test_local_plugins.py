@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from plugin_parts import command, distribution, in_process, local, provides
 
-from ganforge.component import API
+from ganforge.components.spec import API
 from ganforge.errors import PluginError, UnknownComponentError
-from ganforge.registry import Registry
+from ganforge.plugins.registry import Registry
 
 GAN = (
     provides("generator", "my-gan", "my_gan:MyGan", summary="One linear layer.")

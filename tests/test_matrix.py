@@ -18,7 +18,8 @@ from matrix_parts import METRIC, folder_of_runs, without_times
 from PIL import Image
 from plugin_parts import command, local, provides
 
-from ganforge.runs import RunDirectory, read_rows
+from ganforge.training.run_directory import RunDirectory
+from ganforge.utils.files import read_rows
 
 SMALL = (
     "--gen.mlp.hidden",
@@ -133,12 +134,12 @@ def straight(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 
 
 def test_a_leaderboard_has_each_combination_over_its_seeds(straight: dict[str, Any]) -> None:
-    """The mean of the seeds' scores, its interval, the direction, and the passport that they share."""
+    """The mean of the seeds' scores, its interval, the direction, and the protocol that they share."""
     (table,) = straight["tables"]
     (row,) = table["rows"]
     score = row["scores"][METRIC]
     assert table["scores"] == {METRIC: "lower"}
-    assert (table["passport"]["fake_images"], table["passport"]["data"]) == (5, "folder")
+    assert (table["protocol"]["fake_images"], table["protocol"]["data"]) == (5, "folder")
     assert row["seeds"] == [0, 1]
     assert score["mean"] == pytest.approx(sum(score["values"]) / 2)
     assert score["high"] - score["mean"] == pytest.approx(

@@ -16,9 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matrix_parts import METRIC, request
 
-from ganforge.assembly import resolve
 from ganforge.config import Experiment, Layer, nested
-from ganforge.engine.interruption import Interruption
+from ganforge.config.resolve import resolve
 from ganforge.errors import (
     ConfigError,
     GanforgeError,
@@ -27,7 +26,24 @@ from ganforge.errors import (
     UnknownComponentError,
     UsageError,
 )
-from ganforge.experiments.matrix.cells import (
+from ganforge.plugins.registry import Registry
+from ganforge.sweep.config import Request, ToEvaluate
+from ganforge.sweep.directory import MatrixDirectory
+from ganforge.sweep.expand import Planner, check_count
+from ganforge.sweep.launcher import Stage, Starter
+from ganforge.sweep.locks import Claim, claim
+from ganforge.sweep.matrix import Listed, plan
+from ganforge.sweep.parse import (
+    read_layers,
+    read_scoring,
+    read_search,
+    read_seeds,
+    read_space,
+    read_sweep,
+)
+from ganforge.sweep.scheduler import Watcher, Work
+from ganforge.sweep.storage import check_address
+from ganforge.sweep.trials import (
     Cell,
     Combination,
     cells,
@@ -37,23 +53,7 @@ from ganforge.experiments.matrix.cells import (
     plain_name,
     same,
 )
-from ganforge.experiments.matrix.claims import Claim, claim
-from ganforge.experiments.matrix.directory import MatrixDirectory
-from ganforge.experiments.matrix.matrix import Listed, plan
-from ganforge.experiments.matrix.planning import Planner, check_count
-from ganforge.experiments.matrix.processes import Stage, Starter
-from ganforge.experiments.matrix.reading import (
-    read_layers,
-    read_scoring,
-    read_search,
-    read_seeds,
-    read_space,
-    read_sweep,
-)
-from ganforge.experiments.matrix.request import Request, ToEvaluate
-from ganforge.experiments.matrix.storage import check_address
-from ganforge.experiments.matrix.work import Watcher, Work
-from ganforge.registry import Registry
+from ganforge.training.signals import Interruption
 
 # What is typed
 
@@ -185,7 +185,7 @@ def test_what_belongs_to_a_search_needs_one() -> None:
 def test_without_optuna_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, registry: Registry) -> None:
     """A search without the extra is refused before anything is written."""
     monkeypatch.setitem(sys.modules, "optuna.distributions", None)
-    from ganforge.experiments.matrix.matrix import Matrix  # noqa: PLC0415
+    from ganforge.sweep.matrix import Matrix  # noqa: PLC0415
 
     asked = request(trials=2, spaces=("optimizer.lr=1e-5..1e-2:log",))
     with pytest.raises(UsageError, match="a search needs Optuna") as caught:
@@ -509,7 +509,7 @@ def test_a_damaged_manifest_tells_less_and_raises_nothing(
     run = work.directory.run(cell)
     run.path.mkdir(parents=True)
     run.manifest.write_text(json.dumps(manifest))
-    run.evaluations.write_text(json.dumps({"step": 6, "scores": {}, "passport": {"split": "test"}}) + "\n")
+    run.evaluations.write_text(json.dumps({"step": 6, "scores": {}, "protocol": {"split": "test"}}) + "\n")
     assert work.directory.state(cell) == state
     known = work.known(cell)
     assert (None if known is None else known.status) == status
@@ -539,7 +539,7 @@ def test_cells_that_others_work_at_are_looked_at_now_and_then(monkeypatch: pytes
         return original(self, cell)
 
     monkeypatch.setattr(MatrixDirectory, "claim", looked)
-    monkeypatch.setattr("ganforge.experiments.matrix.work.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("ganforge.sweep.scheduler.BUSY_SECONDS", 0.2)
     monkeypatch.setattr("sys.executable", "/bin/false")
     begun = time.monotonic()
     found = work.do(Listed(deque(wanted)))
@@ -555,7 +555,7 @@ def test_a_cell_that_is_asked_for_again_while_it_is_at_work_is_answered_each_tim
     one, other = cells([Combination({}, "x", Experiment())], (0, 1))
     work = working(request(), jobs=4)
     work.directory.cells.mkdir(parents=True)
-    monkeypatch.setattr("ganforge.experiments.matrix.work.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("ganforge.sweep.scheduler.BUSY_SECONDS", 0.05)
     monkeypatch.setattr("sys.executable", "/bin/false")
     found = work.do(Listed(deque([one, one, one, other])))
     assert sorted(result.cell.seed for result in found) == [0, 0, 0, 1]

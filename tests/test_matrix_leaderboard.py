@@ -12,18 +12,18 @@ from matrix_parts import request
 
 from ganforge.cli.matrix_display import Remaining
 from ganforge.config import Experiment
-from ganforge.experiments.matrix.cells import Cell, Combination
-from ganforge.experiments.matrix.directory import MatrixDirectory
-from ganforge.experiments.matrix.leaderboard import Leaderboard, leaderboard, written
-from ganforge.experiments.matrix.request import ToEvaluate
-from ganforge.experiments.matrix.work import Result
-from ganforge.experiments.statistics import Estimate
-from ganforge.runs import append_row
+from ganforge.runs.statistics import Estimate
+from ganforge.sweep.config import ToEvaluate
+from ganforge.sweep.directory import MatrixDirectory
+from ganforge.sweep.leaderboard import Leaderboard, leaderboard, written
+from ganforge.sweep.scheduler import Result
+from ganforge.sweep.trials import Cell, Combination
+from ganforge.utils.files import append_row
 
 BETTER = {"fid": "lower", "coverage": "higher"}
 
 
-def passport(**changes: Any) -> dict[str, Any]:
+def protocol(**changes: Any) -> dict[str, Any]:
     """Return what a score depends on, as the contract has it."""
     metrics = {
         name: {"distribution": "ganforge", "options": {}, "better": {name: b}, "needs": []}
@@ -51,7 +51,7 @@ def scored(
 ) -> tuple[Combination, dict[int, Result]]:
     """Return a combination with its scores, fid and coverage, seed by seed."""
     rows = [
-        {"scores": {"fid": fid, "coverage": coverage}, "passport": passport(seed=seed, checkpoint=str(seed), **changes)}
+        {"scores": {"fid": fid, "coverage": coverage}, "protocol": protocol(seed=seed, checkpoint=str(seed), **changes)}
         for seed, (fid, coverage) in enumerate(values)
     ]
     return one, {seed: Result(Cell(one, seed), "scored", row) for seed, row in enumerate(rows)}
@@ -90,7 +90,7 @@ def test_the_scores_of_a_cell_are_those_that_were_asked_for() -> None:
         '{"status": "finished", "summary": {"steps": 9}, "data": {"sizes": {"train": 99, "test": 9}}}'
     )
     named, usual, other = (ToEvaluate(metrics="fid,coverage"), ToEvaluate(), ToEvaluate(metrics="fid", samples=8))
-    fewer = {name: metric for name, metric in passport()["metrics"].items() if name == "fid"}
+    fewer = {name: metric for name, metric in protocol()["metrics"].items() if name == "fid"}
     wrong: list[dict[str, Any]] = [
         {"split": "train"},
         {"seed": 1},
@@ -102,19 +102,19 @@ def test_the_scores_of_a_cell_are_those_that_were_asked_for() -> None:
         {"data": None},
     ]
     rows = [
-        {"step": 9, "scores": {"fid": 0}, "passport": passport(**changes), "made_by": "evaluate", "asked": None}
+        {"step": 9, "scores": {"fid": 0}, "protocol": protocol(**changes), "made_by": "evaluate", "asked": None}
         for changes in wrong
     ]
-    rows += [{"step": 8, "scores": {"fid": 0}, "passport": passport(), "made_by": "evaluate"}, {"step": 9}]
+    rows += [{"step": 8, "scores": {"fid": 0}, "protocol": protocol(), "made_by": "evaluate"}, {"step": 9}]
     for row in rows:
         append_row(run.evaluations, row)
     assert [directory.scores(one, wanted) for wanted in (named, usual, other)] == [None, None, None]
-    append_row(run.evaluations, {"step": 9, "scores": {"fid": 1}, "passport": passport(), "made_by": "training"})
+    append_row(run.evaluations, {"step": 9, "scores": {"fid": 1}, "protocol": protocol(), "made_by": "training"})
     assert directory.scores(one, usual) is None
     by_hand = {"made_by": "evaluate", "asked": ["fid"]}
-    append_row(run.evaluations, {"step": 9, "scores": {"fid": 2}, "passport": passport(), **by_hand, "asked": None})
-    append_row(run.evaluations, {"step": 9, "scores": {"fid": 3}, "passport": passport(metrics=fewer), **by_hand})
-    append_row(run.evaluations, {"step": 9, "scores": {"fid": 4}, "passport": passport(fake_images=8, real_images=8)})
+    append_row(run.evaluations, {"step": 9, "scores": {"fid": 2}, "protocol": protocol(), **by_hand, "asked": None})
+    append_row(run.evaluations, {"step": 9, "scores": {"fid": 3}, "protocol": protocol(metrics=fewer), **by_hand})
+    append_row(run.evaluations, {"step": 9, "scores": {"fid": 4}, "protocol": protocol(fake_images=8, real_images=8)})
     found = [directory.scores(one, wanted) for wanted in (named, usual, other)]
     assert [row and row["scores"]["fid"] for row in found] == [2, 2, 4]
 

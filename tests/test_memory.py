@@ -13,14 +13,14 @@ import torch
 from conftest import tiny
 from test_updates import MLP, stepped
 
-from ganforge.assembly import Assembly
-from ganforge.engine import tuning
-from ganforge.engine.memory import is_out_of_memory, keep_freed_memory
 from ganforge.errors import ConfigError
-from ganforge.experiments import launch
-from ganforge.experiments.prepare import prepare
-from ganforge.registry import Registry
-from ganforge.runs import RunDirectory
+from ganforge.plugins.registry import Registry
+from ganforge.runs import launch
+from ganforge.runs.setup import prepare
+from ganforge.training import autotune as tuning
+from ganforge.training.build import GANComponents
+from ganforge.training.memory import is_out_of_memory, keep_freed_memory
+from ganforge.training.run_directory import RunDirectory
 
 CPU = torch.device("cpu")
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
@@ -69,7 +69,9 @@ def test_what_counts_as_missing_memory() -> None:
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 
-def test_a_batch_is_halved_until_it_fits(assemble: Callable[..., Assembly], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_is_halved_until_it_fits(
+    assemble: Callable[..., GANComponents], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where memory suffices for 20 images, a batch of 60 is divided into four parts; where for none, it says so."""
     limit = 20
 
@@ -79,21 +81,21 @@ def test_a_batch_is_halved_until_it_fits(assemble: Callable[..., Assembly], monk
         trial.seconds.append(0.001)
 
     monkeypatch.setattr(tuning.Trial, "step", step)
-    assembly = assemble(*MLP)
-    assert tuning.parts_that_fit(assembly, CPU, ["fp32"]) == 4
+    gan = assemble(*MLP)
+    assert tuning.parts_that_fit(gan, CPU, ["fp32"]) == 4
     limit = 0
-    assert tuning.parts_that_fit(assembly, CPU, ["fp32"]) is None
+    assert tuning.parts_that_fit(gan, CPU, ["fp32"]) is None
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc has such an allocator")
-def test_freed_memory_is_used_again(assemble: Callable[..., Assembly]) -> None:
+def test_freed_memory_is_used_again(assemble: Callable[..., GANComponents]) -> None:
     """Once its blocks are kept, training touches hardly any new page."""
     if not keep_freed_memory():
         pytest.skip("this C library's allocator cannot be told to keep memory; glibc's can")
-    assembly = assemble("gen=mlp", "disc=mlp")
-    stepped(assembly, 5)
+    gan = assemble("gen=mlp", "disc=mlp")
+    stepped(gan, 5)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    stepped(assembly, 20)
+    stepped(gan, 20)
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
     assert faults < 20 * 500  # 2,000 a step otherwise, measured
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 from mnist_parts import COUNTS, cache, files, mnist, put
 
-from ganforge.builtin import mnist_files
-from ganforge.builtin.idx import header
-from ganforge.builtin.mnist import SAMPLE
+from ganforge.builtin.datasets import mnist_files
+from ganforge.builtin.datasets.idx import header
+from ganforge.builtin.datasets.mnist import SAMPLE
+from ganforge.components import Split, check_images
 from ganforge.errors import DataError
-from ganforge.interfaces import Split, check_images
 
 __all__ = ["cache"]  # a fixture for every test here
 
@@ -49,11 +49,11 @@ def test_sample_asks_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("ganforge.builtin.mnist.find_files", forbidden)
-    monkeypatch.setattr("ganforge.builtin.mnist.download_mnist", forbidden)
+    monkeypatch.setattr("ganforge.builtin.datasets.mnist.find_files", forbidden)
+    monkeypatch.setattr("ganforge.builtin.datasets.mnist.download_mnist", forbidden)
     data = mnist(put(tmp_path / "full"), "sample")
     assert data.info.sizes == {"train": 10_000, "test": 2_000}
-    assert data.info.image.classes == 10
+    assert data.info.image.num_classes == 10
     assert data.notices == ()
     assert data.resolved().source == "sample"
 
@@ -63,7 +63,7 @@ def test_making_one_does_nothing(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "seen = []\n"
-        "from ganforge.builtin.mnist import Mnist\n"
+        "from ganforge.builtin.datasets.mnist import Mnist\n"
         "sys.addaudithook(lambda event, _: seen.append(event) if event.split('.')[0] in ('open', 'socket') else None)\n"
         "Mnist(Mnist.Options()); assert not seen, seen\n"
         "assert 'torchvision' not in sys.modules\n"

@@ -19,9 +19,9 @@ import pytest
 from mnist_parts import COUNTS, cache, everything_below, files, mnist, put
 from torchvision.datasets import MNIST
 
-from ganforge import downloads
-from ganforge.builtin import mnist_download, mnist_files
+from ganforge.builtin.datasets import mnist_download, mnist_files
 from ganforge.errors import DataError
+from ganforge.utils import downloads
 
 __all__ = ["cache"]  # a fixture for every test here
 
@@ -64,8 +64,8 @@ MD5 = {name: hashlib.md5(packed, usedforsecurity=False).hexdigest() for name, pa
 SMALL = f"""
 import sys
 from pathlib import Path
-from ganforge import downloads
-from ganforge.builtin import mnist_fetch
+from ganforge.utils import downloads
+from ganforge.builtin.datasets import mnist_fetch
 mnist_fetch.MNIST.resources = {list(MD5.items())}
 downloads.SOCKET_SECONDS = 0.5
 mnist_fetch.main(Path(sys.argv[1]), sys.argv[2:])
@@ -221,7 +221,7 @@ def test_the_download_ends_with_the_process_that_asked_for_it(tmp_path: Path) ->
     with server(answer) as mirror:
         script = f"""
 from pathlib import Path
-from ganforge.builtin import mnist_download
+from ganforge.builtin.datasets import mnist_download
 mnist_download.MIRRORS = ({mirror!r},)
 mnist_download.download_mnist(Path({str(tmp_path / "data")!r}))
 """

@@ -12,9 +12,10 @@ import torch
 from scoring_parts import Sized, evaluation, normal, score, scores
 from torch import Tensor
 
-from ganforge.builtin import distances, neighbours
-from ganforge.builtin.distances import squared_distances
-from ganforge.builtin.neighbours import Coverage, Density, Neighbourly, Precision, Recall
+from ganforge.builtin.metrics import pairwise as distances
+from ganforge.builtin.metrics import prdc as neighbours
+from ganforge.builtin.metrics.pairwise import squared_distances
+from ganforge.builtin.metrics.prdc import Coverage, Density, Neighbourly, Precision, Recall
 from ganforge.errors import DataError
 
 ALL: tuple[type[Neighbourly], ...] = (Precision, Recall, Density, Coverage)

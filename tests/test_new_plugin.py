@@ -22,22 +22,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plugin_parts import command, in_process, notes
 
-from ganforge import EvaluationContext, ImageShape, Judgement
+from ganforge import DiscriminatorOutput, EvaluationContext, ImageSpec
 from ganforge.cli.app import app
-from ganforge.component import KINDS, Kind
+from ganforge.components.spec import KINDS, Kind
 from ganforge.config.experiment import SINGLE
 from ganforge.errors import UsageError
-from ganforge.registry import Registry
+from ganforge.plugins.registry import Registry
 from ganforge.scaffold import Names, Project
 from ganforge.scaffold.names import LONGEST, nearest_name
 from ganforge.testing import NotApplicable, checks_of
 from ganforge.testing.conformance import attempt
-from ganforge.testing.subject import open_subject
+from ganforge.testing.fixture import open_subject
 
 ALL = ",".join(KINDS)
 #: Whole trainings and processes of their own: the project's own tests, which .ci/run runs, make these checks too.
 SLOW = {"trains", "resumes-exactly", "compiles", "no-network", "missing-data"}
-SHORT = "--steps 3 --batch-size 8 --evaluate-every 3 --evaluation-images 16 --precision fp32 --json"
+SHORT = "--steps 3 --batch-size 8 --evaluate-every 3 --num-samples 16 --precision fp32 --json"
 
 
 def written(name: str, kinds: str, *more: str | Path) -> dict[str, Any]:
@@ -298,7 +298,7 @@ def test_the_readmes_commands_work(site: Path, whole: Registry) -> None:
     assert chosen["metric"]["names"] == ["fid", "whole"], "fid is what the features are for"
     row = json.loads(Path("run/evaluation.jsonl").read_text("utf-8").splitlines()[-1])
     assert row["scores"].keys() == {"fid", "brightness-distance", "contrast-distance"}
-    assert row["passport"]["features"]["name"] == "whole"
+    assert row["protocol"]["features"]["name"] == "whole"
 
 
 def test_the_features_are_light_and_contrast(whole: Registry) -> None:
@@ -306,7 +306,7 @@ def test_the_features_are_light_and_contrast(whole: Registry) -> None:
     cls = whole.load(whole.find("features", "whole"))
     image = torch.zeros(1, 1, 4, 4, dtype=torch.uint8)
     image[..., 3] = 255
-    extractor = cls(cls.Options(), ImageShape(1, 4, 4))
+    extractor = cls(cls.Options(), ImageSpec(1, 4, 4))
     features = extractor(image).features
     assert features.tolist() == [[0, 0.5, 0, 0.5, 0, 0.5, 0, 0.5]]
     assert extractor.size == features.shape[1]
@@ -315,7 +315,7 @@ def test_the_features_are_light_and_contrast(whole: Registry) -> None:
 def test_the_loss_is_the_hinge(whole: Registry) -> None:
     """At logits 2 and 0.5 the discriminator loses max(0, 1 - 2) + (1 + 0.5), the generator -0.5."""
     loss = made(whole, "loss")
-    real, fake = Judgement(torch.tensor([2.0])), Judgement(torch.tensor([0.5]))
+    real, fake = DiscriminatorOutput(torch.tensor([2.0])), DiscriminatorOutput(torch.tensor([0.5]))
     assert loss.discriminator(real=real, fake=fake).tolist() == [1.5]
     assert loss.generator(real=None, fake=fake).tolist() == [-0.5]
 

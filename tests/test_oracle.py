@@ -12,14 +12,14 @@ from conftest import ROOT
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from ganforge.assembly import Assembly
-from ganforge.builtin.dropout import Dropout
-from ganforge.builtin.mlp import MlpDiscriminator
-from ganforge.engine.feed import ResidentFeed
-from ganforge.engine.optimizers import make_optimizer
-from ganforge.engine.setup import prepare_steps
-from ganforge.engine.steps import Steps
-from ganforge.randomness import reseed_layers, stream_rng
+from ganforge.builtin.models.dropout import Dropout
+from ganforge.builtin.models.mlp import MlpDiscriminator
+from ganforge.data.loader import ResidentFeed
+from ganforge.training.build import GANComponents
+from ganforge.training.optim import make_optimizer
+from ganforge.training.setup import prepare_steps
+from ganforge.training.step import Steps
+from ganforge.utils.rng import reseed_layers, stream_rng
 
 STEPS = 50
 CPU = torch.device("cpu")
@@ -43,22 +43,22 @@ def on_logits(logits: Tensor, target: float) -> Tensor:
 
 
 def by_hand(
-    textbook: ModuleType, assembly: Assembly, model: str, criterion: Callable[..., Tensor]
+    textbook: ModuleType, gan: GANComponents, model: str, criterion: Callable[..., Tensor]
 ) -> tuple[nn.Module, nn.Module, list[tuple[float, float]]]:
-    """Train the example's networks from the assembly's weights, on its batches and latents."""
+    """Train the example's networks from the gan's weights, on its batches and latents."""
     generator, discriminator = textbook.networks(model)
-    dtype = next(assembly.generator.parameters()).dtype
-    for mine, theirs in ((generator, assembly.generator), (discriminator, assembly.discriminator)):
+    dtype = next(gan.generator.parameters()).dtype
+    for mine, theirs in ((generator, gan.generator), (discriminator, gan.discriminator)):
         mine.to(dtype)
         mine.load_state_dict(dict(zip(mine.state_dict(), theirs.state_dict().values(), strict=True)))
-    feed = make_feed(assembly)
+    feed = make_feed(gan)
     drawn = iter(range(2 * STEPS))
 
     def latents(count: int) -> Tensor:
         number = next(drawn)  # the discriminator's step first, then the generator's
         network = "generator" if number % 2 else "discriminator"
         rng = stream_rng(SEED, f"latents/{network}", number // 2)
-        z = assembly.generator.sample_latents(count, rng).to(dtype)
+        z = gan.generator.sample_latents(count, rng).to(dtype)
         reseed_layers(SEED, f"dropout/{network}", number // 2, 0, device=CPU)
         return z
 
@@ -66,17 +66,17 @@ def by_hand(
     return generator, discriminator, textbook.train(generator, discriminator, batches, latents, criterion)
 
 
-def make_feed(assembly: Assembly) -> ResidentFeed:
-    """Return the assembly's training images in the seed's order."""
-    images = assembly.dataset.load("train")
+def make_feed(gan: GANComponents) -> ResidentFeed:
+    """Return the gan's training images in the seed's order."""
+    images = gan.dataset.load("train")
     assert images is not None
-    return ResidentFeed(images, batch_size=assembly.resolution.experiment.batch_size, seed=SEED, device=CPU)
+    return ResidentFeed(images, batch_size=gan.resolved.experiment.batch_size, seed=SEED, device=CPU)
 
 
-def by_engine(assembly: Assembly, steps: Steps) -> list[tuple[float, float]]:
+def by_engine(gan: GANComponents, steps: Steps) -> list[tuple[float, float]]:
     """Train with the engine's step functions and return the losses."""
-    feed = make_feed(assembly)
-    dtype = next(assembly.generator.parameters()).dtype
+    feed = make_feed(gan)
+    dtype = next(gan.generator.parameters()).dtype
     losses = []
     for index in range(STEPS):
         batch = feed.batch(index)
@@ -107,7 +107,7 @@ class Projection(nn.Module):
 
 @pytest.mark.parametrize("model", ["mlp", "dcgan"])
 def test_the_engine_is_the_textbook_loop_bit_for_bit(
-    model: str, textbook: ModuleType, assemble: Callable[..., Assembly], monkeypatch: pytest.MonkeyPatch
+    model: str, textbook: ModuleType, assemble: Callable[..., GANComponents], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the same operations in float32, losses and weights after 50 steps are the same bits, dropout included."""
     networks = textbook.networks
@@ -121,20 +121,20 @@ def test_the_engine_is_the_textbook_loop_bit_for_bit(
                 discriminator[position] = Dropout(layer.p)
         return generator, discriminator
 
-    monkeypatch.setattr(MlpDiscriminator, "per_image", False)  # the same in other matrix products: see below
+    monkeypatch.setattr(MlpDiscriminator, "batch_independent", False)  # the same in other matrix products: see below
     monkeypatch.setattr(textbook, "networks", same_operations)
-    assembly = assemble(f"gen={model}", f"disc={model}", f"seed={SEED}", *["batch_size=6"] * (model == "dcgan"))
+    gan = assemble(f"gen={model}", f"disc={model}", f"seed={SEED}", *["batch_size=6"] * (model == "dcgan"))
     with torch.random.fork_rng(devices=[]):
-        generator, discriminator, expected = by_hand(textbook, assembly, model, on_logits)
+        generator, discriminator, expected = by_hand(textbook, gan, model, on_logits)
         plain = {  # the textbook's own Adam: fusing it rounds in another order, which has its own test
-            "gen": torch.optim.Adam(assembly.generator.parameters(), lr=0.0002, betas=(0.5, 0.999)),
-            "disc": torch.optim.Adam(assembly.discriminator.parameters(), lr=0.0002, betas=(0.5, 0.999)),
+            "gen": torch.optim.Adam(gan.generator.parameters(), lr=0.0002, betas=(0.5, 0.999)),
+            "disc": torch.optim.Adam(gan.discriminator.parameters(), lr=0.0002, betas=(0.5, 0.999)),
         }
-        losses = by_engine(assembly, Steps(assembly, optimizers=plain, device=CPU, precision="fp32"))
+        losses = by_engine(gan, Steps(gan, optimizers=plain, device=CPU, precision="fp32"))
     # The engine's loss is the mean of a sum, the textbook's the sum of two means: the value may differ in its last bit.
     torch.testing.assert_close(torch.tensor(losses), torch.tensor(expected), rtol=1e-6, atol=0)
-    assert largest_difference(assembly.generator, generator) == 0
-    assert largest_difference(assembly.discriminator, discriminator) == 0
+    assert largest_difference(gan.generator, generator) == 0
+    assert largest_difference(gan.discriminator, discriminator) == 0
 
 
 @pytest.mark.parametrize(("model", "steps_that_agree"), [("mlp", 50), ("dcgan", 20)])
@@ -142,7 +142,7 @@ def test_the_engine_is_the_textbook_loop_in_double_precision(
     model: str,
     steps_that_agree: int,
     textbook: ModuleType,
-    assemble: Callable[..., Assembly],
+    assemble: Callable[..., GANComponents],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With sigmoid and BCE against logits, fused Adam and the engine's layouts, only rounding differs.
@@ -163,18 +163,18 @@ def test_the_engine_is_the_textbook_loop_in_double_precision(
     monkeypatch.setattr(textbook, "networks", without_dropout)
     monkeypatch.setattr("test_oracle.STEPS", steps_that_agree)
     own = ["batch_size=6"] if model == "dcgan" else ["disc.dropout=0.0"]
-    assembly = assemble(f"gen={model}", f"disc={model}", f"seed={SEED}", *own)
-    for network in (assembly.generator, assembly.discriminator):
+    gan = assemble(f"gen={model}", f"disc={model}", f"seed={SEED}", *own)
+    for network in (gan.generator, gan.discriminator):
         network.double()
-    assembly.generator.sample_latents = doubled(assembly.generator.sample_latents)  # type: ignore[method-assign]
+    gan.generator.sample_latents = doubled(gan.generator.sample_latents)  # type: ignore[method-assign]
     with torch.random.fork_rng(devices=[]):
-        generator, discriminator, expected = by_hand(textbook, assembly, model, textbook.bce)
-        steps, _ = prepare_steps(assembly, device=CPU, precision="fp32")
-        losses = by_engine(assembly, steps)
+        generator, discriminator, expected = by_hand(textbook, gan, model, textbook.bce)
+        steps, _ = prepare_steps(gan, device=CPU, precision="fp32")
+        losses = by_engine(gan, steps)
     difference = torch.tensor(losses, dtype=torch.float64) - torch.tensor(expected, dtype=torch.float64)
     assert float(difference.abs().max()) < 1e-7
-    assert largest_difference(assembly.generator, generator) < 1e-7
-    assert largest_difference(assembly.discriminator, discriminator) < 1e-7
+    assert largest_difference(gan.generator, generator) < 1e-7
+    assert largest_difference(gan.discriminator, discriminator) < 1e-7
 
 
 def doubled(sample: Callable[..., Tensor]) -> Callable[..., Tensor]:

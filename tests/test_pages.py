@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_parts import grid
 
-from ganforge.using.pages import Chart, PictureError, Reference, Series, choose_evenly, embed, embed_series, thin
-from ganforge.using.pages.axis import Axis
-from ganforge.using.pages.page import _environment
-from ganforge.words import duration, number, size
+from ganforge.report.pages import Chart, PictureError, Reference, Series, choose_evenly, embed, embed_series, thin
+from ganforge.report.pages.axis import Axis
+from ganforge.report.pages.page import _environment
+from ganforge.utils.format import duration, number, size
 
 VALUES = st.floats(allow_nan=True, allow_infinity=True)
 

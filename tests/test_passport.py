@@ -1,4 +1,4 @@
-"""A passport says what a score measured: all that matters is noticed and named, and nothing else is."""
+"""A protocol says what a score measured: all that matters is noticed and named, and nothing else is."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import torch
 from conftest import tiny
 from evaluation_parts import scoring_plugin
 
-from ganforge.assembly import Assembly, build
-from ganforge.evaluation import Evaluator
-from ganforge.registry import Registry
-from ganforge.runs.comparable import differences
+from ganforge.evaluation.comparability import differences
+from ganforge.evaluation.evaluator import Evaluator
+from ganforge.plugins.registry import Registry
+from ganforge.training.build import GANComponents, build
 
 SMALL = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]")
 
@@ -49,10 +49,10 @@ EXAMPLE: dict[str, Any] = {
             "better": {"modes": "higher", "modes-divergence": "lower"},
             "needs": ["logits"],
         },
-        "authenticity": {
+        "data-copying": {
             "distribution": "ganforge",
             "options": {},
-            "better": {"authenticity": "higher", "copies": "lower"},
+            "better": {"data-copying": "higher", "copies": "lower"},
             "needs": ["features", "train"],
         },
         "sliced-wasserstein": {
@@ -71,13 +71,13 @@ EXAMPLE: dict[str, Any] = {
 
 def changed(path: str, value: object) -> dict[str, Any]:
     """Return the example with one thing otherwise; `path` has slashes between keys."""
-    passport = copy.deepcopy(EXAMPLE)
+    protocol = copy.deepcopy(EXAMPLE)
     *tables, key = path.split("/")
-    place = passport
+    place = protocol
     for table in tables:
         place = place[table]
     place[key] = value
-    return passport
+    return protocol
 
 
 @pytest.mark.parametrize(
@@ -94,14 +94,14 @@ def changed(path: str, value: object) -> dict[str, Any]:
         ("features/distribution", "other", "fid", "features from: ganforge, other"),
         ("features/options", {"layer": "first"}, "kid", "options of the features, layer: last, first"),
         ("features/weights", "e" * 64, "modes", "weights of the features (SHA-256): cccccccccccc, eeeeeeeeeeee"),
-        ("features/preprocessing", "resized", "authenticity", "preprocessing: none, resized"),
+        ("features/preprocessing", "resized", "data-copying", "preprocessing: none, resized"),
         ("features", None, "fid", "features: digits, not told"),
         ("metrics/kid/options", {"subsets": 50}, "kid", "options of kid, subsets: 100, 50"),
         ("metrics/kid/distribution", "mine", "kid", "kid from: ganforge, mine"),
         ("metrics/kid/better", {"kid": "higher"}, "kid", "direction of kid that is better: lower, higher"),
         ("metrics/modes/needs", ["features"], "modes", "what modes looks at: ['logits'], ['features']"),
         ("metrics/kid", {}, "kid", "kid from: ganforge, not told"),
-        ("metrics", {}, "kid", "one passport has no metric that gives kid"),
+        ("metrics", {}, "kid", "one protocol has no metric that gives kid"),
     ],
 )
 def test_what_matters_is_noticed_and_named(path: str, value: object, score: str, said: str) -> None:
@@ -140,32 +140,32 @@ def test_passports_of_other_makers_do_not_break_it() -> None:
     old = {**EXAMPLE, "metrics": {"sliced-wasserstein": metric}}
     old.pop("features")
     assert differences(EXAMPLE, old, "sliced-wasserstein")
-    assert differences({}, EXAMPLE, "fid") == ["one passport has no metric that gives fid"]
-    assert differences({}, {}, "fid") == ["both passports have no metric that gives fid"]
+    assert differences({}, EXAMPLE, "fid") == ["one protocol has no metric that gives fid"]
+    assert differences({}, {}, "fid") == ["both protocols have no metric that gives fid"]
 
 
 @pytest.fixture
-def assembled(tmp_path: Path) -> Callable[..., Assembly]:
-    """Build an assembly on the sample that ships, with the tests' own metrics and extractors."""
+def assembled(tmp_path: Path) -> Callable[..., GANComponents]:
+    """Build an gan on the sample that ships, with the tests' own metrics and extractors."""
     registry = Registry.discover([scoring_plugin(tmp_path)], no_plugins=True)
     return lambda *settings: build(tiny(registry, *SMALL, *settings))
 
 
-def stamped(assembly: Assembly, seed: int = 0, count: int = 20) -> dict[str, Any]:
-    """Return the passport that an evaluation of the assembly's generator gives."""
-    judge = Evaluator(assembly, count=count, split="test", seed=seed, weights="generator")
-    return judge.evaluate(assembly.generator).passport
+def stamped(gan: GANComponents, seed: int = 0, count: int = 20) -> dict[str, Any]:
+    """Return the protocol that an evaluation of the gan's generator gives."""
+    judge = Evaluator(gan, count=count, split="test", seed=seed, weights="generator")
+    return judge.evaluate(gan.generator).protocol
 
 
-def test_a_passport_says_what_was_scored_on_what_with_what(assembled: Callable[..., Assembly]) -> None:
+def test_a_passport_says_what_was_scored_on_what_with_what(assembled: Callable[..., GANComponents]) -> None:
     """Every key of the contract, hashes of the weights that were really used, and no features where none are needed."""
-    assembly = assembled("metric=gap,telling", "metric.telling.what=none", "features=classes")
-    found = stamped(assembly)
-    test = assembly.images("test")
+    gan = assembled("metric=gap,telling", "metric.telling.what=none", "features=classes")
+    found = stamped(gan)
+    test = gan.images("test")
     assert test is not None
     assert (found["data"], found["fingerprint"], found["split"]) == ("mnist", test.fingerprint(), "test")
     assert (found["real_images"], found["fake_images"], found["seed"]) == (20, 20, 0)
-    extractor = assembly.extractor()
+    extractor = gan.extractor()
     assert found["features"] == {
         "name": "classes",
         "distribution": "scoring.py",
@@ -183,22 +183,24 @@ def test_a_passport_says_what_was_scored_on_what_with_what(assembled: Callable[.
         },
     }
     digest = hashlib.sha256()
-    for name, value in sorted(assembly.generator.state_dict().items()):
+    for name, value in sorted(gan.generator.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode() + value.numpy().tobytes())
     assert found["checkpoint"] == digest.hexdigest()
     assert found["versions"].keys() == {"ganforge", "torch", "scoring.py"}
     assert stamped(assembled("metric=sliced-wasserstein"))["features"] is None
 
 
-def test_two_generators_are_comparable_and_two_ways_of_measuring_are_not(assembled: Callable[..., Assembly]) -> None:
+def test_two_generators_are_comparable_and_two_ways_of_measuring_are_not(
+    assembled: Callable[..., GANComponents],
+) -> None:
     """Other weights and seeds change nothing but the checkpoint's hash; another count or extractor is said."""
-    assembly = assembled("metric=gap", "features=rows")
-    one = stamped(assembly)
+    gan = assembled("metric=gap", "features=rows")
+    one = stamped(gan)
     with torch.no_grad():
-        next(assembly.generator.parameters()).add_(1)
-    other = stamped(assembly, seed=3)
+        next(gan.generator.parameters()).add_(1)
+    other = stamped(gan, seed=3)
     assert one["checkpoint"] != other["checkpoint"]
     assert differences(one, other, "gap") == []
-    assert differences(one, stamped(assembly, count=30), "gap") == ["real images: 20, 30", "fakes: 20, 30"]
+    assert differences(one, stamped(gan, count=30), "gap") == ["real images: 20, 30", "fakes: 20, 30"]
     elsewhere = stamped(assembled("metric=gap", "features=classes"))
     assert differences(one, elsewhere, "gap") == ["features: rows, classes"]

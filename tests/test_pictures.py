@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganforge.pictures import grid, png_bytes, save_png, to_uint8, visible_channels
+from ganforge.utils.images import grid, png_bytes, save_png, to_uint8, visible_channels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganforge.builtin.authenticity import Authenticity
-from ganforge.builtin.frechet import Fid, FidInfinity
-from ganforge.builtin.inception_score import InceptionScore
-from ganforge.builtin.kernel import Kid
-from ganforge.builtin.mnist import Mnist
-from ganforge.builtin.modes import Modes
-from ganforge.builtin.neighbours import Coverage, Density, Precision, Recall
-from ganforge.builtin.trained_features import Digits
-from ganforge.interfaces import EvaluationContext, Extracted, ImageShape, Metric
+from ganforge.builtin.datasets.mnist import Mnist
+from ganforge.builtin.features.trained import Digits
+from ganforge.builtin.metrics.data_copying import DataCopying
+from ganforge.builtin.metrics.fid import Fid, FidInfinity
+from ganforge.builtin.metrics.inception_score import InceptionScore
+from ganforge.builtin.metrics.kid import Kid
+from ganforge.builtin.metrics.modes import Modes
+from ganforge.builtin.metrics.prdc import Coverage, Density, Precision, Recall
+from ganforge.components import EvaluationContext, FeatureOutput, ImageSpec, Metric
 
 COUNT = 1000
 NAMES = tuple("0123456789")
@@ -28,8 +28,8 @@ OPTIONS: dict[type[Metric], dict[str, int]] = {Kid: {"subset_size": 250}}
 class Digitised:
     """Hold digits that ship with ganforge, and what the shipped classifier sees in them, once for all tests."""
 
-    extractor: Digits = field(default_factory=lambda: Digits(Digits.Options(), ImageShape(1, 28, 28, 10)).eval())
-    said: dict[int, tuple[Tensor, Extracted]] = field(default_factory=dict)
+    extractor: Digits = field(default_factory=lambda: Digits(Digits.Options(), ImageSpec(1, 28, 28, 10)).eval())
+    said: dict[int, tuple[Tensor, FeatureOutput]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         mnist = Mnist(Mnist.Options(source="sample"))
@@ -41,12 +41,12 @@ class Digitised:
         self.reference, self.other, self.labels = test.pixels[one], test.pixels[two], test.labels[two]
 
     @torch.no_grad()
-    def extract(self, images: Tensor) -> Extracted:
+    def extract(self, images: Tensor) -> FeatureOutput:
         """Describe images, `(N, 1, 28, 28)`; each set is described once."""
         if id(images) not in self.said:
             parts = [self.extractor(part) for part in images.split(250)]
             features, logits = torch.cat([part.features for part in parts]), torch.cat([part.logits for part in parts])
-            self.said[id(images)] = images, Extracted(features, logits)
+            self.said[id(images)] = images, FeatureOutput(features, logits)
         return self.said[id(images)][1]
 
     def context(self, fake: Tensor) -> EvaluationContext:
@@ -70,12 +70,12 @@ def digits() -> Digitised:
 
 
 def test_copied_training_images_are_flagged(digits: Digitised) -> None:
-    """Authenticity is near 0 and copies near 1, though every other score is at its best; every fake is identical."""
+    """DataCopying is near 0 and copies near 1, though every other score is at its best; every fake is identical."""
     context = digits.context(digits.train[COUNT : 2 * COUNT])
-    found = Authenticity(Authenticity.Options()).compute(context)
-    assert found["authenticity"] < 0.02
+    found = DataCopying(DataCopying.Options()).compute(context)
+    assert found["data-copying"] < 0.02
     assert found["copies"] > 0.98
-    assert context.details["authenticity"]["identical"] == 1
+    assert context.details["data-copying"]["identical"] == 1
     fooled = digits.scores(context.fake, Precision, Recall, Modes)
     assert fooled["precision"] > 0.6
     assert fooled["recall"] > 0.6
@@ -89,16 +89,16 @@ def test_copies_with_a_little_noise_are_flagged(digits: Digitised) -> None:
     copied = (digits.train[:COUNT].int() + noise).clamp(0, 255).byte()
     fake = torch.where((torch.arange(COUNT) < COUNT // 4).view(-1, 1, 1, 1), copied, digits.other)
     context = digits.context(fake)
-    found = Authenticity(Authenticity.Options()).compute(context)
-    assert context.details["authenticity"]["identical"] == 0
+    found = DataCopying(DataCopying.Options()).compute(context)
+    assert context.details["data-copying"]["identical"] == 0
     assert found["copies"] == pytest.approx(0.25 + 0.75 * 0.01, abs=0.015)
-    assert found["authenticity"] == pytest.approx(0.75 * 0.5, abs=0.04)
+    assert found["data-copying"] == pytest.approx(0.75 * 0.5, abs=0.04)
 
 
 def test_new_digits_are_as_authentic_as_new_digits(digits: Digitised) -> None:
-    """Other test images have authenticity 1/2, and 1% of copies, within sampling error."""
-    found = digits.scores(digits.other, Authenticity)
-    assert found["authenticity"] == pytest.approx(0.5, abs=0.05)
+    """Other test images have data-copying 1/2, and 1% of copies, within sampling error."""
+    found = digits.scores(digits.other, DataCopying)
+    assert found["data-copying"] == pytest.approx(0.5, abs=0.05)
     assert found["copies"] == pytest.approx(0.01, abs=0.015)
 
 

@@ -1,4 +1,4 @@
-"""The whole assembly is checked before anything is written: each mismatch is named once, with the fix."""
+"""The whole gan is checked before anything is written: each mismatch is named once, with the fix."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import torch
 from conftest import tiny
 from torch import Tensor, nn
 
-from ganforge.assembly import build, preflight
-from ganforge.component import Component
+from ganforge.components import Augmentation, Discriminator, DiscriminatorOutput, Generator, ImageSpec, Loss, Penalty
+from ganforge.components.spec import Component
 from ganforge.errors import GanforgeError, IncompatibleError
-from ganforge.interfaces import Augmentation, Discriminator, Generator, ImageShape, Judgement, Loss, Penalty
 from ganforge.plugins import Plugins, Source
-from ganforge.registry import Registry
+from ganforge.plugins.registry import Registry
+from ganforge.training.build import build
+from ganforge.training.preflight import preflight
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -25,7 +26,7 @@ Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 class Painter(Generator):
     """A generator whose result the tests bend."""
 
-    def __init__(self, options: Any, image: ImageShape) -> None:
+    def __init__(self, options: Any, image: ImageSpec) -> None:
         super().__init__(options, image)
         self.layer = nn.Linear(self.latent_dim, image.numel)
 
@@ -39,7 +40,7 @@ class Painter(Generator):
 class Judge(Discriminator):
     """A discriminator whose result the tests bend."""
 
-    def __init__(self, options: Any, image: ImageShape) -> None:
+    def __init__(self, options: Any, image: ImageSpec) -> None:
         super().__init__(options, image)
         self.layer = nn.Linear(image.numel, 1)
 
@@ -53,10 +54,10 @@ class Judge(Discriminator):
 class Linear(Loss):
     """A loss whose result the tests bend."""
 
-    def discriminator(self, *, real: Judgement, fake: Judgement) -> Tensor:
+    def discriminator(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
         return self.bend(fake.logits - real.logits)
 
-    def generator(self, *, real: Judgement | None, fake: Judgement) -> Tensor:
+    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
         return -fake.logits
 
     def bend(self, losses: Tensor) -> Tensor:
@@ -96,7 +97,7 @@ PARTS: dict[str, tuple[str, type]] = {
 
 
 def fly(registry: Registry, **bent: Callable[[Tensor], Any]) -> None:
-    """Check an assembly of the parts above, with some results bent."""
+    """Check an gan of the parts above, with some results bent."""
     plugins = Plugins()
     plugins.components = list(registry.plugins.components)
     for section, (kind, cls) in PARTS.items():
@@ -112,7 +113,7 @@ def fly(registry: Registry, **bent: Callable[[Tensor], Any]) -> None:
 
 
 def test_parts_that_fit_pass(registry: Registry) -> None:
-    """An assembly with a penalty of second order and an augmentation passes as it stands."""
+    """An gan with a penalty of second order and an augmentation passes as it stands."""
     fly(registry)
 
 
@@ -169,13 +170,15 @@ def test_a_mismatch_names_the_part_and_the_fix(section: str, bend: Any, message:
 def test_a_discriminator_that_wrongly_claims_to_judge_each_image_by_itself(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One whose logits depend on the others in the batch, or that has batch norm, may not say `per_image`."""
-    monkeypatch.setattr(Judge, "per_image", True)
+    """One whose logits depend on the others in the batch, or that has batch norm, may not say `batch_independent`."""
+    monkeypatch.setattr(Judge, "batch_independent", True)
     fly(registry)
-    with pytest.raises(IncompatibleError, match=r"others in the batch change its logits(.|\n)*leave `per_image`"):
+    with pytest.raises(
+        IncompatibleError, match=r"others in the batch change its logits(.|\n)*leave `batch_independent`"
+    ):
         fly(registry, disc=lambda x: (x - x.mean()).squeeze(1))
 
-    def with_batch_norm(self: Judge, options: Any, image: ImageShape) -> None:
+    def with_batch_norm(self: Judge, options: Any, image: ImageSpec) -> None:
         Discriminator.__init__(self, options, image)
         self.layer = nn.Sequential(nn.Linear(image.numel, 1), nn.BatchNorm1d(1))  # type: ignore[assignment]
 
@@ -186,11 +189,11 @@ def test_a_discriminator_that_wrongly_claims_to_judge_each_image_by_itself(
 
 def test_preflight_leaves_no_trace(registry: Registry) -> None:
     """It changes neither weights nor buffers nor the global random state."""
-    assembly = build(tiny(registry, "gen.base_channels=2", "disc.base_channels=2"))
-    networks = (assembly.generator, assembly.discriminator)
+    gan = build(tiny(registry, "gen.base_channels=2", "disc.base_channels=2"))
+    networks = (gan.generator, gan.discriminator)
     before = [{name: value.clone() for name, value in network.state_dict().items()} for network in networks]
     state = torch.random.get_rng_state()
-    preflight(assembly)
+    preflight(gan)
     assert torch.equal(torch.random.get_rng_state(), state)
     for network, values in zip(networks, before, strict=True):
         assert all(torch.equal(value, values[name]) for name, value in network.state_dict().items())

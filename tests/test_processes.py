@@ -17,16 +17,16 @@ from plugin_parts import local
 from processes_worker import CASES, train
 from test_resume import digests, wait_for_checkpoint
 
-from ganforge.assembly import resolve
 from ganforge.config import command_line_layer
-from ganforge.engine import checkpoint as checkpoints
-from ganforge.engine.batch_norm import SyncedBatchNorm
-from ganforge.engine.processes import ALONE, Processes
-from ganforge.engine.state import digest
+from ganforge.config.resolve import resolve
 from ganforge.errors import ConfigError
-from ganforge.experiments.prepare import prepare
-from ganforge.registry import Registry
-from ganforge.runs import RunDirectory
+from ganforge.plugins.registry import Registry
+from ganforge.runs.setup import prepare
+from ganforge.training import checkpoint as checkpoints
+from ganforge.training.distributed import ALONE, Processes
+from ganforge.training.run_directory import RunDirectory
+from ganforge.training.state import digest
+from ganforge.training.sync_batchnorm import SyncedBatchNorm
 
 KEEP = "keep_checkpoints=1000000"
 #: Largest differences of weights after 20 steps. Training amplifies those of DCGAN most: see test_oracle.
@@ -199,9 +199,9 @@ def test_killing_one_process_ends_all_and_the_run_goes_on(killed: int, trained: 
 
 def test_a_batch_that_cannot_be_shared_equally_is_refused(registry: Registry) -> None:
     """Seven processes cannot share sixty images; the message names the nearest size."""
-    resolution = resolve([command_line_layer(["data.source=sample", "device=cpu"])], registry)
+    resolved = resolve([command_line_layer(["data.source=sample", "device=cpu"])], registry)
     with pytest.raises(ConfigError, match="batch of 60 cannot be shared equally by 7 processes") as caught:
-        prepare(resolution, registry, processes=Processes(0, 7, 0))
+        prepare(resolved, registry, processes=Processes(0, 7, 0))
     assert "--batch-size 56" in str(caught.value)
 
 

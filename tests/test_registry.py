@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from plugin_parts import local, provides
 
-from ganforge.component import KINDS, Component, Kind
+from ganforge.components.spec import KINDS, Component, Kind
 from ganforge.errors import PluginError, UnknownComponentError
 from ganforge.plugins import Plugins, Source
-from ganforge.registry import INTERFACES, Entry, Registry
-from ganforge.siblings import SIBLINGS
+from ganforge.plugins.first_party import SIBLINGS
+from ganforge.plugins.registry import INTERFACES, Entry, Registry
 
 SOURCE = Source("some-plugin", "1.0")
 LOSS = """
@@ -98,11 +98,11 @@ def test_a_class_is_as_good_as_its_name(write: Callable[..., None]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_needs_its_own_interface(kind: Kind, registry: Registry) -> None:
     """A class that does not extend its kind's interface is refused, whatever else it is; the interface is named."""
-    other = "ganforge.builtin.bce:Bce" if kind != "loss" else "ganforge.builtin.mlp:MlpGenerator"
+    other = "ganforge.builtin.losses.bce:Bce" if kind != "loss" else "ganforge.builtin.models.mlp:MlpGenerator"
     error = refusal(kind=kind, target=other)
     assert f"{other} is no ganforge.{INTERFACES[kind]}" in error.message
     assert error.fix is not None
-    interface = f"ganforge.interfaces:{INTERFACES[kind]}"
+    interface = f"ganforge.components:{INTERFACES[kind]}"
     assert f"{interface} does not define " in refusal(kind=kind, target=interface).message
 
 

@@ -17,12 +17,13 @@ import pytest
 from conftest import tiny
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from report_parts import MANIFEST, evaluation, grid, make_run, passport, write_json, write_rows
+from report_parts import MANIFEST, evaluation, grid, make_run, protocol, write_json, write_rows
 
 from ganforge.errors import RunDirectoryError
-from ganforge.experiments import launch, prepare
-from ganforge.registry import Registry
-from ganforge.using.report import report_folder, report_run
+from ganforge.plugins.registry import Registry
+from ganforge.report import report_folder, report_run
+from ganforge.runs import launch
+from ganforge.runs import setup as prepare
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 LIMIT = 5_000_000
@@ -73,7 +74,7 @@ def read(path: Path) -> Reader:
 
 
 def test_everything_is_there(tmp_path: Path) -> None:
-    """Status, configuration with origins, scores with floor, deviation and passport, health, machine, how to repeat."""
+    """Status, configuration with origins, scores with floor, deviation and protocol, health, machine, how to repeat."""
     made = report_run(make_run(tmp_path / "my run"))
     assert (made.path, made.missing) == (tmp_path / "my run" / "report.html", [])
     assert made.size == made.path.stat().st_size
@@ -149,8 +150,8 @@ def made_text(page: Reader) -> str:
 def test_unlike_passports_stand_apart(tmp_path: Path) -> None:
     """A score over ten times the images is another line, and the page says why; a checkpoint is no reason."""
     run = make_run(tmp_path / "run")
-    other = passport(real_images=10_000, fake_images=10_000)
-    rows = [evaluation(500, 20.0), evaluation(1000, 10.0), evaluation(1000, 7.0, passport=other)]
+    other = protocol(real_images=10_000, fake_images=10_000)
+    rows = [evaluation(500, 20.0), evaluation(1000, 10.0), evaluation(1000, 7.0, protocol=other)]
     write_rows(run / "evaluation.jsonl", rows)
     text = read(report_run(run).path).text
     assert "fid (1) 10 ± 0.5000 step 1,000" in text
@@ -183,7 +184,7 @@ def test_everything_is_escaped(word: str, tmp_path: Path) -> None:
     ]
     write_rows(run / "metrics.jsonl", rows)
     scores = [
-        evaluation(step, 1.0, scores={word: 1.0}, floor={word: 0.5}, passport=hostile(passport(), word))
+        evaluation(step, 1.0, scores={word: 1.0}, floor={word: 0.5}, protocol=hostile(protocol(), word))
         for step in (1, 2)
     ]
     write_rows(run / "evaluation.jsonl", scores)
@@ -334,7 +335,7 @@ def test_a_folder_lists_its_runs(tmp_path: Path) -> None:
     """Each run has a line, a thumbnail and a link to its own page; unlike scores never share a column."""
     one = make_run(tmp_path / "runs" / "a:one", manifest={"updated": "2026-01-01"})
     two = make_run(tmp_path / "runs" / "deep" / "two", manifest={"status": "diverged", "seed": 3})
-    write_rows(two / "evaluation.jsonl", [evaluation(9, 5.0, passport=passport(split="train"))])
+    write_rows(two / "evaluation.jsonl", [evaluation(9, 5.0, protocol=protocol(split="train"))])
     report_run(one)
     made = report_folder(tmp_path / "runs")
     assert (made.runs, made.path) == (2, tmp_path / "runs" / "report.html")
@@ -358,13 +359,13 @@ def test_like_scores_share_a_column(tmp_path: Path) -> None:
     for seed in range(3):
         run = make_run(tmp_path / f"seed-{seed}", grids=0, rows=1, manifest={"seed": seed})
         write_rows(
-            run / "evaluation.jsonl", [evaluation(seed, float(seed), passport=passport(seed=seed, checkpoint="x"))]
+            run / "evaluation.jsonl", [evaluation(seed, float(seed), protocol=protocol(seed=seed, checkpoint="x"))]
         )
     page = read(report_folder(tmp_path).path)
     assert "fid (1)" not in page.text
     assert page.text.count(" fid ") == 1
     odd = make_run(tmp_path / "odd", grids=0, rows=1, manifest={"updated": "2027-01-01"})
-    write_rows(odd / "evaluation.jsonl", [evaluation(1, 1.0, passport=passport(split="train"))])
+    write_rows(odd / "evaluation.jsonl", [evaluation(1, 1.0, protocol=protocol(split="train"))])
     page = read(report_folder(tmp_path).path)
     assert "fid (2) stands in a column of its own; from fid (1) it differs in split: test, train." in page.text
     assert page.text.index("fid (1)") < page.text.index("fid (2)")
@@ -415,7 +416,7 @@ def test_reports_import_no_torch(tmp_path: Path) -> None:
     """A page is made by what starts at once, of scores that are comparable too."""
     run = make_run(tmp_path / "run")
     program = (
-        "import sys; from pathlib import Path; from ganforge.using.report import report_folder, report_run;"
+        "import sys; from pathlib import Path; from ganforge.report import report_folder, report_run;"
         "report_run(Path(sys.argv[1])); report_folder(Path(sys.argv[1]).parent);"
         "sys.exit(str({'torch', 'numpy'} & set(sys.modules)) if {'torch', 'numpy'} & set(sys.modules) else 0)"
     )

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from report_parts import MANIFEST, evaluation, make_run, passport, row, write_rows
+from report_parts import MANIFEST, evaluation, make_run, protocol, row, write_rows
 
-from ganforge.using.report import report_folder, report_run
+from ganforge.report import report_folder, report_run
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 if CHROMIUM is None:
@@ -93,7 +93,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     for name in ("one", "two", "a-run-with-a-name-that-is-as-long-as-names-of-runs-can-well-be-when-nobody-thinks"):
         make_run(runs / name)
-    write_rows(runs / "two" / "evaluation.jsonl", [evaluation(9, 5.0, passport=passport(split="train"))])
+    write_rows(runs / "two" / "evaluation.jsonl", [evaluation(9, 5.0, protocol=protocol(split="train"))])
     return report_folder(runs).path
 
 
@@ -260,7 +260,7 @@ def test_nothing_hostile_runs(tmp_path: Path, visit: Open) -> None:
     }
     run = make_run(tmp_path / "run", manifest=manifest)
     write_rows(run / "metrics.jsonl", [{"step": step, HOSTILE: 1.0, f"loss/{HOSTILE}": step} for step in range(9)])
-    scores = [evaluation(step, 1.0, scores={HOSTILE: step}, passport=passport(split=HOSTILE)) for step in range(3)]
+    scores = [evaluation(step, 1.0, scores={HOSTILE: step}, protocol=protocol(split=HOSTILE)) for step in range(3)]
     write_rows(run / "evaluation.jsonl", scores)
     page = visit(report_run(run).path).page
     title = page.title()

@@ -17,14 +17,14 @@ import pytest
 from checkpoint_parts import FILES
 from conftest import read_rows_without_times, tiny
 
-from ganforge.assembly import Assembly
-from ganforge.engine import checkpoint as checkpoints
-from ganforge.engine.interruption import Interruption
-from ganforge.engine.trainer import Trainer
-from ganforge.experiments import launch
-from ganforge.experiments.prepare import prepare
-from ganforge.registry import Registry
-from ganforge.runs import RunDirectory
+from ganforge.plugins.registry import Registry
+from ganforge.runs import launch
+from ganforge.runs.setup import prepare
+from ganforge.training import checkpoint as checkpoints
+from ganforge.training.build import GANComponents
+from ganforge.training.run_directory import RunDirectory
+from ganforge.training.signals import Interruption
+from ganforge.training.trainer import Trainer
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -63,8 +63,8 @@ def test_stopping_anywhere_changes_no_bit(
     settings = ("batch_size=700", *settings, "steps=31", f"precision={precision}", "log_every=3", "evaluate_every=8")
     settings = (
         *settings,
-        "evaluation_images=50",
-        "evaluation_share=1",
+        "num_samples=50",
+        "max_eval_time_fraction=1",
         "checkpoint_every=9",
     )  # epochs of 14 and 17 steps
     straight = RunDirectory(tmp_path / "straight")
@@ -100,7 +100,7 @@ def test_stopping_anywhere_changes_no_bit(
 
 
 def test_a_checkpoint_holds_everything_that_training_changes(
-    assemble: Callable[..., Assembly], registry: Registry, tmp_path: Path
+    assemble: Callable[..., GANComponents], registry: Registry, tmp_path: Path
 ) -> None:
     """The files of a checkpoint are those of the contract, and state.json holds no time."""
     run = RunDirectory(tmp_path / "run")

@@ -9,13 +9,13 @@ import pytest
 from matrix_parts import METRIC, finish, folder_of_runs, request
 
 from ganforge.errors import UsageError
-from ganforge.experiments.matrix.cells import Cell
-from ganforge.experiments.matrix.matrix import Matrix
-from ganforge.experiments.matrix.proposals import objective_direction, with_metric
-from ganforge.experiments.matrix.request import Request
-from ganforge.experiments.matrix.search import Study
-from ganforge.experiments.matrix.work import Result
-from ganforge.registry import Registry
+from ganforge.plugins.registry import Registry
+from ganforge.sweep.config import Request
+from ganforge.sweep.matrix import Matrix
+from ganforge.sweep.scheduler import Result
+from ganforge.sweep.search import Study
+from ganforge.sweep.search_space import objective_direction, with_metric
+from ganforge.sweep.trials import Cell
 
 pytest.importorskip("optuna", reason="needs Optuna: python -m pip install '.[search]'")
 

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from ganforge.engine.interruption import Interruption
+from ganforge.training.signals import Interruption
 
 
 @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from ganforge.experiments.statistics import estimate, two_sided_t
+from ganforge.runs.statistics import estimate, two_sided_t
 
 #: Student's t for 95%, two-sided: Fisher & Yates 1963, table III, and one degree more exactly: tan(0.475 π).
 TABLE = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 9: 2.262, 10: 2.228, 29: 2.045, 30: 2.042, 120: 1.980}

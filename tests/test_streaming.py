@@ -21,18 +21,19 @@ from folder_parts import save
 from stream_parts import write_plugin
 from test_resume import digests, wait_for_checkpoint
 
-from ganforge.assembly import Assembly, build, resolve
 from ganforge.config import command_line_layer
-from ganforge.engine import checkpoint as checkpoints
-from ganforge.engine import stream
-from ganforge.engine.feed import Batch, Feed, Order, fits
-from ganforge.engine.stream import StreamFeed, make_feed
+from ganforge.config.resolve import resolve
+from ganforge.data import streaming as stream
+from ganforge.data.loader import Batch, Feed, Order, fits
+from ganforge.data.streaming import StreamFeed, make_feed
 from ganforge.errors import DataError, PluginError, TrainingError
-from ganforge.evaluation import Evaluator
-from ganforge.experiments import launch
-from ganforge.experiments.prepare import prepare
-from ganforge.registry import Registry
-from ganforge.runs import RunDirectory
+from ganforge.evaluation.evaluator import Evaluator
+from ganforge.plugins.registry import Registry
+from ganforge.runs import launch
+from ganforge.runs.setup import prepare
+from ganforge.training import checkpoint as checkpoints
+from ganforge.training.build import GANComponents, build
+from ganforge.training.run_directory import RunDirectory
 
 CPU = torch.device("cpu")
 SETTINGS = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=12", "precision=fp32", "device=cpu")
@@ -45,8 +46,8 @@ def opened(tmp_path: Path) -> Registry:
 
 
 @pytest.fixture
-def assembled(opened: Registry) -> Callable[..., Assembly]:
-    """Build an assembly on one of those data sets."""
+def assembled(opened: Registry) -> Callable[..., GANComponents]:
+    """Build an gan on one of those data sets."""
     return lambda *settings: build(resolve([command_line_layer([*SETTINGS, *settings])], opened))
 
 
@@ -83,7 +84,7 @@ def wait_until(condition: Callable[[], Any], seconds: float = 20) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
-def test_streamed_batches_are_those_of_data_in_memory(workers: int, assembled: Callable[..., Assembly]) -> None:
+def test_streamed_batches_are_those_of_data_in_memory(workers: int, assembled: Callable[..., GANComponents]) -> None:
     """Whatever the number of workers, over the ends of epochs: the same images and labels, bit for bit."""
     resident = make_feed(assembled("data=whole"), CPU)
     streamed = make_feed(assembled("data=streamed", f"workers={workers}"), CPU)
@@ -95,7 +96,7 @@ def test_streamed_batches_are_those_of_data_in_memory(workers: int, assembled: C
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_batches_can_be_asked_for_in_any_order(workers: int, assembled: Callable[..., Assembly]) -> None:
+def test_batches_can_be_asked_for_in_any_order(workers: int, assembled: Callable[..., GANComponents]) -> None:
     """Repeating, rewinding, jumping and asking after `close` give each batch as it always is."""
     asked = (0, 1, 1, 2, 0, 0, 7, 8, 3)
     expected = batches(make_feed(assembled("data=whole"), CPU), asked)
@@ -106,7 +107,7 @@ def test_batches_can_be_asked_for_in_any_order(workers: int, assembled: Callable
     feed.close()
 
 
-def test_asking_again_starts_no_process(assembled: Callable[..., Assembly]) -> None:
+def test_asking_again_starts_no_process(assembled: Callable[..., GANComponents]) -> None:
     """The next batch and the last one come from the processes that there are; a batch in memory is not given away."""
     feed = make_feed(assembled("data=streamed", "workers=1"), CPU)
     assert isinstance(feed, StreamFeed)
@@ -122,7 +123,7 @@ def test_asking_again_starts_no_process(assembled: Callable[..., Assembly]) -> N
         assert not process.is_alive()
 
 
-def test_the_parts_of_all_ranks_are_the_batch(assembled: Callable[..., Assembly]) -> None:
+def test_the_parts_of_all_ranks_are_the_batch(assembled: Callable[..., GANComponents]) -> None:
     """Rank after rank, their parts make the batch of one rank alone, in memory and streamed."""
     for settings in (("data=whole",), ("data=streamed", "workers=0")):
         (all_together,) = batches(make_feed(assembled(*settings), CPU), [4])
@@ -151,7 +152,7 @@ def test_pixels_stay_on_a_device_where_they_take_half_of_it() -> None:
 # Data that draws random numbers
 
 
-def test_drawn_images_are_the_same_whoever_draws_them(assembled: Callable[..., Assembly]) -> None:
+def test_drawn_images_are_the_same_whoever_draws_them(assembled: Callable[..., GANComponents]) -> None:
     """torch, random and numpy draw the same for 0, 1 and 3 workers and from any start, and other for another batch."""
     feeds = [make_feed(assembled("data=streamed", "data.how=noise", f"workers={count}"), CPU) for count in (0, 1, 3)]
     expected, *others = [batches(feed, range(5)) for feed in feeds]
@@ -163,17 +164,17 @@ def test_drawn_images_are_the_same_whoever_draws_them(assembled: Callable[..., A
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_training_s_random_numbers_are_left_alone(workers: int, assembled: Callable[..., Assembly]) -> None:
+def test_training_s_random_numbers_are_left_alone(workers: int, assembled: Callable[..., GANComponents]) -> None:
     """Neither reading nor evaluating moves a global generator of the training process."""
-    assembly = assembled("data=streamed", "data.how=noise", f"workers={workers}")
+    gan = assembled("data=streamed", "data.how=noise", f"workers={workers}")
 
     def states() -> list[Any]:
         numpy = np.random.get_state(legacy=False)  # noqa: NPY002 - the global one is the one that matters
         return [torch.get_rng_state().tolist(), random.getstate(), str(numpy)]
 
     before = states()
-    batches(make_feed(assembly, CPU), range(3))
-    assembly.take("train", [1, 2], "evaluation/items")
+    batches(make_feed(gan, CPU), range(3))
+    gan.take("train", [1, 2], "evaluation/items")
     assert states() == before
 
 
@@ -190,8 +191,8 @@ def runs(registry: Registry, folder: Path, *settings: str) -> RunDirectory:
 
 def test_workers_change_no_bit_of_a_run(opened: Registry, tmp_path: Path) -> None:
     """Runs with 0, 1 and 3 workers, and one with the images in memory, end with the same checkpoints and rows."""
-    settings = ("evaluate_every=3", "evaluation_images=20", "critic_steps=2", "optimizer.lr=0.001")
-    settings += ("evaluation_share=1",)
+    settings = ("evaluate_every=3", "num_samples=20", "critic_steps=2", "optimizer.lr=0.001")
+    settings += ("max_eval_time_fraction=1",)
     whole = runs(opened, tmp_path / "whole", "data=whole", *settings)
     for workers in (0, 1, 3):
         run = runs(opened, tmp_path / str(workers), "data=streamed", f"workers={workers}", *settings)
@@ -201,13 +202,13 @@ def test_workers_change_no_bit_of_a_run(opened: Registry, tmp_path: Path) -> Non
         assert scores == expected
 
 
-def test_a_score_s_passport_names_the_data(assembled: Callable[..., Assembly]) -> None:
+def test_a_score_s_passport_names_the_data(assembled: Callable[..., GANComponents]) -> None:
     """Only the chosen images are read, and the fingerprint is what the data set says."""
-    assembly = assembled("data=streamed", "data.how=raises", "workers=0")
-    judge = Evaluator(assembly, count=10, split="test", seed=1, weights="generator")
-    passport = judge.evaluate(assembly.generator).passport  # image 7 is not among these
-    assert passport["fingerprint"] == "made up: 40"
-    assert (passport["split"], passport["real_images"]) == ("test", 10)
+    gan = assembled("data=streamed", "data.how=raises", "workers=0")
+    judge = Evaluator(gan, count=10, split="test", seed=1, weights="generator")
+    protocol = judge.evaluate(gan.generator).protocol  # image 7 is not among these
+    assert protocol["fingerprint"] == "made up: 40"
+    assert (protocol["split"], protocol["real_images"]) == ("test", 10)
 
 
 # What goes wrong
@@ -226,7 +227,9 @@ def test_a_score_s_passport_names_the_data(assembled: Callable[..., Assembly]) -
         ("bare", r"image 7 is Tensor; a tuple \(image, label\) is needed"),
     ],
 )
-def test_an_item_that_is_wrong_is_named(how: str, words: str, workers: int, assembled: Callable[..., Assembly]) -> None:
+def test_an_item_that_is_wrong_is_named(
+    how: str, words: str, workers: int, assembled: Callable[..., GANComponents]
+) -> None:
     """Whoever reads it, the error is one line that says which image of which data it was, and what is wrong with it."""
     feed = make_feed(assembled("data=streamed", f"data.how={how}", f"workers={workers}"), CPU)
     with pytest.raises(DataError, match=rf"^data 'streamed' \(train\): {words}$"):
@@ -255,7 +258,9 @@ def test_what_is_loaded_is_what_was_declared(how: str, error: type[Exception], w
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_a_process_that_reads_is_killed_by_force_alone(how: signal.Signals, assembled: Callable[..., Assembly]) -> None:
+def test_a_process_that_reads_is_killed_by_force_alone(
+    how: signal.Signals, assembled: Callable[..., GANComponents]
+) -> None:
     """SIGKILL is an error that says what to do; signals that are meant for the training end none at once."""
     feed = make_feed(assembled("data=streamed", "workers=2"), CPU)
     assert isinstance(feed, StreamFeed)
@@ -277,7 +282,7 @@ def test_a_process_that_reads_is_killed_by_force_alone(how: signal.Signals, asse
     assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
 
 
-def test_closing_waits_for_nobody_long(assembled: Callable[..., Assembly]) -> None:
+def test_closing_waits_for_nobody_long(assembled: Callable[..., GANComponents]) -> None:
     """A process that hangs in an item is killed when the feed is closed."""
     slow = next(index for index in range(100, 200) if 7 in Order(40, batch_size=12, seed=0, device=CPU).images(index))
     feed = make_feed(assembled("data=streamed", "data.how=sleeps", "workers=3"), CPU)

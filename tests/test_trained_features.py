@@ -14,18 +14,18 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from ganforge.assembly import resolve
-from ganforge.builtin import trained_features
-from ganforge.builtin.classifier import Classifier
-from ganforge.builtin.frechet import frechet_distance, gaussians
-from ganforge.builtin.mnist import Mnist
-from ganforge.builtin.trained_features import FOLDER, Digits, Fashion, TrainedFeatures
+from ganforge.builtin.datasets.mnist import Mnist
+from ganforge.builtin.features import trained as trained_features
+from ganforge.builtin.features.classifier import Classifier
+from ganforge.builtin.features.trained import FOLDER, Digits, Fashion, TrainedFeatures
+from ganforge.builtin.metrics.fid import frechet_distance, gaussians
+from ganforge.components import Images, ImageSpec
 from ganforge.config import command_line_layer, to_document
+from ganforge.config.resolve import resolve
 from ganforge.errors import DataError, IncompatibleError
-from ganforge.interfaces import Images, ImageShape
-from ganforge.registry import Registry
+from ganforge.plugins.registry import Registry
 
-GREY = ImageShape(1, 28, 28, 10)
+GREY = ImageSpec(1, 28, 28, 10)
 EXTRACTORS = [Digits, Fashion]
 
 #: Of the weights as tensors. Where it changes, scores of older runs cannot be compared any more.
@@ -57,7 +57,7 @@ def test_the_digits_are_recognised(digits: Images) -> None:
     logits = built(Digits)(digits.pixels).logits
     assert logits is not None
     assert logits.argmax(1).eq(digits.labels).float().mean() >= 0.99
-    assert built(Digits).class_names == Mnist(Mnist.Options(source="sample")).classes
+    assert built(Digits).class_names == Mnist(Mnist.Options(source="sample")).class_names
 
 
 def test_clothes_are_told_by_their_shape() -> None:
@@ -100,7 +100,7 @@ def test_an_image_is_described_by_itself(cls: type[TrainedFeatures], digits: Ima
 
 @pytest.mark.parametrize("cls", EXTRACTORS)
 def test_nobody_changed_them(cls: type[TrainedFeatures]) -> None:
-    """The files are the pinned ones, under 1 MB each; their fingerprint, which passports carry, stays the same."""
+    """The files are the pinned ones, under 1 MB each; their fingerprint, which protocols carry, stays the same."""
     content = (FOLDER / f"{cls.name}.safetensors").read_bytes()
     assert hashlib.sha256(content).hexdigest() == cls.sha256
     assert len(content) < 1_000_000
@@ -154,7 +154,7 @@ def test_weights_that_ship_are_checked(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_weights_of_ones_own(tmp_path: Path, weights: dict[str, Tensor], digits: Images) -> None:
-    """They are used in whichever precision they are stored, and passports tell them from those that ship."""
+    """They are used in whichever precision they are stored, and protocols tell them from those that ship."""
     file = tmp_path / "own.safetensors"
     save_file({name: tensor.double() for name, tensor in weights.items()}, file)
     own, shipped = built(Digits, file), built(Digits)
@@ -204,7 +204,7 @@ def test_weights_that_do_not_fit(tmp_path: Path, weights: dict[str, Tensor]) -> 
 def test_other_images_are_refused(cls: type[TrainedFeatures], shape: tuple[int, int, int]) -> None:
     """Nothing is resized in silence; the message names both shapes and an extractor that takes such images."""
     with pytest.raises(IncompatibleError, match=cls.name) as error:
-        cls.check_image(cls.Options(), ImageShape(*shape))
+        cls.check_image(cls.Options(), ImageSpec(*shape))
     assert error.value.fix is not None
     assert "×".join(map(str, shape)) in error.value.message
     assert "1×28×28" in error.value.message

@@ -13,43 +13,44 @@ from test_resume import digests
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ganforge.assembly import Assembly
-from ganforge.builtin.dropout import Dropout
-from ganforge.builtin.mlp import MlpDiscriminator
+from ganforge.builtin.models.dropout import Dropout
+from ganforge.builtin.models.mlp import MlpDiscriminator
 from ganforge.config.optimizers import Adam
-from ganforge.engine.feed import ResidentFeed
-from ganforge.engine.interruption import Interruption
-from ganforge.engine.precision import matrix_products
-from ganforge.engine.schedule import learning_rate
-from ganforge.engine.services import Services
-from ganforge.engine.setup import prepare_steps
-from ganforge.engine.steps import Steps
-from ganforge.engine.trainer import Trainer
+from ganforge.data.loader import ResidentFeed
 from ganforge.errors import ConfigError, DivergedError
-from ganforge.experiments import launch
-from ganforge.experiments.prepare import prepare
-from ganforge.randomness import stream_rng
-from ganforge.registry import Registry
-from ganforge.runs import RunDirectory, read_rows
+from ganforge.plugins.registry import Registry
+from ganforge.runs import launch
+from ganforge.runs.setup import prepare
+from ganforge.training.build import GANComponents
+from ganforge.training.precision import matrix_products
+from ganforge.training.run_directory import RunDirectory
+from ganforge.training.schedule import learning_rate
+from ganforge.training.services import Services
+from ganforge.training.setup import prepare_steps
+from ganforge.training.signals import Interruption
+from ganforge.training.step import Steps
+from ganforge.training.trainer import Trainer
+from ganforge.utils.files import read_rows
+from ganforge.utils.rng import stream_rng
 
-Assemble = Callable[..., Assembly]
+Assemble = Callable[..., GANComponents]
 CPU = torch.device("cpu")
 MLP = ("gen=mlp", "disc=mlp", "gen.hidden=[32]", "disc.hidden=[32]", "disc.dropout=0.0")
 
 
-def feed_of(assembly: Assembly) -> ResidentFeed:
-    """Return an assembly's training images in the seed's order."""
-    images = assembly.images("train")
+def feed_of(gan: GANComponents) -> ResidentFeed:
+    """Return an gan's training images in the seed's order."""
+    images = gan.images("train")
     assert images is not None
-    experiment = assembly.resolution.experiment
+    experiment = gan.resolved.experiment
     return ResidentFeed(images, batch_size=experiment.batch_size, seed=experiment.seed, device=CPU)
 
 
-def stepped(assembly: Assembly, count: int, change: Callable[[Steps], object] = lambda _: None) -> Steps:
+def stepped(gan: GANComponents, count: int, change: Callable[[Steps], object] = lambda _: None) -> Steps:
     """Take steps with the engine's own update functions, changed before where a test wants that."""
-    steps, _ = prepare_steps(assembly, device=CPU, precision="fp32")
+    steps, _ = prepare_steps(gan, device=CPU, precision="fp32")
     change(steps)
-    feed = feed_of(assembly)
+    feed = feed_of(gan)
     with matrix_products("fp32"), torch.random.fork_rng(devices=[]):
         for index in range(count):
             steps.discriminator(feed.batch(index), index)
@@ -57,7 +58,7 @@ def stepped(assembly: Assembly, count: int, change: Callable[[Steps], object] = 
     return steps
 
 
-def difference(ours: Assembly, theirs: Assembly) -> float:
+def difference(ours: GANComponents, theirs: GANComponents) -> float:
     """Return how far apart the weights of two assemblies lie."""
     pairs = [
         *zip(ours.generator.parameters(), theirs.generator.parameters(), strict=True),
@@ -76,14 +77,12 @@ def test_a_batch_in_parts_gives_the_same_weights(assemble: Assemble) -> None:
 
 def test_diversity_is_a_ratio_of_mean_squared_distances(assemble: Assemble) -> None:
     """What a row says of diversity is the pairs' mean squared distance among fakes over that among real images."""
-    assembly = assemble(*MLP)
-    steps, _ = prepare_steps(assembly, device=CPU, precision="fp32")
-    real = feed_of(assembly).batch(0).images
+    gan = assemble(*MLP)
+    steps, _ = prepare_steps(gan, device=CPU, precision="fp32")
+    real = feed_of(gan).batch(0).images
     with torch.no_grad():
-        fake = assembly.generator(
-            assembly.generator.sample_latents(len(real), stream_rng(0, "latents/discriminator", 0))
-        )
-    row = dict(zip(steps.columns, steps.discriminator(feed_of(assembly).batch(0), 0).tolist(), strict=False))
+        fake = gan.generator(gan.generator.sample_latents(len(real), stream_rng(0, "latents/discriminator", 0)))
+    row = dict(zip(steps.columns, steps.discriminator(feed_of(gan).batch(0), 0).tolist(), strict=False))
     among_fakes, among_real = (
         torch.cdist(images.flatten(1), images.flatten(1)).square().mean() for images in (fake, real)
     )
@@ -94,7 +93,7 @@ def test_judging_in_one_call_gives_the_same_weights(assemble: Assemble, monkeypa
     """A discriminator that judges each image by itself may judge real and fake ones at once: 20 steps, 1e-6."""
     together = assemble(*MLP)
     stepped(together, 20)
-    monkeypatch.setattr(MlpDiscriminator, "per_image", False)
+    monkeypatch.setattr(MlpDiscriminator, "batch_independent", False)
     apart = assemble(*MLP)
     stepped(apart, 20)
     assert difference(together, apart) < 1e-6
@@ -103,10 +102,10 @@ def test_judging_in_one_call_gives_the_same_weights(assemble: Assemble, monkeypa
 def test_gradients_are_clipped_to_their_norm(assemble: Assemble) -> None:
     """With plain SGD an update is the rate times the gradient, whose length is then exactly the one asked for."""
     settings = ("optimizer=sgd", "optimizer.lr=1.0", "optimizer.disc.clip_norm=0.01", "optimizer.gen.clip_norm=0.001")
-    assembly, before = assemble(*MLP, *settings), assemble(*MLP, *settings)
-    stepped(assembly, 1)
+    gan, before = assemble(*MLP, *settings), assemble(*MLP, *settings)
+    stepped(gan, 1)
     for network, length in (("discriminator", 0.01), ("generator", 0.001)):
-        changes = zip(getattr(assembly, network).parameters(), getattr(before, network).parameters(), strict=True)
+        changes = zip(getattr(gan, network).parameters(), getattr(before, network).parameters(), strict=True)
         moved = torch.cat([(new - old).detach().flatten() for new, old in changes])
         assert float(moved.norm()) == pytest.approx(length, rel=1e-3)
 
@@ -141,8 +140,8 @@ def test_the_engine_applies_the_schedule(assemble: Assemble) -> None:
         assemble(*MLP, "steps=8", "optimizer=sgd", f"optimizer.disc.warmup_steps={count}") for count in (0, 4)
     )
     start = assemble(*MLP)
-    for assembly in (plain, warming):
-        stepped(assembly, 1)
+    for gan in (plain, warming):
+        stepped(gan, 1)
     for full, quarter, old in zip(
         plain.discriminator.parameters(), warming.discriminator.parameters(), start.discriminator.parameters(),
         strict=True,
@@ -152,8 +151,8 @@ def test_the_engine_applies_the_schedule(assemble: Assemble) -> None:
 
 def test_fakes_may_be_used_by_both_networks(assemble: Assemble) -> None:
     """With `reuse_fakes` the generator learns from the very fakes that the discriminator saw, written by hand."""
-    assembly, hand = assemble(*MLP, "reuse_fakes=true"), assemble(*MLP)
-    stepped(assembly, 5)
+    gan, hand = assemble(*MLP, "reuse_fakes=true"), assemble(*MLP)
+    stepped(gan, 5)
     generator, discriminator, feed = hand.generator, hand.discriminator, feed_of(hand)
     optimizers = [
         torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999)) for network in (discriminator, generator)
@@ -167,7 +166,7 @@ def test_fakes_may_be_used_by_both_networks(assemble: Assemble) -> None:
         optimizers[1].zero_grad()
         softplus(-discriminator(fake)).mean().backward()
         optimizers[1].step()
-    assert difference(assembly, hand) < 1e-6
+    assert difference(gan, hand) < 1e-6
 
 
 def test_several_generator_steps_for_each_of_the_discriminator(registry: Registry, tmp_path: Path) -> None:
@@ -237,10 +236,10 @@ def explode(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, at: set[int]) -> 
     return factors
 
 
-def trainer_of(assembly: Assembly, path: Path) -> Trainer:
+def trainer_of(gan: GANComponents, path: Path) -> Trainer:
     """Return a trainer in a fresh run directory."""
     run = RunDirectory.create(path, "run")
-    return Trainer(assembly, run, device=CPU, precision="fp32", services=Services())
+    return Trainer(gan, run, device=CPU, precision="fp32", services=Services())
 
 
 def test_rolling_back_halves_the_learning_rate_and_gives_up_in_the_end(

@@ -16,10 +16,11 @@ from PIL import Image
 
 import ganforge as package
 from ganforge.errors import CheckpointError, IncompatibleError, UsageError
-from ganforge.experiments import launch
-from ganforge.experiments.prepare import prepare
-from ganforge.registry import Registry
-from ganforge.runs import RunDirectory, catalogue
+from ganforge.plugins.registry import Registry
+from ganforge.runs import launch
+from ganforge.runs.index import catalogue
+from ganforge.runs.setup import prepare
+from ganforge.training.run_directory import RunDirectory
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=10", "checkpoint_every=2", "steps=4")

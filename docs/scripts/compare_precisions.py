@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 import ganforge
-from ganforge.builtin.mnist import Mnist
-from ganforge.config import Selection
-from ganforge.engine.feed import normalise
-from ganforge.interfaces import Images
+from ganforge.builtin.datasets.mnist import Mnist
+from ganforge.components import Images
+from ganforge.config import ComponentRef
+from ganforge.data.loader import normalise
 
 FAKES = 10_000
 BATCH = 200
@@ -53,7 +53,7 @@ def main() -> None:
             experiment = ganforge.Experiment(
                 gen=arguments.model,
                 disc=arguments.model,
-                data=Selection(name="mnist", options=options),
+                data=ComponentRef(name="mnist", options=options),
                 steps=arguments.steps,
                 seed=seed,
                 precision=precision,

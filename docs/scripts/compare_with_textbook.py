@@ -22,11 +22,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from ganforge.builtin.mnist import Mnist
-from ganforge.builtin.sliced_wasserstein import SlicedWasserstein
-from ganforge.engine.feed import normalise
-from ganforge.interfaces import EvaluationContext
-from ganforge.pictures import grid, save_png, to_uint8
+from ganforge.builtin.datasets.mnist import Mnist
+from ganforge.builtin.metrics.sliced_wasserstein import SlicedWasserstein
+from ganforge.components import EvaluationContext
+from ganforge.data.loader import normalise
+from ganforge.utils.images import grid, save_png, to_uint8
 
 ROOT = Path(__file__).parents[2]
 FAKES = 2000

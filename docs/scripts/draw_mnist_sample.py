@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ganforge.builtin.idx import header
-from ganforge.builtin.mnist_files import FILES, changed_files, find_files, read_split
-from ganforge.interfaces import Split
+from ganforge.builtin.datasets.idx import header
+from ganforge.builtin.datasets.mnist_files import FILES, changed_files, find_files, read_split
+from ganforge.components import Split
 
 SEED = "ganforge MNIST sample"
 COUNTS: dict[Split, int] = {"train": 10_000, "test": 2_000}
-DESTINATION = Path(__file__).parents[2] / "ganforge" / "builtin" / "mnist_sample"
+DESTINATION = Path(__file__).parents[2] / "ganforge" / "builtin" / "datasets" / "datasets" / "mnist_sample"
 LIMIT_BYTES = 2_000_000
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from generated import DOCS, inserted, table
 
-from ganforge.experiments.statistics import estimate
+from ganforge.runs.statistics import estimate
 
 PAGE = DOCS / "benchmarks.md"
 SCRIPT = "make_benchmarks.py"
@@ -169,11 +169,11 @@ def render(out: Path) -> str:
         lines = [tuple(floor)]
         lines += [_line(recipe, rows) for recipe, rows in by_recipe.items()]
         header = ("recipe", *SCORES, "seeds", "flags")
-        passport = any_row["passport"]
-        features = passport["features"]
+        protocol = any_row["protocol"]
+        features = protocol["features"]
         looked = (
-            f"{passport['fake_images']:,} fakes against {passport['real_images']:,} {passport['split']} images, "
-            f"features `{features['name']}` ({features['weights'][:12]}), data {passport['fingerprint'][:12]}."
+            f"{protocol['fake_images']:,} fakes against {protocol['real_images']:,} {protocol['split']} images, "
+            f"features `{features['name']}` ({features['weights'][:12]}), data {protocol['fingerprint'][:12]}."
         )
         parts.append(f"### {name}\n\n{looked}\n\n{table(header, lines)}")
     return "\n\n".join(parts)

@@ -11,7 +11,7 @@ from ganforge.cli.components import option_type as type_words
 from ganforge.cli.output import describe_value
 from ganforge.config import OPTIMIZERS, SECTIONS, Experiment
 from ganforge.config.experiment import SEVERAL
-from ganforge.registry import Registry
+from ganforge.plugins.registry import Registry
 
 PAGE = DOCS / "configuration.md"
 NAME = "make_configuration.py"

@@ -59,7 +59,7 @@ def train(folder: Path) -> Path:
             "precision": "fp32",
             "device": "cpu",
             "evaluate_every": 50,
-            "evaluation_images": 100,
+            "num_samples": 100,
         }
     )
     return ganforge.train(experiment, out=folder).path

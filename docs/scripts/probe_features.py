@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from ganforge.builtin.frechet import frechet_distance, gaussians
-from ganforge.builtin.mnist_files import read_split
-from ganforge.builtin.trained_features import Digits, Fashion, TrainedFeatures
-from ganforge.interfaces import Images, ImageShape
+from ganforge.builtin.datasets.mnist_files import read_split
+from ganforge.builtin.features.trained import Digits, Fashion, TrainedFeatures
+from ganforge.builtin.metrics.fid import frechet_distance, gaussians
+from ganforge.components import Images, ImageSpec
 
 COUNT = 3000
 PART = 200
@@ -38,7 +38,7 @@ def main() -> None:
 
 def distances(cls: type[TrainedFeatures], folder: Path) -> dict[str, float]:
     """Return, for each kind of change, the distance from test images that are as they were."""
-    extractor = cls(cls.Options(), ImageShape(1, 28, 28)).eval().requires_grad_(requires_grad=False)
+    extractor = cls(cls.Options(), ImageSpec(1, 28, 28)).eval().requires_grad_(requires_grad=False)
     rng = torch.Generator().manual_seed(0)
     train, test = read_split(folder, "train"), read_split(folder, "test")
     order = torch.randperm(len(test.pixels), generator=rng)

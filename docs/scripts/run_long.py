@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import ganforge
-from ganforge.config import Selection
+from ganforge.config import ComponentRef
 
 PAGE = 4096
 TENTHS = 10
@@ -40,11 +40,11 @@ def main() -> None:
     arguments = parser.parse_args()
     options = {"source": "sample"} if arguments.data_root is None else {"root": str(arguments.data_root)}
     watcher = Watcher()
-    small = Selection(name="mlp", options={"hidden": [64]})
+    small = ComponentRef(name="mlp", options={"hidden": [64]})
     experiment = ganforge.Experiment(
         gen=small,
         disc=small,
-        data=Selection(name="mnist", options=options),
+        data=ComponentRef(name="mnist", options=options),
         steps=arguments.steps,
         precision="fp32",
         ema_halflife_images=10_000,

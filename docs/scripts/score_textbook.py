@@ -1,7 +1,7 @@
 """Train with the textbook's loop as people write it, and score what comes out as `ganforge evaluate` would.
 
 `python docs/scripts/score_textbook.py OUT.json --model mlp|dcgan --data mnist --steps 1000 --seed 0 [--data-root DIR]`.
-The loop is the one that `ganforge bench` measures (ganforge/experiments/yardstick.py): float32, eager, its own order of
+The loop is the one that `ganforge bench` measures (ganforge/bench/reference_loop.py): float32, eager, its own order of
 images. OUT.json gets the row that evaluation.jsonl would.
 """
 
@@ -14,13 +14,14 @@ from pathlib import Path
 
 import torch
 
-from ganforge.assembly import build, resolve
+from ganforge.bench import reference_loop as yardstick
+from ganforge.bench.measure import lay_out_mnist
 from ganforge.config import command_line_layer
-from ganforge.engine.precision import choose_device
-from ganforge.evaluation import Evaluator
-from ganforge.experiments import yardstick
-from ganforge.experiments.bench import lay_out_mnist
-from ganforge.registry import Registry
+from ganforge.config.resolve import resolve
+from ganforge.evaluation.evaluator import Evaluator
+from ganforge.plugins.registry import Registry
+from ganforge.training.build import build
+from ganforge.training.precision import choose_device
 
 
 def main() -> None:
@@ -39,21 +40,21 @@ def main() -> None:
     settings = [f"gen={model}", f"disc={model}", f"data={arguments.data}", f"metric={arguments.metrics}"]
     settings += [f"seed={arguments.seed}"]
     settings += [] if arguments.data_root is None else [f"data.root={arguments.data_root.absolute()}"]
-    assembly = build(resolve([command_line_layer(settings)], Registry.discover()))
+    gan = build(resolve([command_line_layer(settings)], Registry.discover()))
     device = choose_device("auto")
     torch.manual_seed(arguments.seed)
     with tempfile.TemporaryDirectory() as folder:
-        lay_out_mnist(assembly, Path(folder))
+        lay_out_mnist(gan, Path(folder))
         yardstick.seconds_per_step(
-            assembly.generator,
-            assembly.discriminator,
+            gan.generator,
+            gan.discriminator,
             root=Path(folder),
             device=device,
             steps=arguments.steps,
             warm_up=0,
         )
-    generator = assembly.generator.eval().requires_grad_(requires_grad=False)
-    evaluator = Evaluator(assembly, count=arguments.samples, split="test", seed=arguments.seed, weights="generator")
+    generator = gan.generator.eval().requires_grad_(requires_grad=False)
+    evaluator = Evaluator(gan, count=arguments.samples, split="test", seed=arguments.seed, weights="generator")
     row = {"step": arguments.steps, **evaluator.evaluate(generator).row()}
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(row) + "\n", encoding="utf-8")

@@ -29,10 +29,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import fuse_conv_bn_eval
 
-from ganforge.builtin.classifier import Classifier
-from ganforge.builtin.mnist_files import read_split
+from ganforge.builtin.datasets.mnist_files import read_split
+from ganforge.builtin.features.classifier import Classifier
+from ganforge.components import Split
 from ganforge.errors import DataError
-from ganforge.interfaces import Split
 
 HELD_OUT = 5_000
 BATCH = 250

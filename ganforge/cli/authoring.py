@@ -13,7 +13,7 @@ import typer
 
 from ganforge.cli.options import Json, kind_meant, open_registry
 from ganforge.cli.output import answering, notice, out, print_json
-from ganforge.component import KINDS, Kind
+from ganforge.components.spec import KINDS, Kind
 from ganforge.errors import UsageError
 
 if TYPE_CHECKING:

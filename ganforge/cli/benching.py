@@ -12,7 +12,7 @@ from ganforge.cli.options import Json
 from ganforge.cli.output import answering, err, out, print_json
 from ganforge.cli.settings import SettingsCommand
 from ganforge.errors import UsageError
-from ganforge.suggest import did_you_mean
+from ganforge.utils.suggest import did_you_mean
 
 MODELS = ("dcgan", "mlp")
 
@@ -36,8 +36,8 @@ def bench(
     """Measure the engine beside the textbook's loop on this machine, on MNIST, in batches of 60."""
     if model not in MODELS:
         raise UsageError(f"no model {model!r} to measure{did_you_mean(model, MODELS)}")
-    from ganforge.experiments.bench import Options, measure_model  # noqa: PLC0415 - imports torch
-    from ganforge.registry import Registry  # noqa: PLC0415
+    from ganforge.bench.measure import Options, measure_model  # noqa: PLC0415 - imports torch
+    from ganforge.plugins.registry import Registry  # noqa: PLC0415
 
     console = err()
     options = Options(model, settings or [], count, warm_up, turns)

@@ -13,11 +13,11 @@ from rich.markup import escape
 from ganforge.cli.options import Json, NoPlugins, Plugins, kind_meant, open_registry
 from ganforge.cli.output import answering, out, print_json
 from ganforge.errors import UnknownComponentError, UsageError
-from ganforge.suggest import nearest
+from ganforge.utils.suggest import nearest
 
 if TYPE_CHECKING:
-    from ganforge.interfaces import ImageShape
-    from ganforge.registry import Entry, Registry
+    from ganforge.components import ImageSpec
+    from ganforge.plugins.registry import Entry, Registry
     from ganforge.testing import Report
 
 NOT_CONFORMANT = 4
@@ -63,7 +63,7 @@ def check(
 
     from ganforge.config import command_line_layer  # noqa: PLC0415 - `--help` needs none of it
     from ganforge.testing.conformance import examine  # noqa: PLC0415 - imports torch
-    from ganforge.testing.subject import open_subject  # noqa: PLC0415
+    from ganforge.testing.fixture import open_subject  # noqa: PLC0415
 
     options = {key.replace("-", "_"): value for key, value in command_line_layer(settings or []).values.items()}
     shape = None if image is None else _shape(image)
@@ -127,14 +127,14 @@ def _pair(text: str) -> tuple[str, str]:
     return check.strip(), reason.strip() or "expected on the command line"
 
 
-def _shape(text: str) -> ImageShape:
-    from ganforge.interfaces import ImageShape  # noqa: PLC0415 - imports torch
+def _shape(text: str) -> ImageSpec:
+    from ganforge.components import ImageSpec  # noqa: PLC0415 - imports torch
 
     found = IMAGE.fullmatch(text)
     if found is None or "0" in found.groups():
         raise UsageError(f"--image {text!r} is no size", fix="write channels, height and width, such as 3x64x64")
     channels, height, width = map(int, found.groups())
-    return ImageShape(channels, height, width, classes=10)
+    return ImageSpec(channels, height, width, num_classes=10)
 
 
 def _print(report: Report) -> None:

@@ -16,13 +16,13 @@ from ganforge.cli.options import Json
 from ganforge.cli.output import answering, check_place, notice, out, print_json, results
 from ganforge.cli.sparkline import sparkline
 from ganforge.errors import UsageError
-from ganforge.words import number
+from ganforge.utils.format import number
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ganforge.experiments.comparison import Comparison
-    from ganforge.experiments.comparison.curves import Curve
+    from ganforge.report.comparison import Comparison
+    from ganforge.report.comparison.curves import Curve
 
 WIDTH = 24  # of a curve
 STDOUT = "-"
@@ -59,7 +59,7 @@ def compare(
     files = [place for place in (html, None if csv in {None, STDOUT} else Path(str(csv))) if place is not None]
     for place in files:
         check_place(place, force=force)
-    from ganforge.experiments.comparison import compare as compared  # noqa: PLC0415 - `--help` needs none of it
+    from ganforge.report.comparison import compare as compared  # noqa: PLC0415 - `--help` needs none of it
 
     chosen = None if metrics is None else [word.strip() for word in metrics.split(",") if word.strip()]
     comparison = compared(*places, metrics=chosen, sort=sort)
@@ -76,7 +76,7 @@ def compare(
 
 
 def _write(place: Path, text: str) -> None:
-    from ganforge.runs import write_atomically  # noqa: PLC0415 - as above
+    from ganforge.utils.files import write_atomically  # noqa: PLC0415 - as above
 
     try:
         write_atomically(place, text.encode("utf-8", "replace"))
@@ -85,7 +85,7 @@ def _write(place: Path, text: str) -> None:
 
 
 def _print(comparison: Comparison) -> None:
-    from ganforge.experiments.settings import in_words  # noqa: PLC0415 - as above
+    from ganforge.runs.settings import in_words  # noqa: PLC0415 - as above
 
     console = out()
     runs = sum(len(group.runs) for group in comparison.groups)
@@ -105,7 +105,7 @@ def _print(comparison: Comparison) -> None:
 
 def _print_scores(comparison: Comparison, console: Console) -> None:
     """Print a line for each group, and name the scores that have no room; a score is never cut."""
-    from ganforge.experiments.comparison.words import heading, measured  # noqa: PLC0415 - as above
+    from ganforge.report.comparison.words import heading, measured  # noqa: PLC0415 - as above
 
     heads = ["runs", "seeds", *(heading(column) for column in comparison.columns)]
     rows = [

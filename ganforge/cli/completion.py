@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 from rich.markup import escape
 
-from ganforge.component import SECTIONS, Section
+from ganforge.components.spec import SECTIONS, Section
 from ganforge.errors import GanforgeError
-from ganforge.runs.files import write_atomically
+from ganforge.utils.files import write_atomically
 
 if TYPE_CHECKING:
-    from ganforge.registry import Entry, Registry
+    from ganforge.plugins.registry import Entry, Registry
 
 LONGEST = 70
 
@@ -76,7 +76,7 @@ def _values(words: Sequence[str]) -> Iterator[Completion]:
 
 def _options(words: Sequence[str], section: Section) -> Iterator[tuple[str, Options]]:
     """Yield the options of each component that a section has, with what stands before their names."""
-    from ganforge.registry import Registry  # noqa: PLC0415 - as above
+    from ganforge.plugins.registry import Registry  # noqa: PLC0415 - as above
 
     with suppress(GanforgeError):
         registry = Registry.discover([Path(path) for path in _given(words, "plugin")])

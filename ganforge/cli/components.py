@@ -11,13 +11,13 @@ from rich.table import Table
 
 from ganforge.cli.options import Json, NoPlugins, Plugins, kind_meant, open_registry
 from ganforge.cli.output import answering, describe_value, out, print_json
-from ganforge.component import KINDS, SECTIONS
+from ganforge.components.spec import KINDS, SECTIONS
 from ganforge.errors import PluginError, UnknownComponentError, UsageError
 from ganforge.plugins.sources import explain
-from ganforge.suggest import did_you_mean, nearest
+from ganforge.utils.suggest import did_you_mean, nearest
 
 if TYPE_CHECKING:
-    from ganforge.registry import Entry, Registry
+    from ganforge.plugins.registry import Entry, Registry
 
 
 def register(app: typer.Typer) -> None:

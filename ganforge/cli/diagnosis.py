@@ -12,10 +12,10 @@ from rich.table import Table
 from ganforge.cli.options import Json, NoPlugins, Plugins
 from ganforge.cli.output import answering, notice, out, print_json
 from ganforge.plugins.sources import one_line, trace
-from ganforge.words import size
+from ganforge.utils.format import size
 
 if TYPE_CHECKING:
-    from ganforge.registry import Registry
+    from ganforge.plugins.registry import Registry
 
 PLUGIN_PROBLEMS = 3
 
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 @answering
 def doctor(plugin: Plugins = None, no_plugins: NoPlugins = False, json: Json = False) -> None:
     """Show versions, hardware, precisions, plugins and their problems; exit 3 where a plugin was set aside."""
-    from ganforge.registry import Registry  # noqa: PLC0415 - `--help` needs no registry
+    from ganforge.plugins.registry import Registry  # noqa: PLC0415 - `--help` needs no registry
 
     registry = Registry.discover(plugin or [], no_plugins=no_plugins)
     document = _examine(registry)
@@ -43,8 +43,8 @@ def doctor(plugin: Plugins = None, no_plugins: NoPlugins = False, json: Json = F
 
 
 def _examine(registry: Registry) -> dict[str, Any]:
-    from ganforge.engine.precision import candidates, choose_device  # noqa: PLC0415 - imports torch
     from ganforge.runs.provenance import hardware, versions  # noqa: PLC0415
+    from ganforge.training.precision import candidates, choose_device  # noqa: PLC0415 - imports torch
 
     plugins = registry.plugins
     problems = [problem.as_dict() for problem in plugins.problems]

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from ganforge.cli.picture import MOST_LINES, SamplesPicture
 from ganforge.cli.progress import Progress, clock_time, evaluation_in_words
-from ganforge.engine.observer import Observer
+from ganforge.training.callbacks import Observer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

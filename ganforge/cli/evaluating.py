@@ -13,13 +13,13 @@ from rich.table import Table
 from ganforge.cli.options import Json, NoPlugins, Plugins, Quiet, RunPath, complete, open_registry
 from ganforge.cli.output import answering, err, notice, out, print_json
 from ganforge.cli.settings import SettingsCommand
-from ganforge.component import Section
+from ganforge.components.spec import Section
 from ganforge.errors import ConfigError, UsageError
-from ganforge.words import number
+from ganforge.utils.format import number
 
 if TYPE_CHECKING:
-    from ganforge.interfaces import Split
-    from ganforge.using.evaluating import RunScores
+    from ganforge.components import Split
+    from ganforge.runs.evaluate import RunScores
 
 SHOWN_OF_A_HASH = 12
 SPLITS: tuple[Split, ...] = ("test", "train")
@@ -92,8 +92,8 @@ def evaluate(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score a run's generator against real images, with a passport that says what was measured."""
-    from ganforge.runs import RunDirectory  # noqa: PLC0415 - `--help` needs none of it
+    """Score a run's generator against real images, with a protocol that says what was measured."""
+    from ganforge.training.run_directory import RunDirectory  # noqa: PLC0415 - `--help` needs none of it
 
     directory = RunDirectory.open(run)
     step = _step(checkpoint)
@@ -104,8 +104,8 @@ def evaluate(
     with _stages(quiet=quiet) as progress:
         progress("reading the run")
 
-        from ganforge.using.evaluating import Asked, evaluate_run  # noqa: PLC0415 - imports torch
-        from ganforge.using.trained import TrainedRun  # noqa: PLC0415
+        from ganforge.runs.evaluate import Asked, evaluate_run  # noqa: PLC0415 - imports torch
+        from ganforge.runs.trained import TrainedRun  # noqa: PLC0415
 
         trained = TrainedRun(directory, registry)
         names, options = _named(settings or [])
@@ -171,7 +171,7 @@ def _stages(*, quiet: bool) -> Iterator[Callable[[str], None]]:
 
 
 def _print(found: RunScores) -> None:
-    """Print the scores with their floors, and the passport in a few lines."""
+    """Print the scores with their floors, and the protocol in a few lines."""
     console = out()
     table = Table("score", "value", "floor", "better", title=f"{escape(str(found.run))}, step {found.step:,}")
     for name, value in found.scores.items():
@@ -181,25 +181,25 @@ def _print(found: RunScores) -> None:
         floor = number(found.floor[name]) if name in found.floor else ""
         table.add_row(escape(name), f"[bold]{number(value)}[/]{spread}", floor, found.better[name])
     console.print(table)
-    for line in _passport_lines(found.passport):
+    for line in _passport_lines(found.protocol):
         console.print(escape(line), style="dim", highlight=False)
     for path in found.pictures.values():
         console.print(f"picture: [bold]{escape(str(path))}[/]", highlight=False)
 
 
-def _passport_lines(passport: dict[str, Any]) -> Iterator[str]:
+def _passport_lines(protocol: dict[str, Any]) -> Iterator[str]:
     """Yield what the scores measured, in words."""
     yield (
-        f"{passport['fake_images']:,} fakes and {passport['real_images']:,} real images: {passport['split']} split of "
-        f"{passport['data']} ({passport['fingerprint'][:SHOWN_OF_A_HASH]})"
+        f"{protocol['fake_images']:,} fakes and {protocol['real_images']:,} real images: {protocol['split']} split of "
+        f"{protocol['data']} ({protocol['fingerprint'][:SHOWN_OF_A_HASH]})"
     )
-    if "train_images" in passport:
-        yield f"{passport['train_images']:,} training images"
-    features = passport["features"]
+    if "train_images" in protocol:
+        yield f"{protocol['train_images']:,} training images"
+    features = protocol["features"]
     if features is not None:
         yield (
             f"features: {features['name']} ({features['distribution']}, {features['weights'][:SHOWN_OF_A_HASH]}): "
             f"{features['preprocessing']}"
         )
-    versions = ", ".join(f"{name} {version[:SHOWN_OF_A_HASH]}" for name, version in passport["versions"].items())
-    yield f"{passport['weights']} {passport['checkpoint'][:SHOWN_OF_A_HASH]}, seed {passport['seed']}; {versions}"
+    versions = ", ".join(f"{name} {version[:SHOWN_OF_A_HASH]}" for name, version in protocol["versions"].items())
+    yield f"{protocol['weights']} {protocol['checkpoint'][:SHOWN_OF_A_HASH]}, seed {protocol['seed']}; {versions}"

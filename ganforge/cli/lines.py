@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from rich.cells import cell_len, set_cell_size
 
-from ganforge.component import CONTROL
+from ganforge.components.spec import CONTROL
 
 GAP = 2
 

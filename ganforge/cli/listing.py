@@ -12,12 +12,12 @@ import typer
 from ganforge.cli.lines import Lines
 from ganforge.cli.options import Json
 from ganforge.cli.output import answering, notice, out, results
-from ganforge.words import number
+from ganforge.utils.format import number
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ganforge.experiments.listing import Listed, Listing
+    from ganforge.runs.listing import Listed, Listing
 
 STATUS_STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow"}
 HEADS = ("run", "status", "steps", "gen", "disc", "loss", "data", "seed", "images/s", "updated")
@@ -56,7 +56,7 @@ def runs(
     json: Json = False,
 ) -> None:
     """List runs: what they train, how far they came, how they ended. The newest come first."""
-    from ganforge.experiments.listing import list_runs, no_search_for_cycles  # noqa: PLC0415 - `--help` needs none of it
+    from ganforge.runs.listing import list_runs, no_search_for_cycles  # noqa: PLC0415 - `--help` needs none of it
 
     with no_search_for_cycles():
         listing = list_runs(folder, where=where or [], status=status or [], sort=sort, reverse=reverse, limit=limit)

@@ -15,14 +15,14 @@ from ganforge.cli.matrix_display import MatrixDisplay
 from ganforge.cli.options import Json, NoPlugins, Plugins, Quiet, complete, open_registry
 from ganforge.cli.output import answering, err, notice, out, print_json, problem, waiting
 from ganforge.cli.settings import SettingsCommand
-from ganforge.component import SECTIONS, Section
+from ganforge.components.spec import SECTIONS, Section
 from ganforge.errors import UsageError
 
 if TYPE_CHECKING:
-    from ganforge.experiments.matrix.cells import Combination
-    from ganforge.experiments.matrix.leaderboard import Leaderboard
-    from ganforge.experiments.matrix.request import Request
-    from ganforge.registry import Registry
+    from ganforge.plugins.registry import Registry
+    from ganforge.sweep.config import Request
+    from ganforge.sweep.leaderboard import Leaderboard
+    from ganforge.sweep.trials import Combination
 
 SEEDS = "3"
 
@@ -103,13 +103,13 @@ def matrix(
 ) -> None:
     """Train every combination that fits with several seeds, score each run, and rank them."""
     with waiting("reading what is asked", quiet=quiet):
-        from ganforge.experiments.matrix.reading import (  # noqa: PLC0415 - torch
+        from ganforge.sweep.config import Request  # noqa: PLC0415
+        from ganforge.sweep.parse import (  # noqa: PLC0415 - torch
             read_layers,
             read_scoring,
             read_search,
             read_seeds,
         )
-        from ganforge.experiments.matrix.request import Request  # noqa: PLC0415
 
     if resume is not None:
         anew = [settings, seeds, sweep, search, space, objective, storage, metrics, samples, preset, config, folder]
@@ -132,7 +132,7 @@ def matrix(
         )
     registry = open_registry([Path(path) for path in request.plugins], no_plugins=request.no_plugins)
     if request.search is not None:
-        from ganforge.experiments.matrix.proposals import with_metric  # noqa: PLC0415 - as above
+        from ganforge.sweep.search_space import with_metric  # noqa: PLC0415 - as above
 
         request = with_metric(request, request.search.objective, registry)
     if dry_run:
@@ -141,8 +141,8 @@ def matrix(
     planned: list[Combination] = []
     with ExitStack() as stack:
         with waiting("checking every combination", quiet=quiet):
-            from ganforge.engine.interruption import Interruption  # noqa: PLC0415 - as above
-            from ganforge.experiments.matrix.matrix import Matrix  # noqa: PLC0415
+            from ganforge.sweep.matrix import Matrix  # noqa: PLC0415
+            from ganforge.training.signals import Interruption  # noqa: PLC0415 - as above
 
             prepared = Matrix.prepare(request, registry, folder, planned.append)
         _tell(planned)
@@ -180,8 +180,8 @@ def _tell(planned: Sequence[Combination]) -> None:
 
 def _show_plan(request: Request, registry: Registry, folder: Path | None, *, json: bool) -> None:
     """Show the cells of a matrix and where their runs would lie."""
-    from ganforge.experiments.matrix.cells import merged  # noqa: PLC0415 - imports torch
-    from ganforge.experiments.matrix.matrix import plan  # noqa: PLC0415
+    from ganforge.sweep.matrix import plan  # noqa: PLC0415
+    from ganforge.sweep.trials import merged  # noqa: PLC0415 - imports torch
 
     if request.search is not None:
         raise UsageError("a search chooses while it runs; there is no plan to show", fix="leave --dry-run out")
@@ -207,7 +207,7 @@ def _show_plan(request: Request, registry: Registry, folder: Path | None, *, jso
 
 def _report(found: Leaderboard, path: Path, *, json: bool) -> None:
     """Print the leaderboard, and what stands in none of its tables."""
-    from ganforge.experiments.matrix.leaderboard import ARROWS, written  # noqa: PLC0415 - as above
+    from ganforge.sweep.leaderboard import ARROWS, written  # noqa: PLC0415 - as above
 
     for result in found.unscored:
         problem(f"{path / result.cell.name}: {result.status}: {result.error}")

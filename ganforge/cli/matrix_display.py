@@ -13,14 +13,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ganforge.cli.progress import clock_time
-from ganforge.words import duration, number
+from ganforge.utils.format import duration, number
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ganforge.experiments.matrix.cells import Cell
-    from ganforge.experiments.matrix.processes import Stage
-    from ganforge.experiments.matrix.work import Result
+    from ganforge.sweep.launcher import Stage
+    from ganforge.sweep.scheduler import Result
+    from ganforge.sweep.trials import Cell
 
 STYLES = {"scored": "green", "diverged": "red", "failed": "red", "unscored": "red"}
 VERBS = {"run": "training", "resume": "going on with", "evaluate": "scoring"}

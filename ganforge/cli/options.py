@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganforge.cli.output import notice
-from ganforge.component import KINDS, SECTIONS, Kind
+from ganforge.components.spec import KINDS, SECTIONS, Kind
 from ganforge.errors import UsageError
-from ganforge.suggest import did_you_mean
+from ganforge.utils.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from ganforge.registry import Registry
+    from ganforge.plugins.registry import Registry
 
 Plugins = Annotated[
     list[Path] | None,
@@ -28,7 +28,7 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")
 
 def open_registry(plugins: list[Path] | None, *, no_plugins: bool) -> Registry:
     """Discover plugins; print one line for each that was set aside."""
-    from ganforge.registry import Registry  # noqa: PLC0415 - `--help` needs no registry
+    from ganforge.plugins.registry import Registry  # noqa: PLC0415 - `--help` needs no registry
 
     registry = Registry.discover(plugins or [], no_plugins=no_plugins)
     for warning in registry.plugins.warnings:
@@ -43,7 +43,7 @@ def complete(kind: Kind) -> Callable[[str], list[tuple[str, str]]]:
 
     def completer(incomplete: str) -> list[tuple[str, str]]:
         from ganforge.cli.completion import short  # noqa: PLC0415 - only when a shell asks
-        from ganforge.registry import Registry  # noqa: PLC0415
+        from ganforge.plugins.registry import Registry  # noqa: PLC0415
 
         registry = Registry.discover()
         named = ((registry.name_of(entry), short(entry.component.summary)) for entry in registry.of_kind(kind))

@@ -12,7 +12,7 @@ from rich.measure import Measurement
 from rich.segment import Segment
 from rich.style import Style
 
-from ganforge.pictures import RGB, visible_channels
+from ganforge.utils.images import RGB, visible_channels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

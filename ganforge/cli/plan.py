@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ganforge.cli.output import describe_value, out
 from ganforge.config.dotted import flatten
-from ganforge.words import duration
+from ganforge.utils.format import duration
 
 
 def print_plan(plan: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from ganforge.words import number
+from ganforge.utils.format import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

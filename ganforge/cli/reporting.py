@@ -34,7 +34,7 @@ def report(
     json: Json = False,
 ) -> None:
     """Make one HTML file of a run, or of all runs of a folder: self-contained, to keep and to pass on."""
-    from ganforge.using.report import report_folder, report_run  # noqa: PLC0415 - `--help` needs no templates
+    from ganforge.report import report_folder, report_run  # noqa: PLC0415 - `--help` needs no templates
 
     if not path.is_dir():
         raise RunDirectoryError(f"{path} does not exist", fix="ganforge runs lists the runs that there are")

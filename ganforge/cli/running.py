@@ -14,14 +14,14 @@ from rich.markup import escape
 from ganforge.cli.options import Json, NoPlugins, Plugins, Quiet, RunPath, complete, open_registry
 from ganforge.cli.output import TRACEBACK, answering, err, notice, out, print_json, problem, waiting
 from ganforge.cli.settings import SettingsCommand
-from ganforge.component import SECTIONS, Section
-from ganforge.words import duration
+from ganforge.components.spec import SECTIONS, Section
+from ganforge.utils.format import duration
 
 if TYPE_CHECKING:
     from ganforge.config import Experiment
-    from ganforge.engine.observer import Observer
-    from ganforge.experiments.training import Outcome
-    from ganforge.registry import Registry
+    from ganforge.plugins.registry import Registry
+    from ganforge.runs.session import Outcome
+    from ganforge.training.callbacks import Observer
 
 #: A share of the time that evaluations take which wants a word of explanation.
 MUCH = 0.5
@@ -124,24 +124,25 @@ def run(
     layers += [Layer(str(path), read_document(path)) for path in config or []]
     layers.append(command_line_layer(settings or []))
 
-    from ganforge.runs import RunDirectory  # noqa: PLC0415
+    from ganforge.training.run_directory import RunDirectory  # noqa: PLC0415
 
     if not dry_run:
         RunDirectory.check_new(run_directory)
     with ExitStack() as stack:
         with waiting("assembling the parts, and measuring this machine", quiet=quiet):
-            from ganforge.assembly import resolve  # noqa: PLC0415 - imports torch, which takes seconds
             from ganforge.cli.display import make_display  # noqa: PLC0415
-            from ganforge.engine.processes import ALONE, joined  # noqa: PLC0415
-            from ganforge.experiments import launch, prepare  # noqa: PLC0415
+            from ganforge.config.resolve import resolve  # noqa: PLC0415 - imports torch, which takes seconds
+            from ganforge.runs import launch  # noqa: PLC0415
+            from ganforge.runs import setup as prepare  # noqa: PLC0415
+            from ganforge.training.distributed import ALONE, joined  # noqa: PLC0415
 
             processes = ALONE if dry_run else stack.enter_context(joined())
-            resolution = resolve(layers, registry)
-            prepared = prepare.prepare(resolution, registry, estimate=dry_run, processes=processes)
+            resolved = resolve(layers, registry)
+            prepared = prepare.prepare(resolved, registry, estimate=dry_run, processes=processes)
         if dry_run:
-            _show_plan(prepare.plan(prepared), prepared.resolution.notices, json=json)
+            _show_plan(prepare.plan(prepared), prepared.resolved.notices, json=json)
             return
-        experiment = prepared.resolution.experiment
+        experiment = prepared.resolved.experiment
         names = f"{experiment.gen.name} × {experiment.disc.name} × {experiment.loss.name} × {experiment.data.name}"
         display = stack.enter_context(make_display(run_name=names, epochs=experiment.epochs, quiet=quiet))
         outcome = launch.start(prepared, out=run_directory, observer=display)
@@ -166,8 +167,8 @@ def _follows() -> bool:
 
 def _follow(registry: Registry) -> None:
     """Train beside the first process, and exit as it does."""
-    from ganforge.engine.processes import joined  # noqa: PLC0415 - imports torch
-    from ganforge.experiments.together import FirstEndedError, follow  # noqa: PLC0415
+    from ganforge.runs.distributed_launch import FirstEndedError, follow  # noqa: PLC0415
+    from ganforge.training.distributed import joined  # noqa: PLC0415 - imports torch
 
     try:
         with joined() as processes:
@@ -194,7 +195,7 @@ def resume(
     quiet: Quiet = False,
 ) -> None:
     """Go on exactly where a run stopped; --epochs or --steps extend it."""
-    from ganforge.runs import RunDirectory  # noqa: PLC0415
+    from ganforge.training.run_directory import RunDirectory  # noqa: PLC0415
 
     registry = open_registry(plugin, no_plugins=no_plugins)
     if _follows():
@@ -204,9 +205,9 @@ def resume(
 
     with waiting("assembling the parts", quiet=quiet):
         from ganforge.cli.display import make_display  # noqa: PLC0415 - imports torch, which takes seconds
-        from ganforge.engine.processes import joined  # noqa: PLC0415
-        from ganforge.experiments import launch  # noqa: PLC0415
-        from ganforge.experiments.launch import Changes  # noqa: PLC0415
+        from ganforge.runs import launch  # noqa: PLC0415
+        from ganforge.runs.launch import Changes  # noqa: PLC0415
+        from ganforge.training.distributed import joined  # noqa: PLC0415
 
     with ExitStack() as stack:
         processes = stack.enter_context(joined())

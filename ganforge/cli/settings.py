@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 
 from typer.core import TyperCommand
 
-from ganforge.component import SECTIONS, Section
+from ganforge.components.spec import SECTIONS, Section
 from ganforge.errors import GanforgeError
 
 #: Where a command keeps the words that it was given, for completion.
-WORDS = "ganforge.words"
+WORDS = "ganforge.utils.format"
 
 #: Options of components, for the help: of a part of the sections, and of all.
 EXAMPLES = ("--metric.kid.subsets 50", "--gen.base_channels 64")
@@ -94,7 +94,7 @@ class SettingsCommand(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
         """Add what is installed to the help, without importing torch."""
-        from ganforge.registry import Registry  # noqa: PLC0415 - only when help is asked for
+        from ganforge.plugins.registry import Registry  # noqa: PLC0415 - only when help is asked for
 
         try:
             registry = Registry.discover()

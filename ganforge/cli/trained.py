@@ -61,7 +61,7 @@ def sample(
     json: Json = False,
 ) -> None:
     """Draw images from a run's generator, by default as a grid beside its samples."""
-    from ganforge.runs import RunDirectory  # noqa: PLC0415 - `--help` needs none of it
+    from ganforge.training.run_directory import RunDirectory  # noqa: PLC0415 - `--help` needs none of it
 
     directory = RunDirectory.open(run)
     place = directory.path / f"sample-seed{seed}.png" if run_out is None else run_out
@@ -72,7 +72,7 @@ def sample(
         raise UsageError(f"{place} exists already", fix="choose another --out, or pass --force to replace a file")
     registry = open_registry(plugin, no_plugins=no_plugins)
 
-    from ganforge.using.trained import TrainedRun  # noqa: PLC0415 - imports torch
+    from ganforge.runs.trained import TrainedRun  # noqa: PLC0415 - imports torch
 
     trained = TrainedRun(directory, registry)
     samples = None

@@ -8,17 +8,17 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ganforge.component import SECTIONS, Section
+from ganforge.components.spec import SECTIONS, Section
 
 if TYPE_CHECKING:
     from ganforge.config.document import from_document, read_document, to_document, write_document
-    from ganforge.config.experiment import Experiment, Selection
+    from ganforge.config.experiment import ComponentRef, Experiment
     from ganforge.config.layers import Layer, command_line_layer, nested, preset_layer
     from ganforge.config.optimizers import OPTIMIZERS, OptimizerOptions, Optimizers
 
 _LAZY = {
     **dict.fromkeys(("from_document", "read_document", "to_document", "write_document"), "document"),
-    **dict.fromkeys(("Experiment", "Selection"), "experiment"),
+    **dict.fromkeys(("Experiment", "ComponentRef"), "experiment"),
     **dict.fromkeys(("Layer", "command_line_layer", "nested", "preset_layer"), "layers"),
     **dict.fromkeys(("OPTIMIZERS", "OptimizerOptions", "Optimizers"), "optimizers"),
 }
@@ -26,12 +26,12 @@ _LAZY = {
 __all__ = [
     "OPTIMIZERS",
     "SECTIONS",
+    "ComponentRef",
     "Experiment",
     "Layer",
     "OptimizerOptions",
     "Optimizers",
     "Section",
-    "Selection",
     "command_line_layer",
     "from_document",
     "nested",

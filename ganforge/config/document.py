@@ -10,7 +10,7 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from ganforge.config.experiment import SEVERAL, SINGLE, TRAINED, Experiment, Selection
+from ganforge.config.experiment import SEVERAL, SINGLE, TRAINED, ComponentRef, Experiment
 from ganforge.config.optimizers import NOTHING
 from ganforge.errors import ConfigError
 
@@ -61,10 +61,10 @@ def from_document(document: Mapping[str, Any]) -> Experiment:
             if section not in TRAINED and section not in values:
                 continue  # a run that is older than feature extractors has the default one
             table = values[section]
-            values[section] = Selection(name=table["name"], options=table.get(table["name"], {}))
+            values[section] = ComponentRef(name=table["name"], options=table.get(table["name"], {}))
         for section in SEVERAL:
             table = values[section]
-            values[section] = tuple(Selection(name=name, options=table.get(name, {})) for name in table["names"])
+            values[section] = tuple(ComponentRef(name=name, options=table.get(name, {})) for name in table["names"])
         return Experiment.model_validate(values)
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise ConfigError(f"this is no resolved experiment: {' '.join(str(error).split())}") from None

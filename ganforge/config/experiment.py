@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
-from ganforge.component import Section
+from ganforge.components.spec import Section
 from ganforge.config.optimizers import Optimizers
 
 #: Sections that name one component each, and those that name any number. What is trained, and on what, comes first.
@@ -17,7 +17,7 @@ SINGLE: tuple[Section, ...] = (*TRAINED, "features")
 SEVERAL: tuple[Section, ...] = ("penalty", "augment", "metric")
 
 
-class Selection(BaseModel):
+class ComponentRef(BaseModel):
     """Name a component, with the options that it gets beside its defaults, as TOML can hold them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,8 +39,8 @@ def _selections(value: object) -> object:
 #: A step is whole or not there: with more updates in it, nobody could stop it.
 MOST_UPDATES = 1000
 Switch = Literal["auto", "on", "off"]
-One = Annotated[Selection, BeforeValidator(_selection)]
-Several = Annotated[tuple[Selection, ...], BeforeValidator(_selections)]
+One = Annotated[ComponentRef, BeforeValidator(_selection)]
+Several = Annotated[tuple[ComponentRef, ...], BeforeValidator(_selections)]
 
 
 class Experiment(BaseModel):
@@ -54,14 +54,14 @@ class Experiment(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    gen: One = Selection(name="dcgan")
-    disc: One = Selection(name="dcgan")
-    loss: One = Selection(name="bce")
-    data: One = Selection(name="mnist")
+    gen: One = ComponentRef(name="dcgan")
+    disc: One = ComponentRef(name="dcgan")
+    loss: One = ComponentRef(name="bce")
+    data: One = ComponentRef(name="mnist")
     penalty: Several = ()
     augment: Several = ()
-    features: One = Selection(name="random-convolutions")
-    metric: Several = (Selection(name="sliced-wasserstein"),)
+    features: One = ComponentRef(name="random-convolutions")
+    metric: Several = (ComponentRef(name="sliced-wasserstein"),)
 
     epochs: PositiveInt | None = Field(None, description="Passes over the training images; 20 unless steps is given.")
     steps: PositiveInt | None = Field(None, description="Generator updates, instead of epochs.")
@@ -106,8 +106,8 @@ class Experiment(BaseModel):
     sample_every: PositiveInt | None = Field(None, description="Steps between sample grids; an epoch by default.")
     checkpoint_every: PositiveInt | None = Field(None, description="Steps between checkpoints; an epoch by default.")
     evaluate_every: PositiveInt | None = Field(None, description="Steps between evaluations; none by default.")
-    evaluation_images: PositiveInt = Field(1000, description="Fakes, and real images, that an evaluation compares.")
-    evaluation_share: float = Field(
+    num_samples: PositiveInt = Field(1000, description="Fakes, and real images, that an evaluation compares.")
+    max_eval_time_fraction: float = Field(
         0.5, description="The largest share of the training's time that evaluations may take.", gt=0, le=1
     )
     best: str | None = Field(None, description="The score that decides which checkpoint is best; the first by default.")

@@ -10,7 +10,7 @@ from ganforge.config.dotted import literal
 from ganforge.config.experiment import SEVERAL, SINGLE, Experiment
 from ganforge.config.optimizers import NOTHING
 from ganforge.errors import ConfigError
-from ganforge.suggest import did_you_mean
+from ganforge.utils.suggest import did_you_mean
 
 #: Exactly the textbook's training; every value is set, so that nothing recommended changes it.
 PRESETS: dict[str, dict[str, Any]] = {

@@ -12,15 +12,15 @@ from typing import Any
 
 import pluggy
 
-from ganforge import hookspecs
-from ganforge.component import API, Component
+from ganforge.components.spec import API, Component
 from ganforge.errors import PluginError, StrictPluginError
+from ganforge.plugins import hookspecs
+from ganforge.plugins.filter import Policy
 from ganforge.plugins.installed import installed
 from ganforge.plugins.local import load_local, places
-from ganforge.plugins.patience import limited
-from ganforge.plugins.policy import Policy
 from ganforge.plugins.sources import Problem, Source, explain, one_line, trace
-from ganforge.suggest import did_you_mean
+from ganforge.plugins.timeout import limited
+from ganforge.utils.suggest import did_you_mean
 
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("ganforge_"))
 LISTENER_HOOKS = tuple(name for name in HOOKS if name != "ganforge_components")

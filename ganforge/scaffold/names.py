@@ -9,7 +9,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Self
 
-from ganforge.component import RESERVED_NAMES
+from ganforge.components.spec import RESERVED_NAMES
 from ganforge.errors import UsageError
 
 DISTRIBUTION = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ganforge.component import KINDS, Kind
+from ganforge.components.spec import KINDS, Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ PARTS: dict[Kind, Part] = {
         summary="Strided convolutions without batch norm; any image size.",
         chosen="--disc $component",
         otherwise="--disc mlp",
-        note="The discriminator gives logits `(N,)`; `per_image` says that no image influences another's.",
+        note="The discriminator gives logits `(N,)`; `batch_independent` says that no image influences another's.",
     ),
     "loss": Part(
         noun="a loss",
@@ -64,7 +64,7 @@ PARTS: dict[Kind, Part] = {
         noun="features",
         summary="Light and contrast in the cells of a grid; any image size.",
         chosen="--features $component --metric fid",
-        note="The feature extractor describes each image by itself; the passports of scores hold its `fingerprint`.",
+        note="The feature extractor describes each image by itself; the protocols of scores hold its `fingerprint`.",
     ),
     "metric": Part(
         noun="a metric",

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from ganforge.component import KINDS, Kind
+from ganforge.components.spec import KINDS, Kind
 from ganforge.errors import UsageError
 from ganforge.scaffold.names import Names
 from ganforge.scaffold.parts import EVALUATED, PARTS, SCORING

@@ -6,10 +6,10 @@ import copy
 
 import torch
 
-from ganforge.interfaces import Augmentation
-from ganforge.testing.anything import unchanged
+from ganforge.components import Augmentation
 from ganforge.testing.checks import Check, define, require
-from ganforge.testing.subject import Subject
+from ganforge.testing.common import unchanged
+from ganforge.testing.fixture import Subject
 
 CHECKS: list[Check] = []
 COUNT = 6

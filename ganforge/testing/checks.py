@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from ganforge.component import KINDS, Kind
-from ganforge.testing.subject import Subject
+from ganforge.components.spec import KINDS, Kind
+from ganforge.testing.fixture import Subject
 
 Examine = Callable[[Subject], None]
 

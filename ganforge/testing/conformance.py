@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ganforge.component import Kind
+from ganforge.components import ImageSpec
+from ganforge.components.spec import Kind
 from ganforge.errors import UsageError
-from ganforge.interfaces import ImageShape
+from ganforge.plugins.registry import Entry, Registry
 from ganforge.plugins.sources import explain
-from ganforge.registry import Entry, Registry
-from ganforge.suggest import did_you_mean
 from ganforge.testing import (
-    anything,
     augmentations,
+    common,
     datasets,
     discriminators,
     extractors,
@@ -26,14 +25,15 @@ from ganforge.testing import (
     penalties,
 )
 from ganforge.testing.checks import Check, Failed, NotApplicable
+from ganforge.testing.fixture import Subject, open_subject
 from ganforge.testing.report import Failure, Report
-from ganforge.testing.subject import Subject, open_subject
+from ganforge.utils.suggest import did_you_mean
 
 #: Every check, in the order in which they are made: the cheap ones first, whole trainings last.
 CHECKS: tuple[Check, ...] = tuple(
     check
     for module in (
-        anything,
+        common,
         networks,
         generators,
         discriminators,
@@ -61,7 +61,7 @@ def check_component(
     name: str,
     *,
     options: Mapping[str, Any] | None = None,
-    image: ImageShape | None = None,
+    image: ImageSpec | None = None,
     expected_failures: Mapping[str, str] | None = None,
     registry: Registry | None = None,
 ) -> Report:
@@ -105,7 +105,7 @@ def check_expected(entry: Entry, expected: Mapping[str, str]) -> None:
 def attempt(check: Check, subject: Subject) -> str | NotApplicable | None:
     """Make one check, and leave no trace; return why it failed, that it does not apply, or None where it passed."""
     try:
-        with anything.kept_settings():
+        with common.kept_settings():
             check.examine(subject)
     except NotApplicable as reason:
         return reason

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
+from ganforge.components import Dataset, Images, check_images
 from ganforge.errors import DataError
-from ganforge.interfaces import Dataset, Images, check_images
 from ganforge.testing.checks import Check, Failed, define, does_not_apply, require
-from ganforge.testing.subject import Subject
+from ganforge.testing.fixture import Subject
 
 CHECKS: list[Check] = []
 #: Images that are read one by one; reading all of a large data set would take hours.
@@ -60,11 +60,13 @@ def _labels_as_declared(subject: Subject) -> None:
     """Labels are int64 `(N,)` from 0 to K - 1 where K classes are declared, and each class has a name."""
     dataset = opened(subject)
     info = dataset.info
-    names = info.classes
-    require((names is None) == (info.image.classes is None), "classes and info.image.classes do not agree")
+    names = info.class_names
+    require((names is None) == (info.image.num_classes is None), "classes and info.image.num_classes do not agree")
     if names is None:
         does_not_apply("it has no classes")
-    require(len(names) == info.image.classes, f"{info.image.classes} classes are declared, with {len(names)} names")
+    require(
+        len(names) == info.image.num_classes, f"{info.image.num_classes} classes are declared, with {len(names)} names"
+    )
     for split in dataset.splits:
         labels = first_images(dataset, split)[0].labels
         require(labels is not None, f"the {split} split has no labels")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ganforge.interfaces import Judgement
+from ganforge.components import DiscriminatorOutput
 from ganforge.testing.checks import Check, define, does_not_apply, require
+from ganforge.testing.fixture import Subject
 from ganforge.testing.generators import label_of
 from ganforge.testing.networks import COUNT, answers, inputs, labels_for
-from ganforge.testing.subject import Subject
 
 CHECKS: list[Check] = []
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -100,12 +100,15 @@ def _order_equivariant(subject: Subject) -> None:
 
 
 @define(
-    CHECKS, "per-image", "discriminator", fix="leave per_image at False: real and fake images are then judged apart"
+    CHECKS,
+    "per-image",
+    "discriminator",
+    fix="leave batch_independent at False: real and fake images are then judged apart",
 )
 def _per_image(subject: Subject) -> None:
     """If it says that it judges each image by itself, it does."""
     network = subject.network().eval()
-    if not network.per_image:
+    if not network.batch_independent:
         does_not_apply("it does not say so: real and fake images are judged apart")
     norms = [name for name, part in network.named_modules() if isinstance(part, BATCH_NORMS)]
     require(not norms, f"it says that it judges each image by itself, but has batch norm ({norms[:1]})")
@@ -125,13 +128,13 @@ def _per_image(subject: Subject) -> None:
 def _judges_labels(subject: Subject) -> None:
     """Labels change the logits, or it gives class logits `(N, K)` for the loss to compare them with."""
     network = subject.network().eval()
-    if not network.takes_labels:
+    if not network.conditional:
         does_not_apply("it takes no labels")
     images = inputs(subject, network)
     with torch.no_grad():
         one, two = (network.judge(images, label_of(subject, number)) for number in (0, 1))
     if one.class_logits is not None:
-        found, expected = tuple(one.class_logits.shape), (len(images), subject.image.classes)
+        found, expected = tuple(one.class_logits.shape), (len(images), subject.image.num_classes)
         require(found == expected, f"its class logits have shape {found}; {expected} is needed")
         return
     require(not torch.equal(one.logits, two.logits), "it takes labels, but neither judges by them nor classifies")
@@ -141,8 +144,10 @@ def _judges_labels(subject: Subject) -> None:
 def _features(subject: Subject) -> None:
     """Features, where it gives any, have one entry for each image, and carry a gradient."""
     network = subject.network()
-    answer: Tensor | Judgement = network(inputs(subject, network, COUNT), labels_for(network, subject.labels(COUNT)))
-    features = answer.features if isinstance(answer, Judgement) else ()
+    answer: Tensor | DiscriminatorOutput = network(
+        inputs(subject, network, COUNT), labels_for(network, subject.labels(COUNT))
+    )
+    features = answer.features if isinstance(answer, DiscriminatorOutput) else ()
     if not features:
         does_not_apply("it gives none")
     for number, values in enumerate(features):

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganforge.components import FeatureExtractor, FeatureOutput, ImageSpec
 from ganforge.errors import IncompatibleError
-from ganforge.interfaces import Extracted, FeatureExtractor, ImageShape
-from ganforge.pictures import to_uint8
-from ganforge.testing.anything import unchanged
 from ganforge.testing.checks import Check, define, does_not_apply, require
-from ganforge.testing.subject import Subject
+from ganforge.testing.common import unchanged
+from ganforge.testing.fixture import Subject
+from ganforge.utils.images import to_uint8
 
 CHECKS: list[Check] = []
 COUNT = 5
@@ -36,10 +36,10 @@ def ready(subject: Subject) -> FeatureExtractor:
     return made
 
 
-def extracted(extractor: FeatureExtractor, images: Tensor) -> Extracted:
+def extracted(extractor: FeatureExtractor, images: Tensor) -> FeatureOutput:
     """Return what it says of images, uint8 `(N, C, H, W)`."""
     with torch.no_grad():
-        found: Extracted = extractor(images)
+        found: FeatureOutput = extractor(images)
     return found
 
 
@@ -60,7 +60,9 @@ def noise(subject: Subject, count: int = COUNT) -> Tensor:
     return torch.randint(0, 256, shape, generator=subject.rng(3), dtype=torch.uint8)
 
 
-@define(CHECKS, "features-as-declared", "features", fix="return Extracted(features); set self.size before it is asked")
+@define(
+    CHECKS, "features-as-declared", "features", fix="return FeatureOutput(features); set self.size before it is asked"
+)
 def _features_as_declared(subject: Subject) -> None:
     """One, two or five images give as many rows of `size` features, float32."""
     extractor = ready(subject)
@@ -68,7 +70,7 @@ def _features_as_declared(subject: Subject) -> None:
     require(isinstance(size, int) and size > 0, f"its size is {size!r}; a count of features is needed")
     for count in (1, 2, COUNT):
         found = extracted(extractor, usual(subject, count))
-        require(isinstance(found, Extracted), f"it gives {type(found).__name__}; an Extracted is needed")
+        require(isinstance(found, FeatureOutput), f"it gives {type(found).__name__}; an FeatureOutput is needed")
         _is_table(found.features, (count, size), "features")
 
 
@@ -95,7 +97,7 @@ def _is_table(values: Tensor, shape: tuple[int, int], what: str) -> None:
 
 @define(CHECKS, "says-preprocessing", "features", fix='say it in the class: preprocessing = "pixels scaled to [0, 1]"')
 def _says_preprocessing(subject: Subject) -> None:
-    """`preprocessing` says in one line what happens to the pixels first; passports carry it."""
+    """`preprocessing` says in one line what happens to the pixels first; protocols carry it."""
     said = getattr(ready(subject), "preprocessing", None)
     line = isinstance(said, str) and said.strip() and said.isprintable()
     require(line, f"its preprocessing is {said!r}; a line of text is needed")
@@ -213,7 +215,7 @@ def _other_images(subject: Subject) -> None:
         require(tuple(found.shape) == expected, f"at {image} its features are {tuple(found.shape)}, not {expected}")
 
 
-def _shapes(image: ImageShape) -> Iterator[ImageShape]:
+def _shapes(image: ImageSpec) -> Iterator[ImageSpec]:
     for height, width in ((1, 1), (5, 7), (28, 32), (50, 50)):
         yield replace(image, height=height, width=width)
     for channels in (1, 2, 3, 4):

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from ganforge.testing.checks import Check, define, does_not_apply, require
+from ganforge.testing.fixture import Subject
 from ganforge.testing.networks import answers, inputs, outputs
-from ganforge.testing.subject import Subject
 
 CHECKS: list[Check] = []
 #: As in preflight: a tanh in low precision stays well within.
@@ -75,11 +75,11 @@ def _latents_matter(subject: Subject) -> None:
     require(not unused, f"{len(unused)} of the {z.shape[1]} numbers of a latent have no influence")
 
 
-@define(CHECKS, "labels-matter", "generator", fix="use labels in forward, or leave takes_labels False")
+@define(CHECKS, "labels-matter", "generator", fix="use labels in forward, or leave conditional False")
 def _labels_matter(subject: Subject) -> None:
     """Other labels give another image of the same latent."""
     network = subject.network().eval()
-    if not network.takes_labels:
+    if not network.conditional:
         does_not_apply("it takes no labels")
     z = inputs(subject, network)
     with torch.no_grad():
@@ -89,4 +89,4 @@ def _labels_matter(subject: Subject) -> None:
 
 def label_of(subject: Subject, number: int, count: int = 4) -> Tensor:
     """Return one label for all, `(N,)`."""
-    return torch.full((count,), number % (subject.image.classes or 1))
+    return torch.full((count,), number % (subject.image.num_classes or 1))

@@ -12,19 +12,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganforge.assembly import resolve
-from ganforge.component import SECTIONS, Component, Kind
+from ganforge.components.spec import SECTIONS, Component, Kind
 from ganforge.config import Layer
-from ganforge.engine import checkpoint as checkpoints
-from ganforge.engine.observer import Observer
-from ganforge.experiments import launch
-from ganforge.experiments.prepare import prepare
+from ganforge.config.resolve import resolve
 from ganforge.plugins import Plugins, Source
-from ganforge.registry import Registry
-from ganforge.runs import RunDirectory, read_rows
+from ganforge.plugins.registry import Registry
+from ganforge.runs import launch
+from ganforge.runs.setup import prepare
 from ganforge.testing.checks import Check, Failed, define, require
+from ganforge.testing.fixture import Subject
 from ganforge.testing.metrics import images_for
-from ganforge.testing.subject import Subject
+from ganforge.training import checkpoint as checkpoints
+from ganforge.training.callbacks import Observer
+from ganforge.training.run_directory import RunDirectory
+from ganforge.utils.files import read_rows
 
 CHECKS: list[Check] = []
 STEPS, HALF = 20, 10
@@ -98,8 +99,8 @@ def _trained(subject: Subject) -> RunDirectory:
         folder = Path(tempfile.mkdtemp(prefix="ganforge-check-"))
         weakref.finalize(subject, shutil.rmtree, folder, ignore_errors=True)
         subject.kept["registry"] = registry = with_partners(subject.registry)
-        resolution = resolve([Layer("conformance kit", _settings(subject), loose=True)], registry)
-        outcome = launch.start(prepare(resolution, registry), out=folder / "run", observer=Observer())
+        resolved = resolve([Layer("conformance kit", _settings(subject), loose=True)], registry)
+        outcome = launch.start(prepare(resolved, registry), out=folder / "run", observer=Observer())
         if outcome.status != "finished":
             raise Failed(f"a short training ended as {outcome.status}: {outcome.error}")
         subject.kept["run"] = outcome.run
@@ -111,7 +112,12 @@ def _settings(subject: Subject) -> dict[str, Any]:
     """Return the settings of a short training of a subject beside its partners."""
     section = next(section for section, kind in SECTIONS.items() if kind == subject.kind)
     image = subject.image
-    blobs = {"channels": image.channels, "height": image.height, "width": image.width, "classes": image.classes or 1}
+    blobs = {
+        "channels": image.channels,
+        "height": image.height,
+        "width": image.width,
+        "classes": image.num_classes or 1,
+    }
     chosen: dict[str, Any] = {part: f"{KIT}/{name}" for part, name in PARTNERS.items()}
     tables: dict[str, Any] = {part: {"name": name} for part, name in chosen.items()}
     if subject.kind != "dataset":
@@ -127,7 +133,7 @@ def _settings(subject: Subject) -> dict[str, Any]:
     settings |= {"sample_every": STEPS, "compile": "off"}
     if subject.kind in EVALUATED:
         images = images_for(subject.make(), subject) if subject.kind == "metric" else BATCH
-        settings |= {"evaluate_every": HALF, "evaluation_images": images}
+        settings |= {"evaluate_every": HALF, "num_samples": images}
         tables["data"]["images"] = 2 * images
     return settings
 
@@ -139,7 +145,7 @@ def with_partners(registry: Registry) -> Registry:
         problems=registry.plugins.problems,
         blocked=registry.plugins.blocked,
     )
-    place = "ganforge.testing.partners"
+    place = "ganforge.testing.stubs"
     for kind, name, target in (
         ("generator", "partner", "PartnerGenerator"),
         ("discriminator", "partner", "PartnerDiscriminator"),

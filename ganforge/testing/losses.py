@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganforge.interfaces import Judgement
-from ganforge.testing.anything import unchanged
+from ganforge.components import DiscriminatorOutput
 from ganforge.testing.checks import Check, define, require
-from ganforge.testing.subject import Subject, judgement
+from ganforge.testing.common import unchanged
+from ganforge.testing.fixture import Subject, judgement
 
 CHECKS: list[Check] = []
 COUNT = 6
@@ -16,13 +16,13 @@ COUNT = 6
 FAR = 1e4
 
 
-def judged(subject: Subject, value: float, number: int, dtype: torch.dtype = torch.float32) -> Judgement:
+def judged(subject: Subject, value: float, number: int, dtype: torch.dtype = torch.float32) -> DiscriminatorOutput:
     """Return a judgement whose logits all have one value, and require gradients."""
     logits = torch.full((COUNT,), value, dtype=dtype, requires_grad=True)
     return judgement(logits, subject.image, number=number)
 
 
-def both(loss: object, real: Judgement, fake: Judgement) -> dict[str, Tensor]:
+def both(loss: object, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> dict[str, Tensor]:
     """Return the discriminator's and the generator's losses."""
     needed = real if loss.needs_real else None  # type: ignore[attr-defined]
     return {
@@ -103,7 +103,7 @@ def _judgements_unchanged(subject: Subject) -> None:
         unchanged(kept, values, "what is judged")
 
 
-def _tensors(given: Judgement) -> list[Tensor]:
+def _tensors(given: DiscriminatorOutput) -> list[Tensor]:
     parts = (given.logits, given.labels, given.class_logits, *given.features)
     return [part for part in parts if part is not None]
 

@@ -9,13 +9,13 @@ from typing import get_args
 import torch
 from torch import Tensor
 
+from ganforge.components import EvaluationContext, FeatureExtractor, FeatureOutput, Metric, Need
 from ganforge.errors import DataError
-from ganforge.interfaces import EvaluationContext, Extracted, FeatureExtractor, Metric, Need
-from ganforge.pictures import to_uint8
-from ganforge.testing.anything import unchanged
 from ganforge.testing.checks import Check, Failed, define, does_not_apply, require
-from ganforge.testing.partners import PartnerExtractor
-from ganforge.testing.subject import Subject
+from ganforge.testing.common import unchanged
+from ganforge.testing.fixture import Subject
+from ganforge.testing.stubs import PartnerExtractor
+from ganforge.utils.images import to_uint8
 
 CHECKS: list[Check] = []
 #: How many images are compared: the first of these that the metric takes.
@@ -29,9 +29,9 @@ class _Describing:
     def __init__(self, subject: Subject, needs: frozenset[Need]) -> None:
         self._extractor = extractor(subject)
         self._needs = needs
-        self._found: list[tuple[Tensor, Extracted]] = []
+        self._found: list[tuple[Tensor, FeatureOutput]] = []
 
-    def __call__(self, images: Tensor) -> Extracted:
+    def __call__(self, images: Tensor) -> FeatureOutput:
         """Return features, and logits where they are needed. Raises Failed where neither is."""
         if not self._needs & {"features", "logits"}:
             raise Failed("it asks for features, but `needs` does not name them")
@@ -40,7 +40,7 @@ class _Describing:
                 return found
         with torch.no_grad():
             found = self._extractor(images)
-        found = found if "logits" in self._needs else Extracted(found.features)
+        found = found if "logits" in self._needs else FeatureOutput(found.features)
         self._found.append((images, found))
         return found
 
@@ -66,7 +66,7 @@ def images_for(metric: Metric, subject: Subject) -> int:
 
 def context(subject: Subject, fake: Tensor, *, needs: frozenset[Need] = NEEDS) -> EvaluationContext:
     """Return what an evaluation gives: blobs as real images and as those trained on, and fakes, all uint8."""
-    count, classes = len(fake), subject.image.classes or 1
+    count, classes = len(fake), subject.image.num_classes or 1
     labels = subject.labels(count)
     return EvaluationContext(
         to_uint8(subject.pictures(count)),
@@ -165,8 +165,8 @@ def _tells_people(subject: Subject) -> None:
 def _prefers_real_images(subject: Subject) -> None:
     """Fakes of the real images' distribution score no worse than noise."""
     metric: Metric = subject.make()
-    if not metric.has_floor:
-        does_not_apply("`has_floor` says that real images in the place of fakes need not score best")
+    if not metric.has_reference:
+        does_not_apply("`has_reference` says that real images in the place of fakes need not score best")
     count = images_for(metric, subject)
     good, bad = (metric.compute(context(subject, fake(subject, count))) for fake in (others, noise))
     for name, better in metric.better.items():

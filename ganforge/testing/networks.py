@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganforge.component import Kind
+from ganforge.components import DiscriminatorOutput, ImageSpec
+from ganforge.components.spec import Kind
 from ganforge.errors import IncompatibleError
-from ganforge.interfaces import ImageShape, Judgement
-from ganforge.testing.anything import unchanged
 from ganforge.testing.checks import Check, define, does_not_apply, require
-from ganforge.testing.subject import Subject
+from ganforge.testing.common import unchanged
+from ganforge.testing.fixture import Subject
 
 CHECKS: list[Check] = []
 NETWORKS: tuple[Kind, ...] = ("generator", "discriminator")
@@ -24,7 +24,7 @@ ROUNDING = 1e-6
 
 def labels_for(network: Any, labels: Tensor) -> Tensor | None:  # noqa: ANN401 - a Generator or a Discriminator
     """Return labels for a network that takes them, else None."""
-    return labels if network.takes_labels else None
+    return labels if network.conditional else None
 
 
 def inputs(subject: Subject, network: Any, count: int = COUNT, number: int = 0) -> Tensor:  # noqa: ANN401
@@ -37,8 +37,8 @@ def inputs(subject: Subject, network: Any, count: int = COUNT, number: int = 0) 
 
 def outputs(network: Any, given: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ANN401
     """Return a network's images or logits."""
-    answer: Tensor | Judgement = network(given, labels)
-    return answer.logits if isinstance(answer, Judgement) else answer
+    answer: Tensor | DiscriminatorOutput = network(given, labels)
+    return answer.logits if isinstance(answer, DiscriminatorOutput) else answer
 
 
 def answers(subject: Subject, network: Any, given: Tensor) -> Tensor:  # noqa: ANN401
@@ -78,7 +78,7 @@ def _gradients(subject: Subject) -> None:
     answer = network(given, labels_for(network, subject.labels(COUNT)))
     parts = (
         [answer.logits, *(() if answer.class_logits is None else (answer.class_logits,))]
-        if isinstance(answer, Judgement)
+        if isinstance(answer, DiscriminatorOutput)
         else [answer]
     )
     total = sum((_weighted(part, subject) for part in parts), torch.zeros(()))
@@ -152,7 +152,7 @@ def _unsupported_size(subject: Subject) -> None:
         _works_at(network, subject, image)
 
 
-def _works_at(network: nn.Module, subject: Subject, image: ImageShape) -> None:
+def _works_at(network: nn.Module, subject: Subject, image: ImageSpec) -> None:
     """Raise Failed unless a network that was built for a size works with it."""
     at_size = replace(subject, image=image, kept={})
     expected = (2, image.channels, image.height, image.width) if subject.kind == "generator" else (2,)
@@ -163,12 +163,12 @@ def _works_at(network: nn.Module, subject: Subject, image: ImageShape) -> None:
     require(found == expected, f"at {image} it gives {found}, not {expected}")
 
 
-@define(CHECKS, "says-takes-labels", *NETWORKS, fix="let takes_labels return True or False, and the same in both modes")
+@define(CHECKS, "says-takes-labels", *NETWORKS, fix="let conditional return True or False, and the same in both modes")
 def _says_takes_labels(subject: Subject) -> None:
-    """`takes_labels` is True or False, whatever mode the network is in."""
+    """`conditional` is True or False, whatever mode the network is in."""
     network = subject.network()
-    said = {network.train(mode).takes_labels for mode in (True, False)}
-    require(said in ({True}, {False}) and isinstance(network.takes_labels, bool), f"takes_labels says {said}")
+    said = {network.train(mode).conditional for mode in (True, False)}
+    require(said in ({True}, {False}) and isinstance(network.conditional, bool), f"conditional says {said}")
 
 
 @define(CHECKS, "compiles", *NETWORKS, fix="nothing needs to be done: what does not compile runs uncompiled")

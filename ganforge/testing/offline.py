@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, get_args
 
-from ganforge.component import Kind
+from ganforge.components.spec import Kind
 from ganforge.errors import DataError
 from ganforge.testing.checks import Check, define, require
+from ganforge.testing.fixture import SHAPED, Subject
 from ganforge.testing.sandbox import without_network
-from ganforge.testing.subject import SHAPED, Subject
 
 CHECKS: list[Check] = []
 READING: tuple[Kind, ...] = ("dataset", "features")

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
 
+from ganforge.components import ImageSpec
 from ganforge.errors import UsageError
-from ganforge.interfaces import ImageShape
-from ganforge.registry import Entry, Registry
-from ganforge.suggest import did_you_mean
+from ganforge.plugins.registry import Entry, Registry
 from ganforge.testing.checks import Check, NotApplicable
 from ganforge.testing.conformance import attempt, check_expected, checks_of
-from ganforge.testing.subject import Subject, open_subject
+from ganforge.testing.fixture import Subject, open_subject
+from ganforge.utils.suggest import did_you_mean
 
 if TYPE_CHECKING:
     import pytest
@@ -25,7 +25,7 @@ def parametrize_components(
     distribution: str,
     *,
     options: ByComponent | None = None,
-    images: Mapping[str, ImageShape] | None = None,
+    images: Mapping[str, ImageSpec] | None = None,
     expected_failures: Mapping[str, Mapping[str, str]] | None = None,
     leave_out: tuple[str, ...] = (),
 ) -> pytest.MarkDecorator:
@@ -81,7 +81,7 @@ class _Once:
     """Open a subject when its first check is made, and keep it for the others."""
 
     def __init__(
-        self, registry: Registry, entry: Entry, options: Mapping[str, Any] | None, image: ImageShape | None
+        self, registry: Registry, entry: Entry, options: Mapping[str, Any] | None, image: ImageSpec | None
     ) -> None:
         self._arguments = (registry, entry, options, image)
         self._subject: Subject | None = None

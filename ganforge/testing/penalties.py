@@ -8,10 +8,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from ganforge.interfaces import Discriminator, ImageShape, Network, Penalty
-from ganforge.testing.anything import unchanged
+from ganforge.components import Discriminator, ImageSpec, Network, Penalty
 from ganforge.testing.checks import Check, define, does_not_apply, require
-from ganforge.testing.subject import Subject
+from ganforge.testing.common import unchanged
+from ganforge.testing.fixture import Subject
 
 CHECKS: list[Check] = []
 COUNT = 5
@@ -20,7 +20,7 @@ COUNT = 5
 class Linear(Discriminator):
     """D(x) = ⟨w, x⟩, whose gradient at every image is w."""
 
-    def __init__(self, options: Network.Options, image: ImageShape) -> None:
+    def __init__(self, options: Network.Options, image: ImageSpec) -> None:
         super().__init__(options, image)
         self.weight = nn.Parameter(torch.randn(image.numel) / math.sqrt(image.numel))
 
@@ -32,7 +32,7 @@ class Linear(Discriminator):
 class Curved(Discriminator):
     """A small network without batch norm, smooth everywhere, so that each image has a slope of its own."""
 
-    def __init__(self, options: Network.Options, image: ImageShape) -> None:
+    def __init__(self, options: Network.Options, image: ImageSpec) -> None:
         super().__init__(options, image)
         self.layers = nn.Sequential(nn.Flatten(), nn.Linear(image.numel, 16), nn.Tanh(), nn.Linear(16, 1))
 
@@ -45,7 +45,7 @@ class Curved(Discriminator):
 def measured(subject: Subject, discriminator: Discriminator, *, real: Tensor, fake: Tensor, number: int = 0) -> Tensor:
     """Return the penalty, `(N,)`."""
     penalty: Penalty = subject.make()
-    labels = subject.labels(len(real)) if discriminator.takes_labels else None
+    labels = subject.labels(len(real)) if discriminator.conditional else None
     return penalty.measure(discriminator, real=real, fake=fake, labels=labels, rng=subject.rng(number))
 
 
@@ -146,7 +146,7 @@ def _images_unchanged(subject: Subject) -> None:
 )
 def _with_labels(subject: Subject) -> None:
     """It passes labels on to a discriminator that takes them."""
-    image = replace(subject.image, classes=subject.image.classes or 2)
+    image = replace(subject.image, num_classes=subject.image.num_classes or 2)
     discriminator = Labelled(Discriminator.Options(), image)
     measured(subject, discriminator, real=subject.pictures(COUNT), fake=subject.pictures(COUNT, 1))
     require(discriminator.missed == 0, "it judges images without the labels that they were made for")
@@ -155,12 +155,12 @@ def _with_labels(subject: Subject) -> None:
 class Labelled(Curved):
     """The same network, which counts how often it is asked without labels."""
 
-    def __init__(self, options: Network.Options, image: ImageShape) -> None:
+    def __init__(self, options: Network.Options, image: ImageSpec) -> None:
         super().__init__(options, image)
         self.missed = 0
 
     @property
-    def takes_labels(self) -> bool:
+    def conditional(self) -> bool:
         """It wants to see them."""
         return True
 

@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ganforge.interfaces import Dataset, ImageShape
-from ganforge.registry import Entry, Registry
+from ganforge.components import Dataset, ImageSpec
+from ganforge.plugins.registry import Entry, Registry
 
 HEAVY = ("torch", "torchvision", "numpy")
 SECONDS = 120.0
@@ -53,7 +53,7 @@ def heavy_imports(module: str) -> list[str]:
 
 
 def without_network(
-    entry: Entry, options: Mapping[str, Any], *, load: bool, image: ImageShape | None = None
+    entry: Entry, options: Mapping[str, Any], *, load: bool, image: ImageSpec | None = None
 ) -> dict[str, Any]:
     """Describe a data set, and load it where asked for, in a process that has no network and empty folders.
 
@@ -91,7 +91,7 @@ def attempt(told: Mapping[str, Any], asked: list[str]) -> None:
         cls.Options.model_json_schema()
         if told["image"] is not None:
             if told["load"]:
-                cls(options, ImageShape(**told["image"]))
+                cls(options, ImageSpec(**told["image"]))
         else:
             _open(cls(options), load=told["load"])
     except Exception as error:  # noqa: BLE001 - what it raises is what is asked

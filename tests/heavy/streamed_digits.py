@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
-from ganforge import Component, DataInfo, Dataset, Images, ImageShape, hookimpl
-from ganforge.builtin.mnist import SAMPLE
-from ganforge.builtin.mnist_files import CLASSES, read_split
+from ganforge import Component, Dataset, DatasetInfo, Images, ImageSpec, hookimpl
+from ganforge.builtin.datasets.mnist import SAMPLE
+from ganforge.builtin.datasets.mnist_files import CLASSES, read_split
 
 
 class Digits(TorchDataset[tuple[torch.Tensor, int]]):
@@ -31,19 +31,19 @@ class StreamedDigits(Dataset):
     """Handwritten digits that are never loaded whole, as far as the engine knows."""
 
     @property
-    def classes(self) -> tuple[str, ...]:
+    def class_names(self) -> tuple[str, ...]:
         return CLASSES
 
     def open(self, split: Literal["train", "test"]) -> Digits:
         return Digits(read_split(SAMPLE, split))
 
     @cached_property
-    def info(self) -> DataInfo:
+    def info(self) -> DatasetInfo:
         train, test = (read_split(SAMPLE, split) for split in ("train", "test"))
-        return DataInfo(
+        return DatasetInfo(
             name="streamed-digits",
-            image=ImageShape(1, 28, 28, len(CLASSES)),
-            classes=CLASSES,
+            image=ImageSpec(1, 28, 28, len(CLASSES)),
+            class_names=CLASSES,
             sizes={"train": len(train), "test": len(test)},
             fingerprint=train.fingerprint(),
             source="the sample's digits, streamed",

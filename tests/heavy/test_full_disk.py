@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import read_rows_without_times
 
-from ganforge.engine import checkpoint as checkpoints
-from ganforge.runs import RunDirectory
+from ganforge.training import checkpoint as checkpoints
+from ganforge.training.run_directory import RunDirectory
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1200)]
@@ -24,9 +24,14 @@ FLAGS = (*FLAGS, "--set", "log_every=1", "--set", "ema_halflife_images=100", "--
 SELDOM = ("--sample-every", "1000")
 #: The function that meets the full disk, the call of it that does, flags, and the checkpoints that are there by then.
 WRITES = {
-    "checkpoint": ("ganforge.engine.checkpoint.save", 4, ("--checkpoint-every", "10", *SELDOM), [30, 20, 10]),
-    "row": ("ganforge.engine.trainer.append_row", 28, ("--checkpoint-every", "25", *SELDOM), [25]),
-    "grid": ("ganforge.engine.trainer.save_png", 9, ("--checkpoint-every", "10", "--sample-every", "4"), [30, 20, 10]),
+    "checkpoint": ("ganforge.training.checkpoint.save", 4, ("--checkpoint-every", "10", *SELDOM), [30, 20, 10]),
+    "row": ("ganforge.training.trainer.append_row", 28, ("--checkpoint-every", "25", *SELDOM), [25]),
+    "grid": (
+        "ganforge.training.trainer.save_png",
+        9,
+        ("--checkpoint-every", "10", "--sample-every", "4"),
+        [30, 20, 10],
+    ),
 }
 #: What is being written, and how many pages are left by then: a checkpoint takes about 90, a grid about 10.
 MOMENTS = [("checkpoint", 0), ("checkpoint", 1), ("checkpoint", 3), ("checkpoint", 20), ("checkpoint", 50)]
@@ -126,7 +131,7 @@ def test_a_run_that_finds_no_room_says_so(disk: Path, ganforge: Ganforge) -> Non
     """On a disk that is full from the start, `run` leaves no directory, and nothing but one message."""
     with (disk / "filler").open("wb") as filler:
         filler.truncate(0)
-    done = filling(disk, "ganforge.experiments.launch.RunLock", 1, 0, "run", *FLAGS, "--out", disk / "run")
+    done = filling(disk, "ganforge.runs.launch.RunLock", 1, 0, "run", *FLAGS, "--out", disk / "run")
     assert done.returncode != 0
     assert "cannot be written" in done.stderr
     assert "Traceback" not in done.stderr

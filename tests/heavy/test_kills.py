@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 from conftest import read_rows_without_times
 
-from ganforge.engine import checkpoint as checkpoints
-from ganforge.runs import RunDirectory
+from ganforge.training import checkpoint as checkpoints
+from ganforge.training.run_directory import RunDirectory
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(3600)]
 
@@ -30,8 +30,8 @@ STEPS_PER_KILL = 20
 #: What a process needs to start on a busy machine, and a little more.
 START_SECONDS = 6.0
 
-RESIDENT = ("--data", "mnist", "--data.source", "sample", "--evaluate-every", "23", "--evaluation-images", "20")
-RESIDENT = (*RESIDENT, "--evaluation-share", "1")
+RESIDENT = ("--data", "mnist", "--data.source", "sample", "--evaluate-every", "23", "--num-samples", "20")
+RESIDENT = (*RESIDENT, "--max-eval-time-fraction", "1")
 STREAMED = ("--data", "streamed-digits")
 STREAMED_PLUGIN = ("--plugin", str(Path(__file__).parent / "streamed_digits.py"))
 MLP = ("--gen", "mlp", "--disc", "mlp", "--gen.hidden", "[32]", "--disc.hidden", "[32]", "--batch-size", "100")

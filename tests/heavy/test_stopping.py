@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from conftest import read_rows_without_times
 
-from ganforge.engine import checkpoint as checkpoints
-from ganforge.runs import RunDirectory, read_rows
+from ganforge.training import checkpoint as checkpoints
+from ganforge.training.run_directory import RunDirectory
+from ganforge.utils.files import read_rows
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1200)]

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from ganforge import Discriminator, ImageShape, Judgement
+from ganforge import Discriminator, DiscriminatorOutput, ImageSpec
 from ganforge_conditional.convolutions import draw_normal, trunk
 from ganforge_conditional.labels import class_count
 from ganforge_conditional.sizes import halve, widths
@@ -31,7 +31,7 @@ class AcDcganDiscriminator(Discriminator):
 
     options: Options
 
-    def __init__(self, options: Options, image: ImageShape) -> None:
+    def __init__(self, options: Options, image: ImageSpec) -> None:
         super().__init__(options, image)
         count, (height, width) = halve("discriminator 'ac-dcgan'", image)
         channels = widths(options.base_channels, count)
@@ -42,19 +42,19 @@ class AcDcganDiscriminator(Discriminator):
             draw_normal(self)
 
     @classmethod
-    def check_image(cls, options: Options, image: ImageShape) -> None:
+    def check_image(cls, options: Options, image: ImageSpec) -> None:
         """Raise IncompatibleError where the size cannot be halved to a map of 4 to 7 pixels."""
         halve("discriminator 'ac-dcgan'", image)
 
     @property
-    def takes_labels(self) -> bool:
+    def conditional(self) -> bool:
         """The loss compares its guesses with the labels; they reach the loss through the judgement."""
         return True
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
         """Return logits, `(N,)`, class logits, `(N, K)`, and features for images, `(N, C, H, W)`.
 
         labels: what it should guess, so they are not looked at.
         """
         features = self.trunk(images)
-        return Judgement(self.head(features), class_logits=self.classifier(features), features=(features,))
+        return DiscriminatorOutput(self.head(features), class_logits=self.classifier(features), features=(features,))

@@ -6,7 +6,7 @@ from pydantic import NonNegativeFloat
 from torch import Tensor
 from torch.nn.functional import cross_entropy, softplus
 
-from ganforge import Judgement, Loss
+from ganforge import DiscriminatorOutput, Loss
 from ganforge.errors import IncompatibleError
 
 
@@ -31,18 +31,18 @@ class AcGan(Loss):
 
     options: Options
 
-    def discriminator(self, *, real: Judgement, fake: Judgement) -> Tensor:
+    def discriminator(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
         """Return BCE(real, 1) + BCE(fake, 0) + w·(CE(real) + CE(fake)), `(N,)`, the last term if `classify_fakes`."""
         source = softplus(-real.logits) + softplus(fake.logits)
         classes = label_loss(real) + label_loss(fake) if self.options.classify_fakes else label_loss(real)
         return source + self.options.class_weight * classes
 
-    def generator(self, *, real: Judgement | None, fake: Judgement) -> Tensor:
+    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
         """Return BCE(fake, 1) + w·CE(fake), `(N,)`."""
         return softplus(-fake.logits) + self.options.class_weight * label_loss(fake)
 
 
-def label_loss(judgement: Judgement) -> Tensor:
+def label_loss(judgement: DiscriminatorOutput) -> Tensor:
     """Return the cross-entropy of each image's label, `(N,)`. Raises IncompatibleError where a part of it is absent."""
     if judgement.class_logits is None:
         raise IncompatibleError(
@@ -52,6 +52,6 @@ def label_loss(judgement: Judgement) -> Tensor:
     if judgement.labels is None:
         raise IncompatibleError(
             "loss 'ac-gan' compares class logits with labels, but the discriminator takes no labels",
-            fix="let its `takes_labels` be True: the labels then reach the loss; --disc ac-dcgan does so",
+            fix="let its `conditional` be True: the labels then reach the loss; --disc ac-dcgan does so",
         )
     return cross_entropy(judgement.class_logits, judgement.labels, reduction="none")

@@ -9,7 +9,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from ganforge import Discriminator, Generator, ImageShape, Judgement
+from ganforge import Discriminator, DiscriminatorOutput, Generator, ImageSpec
 from ganforge_conditional.convolutions import draw_normal, trunk
 from ganforge_conditional.labels import LabelEmbedding
 from ganforge_conditional.sizes import halve, widths
@@ -34,7 +34,7 @@ class ConditionalDcganGenerator(Generator):
 
     options: Options
 
-    def __init__(self, options: Options, image: ImageShape) -> None:
+    def __init__(self, options: Options, image: ImageSpec) -> None:
         super().__init__(options, image)
         count, self.base = halve("generator 'conditional-dcgan'", image)
         channels = widths(options.base_channels, count)[::-1]
@@ -48,12 +48,12 @@ class ConditionalDcganGenerator(Generator):
             draw_normal(self)
 
     @classmethod
-    def check_image(cls, options: Options, image: ImageShape) -> None:
+    def check_image(cls, options: Options, image: ImageSpec) -> None:
         """Raise IncompatibleError where the size cannot be halved to a map of 4 to 7 pixels."""
         halve("generator 'conditional-dcgan'", image)
 
     @property
-    def takes_labels(self) -> bool:
+    def conditional(self) -> bool:
         """It makes images of the labels that it is given."""
         return True
 
@@ -88,7 +88,7 @@ class ConditionalDcganDiscriminator(Discriminator):
 
     options: Options
 
-    def __init__(self, options: Options, image: ImageShape) -> None:
+    def __init__(self, options: Options, image: ImageSpec) -> None:
         super().__init__(options, image)
         count, base = halve("discriminator 'conditional-dcgan'", image)
         channels = widths(options.base_channels, count)
@@ -99,17 +99,17 @@ class ConditionalDcganDiscriminator(Discriminator):
             draw_normal(self)
 
     @classmethod
-    def check_image(cls, options: Options, image: ImageShape) -> None:
+    def check_image(cls, options: Options, image: ImageSpec) -> None:
         """Raise IncompatibleError where the size cannot be halved to a map of 4 to 7 pixels."""
         halve("discriminator 'conditional-dcgan'", image)
 
     @property
-    def takes_labels(self) -> bool:
+    def conditional(self) -> bool:
         """It judges whether an image is a real one of its label."""
         return True
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
         """Return logits, `(N,)`, and features for images, `(N, C, H, W)`, and labels, `(N,)` int64."""
         maps = self.label(labels)[:, :, None, None].expand(-1, -1, *images.shape[2:])  # (N, E, H, W)
         features = self.trunk(torch.cat([images, maps], 1))
-        return Judgement(self.head(features), features=(features,))
+        return DiscriminatorOutput(self.head(features), features=(features,))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ganforge import Judgement, Loss
+from ganforge import DiscriminatorOutput, Loss
 from ganforge.errors import IncompatibleError
 
 
@@ -21,11 +21,11 @@ class FeatureMatching(Loss):
 
     needs_real: ClassVar[bool] = True
 
-    def discriminator(self, *, real: Judgement, fake: Judgement) -> Tensor:
+    def discriminator(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
         """Return BCE(real, 1) + BCE(fake, 0), `(N,)`."""
         return softplus(-real.logits) + softplus(fake.logits)
 
-    def generator(self, *, real: Judgement | None, fake: Judgement) -> Tensor:
+    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
         """Return the batch's ||E f(real) - E f(fake)||² for each image, `(N,)`: their mean is that number again.
 
         Raises IncompatibleError where the discriminator gives no features.
@@ -34,7 +34,7 @@ class FeatureMatching(Loss):
         if not fake.features:
             raise IncompatibleError(
                 "loss 'feature-matching' compares a discriminator's features, but this discriminator gives none",
-                fix="use one that gives features, such as --disc conditional-dcgan, or return a Judgement with them",
+                fix="use one that gives features, such as --disc conditional-dcgan, which has them",
             )
         distances = [
             (at_real.mean(0) - at_fake.mean(0)).square().sum()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ganforge import ImageShape
+from ganforge import ImageSpec
 from ganforge.errors import IncompatibleError
 
 
-def class_count(image: ImageShape) -> int:
+def class_count(image: ImageSpec) -> int:
     """Return K, the number of classes, or 1 for data without labels: ganforge refuses those once a network is built."""
-    return image.classes or 1
+    return image.num_classes or 1
 
 
 class LabelEmbedding(nn.Module):
@@ -19,7 +19,7 @@ class LabelEmbedding(nn.Module):
     A linear layer over them is what it would be over one-hot labels, with E numbers at most instead of K.
     """
 
-    def __init__(self, image: ImageShape, dim: int) -> None:
+    def __init__(self, image: ImageSpec, dim: int) -> None:
         super().__init__()
         self.table = nn.Embedding(class_count(image), dim)
 

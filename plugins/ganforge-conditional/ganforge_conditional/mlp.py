@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from ganforge import Discriminator, Generator, ImageShape, Judgement
+from ganforge import Discriminator, DiscriminatorOutput, Generator, ImageSpec
 from ganforge_conditional.labels import LabelEmbedding
 
 
@@ -26,7 +26,7 @@ class ConditionalMlpGenerator(Generator):
 
     options: Options
 
-    def __init__(self, options: Options, image: ImageShape) -> None:
+    def __init__(self, options: Options, image: ImageSpec) -> None:
         super().__init__(options, image)
         self.label = LabelEmbedding(image, options.label_dim)
         layers: list[nn.Module] = []
@@ -35,7 +35,7 @@ class ConditionalMlpGenerator(Generator):
         self.layers = nn.Sequential(*layers, nn.Linear(options.hidden[-1], image.numel), nn.Tanh())
 
     @property
-    def takes_labels(self) -> bool:
+    def conditional(self) -> bool:
         """It makes images of the labels that it is given."""
         return True
 
@@ -62,9 +62,9 @@ class ConditionalMlpDiscriminator(Discriminator):
         """How many numbers stand for a label beside the pixels."""
 
     options: Options
-    per_image: ClassVar[bool] = True
+    batch_independent: ClassVar[bool] = True
 
-    def __init__(self, options: Options, image: ImageShape) -> None:
+    def __init__(self, options: Options, image: ImageSpec) -> None:
         super().__init__(options, image)
         self.label = LabelEmbedding(image, options.label_dim)
         first, *widths = options.hidden
@@ -75,11 +75,11 @@ class ConditionalMlpDiscriminator(Discriminator):
         self.head = nn.Sequential(nn.Dropout(options.dropout), nn.Linear(options.hidden[-1], 1), nn.Flatten(0))
 
     @property
-    def takes_labels(self) -> bool:
+    def conditional(self) -> bool:
         """It judges whether an image is a real one of its label."""
         return True
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
         """Return logits, `(N,)`, and features for images, `(N, C, H, W)`, and labels, `(N,)` int64."""
         features = self.trunk(torch.cat([images.flatten(1), self.label(labels)], 1))
-        return Judgement(self.head(features), features=(features,))
+        return DiscriminatorOutput(self.head(features), features=(features,))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ganforge import ImageShape
+from ganforge import ImageSpec
 from ganforge.errors import IncompatibleError
 
 BASES = range(4, 8)
@@ -14,7 +14,7 @@ def halvings(side: int) -> int | None:
     return next((count for count in counts if side % 2**count == 0 and side >> count in BASES), None)
 
 
-def halve(network: str, image: ImageShape) -> tuple[int, tuple[int, int]]:
+def halve(network: str, image: ImageSpec) -> tuple[int, tuple[int, int]]:
     """Return how often both sides are halved, and the height and width that are left.
 
     network: whose images these are, for the message. Raises IncompatibleError, naming the nearest sizes that fit.

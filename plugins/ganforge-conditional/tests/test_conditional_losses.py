@@ -9,13 +9,13 @@ import torch
 from ganforge_conditional.ac_gan import AcGan
 from ganforge_conditional.feature_matching import FeatureMatching
 
-from ganforge import Judgement
+from ganforge import DiscriminatorOutput
 from ganforge.errors import IncompatibleError
 
 COUNT, CLASSES = 5, 4
 
 
-def judged(seed: int) -> Judgement:
+def judged(seed: int) -> DiscriminatorOutput:
     """Return a judgement in float64 with everything in it; the seed decides the numbers."""
     rng = torch.Generator().manual_seed(seed)
 
@@ -23,7 +23,7 @@ def judged(seed: int) -> Judgement:
         return torch.randn(shape, generator=rng, dtype=torch.float64) * 2
 
     labels = torch.randint(CLASSES, (COUNT,), generator=rng)
-    return Judgement(draw(COUNT), labels, draw(COUNT, CLASSES), (draw(COUNT, 3), draw(COUNT, 2, 2, 2)))
+    return DiscriminatorOutput(draw(COUNT), labels, draw(COUNT, CLASSES), (draw(COUNT, 3), draw(COUNT, 2, 2, 2)))
 
 
 def log_sigmoid(x: float) -> float:
@@ -36,7 +36,7 @@ def log_softmax(row: list[float], label: int) -> float:
     return math.log(math.exp(row[label]) / sum(math.exp(value) for value in row))
 
 
-def log_likelihood_of_class(judgement: Judgement, place: int) -> float:
+def log_likelihood_of_class(judgement: DiscriminatorOutput, place: int) -> float:
     """Return one image's term of L_C."""
     return log_softmax(judgement.class_logits[place].tolist(), int(judgement.labels[place]))
 
@@ -67,7 +67,7 @@ def test_without_classify_fakes_only_real_images_teach_labels() -> None:
 
 def test_a_guess_without_knowledge_costs_the_log_of_the_classes() -> None:
     """At logits of 0 everywhere D's loss is 2·log 2 + 2·log K, and G's log 2 + log K."""
-    blank = Judgement(torch.zeros(2), torch.tensor([0, 3]), torch.zeros(2, CLASSES))
+    blank = DiscriminatorOutput(torch.zeros(2), torch.tensor([0, 3]), torch.zeros(2, CLASSES))
     loss = AcGan(AcGan.Options())
     expected = math.log(2) + math.log(CLASSES)
     assert loss.discriminator(real=blank, fake=blank).tolist() == pytest.approx([2 * expected] * 2)
@@ -77,11 +77,11 @@ def test_a_guess_without_knowledge_costs_the_log_of_the_classes() -> None:
 @pytest.mark.parametrize(
     ("incomplete", "what", "fix"),
     [
-        (Judgement(torch.zeros(2), torch.zeros(2, dtype=torch.int64)), "no class logits", "--disc ac-dcgan"),
-        (Judgement(torch.zeros(2), None, torch.zeros(2, CLASSES)), "no labels", "takes_labels"),
+        (DiscriminatorOutput(torch.zeros(2), torch.zeros(2, dtype=torch.int64)), "no class logits", "--disc ac-dcgan"),
+        (DiscriminatorOutput(torch.zeros(2), None, torch.zeros(2, CLASSES)), "no labels", "conditional"),
     ],
 )
-def test_ac_gan_says_what_the_discriminator_lacks(incomplete: Judgement, what: str, fix: str) -> None:
+def test_ac_gan_says_what_the_discriminator_lacks(incomplete: DiscriminatorOutput, what: str, fix: str) -> None:
     """Without class logits, or without labels, both losses refuse and say what helps."""
     loss = AcGan(AcGan.Options())
     for call in (
@@ -109,7 +109,7 @@ def test_feature_matching_is_its_formula() -> None:
 def test_feature_matching_is_zero_where_the_means_agree() -> None:
     """It is 0 for fakes that equal the real images, in another order too, and not for others."""
     loss, real = FeatureMatching(FeatureMatching.Options()), judged(1)
-    turned = Judgement(real.logits, features=tuple(features.flip(0) for features in real.features))
+    turned = DiscriminatorOutput(real.logits, features=tuple(features.flip(0) for features in real.features))
     assert loss.generator(real=real, fake=real).tolist() == [0.0] * COUNT
     assert loss.generator(real=real, fake=turned).tolist() == pytest.approx([0.0] * COUNT, abs=1e-25)
     assert float(loss.generator(real=real, fake=judged(2)).mean()) > 0.1
@@ -117,10 +117,13 @@ def test_feature_matching_is_zero_where_the_means_agree() -> None:
 
 def test_feature_matching_pulls_fakes_towards_the_real_mean() -> None:
     """The gradient of the mean loss at each fake's feature is 2/N·(E f(fake) - E f(real))."""
-    real, fake = Judgement(torch.zeros(2), features=(torch.tensor([[1.0], [3.0]]),)), torch.tensor([[5.0], [6.0]])
+    real, fake = (
+        DiscriminatorOutput(torch.zeros(2), features=(torch.tensor([[1.0], [3.0]]),)),
+        torch.tensor([[5.0], [6.0]]),
+    )
     fake.requires_grad_()
     values = FeatureMatching(FeatureMatching.Options()).generator(
-        real=real, fake=Judgement(torch.zeros(2), features=(fake,))
+        real=real, fake=DiscriminatorOutput(torch.zeros(2), features=(fake,))
     )
     values.mean().backward()
     assert fake.grad is not None
@@ -139,7 +142,7 @@ def test_feature_matching_trains_the_discriminator_with_bce() -> None:
 
 def test_feature_matching_says_that_there_are_no_features() -> None:
     """A discriminator without features is refused, with one that has them."""
-    plain = Judgement(torch.zeros(2))
+    plain = DiscriminatorOutput(torch.zeros(2))
     with pytest.raises(IncompatibleError, match="gives none") as caught:
         FeatureMatching(FeatureMatching.Options()).generator(real=plain, fake=plain)
     assert "--disc conditional-dcgan" in (caught.value.fix or "")

@@ -10,10 +10,10 @@ from ganforge_conditional.mlp import ConditionalMlpDiscriminator, ConditionalMlp
 from ganforge_conditional.sizes import halvings
 from torch import Tensor, nn
 
-from ganforge import Discriminator, Generator, ImageShape, Judgement
+from ganforge import Discriminator, DiscriminatorOutput, Generator, ImageSpec
 from ganforge.errors import IncompatibleError
 
-MNIST = ImageShape(1, 28, 28, 10)
+MNIST = ImageSpec(1, 28, 28, 10)
 CONVOLUTIONAL = (ConditionalDcganGenerator, ConditionalDcganDiscriminator, AcDcganDiscriminator)
 GENERATORS = (ConditionalMlpGenerator, ConditionalDcganGenerator)
 CONDITIONAL_DISCRIMINATORS = (ConditionalMlpDiscriminator, ConditionalDcganDiscriminator)
@@ -38,7 +38,7 @@ COUNTS = {
 }
 
 
-def small(cls: type, image: ImageShape = MNIST, **options: object) -> nn.Module:
+def small(cls: type, image: ImageSpec = MNIST, **options: object) -> nn.Module:
     """Build a network in evaluation mode, a convolutional one with few channels."""
     torch.manual_seed(0)
     narrow = {"base_channels": 4} if cls in CONVOLUTIONAL else {}
@@ -49,8 +49,8 @@ def small(cls: type, image: ImageShape = MNIST, **options: object) -> nn.Module:
 def answer(network: nn.Module, given: Tensor, label: int) -> Tensor:
     """Return images or logits, all for one label."""
     with torch.no_grad():
-        found: Tensor | Judgement = network(given, torch.full((len(given),), label))
-    return found.logits if isinstance(found, Judgement) else found
+        found: Tensor | DiscriminatorOutput = network(given, torch.full((len(given),), label))
+    return found.logits if isinstance(found, DiscriminatorOutput) else found
 
 
 def given_to(network: nn.Module, count: int = 3) -> Tensor:
@@ -70,7 +70,7 @@ def test_weights_are_those_of_the_textbook_and_of_the_label(cls: type) -> None:
 @pytest.mark.parametrize("cls", [*GENERATORS, *DISCRIMINATORS], ids=lambda cls: cls.__name__)
 def test_shapes_follow_the_image(cls: type, size: int, channels: int) -> None:
     """Images are `(N, C, H, W)`, logits `(N,)`, class logits `(N, K)`, features begin with N."""
-    network = small(cls, ImageShape(channels, size, size, 6))
+    network = small(cls, ImageSpec(channels, size, size, 6))
     labels = torch.tensor([0, 5, 2])
     if isinstance(network, Generator):
         assert network(torch.randn(3, 100), labels).shape == (3, channels, size, size)
@@ -109,7 +109,7 @@ def test_each_image_has_its_own_label(cls: type) -> None:
     given = given_to(network)
     with torch.no_grad():
         mixed = network(given, torch.tensor([0, 4, 9]))
-    mixed = mixed.logits if isinstance(mixed, Judgement) else mixed
+    mixed = mixed.logits if isinstance(mixed, DiscriminatorOutput) else mixed
     for place, label in enumerate((0, 4, 9)):
         torch.testing.assert_close(mixed[place], answer(network, given, label)[place], rtol=1e-4, atol=1e-5)
 
@@ -118,7 +118,7 @@ def test_the_auxiliary_classifier_does_not_see_the_label() -> None:
     """AC-GAN's discriminator says the same whatever label it is given, or none; its judgement carries the label."""
     network, images = small(AcDcganDiscriminator), torch.randn(2, 1, 28, 28)
     assert isinstance(network, Discriminator)
-    assert network.takes_labels
+    assert network.conditional
     labels = torch.tensor([3, 7])
     one, two = network.judge(images, labels), network.judge(images, labels.flip(0))
     assert torch.equal(one.logits, two.logits)
@@ -184,7 +184,7 @@ def test_a_conditional_network_asks_for_its_labels() -> None:
 @pytest.mark.parametrize("cls", [*GENERATORS, *DISCRIMINATORS], ids=lambda cls: cls.__name__)
 def test_without_classes_it_can_be_built_to_be_refused(cls: type) -> None:
     """For data without labels it is built, and says that it takes labels: that is what ganforge then refuses."""
-    assert small(cls, ImageShape(1, 28, 28)).takes_labels is True
+    assert small(cls, ImageSpec(1, 28, 28)).conditional is True
 
 
 def test_sizes_halve_to_a_base_of_4_to_7() -> None:
@@ -202,4 +202,4 @@ def test_sizes_halve_to_a_base_of_4_to_7() -> None:
 def test_other_sizes_are_refused_with_the_nearest(cls: type, height: int, width: int, nearest: str) -> None:
     """A size that cannot be halved so is refused before layers are made, with the nearest ones that can."""
     with pytest.raises(IncompatibleError, match=f"(?s){height}×{width}.*{nearest};"):
-        cls.check_image(cls.Options(), ImageShape(1, height, width, 10))
+        cls.check_image(cls.Options(), ImageSpec(1, height, width, 10))

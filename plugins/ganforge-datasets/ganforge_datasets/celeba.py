@@ -16,7 +16,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import datasets as torchvision
 from torchvision.transforms.functional import pil_to_tensor
 
-from ganforge import DataInfo, ImageShape
+from ganforge import DatasetInfo, ImageSpec
 from ganforge.errors import DataError
 from ganforge_datasets.downloaded import Downloaded
 
@@ -79,20 +79,20 @@ class CelebA(Downloaded):
         return ("https://drive.google.com",)
 
     @property
-    def classes(self) -> tuple[str, ...] | None:
+    def class_names(self) -> tuple[str, ...] | None:
         """Every combination of the attributes, such as `Smiling, not Male`, or None."""
         if not self.options.attributes:
             return None
         return tuple(map(", ".join, product(*((f"not {name}", name) for name in self.options.attributes))))
 
     @cached_property
-    def info(self) -> DataInfo:
+    def info(self) -> DatasetInfo:
         """Describe the data; its pictures are not read."""
-        size, classes = self.options.size, self.classes
-        return DataInfo(
+        size, classes = self.options.size, self.class_names
+        return DatasetInfo(
             name=self.title,
-            image=ImageShape(3, size, size, None if classes is None else len(classes)),
-            classes=classes,
+            image=ImageSpec(3, size, size, None if classes is None else len(classes)),
+            class_names=classes,
             sizes={split: len(self._table(split).filename) for split in self.splits},
             fingerprint=self._fingerprint(),
             source=self.source,
@@ -125,7 +125,7 @@ class CelebA(Downloaded):
 
     def _fingerprint(self) -> str:
         """Return the SHA-256 of the training pictures' names, labels and sizes in bytes, and of the options."""
-        table, digest = self._table("train"), hashlib.sha256(f"{self.options.size}\0{self.classes}\0".encode())
+        table, digest = self._table("train"), hashlib.sha256(f"{self.options.size}\0{self.class_names}\0".encode())
         folder = self.root / self.folder / PICTURES
         for name, label in zip(table.filename, self._labels(table).tolist(), strict=True):
             try:

@@ -34,7 +34,7 @@ class Cifar10(LoadedWhole):
         return (CIFAR10.url,)
 
     @property
-    def classes(self) -> tuple[str, ...]:
+    def class_names(self) -> tuple[str, ...]:
         """The labels' names."""
         return CLASSES
 

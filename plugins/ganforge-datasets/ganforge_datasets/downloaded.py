@@ -12,8 +12,8 @@ from typing import ClassVar
 from torchvision.datasets.utils import check_integrity
 
 from ganforge import Dataset, Images
-from ganforge.downloads import Wanted
 from ganforge.errors import DataError
+from ganforge.utils.downloads import Wanted
 from ganforge_datasets.locating import Remote, locate
 
 #: A download that is slower than this is given up.

@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from ganforge.downloads import run_downloader
+from ganforge.utils.downloads import run_downloader
 
 #: Below the folder that the process is given: what another would call the root of the data.
 FILES = "files"

@@ -11,9 +11,9 @@ import datasets
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from ganforge import DataInfo, Dataset, Images, ImageShape
-from ganforge.downloads import Wanted, expanded
+from ganforge import Dataset, DatasetInfo, Images, ImageSpec
 from ganforge.errors import DataError
+from ganforge.utils.downloads import Wanted, expanded
 from ganforge_datasets import tables
 from ganforge_datasets.locating import Remote, locate
 from ganforge_datasets.rows import Rows, look
@@ -73,7 +73,7 @@ class HuggingFace(Dataset):
         return ("train", "test") if "test" in self._tables else ("train",)
 
     @property
-    def classes(self) -> tuple[str, ...] | None:
+    def class_names(self) -> tuple[str, ...] | None:
         """The labels' names, or None."""
         return self._labels[0]
 
@@ -115,22 +115,22 @@ class HuggingFace(Dataset):
         return Rows(
             self._images[split],
             self._labels[1].get(split),
-            image=ImageShape(*self._shape),
+            image=ImageSpec(*self._shape),
             size=self.options.size,
             grey_is_a_guess=self._shape[0] == 1 and self.options.channels is None,
             what=f"{self._splits[split]!r} in {self._folder}",
         )
 
     @cached_property
-    def info(self) -> DataInfo:
+    def info(self) -> DatasetInfo:
         """Describe the data: of images that are not loaded by the sizes of the encoded pictures."""
         if not self._too_large:
             return super().info
-        classes = self.classes
-        return DataInfo(
+        classes = self.class_names
+        return DatasetInfo(
             name=self.options.path,
-            image=ImageShape(*self._shape, None if classes is None else len(classes)),
-            classes=classes,
+            image=ImageSpec(*self._shape, None if classes is None else len(classes)),
+            class_names=classes,
             sizes={split: len(table) for split, table in self._tables.items()},
             fingerprint=tables.fingerprint(
                 self._images["train"], self._labels[1].get("train"), self._shape, self.options.size, classes

@@ -27,7 +27,7 @@ class IdxDataset(LoadedWhole):
 
     @property
     @abstractmethod
-    def classes(self) -> tuple[str, ...]:
+    def class_names(self) -> tuple[str, ...]:
         """The labels' names, in order."""
 
     @abstractmethod
@@ -52,7 +52,7 @@ class IdxDataset(LoadedWhole):
             )
         images = self.arranged(pixels.unsqueeze(1), labels)
         assert images.labels is not None  # noqa: S101 - `arranged` keeps them
-        if int(images.labels.min()) < 0 or int(images.labels.max()) >= len(self.classes):
+        if int(images.labels.min()) < 0 or int(images.labels.max()) >= len(self.class_names):
             raise DataError(f"{labels_path} holds labels that {self.title} does not have", fix=self.renew)
         return images
 
@@ -78,7 +78,7 @@ class MnistLike(IdxDataset):
         return f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
 
     @property
-    def classes(self) -> tuple[str, ...]:
+    def class_names(self) -> tuple[str, ...]:
         """The labels' names, as torchvision gives them."""
         return tuple(self.original.classes)
 
@@ -150,7 +150,7 @@ class Emnist(IdxDataset):
         return f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
 
     @property
-    def classes(self) -> tuple[str, ...]:
+    def class_names(self) -> tuple[str, ...]:
         """The characters, as torchvision gives them: digits, capitals, small letters."""
         return tuple(EMNIST.classes_split_dict[self.options.split][self._first_label :])
 

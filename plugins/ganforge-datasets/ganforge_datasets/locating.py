@@ -6,8 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganforge.downloads import DownloadError, Wanted, download, find_folder, search_places
 from ganforge.errors import DataError
+from ganforge.utils.downloads import DownloadError, Wanted, download, find_folder, search_places
 from ganforge_datasets.fetch import FILES
 
 #: Starts the process that downloads, before its arguments; -P: files in the working folder are not its modules.

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from ganforge import Images, ImageShape
+from ganforge import Images, ImageSpec
 from ganforge.errors import DataError
 from ganforge_datasets.pictures import is_grey, to_pixels
 
@@ -43,7 +43,7 @@ class Rows(TorchDataset[tuple[Tensor, int]]):
         images: datasets.Dataset,
         labels: Tensor | None,
         *,
-        image: ImageShape,
+        image: ImageSpec,
         size: int | None,
         grey_is_a_guess: bool,
         what: str,

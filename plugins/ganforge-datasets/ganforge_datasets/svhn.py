@@ -29,7 +29,7 @@ class Svhn(LoadedWhole):
         return tuple(SVHN.split_list[split][0] for split in self.splits)
 
     @property
-    def classes(self) -> tuple[str, ...]:
+    def class_names(self) -> tuple[str, ...]:
         """The digits, `0` to `9`."""
         return tuple(map(str, range(10)))
 

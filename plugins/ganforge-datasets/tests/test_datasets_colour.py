@@ -34,8 +34,8 @@ def test_cifar_pixels_are_where_the_format_says(tmp_path: Path, patch: Patch) ->
             expected = batch["data"][index % 6][channel * 1024 + row * 32 + column]
             assert int(images.pixels[index, channel, row, column]) == expected
     assert data.info.sizes == SIZES
-    assert data.info.classes is not None
-    assert data.info.classes[::9] == ("airplane", "truck")
+    assert data.info.class_names is not None
+    assert data.info.class_names[::9] == ("airplane", "truck")
 
 
 def test_svhn_pixels_and_the_digit_zero(tmp_path: Path, patch: Patch) -> None:
@@ -64,7 +64,7 @@ def test_celeba_is_cropped_and_resized_as_papers_do(tmp_path: Path, patch: Patch
             assert torch.equal(faces[index][0], oracle(picture))
     assert data.load("train") is None
     assert data.info.sizes == SIZES
-    assert data.info.classes is None
+    assert data.info.class_names is None
     assert faces[3][1] == 0
 
 
@@ -74,12 +74,12 @@ def test_celeba_attributes_are_labels(tmp_path: Path, patch: Patch) -> None:
     patch(put_celeba(tmp_path))
     data = CelebA(CelebA.Options.model_validate({"root": tmp_path, "attributes": "Smiling, Male"}))
     assert data.options.attributes == ("Smiling", "Male")
-    assert data.info.classes == ("not Smiling, not Male", "not Smiling, Male", "Smiling, not Male", "Smiling, Male")
+    assert data.info.class_names == ("not Smiling, not Male", "not Smiling, Male", "Smiling, not Male", "Smiling, Male")
     faces, numbers = data.open("train"), [ATTRIBUTES.split().index(name) for name in ("Smiling", "Male")]
     for index in range(len(faces)):
         signs = [attribute(number, index) > 0 for number in numbers]
         words = ", ".join(name if has else f"not {name}" for name, has in zip(("Smiling", "Male"), signs, strict=True))
-        assert data.info.classes[faces[index][1]] == words
+        assert data.info.class_names[faces[index][1]] == words
 
 
 def test_celeba_fingerprint_tells_other_images(tmp_path: Path, patch: Patch) -> None:

@@ -35,8 +35,8 @@ from ganforge_datasets.idx import Emnist, FashionMnist, Kmnist
 from ganforge_datasets.svhn import Svhn
 from torchvision.datasets import CIFAR10, EMNIST, FashionMNIST
 
-from ganforge import downloads
 from ganforge.errors import DataError
+from ganforge.utils import downloads
 
 Use = Callable[[str], None]
 

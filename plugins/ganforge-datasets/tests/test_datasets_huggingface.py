@@ -19,8 +19,8 @@ from datasets_parts import SIZES, noise, put_parquet, put_pictures, put_saved, t
 from ganforge_datasets.huggingface import HuggingFace
 from PIL import Image
 
+from ganforge.components import check_images
 from ganforge.errors import DataError
-from ganforge.interfaces import check_images
 
 Column = list[Any]
 
@@ -54,7 +54,7 @@ def test_every_kind_of_file_gives_the_same_images(tmp_path: Path, put: Any) -> N
         assert found.labels is not None
         for pixels, label in zip(found.pixels, found.labels, strict=True):
             assert expected[pixels.permute(1, 2, 0).numpy().tobytes()] == label
-    assert data.info.classes == ("cat", "dog")
+    assert data.info.class_names == ("cat", "dog")
     assert data.info.sizes == SIZES
     assert data.source == f"rows of {tmp_path}/data: 30 for training, 20 for testing"
 
@@ -117,10 +117,10 @@ def test_labels_may_be_numbers_or_words(tmp_path: Path) -> None:
         loaded = data.load("train")
         assert loaded is not None
         assert loaded.labels is not None
-        assert data.classes == names
+        assert data.class_names == names
         assert [names[label] for label in loaded.labels] == list(map(str, values))
         without = images(path, label="none")
-        assert without.info.classes is None
+        assert without.info.class_names is None
         assert without.open("train")[0][1] == 0
 
 

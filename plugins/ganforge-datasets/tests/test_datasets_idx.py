@@ -14,7 +14,7 @@ from datasets_parts import LETTERS, MNIST_LIKE, SIZES, idx, noise, put_idx, writ
 from ganforge_datasets.downloaded import Downloaded
 from ganforge_datasets.idx import Emnist, FashionMnist, Kmnist
 
-from ganforge.builtin.trained_features import Fashion
+from ganforge.builtin.features.trained import Fashion
 from ganforge.errors import DataError
 
 RAW = "FashionMNIST/raw"
@@ -36,7 +36,7 @@ def test_it_gives_what_stands_in_the_files(tmp_path: Path, cls: type[Downloaded]
         assert images.labels is not None
         assert images.labels.tolist() == [index % 10 for index in range(count)]
     assert data.info.sizes == SIZES
-    assert data.info.image.classes == len(set(data.classes or ())) == 10
+    assert data.info.image.num_classes == len(set(data.class_names or ())) == 10
     assert data.info.source == f"{cls.title} from {tmp_path / cls.folder}"
 
 
@@ -77,7 +77,7 @@ def test_emnist_is_upright_and_letters_count_from_zero(tmp_path: Path) -> None:
     images = data.load("train")
     assert torch.equal(images.pixels[:, 0], torch.from_numpy(upright))
     assert images.labels is not None
-    assert [data.classes[label] for label in images.labels] == ["l", "t"]
+    assert [data.class_names[label] for label in images.labels] == ["l", "t"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ganforge import Generator, ImageShape
+from ganforge import Generator, ImageSpec
 
 
 class LinearGenerator(Generator):
@@ -18,7 +18,7 @@ class LinearGenerator(Generator):
 
     options: Options
 
-    def __init__(self, options: Options, image: ImageShape) -> None:
+    def __init__(self, options: Options, image: ImageSpec) -> None:
         super().__init__(options, image)
         self.layer = nn.Linear(options.latent_dim, image.numel, bias=options.bias)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from ganforge_hello.linear import LinearGenerator
 
-from ganforge import ImageShape
+from ganforge import ImageSpec
 
 
 def ganforge(*arguments: str) -> str:
@@ -38,7 +38,7 @@ def test_it_trains(tmp_path: Path) -> None:
 
 def test_images_are_a_mean_and_directions() -> None:
     """Before the tanh the image is affine in the latents."""
-    generator = LinearGenerator(LinearGenerator.Options(latent_dim=3), ImageShape(2, 4, 5))
+    generator = LinearGenerator(LinearGenerator.Options(latent_dim=3), ImageSpec(2, 4, 5))
     z = torch.randn(2, 3)
     middle = generator(z.mean(0, keepdim=True)).atanh()
     torch.testing.assert_close(middle[0], generator(z).atanh().mean(0), rtol=1e-4, atol=1e-5)

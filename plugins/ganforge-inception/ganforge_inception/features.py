@@ -9,9 +9,9 @@ import torch
 from pydantic import field_validator
 from torch import Tensor
 
-from ganforge import Extracted, FeatureExtractor, ImageShape
-from ganforge.downloads import expanded
+from ganforge import FeatureExtractor, FeatureOutput, ImageSpec
 from ganforge.errors import IncompatibleError
+from ganforge.utils.downloads import expanded
 from ganforge_inception.weights import find_weights, read_network
 
 SIZE, CLASSES = 2048, 1008
@@ -47,13 +47,13 @@ class Inception(FeatureExtractor):
     size = SIZE
     class_names = tuple(str(number) for number in range(CLASSES))
 
-    def __init__(self, options: Options, image: ImageShape) -> None:
+    def __init__(self, options: Options, image: ImageSpec) -> None:
         super().__init__(options, image)
         path = options.weights or find_weights()
         self.network = read_network(path, published=options.weights is None)
 
     @classmethod
-    def check_image(cls, options: FeatureExtractor.Options, image: ImageShape) -> None:
+    def check_image(cls, options: FeatureExtractor.Options, image: ImageSpec) -> None:
         """Raise IncompatibleError for images that are neither grey nor of three colours."""
         if image.channels not in (1, 3):
             raise IncompatibleError(
@@ -61,8 +61,8 @@ class Inception(FeatureExtractor):
                 fix="pass --features random-convolutions, for any images",
             )
 
-    def forward(self, images: Tensor) -> Extracted:
+    def forward(self, images: Tensor) -> FeatureOutput:
         """Return features, `(N, 2048)`, and logits, `(N, 1008)`, of images, uint8 `(N, C, H, W)`, C being 1 or 3."""
         coloured = images.expand(-1, 3, -1, -1)
         features, logits = zip(*(self.network(part) for part in coloured.split(PART)), strict=True)
-        return Extracted(torch.cat(features), torch.cat(logits))
+        return FeatureOutput(torch.cat(features), torch.cat(logits))

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from urllib.request import urlretrieve
 
-from ganforge.downloads import run_downloader
+from ganforge.utils.downloads import run_downloader
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"
 

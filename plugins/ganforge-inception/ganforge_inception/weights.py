@@ -13,9 +13,9 @@ from torch import Tensor
 from torch_fidelity import FeatureExtractorInceptionV3
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
-from ganforge.downloads import DownloadError, Wanted, download, find_folder, search_places
 from ganforge.errors import DataError
-from ganforge.given_files import read_whole
+from ganforge.utils.downloads import DownloadError, Wanted, download, find_folder, search_places
+from ganforge.utils.io import read_whole
 from ganforge_inception.fetch import FILE
 
 FOLDER = "inception"

@@ -13,10 +13,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch_fidelity import FeatureExtractorInceptionV3
 
-from ganforge import ImageShape
+from ganforge import ImageSpec
 
 LAYERS = ["2048", "logits_unbiased"]
-COLOUR = ImageShape(3, 32, 32)
+COLOUR = ImageSpec(3, 32, 32)
 
 
 class Fresh(FeatureExtractorInceptionV3):
@@ -54,12 +54,12 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def built(weights: Path | None, image: ImageShape = COLOUR) -> Inception:
+def built(weights: Path | None, image: ImageSpec = COLOUR) -> Inception:
     """Return the extractor as an evaluation has it."""
     return Inception(Inception.Options(weights=weights), image).eval().requires_grad_(requires_grad=False)
 
 
-def noise(count: int, image: ImageShape) -> Tensor:
+def noise(count: int, image: ImageSpec) -> Tensor:
     """Return images of noise, uint8, `(N, C, H, W)`."""
     rng = torch.Generator().manual_seed(1)
     shape = (count, image.channels, image.height, image.width)

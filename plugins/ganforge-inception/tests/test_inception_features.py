@@ -11,14 +11,14 @@ from ganforge_inception.features import Inception
 from inception_parts import COLOUR, LAYERS, built, noise
 from torch_fidelity import FeatureExtractorInceptionV3
 
-from ganforge import ImageShape
+from ganforge import ImageSpec
 from ganforge.errors import IncompatibleError
 
 Files = tuple[Path, Path]
 
 
-@pytest.mark.parametrize("image", [COLOUR, ImageShape(1, 28, 28), ImageShape(3, 320, 300)], ids=str)
-def test_it_gives_what_torch_fidelity_gives(files: Files, image: ImageShape) -> None:
+@pytest.mark.parametrize("image", [COLOUR, ImageSpec(1, 28, 28), ImageSpec(3, 320, 300)], ids=str)
+def test_it_gives_what_torch_fidelity_gives(files: Files, image: ImageSpec) -> None:
     """With the same weights features and logits are those of torch-fidelity's own extractor, grey three times."""
     pickle, safetensors = files
     theirs = FeatureExtractorInceptionV3("theirs", LAYERS, feature_extractor_weights_path=str(pickle))
@@ -47,7 +47,7 @@ def test_parts_make_a_whole(files: Files, monkeypatch: pytest.MonkeyPatch) -> No
 def test_other_channels_are_refused(channels: int) -> None:
     """What is neither grey nor of three colours is refused, with an extractor that takes it."""
     with pytest.raises(IncompatibleError, match=f"the images are {channels}×32×32") as error:
-        Inception.check_image(Inception.Options(), ImageShape(channels, 32, 32))
+        Inception.check_image(Inception.Options(), ImageSpec(channels, 32, 32))
     assert error.value.fix is not None
     assert "random-convolutions" in error.value.fix
 

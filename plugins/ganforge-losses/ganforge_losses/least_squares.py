@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ganforge import Judgement, Loss
+from ganforge import DiscriminatorOutput, Loss
 
 
 class LeastSquares(Loss):
@@ -26,12 +26,12 @@ class LeastSquares(Loss):
 
     options: Options
 
-    def discriminator(self, *, real: Judgement, fake: Judgement) -> Tensor:
+    def discriminator(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
         """Return ½(real - b)² + ½(fake - a)², `(N,)`."""
         real_error = real.logits - self.options.real_target
         fake_error = fake.logits - self.options.fake_target
         return (real_error.square() + fake_error.square()) / 2
 
-    def generator(self, *, real: Judgement | None, fake: Judgement) -> Tensor:
+    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
         """Return ½(fake - c)², `(N,)`."""
         return (fake.logits - self.options.generator_target).square() / 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ganforge import Judgement, Loss
+from ganforge import DiscriminatorOutput, Loss
 
 
 class Minimax(Loss):
@@ -15,10 +15,10 @@ class Minimax(Loss):
     the loss `bce` is the same for D and has the authors' remedy for G.
     """
 
-    def discriminator(self, *, real: Judgement, fake: Judgement) -> Tensor:
+    def discriminator(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
         """Return -V, which is BCE(real, 1) + BCE(fake, 0), `(N,)`."""
         return softplus(-real.logits) + softplus(fake.logits)
 
-    def generator(self, *, real: Judgement | None, fake: Judgement) -> Tensor:
+    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
         """Return log(1 - σ(D(fake))), what of V depends on G, `(N,)`."""
         return -softplus(fake.logits)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ganforge import Judgement, Loss
+from ganforge import DiscriminatorOutput, Loss
 
 
 class Relativistic(Loss):
@@ -27,11 +27,11 @@ class Relativistic(Loss):
         "penalty.ganforge-losses/r2.weight": 0.025,
     }
 
-    def discriminator(self, *, real: Judgement, fake: Judgement) -> Tensor:
+    def discriminator(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
         """Return softplus(-(real - fake)), `(N,)`."""
         return softplus(fake.logits - real.logits)
 
-    def generator(self, *, real: Judgement | None, fake: Judgement) -> Tensor:
+    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
         """Return softplus(-(fake - real)), `(N,)`."""
         assert real is not None, "the engine gives real images to a loss that needs them"  # noqa: S101
         return softplus(real.logits - fake.logits)

@@ -9,7 +9,7 @@ import torch
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from ganforge import Discriminator, Judgement, Loss
+from ganforge import Discriminator, DiscriminatorOutput, Loss
 
 
 class Critic(Loss):
@@ -19,11 +19,11 @@ class Critic(Loss):
     odds: only their differences mean something.
     """
 
-    def discriminator(self, *, real: Judgement, fake: Judgement) -> Tensor:
+    def discriminator(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
         """Return fake - real, `(N,)`."""
         return fake.logits - real.logits
 
-    def generator(self, *, real: Judgement | None, fake: Judgement) -> Tensor:
+    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
         """Return -fake, `(N,)`."""
         return -fake.logits
 

@@ -15,7 +15,7 @@ from ganforge_losses.relativistic import Relativistic
 from ganforge_losses.wasserstein import Wasserstein, WassersteinGp
 from torch import Tensor
 
-from ganforge import Judgement, Loss
+from ganforge import DiscriminatorOutput, Loss
 
 LOG2 = math.log(2)
 
@@ -82,7 +82,7 @@ def logits(*, seed: int, count: int = 64) -> tuple[Tensor, Tensor]:
 
 def losses(loss: Loss, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
     """Return the discriminator's and the generator's loss as the engine asks for them."""
-    judged_real, judged_fake = Judgement(real), Judgement(fake)
+    judged_real, judged_fake = DiscriminatorOutput(real), DiscriminatorOutput(fake)
     needed = judged_real if loss.needs_real else None
     return (
         loss.discriminator(real=judged_real, fake=judged_fake),
@@ -137,14 +137,14 @@ def test_zero_sum(name: str) -> None:
 def test_minimax_saturates() -> None:
     """Where D is sure of a fake, G's gradient is the probability σ(D(fake)) itself, next to nothing."""
     fake = torch.tensor([-12.0, 0.0, 12.0], dtype=torch.float64, requires_grad=True)
-    PAPERS["minimax"].loss.generator(real=None, fake=Judgement(fake)).sum().backward()
+    PAPERS["minimax"].loss.generator(real=None, fake=DiscriminatorOutput(fake)).sum().backward()
     torch.testing.assert_close(fake.grad, -fake.detach().sigmoid())
 
 
 def test_hinge_lets_go_beyond_the_margin() -> None:
     """Real logits above 1 and fake ones below -1 give D no gradient; all others give it the same."""
     real, fake = (torch.tensor(values, requires_grad=True) for values in ([1.5, 0.5, -9.0], [-1.5, -0.5, 9.0]))
-    PAPERS["hinge"].loss.discriminator(real=Judgement(real), fake=Judgement(fake)).sum().backward()
+    PAPERS["hinge"].loss.discriminator(real=DiscriminatorOutput(real), fake=DiscriminatorOutput(fake)).sum().backward()
     assert real.grad is not None
     assert fake.grad is not None
     assert real.grad.tolist() == [0.0, -1.0, -1.0]

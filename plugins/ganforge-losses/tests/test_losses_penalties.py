@@ -12,9 +12,9 @@ from ganforge_losses.r1 import R1
 from ganforge_losses.r2 import R2
 from torch import Tensor, nn
 
-from ganforge import Discriminator, ImageShape, Penalty
+from ganforge import Discriminator, ImageSpec, Penalty
 
-IMAGE = ImageShape(2, 3, 2)
+IMAGE = ImageSpec(2, 3, 2)
 COUNT = 5
 STEP = 1e-5
 PENALTIES: dict[str, Penalty] = {

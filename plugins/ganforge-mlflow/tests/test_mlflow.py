@@ -31,7 +31,7 @@ from ganforge import RunInfo
 
 TRAINING = ("--gen", "mlp", "--disc", "mlp", "--gen.hidden", "[16]", "--disc.hidden", "[16]", "--data.source", "sample")
 TRAINING += ("--batch-size", "8", "--precision", "fp32", "--device", "cpu", "--steps", "8", "--checkpoint-every", "4")
-TRAINING += ("--log-every", "1", "--sample-every", "4", "--evaluate-every", "4", "--evaluation-images", "16")
+TRAINING += ("--log-every", "1", "--sample-every", "4", "--evaluate-every", "4", "--num-samples", "16")
 TRAINING += ("--metric", "sliced-wasserstein,gate", "--quiet", "--json")
 
 LAST = "step-00000008"

@@ -10,7 +10,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from ganforge import Discriminator, Generator, ImageShape
+from ganforge import Discriminator, Generator, ImageSpec
 from ganforge.errors import IncompatibleError
 from ganforge_r3gan.layers import DiscriminativeBasis, Doubling, GenerativeBasis, Halving, ResidualBlock, convolution
 from ganforge_r3gan.stages import Stage, StageOptions, plan
@@ -67,13 +67,13 @@ class R3ganGenerator(Generator):
         "ema_halflife_images": 500_000,
     }
 
-    def __init__(self, options: Options, image: ImageShape) -> None:
+    def __init__(self, options: Options, image: ImageSpec) -> None:
         super().__init__(options, image)
         stages = plan(GENERATOR, options, image)
         depth, inputs = len(stages) * options.blocks, options.latent_dim
         self.embedding: nn.Embedding | None = None
         if options.conditional:
-            self.embedding = embedding(image.classes, options.latent_dim)
+            self.embedding = embedding(image.num_classes, options.latent_dim)
             inputs += options.latent_dim
         self.basis = GenerativeBasis(inputs, stages[0].channels, stages[0].size)
         layers = blocks(stages[0], options, depth)
@@ -83,12 +83,12 @@ class R3ganGenerator(Generator):
         self.layers = nn.Sequential(*layers, convolution(stages[-1].channels, image.channels), nn.Tanh())
 
     @property
-    def takes_labels(self) -> bool:
+    def conditional(self) -> bool:
         """Where it is conditional."""
         return self.options.conditional
 
     @classmethod
-    def check_image(cls, options: Options, image: ImageShape) -> None:
+    def check_image(cls, options: Options, image: ImageSpec) -> None:
         """Raise IncompatibleError where the size, the labels or the widths do not fit."""
         plan(GENERATOR, options, image)
 
@@ -111,10 +111,10 @@ class R3ganDiscriminator(Discriminator):
         """How wide and deep the network is, and whether it is told the labels."""
 
     options: Options
-    per_image: ClassVar[bool] = True
+    batch_independent: ClassVar[bool] = True
     recommended: ClassVar = {"optimizer.disc.lr": 2e-4, "optimizer.disc.betas": (0.0, 0.99)}
 
-    def __init__(self, options: Options, image: ImageShape) -> None:
+    def __init__(self, options: Options, image: ImageSpec) -> None:
         super().__init__(options, image)
         stages = plan(DISCRIMINATOR, options, image)[::-1]
         depth, width = len(stages) * options.blocks, stages[-1].channels
@@ -125,16 +125,16 @@ class R3ganDiscriminator(Discriminator):
         self.layers = nn.Sequential(*layers)
         self.embedding: nn.Embedding | None = None
         if options.conditional:
-            self.embedding = embedding(image.classes, width, gain=1 / math.sqrt(width))
+            self.embedding = embedding(image.num_classes, width, gain=1 / math.sqrt(width))
         self.basis = DiscriminativeBasis(width, width if options.conditional else 1, stages[-1].size)
 
     @property
-    def takes_labels(self) -> bool:
+    def conditional(self) -> bool:
         """Where it is conditional."""
         return self.options.conditional
 
     @classmethod
-    def check_image(cls, options: Options, image: ImageShape) -> None:
+    def check_image(cls, options: Options, image: ImageSpec) -> None:
         """Raise IncompatibleError where the size, the labels or the widths do not fit."""
         plan(DISCRIMINATOR, options, image)
 

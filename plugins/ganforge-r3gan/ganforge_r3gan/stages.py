@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
-from ganforge import ImageShape
+from ganforge import ImageSpec
 from ganforge.errors import IncompatibleError
 
 SMALLEST_BASE, LARGEST_BASE = 4, 7
@@ -49,7 +49,7 @@ def halvings(size: int) -> int | None:
     return count if count and SMALLEST_BASE <= size <= LARGEST_BASE else None
 
 
-def plan(network: str, options: StageOptions, image: ImageShape) -> tuple[Stage, ...]:
+def plan(network: str, options: StageOptions, image: ImageSpec) -> tuple[Stage, ...]:
     """Return the stages from the base map, 4 to 7 pixels wide, to the image.
 
     28 pixels are 7 → 14 → 28, 32 are 4 → 8 → 16 → 32, 64 one more. Raises IncompatibleError, naming what would fit.
@@ -62,7 +62,7 @@ def plan(network: str, options: StageOptions, image: ImageShape) -> tuple[Stage,
             fix=f"the nearest sizes that do are {_nearest(max(image.height, image.width))}; a folder's pictures are "
             "resized with --data.size",
         )
-    if options.conditional and image.classes is None:
+    if options.conditional and image.num_classes is None:
         raise IncompatibleError(
             f"{network} is conditional, but the data has no labels",
             fix="leave conditional at false, or use data with labels (a folder's subfolders are classes)",

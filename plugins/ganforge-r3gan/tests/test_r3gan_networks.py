@@ -13,10 +13,10 @@ from ganforge_r3gan.networks import R3ganDiscriminator, R3ganGenerator
 from ganforge_r3gan.stages import StageOptions, plan
 from torch import Tensor, nn
 
-from ganforge import ImageShape
+from ganforge import ImageSpec
 from ganforge.errors import IncompatibleError
 
-DIGITS = ImageShape(1, 28, 28, classes=10)
+DIGITS = ImageSpec(1, 28, 28, num_classes=10)
 SMALL = {"base_channels": 8, "group_width": 4}
 #: The authors' preset CIFAR10: widths of 768, 96 groups, two blocks at each of four sizes.
 AUTHORS = {"base_channels": 768, "widest_size": 32, "blocks": 2, "group_width": 16}
@@ -29,12 +29,12 @@ def _seeded() -> None:
     torch.manual_seed(0)
 
 
-def generator(image: ImageShape = DIGITS, **options: int) -> R3ganGenerator:
+def generator(image: ImageSpec = DIGITS, **options: int) -> R3ganGenerator:
     """Make a small generator, unless options say otherwise."""
     return R3ganGenerator(R3ganGenerator.Options.model_validate(SMALL | options), image)
 
 
-def discriminator(image: ImageShape = DIGITS, **options: int) -> R3ganDiscriminator:
+def discriminator(image: ImageSpec = DIGITS, **options: int) -> R3ganDiscriminator:
     """Make a small discriminator, unless options say otherwise."""
     return R3ganDiscriminator(R3ganDiscriminator.Options.model_validate(SMALL | options), image)
 
@@ -72,7 +72,7 @@ def test_counts_by_default() -> None:
 
 def test_counts_of_the_authors() -> None:
     """Conditional at 3×32×32 they are 20,781,952 and 21,280,512, as the authors' classes count for CIFAR10."""
-    image, options = ImageShape(3, 32, 32, classes=10), AUTHORS | {"conditional": True}
+    image, options = ImageSpec(3, 32, 32, num_classes=10), AUTHORS | {"conditional": True}
     with torch.device("meta"):
         counts = [count(generator(image, **options)), count(discriminator(image, **options))]
     body = 8 * block_weights(768, 1536, 16)
@@ -86,7 +86,7 @@ def test_counts_of_the_authors() -> None:
 def test_structure_of_the_authors() -> None:
     """Two blocks follow each map; within, 96 groups of 16 channels; no layer but activations has a bias."""
     with torch.device("meta"):
-        network = generator(ImageShape(3, 32, 32), **AUTHORS)
+        network = generator(ImageSpec(3, 32, 32), **AUTHORS)
         images = network(torch.empty(2, 64))
     assert images.shape == (2, 3, 32, 32)
     kinds = [type(layer).__name__ for layer in network.layers]
@@ -100,7 +100,7 @@ def test_structure_of_the_authors() -> None:
 def test_widths_of_the_authors() -> None:
     """Their FFHQ presets halve the widths beyond 32 pixels: 768 up to there, 384 at 64, 96 at 256."""
     options = StageOptions.model_validate(AUTHORS)
-    stages = plan("it", options, ImageShape(3, 256, 256))
+    stages = plan("it", options, ImageSpec(3, 256, 256))
     assert [stage.channels for stage in stages] == [768, 768, 768, 768, 384, 192, 96]
     assert [stage.size for stage in stages[:2]] == [(4, 4), (8, 8)]
 
@@ -112,7 +112,7 @@ def test_widths_of_the_authors() -> None:
 def test_sizes_and_channels(height: int, width: int, bases: tuple[int, int]) -> None:
     """Sizes that halve to 4 to 7 pixels work, with any count of channels, by default too."""
     for channels in (1, 2, 5):
-        image = ImageShape(channels, height, width)
+        image = ImageSpec(channels, height, width)
         assert plan("it", StageOptions(), image)[0].size == bases
         images = generator(image, base_channels=16)(torch.randn(2, 64))
         assert images.shape == (2, channels, height, width)
@@ -122,21 +122,21 @@ def test_sizes_and_channels(height: int, width: int, bases: tuple[int, int]) -> 
 def test_what_does_not_fit_is_refused() -> None:
     """A size that does not halve, widths without whole groups, and missing labels are named, with what would fit."""
     cases = [
-        (StageOptions(), ImageShape(1, 27, 27), r"27×27", r"26×26|28×28"),
-        (StageOptions(), ImageShape(1, 28, 32), r"28×32", r"32×32"),
+        (StageOptions(), ImageSpec(1, 27, 27), r"27×27", r"26×26|28×28"),
+        (StageOptions(), ImageSpec(1, 28, 32), r"28×32", r"32×32"),
         (
             StageOptions(base_channels=90),
-            ImageShape(1, 28, 28),
+            ImageSpec(1, 28, 28),
             r"90 base_channels.* have 22.5, and 45 within",
             r"is 96",
         ),
         (
             StageOptions(base_channels=5, group_width=1, widest_size=32),
-            ImageShape(1, 64, 64),
+            ImageSpec(1, 64, 64),
             r"have 2.5, and 5 within",
             r"is 4",
         ),
-        (StageOptions(conditional=True), ImageShape(1, 28, 28), r"no labels", r"conditional at false"),
+        (StageOptions(conditional=True), ImageSpec(1, 28, 28), r"no labels", r"conditional at false"),
     ]
     for options, image, message, fix in cases:
         with pytest.raises(IncompatibleError, match=message) as caught:
@@ -144,7 +144,7 @@ def test_what_does_not_fit_is_refused() -> None:
         assert caught.match(fix)
     for network in (R3ganGenerator, R3ganDiscriminator):
         with pytest.raises(IncompatibleError, match="r3gan"):
-            network.check_image(network.Options(), ImageShape(1, 27, 27))
+            network.check_image(network.Options(), ImageSpec(1, 27, 27))
 
 
 def test_a_new_generator_only_resamples() -> None:
@@ -222,13 +222,13 @@ def test_labels_of_the_generator() -> None:
     """The class's vector stands beside the latent: other labels give other images, none an error."""
     network = generator(conditional=True)
     z, labels = torch.randn(3, 64), torch.tensor([0, 4, 9])
-    assert network.takes_labels
+    assert network.conditional
     both = torch.cat([z, network.embedding.weight[labels]], 1)  # type: ignore[union-attr]
     assert torch.equal(network(z, labels), network.layers(network.basis(both)))
     assert not torch.equal(network(z, labels), network(z, labels.flip(0)))
     with pytest.raises(IncompatibleError, match="generator 'r3gan' is conditional"):
         network(z)
-    assert not generator().takes_labels
+    assert not generator().conditional
 
 
 def test_labels_of_the_discriminator() -> None:
@@ -241,12 +241,12 @@ def test_labels_of_the_discriminator() -> None:
     torch.testing.assert_close(network(images, labels), torch.stack([features[n] @ vectors[n] for n in range(3)]))
     with pytest.raises(IncompatibleError, match="discriminator 'r3gan' is conditional"):
         network(images)
-    assert not discriminator().takes_labels
+    assert not discriminator().conditional
 
 
 def test_class_vectors_start_as_a_linear_layer_on_one_hot_labels() -> None:
     """Their deviation is 1/√K in G and 1/√(K·E) in D, for K classes and vectors of E numbers."""
-    image = ImageShape(1, 28, 28, classes=50)
+    image = ImageSpec(1, 28, 28, num_classes=50)
     vectors = [generator(image, conditional=True).embedding, discriminator(image, conditional=True).embedding]
     assert [tuple(item.weight.shape) for item in vectors if item] == [(50, 64), (50, 8)]
     expected = [1 / math.sqrt(50), 1 / math.sqrt(50 * 8)]
@@ -254,8 +254,8 @@ def test_class_vectors_start_as_a_linear_layer_on_one_hot_labels() -> None:
 
 
 def test_images_are_judged_one_by_one() -> None:
-    """Nothing normalises over the batch, as `per_image` says."""
+    """Nothing normalises over the batch, as `batch_independent` says."""
     network, images = trained(discriminator()), torch.randn(4, 1, 28, 28)
     apart = torch.cat([network(images[n : n + 1]) for n in range(4)])
     torch.testing.assert_close(network(images), apart)
-    assert R3ganDiscriminator.per_image
+    assert R3ganDiscriminator.batch_independent

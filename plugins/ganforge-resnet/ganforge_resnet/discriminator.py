@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, relu
 
-from ganforge import Discriminator, ImageShape, Judgement
+from ganforge import Discriminator, DiscriminatorOutput, ImageSpec
 from ganforge_resnet.layers import convolution, prepared
 from ganforge_resnet.plans import class_count, labels_needed, plan_for
 
@@ -57,7 +57,7 @@ class ResnetDiscriminator(Discriminator):
     images, so that each image is judged by itself in training too.
     """
 
-    per_image: ClassVar[bool] = True
+    batch_independent: ClassVar[bool] = True
     #: Miyato et al. 2018, section 4 and appendix B: how the residual networks were trained.
     recommended: ClassVar = {"critic_steps": 5, "optimizer.lr": 2e-4, "optimizer.betas": (0.0, 0.9)}
 
@@ -73,7 +73,7 @@ class ResnetDiscriminator(Discriminator):
 
     options: Options
 
-    def __init__(self, options: Options, image: ImageShape) -> None:
+    def __init__(self, options: Options, image: ImageSpec) -> None:
         super().__init__(options, image)
         plan = plan_for(NAME, image)
         classes = class_count(NAME, image, conditional=options.conditional)
@@ -92,17 +92,17 @@ class ResnetDiscriminator(Discriminator):
             self.embedding = prepared(nn.Embedding(classes, channels[-1]), spectral_norm=spectral_norm)
 
     @property
-    def takes_labels(self) -> bool:
+    def conditional(self) -> bool:
         """Whether it is conditional."""
         return self.options.conditional
 
     @classmethod
-    def check_image(cls, options: Options, image: ImageShape) -> None:
+    def check_image(cls, options: Options, image: ImageSpec) -> None:
         """Raise IncompatibleError for a size without a table, and for a conditional one without labels."""
         plan_for(NAME, image)
         class_count(NAME, image, conditional=options.conditional)
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
         """Return logits, `(N,)`, and features, `(N, C')`, for images, `(N, C, H, W)`.
 
         labels: `(N,)` int64; only used where it is conditional.
@@ -113,4 +113,4 @@ class ResnetDiscriminator(Discriminator):
             if labels is None:
                 raise labels_needed(NAME)
             logits = logits + (self.embedding(labels) * features).sum(1)
-        return Judgement(logits, features=(features,))
+        return DiscriminatorOutput(logits, features=(features,))

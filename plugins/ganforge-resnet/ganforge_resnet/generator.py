@@ -8,7 +8,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
-from ganforge import Generator, ImageShape
+from ganforge import Generator, ImageSpec
 from ganforge_resnet.conditional_batch_norm import batch_norm
 from ganforge_resnet.layers import convolution, prepared
 from ganforge_resnet.plans import class_count, labels_needed, plan_for
@@ -65,7 +65,7 @@ class ResnetGenerator(Generator):
 
     options: Options
 
-    def __init__(self, options: Options, image: ImageShape) -> None:
+    def __init__(self, options: Options, image: ImageSpec) -> None:
         super().__init__(options, image)
         plan = plan_for(NAME, image)
         classes = class_count(NAME, image, conditional=options.conditional)
@@ -82,19 +82,19 @@ class ResnetGenerator(Generator):
         self.to_image = convolution(channels[-1], image.channels, 3, spectral_norm=spectral_norm, gain=1.0)
 
     @property
-    def takes_labels(self) -> bool:
+    def conditional(self) -> bool:
         """Whether it is conditional."""
         return self.options.conditional
 
     @classmethod
-    def check_image(cls, options: Options, image: ImageShape) -> None:
+    def check_image(cls, options: Options, image: ImageSpec) -> None:
         """Raise IncompatibleError for a size without a table, and for a conditional one without labels."""
         plan_for(NAME, image)
         class_count(NAME, image, conditional=options.conditional)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return images, `(N, C, H, W)`, from latents, `(N, Z)`, and, where it is conditional, labels, `(N,)`."""
-        if not self.takes_labels:
+        if not self.conditional:
             labels = None
         elif labels is None:
             raise labels_needed(NAME)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ganforge import ImageShape
+from ganforge import ImageSpec
 from ganforge.errors import IncompatibleError
 
 
@@ -36,7 +36,7 @@ PLANS = {
 }
 
 
-def plan_for(network: str, image: ImageShape) -> Plan:
+def plan_for(network: str, image: ImageSpec) -> Plan:
     """Return the plan for an image's size. Raises IncompatibleError, naming the nearest sizes that there are."""
     if image.height == image.width and image.height in PLANS:
         return PLANS[image.height]
@@ -51,17 +51,17 @@ def plan_for(network: str, image: ImageShape) -> Plan:
     )
 
 
-def class_count(network: str, image: ImageShape, *, conditional: bool) -> int | None:
+def class_count(network: str, image: ImageSpec, *, conditional: bool) -> int | None:
     """Return how many classes a network has to tell apart, None where it is not conditional.
 
     Raises IncompatibleError where it is, and the data has no labels.
     """
-    if conditional and image.classes is None:
+    if conditional and image.num_classes is None:
         raise IncompatibleError(
             f"{network} is conditional, but the data has no labels",
             fix="use data with labels (a folder's subfolders are classes), or leave `conditional` false",
         )
-    return image.classes if conditional else None
+    return image.num_classes if conditional else None
 
 
 def labels_needed(network: str) -> IncompatibleError:

@@ -7,24 +7,24 @@ from ganforge_resnet.discriminator import ResnetDiscriminator
 from ganforge_resnet.generator import ResnetGenerator
 from torch import Tensor, nn
 
-from ganforge import ImageShape
+from ganforge import ImageSpec
 
-DIGITS = ImageShape(1, 28, 28, 10)
+DIGITS = ImageSpec(1, 28, 28, 10)
 
 
-def generator(image: ImageShape = DIGITS, **options: object) -> ResnetGenerator:
+def generator(image: ImageSpec = DIGITS, **options: object) -> ResnetGenerator:
     """Return a small generator, with options beside the width."""
     torch.manual_seed(0)
     return ResnetGenerator(ResnetGenerator.Options.model_validate({"base_channels": 4, **options}), image)
 
 
-def discriminator(image: ImageShape = DIGITS, **options: object) -> ResnetDiscriminator:
+def discriminator(image: ImageSpec = DIGITS, **options: object) -> ResnetDiscriminator:
     """Return a small discriminator, with options beside the width."""
     torch.manual_seed(0)
     return ResnetDiscriminator(ResnetDiscriminator.Options.model_validate({"base_channels": 4, **options}), image)
 
 
-def pictures(count: int, image: ImageShape = DIGITS, seed: int = 0) -> Tensor:
+def pictures(count: int, image: ImageSpec = DIGITS, seed: int = 0) -> Tensor:
     """Return noise in [-1, 1], `(N, C, H, W)`."""
     rng = torch.Generator().manual_seed(seed)
     return torch.rand(count, image.channels, image.height, image.width, generator=rng) * 2 - 1

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from ganforge import ImageShape
+from ganforge import ImageSpec
 from ganforge.testing import check_component, parametrize_components
 
 SMALL = {"base_channels": 4}
@@ -20,8 +20,8 @@ def test_conforms(check: Callable[[], None]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["generator", "discriminator"])
-@pytest.mark.parametrize("image", [None, ImageShape(3, 32, 32, 5)])
-def test_conforms_by_class(kind: Literal["generator", "discriminator"], image: ImageShape | None) -> None:
+@pytest.mark.parametrize("image", [None, ImageSpec(3, 32, 32, 5)])
+def test_conforms_by_class(kind: Literal["generator", "discriminator"], image: ImageSpec | None) -> None:
     """By class every check applies and passes, in colour too."""
     report = check_component(kind, "resnet", options={**SMALL, "conditional": True, "spectral_norm": True}, image=image)
     report.raise_for_failures()

@@ -11,7 +11,7 @@ from resnet_parts import DIGITS, conv, discriminator, largest_singular_value, la
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d
 
-from ganforge import ImageShape
+from ganforge import ImageSpec
 from ganforge.errors import IncompatibleError
 
 LABELS = torch.tensor([3, 0, 3, 9])
@@ -44,7 +44,7 @@ def test_it_has_the_weights_of_the_papers_tables() -> None:
         128: five + same(1024) + conv(1024, 1, 1),
     }
     options = ResnetDiscriminator.Options()
-    found = {size: weights(ResnetDiscriminator(options, ImageShape(3, size, size))) for size in expected}
+    found = {size: weights(ResnetDiscriminator(options, ImageSpec(3, size, size))) for size in expected}
     assert found == expected
 
 
@@ -66,7 +66,7 @@ def test_by_class_there_is_one_row_of_features_for_each() -> None:
 )
 def test_blocks_halve_the_map_as_the_tables_say(size: int, sides: list[int], width: int) -> None:
     """The first blocks halve the map, those after them leave it; then there is a logit for each image."""
-    image = ImageShape(2, size, size)
+    image = ImageSpec(2, size, size)
     network = discriminator(image, base_channels=2)
     seen: list[int] = []
     for part in network.blocks:
@@ -82,7 +82,7 @@ def test_other_sizes_are_refused(height: int, width: int, nearest: str) -> None:
     """A size without a table is refused before anything is built, and the nearest sizes are named."""
     for refuse in (ResnetDiscriminator.check_image, ResnetDiscriminator):
         with pytest.raises(IncompatibleError, match=f"the nearest sizes are {nearest};"):
-            refuse(ResnetDiscriminator.Options(), ImageShape(1, height, width))
+            refuse(ResnetDiscriminator.Options(), ImageSpec(1, height, width))
 
 
 @pytest.mark.parametrize(("number", "halve"), [(0, True), (1, True), (1, False)])
@@ -150,7 +150,7 @@ def test_power_iteration_follows_the_weights_alone() -> None:
 def test_in_training_too_each_image_is_judged_by_itself() -> None:
     """From the same state, images judged together get the logits that each gets alone."""
     network, images = discriminator(conditional=True), pictures(4)
-    assert network.per_image
+    assert network.batch_independent
     alone = torch.cat(
         [copy.deepcopy(network)(images[at : at + 1], LABELS[at : at + 1]).logits for at in range(len(images))]
     )
@@ -223,16 +223,16 @@ def test_the_logit_is_a_projection() -> None:
 
 
 def test_it_takes_labels_where_it_is_conditional() -> None:
-    """`takes_labels` follows the option; then data without labels, and a call without labels, are refused."""
+    """`conditional` follows the option; then data without labels, and a call without labels, are refused."""
     images = pictures(4)
-    assert not discriminator().takes_labels
+    assert not discriminator().conditional
     assert torch.equal(discriminator()(images, LABELS).logits, discriminator()(images).logits)
     network = discriminator(conditional=True)
-    assert network.takes_labels
+    assert network.conditional
     with pytest.raises(IncompatibleError, match="needs labels"):
         network(images)
     with pytest.raises(IncompatibleError, match="the data has no labels"):
-        ResnetDiscriminator.check_image(network.options, ImageShape(1, 28, 28))
+        ResnetDiscriminator.check_image(network.options, ImageSpec(1, 28, 28))
     ResnetDiscriminator.check_image(network.options, DIGITS)
 
 

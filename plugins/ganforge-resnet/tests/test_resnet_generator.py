@@ -10,7 +10,7 @@ from resnet_parts import DIGITS, conv, generator, largest_singular_value, layers
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from ganforge import ImageShape
+from ganforge import ImageSpec
 from ganforge.errors import IncompatibleError
 
 
@@ -33,7 +33,7 @@ def test_it_has_the_weights_of_the_papers_tables() -> None:
         + (2 * 64 + conv(64, 3, 3)),
     }
     options = ResnetGenerator.Options()
-    found = {size: weights(ResnetGenerator(options, ImageShape(3, size, size))) for size in expected}
+    found = {size: weights(ResnetGenerator(options, ImageSpec(3, size, size))) for size in expected}
     assert found == expected
 
 
@@ -49,7 +49,7 @@ def test_by_class_only_the_blocks_batch_norms_grow() -> None:
 )
 def test_every_block_doubles_the_map(size: int, sides: list[int]) -> None:
     """From the base each block doubles the map, up to an image of the size asked for, in [-1, 1]."""
-    image = ImageShape(2, size, size)
+    image = ImageSpec(2, size, size)
     network = generator(image, base_channels=1)
     seen: list[int] = []
     for part in network.blocks:
@@ -68,7 +68,7 @@ def test_other_sizes_are_refused(height: int, width: int, nearest: str) -> None:
     """A size without a table is refused before anything is built, and the nearest sizes are named."""
     for refuse in (ResnetGenerator.check_image, ResnetGenerator):
         with pytest.raises(IncompatibleError, match=f"the nearest sizes are {nearest};"):
-            refuse(ResnetGenerator.Options(), ImageShape(1, height, width))
+            refuse(ResnetGenerator.Options(), ImageSpec(1, height, width))
 
 
 def test_a_block_is_the_papers() -> None:
@@ -137,14 +137,14 @@ def test_spectral_norm_is_an_option() -> None:
 
 
 def test_it_takes_labels_where_it_is_conditional() -> None:
-    """`takes_labels` follows the option; then data without labels, and a call without labels, are refused."""
+    """`conditional` follows the option; then data without labels, and a call without labels, are refused."""
     z = torch.randn(2, 128)
-    assert not generator().takes_labels
+    assert not generator().conditional
     assert torch.equal(generator()(z, torch.tensor([0, 1])), generator()(z))
     network = generator(conditional=True)
-    assert network.takes_labels
+    assert network.conditional
     with pytest.raises(IncompatibleError, match="needs labels"):
         network(z)
     with pytest.raises(IncompatibleError, match="the data has no labels"):
-        ResnetGenerator.check_image(network.options, ImageShape(1, 28, 28))
+        ResnetGenerator.check_image(network.options, ImageSpec(1, 28, 28))
     ResnetGenerator.check_image(network.options, DIGITS)

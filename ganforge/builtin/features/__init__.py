@@ -1,0 +1,1 @@
+"""Feature extractors that ship with ganforge."""

@@ -1,0 +1,1 @@
+"""Batches of real images: loaders, workers, samplers."""

@@ -1,0 +1,1 @@
+"""Diagnostics of a training: detectors, alerts, the monitor."""

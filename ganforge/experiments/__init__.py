@@ -1,1 +1,0 @@
-"""Running experiments: from settings to a finished run directory."""

@@ -1,6 +1,0 @@
-"""Runs side by side: what differs between their configurations, their scores over seeds, their curves and samples."""
-
-from ganforge.experiments.comparison.making import compare
-from ganforge.experiments.comparison.result import Comparison
-
-__all__ = ["Comparison", "compare"]

@@ -1,0 +1,1 @@
+"""Run events, forwarded to listeners in a process of their own."""

@@ -1,0 +1,94 @@
+"""What changes over the steps: a line for each group, its mean over the seeds."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ganforge.report.comparison.records import Run
+from ganforge.report.pages.thinning import thin
+from ganforge.runs.score_table import Column, finite
+
+LOSSES = ("loss/discriminator", "loss/generator")
+HEALTH = "health/"
+MOST_POINTS = 300
+
+
+class Point(NamedTuple):
+    """Hold the mean, lowest and highest value of the seeds that came to a step; None where none of them is finite."""
+
+    step: int
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Hold one measure.
+
+    lines: by the group's label. column: of the scores that it shows; None for losses and health.
+    """
+
+    name: str
+    column: Column | None
+    lines: Mapping[str, Sequence[Point]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {
+            "name": self.name,
+            "lines": {label: [[point.step, point.mean] for point in points] for label, points in self.lines.items()},
+        }
+
+
+def curves(groups: Sequence[tuple[str, Sequence[Run]]], columns: Sequence[Column]) -> list[Curve]:
+    """Return the curves of losses and health, and of each column's scores that were taken more than once."""
+    found: dict[str, dict[str, Sequence[Point]]] = {name: {} for name in LOSSES}
+    for label, runs in groups:
+        by_name: dict[str, list[Iterable[tuple[int, float | None]]]] = defaultdict(list)
+        for run in runs:
+            rows = list(_rows(run))
+            names = dict.fromkeys(key for row in rows for key in row if key in LOSSES or key.startswith(HEALTH))
+            for name in names:
+                by_name[name].append([(row["step"], finite(row[name])) for row in rows if name in row])
+        for name, series in by_name.items():
+            found.setdefault(name, {})[label] = _mean(series)
+    made = [Curve(name, None, lines) for name, lines in found.items() if lines]
+    for column in columns:
+        lines = {}
+        for label, runs in groups:
+            series = [[(score.step, score.value) for score in column.by_run.get(run.name, ())] for run in runs]
+            points = _mean(series)
+            if points:
+                lines[label] = points
+        if any(len(points) > 1 for points in lines.values()):
+            made.append(Curve(column.name, column, lines))
+    return made
+
+
+def _rows(run: Run) -> Iterator[dict[str, Any]]:
+    for row in run.rows():
+        step = finite(row.get("step"))
+        if step is not None:
+            yield row | {"step": int(step)}
+
+
+def _mean(series: Iterable[Iterable[tuple[int, float | None]]]) -> list[Point]:
+    """Return several lines as one, thinned; what is not finite is a gap."""
+    values: dict[int, list[float]] = defaultdict(list)
+    for line in series:
+        for step, value in dict(line).items():  # where a step was scored again, the last time counts
+            values[step] += [] if value is None else [value]
+    points = [_point(step, values[step]) for step in sorted(values)]
+    heights = [math.nan if point.mean is None else point.mean for point in points]
+    return [points[row] for row in thin({"mean": heights}, MOST_POINTS)]
+
+
+def _point(step: int, values: Sequence[float]) -> Point:
+    if not values:
+        return Point(step, None, None, None)
+    return Point(step, math.fsum(values) / len(values), min(values), max(values))

@@ -1,0 +1,84 @@
+"""What several seeds say together: a mean, and how far it may be from the truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any
+
+from ganforge.utils.format import number
+
+CONFIDENCE = 0.95
+DIGITS = 2  # of a margin that count
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Hold a mean of `count` values and the interval around it, which is None for a single value."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    count: int
+
+    @property
+    def margin(self) -> float | None:
+        """How far the interval reaches to either side."""
+        return None if self.high is None else self.high - self.mean
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as `--json` prints it."""
+        return asdict(self)
+
+    def in_words(self) -> str:
+        """Return `12.34 ± 0.56`: the mean with as many decimals as the two leading digits of its margin have."""
+        if not self.margin or not math.isfinite(self.margin):
+            return number(self.mean)
+        decimals = max(DIGITS - 1 - math.floor(math.log10(self.margin)), 0)
+        return f"{self.mean:,.{decimals}f} ± {self.margin:,.{decimals}f}"
+
+
+def estimate(values: Sequence[float]) -> Estimate | None:
+    """Return the mean of finite values and its 95% interval; None where there are no values.
+
+    The interval is Student's: mean ± t(0.975, n - 1) · s / √n, with s² the sum of squared deviations over n - 1. It
+    takes the values as draws from a normal distribution, as the scores of several seeds about are.
+    """
+    count = len(values)
+    if count == 0:
+        return None
+    if count == 1:
+        return Estimate(values[0], None, None, 1)
+    if min(values) == max(values):  # exactly: what rounding leaves of a difference is none
+        return Estimate(values[0], values[0], values[0], count)
+    mean = math.fsum(value / count for value in values)
+    deviation = math.hypot(*(value - mean for value in values)) / math.sqrt(count - 1)
+    margin = two_sided_t(CONFIDENCE, count - 1) * deviation / math.sqrt(count)
+    return Estimate(mean, mean - margin, mean + margin, count)
+
+
+@cache
+def two_sided_t(confidence: float, degrees: int) -> float:
+    """Return the t with P(|T| ≤ t) = `confidence` for Student's T with `degrees` (1 or more) of freedom.
+
+    Bisection of the angle atan(t/√degrees), in which the distribution has a closed form.
+    """
+    low, high = 0.0, math.pi / 2
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if _within(middle, degrees) < confidence else (low, middle)
+    return math.tan(high) * math.sqrt(degrees)
+
+
+def _within(angle: float, degrees: int) -> float:
+    """Return P(|T| ≤ √degrees · tan(angle)): Abramowitz & Stegun 1964, 26.7.3 and 26.7.4."""
+    odd = degrees % 2
+    square = math.cos(angle) ** 2
+    term = math.cos(angle) if odd else 1.0
+    total = 0.0
+    for k in range(odd, degrees - 1, 2):  # the powers of the cosine are k, those of even degrees begin with 0
+        total += term
+        term *= square * (k + 1) / (k + 2)
+    total *= math.sin(angle)
+    return 2 / math.pi * (angle + total) if odd else total

@@ -1,0 +1,1 @@
+"""Training: the networks' updates, the loop around them, checkpoints and resume."""
