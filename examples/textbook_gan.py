@@ -1,7 +1,7 @@
-"""The textbook's GANs as one writes them by hand: plain PyTorch, nothing of ganforge.
+"""The textbook's GANs in plain PyTorch, without ganforge.
 
-`python examples/textbook_gan.py [mlp|dcgan]` trains on torchvision's MNIST.
-The tests hold ganforge's engine to this loop.
+`python examples/textbook_gan.py [mlp|dcgan]` trains on torchvision's MNIST. The tests compare ganforge's engine with
+this loop.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ Latents = Callable[[int], Tensor]
 
 def networks(model: str) -> tuple[nn.Module, nn.Module]:
     """Return the textbook's generator and discriminator, without the discriminator's sigmoid."""
+    generator: list[nn.Module]
+    discriminator: list[nn.Module]
     if model == "mlp":
         widths, generator, discriminator = (100, 256, 512, 1024), [], [nn.Flatten()]
         for inputs, outputs in pairwise(widths):
@@ -37,7 +39,7 @@ def networks(model: str) -> tuple[nn.Module, nn.Module]:
 
 
 def bce(logits: Tensor, target: float) -> Tensor:
-    """Return the textbook's loss: binary cross-entropy on the probability that a sigmoid makes."""
+    """Return the textbook's loss: binary cross-entropy of the logits' sigmoid."""
     return nn.functional.binary_cross_entropy(torch.sigmoid(logits), torch.full_like(logits, target))
 
 
@@ -48,7 +50,7 @@ def train(
     latents: Latents,
     criterion: Callable[[Tensor, float], Tensor] = bce,
 ) -> list[tuple[float, float]]:
-    """Train both networks, one step each a batch of images in [-1, 1], and return their losses."""
+    """Train both networks, one step each per batch of images in [-1, 1], and return their losses."""
     optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=0.0002, betas=(0.5, 0.999))
     optimizer_g = torch.optim.Adam(generator.parameters(), lr=0.0002, betas=(0.5, 0.999))
     losses = []
@@ -56,11 +58,11 @@ def train(
         optimizer_d.zero_grad()
         fake = generator(latents(len(real))).detach()
         loss_d = criterion(discriminator(real), 1.0) + criterion(discriminator(fake), 0.0)
-        loss_d.backward()
+        loss_d.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
         optimizer_d.step()
         optimizer_g.zero_grad()
         loss_g = criterion(discriminator(generator(latents(len(real)))), 1.0)
-        loss_g.backward()
+        loss_g.backward()  # type: ignore[no-untyped-call]
         optimizer_g.step()
         losses.append((loss_d.item(), loss_g.item()))
     return losses

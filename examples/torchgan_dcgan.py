@@ -1,4 +1,8 @@
-"""torchgan 0.1.0's DCGAN, unchanged, as two components: pass `--plugin examples/torchgan_dcgan.py --gen torchgan`."""
+"""Networks of torchgan 0.1.0 (DCGAN), unchanged, as two components.
+
+`ganforge run --plugin examples/torchgan_dcgan.py --gen torchgan --disc torchgan --data folder --data.path PICTURES
+--data.size 32` trains them.
+"""
 
 from torch import nn
 from torchgan.models import DCGANDiscriminator, DCGANGenerator
@@ -8,7 +12,7 @@ from ganforge.errors import IncompatibleError
 
 
 class TorchganGenerator(ganforge.Generator):
-    """torchgan's DCGANGenerator (Radford et al. 2015): images that are square, and 16, 32, 64, … pixels wide."""
+    """torchgan's DCGANGenerator (Radford et al. 2015): square images of 16, 32, 64, … pixels."""
 
     def __init__(self, options, image):
         super().__init__(options, image)
@@ -19,12 +23,12 @@ class TorchganGenerator(ganforge.Generator):
         if image.width != image.height or image.width < 16 or image.width & (image.width - 1):
             raise IncompatibleError(f"torchgan's DCGAN cannot work with {image}; try --data.size 32")
 
-    def forward(self, z, labels=None):
+    def forward(self, z, condition=None):
         return self.network(z)
 
 
 class TorchganDiscriminator(ganforge.Discriminator):
-    """torchgan's DCGANDiscriminator; its own end, a LeakyReLU, is left out: ganforge's losses want plain logits."""
+    """torchgan's DCGANDiscriminator without its last LeakyReLU: ganforge's losses take plain logits."""
 
     check_image = TorchganGenerator.check_image
 
@@ -32,7 +36,7 @@ class TorchganDiscriminator(ganforge.Discriminator):
         super().__init__(options, image)
         self.network = DCGANDiscriminator(image.width, image.channels, last_nonlinearity=nn.Identity())
 
-    def forward(self, images, labels=None):
+    def forward(self, images, condition=None):
         return self.network(images)
 
 

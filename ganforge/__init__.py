@@ -1,6 +1,6 @@
-"""ganforge: name a generator, a discriminator, a loss and data; train, resume, sample and compare.
+"""ganforge: name a generator, a discriminator, a loss and a dataset; train, resume, sample and compare.
 
-Importing it is light: whatever needs torch is imported when it is first used.
+Importing it is light: modules that need torch are imported on first use.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from ganforge.components.spec import Component
-from ganforge.errors import GanforgeError
+from ganforge.errors import DataError, GanforgeError, IncompatibleError
 from ganforge.plugins.hookspecs import RunInfo, hookimpl
 
 if TYPE_CHECKING:
-    from ganforge.api import resume, train
+    from ganforge.api import load_run, resume, train
     from ganforge.components import (
         Augmentation,
+        ComponentOptions,
+        ConditionSpec,
         Dataset,
         DatasetInfo,
         Discriminator,
@@ -25,16 +27,22 @@ if TYPE_CHECKING:
         FeatureExtractor,
         FeatureOutput,
         Generator,
-        Images,
+        GeneratorOutput,
         ImageSpec,
+        ImageTensors,
+        LatentDistribution,
         Loss,
+        LossTerm,
         Metric,
-        Penalty,
+        MetricResult,
+        OptimizerFactory,
+        Schedule,
+        TrainStep,
     )
     from ganforge.config.experiment import Experiment
     from ganforge.report.comparison import Comparison, compare
-    from ganforge.runs.trained import TrainedRun, load_run
-    from ganforge.training.callbacks import Observer
+    from ganforge.runs.trained import TrainedRun
+    from ganforge.training.callbacks import Callback
 
 __version__ = version("ganforge")
 
@@ -42,36 +50,48 @@ _LAZY = {
     **dict.fromkeys(
         (
             "Augmentation",
-            "DatasetInfo",
+            "ComponentOptions",
+            "ConditionSpec",
             "Dataset",
+            "DatasetInfo",
             "Discriminator",
-            "EvaluationContext",
-            "FeatureOutput",
-            "FeatureExtractor",
-            "Generator",
-            "ImageSpec",
-            "Images",
             "DiscriminatorOutput",
+            "EvaluationContext",
+            "FeatureExtractor",
+            "FeatureOutput",
+            "Generator",
+            "GeneratorOutput",
+            "ImageSpec",
+            "ImageTensors",
+            "LatentDistribution",
             "Loss",
+            "LossTerm",
             "Metric",
-            "Penalty",
+            "MetricResult",
+            "OptimizerFactory",
+            "Schedule",
+            "TrainStep",
         ),
         "ganforge.components",
     ),
+    "Callback": "ganforge.training.callbacks",
     "Comparison": "ganforge.report.comparison",
     "Experiment": "ganforge.config.experiment",
-    "Observer": "ganforge.training.callbacks",
     "TrainedRun": "ganforge.runs.trained",
     "compare": "ganforge.report.comparison",
-    "load_run": "ganforge.runs.trained",
+    "load_run": "ganforge.api",
     "resume": "ganforge.api",
     "train": "ganforge.api",
 }
 
 __all__ = [
     "Augmentation",
+    "Callback",
     "Comparison",
     "Component",
+    "ComponentOptions",
+    "ConditionSpec",
+    "DataError",
     "Dataset",
     "DatasetInfo",
     "Discriminator",
@@ -82,13 +102,19 @@ __all__ = [
     "FeatureOutput",
     "GanforgeError",
     "Generator",
+    "GeneratorOutput",
     "ImageSpec",
-    "Images",
+    "ImageTensors",
+    "IncompatibleError",
+    "LatentDistribution",
     "Loss",
+    "LossTerm",
     "Metric",
-    "Observer",
-    "Penalty",
+    "MetricResult",
+    "OptimizerFactory",
     "RunInfo",
+    "Schedule",
+    "TrainStep",
     "TrainedRun",
     "compare",
     "hookimpl",

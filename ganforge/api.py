@@ -1,4 +1,4 @@
-"""Training from Python: `ganforge.train` and `ganforge.resume`."""
+"""Python interface: `ganforge.train`, `ganforge.resume` and `ganforge.load_run`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from ganforge.config.layers import experiment_layer
 from ganforge.config.resolve import resolve
 from ganforge.errors import DivergedError, TrainingError
 from ganforge.plugins.registry import Registry
-from ganforge.runs.distributed_launch import follow
-from ganforge.runs.launch import Changes, go_on, start
+from ganforge.report import report_run
+from ganforge.runs.distributed_launch import run_rank
+from ganforge.runs.launch import ResumeOverrides, resume_run, start_run
 from ganforge.runs.session import Outcome
 from ganforge.runs.setup import prepare
 from ganforge.runs.trained import TrainedRun
-from ganforge.training.callbacks import Observer
-from ganforge.training.distributed import Processes, joined
+from ganforge.training.callbacks import Callback
+from ganforge.training.distributed import DistContext, init_distributed
 from ganforge.training.run_directory import RunDirectory
 
 
@@ -26,27 +27,34 @@ def train(
     *,
     out: str | Path | None = None,
     plugins: Sequence[str | Path] = (),
-    observer: Observer | None = None,
+    callback: Callback | None = None,
 ) -> TrainedRun:
-    """Train an experiment and return the run, ready to be sampled.
+    """Train an experiment and return the finished run.
 
-    experiment: what is left out of it takes the defaults. out: the run directory, which must not exist; a fresh one in
-    runs/ by default. plugins: local plugin files. Raises GanforgeError's subclasses as their names say; DivergedError
-    and TrainingError leave a run directory behind that can be looked at. KeyboardInterrupt is raised after a checkpoint
-    was saved, so that `ganforge.resume` goes on.
+    Args:
+        experiment: The experiment; by default every setting has its default.
+        out: The run directory, which must not exist; by default a new one in runs/.
+        plugins: Local plugin files.
+        callback: In-process callbacks.
+
+    Raises:
+        GanforgeError: A setting, the data or a component is invalid.
+        DivergedError: The training diverged; the run directory remains.
+        TrainingError: The training failed; the run directory remains.
+        KeyboardInterrupt: The user interrupted it; a checkpoint was saved, and `ganforge.resume` continues.
     """
     registry = _discover(plugins)
     layers = [] if experiment is None else [experiment_layer(experiment)]
     place = None if out is None else Path(out)
     RunDirectory.check_new(place)
-    with joined() as processes:
-        if processes.first:
-            prepared = prepare(resolve(layers, registry), registry, processes=processes)
-            outcome = start(prepared, out=place, observer=observer)
+    with init_distributed() as dist:
+        if dist.is_main:
+            prepared = prepare(resolve(layers, registry), registry, dist=dist)
+            outcome = start_run(prepared, out=place, callback=callback, report=report_run)
         else:
-            outcome = follow(registry, processes)
-        _wait(processes, outcome)
-    return opened(outcome, registry)
+            outcome = run_rank(registry, dist)
+        _wait(dist, outcome)
+    return open_finished(outcome, registry)
 
 
 def resume(
@@ -57,28 +65,50 @@ def resume(
     device: str | None = None,
     workers: int | None = None,
     plugins: Sequence[str | Path] = (),
-    observer: Observer | None = None,
+    callback: Callback | None = None,
 ) -> TrainedRun:
-    """Go on with a run exactly where it stopped, or to more epochs or steps, and return it. Raises as `train` does.
+    """Resume a run exactly at its newest checkpoint, and return it finished. Raises the errors of `train`.
 
-    device, workers: where it trains, and how many processes read streamed data, where that shall be otherwise now.
+    Args:
+        run: The run directory.
+        epochs: Epochs in total, to extend the training.
+        steps: Steps in total, to extend the training.
+        device: Another device than before.
+        workers: Another number of worker processes that read streamed data.
+        plugins: Local plugin files.
+        callback: In-process callbacks.
     """
     registry = _discover(plugins)
-    watcher = None if observer is None else lambda _: observer
-    changes = Changes(epochs=epochs, steps=steps, device=device, workers=workers)
-    with joined() as processes:
-        if processes.first:
-            outcome = go_on(RunDirectory.open(Path(run)), registry, changes, observer=watcher, processes=processes)
+    make_callback = None if callback is None else lambda _: callback
+    overrides = ResumeOverrides(epochs=epochs, steps=steps, device=device, workers=workers)
+    with init_distributed() as dist:
+        if dist.is_main:
+            directory = RunDirectory.open(Path(run))
+            outcome = resume_run(directory, registry, overrides, callback=make_callback, dist=dist, report=report_run)
         else:
-            outcome = follow(registry, processes)
-        _wait(processes, outcome)
-    return opened(outcome, registry)
+            outcome = run_rank(registry, dist)
+        _wait(dist, outcome)
+    return open_finished(outcome, registry)
 
 
-def _wait(processes: Processes, outcome: Outcome) -> None:
-    """Let nobody look at a finished run before it is written; another end may be one process's alone."""
+def load_run(path: str | Path, *, plugins: Sequence[str | Path] = ()) -> TrainedRun:
+    """Open a run directory.
+
+    Args:
+        path: The run directory.
+        plugins: Local plugin files of the run.
+
+    Raises:
+        RunDirectoryError: The path is not a run directory.
+    """
+    directory = RunDirectory.open(Path(path))
+    return TrainedRun(directory, Registry.discover([Path(plugin) for plugin in plugins]), report=report_run)
+
+
+def _wait(dist: DistContext, outcome: Outcome) -> None:
+    """Wait until all ranks have finished and the run is written; a rank may fail alone."""
     if outcome.status == "finished":
-        processes.highest(0)
+        dist.all_reduce_max(0)
 
 
 def _discover(plugins: Sequence[str | Path]) -> Registry:
@@ -88,12 +118,12 @@ def _discover(plugins: Sequence[str | Path]) -> Registry:
     return registry
 
 
-def opened(outcome: Outcome, registry: Registry) -> TrainedRun:
-    """Return a run that finished, ready to be sampled. Raises what a run that did not finish means in Python."""
+def open_finished(outcome: Outcome, registry: Registry) -> TrainedRun:
+    """Return a finished run, or raise the error of an unfinished one, as `train` describes."""
     if outcome.signal is not None:
-        raise KeyboardInterrupt(f"saved at step {outcome.steps}; ganforge.resume({str(outcome.run.path)!r}) goes on")
+        raise KeyboardInterrupt(f"saved at step {outcome.steps}; ganforge.resume({str(outcome.run.path)!r}) continues")
     if outcome.status == "diverged":
         raise DivergedError(f"{outcome.run.path}: {outcome.error}", fix=outcome.fix)
     if outcome.status == "failed":
         raise TrainingError(f"{outcome.run.path}: {outcome.error}") from outcome.cause
-    return TrainedRun(outcome.run, registry)
+    return TrainedRun(outcome.run, registry, report=report_run)

@@ -1,19 +1,19 @@
-"""Every exception that ganforge raises for what people pass in.
+"""Exceptions about user input, plugins, checkpoints and failed trainings.
 
 GanforgeError                 exit code 1
-├── UsageError                2   what was asked cannot be done as asked
-│   ├── ConfigError               a key or a value of the configuration
-│   ├── UnknownComponentError     a name that nothing provides, or that two provide
-│   ├── IncompatibleError         parts that do not fit each other
-│   ├── DataError                 pictures that are missing, damaged or not as declared
-│   └── RunDirectoryError         a run directory that exists, is locked, or is none
-├── PluginError               2   a plugin's fault; the message names the plugin
-│   └── StrictPluginError     3   the same, under GANFORGE_STRICT_PLUGINS=1
-├── CheckpointError           1   nothing left that can be loaded
-└── TrainingError             1   the run itself failed
-    ├── DivergedError         1   a loss or a weight is not finite any more
-    │   └── CollapsedError    1   the fakes have lost their diversity, and that shall not go on
-    └── OutOfMemoryError      1   a batch does not fit into the device's memory
+├── UsageError                2   invalid request
+│   ├── ConfigError               invalid key or value of the configuration
+│   ├── UnknownComponentError     unknown or ambiguous name of a component
+│   ├── IncompatibleError         components that do not fit together
+│   ├── DataError                 missing, damaged or wrongly declared data
+│   └── RunDirectoryError         run directory that exists, is locked, or is invalid
+├── PluginError               2   error of a plugin
+│   └── StrictPluginError     3   first broken plugin, with GANFORGE_STRICT_PLUGINS=1
+├── CheckpointError           1   no valid checkpoint
+└── TrainingError             1   failed training
+    ├── DivergedError         1   loss or weight that is not finite
+    │   └── CollapsedError    1   fakes without diversity
+    └── OutOfMemoryError      1   batch that does not fit into memory
 """
 
 from __future__ import annotations
@@ -22,9 +22,12 @@ from typing import ClassVar
 
 
 class GanforgeError(Exception):
-    """Say one thing that went wrong, and how to fix it.
+    """Base of all errors of ganforge: one message with the fix.
 
-    `message` names what was given and whose it is; `fix`, where there is one, says what to do.
+    Attributes:
+        message: The input, the nearest valid one, and the component at fault.
+        fix: How to fix it, or None.
+        exit_code: Exit code of a command that ends with the error.
     """
 
     exit_code: ClassVar[int] = 1
@@ -36,57 +39,61 @@ class GanforgeError(Exception):
 
 
 class UsageError(GanforgeError):
-    """Refuse a request that cannot be carried out as it stands."""
+    """Invalid request."""
 
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """Refuse a key or a value of the configuration."""
+    """Invalid key or value of the configuration."""
 
 
 class UnknownComponentError(UsageError):
-    """Refuse a component's name that nothing provides, or that several provide."""
+    """Unknown name of a component, or a name that several plugins provide."""
 
 
 class IncompatibleError(UsageError):
-    """Refuse parts that do not fit each other; the message names the part, both shapes or ranges."""
+    """Components that do not fit together; the message names one, and both shapes or ranges."""
 
 
 class DataError(UsageError):
-    """Refuse data that is missing, damaged, or not as its data set declares it."""
+    """Data that is missing, damaged, or not as its dataset declares it."""
 
 
 class RunDirectoryError(UsageError):
-    """Refuse a run directory that exists already, is in use, or is no run directory."""
+    """Run directory that exists already, is in use, or is not a run directory."""
 
 
 class PluginError(GanforgeError):
-    """Blame a plugin for what it provides; the message names its distribution."""
+    """Error of a plugin; the message names its distribution."""
 
     exit_code = 2
 
 
 class StrictPluginError(PluginError):
-    """Stop at the first broken plugin, because GANFORGE_STRICT_PLUGINS=1 asks for it."""
+    """First broken plugin, with GANFORGE_STRICT_PLUGINS=1."""
 
     exit_code = 3
 
 
 class CheckpointError(GanforgeError):
-    """Refuse to go on: no checkpoint is left that can be trusted."""
+    """Checkpoint that is damaged or belongs to other components, or no valid checkpoint."""
 
 
 class TrainingError(GanforgeError):
-    """Report that a run failed while it trained."""
+    """Failed training."""
 
 
 class DivergedError(TrainingError):
-    """Report that a loss or a weight is no longer finite."""
+    """Loss or weight that is not finite."""
 
 
 class CollapsedError(DivergedError):
-    """Report that the fakes have lost their diversity, since the step `since_step`."""
+    """Fakes that have lost their diversity.
+
+    Attributes:
+        since_step: Step at which the collapse began.
+    """
 
     def __init__(self, message: str, *, since_step: int, fix: str | None = None) -> None:
         super().__init__(message, fix=fix)
@@ -94,4 +101,4 @@ class CollapsedError(DivergedError):
 
 
 class OutOfMemoryError(TrainingError):
-    """Report that a batch does not fit into memory; the fix names the size that does."""
+    """Batch that does not fit into memory; the fix names the size that does."""

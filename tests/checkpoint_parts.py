@@ -34,7 +34,7 @@ def train_small(registry: Registry, path: Path, *settings: str) -> RunDirectory:
     """Train four steps, with a checkpoint after every second one."""
     run = RunDirectory(path)
     asked = (*SMALL, "checkpoint_every=2", "log_every=1", "steps=4", *settings)
-    launch.start(prepare(tiny(registry, *asked), registry), out=run.path)
+    launch.start_run(prepare(tiny(registry, *asked), registry), out=run.path)
     return run
 
 

@@ -13,7 +13,7 @@ from report_parts import MANIFEST, evaluation, make_run, protocol, write_rows
 from ganforge.config import read_document
 from ganforge.config.dotted import literal
 
-__all__ = ["change", "made", "passport_of", "scored"]
+__all__ = ["change", "made", "protocol_of", "scored"]
 
 
 def made(
@@ -26,7 +26,7 @@ def made(
     side: int = 74,
 ) -> Path:
     """Write a run with settings as on the command line, such as `gen.mlp.hidden=[8]`, and these evaluations."""
-    said = {"components": MANIFEST["components"] | {"penalty": "r1"}, "health": []}
+    said = {"components": MANIFEST["components"] | {"term": "r1"}, "health": []}
     run = make_run(folder, rows=5, grids=grids, side=side, manifest=said | dict(manifest or {}) | {"seed": seed})
     write_rows(run / "evaluation.jsonl", list(rows))
     change(run, f"seed={seed}", *settings)
@@ -56,12 +56,17 @@ def scored(step: int, value: float | None, score: str = "fid", **changes: Any) -
     """Return an evaluation's row with one score. changes: of its protocol."""
     return evaluation(step, None) | {
         "scores": {score: value},
-        "floor": {score: 1.25},
-        "protocol": passport_of(score, **changes),
+        "reference": {score: 1.25},
+        "protocol": protocol_of(score, **changes),
     }
 
 
-def passport_of(score: str = "fid", *, better: str = "lower", **changes: Any) -> dict[str, Any]:
+def protocol_of(score: str = "fid", *, higher_is_better: bool = False, **changes: Any) -> dict[str, Any]:
     """Return the protocol of one score."""
-    metric = {"distribution": "ganforge", "options": {}, "better": {score: better}, "needs": ["features"]}
+    metric = {
+        "distribution": "ganforge",
+        "options": {},
+        "higher_is_better": {score: higher_is_better},
+        "needs": ["features"],
+    }
     return protocol(**{"metrics": {score: metric}} | changes)

@@ -1,4 +1,4 @@
-"""What the tests of evaluations share: a local plugin with extractors and metrics that are easy to see through."""
+"""Local plugin for tests of evaluations, with simple extractors and metrics."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import time
 import numpy
 import torch
 
-from ganforge import FeatureOutput, FeatureExtractor, Metric
+from ganforge import FeatureOutput, FeatureExtractor, Metric, MetricResult
 
-described = []  # how many images were described in each call
+described = []  # numbers of images in each call of an extractor
 computed = []  # names of metrics, in the order in which they were computed
-seen = {}  # the context that a metric was given last, by the metric's name
+seen = {}  # last context of each metric, by the metric's name
 
 
 class Rows(FeatureExtractor):
@@ -64,35 +64,41 @@ class Listed(Rows):
         return FeatureOutput(super().forward(images).features.tolist())
 
 
+def pictures(context, source):
+    """Return all pictures of a source, `(N, C, H, W)` uint8."""
+    return torch.cat(list(context.batches(source)))
+
+
 class Shown(Metric):
-    """Share what the metrics here have in common: they tell that they were computed, and on what."""
+    """Metrics that record their names and contexts."""
 
     needs = frozenset({"features"})
 
     def compute(self, context):
-        (name,) = self.better
+        (name,) = self.higher_is_better
         computed.append(name)
         seen[name] = context
-        return {name: float(self.score(context))}
+        score = self.score(context)
+        return score if isinstance(score, MetricResult) else MetricResult({name: float(score)})
 
 
 class Gap(Shown):
     """Distance of the mean features; a picture and details beside."""
 
-    better = {"gap": "lower"}
+    higher_is_better = {"gap": False}
 
     def score(self, context):
-        real, fake = (context.extract(images).features for images in (context.real, context.fake))
-        assert context.extract(context.fake).features is fake
-        context.details["gap"] = {"deviation": 0.25, "largest": float((real - fake).abs().max()), "none": float("nan")}
-        context.pictures["first"] = context.fake[0]
-        return (real.mean(0) - fake.mean(0)).norm()
+        real, fake = context.features("real").features, context.features("fake").features
+        assert context.features("fake").features is fake
+        details = {"deviation": 0.25, "largest": float((real - fake).abs().max()), "none": float("nan")}
+        first = next(context.batches("fake"))[0]
+        return MetricResult({"gap": float((real.mean(0) - fake.mean(0)).norm())}, details, {"first": first})
 
 
 class Draws(Shown):
     """Draws from its own generator, and from all global ones."""
 
-    better = {"draws": "lower"}
+    higher_is_better = {"draws": False}
     needs = frozenset()
 
     def score(self, context):
@@ -103,56 +109,57 @@ class Draws(Shown):
 class Bright(Shown):
     """The share of bright fakes, as a classifier sees it."""
 
-    better = {"bright": "higher"}
+    higher_is_better = {"bright": True}
     needs = frozenset({"logits"})
 
     def score(self, context):
-        return context.extract(context.fake).logits.argmax(1).float().mean()
+        return context.features("fake").logits.argmax(1).float().mean()
 
 
 class Copied(Shown):
     """The share of fakes that are training images."""
 
-    better = {"copied": "lower"}
+    higher_is_better = {"copied": False}
     needs = frozenset({"train"})
     has_reference = False
 
     def score(self, context):
-        known = {image.numpy().tobytes() for image in context.train}
-        return sum(image.numpy().tobytes() in known for image in context.fake) / len(context.fake)
+        known = {image.numpy().tobytes() for image in pictures(context, "train")}
+        fakes = pictures(context, "fake")
+        return sum(image.numpy().tobytes() in known for image in fakes) / len(fakes)
 
 
 class Many(Shown):
     """Needs a hundred images."""
 
-    better = {"many": "lower"}
+    higher_is_better = {"many": False}
 
-    def check(self, *, count, extractor):
+    def check(self, *, num_samples, extractor):
         from ganforge.errors import DataError
 
-        if count < 100:
-            raise DataError(f"many needs 100 images, not {count}, for {extractor.size} features")
+        if num_samples < 100:
+            raise DataError(f"many needs 100 images, not {num_samples}, for {extractor.size} features")
 
     def score(self, context):
-        return len(context.fake)
+        return context.num_samples
 
 
 class Slow(Shown):
     """Takes its time."""
 
-    better = {"slow": "lower"}
+    higher_is_better = {"slow": False}
     needs = frozenset()
     has_reference = False
 
     def score(self, context):
         time.sleep(0.3)
-        return context.fake.float().mean()
+        return pictures(context, "fake").float().mean()
 
 
 class Later(Shown):
     """Grows with each metric that is computed: the first value is the best."""
 
-    better = {"later": "lower"}
+    higher_is_better = {"later": False}
     needs = frozenset()
     has_reference = False
 
@@ -161,21 +168,21 @@ class Later(Shown):
 
 
 class Raises(Shown):
-    better = {"raises": "lower"}
+    higher_is_better = {"raises": False}
 
     def score(self, context):
         raise RuntimeError("cannot count")
 
 
 class Exits(Shown):
-    better = {"exits": "lower"}
+    higher_is_better = {"exits": False}
 
     def score(self, context):
         sys.exit(3)
 
 
 class Infinite(Shown):
-    better = {"infinite": "lower"}
+    higher_is_better = {"infinite": False}
 
     def score(self, context):
         return float("inf")
@@ -184,35 +191,49 @@ class Infinite(Shown):
 class Secret(Shown):
     """Looks at features without saying so."""
 
-    better = {"secret": "lower"}
+    higher_is_better = {"secret": False}
     needs = frozenset()
 
     def score(self, context):
-        return context.extract(context.fake).features.mean()
+        return context.features("fake").features.mean()
+
+
+class Sees(Shown):
+    """Uses the generator and its latents: the mean feature of fakes that it generates itself."""
+
+    higher_is_better = {"sees": False}
+    needs = frozenset({"features", "generator"})
+    has_reference = False
+
+    def score(self, context):
+        z = context.latent.sample(10, context.generator.latent_dim, context.rng)
+        with torch.no_grad():
+            features = context.extract(context.generator(z)).features
+            for weight in context.generator.parameters():
+                weight.zero_()  # its copy: nobody else's fakes change
+        return features.mean()
 
 
 class Telling(Metric):
-    """Tells what JSON cannot hold, gives another score than it declares, or a picture of no type, as asked."""
+    """Returns what JSON cannot hold, another score than it declares, or a picture of a wrong type, by its option."""
 
     class Options(Metric.Options):
         what: str = "details"
 
-    better = {"telling": "lower"}
+    higher_is_better = {"telling": False}
 
     def compute(self, context):
-        if self.options.what == "details":
-            context.details["telling"] = {"tensor": context.real}
-        if self.options.what == "picture":
-            context.pictures["telling"] = context.real.float()[0]
-        if self.options.what == "name":
-            context.pictures["../telling"] = context.real[0]
-        return {"score": {"told": 1.0}, "text": {"telling": "high"}}.get(self.options.what, {"telling": 1})
+        picture = next(context.batches("real"))[0]
+        details = {"details": {"tensor": picture}}.get(self.options.what, {})
+        images = {"picture": {"telling": picture.float()}, "name": {"../telling": picture}}.get(self.options.what, {})
+        scores = {"score": {"told": 1.0}, "text": {"telling": "high"}}.get(self.options.what, {"telling": 1})
+        return scores if self.options.what == "type" else MetricResult(scores, details, images)
 
 
 @hookimpl
 def ganforge_components():
     extractors = {"rows": Rows, "classes": Classes, "broken": Broken, "misshapen": Misshapen, "listed": Listed}
-    metrics = (Gap, Draws, Bright, Copied, Many, Slow, Later, Raises, Exits, Infinite, Secret, Telling)
+    metrics = (Gap, Draws, Bright, Copied, Many, Slow, Later, Raises, Exits, Infinite, Secret, Sees, Telling)
     return [
         *(Component(kind="features", name=name, target=cls) for name, cls in extractors.items()),
         *(Component(kind="metric", name=cls.__name__.lower(), target=cls) for cls in metrics),

@@ -1,4 +1,4 @@
-"""What the tests of image folders share: real pictures, and a short way to read them."""
+"""Helpers of the tests of image folders: real pictures, and short ways to read them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,40 @@ import numpy as np
 from PIL import Image
 
 from ganforge.builtin.datasets.folder import Folder
+from ganforge.builtin.datasets.folder_stream import Pictures
+from ganforge.components import ImageTensors, Split
 
 
 def folder(path: Path, **options: Any) -> Folder:
-    """Make the data set as the engine does, from options."""
+    """Return the dataset, built from options as by the engine."""
     return Folder(Folder.Options.model_validate({"path": path, **options}))
 
 
 def save(path: Path, image: Image.Image | int = 0, **options: Any) -> Path:
-    """Write a picture, or 4×4 pixels of one grey, and the folders that it needs."""
+    """Write a picture, or 4×4 pixels of one gray, and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.new("L", (4, 4), image) if isinstance(image, int) else image
     picture.save(path, **options)
     return path
 
 
-def greys(data: Folder, split: Any = "train") -> list[int]:
-    """Return the first pixel of each picture: which ones there are, in order."""
-    return [int(value) for value in data.load(split).pixels[:, 0, 0, 0]]
+def in_memory(data: Folder, split: Split = "train") -> ImageTensors:
+    """Return a split that is in memory."""
+    opened = data.open(split)
+    assert isinstance(opened, ImageTensors)
+    return opened
+
+
+def streamed(data: Folder, split: Split = "train") -> Pictures:
+    """Return a split whose pictures are decoded when they are read."""
+    opened = data.open(split)
+    assert isinstance(opened, Pictures)
+    return opened
+
+
+def grays(data: Folder, split: Split = "train") -> list[int]:
+    """Return the first pixel of each picture, which identifies it."""
+    return [int(value) for value in in_memory(data, split).images[:, 0, 0, 0]]
 
 
 def noise(mode: str, size: tuple[int, int] = (40, 40)) -> Image.Image:

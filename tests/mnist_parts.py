@@ -1,4 +1,4 @@
-"""What the tests of MNIST share: small files of the right format, and a place of their own."""
+"""Helpers of the tests of MNIST: small files of the right format, and an empty cache."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ COUNTS = {"train": 30, "test": 20}
 def files() -> dict[str, bytes]:
     """Return four small files of the right names and format."""
     rng = torch.Generator().manual_seed(1)
-    made: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     for split, (images, labels) in mnist_files.FILES.items():
         count = COUNTS[split]
         pixels = torch.randint(256, (count, 28, 28), dtype=torch.uint8, generator=rng)
-        made[images] = header((count, 28, 28)) + pixels.numpy().tobytes()
-        made[labels] = header((count,)) + bytes(index % 10 for index in range(count))
-    return made
+        contents[images] = header((count, 28, 28)) + pixels.numpy().tobytes()
+        contents[labels] = header((count,)) + bytes(index % 10 for index in range(count))
+    return contents
 
 
 def put(folder: Path, suffix: str = "") -> Path:
@@ -38,7 +38,7 @@ def put(folder: Path, suffix: str = "") -> Path:
 
 
 def mnist(root: Path | None = None, source: str = "auto") -> Mnist:
-    """Make the data set as the engine does, from options."""
+    """Return the dataset, built from options as by the engine."""
     return Mnist(Mnist.Options.model_validate({"root": root, "source": source}))
 
 
@@ -49,7 +49,7 @@ def everything_below(folder: Path) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give each test a cache folder and an environment of its own, and no network but what it starts itself."""
+    """Give each test an empty cache folder, a clean environment, and no network but its own servers."""
     folder = tmp_path / "cache"
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: folder / name)
     for name in ("GANFORGE_DATA", "GANFORGE_OFFLINE", "http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):

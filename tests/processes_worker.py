@@ -10,17 +10,17 @@ from conftest import tiny
 
 from ganforge.errors import TrainingError
 from ganforge.plugins.registry import Registry
-from ganforge.runs.distributed_launch import follow
-from ganforge.runs.launch import start
+from ganforge.runs.distributed_launch import run_rank
+from ganforge.runs.launch import start_run
 from ganforge.runs.session import Outcome
 from ganforge.runs.setup import prepare
-from ganforge.training.distributed import Processes, joined
+from ganforge.training.distributed import DistContext, init_distributed
 
 MLP = ("gen=mlp", "disc=mlp", "gen.hidden=[32]", "disc.hidden=[32]", "steps=20", "batch_size=60")
 #: What is trained with one and with two processes; without dropout, whose draws each process has of its own.
 CASES: dict[str, tuple[str, ...]] = {
     "bce": (*MLP, "disc.dropout=0.0", "ema_halflife_images=500", "optimizer.disc.clip_norm=0.1"),
-    "penalty": (*MLP, "disc.dropout=0.0", "penalty=slope", "penalty.weight=3.0", "critic_steps=2"),
+    "term": (*MLP, "disc.dropout=0.0", "term=slope", "term.weight=3.0", "critic_steps=2"),
     "batch-norm": (
         *("gen=dcgan", "disc=dcgan", "gen.base_channels=4", "disc.base_channels=4", "steps=20", "batch_size=60"),
         "sync_batch_norm=true",
@@ -30,29 +30,29 @@ CASES: dict[str, tuple[str, ...]] = {
 }
 
 
-def train(case: str, folder: Path, registry: Registry, processes: Processes) -> Outcome:
+def train(case: str, folder: Path, registry: Registry, dist: DistContext) -> Outcome:
     """Train one case in this process's place."""
-    if not processes.first:
-        return follow(registry, processes)
-    settings = [setting for setting in CASES[case] if processes.count > 1 or not setting.startswith("sync")]
-    prepared = prepare(tiny(registry, *settings), registry, processes=processes)
-    return start(prepared, out=folder / case)
+    if not dist.is_main:
+        return run_rank(registry, dist)
+    settings = [setting for setting in CASES[case] if dist.world_size > 1 or not setting.startswith("sync")]
+    prepared = prepare(tiny(registry, *settings), registry, dist=dist)
+    return start_run(prepared, out=folder / case)
 
 
 def main(folder: Path, plugin: Path) -> None:
     """Train all cases, and try whether processes that differ are noticed."""
     registry = Registry.discover([plugin], no_plugins=True)
-    with joined() as processes:
+    with init_distributed() as dist:
         for case in CASES:
-            outcome = train(case, folder, registry, processes)
-            (folder / f"{case}-{processes.rank}.json").write_text(json.dumps([outcome.status, outcome.health]))
+            outcome = train(case, folder, registry, dist)
+            (folder / f"{case}-{dist.rank}.json").write_text(json.dumps([outcome.status, outcome.health]))
         try:
-            processes.check_same(f"weights of {processes.rank}", "the weights")
+            dist.assert_equal_across_ranks(f"weights of {dist.rank}", "the weights")
         except TrainingError as error:
-            (folder / f"noticed-{processes.rank}.json").write_text(json.dumps(error.message))
+            (folder / f"noticed-{dist.rank}.json").write_text(json.dumps(error.message))
     tasks = Path("/proc/self/task")
     names = [(task / "comm").read_text().strip() for task in tasks.iterdir()] if tasks.is_dir() else []
-    (folder / f"threads-{processes.rank}.json").write_text(json.dumps(names))
+    (folder / f"threads-{dist.rank}.json").write_text(json.dumps(names))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Run directories as training leaves them, made in a moment, for what reads them."""
+"""Run directories without training, for tests of their readers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONFIG = """
 steps = 1000
 seed = 0
 device = "cpu"
-penalty = {names = ["r1"], r1 = {weight = 10.0}}
+term = {names = ["r1"], r1 = {weight = 10.0}}
 [gen]
 name = "mlp"
 [gen.mlp]
@@ -29,18 +29,19 @@ name = "bce"
 name = "mnist"
 [optimizer.gen]
 name = "adam"
+[optimizer.gen.adam]
 lr = 0.0002
 """
 
 
 def protocol(**changes: Any) -> dict[str, Any]:
-    """Return a protocol as an evaluation writes it, with some keys otherwise."""
+    """Return the protocol of an evaluation, with some keys changed."""
     metrics = {
-        "fid": {"distribution": "ganforge", "options": {}, "better": {"fid": "lower"}, "needs": ["features"]},
+        "fid": {"distribution": "ganforge", "options": {}, "higher_is_better": {"fid": False}, "needs": ["features"]},
         "modes": {
             "distribution": "ganforge",
             "options": {},
-            "better": {"modes": "higher", "modes-divergence": "lower"},
+            "higher_is_better": {"modes": True, "modes-divergence": False},
             "needs": ["logits"],
         },
     }
@@ -65,7 +66,7 @@ def evaluation(step: int, fid: float | None, **changes: Any) -> dict[str, Any]:
     return {
         "step": step,
         "scores": {"fid": fid, "modes": 9.0},
-        "floor": {"fid": 1.25, "modes": 10.0},
+        "reference": {"fid": 1.25, "modes": 10.0},
         "details": {
             "fid": {"deviation": 0.5},
             "modes": {"fake": {"zero": 0.75, "one": 0.25}, "real": {"zero": 0.5, "one": 0.5}},
@@ -84,7 +85,14 @@ MANIFEST: dict[str, Any] = {
     "seed": 0,
     "device": "cpu",
     "precision": "fp32",
-    "data": {"name": "mnist", "fingerprint": "a0c7", "sizes": {"train": 8000, "test": 2000}, "source": "the sample"},
+    "data": {
+        "name": "mnist",
+        "fingerprint": "a0c7",
+        "sizes": {"train": 8000, "test": 2000},
+        "source": "the sample",
+        "image": {"channels": 1, "height": 28, "width": 28, "condition": None, "dtype": "uint8"},
+        "class_names": None,
+    },
     "plugins": [{"distribution": "loud", "version": "1.2", "path": "/home/me/loud gan.py", "sha256": "5" * 64}],
     "origins": {"gen": "command line", "steps": "base.toml", "optimizer.gen.lr": "recommended by mlp"},
     "versions": {"python": "3.11.7", "torch": "2.14.1"},
@@ -92,7 +100,14 @@ MANIFEST: dict[str, Any] = {
     "git_commit": "cdb036f",
     "summary": {"steps": 1000, "images_seen": 60000, "images_per_second": 2345.6, "elapsed_seconds": 65.0},
     "health": [
-        {"finding": "collapse", "since_step": 300, "until_step": 420, "words": "all alike", "helps": "a smaller step"}
+        {
+            "alert": "collapse",
+            "since_step": 300,
+            "until_step": 420,
+            "value": 0.0,
+            "message": "all alike",
+            "hint": "a smaller step",
+        }
     ],
     "error": None,
 }
@@ -101,7 +116,7 @@ MANIFEST: dict[str, Any] = {
 def make_run(
     folder: Path, *, rows: int = 100, grids: int = 6, side: int = 74, manifest: Mapping[str, Any] | None = None
 ) -> Path:
-    """Write a run directory with so many rows and grids of so many pixels; `manifest` changes keys of run.json."""
+    """Write a run directory with a number of rows and of grids; `manifest` changes keys of run.json."""
     (folder / "samples").mkdir(parents=True)
     (folder / "evaluation").mkdir()
     (folder / "run.toml").write_text(tomli_w.dumps(tomllib.loads(CONFIG)), encoding="utf-8")
@@ -124,17 +139,24 @@ def row(index: int) -> dict[str, float]:
         "images_seen": 600 * (index + 1),
         "loss/discriminator": 0.7 + 0.1 * math.sin(index / 7),
         "loss/generator": 0.9 + 0.1 * math.cos(index / 5),
-        "score/real": 0.6,
-        "score/fake": 0.4,
-        "penalty/r1": 0.01 * index,
+        "logits/real": 0.41,
+        "logits/fake": -0.41,
+        "prob/real": 0.6,
+        "prob/fake": 0.4,
+        "term/r1": 0.01 * index,
+        "path_length/mean": 1.0 + index,
+        "path_length/std": 0.5,
+        "lr/gen": 0.0002,
+        "lr/disc": 0.0001,
         "health/diversity": 1 - math.exp(-index / 20),
+        "health/alerts": float(29 <= index < 41),
         "images_per_second": 2000.0 + index,
         "elapsed_seconds": float(index),
     }
 
 
 def grid(side: int, index: int) -> Image.Image:
-    """Return a grey picture, another one for each index, that does not compress away."""
+    """Return a gray picture of noise, different for each index."""
     noise = Image.effect_noise((side, side), 90)
     noise.paste(index % 256, (0, 0, 8, 8))
     return noise

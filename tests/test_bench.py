@@ -1,4 +1,4 @@
-"""`ganforge bench`: the yardstick and the engine are measured, and nothing can make them two different things."""
+"""`ganforge bench`: the reference loop and the engine are measured, and no setting can make their models differ."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import tiny
 
-from ganforge.bench.measure import Options, measure_model, step_flops
+from ganforge.bench.measure import BenchConfig, run_benchmark, step_flops
 from ganforge.errors import ConfigError
 from ganforge.plugins.registry import Registry
 from ganforge.runs.setup import prepare
@@ -19,24 +19,24 @@ Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_bench_measures_all_three_loops(ganforge: Ganforge) -> None:
-    """It prints times of the yardstick, the bare steps and the engine, their ratios, and the share of the roofline."""
+    """It prints times of the reference loop, the bare steps and the engine, their ratios, and the roofline's share."""
     done = ganforge("bench", "mlp", "-n", "10", "--warm-up", "1", "--turns", "1", "--data.source", "sample", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     times = found["milliseconds_per_step"]
-    assert times.keys() == {"yardstick", "bare", "engine"}
+    assert times.keys() == {"reference", "bare", "engine"}
     assert all(0 < spread["low"] <= spread["median"] <= spread["high"] for spread in times.values())
-    assert found["ratio"]["median"] == pytest.approx(times["yardstick"]["median"] / times["engine"]["median"])
+    assert found["ratio"]["median"] == pytest.approx(times["reference"]["median"] / times["engine"]["median"])
     assert 0 < found["roofline"]["share"] < 1
     assert 0 < found["data_share"] < 1
 
 
-@pytest.mark.parametrize("setting", ["batch_size=32", "critic_steps=5", "gen.hidden=[8]", "penalty=r1", "steps=3"])
+@pytest.mark.parametrize("setting", ["batch_size=32", "critic_steps=5", "gen.hidden=[8]", "term=r1", "steps=3"])
 def test_bench_refuses_what_would_falsify_its_ratio(setting: str, registry: Registry) -> None:
     """A setting that would change one loop and not the other is refused by name."""
-    options = Options("mlp", [setting], steps=10, warm_up=1, turns=1)
+    config = BenchConfig("mlp", [setting], steps=10, warm_up=1, turns=1)
     with pytest.raises(ConfigError, match=f"bench cannot set {setting.partition('=')[0]}"):
-        measure_model(options, registry, lambda _: None)
+        run_benchmark(config, registry, lambda _: None)
 
 
 def test_the_work_of_a_step_is_counted(registry: Registry) -> None:

@@ -1,26 +1,25 @@
-"""The textbook's models, as the textbook has them."""
+"""The textbook's models and loss."""
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ganforge.builtin.losses.bce import Bce
-from ganforge.builtin.metrics.sliced_wasserstein import SlicedWasserstein
 from ganforge.builtin.models.dcgan import DcganDiscriminator, DcganGenerator, halvings
 from ganforge.builtin.models.dropout import Dropout
 from ganforge.builtin.models.mlp import MlpDiscriminator, MlpGenerator
-from ganforge.components import DiscriminatorOutput, EvaluationContext, ImageSpec
-from ganforge.errors import DataError, IncompatibleError
+from ganforge.components import ConditionSpec, Discriminator, DiscriminatorOutput, Generator, ImageSpec
+from ganforge.errors import IncompatibleError
 
-MNIST = ImageSpec(1, 28, 28, 10)
+MNIST = ImageSpec(1, 28, 28, ConditionSpec.classes(10))
 
 
 def shapes(network: nn.Module) -> list[tuple[int, ...]]:
-    """Return the shapes of a network's convolutions' or linear layers' weights, in order."""
+    """Return the shapes of the weights of convolutions and linear layers, in order."""
     kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
     return [tuple(layer.weight.shape) for layer in network.modules() if isinstance(layer, kinds)]
 
@@ -57,27 +56,29 @@ def test_dcgan_has_the_textbook_layers_at_28_pixels() -> None:
 
 @pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3), (64, 2), (128, 1), (96, 4)])
 def test_dcgan_fits_every_size_that_halves(size: int, channels: int) -> None:
-    """Images of such a size come out of G and go into D, and one logit each comes out of that."""
+    """G returns images of the size, and D one logit per image."""
     image = ImageSpec(channels, size, size)
     generator = DcganGenerator(DcganGenerator.Options(base_channels=2, latent_dim=5), image)
     discriminator = DcganDiscriminator(DcganDiscriminator.Options(base_channels=2), image)
     images = generator(torch.randn(3, 5))
     assert images.shape == (3, channels, size, size)
-    assert discriminator(images).shape == (3,)
+    assert discriminator(images).logits.shape == (3,)
     widths = [layer.num_features for layer in generator.modules() if isinstance(layer, nn.BatchNorm2d)]
     assert widths == [2 * 2**level for level in range(len(widths))][::-1]  # doubling towards the base
 
 
 @pytest.mark.parametrize(("size", "nearest"), [(30, "28×28 or 32×32"), (100, "96×96 or 112×112"), (5, "8×8")])
 def test_dcgan_names_the_nearest_sizes(size: int, nearest: str) -> None:
-    """A size that cannot be halved to 4 to 7 pixels is refused with the nearest that can, before layers are made."""
-    for network in (DcganGenerator, DcganDiscriminator):
-        with pytest.raises(IncompatibleError, match=nearest):
-            network.check_image(network.Options(), ImageSpec(1, size, size))
+    """Sizes that cannot be halved to 4 to 7 pixels are refused before layers are created, with the nearest that can."""
+    image = ImageSpec(1, size, size)
+    with pytest.raises(IncompatibleError, match=nearest):
+        DcganGenerator.check_image(DcganGenerator.Options(), image)
+    with pytest.raises(IncompatibleError, match=nearest):
+        DcganDiscriminator.check_image(DcganDiscriminator.Options(), image)
 
 
-def test_oblong_images_work_where_both_sides_halve_equally_often() -> None:
-    """32×48 has a base of 4×6; 28×56 has none."""
+def test_oblong_images_whose_sides_halve_equally_often() -> None:
+    """32×48 has a base of 4×6; 28×56 is refused."""
     image = ImageSpec(3, 32, 48)
     images = DcganGenerator(DcganGenerator.Options(base_channels=2), image)(torch.randn(2, 100))
     assert images.shape == (2, 3, 32, 48)
@@ -92,13 +93,13 @@ def test_halvings_end_at_a_base_of_4_to_7() -> None:
 
 
 def test_the_projection_is_the_textbook_transposed_convolution() -> None:
-    """A matrix product stands for ConvTranspose2d of one pixel: values to 1e-6, gradients to 1e-5 relative."""
+    """The matrix product equals ConvTranspose2d of one pixel: values to 1e-6, gradients to 1e-5 relative."""
     generator = DcganGenerator(DcganGenerator.Options(base_channels=8), MNIST).train()
     z = torch.randn(6, 100)
-    caught: list[torch.Tensor] = []
-    generator.layers[0].register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
+    inputs: list[Tensor] = []
+    generator.layers.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
     generator(z)
-    (projected,) = caught
+    (projected,) = inputs
     convolved = generator.project(z.view(6, 100, 1, 1))
     torch.testing.assert_close(projected, convolved, rtol=1e-6, atol=1e-6)
     upstream = torch.randn_like(projected)
@@ -110,7 +111,7 @@ def test_the_projection_is_the_textbook_transposed_convolution() -> None:
 
 
 def test_normal_init_is_dcgans() -> None:
-    """With init=normal, convolutions' weights are N(0, 0.02) and batch norm's scales N(1, 0.02)."""
+    """With init=normal, weights of convolutions are N(0, 0.02) and scales of batch norm N(1, 0.02)."""
     torch.manual_seed(0)
     network = DcganDiscriminator(DcganDiscriminator.Options(init="normal"), MNIST).requires_grad_(False)
     for layer in network.modules():
@@ -121,50 +122,41 @@ def test_normal_init_is_dcgans() -> None:
 
 
 def test_bce_is_binary_cross_entropy_on_probabilities() -> None:
-    """On logits it gives what BCE gives on their sigmoids: D's terms summed, G's non-saturating."""
+    """On logits it equals BCE on their sigmoids: D's terms summed, G's non-saturating."""
     real, fake = torch.linspace(-4, 4, 9), torch.linspace(3, -5, 9)
     loss, bce = Bce(Bce.Options()), nn.functional.binary_cross_entropy
     one, zero = torch.ones(9), torch.zeros(9)
     expected = bce(real.sigmoid(), one, reduction="none") + bce(fake.sigmoid(), zero, reduction="none")
-    ours = loss.discriminator(real=DiscriminatorOutput(real), fake=DiscriminatorOutput(fake))
-    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
+    outputs = {"real": DiscriminatorOutput(real), "fake": DiscriminatorOutput(fake)}
+    torch.testing.assert_close(loss.discriminator_loss(**outputs), expected, rtol=1e-5, atol=1e-6)
     expected = bce(fake.sigmoid(), one, reduction="none")
-    torch.testing.assert_close(
-        loss.generator(real=None, fake=DiscriminatorOutput(fake)), expected, rtol=1e-5, atol=1e-6
-    )
+    torch.testing.assert_close(loss.generator_loss(**outputs), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_bce_is_finite_where_a_sigmoid_would_not_be() -> None:
-    """At logits of ±1e4 its values are 0 or 1e4 for each term, never infinite."""
+def test_bce_of_several_logits_per_image() -> None:
+    """Logits `(N, K)` give values `(N, K)`, each that of its logit alone."""
+    real, fake = torch.linspace(-4, 4, 12).view(4, 3), torch.linspace(3, -5, 12).view(4, 3)
+    loss = Bce(Bce.Options())
+    for values in (loss.discriminator_loss, loss.generator_loss):
+        together = values(real=DiscriminatorOutput(real), fake=DiscriminatorOutput(fake))
+        alone = values(real=DiscriminatorOutput(real.flatten()), fake=DiscriminatorOutput(fake.flatten()))
+        torch.testing.assert_close(together, alone.view(4, 3))
+
+
+def test_bce_is_finite_at_large_logits() -> None:
+    """At logits of ±1e4, values are 0 or 1e4 for each term, never infinite."""
     far = torch.tensor([1e4, -1e4])
-    values = Bce(Bce.Options()).discriminator(real=DiscriminatorOutput(far), fake=DiscriminatorOutput(-far))
+    values = Bce(Bce.Options()).discriminator_loss(real=DiscriminatorOutput(far), fake=DiscriminatorOutput(-far))
     torch.testing.assert_close(values, torch.tensor([0.0, 2e4]))
 
 
-def test_latents_have_the_distribution_that_was_asked_for() -> None:
-    """Normal latents have variance 1; uniform ones lie in [-1, 1] and have variance 1/3; both are as wide as asked."""
-    for name, variance in (("normal", 1.0), ("uniform", 1 / 3)):
-        generator = MlpGenerator(MlpGenerator.Options(latents=name, latent_dim=7), MNIST)
-        z = generator.sample_latents(20_000, torch.Generator().manual_seed(0))
-        assert z.shape == (20_000, 7)
-        assert math.isclose(float(z.var()), variance, rel_tol=0.02)
-        assert name == "normal" or float(z.abs().max()) <= 1
-
-
-def test_sliced_wasserstein_of_a_shift_is_its_length() -> None:
-    """For a shift by v, every projection moves by ⟨θ, v⟩, so that the score is |v| on average over directions."""
-    real = torch.randint(0, 200, (500, 1, 4, 4), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
-    metric = SlicedWasserstein(SlicedWasserstein.Options(directions=4000))
-    rng = torch.Generator().manual_seed(2)
-    same = metric.compute(EvaluationContext(real, real.flip(0), None, None, rng))
-    assert same["sliced-wasserstein"] == 0
-    shifted = metric.compute(EvaluationContext(real, real + 51, None, None, rng))
-    assert math.isclose(shifted["sliced-wasserstein"], 0.2 * 4, rel_tol=0.05)  # |v| = 51/255 · √16
-
-
-def test_sliced_wasserstein_refuses_too_few_real_images() -> None:
-    """It compares equal counts, and says so."""
-    images = torch.zeros(4, 1, 2, 2, dtype=torch.uint8)
-    context = EvaluationContext(images[:3], images, None, None, torch.Generator())
-    with pytest.raises(DataError, match="4 fakes, but 3 real"):
-        SlicedWasserstein(SlicedWasserstein.Options()).compute(context)
+@pytest.mark.parametrize("cls", [MlpGenerator, DcganGenerator, MlpDiscriminator, DcganDiscriminator])
+def test_textbook_networks_ignore_conditions(cls: Any) -> None:
+    """They are not conditional, and a condition changes no bit of their output."""
+    network = cls(cls.Options(), MNIST).eval()
+    assert not network.conditional
+    inputs = torch.rand(2, 100) if isinstance(network, Generator) else torch.rand(2, *MNIST.shape)
+    plain, given = network(inputs), network(inputs, torch.tensor([3, 7]))
+    if isinstance(network, Discriminator):
+        plain, given = plain.logits, given.logits
+    assert torch.equal(plain, given)

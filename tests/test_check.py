@@ -26,11 +26,11 @@ SWAPPED = """
 from ganforge import Loss
 
 class Swapped(Loss):
-    def discriminator(self, *, real, fake):
+    def discriminator_loss(self, *, real, fake):
         from torch.nn.functional import softplus
         return softplus(-real.logits) + softplus(fake.logits)
 
-    def generator(self, *, real, fake):
+    def generator_loss(self, *, real, fake):
         from torch.nn.functional import softplus
         return softplus(fake.logits)
 
@@ -38,7 +38,7 @@ class Swapped(Loss):
 
 #: A data set that asks the network when it is built, and says nothing helpful where its data is missing.
 HASTY = """
-from ganforge import Dataset, Images
+from ganforge import Dataset, ImageTensors
 
 class Hasty(Dataset):
     def __init__(self, options):
@@ -49,7 +49,7 @@ class Hasty(Dataset):
         except OSError:
             pass
 
-    def load(self, split):
+    def open(self, split):
         with open("nowhere.bin", "rb"):
             pass
 
@@ -97,7 +97,7 @@ def test_built_in_components_are_conformant(kind: Kind, name: str, options: dict
     report.raise_for_failures()
     found = [*report.passed, *report.skipped]
     assert sorted(found) == sorted(check.name for check in checks_of(kind))
-    assert len(report.passed) > 2 * len(report.skipped)
+    assert len(report.passed) > 1.5 * len(report.skipped)
 
 
 def test_a_folder_of_pictures_is_conformant(tmp_path: Path, registry: Registry) -> None:
@@ -158,8 +158,8 @@ def test_an_expected_failure_is_strict(tmp_path: Path) -> None:
         check_component("loss", "swapped", registry=registry, expected_failures={"loss-shap": ""})
 
 
-def test_what_could_not_be_checked_has_failed(tmp_path: Path) -> None:
-    """Where a component cannot be built, every check that needs it is a failure that says so: none is left out."""
+def test_a_component_that_cannot_be_built_is_one_failure(tmp_path: Path) -> None:
+    """Its cause is reported once; every check that needs it is listed as not run: none is left out."""
     source = """
 from ganforge import Loss
 
@@ -167,16 +167,18 @@ class Broken(Loss):
     def __init__(self, options):
         raise OSError("the weights are on another machine")
 
-    def discriminator(self, *, real, fake): ...
-    def generator(self, *, real, fake): ...
+    def discriminator_loss(self, *, real, fake): ...
+    def generator_loss(self, *, real, fake): ...
 
 """ + provides("loss", "broken", "PLACE").replace("'PLACE'", "Broken")
     registry = Registry.discover([local(tmp_path / "broken.py", source)], no_plugins=True)
     report = check_component("loss", "broken", registry=registry)
     reasons = {failure.check: failure.reason for failure in report.failed}
     assert "the weights are on another machine (broken.py, line 8)" in reasons["builds"]
-    assert reasons["gradient-signs"].startswith("it could not be checked, since it cannot be built")
-    assert {*reasons, *report.skipped} == {check.name for check in checks_of("loss")}
+    assert list(reasons) == ["builds"]
+    assert report.not_run["gradient-signs"] == "not run because builds failed"
+    assert {*reasons, *report.not_run, *report.skipped} == {check.name for check in checks_of("loss")}
+    assert not report.conformant
 
 
 def test_a_report_names_every_failure_with_its_fix() -> None:
@@ -187,7 +189,7 @@ def test_a_report_names_every_failure_with_its_fix() -> None:
         report.raise_for_failures()
 
 
-# Processes of their own
+# DistContext of their own
 
 
 def test_a_module_that_imports_torch_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +246,10 @@ def test_each_check_is_a_test_of_its_own(tmp_path: Path) -> None:
     assert "it has no weights" in done.stdout
     assert "gradient-signs: G's loss does not fall with a fake's logit" in done.stdout
     counts = done.stdout.splitlines()[-1].rpartition(" in ")[0]
-    assert counts == f"2 failed, {len(checks_of('loss')) - 4} passed, 1 skipped, 1 xfailed"
+    skipped = ("same-seed-same-weights", "reweight-shape", "frozen-networks", "stage-key", "trains", "resumes-exactly")
+    passed = len(checks_of("loss")) - len(skipped) - 3
+    assert counts == f"2 failed, {passed} passed, {len(skipped)} skipped, 1 xfailed"
+    assert "not run because gradient-signs failed" in done.stdout
 
 
 # The command
@@ -264,7 +269,7 @@ def test_the_command_exits_with_4_and_says_what_helps(tmp_path: Path) -> None:
     assert document["component"] == "loss swapped.py/swapped"
     assert document["expected_failures"] == [{"check": "gradient-signs", "reason": "on purpose"}]
     assert document["failed"] == []
-    assert {"passed", "failed", "expected_failures", "skipped", "component"} == document.keys()
+    assert {"passed", "failed", "expected_failures", "not_run", "skipped", "component"} == document.keys()
     done = command("check", "gen", "mlp", "--set", "hidden=[8]", "--image", "3x12x12", "--no-plugins")
     assert done.returncode == 0, done.stdout
     assert done.stdout.startswith("✓ generator ganforge/mlp: ")
@@ -274,12 +279,12 @@ def test_the_command_exits_with_4_and_says_what_helps(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (("loss", "bec"), "no loss 'bec'; did you mean 'bce'"),
-        (("los", "bce"), "no kind 'los'; did you mean 'loss'?"),
-        (("bce",), "'bce' is a component; say of which kind"),
+        (("los", "bce"), "invalid kind 'los'; did you mean 'loss'?"),
+        (("bce",), "'bce' is a component; give its kind, too"),
         (("ganforg",), "no components of 'ganforg'; did you mean 'ganforge'?"),
         (("nowhere.py",), "no plugin at nowhere.py"),
         (("a", "b", "c"), "check takes a kind and a name, or a plugin, not 3 words"),
-        (("loss", "bce", "--image", "28x28"), "--image '28x28' is no size"),
+        (("loss", "bce", "--image", "28x28"), "invalid --image '28x28'"),
         (("gen", "dcgan", "--image", "1x30x30"), "cannot work with images of 30×30 pixels"),
         (("loss", "bce", "--expect", "shape=x"), "no check 'shape' of a loss"),
         (("loss", "bce", "--set", "scale=2"), "its options do not validate"),
@@ -294,12 +299,64 @@ def test_mistakes_are_one_message(words: tuple[str, ...], message: str) -> None:
     assert done.stdout == ""
 
 
+TWO = """
+from ganforge import Loss, LossTerm
+from torch.nn.functional import softplus
+
+class Scaled(Loss):
+    class Options(Loss.Options):
+        scale: float = -1.0
+
+    def discriminator_loss(self, *, real, fake):
+        return softplus(-real.logits) + softplus(fake.logits)
+
+    def generator_loss(self, *, real, fake):
+        return self.options.scale * -fake.logits
+
+class Brightness(LossTerm):
+    class Options(LossTerm.Options):
+        scale: float = 1.0
+        target: float = 0.0
+
+    def forward(self, step):
+        return self.options.scale * (step.fake.flatten(1).mean(1) - self.options.target).square()
+
+@hookimpl
+def ganforge_components():
+    yield Component(kind="loss", name="my-loss", target=Scaled)
+    yield Component(kind="term", name="my-term", target=Brightness)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ((), 4, "failed gradient-signs"),
+        (("--set", "scale=1"), 0, "✓ term two.py/my-term"),
+        (("--set", "my-loss.scale=1", "--set", "target=0.5"), 0, "✓ loss two.py/my-loss"),
+        (("--set", "my-term.scale=1"), 4, "failed gradient-signs"),
+        (("--expect", "gradient-signs=on purpose"), 0, "failed as expected gradient-signs: on purpose"),
+        (("--expect", "my-loss.gradient-signs=on purpose"), 0, "failed as expected gradient-signs: on purpose"),
+        (("--expect", "builds=why"), 2, "--expect my-loss.builds=REASON"),
+        (("--expect", "my-term.gradient-signs=why"), 2, "no check 'gradient-signs' of a term"),
+        (("--set", "scal=1"), 2, "no component has this option; did you mean 'scale'?"),
+    ],
+)
+def test_options_and_expected_failures_of_a_file(
+    tmp_path: Path, words: tuple[str, ...], code: int, message: str
+) -> None:
+    """Settings go to the components that have them, or to the one that is named; so do expected failures."""
+    done = command("check", local(tmp_path / "two.py", TWO), "--no-plugins", *words)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert message in done.stdout + done.stderr
+
+
 def test_listeners_have_nothing_to_check(tmp_path: Path) -> None:
     """A plugin without components is no failure of the kit's, and is said."""
     file = local(tmp_path / "watch.py", "@hookimpl\ndef ganforge_finished(status):\n    pass\n")
     done = command("check", file)
     assert done.returncode == 2
-    assert "gives no components; it may listen to runs" in done.stderr
+    assert "provides no components" in done.stderr
 
 
 def test_a_distribution_that_is_not_there_is_said(registry: Registry) -> None:

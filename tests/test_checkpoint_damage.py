@@ -132,6 +132,6 @@ def test_damaged_rows_do_not_stop_a_run(trained: RunDirectory, registry: Registr
     for file in (run.metrics, run.evaluations):
         with file.open("ab") as opened:
             opened.write("\n".join(odd).encode() + b"\n\xff\xfe\n")
-    assert launch.go_on(run, registry, launch.Changes(steps=6)).status == "finished"
+    assert launch.resume_run(run, registry, launch.ResumeOverrides(steps=6)).status == "finished"
     assert [row["step"] for row in read_rows(run.metrics)][-2:] == [5, 6]
     assert 9 not in [row.get("step") for row in read_rows(run.metrics)]

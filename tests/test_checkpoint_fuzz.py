@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ from checkpoint_parts import FILES, copied, sign, train_small
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ganforge.components import Discriminator, Penalty
+from ganforge import LossTerm, TrainStep
 from ganforge.components.spec import Component
 from ganforge.config.reload import reload
 from ganforge.errors import CheckpointError
@@ -29,10 +29,10 @@ from ganforge.plugins import Plugins, Source
 from ganforge.plugins.registry import Registry
 from ganforge.runs.setup import prepare
 from ganforge.training import checkpoint as checkpoints
-from ganforge.training.resume import count_on, restore
+from ganforge.training.callbacks import TrainerContext
+from ganforge.training.resume import load_checkpoint, restore_counters
 from ganforge.training.run_directory import RunDirectory
-from ganforge.training.services import Services
-from ganforge.training.state import part_tensors
+from ganforge.training.state import state_tensors
 from ganforge.training.trainer import Trainer
 
 EXAMPLES = [
@@ -45,19 +45,13 @@ TENSORS = [name for name in FILES if name.endswith(".safetensors")]
 STEP = 4
 
 
-class Square(Penalty):
+class Square(LossTerm):
     """The mean square of the real logits."""
 
-    def measure(
-        self,
-        discriminator: Discriminator,
-        *,
-        real: torch.Tensor,
-        fake: torch.Tensor,
-        labels: torch.Tensor | None,
-        rng: torch.Generator,
-    ) -> torch.Tensor:
-        return discriminator.judge(real, labels).logits.square()
+    phases: ClassVar[tuple[str, ...]] = ("disc",)
+
+    def forward(self, step: TrainStep) -> torch.Tensor:
+        return step.real_output.logits.square()
 
 
 class Victim:
@@ -66,14 +60,14 @@ class Victim:
     def __init__(self, path: Path) -> None:
         plugins = Plugins()
         plugins.components = list(Registry.discover(no_plugins=True).plugins.components)
-        square = Component(kind="penalty", name="square", target=Square)
+        square = Component(kind="term", name="square", target=Square)
         plugins.components.append((square, Source("ganforge-square", "1.0")))
         registry = Registry(plugins)
         evaluated = ("evaluate_every=2", "num_samples=10", "max_eval_time_fraction=1")
-        self.run = train_small(registry, path, "penalty=square", *evaluated)
+        self.run = train_small(registry, path, "term=square", *evaluated)
         resolved = prepare_again(self.run, registry)
         self.trainer = Trainer(
-            resolved.gan, self.run, device=resolved.device, precision=resolved.precision, services=Services()
+            resolved.gan, self.run, device=resolved.device, precision=resolved.precision, context=TrainerContext()
         )
         self.folder = self.run.checkpoint_path(STEP)
         self.whole = {name: (self.folder / name).read_bytes() for name in FILES}
@@ -93,13 +87,13 @@ class Victim:
         """
         try:
             found = checkpoints.load(self.folder)
-            restore(self.trainer, found)
+            load_checkpoint(self.trainer, found)
         except CheckpointError as error:
             message = str(error).replace(str(self.folder), "")
             assert len(message) < 500
             assert message.isprintable()
             return False
-        restored = part_tensors(self.trainer.parts)
+        restored = state_tensors(self.trainer.train_state)
         assert restored.keys() == self.content.tensors.keys()
         for file, before in self.content.tensors.items():
             weights = {name.rpartition("/")[0] for name in found.tensors[file]}
@@ -111,13 +105,13 @@ class Victim:
                 assert torch.equal(restored[file][name], value)
         state = self.trainer.state()
         assert (state["step"], state["images_seen"]) == (STEP, 10 * STEP)
-        assert {key: found.state[key] for key in ("best", "judged")} == {
-            key: pytest.approx(state[key]) for key in ("best", "judged")
+        assert {key: found.state[key] for key in ("best", "last_stats")} == {
+            key: pytest.approx(state[key]) for key in ("best", "last_stats")
         }
         assert state["health"] == found.state["health"]
         json.dumps(state, allow_nan=False)
         self.trainer._train_step()
-        self.trainer.ledger.flush()
+        self.trainer.metrics.flush()
         return True
 
 
@@ -309,11 +303,12 @@ def test_nasty_tensors_are_refused(name: str, nasty: bytes, victim: Victim) -> N
     assert (name, nasty) == ("optimizers.safetensors", NASTY["no tensors"]), "as where no weight has a gradient"
 
 
-NUMBERS = '{"loss/discriminator": 1.0, "score/real": 0.5, "score/fake": 0.5, "penalty/square": %s}'
+NUMBERS = '{"loss/discriminator": 1.0, "loss/generator": 1.0, "prob/real": 0.5, "prob/fake": 0.5, "term/square": %s}'
 SOME = NUMBERS % "1.0"
+HEALTH = '{"rows": 4, "stats": {}, "streaks": {}, "alerts": []}'
 STATE = (
-    '{"format": 1, "step": 4, "images_seen": 40, "seed": 0, "precision": "fp32", "rollbacks": 0, '
-    '"best": %s, "judged": %s}'
+    '{"format": 1, "step": 4, "images_seen": 40, "seed": 0, "precision": "fp32", "rollbacks": 0, "frozen": {}, '
+    '"optimizers": {"gen": [{}], "disc": [{}]}, "health": ' + HEALTH + ', "best": %s, "last_stats": %s}'
 )
 NASTY_JSON = {
     "nested lists": "[" * 500_000,
@@ -324,8 +319,8 @@ NASTY_JSON = {
     "NaN": STATE % ("null", NUMBERS % "NaN"),
     "more than a float": STATE % ("null", NUMBERS % "1e999"),
     "more than a float32": STATE % ("null", NUMBERS % "1e39"),
-    "no penalty": STATE % ("null", "{}"),
-    "another penalty": STATE % ("null", NUMBERS % '1.0, "penalty/r1": 1.0'),
+    "no losses": STATE % ("null", "{}"),
+    "another term": STATE % ("null", NUMBERS % '1.0, "term/r1": 1.0'),
     "numbers in a list": STATE % ("null", "[1.0]"),
     "a best without a value": STATE % ('{"metric": "m", "step": 2}', SOME),
     "a best in the future": STATE % ('{"metric": "m", "value": 1.0, "step": 6}', SOME),
@@ -366,7 +361,7 @@ def test_only_plain_files_are_read(name: str, kind: str, victim: Victim, tmp_pat
     else:
         targets = {"link": tmp_path / "moved", "link to nowhere": tmp_path / "none", "endless link": Path("/dev/zero")}
         (folder / name).symlink_to(targets[kind])
-    with pytest.raises(CheckpointError, match=r"is not a plain file"):
+    with pytest.raises(CheckpointError, match=r"is not a regular file"):
         checkpoints.load(folder)
     notes: list[str] = []
     found = checkpoints.load_newest(run, notes.append)
@@ -385,8 +380,8 @@ def test_any_rows_leave_a_run_able_to_go_on(count: int, victim: Victim) -> None:
         for path in (victim.run.metrics, victim.run.evaluations):
             path.write_bytes(b"\n".join(lines))
         trainer.step = STEP
-        trainer.writer.forget_after(trainer.step)
-        count_on(trainer)
-        assert 0 <= trainer.stopwatch.elapsed_seconds < float("inf")
+        trainer.writer.truncate_after(trainer.step)
+        restore_counters(trainer)
+        assert 0 <= trainer.meter.elapsed_seconds < float("inf")
 
     each(count, st.lists(line, max_size=5), law)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from scoring_parts import Described, Sized, evaluation, normal, score, scores
+from scoring_parts import Described, Sized, evaluation, normal, result, score, scores
 from torch import Tensor
 
 from ganforge.builtin.metrics.inception_score import InceptionScore, inception_score
@@ -28,9 +28,9 @@ def classified(*counts: int) -> Described:
 def test_inception_score_counts_classes_that_are_equally_often_there(classes: int) -> None:
     """With a sure classifier and equal shares in one part it is the number of classes, of which there may be more."""
     fake = classified(*(60 if number < classes else 0 for number in range(12)))
-    context = evaluation(fake, fake)
-    assert scores(InceptionScore, context, splits=1)["inception-score"] == pytest.approx(classes, rel=1e-12)
-    assert context.details["inception-score"]["deviation"] == 0
+    found = result(InceptionScore, evaluation(fake, fake), splits=1)
+    assert found.scores["inception-score"] == pytest.approx(classes, rel=1e-12)
+    assert found.details["deviation"] == 0
 
 
 def test_inception_score_of_an_unsure_classifier() -> None:
@@ -57,11 +57,11 @@ def test_inception_score_says_the_deviation_of_its_parts() -> None:
     """Each part is scored alone: classes that one order keeps apart are mixed by the evaluation's random numbers."""
     labels = torch.arange(10).repeat_interleave(40)
     ordered = Described(torch.zeros(400, 1), SURE * torch.nn.functional.one_hot(labels, 10).float())
-    context = evaluation(ordered, ordered)
     before = torch.get_rng_state()
-    value = scores(InceptionScore, context)["inception-score"]
+    found = result(InceptionScore, evaluation(ordered, ordered))
+    value = found.scores["inception-score"]
     assert value > 7  # in order, each part would have one class, and the score be 1
-    assert 0 < context.details["inception-score"]["deviation"] < 1
+    assert 0 < found.details["deviation"] < 1
     assert scores(InceptionScore, evaluation(ordered, ordered))["inception-score"] == value
     assert torch.equal(before, torch.get_rng_state())
 
@@ -85,14 +85,10 @@ def test_modes_counts_only_what_the_data_has() -> None:
 def test_modes_shares_are_told_by_class() -> None:
     """By the names of the classifier's classes; by number where there are none."""
     real, fake = classified(*[10] * 10), classified(100, *[0] * 9)
-    context = evaluation(real, fake, classes=DIGITS)
-    scores(Modes, context)
-    said = context.details["modes"]
+    said = result(Modes, evaluation(real, fake, classes=DIGITS)).details
     assert said["real"] == dict.fromkeys(DIGITS, 0.1)
     assert said["fake"] == {"0": 1.0, **dict.fromkeys(DIGITS[1:], 0.0)}
-    context = evaluation(real, fake, classes=())
-    scores(Modes, context)
-    assert list(context.details["modes"]["fake"]) == list(DIGITS)
+    assert list(result(Modes, evaluation(real, fake, classes=())).details["fake"]) == list(DIGITS)
 
 
 def test_the_divergence_is_jensen_and_shannons() -> None:
@@ -117,22 +113,22 @@ def test_the_divergence_is_jensen_and_shannons() -> None:
 def test_a_classifier_is_needed(metric: type[InceptionScore | Modes]) -> None:
     """Features without classes are refused beforehand and when it computes, with the features that have some."""
     made = metric(metric.Options())
-    made.check(count=1000, extractor=Sized(4, classes=10))
+    made.check(num_samples=1000, extractor=Sized(4, classes=10))
     for extractor in (None, Sized(4)):
-        with pytest.raises(DataError, match="asks a classifier") as caught:
-            made.check(count=1000, extractor=extractor)
+        with pytest.raises(DataError, match="needs a classifier") as caught:
+            made.check(num_samples=1000, extractor=extractor)
         assert caught.value.fix is not None
         assert "--features digits" in caught.value.fix
-    with pytest.raises(DataError, match="asks a classifier"):
+    with pytest.raises(DataError, match="needs a classifier"):
         scores(metric, evaluation(normal(30, 4, 0), normal(30, 4, 1)))
 
 
 def test_inception_score_refuses_parts_without_two_images() -> None:
     """A part of one image is 1 whatever it shows."""
     made = InceptionScore(InceptionScore.Options())
-    made.check(count=20, extractor=Sized(4, classes=10))
+    made.check(num_samples=20, extractor=Sized(4, classes=10))
     with pytest.raises(DataError, match=r"inception-score needs 20 images or more, .*not 19: each of 10 parts"):
-        made.check(count=19, extractor=Sized(4, classes=10))
+        made.check(num_samples=19, extractor=Sized(4, classes=10))
     with pytest.raises(DataError, match="inception-score needs 20 images"):
         score(InceptionScore, classified(9, 10), classified(9, 10))
 

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comparison_parts import change, made, passport_of, scored
+from comparison_parts import change, made, protocol_of, scored
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ganforge as package
-from ganforge.cli.sparkline import sparkline
+from ganforge.cli.compare import sparkline
 from ganforge.errors import RunDirectoryError, UsageError
-from ganforge.evaluation.comparability import differences
+from ganforge.evaluation.comparability import diff
 from ganforge.runs.score_table import columns
 from ganforge.runs.settings import canonical, differing, settings_in, settings_of
 
@@ -45,7 +45,7 @@ def test_runs_that_differ_in_their_seed_are_one_group(tmp_path: Path) -> None:
     assert (group.seeds, [run.seed for run in group.runs]) == ([0, 1, 2], [0, 1, 2])
     assert (list(comparison.settings), list(comparison.notes)) == ([], [])
     assert comparison.shared == {"gen": "mlp", "disc": "mlp", "loss": "bce", "data": "mnist", "steps": 1000} | {
-        "penalty": ["r1"]
+        "term": ["r1"]
     }
 
 
@@ -55,8 +55,8 @@ def test_runs_that_differ_in_their_seed_are_one_group(tmp_path: Path) -> None:
         ("gen.mlp.hidden=[8]", "gen.hidden"),
         ("loss=hinge", "loss"),
         ("steps=500", "steps"),
-        ("penalty.r1.weight=1.0", "penalty.r1.weight"),
-        ("optimizer.gen.lr=0.001", "optimizer.gen.lr"),
+        ("term.r1.weight=1.0", "term.r1.weight"),
+        ("optimizer.gen.adam.lr=0.001", "optimizer.gen.lr"),
         ("ema_halflife_images=500", "ema_halflife_images"),
     ],
 )
@@ -111,11 +111,11 @@ def test_scored_again_the_last_score_of_a_step_counts(tmp_path: Path) -> None:
 def test_what_was_wrong_with_a_run_is_said_beside_its_scores(tmp_path: Path) -> None:
     """Each finding of its health is a line, with when it held."""
     found = {
-        "finding": "collapse",
+        "alert": "collapse",
         "since_step": 1500,
         "until_step": 2000,
-        "words": "all fakes are alike",
-        "helps": "x",
+        "message": "all fakes are alike",
+        "hint": "x",
     }
     made(tmp_path / "a", rows=[scored(10, 3.0)])
     made(tmp_path / "b", seed=1, rows=[scored(10, 4.0)], manifest={"health": [found, 3]})
@@ -215,7 +215,7 @@ def test_the_real_writer_s_settings_are_read_in_parts(tmp_path: Path, monkeypatc
 
 
 def test_a_cell_is_the_mean_over_seeds_with_student_s_interval(tmp_path: Path) -> None:
-    """Mean ± t · s / √n with the table's t; a single seed has no interval; the floor stands beside."""
+    """Mean ± t · s / √n with the table's t; a single seed has no interval; the reference stands beside."""
     values = [20.0, 23.0, 21.5, 26.0, 22.0]
     for count in (1, 2, 3, 5):
         for seed, value in enumerate(values[:count]):
@@ -229,7 +229,7 @@ def test_a_cell_is_the_mean_over_seeds_with_student_s_interval(tmp_path: Path) -
         else:
             expected = T[count - 1] * statistics.stdev(values[:count]) / math.sqrt(count)
             assert found.estimate.margin == pytest.approx(expected, rel=2e-4)
-        assert comparison.columns[0].floor == 1.25
+        assert comparison.columns[0].reference == 1.25
 
 
 def test_unlike_scores_stand_apart_and_it_is_said_why(tmp_path: Path) -> None:
@@ -254,8 +254,8 @@ def test_a_run_that_was_scored_in_both_ways_is_in_both_columns(tmp_path: Path) -
     assert {name: cell.estimate.mean for name, cell in second.cells.items()} == {"fid (1)": 25.0, "fid (2)": 20.0}
 
 
-PASSPORTS = st.builds(
-    passport_of,
+PROTOCOLS = st.builds(
+    protocol_of,
     score=st.just("fid"),
     real_images=st.sampled_from([100, 200]),
     split=st.sampled_from(["test", "train"]),
@@ -265,9 +265,9 @@ PASSPORTS = st.builds(
 )
 
 
-@given(st.lists(PASSPORTS, min_size=1, max_size=12))
+@given(st.lists(PROTOCOLS, min_size=1, max_size=12))
 @settings(max_examples=60, deadline=None)
-def test_no_column_mixes_passports(protocols: list[dict[str, Any]]) -> None:
+def test_no_column_mixes_protocols(protocols: list[dict[str, Any]]) -> None:
     """Within a column no two protocols differ in what matters, between two columns all do, and no score is lost."""
     rows = [scored(1, float(number)) | {"protocol": item} for number, item in enumerate(protocols)]
     made_columns = columns((f"run-{number}", [row]) for number, row in enumerate(rows))
@@ -279,8 +279,8 @@ def test_no_column_mixes_passports(protocols: list[dict[str, Any]]) -> None:
         for other, theirs in enumerate(members):
             for one in ours:
                 for two in theirs:
-                    assert bool(differences(one, two, "fid")) == (index != other)
-    assert [column.apart is None for column in made_columns] == [True] + [False] * (len(made_columns) - 1)
+                    assert bool(diff(one, two, "fid")) == (index != other)
+    assert [column.difference is None for column in made_columns] == [True] + [False] * (len(made_columns) - 1)
 
 
 def test_only_scores_of_one_step_are_averaged(tmp_path: Path) -> None:
@@ -295,8 +295,8 @@ def test_only_scores_of_one_step_are_averaged(tmp_path: Path) -> None:
     assert (dict(found.values), found.of) == ({"whole": 20.0}, 4)
     assert list(comparison.notes) == [
         "early diverged at step 54: nan in G",
-        "none is running, or was killed, at step 50",
-        "fid of early is of step 500 and does not count beside step 1,000",
+        "none is running or was killed at step 50",
+        "fid of early is of step 500 and does not count: the others are of step 1,000",
         "fid of infinite is not finite",
         "fid of none is missing",
     ]
@@ -309,15 +309,19 @@ def test_a_seed_counts_once(tmp_path: Path) -> None:
     made(tmp_path / "c", seed=1, rows=[scored(1000, 24.0)])
     comparison = package.compare(tmp_path)
     assert dict(comparison.groups[0].cells["fid"].values) == {"b": 20.0, "c": 24.0}
-    assert list(comparison.notes) == ["a repeats seed 0 of b; a seed counts once"]
+    assert list(comparison.notes) == ["a repeats seed 0 of b; each seed counts once"]
     assert [run.name for run in comparison.groups[0].counted] == ["b", "c"]
 
 
-@pytest.mark.parametrize(("better", "order"), [("lower", ["b", "a", "c", "d"]), ("higher", ["c", "a", "b", "d"])])
-def test_sorting_begins_with_the_best(better: str, order: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("higher", "order"), [(False, ["b", "a", "c", "d"]), (True, ["c", "a", "b", "d"])])
+def test_sorting_begins_with_the_best(*, higher: bool, order: list[str], tmp_path: Path) -> None:
     """Lower or higher, as the metric says; what has no such score comes last."""
     for steps, (name, value) in enumerate([("a", 20.0), ("d", None), ("b", 10.0), ("c", 30.0)], start=1):
-        made(tmp_path / name, f"steps={steps}", rows=[scored(1, value) | {"protocol": passport_of(better=better)}])
+        made(
+            tmp_path / name,
+            f"steps={steps}",
+            rows=[scored(1, value) | {"protocol": protocol_of(higher_is_better=higher)}],
+        )
     assert [group.runs[0].name for group in package.compare(tmp_path, sort="fid").groups] == order
 
 
@@ -351,12 +355,12 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
         file.write('{"step": 2, "scores": 3}\n[]\n{"step": "x", "scores": {"fid": "3"}, "protocol": {}}\n{"step"')
     comparison = package.compare(tmp_path)
     assert [run.name for group in comparison.groups for run in group.runs] == ["good"]
-    assert "bad is left out" in comparison.notes[0]
+    assert "bad is skipped" in comparison.notes[0]
     assert comparison.groups[0].cells["fid"].estimate.mean == 2.0
-    with pytest.raises(RunDirectoryError, match="none of these runs can be read"):
+    with pytest.raises(RunDirectoryError, match="no run can be read"):
         package.compare(bad)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(RunDirectoryError, match="there are no runs in"):
+    with pytest.raises(RunDirectoryError, match="no runs in"):
         package.compare(tmp_path / "empty")
     with pytest.raises(RunDirectoryError, match="does not exist"):
         package.compare(tmp_path / "nowhere")

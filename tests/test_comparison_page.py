@@ -12,10 +12,10 @@ import pytest
 from comparison_parts import made, scored
 
 import ganforge as package
-from ganforge.report.comparison.page import MOST_LINES, MOST_PICTURES
+from ganforge.report.comparison.page import MAX_LINES, MAX_PICTURES
 
 HOSTILE = "\"'></td></script><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}{% raw %}&amp;\u202e\x1b[31m"
-MOST_BYTES = 5_000_000
+MAX_BYTES = 5_000_000
 
 
 class Outline(HTMLParser):
@@ -96,10 +96,10 @@ def test_large_grids_make_no_large_page(tmp_path: Path) -> None:
         (tmp_path / f"run-{number:02d}" / "samples" / grid.name).hardlink_to(grid)
     page = package.compare(tmp_path).html()
     assert grid.stat().st_size > 1_000_000
-    assert len(page.encode()) < MOST_BYTES
-    assert page.count('<figure class="card">') == MOST_PICTURES
-    assert f"{MOST_PICTURES} of 41 groups are shown" in page
-    assert f"The first {MOST_LINES} groups are drawn" in page
+    assert len(page.encode()) < MAX_BYTES
+    assert page.count('<figure class="card">') == MAX_PICTURES
+    assert f"{MAX_PICTURES} of 41 groups are shown" in page
+    assert f"The first {MAX_LINES} groups are drawn" in page
 
 
 def test_a_damaged_grid_is_left_out(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What shells complete: names, options of the chosen components, settings and their values, as each shell asks."""
+"""Completion in shells: names, options of the chosen components, settings and their values."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pexpect
+import platformdirs
 import pytest
 from plugin_parts import HEADER, distribution, local, provides
 
-from ganforge.cli import completion
-from ganforge.cli.completion import completions
+from ganforge.cli._completion import completions
 
 SHELLS: dict[str, Callable[[str], dict[str, str]]] = {
     "bash": lambda line: {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)},
@@ -33,7 +33,7 @@ class Wide(Generator):
         width: PositiveInt = 8
         'Width of [the] layer, about which this text says so much that no shell would show it on one line.'
 
-    def forward(self, z, labels=None): ...
+    def forward(self, z, condition=None): ...
 
 """ + provides("generator", "wide", "PLACE").replace("'PLACE'", "Wide")
 
@@ -71,11 +71,30 @@ def test_each_shell_gets_names_and_options(shell: str, tmp_path: Path) -> None:
 
 
 def test_options_follow_the_chosen_components() -> None:
-    """Those of the default, of the one that was named last, and of several penalties each with its name."""
+    """Options of the default, of the last named component, and of several metrics, each with its name."""
     assert dict(completions(["--gen", "mlp", "--gen=dcgan"], "--gen.b")).keys() == {"--gen.base_channels"}
     assert dict(completions([], "--disc.")).keys() == {"--disc.base_channels", "--disc.init"}
     assert completions(["--gen", "nothing"], "--gen.") == []
     assert "--metric.directions" in dict(completions([], "--metric"))
+    several = dict(completions(["--metric", "kid", "--metric", "fid,sliced-wasserstein"], "--metric.s"))
+    assert several.keys() == {"--metric.sliced-wasserstein.directions"}
+
+
+def test_optimizers_and_schedules_are_completed() -> None:
+    """Phases, options of the optimizer that a phase has, targets of schedules, and names of both kinds."""
+    words = ["--optimizer", "sgd", "--optimizer.gen", "rmsprop"]
+    assert {"--optimizer.gen", "--optimizer.gen.schedule"} <= dict(completions(words, "--optimizer.")).keys()
+    assert dict(completions(words, "--optimizer.gen.a")).keys() == {"--optimizer.gen.alpha"}
+    assert dict(completions(words, "--optimizer.disc.n")).keys() == {"--optimizer.disc.nesterov"}
+    assert [word for word, _ in completions(["--optimizer.gen"], "a")] == ["adam", "adamw"]
+    assert [word for word, _ in completions(["--optimizer.schedule"], "c")] == ["constant", "cosine"]
+    targets = dict(completions(["--ema-halflife-images", "9"], "--schedules.")).keys()
+    assert {"--schedules.optimizer.gen.lr", "--schedules.optimizer.disc.betas.1"} <= targets
+    assert "--schedules.ema_halflife_images" in targets
+    assert not any("warmup" in target or "clip" in target for target in targets), "only real numbers have schedules"
+    words = ["--schedules.optimizer.gen.lr", "cosine"]
+    assert "--schedules.optimizer.gen.lr.final" in dict(completions(words, "--schedules.optimizer.gen.lr."))
+    assert [word for word, _ in completions(["--optimizer", "sgd", "--optimizer.nesterov"], "")] == ["true", "false"]
 
 
 def test_values_and_settings_are_completed() -> None:
@@ -106,7 +125,7 @@ def test_options_are_kept_until_their_module_changes(tmp_path: Path, monkeypatch
     monkeypatch.syspath_prepend(str(place))
     words = ["--gen", "wide"]
     assert "--gen.width" in dict(completions(words, "--gen."))
-    cache = Path(completion.platformdirs.user_cache_path("ganforge"), "completion.json")
+    cache = Path(platformdirs.user_cache_path("ganforge"), "completion.json")
     (entry,) = json.loads(cache.read_text()).values()
     assert "width" in entry["options"]
     with monkeypatch.context() as patch:
@@ -122,7 +141,7 @@ def test_options_are_kept_until_their_module_changes(tmp_path: Path, monkeypatch
 def test_completing_imports_no_torch_once_it_is_known(tmp_path: Path) -> None:
     """The second answer comes from a process without torch, numpy and torchvision."""
     program = (
-        "import sys; from ganforge.cli.completion import completions; "
+        "import sys; from ganforge.cli._completion import completions; "
         "print(completions([], '--gen.b')[0][0], *[name for name in ('torch', 'numpy') if name in sys.modules])"
     )
     said = []

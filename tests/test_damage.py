@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import ganforge as package
-from ganforge.api import opened
+from ganforge.api import open_finished
 from ganforge.components import Discriminator, ImageSpec
 from ganforge.components.spec import Component
 from ganforge.errors import CheckpointError, DivergedError, GanforgeError, RunDirectoryError, TrainingError
@@ -26,20 +26,20 @@ from ganforge.runs import launch
 from ganforge.runs.setup import prepare
 from ganforge.runs.trained import TrainedRun
 from ganforge.training import checkpoint as checkpoints
-from ganforge.training.callbacks import Observer
+from ganforge.training.callbacks import Callback
 from ganforge.training.run_directory import RunDirectory, RunLock
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=10", "checkpoint_every=2")
 
 
-class Notes(Observer):
+class Notes(Callback):
     """Keep what a person should read."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def noticed(self, message: str) -> None:
+    def on_message(self, message: str) -> None:
         self.lines.append(message)
 
 
@@ -47,7 +47,7 @@ class Notes(Observer):
 def run(registry: Registry, tmp_path: Path) -> RunDirectory:
     """Train six steps, with a checkpoint after every second one."""
     run = RunDirectory(tmp_path / "run")
-    launch.start(prepare(tiny(registry, *SMALL, "steps=6"), registry), out=run.path)
+    launch.start_run(prepare(tiny(registry, *SMALL, "steps=6"), registry), out=run.path)
     return run
 
 
@@ -79,7 +79,7 @@ def test_pictures_of_steps_that_are_made_again_are_removed(run: RunDirectory, re
     others = [run.evaluation_picture_path("fid", 6), run.samples / "mine.png", run.evaluation_pictures / ".fid.7.tmp"]
     for path in (*later, *others):
         path.write_bytes(b"")
-    launch.go_on(run, registry, launch.Changes(steps=8))
+    launch.resume_run(run, registry, launch.ResumeOverrides(steps=8))
     assert not any(path.exists() for path in (*later, others[-1]))
     assert all(path.exists() for path in others[:-1])
     assert {"mine.png", *kept} < {path.name for path in run.samples.iterdir()}
@@ -113,7 +113,7 @@ def test_without_a_whole_checkpoint_there_is_one_clear_error(run: RunDirectory, 
     for command in (("resume", run.path, "--steps", "9"), ("sample", run.path, "--out", "a.png")):
         done = ganforge(*command)
         assert done.returncode == 1
-        assert "no checkpoint of" in done.stderr
+        assert "has no valid checkpoint" in done.stderr
         assert "Traceback" not in done.stderr
     assert run.manifest.read_text() == before
     assert not Path("a.png").exists()
@@ -138,7 +138,7 @@ def test_a_checkpoint_of_another_network_is_refused(
     content = {**checkpoints.load(folder).tensors, "generator": tensors}
     checkpoints.save(run, checkpoints.Checkpoint(content, checkpoints.load(folder).state))
     with pytest.raises(CheckpointError, match=message):
-        launch.go_on(run, registry, launch.Changes(steps=8))
+        launch.resume_run(run, registry, launch.ResumeOverrides(steps=8))
 
 
 def test_no_pickle_is_ever_read(run: RunDirectory, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_no_pickle_is_ever_read(run: RunDirectory, tmp_path: Path) -> None:
     file = run.checkpoint_path(6) / "generator.safetensors"
     torch.save(Trap(), file)
     sums = json.loads((run.checkpoint_path(6) / "checksums.json").read_text())
-    sums["generator.safetensors"] = checkpoints._digest(file)
+    sums["generator.safetensors"] = checkpoints._sync_and_digest(file)
     (run.checkpoint_path(6) / "checksums.json").write_text(json.dumps(sums))
     notes: list[str] = []
     found = checkpoints.load_newest(run, notes.append)
@@ -167,7 +167,7 @@ def test_of_two_processes_the_second_is_refused(run: RunDirectory, registry: Reg
         done = ganforge("resume", run.path, "--steps", "8")
         assert done.returncode == 2
         assert "is in use by another process" in done.stderr
-    assert launch.go_on(run, registry, launch.Changes(steps=8)).status == "finished"
+    assert launch.resume_run(run, registry, launch.ResumeOverrides(steps=8)).status == "finished"
 
 
 def test_other_data_is_refused(run: RunDirectory, registry: Registry) -> None:
@@ -175,7 +175,7 @@ def test_other_data_is_refused(run: RunDirectory, registry: Registry) -> None:
     manifest = run.read_manifest()
     run.update_manifest(data={**manifest["data"], "fingerprint": "0" * 64})
     with pytest.raises(RunDirectoryError, match="was trained on other data"):
-        launch.go_on(run, registry, launch.Changes(steps=8))
+        launch.resume_run(run, registry, launch.ResumeOverrides(steps=8))
 
 
 def test_what_has_changed_since_is_said(run: RunDirectory, registry: Registry) -> None:
@@ -185,7 +185,7 @@ def test_what_has_changed_since_is_said(run: RunDirectory, registry: Registry) -
         versions={**manifest["versions"], "torch": "1.0"}, hardware={**manifest["hardware"], "threads": 64}
     )
     notes = Notes()
-    launch.go_on(run, registry, launch.Changes(steps=8), observer=lambda _: notes)
+    launch.resume_run(run, registry, launch.ResumeOverrides(steps=8), callback=lambda _: notes)
     assert len(notes.lines) == 1
     assert "torch 1.0 →" in notes.lines[0]
     assert "threads 64 →" in notes.lines[0]
@@ -195,7 +195,7 @@ def test_another_seed_than_the_checkpoint_s_is_said(run: RunDirectory, registry:
     """A run.toml that was edited between is followed, but a line says that the bits may be others."""
     run.write_experiment(run.read_experiment().model_copy(update={"seed": 7}))
     notes = Notes()
-    launch.go_on(run, registry, launch.Changes(steps=8), observer=lambda _: notes)
+    launch.resume_run(run, registry, launch.ResumeOverrides(steps=8), callback=lambda _: notes)
     assert len(notes.lines) == 1
     assert "seed 0 → 7" in notes.lines[0]
 
@@ -215,7 +215,7 @@ def test_half_of_a_checkpoint_never_has_its_name(
             checkpoints.prune(run, newest=6, keep=1, best=None)
     for step in checkpoints.steps(run):
         assert checkpoints.load(run.checkpoint_path(step)).step == step
-    assert launch.go_on(run, registry, launch.Changes(steps=8)).status == "finished"
+    assert launch.resume_run(run, registry, launch.ResumeOverrides(steps=8)).status == "finished"
     assert not list(run.checkpoints.glob(".*"))
 
 
@@ -227,7 +227,7 @@ def test_a_checkpoint_without_a_generator_is_one_clear_error(run: RunDirectory, 
         sums = json.loads((folder / "checksums.json").read_text())
         del sums["generator.safetensors"]
         (folder / "checksums.json").write_text(json.dumps(sums))
-    with pytest.raises(CheckpointError, match="the checkpoint of step 6 holds no generator"):
+    with pytest.raises(CheckpointError, match="the checkpoint of step 6 has no file generator"):
         TrainedRun(run, registry).sample(2)
 
 
@@ -237,15 +237,15 @@ def test_a_plugin_installed_later_is_not_mistaken_for_a_run_s_own(run: RunDirect
     plugins.components = list(registry.plugins.components)
     plugins.components.append((Component(kind="generator", name="mlp", target=TwoHeads), Source("other-mlp", "1.0")))
     both = Registry(plugins)
-    assert launch.go_on(run, both, launch.Changes(steps=8)).status == "finished"
+    assert launch.resume_run(run, both, launch.ResumeOverrides(steps=8)).status == "finished"
     assert len(TrainedRun(run, both).sample(2)) == 2
 
 
 def test_a_finished_run_is_only_extended(run: RunDirectory, registry: Registry) -> None:
     """Resuming it as it is names the flags that extend it; with them it goes on from its last step."""
-    with pytest.raises(RunDirectoryError, match="is finished: it has trained 6 steps, and 6 were asked for"):
-        launch.go_on(run, registry)
-    outcome = launch.go_on(run, registry, launch.Changes(steps=9))
+    with pytest.raises(RunDirectoryError, match="is finished: it has trained 6 of 6 steps"):
+        launch.resume_run(run, registry)
+    outcome = launch.resume_run(run, registry, launch.ResumeOverrides(steps=9))
     assert (outcome.status, outcome.steps) == ("finished", 9)
     assert run.read_experiment().steps == 9
 
@@ -254,7 +254,7 @@ def test_divergence_keeps_the_last_good_checkpoint(registry: Registry, tmp_path:
     """With an absurd learning rate the run ends as `diverged`, names the step, and every checkpoint kept is finite."""
     run = RunDirectory(tmp_path / "run")
     settings = (*SMALL, "steps=400", "optimizer.name=sgd", "optimizer.lr=1e12", "checkpoint_every=1")
-    outcome = launch.start(prepare(tiny(registry, *settings), registry), out=run.path)
+    outcome = launch.start_run(prepare(tiny(registry, *settings), registry), out=run.path)
     assert outcome.status == "diverged"
     assert outcome.error is not None
     assert outcome.error.startswith("step ")
@@ -289,14 +289,14 @@ def test_a_full_disk_fails_the_run_and_loses_nothing(
 def test_a_place_that_cannot_be_written_is_an_error(registry: Registry) -> None:
     """A run directory where nobody may write, the superuser included, is one clear message."""
     prepared = prepare(tiny(registry, *SMALL, "steps=1"), registry)
-    with pytest.raises(GanforgeError, match="/proc/ganforge-run cannot be made"):
-        launch.start(prepared, out=Path("/proc/ganforge-run"))
+    with pytest.raises(GanforgeError, match="/proc/ganforge-run cannot be created"):
+        launch.start_run(prepared, out=Path("/proc/ganforge-run"))
 
 
 def test_moving_a_run_changes_nothing(run: RunDirectory, registry: Registry, tmp_path: Path) -> None:
     """A run directory may be moved, and goes on from where it lies now."""
     moved = run.path.rename(tmp_path / "elsewhere")
-    assert launch.go_on(RunDirectory.open(moved), registry, launch.Changes(steps=8)).steps == 8
+    assert launch.resume_run(RunDirectory.open(moved), registry, launch.ResumeOverrides(steps=8)).steps == 8
 
 
 def test_only_the_newest_checkpoints_and_the_best_are_kept(registry: Registry, tmp_path: Path) -> None:
@@ -304,7 +304,7 @@ def test_only_the_newest_checkpoints_and_the_best_are_kept(registry: Registry, t
     run = RunDirectory(tmp_path / "run")
     settings = (*SMALL, "steps=12", "evaluate_every=2", "max_eval_time_fraction=1", "num_samples=20")
     settings = (*settings, "keep_checkpoints=2")
-    launch.start(prepare(tiny(registry, *settings), registry), out=run.path)
+    launch.start_run(prepare(tiny(registry, *settings), registry), out=run.path)
     rows = [json.loads(line) for line in run.evaluations.read_text().splitlines()]
     best = min(rows, key=lambda row: row["scores"]["sliced-wasserstein"])["step"]
     assert [row["step"] for row in rows] == [2, 4, 6, 8, 10, 12]
@@ -318,8 +318,8 @@ def test_a_damaged_checkpoint_never_counts_among_those_kept(run: RunDirectory, r
     run.write_experiment(experiment)
     (run.checkpoint_path(6) / "state.json").write_text("damaged")
     notes = Notes()
-    launch.go_on(run, registry, launch.Changes(steps=5), observer=lambda _: notes)
-    found = checkpoints.load_newest(run, notes.noticed)
+    launch.resume_run(run, registry, launch.ResumeOverrides(steps=5), callback=lambda _: notes)
+    found = checkpoints.load_newest(run, notes.on_message)
     assert found is not None
     assert found.step == 5
 
@@ -331,8 +331,10 @@ def test_weights_without_a_gradient_do_not_hinder_resuming(registry: Registry, t
     plugins.components.append((Component(kind="discriminator", name="two-heads", target=TwoHeads), source))
     heads = Registry(plugins)
     settings = ("gen=mlp", "gen.hidden=[8]", "disc=two-heads", "batch_size=10", "steps=2")
-    launch.start(prepare(tiny(heads, *settings), heads), out=tmp_path / "run")
-    assert launch.go_on(RunDirectory(tmp_path / "run"), heads, launch.Changes(steps=4)).status == "finished"
+    launch.start_run(prepare(tiny(heads, *settings), heads), out=tmp_path / "run")
+    assert (
+        launch.resume_run(RunDirectory(tmp_path / "run"), heads, launch.ResumeOverrides(steps=4)).status == "finished"
+    )
 
 
 class TwoHeads(Discriminator):
@@ -369,13 +371,13 @@ def test_a_component_that_breaks_fails_the_run(registry: Registry, tmp_path: Pat
     ]
     bombs = Registry(plugins)
     settings = ("gen=mlp", "gen.hidden=[8]", "disc=bomb", "batch_size=10", "steps=9")
-    outcome = launch.start(prepare(tiny(bombs, *settings), bombs), out=tmp_path / "run")
+    outcome = launch.start_run(prepare(tiny(bombs, *settings), bombs), out=tmp_path / "run")
     assert (outcome.status, outcome.steps) == ("failed", 1)
     assert outcome.error is not None
     assert "RuntimeError: it is the fifth batch" in outcome.error
     assert RunDirectory(tmp_path / "run").read_manifest()["status"] == "failed"
     with pytest.raises(TrainingError, match="fifth batch") as raised:
-        opened(outcome, bombs)
+        open_finished(outcome, bombs)
     assert isinstance(raised.value.__cause__, RuntimeError)
 
 

@@ -1,4 +1,4 @@
-"""Laws of finding plugins: all come the same way, and what is broken is set aside, named, and harms nothing else."""
+"""Laws of finding plugins: all come the same way, and what is broken is skipped, named, and harms nothing else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ganforge import builtin
 from ganforge.components.spec import API
 from ganforge.errors import ConfigError, StrictPluginError, UnknownComponentError
 from ganforge.plugins import Plugins, Policy, discover
-from ganforge.plugins.filter import PATIENCE_SECONDS
+from ganforge.plugins.filter import IMPORT_TIMEOUT_SECONDS
 from ganforge.plugins.registry import Registry
 
 
@@ -50,17 +50,17 @@ BROKEN = {
     "hangs-at-import": Broken(
         "import time\ntime.sleep(3600)",
         "import",
-        "TooSlowError: it took longer than 0.5 s (hangs_at_import.py, line 4)",
+        "PluginTimeoutError: it took longer than 0.5 s (hangs_at_import.py, line 4)",
     ),
     "hangs-on": Broken(
         "import time\nwhile True:\n    try:\n        time.sleep(3600)\n    except Exception:\n        pass",
         "import",
-        "TooSlowError: it took longer than 0.5 s (hangs_on.py, line 6)",
+        "PluginTimeoutError: it took longer than 0.5 s (hangs_on.py, line 6)",
     ),
     "hangs-in-hook": Broken(
         f"import time\n{HOOK}time.sleep(3600)",
         "components",
-        "TooSlowError: it took longer than 0.5 s (hangs_in_hook.py",
+        "PluginTimeoutError: it took longer than 0.5 s (hangs_in_hook.py",
     ),
     "none-plugin": Broken("plugin = None", "hooks", "implements no hook", value="none_plugin:plugin"),
     "angry-object": Broken(
@@ -72,7 +72,7 @@ BROKEN = {
     "unknown-hook": Broken(
         "@hookimpl\ndef ganforge_component():\n    return []",
         "hooks",
-        "no hook is called 'ganforge_component'; did you mean 'ganforge_components'?",
+        "no hook 'ganforge_component'; did you mean 'ganforge_components'?",
     ),
     "wrong-arguments": Broken(
         "ganforge_helper = 1\n@hookimpl\ndef ganforge_finished(run, colour):\n    pass", "hooks", "colour"
@@ -89,15 +89,17 @@ BROKEN = {
         f"{HOOK}yield 1 / 0", "components", "ZeroDivisionError: division by zero (error_in_hook.py"
     ),
     "gives-none": Broken(f"{HOOK}pass", "components", "returns a NoneType; it must return a list"),
-    "gives-words": Broken(f"{HOOK}return ['dcgan']", "components", "gives a str, which is no ganforge.Component"),
+    "gives-words": Broken(f"{HOOK}return ['dcgan']", "components", "a list with a str, not a ganforge.Component"),
     "gives-twice": Broken(
         f"{HOOK}return 2 * [Component(kind='loss', name='hinge', target='a:B')]",
         "components",
-        "gives loss 'hinge' twice",
+        "provides loss 'hinge' twice",
     ),
     "bad-name": Broken(provides("loss", "Hinge_Loss"), "components", "'Hinge_Loss' is not lower-case letters"),
     "reserved-name": Broken(provides("loss", "name"), "components", "'name' is a word of the configuration"),
-    "bad-kind": Broken(provides("looss", "hinge"), "components", "component kind 'looss' is none of generator,"),
+    "bad-kind": Broken(
+        provides("looss", "hinge"), "components", "invalid component kind 'looss' (available: generator,"
+    ),
     "bad-target": Broken(provides("loss", "hinge", "losses.Hinge"), "components", "target 'losses.Hinge' of 'hinge'"),
     "bad-api": Broken(provides("loss", "hinge", api="2"), "components", "api of 'hinge' is not the number"),
     "bad-summary": Broken(
@@ -177,7 +179,7 @@ def test_a_distribution_appears_with_its_name_and_version(here: Path, capsys: py
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_broken_plugins_are_set_aside(name: str, found: Plugins) -> None:
+def test_broken_plugins_are_skipped(name: str, found: Plugins) -> None:
     """Each kind of broken plugin is one problem, at its stage, with its author's line; no component of it is left."""
     (problem,) = [problem for problem in found.problems if problem.distribution == name]
     assert (problem.version, problem.stage) == ("1.0", BROKEN[name].stage)
@@ -207,7 +209,7 @@ def test_list_works_and_says_one_line_for_each(listed: subprocess.CompletedProce
     lines = notes(listed)
     assert len(lines) == len(BROKEN)
     for name, broken in BROKEN.items():
-        (line,) = [line for line in lines if line.startswith(f"plugin {name} 1.0 is set aside ({broken.stage}): ")]
+        (line,) = [line for line in lines if line.startswith(f"plugin {name} 1.0 is skipped ({broken.stage}): ")]
         assert "ganforge doctor" in line
     assert [line for line in listed.stderr.splitlines() if not line.startswith("note: ")] == ["hello"]
 
@@ -220,7 +222,7 @@ def test_a_run_of_something_else_works(wreck: Path, tmp_path: Path) -> None:
     done = in_process(wreck, "run", *arguments, PYTHONPATH=str(wreck), GANFORGE_PLUGIN_SECONDS="0.5")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["status"] == "finished"
-    assert sum("is set aside" in line for line in notes(done)) == len(BROKEN)
+    assert sum("is skipped" in line for line in notes(done)) == len(BROKEN)
 
 
 @pytest.mark.parametrize("seconds", ["soon", "0", "-1", "inf"])
@@ -228,7 +230,7 @@ def test_patience_must_be_a_number(seconds: str) -> None:
     """GANFORGE_PLUGIN_SECONDS that is no number of seconds is one clear error."""
     with pytest.raises(ConfigError, match="it must be a number of seconds"):
         Policy.from_environment({"GANFORGE_PLUGIN_SECONDS": seconds})
-    assert Policy.from_environment({}).seconds == PATIENCE_SECONDS
+    assert Policy.from_environment({}).seconds == IMPORT_TIMEOUT_SECONDS
 
 
 def test_doctor_exits_3_and_tells_everything(wreck: Path) -> None:
@@ -263,7 +265,7 @@ def test_strict_stops_at_the_first(here: Path, monkeypatch: pytest.MonkeyPatch) 
     distribution(here, "too-new", provides("loss", "hinge", api=API + 1))
     finished = in_process(here, "list", PYTHONPATH=str(here), GANFORGE_STRICT_PLUGINS="1")
     assert (finished.returncode, finished.stdout) == (3, "")
-    assert "plugin too-new 1.0 is set aside (api)" in finished.stderr
+    assert "plugin too-new 1.0 is skipped (api)" in finished.stderr
     distribution(here, "no-hook", BROKEN["no-hook"].source)
     monkeypatch.setenv("GANFORGE_STRICT_PLUGINS", "1")
     with pytest.raises(StrictPluginError, match="no-hook"):
@@ -273,7 +275,7 @@ def test_strict_stops_at_the_first(here: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_newer_interface_costs_one_component(here: Path) -> None:
-    """Of a plugin's components only those that need a newer interface are set aside, even of a kind not known here."""
+    """Of a plugin's components only those that need a newer interface are skipped, even of a kind not known here."""
     source = (
         "@hookimpl\ndef ganforge_components():\n"
         f"    yield Component(kind='loss', name='later', target='a:B', api={API + 1})\n"
@@ -309,7 +311,7 @@ def test_damaged_distributions_harm_nobody(here: Path) -> None:
     assert sources["dcgan"].startswith("ganforge ")
 
 
-def test_errors_about_names_mention_what_is_set_aside(here: Path) -> None:
+def test_errors_about_names_mention_what_is_skipped(here: Path) -> None:
     """Whoever names a component that is not there is told which plugins are broken or blocked."""
     distribution(here, "no-hook", BROKEN["no-hook"].source)
     with pytest.raises(UnknownComponentError) as caught:
@@ -368,9 +370,7 @@ def test_names_that_block_nothing_are_warned_about(here: Path) -> None:
         GANFORGE_PLUGINS="some-loses",
         GANFORGE_DISABLE_PLUGINS="no-hook,some-losses",
     )
-    assert notes(finished) == [
-        "GANFORGE_PLUGINS or GANFORGE_DISABLE_PLUGINS names 'some-loses', which no plugin is called"
-    ]
+    assert notes(finished) == ["GANFORGE_PLUGINS or GANFORGE_DISABLE_PLUGINS: no plugin is named 'some-loses'"]
     assert {row["distribution"] for row in json.loads(finished.stdout)} == {"ganforge"}
 
 
@@ -393,7 +393,7 @@ def test_one_module_behind_two_entry_points_counts_once(here: Path) -> None:
     distribution(here, "b-losses", "", value="a_losses")
     plugins = discover(Policy())
     assert [(problem.distribution, problem.error) for problem in plugins.problems] == [
-        ("b-losses", "another entry point gives the same module")
+        ("b-losses", "another entry point refers to the same module")
     ]
     assert [source.distribution for source in plugins.listeners] == ["a-losses"]
     ((plugin, _),) = [pair for pair in plugins.admitted if pair[1].distribution == "a-losses"]
@@ -414,13 +414,13 @@ def test_classes_of_one_name_are_two_plugins(here: Path) -> None:
 
 
 def test_a_distribution_gives_a_name_once(here: Path) -> None:
-    """Of two entry points of one distribution that give the same component, the second is set aside."""
+    """Of two entry points of one distribution that give the same component, the second is skipped."""
     distribution(here, "some-losses", provides("loss", "hinge"))
     (here / "other.py").write_text((here / "some_losses.py").read_text())
     points = here / "some_losses-1.0.dist-info" / "entry_points.txt"
     points.write_text("[ganforge]\nfirst = some_losses\nsecond = other\n")
     registry = Registry.discover()
-    assert [problem.error for problem in registry.plugins.problems] == ["gives loss 'hinge' twice"]
+    assert [problem.error for problem in registry.plugins.problems] == ["provides loss 'hinge' twice"]
     assert registry.find("loss", "hinge").qualified_name == "some-losses/hinge"
 
 
@@ -435,8 +435,8 @@ def test_nobody_overrides_a_built_in(clash: Path) -> None:
     registry = Registry.discover()
     with pytest.raises(UnknownComponentError) as caught:
         registry.find("generator", "dcgan")
-    assert caught.value.message == "2 plugins give a generator 'dcgan'"
-    assert caught.value.fix == "say which: ganforge/dcgan or my-dcgan/dcgan"
+    assert caught.value.message == "2 plugins provide a generator 'dcgan'"
+    assert caught.value.fix == "write ganforge/dcgan or my-dcgan/dcgan"
     assert (
         registry.find("generator", "ganforge/dcgan").component.target == "ganforge.builtin.models.dcgan:DcganGenerator"
     )
@@ -449,7 +449,7 @@ def test_clashes_in_list_and_describe(clash: Path) -> None:
     rows = json.loads(command("list", "gen", "--json").stdout)
     clashing = {row["name"]: row["problem"] for row in rows if "problem" in row}
     assert clashing.keys() == {"ganforge/dcgan", "my-dcgan/dcgan"}
-    assert clashing["my-dcgan/dcgan"] == "another plugin gives a generator of this name; say my-dcgan/dcgan"
+    assert clashing["my-dcgan/dcgan"] == "another plugin has a generator of this name; write my-dcgan/dcgan"
     for arguments in (("dcgan",), ("gen", "dcgan")):
         refused = command("describe", *arguments)
         assert refused.returncode == 2

@@ -1,4 +1,4 @@
-"""The live display on real pseudo-terminals, in processes of its own."""
+"""Laws of the live display on pseudo-terminals, in processes of its own."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
 CHILD = """
 import fcntl, os, sys, termios, time
 import torch
-from ganforge.cli.display import make_display
+from ganforge.cli._display import make_display
 
 if os.isatty(0):
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 samples = torch.ones(28, 28).triu().mul(255).byte().expand(16, 1, 28, 28)
 row = {"step": 1200, "epoch": 6.3, "images_seen": 72000, "loss/discriminator": 0.71, "loss/generator": 2.3,
-       "score/real": 0.72, "score/fake": 0.24, "penalty/r1": 0.031, "images_per_second": 890.0, "elapsed_seconds": 80.0}
+       "prob/real": 0.72, "prob/fake": 0.24, "term/r1": 0.031, "images_per_second": 890.0, "elapsed_seconds": 80.0}
 with make_display(run_name="mnist-dcgan", epochs=20, quiet=False) as display:
-    display.started(step=1000, total_steps=3340)
-    display.previewed(samples)
-    display.noticed("precision: float32")
-    display.noticed("precision: float32")
+    display.on_train_start(step=1000, total_steps=3340)
+    display.on_sample(samples)
+    display.on_message("precision: float32")
+    display.on_message("precision: float32")
     time.sleep(0.6)
-    display.logged(row | {"step": 1100, "epoch": 5.3})
+    display.on_log(row | {"step": 1100, "epoch": 5.3})
     time.sleep(0.1)
-    display.logged(row)
+    display.on_log(row)
     if "fail" in sys.argv:
         time.sleep(0.6)
         raise ValueError("out of luck")
     if "wait" in sys.argv:
         time.sleep(30)
-    display.finished("finished")
+    display.on_train_end("finished")
 """
-COLOUR = re.compile(rb"\x1b\[[0-9;]*\b(?:[34][0-8]|9[0-7]|10[0-7])\b[0-9;]*m")
+COLOR = re.compile(rb"\x1b\[[0-9;]*\b(?:[34][0-8]|9[0-7]|10[0-7])\b[0-9;]*m")
 PLAIN_ENVIRONMENT = ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES")
 
 
@@ -75,7 +75,7 @@ class Terminal:
         os.close(theirs)
 
     def read_until(self, seen: Callable[[], bool], seconds: float = 60) -> bool:
-        """Feed the screen until something is seen; say whether it was, before the child ended."""
+        """Feed the screen until a condition holds; return whether it held before the child ended."""
         deadline = time.monotonic() + seconds
         while not seen() and time.monotonic() < deadline:
             if not select.select([self.ours], [], [], 0.05)[0]:
@@ -91,7 +91,7 @@ class Terminal:
         return seen()
 
     def resize(self, columns: int, lines: int) -> None:
-        """Give the terminal another size, of which the system tells the child."""
+        """Resize the terminal; the child gets SIGWINCH."""
         self.screen.resize(lines, columns)
         termios.tcsetwinsize(self.ours, (lines, columns))
 
@@ -110,13 +110,13 @@ class Family:
     """Three children, started together because importing torch is what takes time."""
 
     def __init__(self) -> None:
-        self.coloured = Terminal("wait", columns=80, COLORTERM="truecolor")
+        self.colored = Terminal("wait", columns=80, COLORTERM="truecolor")
         self.failing = Terminal("fail", columns=40, NO_COLOR="1")
         self.piped = spawn(stderr=subprocess.PIPE, FORCE_COLOR="1")
 
     def close(self) -> None:
-        """End whatever a failed test has left."""
-        for child in (self.coloured.child, self.failing.child, self.piped):
+        """Kill children that a failed test has left."""
+        for child in (self.colored.child, self.failing.child, self.piped):
             child.kill()
             child.communicate()
 
@@ -130,20 +130,20 @@ def family() -> Iterator[Family]:
 
 
 def test_the_live_display_shows_the_run(family: Family) -> None:
-    """On a terminal one sees the name, the steps, losses, scores, speed, the notice once, and half blocks in colour."""
-    terminal = family.coloured
+    """A terminal shows name, steps, losses, D(x), D(G(z)), speed, each message once, and colored half blocks."""
+    terminal = family.colored
     assert terminal.read_until(lambda: "step 1,200/3,340" in terminal.text and "▀" in terminal.text), terminal.text
-    for words in ("mnist-dcgan", "epoch 7/20", "35%", "loss D 0.710 G 2.300", "scores real 0.72 fake 0.24", "r1 0.031"):
+    for words in ("mnist-dcgan", "epoch 7/20", "35%", "loss D 0.710 G 2.300", "D(x) 0.72 D(G(z)) 0.24", "r1 0.031"):
         assert words in terminal.text
     assert re.search(r"890 images/s · 00:00:\d\d left", terminal.text)
     assert terminal.text.count("precision: float32") == 1
-    assert COLOUR.search(terminal.received)
+    assert COLOR.search(terminal.received)
     assert terminal.screen.cursor.hidden
 
 
 def test_ctrl_c_and_a_new_size_leave_a_usable_terminal(family: Family) -> None:
     """After a real Ctrl-C on a terminal that was made narrower the cursor is visible and below the display."""
-    terminal = family.coloured
+    terminal = family.colored
     terminal.read_until(lambda: "step 1,200/3,340" in terminal.text)
     terminal.resize(40, 16)
     assert terminal.read_until(lambda: "loss D 0.710 G 2.300" in map(str.strip, terminal.screen.display))
@@ -154,13 +154,13 @@ def test_ctrl_c_and_a_new_size_leave_a_usable_terminal(family: Family) -> None:
 
 
 def test_an_exception_leaves_a_usable_terminal_and_no_color_is_kept(family: Family) -> None:
-    """With NO_COLOR characters make the picture and no code sets a colour; after an exception the cursor is back."""
+    """With NO_COLOR characters make the picture and no code sets a color; after an exception the cursor is back."""
     terminal = family.failing
     assert terminal.close() == 1
     assert "ValueError: out of luck" in terminal.text
     assert "██" in terminal.text
     assert "loss D 0.710 G 2.300" in terminal.text
-    assert COLOUR.search(terminal.received) is None
+    assert COLOR.search(terminal.received) is None
     assert b"\x1b[?25l" in terminal.received
     assert not terminal.screen.cursor.hidden
 
@@ -172,7 +172,7 @@ def test_off_a_terminal_there_are_no_escape_codes(family: Family) -> None:
     assert family.piped.returncode == 0
     assert "\x1b" not in written.decode()
     assert lines[0] == "precision: float32"
-    measures = "loss D 0.710 G 2.300 · scores real 0.72 fake 0.24 · r1 0.031 · 890 images/s"
+    measures = "loss D 0.710 G 2.300 · D(x) 0.72 D(G(z)) 0.24 · r1 0.031 · 890 images/s"
     assert lines[1] == f"step 1,100/3,340 · epoch 6/20 · {measures}"
     assert re.fullmatch(rf"step 1,200/3,340 · epoch 7/20 · {re.escape(measures)} · 00:00:\d\d left", lines[2])
     assert len(lines) == 3

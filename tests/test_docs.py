@@ -1,4 +1,4 @@
-"""What the README and docs/ say is true: their commands parse, their examples run, their lists are complete."""
+"""README and docs/ are true: their commands parse, their examples run, their lists are complete."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from ganforge import testing
 from ganforge.cli.app import app
 from ganforge.components.spec import KINDS
 from ganforge.config import (
-    OPTIMIZERS,
     SECTIONS,
     Experiment,
     Layer,
@@ -45,14 +44,18 @@ ROOT = Path(__file__).parents[1]
 
 DOCS = ROOT / "docs"
 README, KOREAN, CONTRIBUTING = ROOT / "README.md", ROOT / "README.ko.md", ROOT / "CONTRIBUTING.md"
-PAGES = [README, KOREAN, CONTRIBUTING, ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [README, KOREAN, CONTRIBUTING, ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+METHODS = DOCS / "recipes" / "methods.md"
+SCRIPTS = DOCS / "scripts"
 
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 SPAN = re.compile(r"`([^`\n]+)`")
+#: A file that MkDocs includes. In this form it is not Python, so `ruff format` leaves it.
+SNIPPET = re.compile(r"^--8<--\n(.+)\n--8<--\n", re.MULTILINE)
 #: Commands of other programs that the docs may show.
 OTHERS = ("python -m pytest", "ruff check .", "ruff format --check .", "mypy", "lint-imports", "mkdocs ")
-#: What makes the examples' training short enough for a test.
+#: Replacement that makes the training of the examples short.
 SHORT = ("epochs=20", 'steps=2, batch_size=8, precision="fp32"')
 SMALL = {"name": "mlp", "options": {"hidden": [16]}}
 
@@ -61,7 +64,7 @@ Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 
 @dataclass(frozen=True)
 class Block:
-    """A block of code in a page."""
+    """Block of code in a page."""
 
     language: str
     title: str | None
@@ -69,8 +72,11 @@ class Block:
 
 
 def blocks(page: Path, language: str | None = None) -> list[Block]:
-    """Return a page's blocks of code."""
-    found = [Block(lang, title or None, text) for lang, title, text in BLOCK.findall(page.read_text(encoding="utf-8"))]
+    """Return a page's blocks of code; files that it includes are inserted."""
+    found = [
+        Block(lang, title or None, SNIPPET.sub(lambda match: (ROOT / match[1]).read_text("utf-8"), text))
+        for lang, title, text in BLOCK.findall(page.read_text(encoding="utf-8"))
+    ]
     return [block for block in found if language in {None, block.language}]
 
 
@@ -80,7 +86,7 @@ def prose(page: Path) -> str:
 
 
 def write_files(page: Path, folder: Path) -> None:
-    """Save the blocks that a page tells its reader to save."""
+    """Save the titled blocks of a page under their titles."""
     for block in blocks(page):
         if block.title is not None:
             place = folder / block.title
@@ -97,9 +103,9 @@ def named(paths: list[Path]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("script", ["make_commands", "make_configuration"])
-def test_a_generated_page_is_what_its_script_writes(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The commands and the settings in docs/ are those of the code, however wide the terminal is."""
-    monkeypatch.syspath_prepend(str(DOCS / "scripts"))
+def test_generated_page_is_current(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands and the settings in docs/ are those of the code, for any width of the terminal."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
     monkeypatch.setenv("COLUMNS", "30")
     module = importlib.import_module(script)
     expected = module.inserted(module.PAGE, module.NAME, module.render())
@@ -107,7 +113,7 @@ def test_a_generated_page_is_what_its_script_writes(script: str, monkeypatch: py
 
 
 def test_every_setting_is_listed(registry: Registry) -> None:
-    """configuration.md has a row for each setting, each optimiser's option and each built-in component's option."""
+    """configuration.md has a row for each setting, and for each option of each built-in component."""
     text = (DOCS / "configuration.md").read_text(encoding="utf-8")
     options = {
         f"{section}.{name}"
@@ -115,18 +121,42 @@ def test_every_setting_is_listed(registry: Registry) -> None:
         for entry in registry.of_kind(kind)
         for name in registry.load(entry).Options.model_fields
     }
-    settings = Experiment.model_fields.keys() - {"optimizer"}
-    optimizers = {name for model in OPTIMIZERS.values() for name in model.model_fields} - {"name"}
-    assert [name for name in sorted(settings | options | optimizers) if f"| `{name}` |" not in text] == []
-    assert [name for name in OPTIMIZERS if f"### `{name}`" not in text] == []
+    settings = Experiment.model_fields.keys() - {"optimizer", "schedules"}
+    assert [name for name in sorted(settings | options) if f"| `{name}` |" not in text] == []
+    for kind in ("optimizer", "schedule"):
+        for entry in registry.of_kind(kind):
+            _, heading, section = text.partition(f"### {kind} `{entry.component.name}`\n")
+            assert heading, f"{kind} {entry.component.name} has no heading"
+            rows = re.findall(r"^\| `(?:[\w.]+\.)?(\w+)` \|", section.partition("\n##")[0], re.MULTILINE)
+            assert set(registry.load(entry).Options.model_fields) <= set(rows), f"{kind} {entry.component.name}"
 
 
 def test_every_environment_variable_is_documented() -> None:
-    """Each GANFORGE_… that the code reads stands in docs/, and each one in docs/ is read by the code."""
+    """docs/ has each GANFORGE_… variable that the code reads, and no other."""
     variable = re.compile(r"\bGANFORGE_[A-Z_]+\b")
     read = {name for file in (ROOT / "ganforge").rglob("*.py") for name in variable.findall(file.read_text("utf-8"))}
-    documented = {name for page in DOCS.glob("*.md") for name in variable.findall(page.read_text("utf-8"))}
+    documented = {name for page in DOCS.rglob("*.md") for name in variable.findall(page.read_text("utf-8"))}
     assert documented == read
+
+
+# Scripts
+
+
+def test_every_script_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scripts of docs/ use names that exist."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    for file in sorted(SCRIPTS.glob("*.py")):
+        importlib.import_module(file.stem)
+
+
+@pytest.mark.parametrize("script", ["make_gallery", "make_benchmarks"])
+def test_recipes_of_scripts_resolve(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The flags of each recipe of the gallery and of the benchmarks are valid with this repository's plugins."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    packages = first_party_packages(monkeypatch)
+    for recipe in importlib.import_module(script).RECIPES:
+        if not getattr(recipe, "textbook", False):
+            check_ganforge(["run", *shlex.split(recipe.flags)], resolved=True, plugins=packages)
 
 
 # Interfaces and hooks
@@ -138,7 +168,7 @@ def parameters(function: Callable[..., Any]) -> list[str]:
 
 
 def test_every_hook_is_documented_with_its_parameters() -> None:
-    """The table in plugins.md and the examples there name each hook, and its parameters, as hookspecs.py does."""
+    """The table and the examples of plugins.md have each hook with the parameters of hookspecs.py."""
     specified = {name: parameters(getattr(hookspecs, name)) for name in HOOKS}
     spans = re.findall(r"^\| `(ganforge_\w+)\((.*?)\)` \|", prose(DOCS / "plugins.md"), re.MULTILINE)
     assert {name: re.findall(r"\w+", given) for name, given in spans} == specified
@@ -152,35 +182,36 @@ def test_every_hook_is_documented_with_its_parameters() -> None:
 
 
 def test_every_hook_and_interface_is_tested() -> None:
-    """Each hook is implemented, and each interface extended, in a test of this suite."""
-    sources = [file.read_text(encoding="utf-8") for file in (ROOT / "tests").glob("test_*.py")]
+    """Each hook is implemented, and each interface extended, in a file of this suite."""
+    sources = [file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("*.py")]
     implemented = {name for source in sources for name in re.findall(r"def (ganforge_\w+)\(", source)}
     assert set(HOOKS) <= implemented
     extended = {
         name for source in sources for name in re.findall(r"^class \w+\((?:ganforge\.)?(\w+)\)", source, re.MULTILINE)
     }
-    extended |= {name.removeprefix("Partner") for name in extended}
-    assert set(INTERFACES.values()) <= extended
+    assert {*INTERFACES.values(), "Loss"} <= extended
 
 
 def test_every_method_in_the_table_has_its_parameters() -> None:
-    """plugins.md names all that a component of each kind must implement, with the interface's parameters."""
-    spans = re.findall(r"`([A-Z]\w+)\.(\w+)\((.*?)\)`", prose(DOCS / "plugins.md"))
+    """The table of plugins.md has every method that a component must implement, with the interface's parameters."""
+    section = prose(DOCS / "plugins.md").partition("\n## Interfaces\n")[2].partition("\n## ")[0]
+    spans = re.findall(r"`([A-Z]\w+)\.(\w+)\((.*?)\)`", section)
     written = {(owner, method): re.findall(r"\w+", given) for owner, method, given in spans}
-    assert {owner for owner, _ in written} == set(INTERFACES.values())
+    interfaces = {*INTERFACES.values(), "Loss"}
+    assert {owner for owner, _ in written} == interfaces
     for (owner, method), given in written.items():
         assert given == parameters(getattr(getattr(package, owner), method)), f"{owner}.{method}"
-    for kind in KINDS:
-        interface = getattr(package, INTERFACES[kind])
-        assert {(interface.__name__, method) for method in interface.__abstractmethods__} <= written.keys()
+    for interface in interfaces:
+        required = getattr(getattr(package, interface), "__abstractmethods__", ())
+        assert {(interface, method) for method in required} <= written.keys()
 
 
 def test_every_public_name_has_a_place_in_interfaces() -> None:
-    """interfaces.md shows each name of ganforge.__all__ and each hook, and names nothing that is not there."""
+    """interfaces.md shows each name of ganforge.__all__ and each hook, and no name that does not exist."""
     text = (DOCS / "interfaces.md").read_text(encoding="utf-8")
     shown = re.findall(r"^::: (ganforge(?:\.\w+)+)$", text, re.MULTILINE)
     assert {f"ganforge.{name}" for name in package.__all__} <= set(shown)
-    inner = {"CHECKS", "Failed", "NotApplicable"}  # what the kit's own modules and tests need
+    inner = {"CHECKS", "CheckFailed", "CheckSkipped"}  # names for the kit's own modules and tests
     assert {f"ganforge.testing.{name}" for name in testing.__all__ if name not in inner} <= set(shown)
     assert [name for name in HOOKS if f"- {name}\n" not in text] == []
     for path in shown:
@@ -219,14 +250,16 @@ def test_the_files_of_the_architecture_are_there() -> None:
 
 @pytest.mark.parametrize("page", **named(PAGES))
 def test_links_and_pictures_lead_somewhere(page: Path) -> None:
-    """Each relative link names a file that is there, and each anchor a heading of it."""
+    """Each relative link names an existing file, and each anchor a heading of it."""
     for link in LINK.findall(prose(page)):
         if link.startswith(("https://", "mailto:")):
             continue
         place, _, anchor = link.partition("#")
         target = (page.parent / place).resolve() if place else page
         assert target.is_file(), f"{page.name}: {link} leads nowhere"
-        assert page.parent != DOCS or target.is_relative_to(DOCS), f"{page.name}: {link} leads out of the site"
+        assert not page.is_relative_to(DOCS) or target.is_relative_to(DOCS), (
+            f"{page.name}: {link} leads out of the site"
+        )
         assert not anchor or anchor in anchors(target), f"{page.name}: {link} names no heading"
 
 
@@ -249,7 +282,7 @@ def test_both_readmes_say_the_same() -> None:
 
 
 def test_the_readme_opens_with_two_commands() -> None:
-    """Both commands are the ones that were promised, and CI runs the second as it stands."""
+    """Both commands are the promised ones, and CI runs the second."""
     first, second = (block.text.strip() for block in blocks(README, "bash")[:2])
     assert first == "python -m pip install . && ganforge run --gen dcgan --disc dcgan --data mnist"
     assert second == "python -m pip install '.[test]' && python -m pytest"
@@ -258,12 +291,12 @@ def test_the_readme_opens_with_two_commands() -> None:
 
 @pytest.mark.parametrize("page", **named([README, KOREAN]))
 def test_nothing_is_left_to_be_filled_in(page: Path) -> None:
-    """Whoever publishes the README has replaced its markers with what was measured."""
+    """Markers in the README have been replaced by measurements."""
     assert re.findall(r"\bTIME_[A-Z]+\b", page.read_text(encoding="utf-8")) == []
 
 
 def test_contributors_run_what_ci_runs() -> None:
-    """Each command of CONTRIBUTING.md's check stands in .ci/run."""
+    """.ci/run has each command of CONTRIBUTING.md's check."""
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     commands = blocks(CONTRIBUTING, "bash")[1].text.splitlines()
     assert len(commands) > 1
@@ -282,13 +315,11 @@ def shell_commands(page: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("page", **named(PAGES))
 def test_commands_can_be_given(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each command in a block is one that its program accepts, down to every option's name, type and value."""
+    """Each command in a block is accepted by its program, with every option's name, type and value."""
     write_files(page, tmp_path)
     written = write_projects(page, tmp_path)
     if any("./plugins/" in block.text or page.name == "gallery.md" for block in blocks(page, "bash")):
-        for package_path in sorted(ROOT.glob("plugins/*/ganforge_*/__init__.py")):
-            monkeypatch.syspath_prepend(str(package_path.parents[1]))
-            written.append(package_path.parent)
+        written += first_party_packages(monkeypatch)
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     for command in shell_commands(page):
         words = shlex.split(command)
@@ -309,15 +340,23 @@ def test_commands_can_be_given(page: Path, tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("page", **named(PAGES))
 def test_commands_within_sentences_exist(page: Path) -> None:
-    """`ganforge …` in a sentence names a command and flags that there are."""
+    """`ganforge …` in a sentence names an existing command and existing flags."""
     for span in SPAN.findall(prose(page)):
         words = shlex.split(span.replace("…", ""))
         if words[:1] == ["ganforge"] and len(words) > 1:
             check_ganforge(words[1:], resolved=False)
 
 
+def first_party_packages(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Make the packages of plugins/ importable, and return their folders."""
+    packages = [file.parent for file in sorted(ROOT.glob("plugins/*/ganforge_*/__init__.py"))]
+    for path in packages:
+        monkeypatch.syspath_prepend(str(path.parent))
+    return packages
+
+
 def write_projects(page: Path, folder: Path) -> list[Path]:
-    """Make the projects that a page tells its reader to make; return their packages."""
+    """Create the projects of a page's `new-plugin` commands; return their packages."""
     for words in map(shlex.split, shell_commands(page)):
         if words[:2] == ["ganforge", "new-plugin"]:
             done = run_command(*words[1:], "--out", folder)
@@ -326,16 +365,16 @@ def write_projects(page: Path, folder: Path) -> list[Path]:
 
 
 def check_ganforge(words: list[str], *, resolved: bool, plugins: Sequence[Path] = ()) -> None:
-    """Parse a command line; where it is `run`, resolve what it sets, too."""
+    """Parse a command line; resolve the settings of `run`."""
     root: Any = typer.main.get_command(app)
     if words[0].startswith("-"):
         assert words[0] in {name for parameter in root.params for name in parameter.opts}
         return
-    command = root.commands[words[0]]
+    command = root.get_command(None, words[0])
     try:
         context = command.make_context(words[0], words[1:])
     except Exception as error:
-        # A sentence may leave the run's name out; everything else about the command has been parsed by then.
+        # A sentence may leave the run's name out; all other words have been parsed by then.
         if resolved or type(error).__name__ != "MissingParameter":
             raise AssertionError(f"ganforge {shlex.join(words)}: {error}") from error
         return
@@ -359,7 +398,7 @@ def test_configurations_are_valid(page: Path, registry: Registry) -> None:
 
 
 def test_the_message_that_is_shown_is_the_real_one(registry: Registry) -> None:
-    """The README and the quick start quote what a misspelt generator really gives."""
+    """README and quick start quote the message for a misspelled generator."""
     with pytest.raises(UnknownComponentError) as caught:
         registry.find("generator", "dcgn")
     for page in (README, DOCS / "quickstart.md"):
@@ -369,10 +408,10 @@ def test_the_message_that_is_shown_is_the_real_one(registry: Registry) -> None:
 # Examples that run
 
 
-@pytest.mark.filterwarnings("default:MNIST")  # what a person should read: the sample stands in for the full set
+@pytest.mark.filterwarnings("default:MNIST")  # meant for users: the sample replaces the full dataset
 @pytest.mark.parametrize("page", **named([README, DOCS / "quickstart.md"]))
 def test_python_examples_run(page: Path) -> None:
-    """A page's Python, in its order, works as it is written; only the training is cut short."""
+    """A page's Python code runs, in its order; only the training is shortened."""
     untitled = [block.text for block in blocks(page, "python") if block.title is None]
     source = "\n".join(untitled)
     assert SHORT[0] in source
@@ -382,9 +421,9 @@ def test_python_examples_run(page: Path) -> None:
     assert ("digits.png" not in source) or Path("digits.png").stat().st_size > 0
 
 
-@pytest.mark.filterwarnings("default:MNIST")  # what a person should read: the sample stands in for the full set
+@pytest.mark.filterwarnings("default:MNIST")  # meant for users: the sample replaces the full dataset
 def test_the_readmes_plugin_trains(tmp_path: Path) -> None:
-    """The loss of the README, saved as it says, trains; it has no more than twenty lines."""
+    """The loss of the README trains; it has at most twenty lines."""
     write_files(README, tmp_path)
     file = tmp_path / "my_loss.py"
     assert len(file.read_text(encoding="utf-8").splitlines()) <= 20
@@ -408,7 +447,7 @@ def test_the_example_plugins_train_and_listen(tmp_path: Path, ganforge: Ganforge
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["status"] == "finished"
     run = package.load_run("example", plugins=["my_gan.py"])
-    assert run.experiment.optimizer.gen.lr == 1e-4, "what the loss recommends"
+    assert run.experiment.optimizer["gen"].options["lr"] == 1e-4, "the loss recommends it"
     assert run.experiment.gen.options["width"] == 16
     heard = [line.split()[0] for line in (run.path / "listeners.log").read_text(encoding="utf-8").splitlines()]
     assert set(heard) == {"started", "row", "images", "checkpoint", "evaluated", "finished"}
@@ -417,7 +456,7 @@ def test_the_example_plugins_train_and_listen(tmp_path: Path, ganforge: Ganforge
 
 
 def test_the_ten_minutes_work(tmp_path: Path, ganforge: Ganforge) -> None:
-    """The first commands of plugins.md, one after the other; only pip's own work is done here by hand (CI has pip)."""
+    """The first commands of plugins.md work, one after the other; the work of pip is done by hand (CI has pip)."""
     (block,) = [block for block in blocks(DOCS / "plugins.md", "bash") if "new-plugin" in block.text]
     made, installed, listed, trained, checked, tested = map(shlex.split, block.text.splitlines())
     done = ganforge(*made[1:])
@@ -437,7 +476,7 @@ def test_the_ten_minutes_work(tmp_path: Path, ganforge: Ganforge) -> None:
 
 
 def distribution_of(project: Path) -> Path:
-    """Write what pip leaves of a project beside its package, and return the folder for the path."""
+    """Write the metadata that pip installs for a project, and return the folder for the path."""
     document = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     metadata = project / f"{document['name'].replace('-', '_')}-{document['version']}.dist-info"
     metadata.mkdir()
@@ -452,7 +491,7 @@ RECIPES = [block.title for block in blocks(DOCS / "recipes.md", "python") if blo
 
 @pytest.mark.parametrize("file", RECIPES)
 def test_recipes_are_conformant(file: str, tmp_path: Path) -> None:
-    """Each file of recipes.md, as it stands there, passes every check of its kind."""
+    """Each file of recipes.md passes every check of its kind."""
     write_files(DOCS / "recipes.md", tmp_path)
     registry = Registry.discover([tmp_path / file], no_plugins=True)
     (entry,) = [entry for entry in registry.entries if entry.source.path is not None]
@@ -460,14 +499,24 @@ def test_recipes_are_conformant(file: str, tmp_path: Path) -> None:
 
 
 def test_there_is_a_recipe_for_each_kind(tmp_path: Path) -> None:
-    """No kind is left out."""
+    """recipes.md has a recipe of every kind."""
     write_files(DOCS / "recipes.md", tmp_path)
     registry = Registry.discover([tmp_path / file for file in RECIPES], no_plugins=True)
     assert {entry.component.kind for entry in registry.entries if entry.source.path is not None} == set(KINDS)
 
 
-def test_the_example_data_set_trains(tmp_path: Path, ganforge: Ganforge) -> None:
-    """The streamed data set of plugins.md trains from a file of the shape that it says."""
+def test_every_method_is_in_the_docs() -> None:
+    """recipes/methods.md includes each file of tests/methods, under its own name."""
+    text = METHODS.read_text(encoding="utf-8")
+    included = re.findall(r'^```python title="(.+)"\n--8<--\ntests/methods/(.+)\n--8<--\n```$', text, re.MULTILINE)
+    assert [title for title, _ in included] == [file for _, file in included]
+    assert sorted(file for _, file in included) == sorted(
+        path.name for path in (ROOT / "tests" / "methods").glob("*.py")
+    )
+
+
+def test_the_example_dataset_trains(tmp_path: Path, ganforge: Ganforge) -> None:
+    """The streamed dataset of plugins.md trains from a file of the described shape."""
     write_files(DOCS / "plugins.md", tmp_path)
     np.save(tmp_path / "faces.npy", np.random.default_rng(0).integers(0, 256, (20, 8, 8), dtype=np.uint8))
     arguments = """
@@ -480,7 +529,7 @@ def test_the_example_data_set_trains(tmp_path: Path, ganforge: Ganforge) -> None
 
 
 def test_the_example_package_is_found(tmp_path: Path, ganforge: Ganforge) -> None:
-    """Installed as its pyproject.toml says, the example package gives its generator under its own name and version."""
+    """The example package provides its generator under its own name and version."""
     write_files(DOCS / "plugins.md", tmp_path)
     project = tomllib.loads((tmp_path / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (tmp_path / "my_gan.py").rename(tmp_path / "ganforge_small" / "networks.py")

@@ -18,26 +18,27 @@ from plugin_parts import command
 from ganforge.errors import DataError, IncompatibleError
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
-from ganforge.runs.launch import Changes
+from ganforge.runs.launch import ResumeOverrides
 from ganforge.runs.setup import prepare
 from ganforge.runs.trained import TrainedRun
 from ganforge.training import checkpoint as checkpoints
-from ganforge.training.callbacks import Observer
+from ganforge.training.callbacks import Callback
 from ganforge.training.evaluation_budget import EvaluationBudget
 from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.files import read_rows
 
 SMALL = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=10", "steps=8", "num_samples=40")
-KEYS = {"step", "scores", "floor", "details", "protocol", "seconds", "made_by"}
+AVERAGED = "ema_halflife_images=50"
+KEYS = {"step", "scores", "reference", "details", "protocol", "seconds", "source"}
 
 
-class Listening(Observer):
+class Listening(Callback):
     """Remember what was noticed."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
 
-    def noticed(self, message: str) -> None:
+    def on_message(self, message: str) -> None:
         """Remember it."""
         self.heard.append(message)
 
@@ -50,11 +51,11 @@ def scored(tmp_path: Path) -> Registry:
 
 def trained(registry: Registry, path: Path, *settings: str) -> tuple[RunDirectory, list[str]]:
     """Train eight steps; return the run, and what was noticed."""
-    observer = Listening()
+    callback = Listening()
     prepared = prepare(tiny(registry, *SMALL, *settings), registry)
-    outcome = launch.start(prepared, out=path, observer=observer)
+    outcome = launch.start_run(prepared, out=path, callback=callback)
     assert outcome.status == "finished", outcome.error
-    return outcome.run, observer.heard
+    return outcome.run, callback.heard
 
 
 def steps_of(run: RunDirectory) -> list[int]:
@@ -75,19 +76,19 @@ def test_evaluations_change_no_bit_of_a_training(scored: Registry, tmp_path: Pat
 
 
 def test_a_row_holds_what_the_contract_says(scored: Registry, tmp_path: Path) -> None:
-    """Scores, floor, details, protocol, seconds; pictures lie in evaluation/, and the best is kept by any score."""
-    settings = ("metric=gap,bright", "features=classes", "evaluate_every=4", "best=gap", "ema_halflife_images=50")
+    """Scores, reference, details, protocol, seconds; pictures lie in evaluation/, and the best is kept by any score."""
+    settings = ("metric=gap,bright", "features=classes", "evaluate_every=4", "best_metric=gap", AVERAGED)
     run, _ = trained(scored, tmp_path / "run", *settings)
     rows = read_rows(run.evaluations)
     assert [row["step"] for row in rows] == [4, 8]
     for row in rows:
         assert row.keys() == KEYS
-        assert row["scores"].keys() == row["floor"].keys() == {"gap", "bright"}
+        assert row["scores"].keys() == row["reference"].keys() == {"gap", "bright"}
         assert row["details"]["gap"]["deviation"] == 0.25
         assert row["seconds"] > 0
         assert row["protocol"]["weights"] == "generator_ema"
         assert row["protocol"]["features"]["name"] == "classes"
-    assert rows[0]["floor"] == rows[1]["floor"]
+    assert rows[0]["reference"] == rows[1]["reference"]
     pictures = sorted(path.name for path in run.evaluation_pictures.iterdir())
     assert pictures == ["first-00000004.png", "first-00000008.png"]
     best = min(rows, key=lambda row: row["scores"]["gap"])
@@ -100,26 +101,28 @@ def test_a_row_holds_what_the_contract_says(scored: Registry, tmp_path: Path) ->
 def test_scored_afterwards_it_is_what_it_was(settings: Sequence[str], scored: Registry, tmp_path: Path) -> None:
     """`evaluate` of the same step, count and seed gives the training's row again, protocol included, and adds none."""
     networks = [text for text in SMALL if settings[:1] != ("gen=dcgan",) or not text.startswith("gen")]
-    asked = ("metric=gap,draws,bright", "features=classes", "evaluate_every=3", "max_eval_time_fraction=1", "seed=5")
-    asked = (*networks, *asked, "checkpoint_every=3", *settings)
-    run = launch.start(prepare(tiny(scored, *asked), scored), out=tmp_path / "run").run
+    scoring = ("metric=gap,draws,bright", "features=classes", "evaluate_every=3", "max_eval_time_fraction=1", "seed=5")
+    asked = (*networks, *scoring, "checkpoint_every=3", *settings)
+    run = launch.start_run(prepare(tiny(scored, *asked), scored), out=tmp_path / "run").run
     for row in read_rows(run.evaluations):
-        found = TrainedRun(run, scored).evaluate(["gap", "draws", "bright"], samples=40, step=row["step"], device="cpu")
+        found = TrainedRun(run, scored).evaluate(
+            ["gap", "draws", "bright"], num_samples=40, checkpoint=row["step"], device="cpu"
+        )
         assert found.protocol == row["protocol"]
         assert found.scores == row["scores"]
-        assert found.floor == row["floor"]
+        assert found.reference == row["reference"]
         assert found.details == row["details"]
     assert steps_of(run) == [3, 6]
 
 
 def test_evaluations_take_no_more_than_their_share(scored: Registry, tmp_path: Path) -> None:
-    """With a metric slower than the training, the first and the last are made, and one notice says what is left out."""
+    """With a metric slower than the training, the first and the last are run, and one notice names the skipped ones."""
     settings = ("metric=slow", "evaluate_every=1", "steps=9", "max_eval_time_fraction=0.01")
     run, heard = trained(scored, tmp_path / "run", *settings)
     assert steps_of(run) == [1, 9]
     assert len(heard) == 1
-    assert heard[0].startswith("evaluations have taken ")
-    assert "more than max_eval_time_fraction = 0.01: some are left out" in heard[0]
+    assert heard[0].startswith("evaluations took ")
+    assert "more than max_eval_time_fraction = 0.01: some are skipped" in heard[0]
     run, heard = trained(scored, tmp_path / "all", *settings[:-1], "max_eval_time_fraction=1")
     assert steps_of(run) == list(range(1, 10))
     assert heard == []
@@ -132,10 +135,10 @@ def test_a_resumed_run_counts_what_was_spent_before(scored: Registry, tmp_path: 
     before = read_rows(run.evaluations)
     assert [row["step"] for row in before] == [2, 4]
     with run.evaluations.open("a") as file:
-        file.write(json.dumps(before[-1] | {"seconds": 1e6, "made_by": "evaluate"}) + "\n")
-    outcome = launch.go_on(run, scored, Changes(steps=9), observer=lambda _: Observer())
+        file.write(json.dumps(before[-1] | {"seconds": 1e6, "source": "evaluate"}) + "\n")
+    outcome = launch.resume_run(run, scored, ResumeOverrides(steps=9), callback=lambda _: Callback())
     assert steps_of(run) == [2, 4, 4, 8]  # 6 is over the share, 8 is the last
-    spent = sum(row["seconds"] for row in read_rows(run.evaluations) if row["made_by"] == "training")
+    spent = sum(row["seconds"] for row in read_rows(run.evaluations) if row["source"] == "training")
     assert outcome.evaluation_seconds == pytest.approx(spent)
     assert outcome.evaluation_seconds < outcome.elapsed_seconds
 
@@ -152,10 +155,8 @@ def test_the_budget_is_a_share_of_the_time() -> None:
     assert not budget.allows(11.9, last=False)
     assert budget.skipped == 2
     (line,) = heard
-    assert line.startswith(
-        "evaluations have taken 60% of the time so far, more than max_eval_time_fraction = 0.5: some are"
-    )
-    budget.restore([{"seconds": 2.0}, {"seconds": "?"}, {"seconds": 9.0, "made_by": "evaluate"}])
+    assert line.startswith("evaluations took 60% of the time so far, more than max_eval_time_fraction = 0.5: some are")
+    budget.restore([{"seconds": 2.0}, {"seconds": "?"}, {"seconds": 9.0, "source": "evaluate"}])
     assert budget.seconds == 2.0
 
 
@@ -173,15 +174,15 @@ def test_a_metric_that_fails_does_not_end_a_training(scored: Registry, tmp_path:
 
 def test_the_best_checkpoint_is_one_that_is_there(scored: Registry, tmp_path: Path) -> None:
     """A run goes on after a checkpoint whose best one was removed since: what is scored next is the best then."""
-    settings = ("metric=later", "features=rows", "best=later", "evaluate_every=2", "checkpoint_every=2")
+    settings = ("metric=later", "features=rows", "best_metric=later", "evaluate_every=2", "checkpoint_every=2")
     run, _ = trained(scored, tmp_path / "run", *settings, "keep_checkpoints=1")
     assert run.read_manifest()["summary"]["best"]["step"] == 2
     assert checkpoints.steps(run) == [8, 2]
     shutil.rmtree(run.checkpoint_path(2))
-    observer = Listening()
-    outcome = launch.go_on(run, scored, Changes(steps=12), observer=lambda _: observer)
+    callback = Listening()
+    outcome = launch.resume_run(run, scored, ResumeOverrides(steps=12), callback=lambda _: callback)
     assert outcome.status == "finished"
-    assert observer.heard == ["the best checkpoint so far, of step 2, is there no more; the next score begins anew"]
+    assert callback.heard == ["best checkpoint (step 2) no longer exists; best-score tracking restarts"]
     assert run.read_manifest()["summary"]["best"]["step"] == 10
     assert checkpoints.steps(run) == [12, 10]
     assert TrainedRun(run, scored).checkpoint("best").step == 10
@@ -193,7 +194,7 @@ def test_the_best_checkpoint_is_one_that_is_there(scored: Registry, tmp_path: Pa
         (
             ("metric=bright", "features=rows"),
             IncompatibleError,
-            "'bright' needs a feature extractor that tells classes",
+            "'bright' needs a feature extractor that is a classifier",
         ),
         (("metric=many", "features=rows"), DataError, "many needs 100 images, not 40"),
         (("metric=gap", "features=rows", "num_samples=2001"), DataError, "2,001 images needs as many real ones"),

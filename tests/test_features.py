@@ -19,10 +19,11 @@ from plugin_parts import command, local, provides
 from torch import Tensor
 
 from ganforge.builtin.datasets.mnist import Mnist
-from ganforge.builtin.features.pixels import Pixels
+from ganforge.builtin.features.pixels import Pixels, Raw
 from ganforge.builtin.features.random_convolutions import RandomConvolutions
-from ganforge.cli.completion import completions
-from ganforge.components import ImageSpec
+from ganforge.builtin.features.trained import Digits
+from ganforge.cli._completion import completions
+from ganforge.components import FeatureExtractor, ImageSpec
 from ganforge.components.features import weights_sha256
 from ganforge.config import Layer, command_line_layer, from_document, read_document, to_document, write_document
 from ganforge.config.reload import reload
@@ -31,12 +32,12 @@ from ganforge.errors import ConfigError, UnknownComponentError
 from ganforge.plugins.registry import Registry
 from ganforge.training.build import build
 
-GREY, COLOUR = ImageSpec(1, 28, 28), ImageSpec(3, 32, 32)
+GRAY, COLOR = ImageSpec(1, 28, 28), ImageSpec(3, 32, 32)
 #: The SHA-256 of all weights, with their names, types and shapes: what protocols hold, on whichever machine.
 FINGERPRINTS = {
-    (GREY, 0): "a24bfe35ad63fe0e39a3ed9f34d981e6dc34ad3435a0d9f51b2063f79177cb81",
-    (GREY, 1): "03a19a5c24355a9c088e67c7139830db8d6d5f35c88f5f2bc38acdcbc4e2d237",
-    (COLOUR, 0): "8ec73de9240ced821603c9d7ac787d4f544ce9948c8582ce0365a4dc5263bdb4",
+    (GRAY, 0): "a24bfe35ad63fe0e39a3ed9f34d981e6dc34ad3435a0d9f51b2063f79177cb81",
+    (GRAY, 1): "03a19a5c24355a9c088e67c7139830db8d6d5f35c88f5f2bc38acdcbc4e2d237",
+    (COLOR, 0): "8ec73de9240ced821603c9d7ac787d4f544ce9948c8582ce0365a4dc5263bdb4",
 }
 TINY = ("gen=mlp", "gen.hidden=[4]", "disc=mlp", "disc.hidden=[4]", "data.source=sample", "steps=1")
 
@@ -67,6 +68,27 @@ def test_pixels_are_the_pixels() -> None:
     assert float(features.max()) <= 1
 
 
+def test_raw_features_are_the_numbers_as_networks_see_them() -> None:
+    """Numbers of any range pass unchanged, channel by channel; nothing is rounded."""
+    image = ImageSpec(2, 1, 3, dtype="float32")
+    images = 100 * torch.randn(4, 2, 1, 3, generator=torch.Generator().manual_seed(0))
+    extractor = Raw(Raw.Options(), image)
+    assert extractor.raw_images
+    assert extractor.size == 6
+    assert torch.equal(extractor(images).features, images.view(4, 6))
+
+
+@pytest.mark.parametrize("cls", [Pixels, RandomConvolutions, Digits])
+def test_pictures_that_are_not_rounded_have_features_too(cls: type[FeatureExtractor]) -> None:
+    """Bytes and the same numbers as floats have the same features; a tenth of a level makes a difference."""
+    extractor = cls(cls.Options(), GRAY).eval()
+    images = random_images(GRAY).clamp(max=254)
+    expected = extractor(images).features
+    assert extractor.accepts_float
+    assert torch.equal(extractor(images.float()).features, expected)
+    assert not torch.equal(extractor(images + 0.1).features, expected)
+
+
 # Random convolutions
 
 
@@ -79,7 +101,7 @@ def test_weights_are_the_same_on_every_machine(image: ImageSpec, seed: int) -> N
 
 def test_weights_follow_from_shake_256() -> None:
     """Each weight is a 32-bit word of the digest, put into (-1, 1), times √(3/inputs): done anew with whole numbers."""
-    weights = convolutions(COLOUR, 5).state_dict()["weights_0"]
+    weights = convolutions(COLOR, 5).state_dict()["weights_0"]
     words = struct.unpack("<432I", hashlib.shake_256(b"random-convolutions 5 0").digest(4 * 432))
     expected = [(2 * word + 1 - 2**32) / 2**32 * math.sqrt(3 / 27) for word in words]
     assert weights.shape == (16, 3, 3, 3)
@@ -160,7 +182,7 @@ def test_any_image_has_96_features(image: ImageSpec) -> None:
 
 def test_a_thousand_digits_suffice_and_what_is_worse_is_farther(digits: Tensor) -> None:
     """The covariance of 1,000 digits has full rank; more noise, and fewer digits, are farther from the data."""
-    extractor = convolutions(GREY)
+    extractor = convolutions(GRAY)
     real, other = (extractor(images).features.double() for images in (digits[:1000], digits[1000:]))
     assert int(torch.linalg.matrix_rank(torch.cov(real.T))) == extractor.size
     rng = torch.Generator().manual_seed(0)
@@ -177,7 +199,7 @@ def test_a_thousand_digits_suffice_and_what_is_worse_is_farther(digits: Tensor) 
 @pytest.fixture(scope="module")
 def digits() -> Tensor:
     """Return the 2,000 test images of MNIST's sample, `(2000, 1, 28, 28)`."""
-    return Mnist(Mnist.Options(source="sample")).load("test").pixels
+    return Mnist(Mnist.Options(source="sample")).open("test").images
 
 
 def frechet(one: Tensor, two: Tensor) -> float:
@@ -233,7 +255,7 @@ def test_a_file_has_a_table_for_each_extractor(tmp_path: Path, registry: Registr
     [
         (("features=pixel",), r"no features 'pixel'; did you mean 'pixels'"),
         (("features=pixels,pixels",), "no features 'pixels,pixels'"),
-        (("features=[]",), r"features = \[\] \(command line\) is no component's name"),
+        (("features=[]",), r"features = \[\] \(command line\) is not the name of a component"),
         (("features.sed=1", "features=random-convolutions"), "no option 'sed' .*did you mean 'seed'"),
         (("features.seed=-1", "features=random-convolutions"), r"features.seed = -1 \(command line\)"),
     ],
@@ -245,14 +267,14 @@ def test_mistakes_name_the_nearest(settings: tuple[str, ...], message: str, regi
 
 
 DATA = """
-from ganforge import Dataset, Images
+from ganforge import Dataset, ImageTensors
 import torch
 
 class Stripes(Dataset):
     recommended = {"features": "pixels"}
 
-    def load(self, split):
-        return Images(torch.randint(0, 256, (20, 1, 8, 8), dtype=torch.uint8), None)
+    def open(self, split):
+        return ImageTensors(torch.randint(0, 256, (20, 1, 8, 8), dtype=torch.uint8), None)
 
 """ + provides("dataset", "stripes", "PLACE").replace("'PLACE'", "Stripes")
 
@@ -290,7 +312,7 @@ def test_the_extractor_is_the_same_for_every_run(registry: Registry) -> None:
     """It is built once, in evaluation mode, learns nothing, and no run's seed changes it."""
     assemblies = [build(resolved(f"seed={seed}", "features=random-convolutions", registry=registry)) for seed in (0, 1)]
     one, other = (gan.extractor() for gan in assemblies)
-    assert one.fingerprint() == other.fingerprint() == FINGERPRINTS[GREY, 0]
+    assert one.fingerprint() == other.fingerprint() == FINGERPRINTS[GRAY, 0]
     assert assemblies[0].extractor() is one
     assert not one.training
 

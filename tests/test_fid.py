@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from scoring_parts import Sized, evaluation, exact, normal, score, scores
+from scoring_parts import Sized, evaluation, exact, normal, result, score
 from torch import Tensor, nn
 
 from ganforge.builtin.metrics import fid as frechet
@@ -142,15 +142,15 @@ def test_moments_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_fid_refuses_counts_that_are_not_above_the_feature_size() -> None:
     """Before anything is drawn, and again when it computes; the message names both numbers and the way out."""
     fid = Fid(Fid.Options())
-    fid.check(count=49, extractor=Sized(48))
-    with pytest.raises(DataError, match=r"fid needs 49 images or more, .*not 48: no covariance of its 48 features"):
-        fid.check(count=48, extractor=Sized(48))
+    fid.check(num_samples=49, extractor=Sized(48))
+    with pytest.raises(DataError, match=r"fid needs 49 images or more, .*not 48: .* covariance of its 48 features"):
+        fid.check(num_samples=48, extractor=Sized(48))
     with pytest.raises(DataError, match="fid needs 49 images") as caught:
         score(Fid, normal(500, 48, 0), normal(48, 48, 1))
     assert caught.value.fix is not None
-    assert "--samples" in caught.value.fix
+    assert "--num-samples" in caught.value.fix
     with pytest.raises(DataError, match="no feature extractor"):
-        fid.check(count=1000, extractor=None)
+        fid.check(num_samples=1000, extractor=None)
 
 
 def test_fid_refuses_what_is_not_finite() -> None:
@@ -181,9 +181,8 @@ def test_fid_infinity_is_the_lines_value_at_zero() -> None:
     """For points on a line it is exact; its details hold the points, the last of which is FID of all images."""
     assert intercept([1, 2, 4], [5, 7, 11]) == pytest.approx(3)
     real, fake = usual()
-    context = evaluation(real, fake)
-    value = scores(FidInfinity, context, points=5)["fid-infinity"]
-    said = context.details["fid-infinity"]
+    found = result(FidInfinity, evaluation(real, fake), points=5)
+    value, said = found.scores["fid-infinity"], found.details
     assert said["counts"] == [240, 555, 870, 1185, 1500]  # from five for each of 48 features
     assert said["fids"][-1] == pytest.approx(score(Fid, real, fake), rel=1e-9)
     line = np.polyfit([1 / count for count in said["counts"]], said["fids"], 1)
@@ -194,8 +193,8 @@ def test_fid_infinity_is_the_lines_value_at_zero() -> None:
 def test_fid_infinity_refuses_too_few_images() -> None:
     """A line needs FIDs of different counts, each well above the feature size."""
     metric = FidInfinity(FidInfinity.Options())
-    metric.check(count=480, extractor=Sized(48))
+    metric.check(num_samples=480, extractor=Sized(48))
     with pytest.raises(DataError, match=r"fid-infinity needs 480 images or more, .*not 479"):
-        metric.check(count=479, extractor=Sized(48))
+        metric.check(num_samples=479, extractor=Sized(48))
     with pytest.raises(DataError, match="fid-infinity needs 480 images"):
         score(FidInfinity, normal(600, 48, 0), normal(400, 48, 1))

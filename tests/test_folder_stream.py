@@ -1,20 +1,21 @@
-"""Laws of a folder whose pictures are read while training goes on: as those that are loaded, without loading them."""
+"""Laws of a folder whose pictures are read during training: the same as those in memory."""
 
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from conftest import read_rows_without_times
-from folder_parts import folder, noise, save
+from folder_parts import folder, in_memory, noise, save, streamed
 from test_resume import digests
 
 from ganforge.builtin.datasets import folder as module
 from ganforge.builtin.datasets.folder import Folder
-from ganforge.builtin.datasets.folder_stream import machine_memory, too_large
+from ganforge.builtin.datasets.folder_stream import Pictures, machine_memory, too_large
 from ganforge.config import command_line_layer
 from ganforge.config.resolve import resolve
 from ganforge.errors import DataError
@@ -25,7 +26,7 @@ from ganforge.training.run_directory import RunDirectory
 
 
 def pictures(root: Path) -> Path:
-    """Write two classes of six colourful pictures each, of two shapes, and return their folder."""
+    """Write two classes of six color pictures each, of two shapes, and return their folder."""
     for index in range(12):
         picture = noise("RGB", (20 + index, 18)).rotate(30 * index)
         save(root / f"{'cat' if index % 2 else 'dog'}" / f"{index}.png", picture)
@@ -39,57 +40,55 @@ def run_on(root: Path, out: Path, registry: Registry, *settings: str) -> RunDire
     evaluated = ("evaluate_every=3", "num_samples=10", "max_eval_time_fraction=1")
     layer = command_line_layer([*networks, *data, *evaluated, *settings])
     prepared = prepare(resolve([layer], registry), registry)
-    assert launch.start(prepared, out=out).status == "finished"
+    assert launch.start_run(prepared, out=out).status == "finished"
     return RunDirectory(out)
 
 
-def test_streamed_pictures_train_as_loaded_ones(registry: Registry, tmp_path: Path) -> None:
-    """Streamed by 0 and by 2 processes or loaded, a run on PNGs ends with the same bits and scores."""
+@pytest.mark.parametrize("depth", [8, 16])
+def test_streamed_pictures_train_as_those_in_memory(registry: Registry, tmp_path: Path, depth: int) -> None:
+    """Streamed by 0 and by 2 workers or in memory, a run on PNGs ends with the same bits and scores."""
     root = pictures(tmp_path / "pictures")
-    loaded = run_on(root, tmp_path / "loaded", registry)
-    assert loaded.read_experiment().data.options["stream"] == "no", "what auto meant is written down"
+    loaded = run_on(root, tmp_path / "loaded", registry, f"data.depth={depth}")
+    assert loaded.read_experiment().data.options["stream"] == "no", "the decision of auto is recorded"
     for workers in (0, 2):
-        settings = ("data.stream=yes", f"workers={workers}")
-        streamed = run_on(root, tmp_path / f"streamed-{workers}", registry, *settings)
-        assert digests(streamed) == digests(loaded)
-        assert read_rows_without_times(streamed.metrics) == read_rows_without_times(loaded.metrics)
-        assert streamed.read_manifest()["data"]["sizes"] == {"train": 12}
-        one, two = (read_rows_without_times(run.evaluations) for run in (streamed, loaded))
+        settings = ("data.stream=yes", f"workers={workers}", f"data.depth={depth}")
+        run = run_on(root, tmp_path / f"streamed-{workers}", registry, *settings)
+        assert digests(run) == digests(loaded)
+        assert read_rows_without_times(run.metrics) == read_rows_without_times(loaded.metrics)
+        assert run.read_manifest()["data"]["sizes"] == {"train": 12}
+        one, two = (read_rows_without_times(each.evaluations) for each in (run, loaded))
         assert [row["scores"] for row in one] == [row["scores"] for row in two]
 
 
-def test_what_is_opened_is_what_is_loaded(tmp_path: Path) -> None:
-    """Image for image and label for label, also after pickling; and both describe the same data."""
+def test_streamed_pictures_equal_those_in_memory(tmp_path: Path) -> None:
+    """Images and classes are the same, also after pickling; and so is the metadata."""
     root = pictures(tmp_path)
-    loaded, streamed = folder(root, size=8), folder(root, size=8, stream="yes")
-    images = loaded.load("train")
-    assert streamed.load("train") is None
-    opened = pickle.loads(pickle.dumps(streamed.open("train")))  # noqa: S301 - our own
-    assert images is not None
-    assert images.labels is not None
+    loaded, lazy = folder(root, size=8), folder(root, size=8, stream="yes")
+    images = in_memory(loaded)
+    opened = pickle.loads(pickle.dumps(streamed(lazy)))  # noqa: S301 - our own
+    assert images.condition is not None
     assert len(opened) == len(images)
     for index in range(len(opened)):
         pixels, label = opened[index]
-        assert torch.equal(pixels, images.pixels[index])
-        assert label == images.labels[index]
-    one, two = loaded.info, streamed.info
-    assert (one.image, one.class_names, one.sizes, one.source) == (two.image, two.class_names, two.sizes, two.source)
-    assert streamed.resolved().stream == "yes"
+        assert torch.equal(pixels, images.images[index])
+        assert label == images.condition[index]
+    assert replace(loaded.info, fingerprint="") == replace(lazy.info, fingerprint="")
+    assert lazy.resolved().stream == "yes"
 
 
 def test_describing_decodes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`info` of streamed pictures comes from headers; what these cannot tell is left to whoever reads."""
+    """`info` of streamed pictures comes from headers; damage behind them is an error when a picture is read."""
     root = pictures(tmp_path)
     save(root / "cat" / "empty.png").write_bytes(b"")
     monkeypatch.setattr(module, "read_pixels", None)
     data = folder(root, size=8, stream="yes")
     assert data.notices == ()
     assert data.info.sizes == {"train": 12}
-    assert "cat/empty.png" in data.notices[0]
+    assert "cat/empty.png" in str(data.notices)
 
 
 def test_auto_streams_what_takes_more_than_half_of_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of the machine's memory is the limit for all splits together; a memory that is not known has none."""
+    """Half of the machine's memory is the limit for all splits together; an unknown memory has no limit."""
     assert not too_large(50, 100)
     assert too_large(51, 100)
     assert not too_large(1 << 60, None)
@@ -99,11 +98,16 @@ def test_auto_streams_what_takes_more_than_half_of_the_memory(tmp_path: Path, mo
     for name in ("train/1.png", "train/2.png", "test/1.png"):
         save(tmp_path / name, noise("L", (8, 8)))
     pixels = 3 * 64
-    for available, stream in ((2 * pixels, "no"), (2 * pixels - 1, "yes")):
+    for available, depth, stream in (
+        (2 * pixels, 8, "no"),
+        (2 * pixels - 1, 8, "yes"),
+        (8 * pixels, 16, "no"),
+        (8 * pixels - 1, 16, "yes"),
+    ):
         monkeypatch.setattr(module, "machine_memory", lambda available=available: available)
-        data = folder(tmp_path)
+        data = folder(tmp_path, depth=depth)
         assert data.resolved().stream == stream
-        assert (data.load("train") is None) == (data.load("test") is None) == (stream == "yes")
+        assert {isinstance(data.open(split), Pictures) for split in data.splits} == {stream == "yes"}
 
 
 def change_name(root: Path) -> None:
@@ -133,7 +137,7 @@ def test_the_fingerprint_changes_with_the_files(change: Any, tmp_path: Path) -> 
     before = found()
     root = root.rename(tmp_path / "there")
     assert found() == before
-    assert len({before, found(size=9), found(colour="grey"), found(colour="rgb")}) == 4
+    assert len({before, found(size=9), found(color="gray"), found(color="rgb"), found(depth=16)}) == 5
     change(root)
     assert found() != before
 
@@ -143,19 +147,19 @@ def test_a_picture_that_cannot_be_decoded_is_named(registry: Registry, tmp_path:
     root = pictures(tmp_path / "pictures")
     file = root / "dog" / "4.png"
     file.write_bytes(file.read_bytes()[:200])
-    items = folder(root, size=8, stream="yes").open("train")
+    items = streamed(folder(root, size=8, stream="yes"))
     with pytest.raises(DataError, match=r"^dog/4.png in .*/pictures: ") as raised:
         [items[index] for index in range(len(items))]
     assert "--data.stream no" in str(raised.value.fix)
     settings = ("gen=mlp", "disc=mlp", "data=folder", f"data.path={root}", "data.size=8", "data.stream=yes", "steps=3")
     layer = command_line_layer([*settings, "batch_size=12", "precision=fp32", "device=cpu"])
-    outcome = launch.start(prepare(resolve([layer], registry), registry), out=tmp_path / "run")
+    outcome = launch.start_run(prepare(resolve([layer], registry), registry), out=tmp_path / "run")
     assert outcome.status == "failed"
     assert "dog/4.png" in str(outcome.error)
 
 
 def test_a_class_without_a_readable_picture_is_refused(tmp_path: Path) -> None:
-    """As where pictures are loaded: no class stays empty in silence."""
+    """As for pictures in memory, an empty class is an error."""
     root = pictures(tmp_path)
     for file in (root / "dog").iterdir():
         file.write_bytes(b"")

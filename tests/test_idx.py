@@ -44,7 +44,7 @@ def test_what_is_written_is_read(tmp_path: Path, suffix: str, shape: tuple[int, 
 def test_damage_is_an_error_that_names_the_file(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, suffix: str
 ) -> None:
-    """Whatever bytes are changed or cut off, the reader raises DataError with the path, or gives a whole tensor."""
+    """If any bytes are changed or cut off, the reader raises DataError with the path, or returns a whole tensor."""
     packed = bytearray(PACK[suffix](content((3, 5, 4))[1]))
     for _ in range(data.draw(st.integers(0, 3))):
         packed[data.draw(st.integers(0, len(packed) - 1))] = data.draw(st.integers(0, 255))
@@ -66,7 +66,7 @@ def test_damage_is_an_error_that_names_the_file(
 
 @pytest.mark.parametrize("suffix", PACK)
 def test_every_cut_is_noticed(tmp_path: Path, suffix: str) -> None:
-    """No file that is cut short by one byte or more, or goes on for one more, is taken."""
+    """No file that is cut short by one byte or more, or is one longer, is accepted."""
     packed = PACK[suffix](content((2, 3, 4))[1])
     path = tmp_path / "file"
     for wrong in [packed[:length] for length in range(len(packed))] + [packed + b"x"]:
@@ -97,7 +97,7 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, suffix: str) -> None:
     path.write_bytes(PACK[suffix](idx.header((2, 2, 2)) + bytes(64 << 20)))
     tracemalloc.start()
     try:
-        with pytest.raises(DataError, match="goes on"):
+        with pytest.raises(DataError, match="it is longer"):
             idx.read_idx(path, 3)
         assert tracemalloc.get_traced_memory()[1] < 16 << 20
     finally:
@@ -105,7 +105,7 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, suffix: str) -> None:
 
 
 def test_a_huge_dictionary_is_refused(tmp_path: Path) -> None:
-    """An .xz that asks for more memory than any preset does is an error, not an allocation."""
+    """An .xz that needs more memory than any preset is an error, not an allocation."""
     path = tmp_path / "file"
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 28}]
     path.write_bytes(lzma.compress(content((2, 2, 2))[1], filters=filters))

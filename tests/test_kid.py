@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from scoring_parts import Sized, evaluation, normal, score, scores
+from scoring_parts import Sized, evaluation, normal, result, score, scores
 from torch import Tensor
 
 from ganforge.builtin.metrics.kid import Kid, mmd_squared
@@ -76,14 +76,11 @@ def test_kid_is_the_mean_over_subsets_and_says_their_deviation() -> None:
     real, fake = normal(300, 4, 0), normal(300, 4, 1) + 0.5
     whole, found = mmd_squared(real, fake), {}
     for size in (20, 80):
-        context = evaluation(real, fake)
-        value = scores(Kid, context, subsets=200, subset_size=size)["kid"]
-        found[size] = context.details["kid"]["deviation"]
-        assert abs(value - whole) < 5 * found[size] / math.sqrt(200)
+        answer = result(Kid, evaluation(real, fake), subsets=200, subset_size=size)
+        found[size] = answer.details["deviation"]
+        assert abs(answer.scores["kid"] - whole) < 5 * found[size] / math.sqrt(200)
     assert 1.5 < found[20] / found[80] < 4  # about √(80/20)
-    context = evaluation(real, fake)
-    scores(Kid, context, subsets=1, subset_size=20)
-    assert context.details["kid"]["deviation"] == 0
+    assert result(Kid, evaluation(real, fake), subsets=1, subset_size=20).details["deviation"] == 0
 
 
 def test_kid_draws_from_the_evaluation_alone() -> None:
@@ -114,10 +111,10 @@ def test_kid_needs_float64() -> None:
 def test_kid_refuses_subsets_larger_than_half_of_what_there_is() -> None:
     """Before anything is drawn, and when it computes; the message names the option."""
     kid = Kid(Kid.Options(subset_size=64))
-    kid.check(count=128, extractor=Sized(500))
+    kid.check(num_samples=128, extractor=Sized(500))
     with pytest.raises(DataError, match=r"kid needs 128 images or more, .*not 127: twice .* subset_size is 64"):
-        kid.check(count=127, extractor=Sized(500))
+        kid.check(num_samples=127, extractor=Sized(500))
     with pytest.raises(DataError, match="kid needs 1000 images"):
         score(Kid, normal(1000, 4, 0), normal(999, 4, 1))
     with pytest.raises(DataError, match="no feature extractor"):
-        kid.check(count=128, extractor=None)
+        kid.check(num_samples=128, extractor=None)

@@ -10,7 +10,7 @@ import pytest
 from plugin_parts import command, in_process, local, provides
 
 from ganforge import builtin
-from ganforge.components.spec import KINDS, SECTIONS
+from ganforge.components.spec import FLAGS, KINDS
 
 KEYS = {"kind", "name", "summary", "distribution", "version", "target", "paper", "tags"}
 
@@ -39,23 +39,25 @@ def test_list_has_every_component_with_every_key() -> None:
         assert (row["paper"], row["tags"], row["distribution"]) == (component.paper, list(component.tags), "ganforge")
 
 
-@pytest.mark.parametrize("flag", SECTIONS)
+@pytest.mark.parametrize("flag", FLAGS)
 def test_kinds_have_many_names(flag: str) -> None:
-    """A kind is meant by its name, its plural and its flag, in any case: all list the same."""
-    kind = SECTIONS[flag]
-    plural = {"loss": "losses", "penalty": "penalties", "features": "features"}.get(kind, f"{kind}s")
+    """A kind has a name, a plural and a flag, in any case: all list the same."""
+    kind = FLAGS[flag]
+    plural = {"loss": "losses", "features": "features"}.get(kind, f"{kind}s")
     whole = [row for row in answer("list") if row["kind"] == kind]
     for word in {kind, plural, flag, plural.upper(), f"{flag}s"}:
         assert answer("list", word) == whole
 
 
-@pytest.mark.parametrize(("word", "meant"), [("generatr", "generator"), ("dics", "disc"), ("data-set", "dataset")])
+@pytest.mark.parametrize(
+    ("word", "meant"), [("generatr", "generator"), ("dics", "disc"), ("data-set", "dataset"), ("shedules", "schedule")]
+)
 def test_unknown_kinds_are_answered_with_the_nearest(word: str, meant: str) -> None:
-    """A word that means no kind is an error with exit code 2 and the nearest kind, for both commands."""
+    """An invalid kind is an error with exit code 2 and the nearest kind, for both commands."""
     for arguments in (("list", word), ("describe", word, "mlp")):
         finished = command(*arguments)
         assert (finished.returncode, finished.stdout) == (2, "")
-        assert f"no kind {word!r}; did you mean {meant!r}?" in finished.stderr
+        assert f"invalid kind {word!r}; did you mean {meant!r}?" in finished.stderr
 
 
 def test_unknown_names_are_answered_with_the_nearest() -> None:
@@ -65,7 +67,7 @@ def test_unknown_names_are_answered_with_the_nearest() -> None:
     assert with_kind.returncode == 2
     assert "no generator 'dcgn'; did you mean 'dcgan' (ganforge " in with_kind.stderr
     far = command("describe", "gen", "xyzzy").stderr
-    assert "there is dcgan, mlp" in far
+    assert "(available: dcgan, mlp" in far
     assert "--plugin" in far
     assert command("describe", "gen", "mlp", "too").returncode == 2
 
@@ -79,8 +81,20 @@ def test_describe_adds_options_as_json_schema() -> None:
     assert (schema["type"], schema["additionalProperties"]) == ("object", False)
     latent_dim = schema["properties"]["latent_dim"]
     assert (latent_dim["type"], latent_dim["default"], latent_dim["exclusiveMinimum"]) == ("integer", 100, 0)
-    assert latent_dim["description"] == "How many numbers a latent has."
-    assert schema["properties"]["latents"]["enum"] == ["normal", "uniform"]
+    assert latent_dim["description"] == "Numbers in one latent."
+    assert schema["properties"]["init"]["enum"] == ["default", "normal"]
+
+
+def test_describe_the_kinds_without_a_section() -> None:
+    """Optimizers, schedules and latents are described as others are; a term names the phases that it acts in."""
+    optimizer = answer("describe", "optimizer", "rmsprop")
+    assert optimizer["options"]["properties"]["lr"]["default"] == 5e-5
+    assert optimizer["documentation"] == "RMSprop, which the first Wasserstein GANs were trained with."
+    assert answer("describe", "schedule", "cosine")["options"]["properties"].keys() == {"start", "final"}
+    assert answer("describe", "uniform")["options"].get("properties", {}) == {}
+    assert answer("describe", "loss", "bce")["phases"] == ["disc", "gen"]
+    for words, flag in ((("adam",), "--optimizer.NAME"), (("cosine",), "--optimizer.schedule.NAME")):
+        assert f"such as {flag} VALUE" in command("describe", *words).stdout
 
 
 def test_a_name_of_several_kinds_describes_them_all() -> None:
@@ -95,7 +109,7 @@ def test_a_name_that_clashes_in_one_kind_only(tmp_path: Path) -> None:
     plugin = local(tmp_path / "mine.py", provides("generator", "mlp"))
     refused = command("describe", "mlp", "--plugin", plugin)
     assert refused.returncode == 2
-    assert "say which: ganforge/mlp or mine.py/mlp" in refused.stderr
+    assert "write ganforge/mlp or mine.py/mlp" in refused.stderr
     assert answer("describe", "disc", "mlp", "--plugin", plugin)["kind"] == "discriminator"
 
 
@@ -104,14 +118,14 @@ def test_options_that_json_cannot_express_are_their_authors(tmp_path: Path) -> N
     source = (
         "import ganforge\n"
         + provides("loss", "odd", "odd:Odd")
-        + "class Thing: pass\nclass Odd(ganforge.Loss):\n"
-        + "    class Options(ganforge.Loss.Options, arbitrary_types_allowed=True):\n"
+        + "class Thing: pass\nclass Odd(ganforge.LossTerm):\n"
+        + "    class Options(ganforge.LossTerm.Options, arbitrary_types_allowed=True):\n"
         + "        odd: Thing = None\n"
-        + "    def discriminator(self, *, real, fake): pass\n    def generator(self, *, real, fake): pass\n"
+        + "    def forward(self, step): pass\n"
     )
     finished = command("describe", "odd", "--plugin", local(tmp_path / "odd.py", source), "--json")
     assert (finished.returncode, finished.stdout) == (2, "")
-    assert "loss 'odd' (odd.py local): its options cannot be described" in finished.stderr
+    assert "loss 'odd' (odd.py local): its options have no JSON schema" in finished.stderr
 
 
 def test_tables_are_plain_text_when_piped(tmp_path: Path) -> None:
@@ -121,7 +135,7 @@ def test_tables_are_plain_text_when_piped(tmp_path: Path) -> None:
         lines = [line for line in listed.stdout.splitlines() if component.summary in line]
         assert any(f" {component.kind} " in line and f" {component.name} " in line for line in lines)
     described = command("describe", "gen", "dcgan")
-    assert all(word in described.stdout for word in ("base_channels", "integer > 0", "Radford", "latents"))
+    assert all(word in described.stdout for word in ("base_channels", "integer > 0", "Radford", "latent_dim"))
     for finished in (listed, described):
         assert finished.returncode == 0
         assert "\x1b" not in finished.stdout + finished.stderr

@@ -20,8 +20,8 @@ from plugin_parts import command, distribution, in_process, local, provides
 
 from ganforge.plugins import Source
 from ganforge.plugins.events import sender as relay
-from ganforge.plugins.events.sender import ListenerRelay
-from ganforge.plugins.events.worker import MOST_ROWS, Listener
+from ganforge.plugins.events.sender import EventSender
+from ganforge.plugins.events.worker import MAX_ROWS, Listener
 from ganforge.runs import launch
 
 RUN = ("run", "--gen", "mlp", "--disc", "mlp", "--data.source", "sample", "--batch-size", "8", "--precision", "fp32")
@@ -171,7 +171,7 @@ def test_listeners_are_recorded(heard: Heard) -> None:
 
 def test_bad_listeners_change_nothing(tmp_path: Path, quiet: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Listeners that raise, exit and hang leave the run's weights and answer as they are; each is reported once."""
-    monkeypatch.setattr(launch, "ListenerRelay", functools.partial(ListenerRelay, drain_seconds=0.5))
+    monkeypatch.setattr(launch, "EventSender", functools.partial(EventSender, drain_seconds=0.5))
     for name, source in {"raises": RAISES, "exits": EXITS, "hangs": HANGS}.items():
         local(tmp_path / "bad" / f"{name}.py", source)
     finished = command(*RUN, "--plugin", "bad", "--out", "r")
@@ -182,7 +182,7 @@ def test_bad_listeners_change_nothing(tmp_path: Path, quiet: str, monkeypatch: p
         "raises": "failed in ganforge_step_logged: KeyError: 'no such thing' (raises.py, line 5); "
         "its later failures are not shown",
         "exits": "failed in ganforge_step_logged: SystemExit: 7 (exits.py, line 6); its later failures are not shown",
-        "hangs": "did not come to an end within 0.5 s; it was stopped",
+        "hangs": "did not finish within 0.5 s; it was stopped",
     }
     lines = [line.partition("plugin ")[2] for line in finished.stderr.splitlines()]
     assert sorted(lines) == sorted(f"{name}.py local {end}" for name, end in ends.items())
@@ -194,7 +194,7 @@ def test_a_killed_listener_changes_nothing(tmp_path: Path, quiet: str) -> None:
     assert finished.returncode == 0
     assert weights(tmp_path / "r") == quiet
     (line,) = finished.stderr.splitlines()
-    assert "the process of the plugins that listen to this run has ended early" in line
+    assert "the process of the plugins that listen to this run ended early" in line
     assert "listeners.log" in line
 
 
@@ -204,7 +204,7 @@ class Told:
     def __init__(self, folder: Path, *sources: str, drain_seconds: float = 0.5) -> None:
         self.folder = folder
         self.said: list[str] = []
-        self.relay = ListenerRelay(
+        self.relay = EventSender(
             listening=True,
             local=[local(folder / f"listener{index}.py", source) for index, source in enumerate(sources)],
             no_plugins=False,
@@ -231,7 +231,7 @@ def test_a_listener_that_never_ends_is_stopped(tmp_path: Path, monkeypatch: pyte
     with Told(tmp_path, source) as told:
         while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
             time.sleep(0.01)
-    assert told.said == ["the plugins that listen to this run did not come to an end; they were stopped"]
+    assert told.said == ["the plugins that listen to this run did not finish in time; they were stopped"]
     assert_ends(int((tmp_path / "pid").read_text()))
 
 
@@ -277,7 +277,7 @@ def test_nobody_waits_for_the_dead(tmp_path: Path) -> None:
             if step % 500 == 0:
                 time.sleep(0.01)
     assert len(told.said) == 1
-    assert "has ended early" in told.said[0]
+    assert "ended early" in told.said[0]
 
 
 def test_a_death_at_the_very_end_is_said(tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_a_death_at_the_very_end_is_said(tmp_path: Path) -> None:
     with Told(tmp_path, source) as told:
         told.relay.send("finished", status="finished", error=None)
     assert len(told.said) == 1
-    assert "has ended early" in told.said[0]
+    assert "ended early" in told.said[0]
 
 
 def test_no_listener_changes_what_another_hears(tmp_path: Path) -> None:
@@ -322,7 +322,7 @@ def test_its_plugins_are_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_no_process_without_a_listener(tmp_path: Path) -> None:
     """Where no plugin listens, nothing is started and sending does nothing."""
-    with ListenerRelay(listening=False, local=[], no_plugins=False, log=tmp_path / "log", notice=pytest.fail) as nobody:
+    with EventSender(listening=False, local=[], no_plugins=False, log=tmp_path / "log", notice=pytest.fail) as nobody:
         nobody.send("finished", status="finished", error=None)
         assert nobody._process is None
     assert not (tmp_path / "log").exists()
@@ -343,15 +343,15 @@ def test_what_cannot_be_told_is_said(tmp_path: Path) -> None:
         told.relay.send("evaluated", step=1, scores={("a", "b"): 1.0}, protocol={})
         told.relay.send("finished", status="finished", error=None)
     assert len(told.said) == 1
-    assert "could not be told" in told.said[0]
+    assert "could not be sent" in told.said[0]
 
 
 def test_the_process_does_not_outlive_a_killed_run(tmp_path: Path) -> None:
     """Where the run itself is killed, a hanging listener's process ends by itself."""
     local(tmp_path / "hangs.py", HANGS)
     program = (
-        "import sys, time\nfrom pathlib import Path\nfrom ganforge.plugins.events.sender import ListenerRelay\n"
-        "relay = ListenerRelay(listening=True, local=[Path('hangs.py')], no_plugins=True, log=Path('log'),"
+        "import sys, time\nfrom pathlib import Path\nfrom ganforge.plugins.events.sender import EventSender\n"
+        "relay = EventSender(listening=True, local=[Path('hangs.py')], no_plugins=True, log=Path('log'),"
         " notice=print, drain_seconds=0.2)\n"
         "relay.__enter__()\n"
         "relay.send('started', run={'path': '.', 'experiment': {}, 'manifest': {}}, step=0)\n"
@@ -391,15 +391,15 @@ def test_a_slow_listener_misses_rows_and_nothing_else() -> None:
         heard.append(status)
 
     listener, said = make_listener(step_logged=step_logged, finished=finished)
-    listener.hear(event("step_logged", row={"step": 0}))
+    listener.enqueue(event("step_logged", row={"step": 0}))
     begun.wait()
-    for step in range(1, MOST_ROWS + 500):
-        listener.hear(event("step_logged", row={"step": step}))
-    listener.hear(event("finished", status="finished", error=None))
+    for step in range(1, MAX_ROWS + 500):
+        listener.enqueue(event("step_logged", row={"step": step}))
+    listener.enqueue(event("finished", status="finished", error=None))
     listener.end()
     ready.set()
     assert listener.done(time.monotonic() + 60)
-    assert heard == [*range(MOST_ROWS + 1), "finished"]
+    assert heard == [*range(MAX_ROWS + 1), "finished"]
     assert said == ["plugin slow 1.0 is too slow; it misses rows of metrics.jsonl"]
 
 
@@ -411,9 +411,9 @@ def test_a_listener_hears_only_what_it_implements() -> None:
         heard.append((path, step))
 
     listener, said = make_listener(checkpoint_saved=checkpoint_saved)
-    listener.hear(event("started", run={"path": "r", "experiment": {}, "manifest": {}}, step=0))
-    listener.hear(event("images_saved", step=4, path="r/a.png"))
-    listener.hear(event("checkpoint_saved", step=4, path="r/checkpoints/4"))
+    listener.enqueue(event("started", run={"path": "r", "experiment": {}, "manifest": {}}, step=0))
+    listener.enqueue(event("images_saved", step=4, path="r/a.png"))
+    listener.enqueue(event("checkpoint_saved", step=4, path="r/checkpoints/4"))
     listener.end()
     assert listener.done(time.monotonic() + 60)
     assert (heard, said) == ([(Path("r/checkpoints/4"), 4)], [])
@@ -422,13 +422,13 @@ def test_a_listener_hears_only_what_it_implements() -> None:
 def test_components_alone_do_not_listen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plugin that only gives components starts no process beside a run."""
     started: list[bool] = []
-    original = ListenerRelay.__init__
+    original = EventSender.__init__
 
-    def spy(self: ListenerRelay, *, listening: bool, **others: Any) -> None:
+    def spy(self: EventSender, *, listening: bool, **others: Any) -> None:
         started.append(listening)
         original(self, listening=listening, **others)
 
-    monkeypatch.setattr(ListenerRelay, "__init__", spy)
+    monkeypatch.setattr(EventSender, "__init__", spy)
     plugin = local(tmp_path / "components.py", provides("loss", "unused"))
     assert command(*RUN, "--plugin", plugin, "--out", "r").returncode == 0
     assert started == [False]

@@ -1,4 +1,4 @@
-"""Laws of listing runs: what is opened, what is chosen, in which order, and how it is shown."""
+"""Laws of `ganforge runs`: opened files, filters, order, output."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from hypothesis import strategies as st
 from plugin_parts import in_process
 from rich.cells import cell_len
 
-from ganforge.cli.lines import Lines
-from ganforge.cli.listing import HEADS, cells
+from ganforge.cli._lines import Lines
+from ganforge.cli.runs import HEADS, cells
 from ganforge.errors import UsageError
-from ganforge.runs.index import READ, catalogue, read_manifest
+from ganforge.runs.index import READ_KEYS, find_runs, read_manifest
 from ganforge.runs.listing import FIELDS, list_runs
-from ganforge.runs.query import TIMES, Condition
+from ganforge.runs.query import TIMES, Filter
 from ganforge.training.run_directory import RunDirectory
 from ganforge.utils import files
 from ganforge.utils.files import newest_rows, read_rows
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 
-#: Runs the command line and prints which files below a folder it opened, and which heavy libraries it imported.
+#: Program that runs the command line and prints opened files below a folder and imported heavy libraries.
 WATCHED = """
 import atexit, json, os, sys
 opened, folder = [], sys.argv[1]
@@ -47,7 +47,7 @@ main()
 
 
 def watched(*arguments: str | Path) -> tuple[list[str], list[str]]:
-    """Return which files `ganforge runs` opens, and what it imports."""
+    """Return the files that `ganforge runs` opens, and its heavy imports."""
     done = subprocess.run(
         [sys.executable, "-c", WATCHED, *map(str, arguments)], capture_output=True, text=True, check=True, timeout=60
     )
@@ -55,9 +55,9 @@ def watched(*arguments: str | Path) -> tuple[list[str], list[str]]:
     return opened, heavy
 
 
-def names(folder: Path, **asked: Any) -> list[str]:
-    """Return the names of the runs that are listed, in order."""
-    return [listed.summary.name for listed in list_runs(folder, **asked).runs]
+def names(folder: Path, **options: Any) -> list[str]:
+    """Return the names of the listed runs, in order."""
+    return [listed.summary.name for listed in list_runs(folder, **options).runs]
 
 
 @pytest.fixture
@@ -80,11 +80,11 @@ def several(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-# What is opened
+# Opened files
 
 
 def test_a_list_opens_run_json_alone(several: Path) -> None:
-    """Each run.json once, nothing else, and nothing heavy is imported; so thousands are listed at once."""
+    """Each run.json is opened once, and nothing else; nothing heavy is imported."""
     (several / "deep" / "er").mkdir(parents=True)
     made(several / "deep" / "er" / "e")
     runs = sorted(["a", "b", "c", "d", "deep/er/e"])
@@ -95,8 +95,8 @@ def test_a_list_opens_run_json_alone(several: Path) -> None:
         assert heavy == []
 
 
-def test_other_files_are_opened_for_the_runs_that_are_left(several: Path) -> None:
-    """Scores are read from evaluation.jsonl alone, settings from run.toml alone, once what run.json says has chosen."""
+def test_other_files_are_opened_for_the_remaining_runs(several: Path) -> None:
+    """Scores are read from evaluation.jsonl and settings from run.toml, after the filters on run.json."""
     opened, heavy = watched(several, "--where", "fid<50", "--where", "loss=hinge")
     assert {path for path in opened if not path.endswith("run.json")} == {"b/evaluation.jsonl", "c/evaluation.jsonl"}
     assert {"torch", "numpy"}.isdisjoint(heavy)
@@ -106,27 +106,29 @@ def test_other_files_are_opened_for_the_runs_that_are_left(several: Path) -> Non
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.sampled_from(READ), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.sampled_from(READ_KEYS), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
 
-@given(st.dictionaries(st.sampled_from([*READ, "error", "origins"]) | st.text(), JSON, max_size=8))
+@given(st.dictionaries(st.sampled_from([*READ_KEYS, "error", "origins"]) | st.text(), JSON, max_size=8))
 @settings(max_examples=100, deadline=None)
-def test_reading_a_part_of_a_manifest_is_reading_it(content: dict[str, Any]) -> None:
-    """What a list reads of run.json is what a JSON parser makes of it, whatever stands beside it."""
+def test_keys_of_a_manifest_are_those_of_its_json(content: dict[str, Any]) -> None:
+    """The keys that a list reads have the values that a JSON parser returns."""
     written = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
     try:
         text = written.encode()
     except UnicodeEncodeError:
         return
-    assert read_manifest(text) == {key: content[key] for key in READ if key in content}
+    assert read_manifest(text) == {key: content[key] for key in READ_KEYS if key in content}
     compact = json.dumps(content).encode()
-    assert {key: value for key, value in read_manifest(compact).items() if key in READ} == read_manifest(text)
+    assert {key: value for key, value in read_manifest(compact).items() if key in READ_KEYS} == read_manifest(text)
 
 
-def test_the_real_writer_s_manifest_is_read_in_part(tmp_path: Path) -> None:
-    """`RunDirectory.write_manifest` writes what the fast way understands; no string passes for a key."""
+def test_written_manifests_are_read_in_part(tmp_path: Path) -> None:
+    """`RunDirectory.write_manifest` has the form of the fast path; no string is mistaken for a key."""
     run = RunDirectory(tmp_path)
     run.write_manifest({"error": '\n  "status": "running"', "status": "finished", "data": {"status": "x"}, "seed": 3})
     content = run.manifest.read_bytes()
@@ -136,10 +138,10 @@ def test_the_real_writer_s_manifest_is_read_in_part(tmp_path: Path) -> None:
     assert (found["status"], found["seed"], "error" in found) == ("finished", 3, False)
 
 
-@given(st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(READ, JSON)), min_size=1, max_size=3))
+@given(st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(READ_KEYS, JSON)), min_size=1, max_size=3))
 @settings(max_examples=40, deadline=None)
 def test_no_manifest_stops_a_list(manifests: list[dict[str, Any]]) -> None:
-    """Whatever JSON stands where a number or a time should, every order and condition answers, and all can be shown."""
+    """With any JSON in place of numbers and times, every order and filter works, and all runs are shown."""
     with tempfile.TemporaryDirectory() as folder:
         for number, manifest in enumerate(manifests):
             (Path(folder) / str(number)).mkdir()
@@ -157,27 +159,27 @@ def test_no_manifest_stops_a_list(manifests: list[dict[str, Any]]) -> None:
     "content", [b"", b"{", b"[]", b"\xff", b'{\n  "status": "finished",\n', b'{\n  "status": x\n}\n']
 )
 def test_a_damaged_manifest_is_listed_as_damaged(content: bytes, tmp_path: Path) -> None:
-    """Torn, empty, no JSON, no table: the run is there, and is called damaged."""
+    """A torn, empty or invalid run.json is listed as damaged."""
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_bytes(content)
-    assert [(run.name, run.status) for run in catalogue(tmp_path)] == [("run", "damaged")]
+    assert [(run.name, run.status) for run in find_runs(tmp_path)] == [("run", "damaged")]
 
 
 def test_only_folders_with_a_file_run_json_are_runs(tmp_path: Path) -> None:
-    """A folder called run.json is none; links are not followed; nothing is looked for inside a run."""
+    """A folder run.json does not count; links are not followed; runs inside a run are not found."""
     made(tmp_path / "runs" / "a" / "inner")
     (tmp_path / "runs" / "a" / "run.json").mkdir()
     made(tmp_path / "runs" / "b")
     made(tmp_path / "runs" / "b" / "checkpoints" / "c")
     (tmp_path / "runs" / "link").symlink_to(tmp_path / "runs" / "b", target_is_directory=True)
-    assert sorted(run.name for run in catalogue(tmp_path / "runs")) == ["b", "inner"]
+    assert sorted(run.name for run in find_runs(tmp_path / "runs")) == ["b", "inner"]
 
 
-# What is chosen, and in which order
+# Filters and order
 
 
 @pytest.mark.parametrize(
-    ("conditions", "expected"),
+    ("filters", "expected"),
     [
         (["loss=hinge"], "bc"),
         (["loss!=hinge"], "ad"),
@@ -193,8 +195,8 @@ def test_only_folders_with_a_file_run_json_are_runs(tmp_path: Path) -> None:
         (["updated!=2026"], ""),
         (["updated<2026-01-02 00:01", "updated>2026-01-01 23:59"], "b"),
         (["name=a"], "a"),
-        (["penalty=r1"], "abcd"),
-        (["penalty.r1.weight=10"], "abcd"),
+        (["term=r1"], "abcd"),
+        (["term.r1.weight=10"], "abcd"),
         (["gen.hidden=[16]"], "abcd"),
         (["gen.hidden!=[16]"], ""),
         (["batch_size = 2"], "b"),
@@ -204,15 +206,15 @@ def test_only_folders_with_a_file_run_json_are_runs(tmp_path: Path) -> None:
         (["fid>0", "loss=bce"], "ad"),
     ],
 )
-def test_conditions_choose_runs(conditions: list[str], expected: str, several: Path) -> None:
-    """Of run.json, of run.toml and of the newest scores; all must hold, and a run without such a value fulfils none."""
-    assert "".join(sorted(names(several, where=conditions))) == expected
+def test_filters_select_runs(filters: list[str], expected: str, several: Path) -> None:
+    """Filters on run.json, run.toml and the newest scores must all match; a run without the value matches none."""
+    assert "".join(sorted(names(several, where=filters))) == expected
 
 
-def test_a_status_chooses_runs(several: Path) -> None:
-    """Any of those that are given."""
+def test_statuses_select_runs(several: Path) -> None:
+    """A run has any of the statuses."""
     assert sorted(names(several, status=["running", "diverged"])) == ["c", "d"]
-    with pytest.raises(UsageError, match="no status 'finish'; did you mean 'finished'"):
+    with pytest.raises(UsageError, match="invalid status 'finish'; did you mean 'finished'"):
         list_runs(several, status=["finish"])
 
 
@@ -229,7 +231,7 @@ def test_a_status_chooses_runs(several: Path) -> None:
     ],
 )
 def test_runs_are_sorted(sort: str, expected: str, several: Path) -> None:
-    """Times and counts from the largest, scores from the best, all else from the smallest."""
+    """Times and counts are sorted from the largest, scores from the best, others from the smallest."""
     assert "".join(names(several, sort=sort)) == expected
     without = "c" if sort == "fid" else ""
     turned = "".join(name for name in reversed(expected) if name not in without) + without
@@ -240,36 +242,36 @@ def test_runs_are_sorted(sort: str, expected: str, several: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("loss", "no condition"),
-        ("=3", "no condition"),
-        ("seed<x", "no number"),
-        ("seed<nan", "no number"),
-        ("updated>yesterday", "no time"),
-        ("created>2026-13-1", "no time"),
+        ("loss", "invalid filter"),
+        ("=3", "invalid filter"),
+        ("seed<x", "is not a number"),
+        ("seed<nan", "is not a number"),
+        ("updated>yesterday", "is not a time"),
+        ("created>2026-13-1", "is not a time"),
         ("los=bce", "did you mean 'loss'"),
         ("batchsize=3", "did you mean 'batch_size'"),
         ("gen.hiden=3", "did you mean 'gen.hidden'"),
         ("fed<3", "did you mean 'fid'"),
     ],
 )
-def test_a_condition_that_nothing_fits_is_refused(text: str, words: str, several: Path) -> None:
-    """What is no condition, and a key that no run has, is one message with the nearest key."""
+def test_an_invalid_filter_is_refused(text: str, words: str, several: Path) -> None:
+    """An invalid filter, or a key that no run has, is one message with the nearest key."""
     with pytest.raises(UsageError, match=words):
         list_runs(several, where=[text])
 
 
 @given(st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec="ascii", exclude_characters="\n\r")))
-def test_a_condition_is_its_own_opposite(value: float | str) -> None:
-    """A value equals itself as it is written, or differs from it, never both; true is not one."""
+def test_equal_and_unequal_are_opposites(value: float | str) -> None:
+    """A value is either equal to its text or not; true is not 1."""
     written = json.dumps(value) if not isinstance(value, str) else f"'{value}'" if "'" not in value else value
-    equal, other = (Condition.parse(f"key{sign}{written}") for sign in ("=", "!="))
-    assert equal.holds(value) != other.holds(value)
-    assert not Condition.parse("key=1").holds(value=True)
-    assert not Condition.parse("key=true").holds(1)
+    equal, other = (Filter.parse(f"key{sign}{written}") for sign in ("=", "!="))
+    assert equal.matches(value) != other.matches(value)
+    assert not Filter.parse("key=1").matches(value=True)
+    assert not Filter.parse("key=true").matches(1)
 
 
-def test_unlike_scores_are_listed_apart(several: Path) -> None:
-    """The best over 1,000 images stands in another column than the best over 10,000, after them, and it is said."""
+def test_incomparable_scores_have_different_columns(several: Path) -> None:
+    """Scores over 1,000 and over 10,000 images are in two columns, with a note."""
     many = {"real_images": 10_000, "fake_images": 10_000}
     made(several / "e", rows=[scored(10, 1.0, **many)])
     listing = list_runs(several, sort="fid")
@@ -286,21 +288,21 @@ def test_unlike_scores_are_listed_apart(several: Path) -> None:
     st.integers(1, 60),
 )
 @settings(max_examples=100, deadline=None)
-def test_the_newest_rows_are_all_rows_backwards(lines: list[str], ended: bool, most: int) -> None:  # noqa: FBT001
-    """However long the part is that is read first, and wherever a crash tore the file."""
+def test_the_newest_rows_are_all_rows_backwards(lines: list[str], ended: bool, size: int) -> None:  # noqa: FBT001
+    """With any size of the first part, and a file torn anywhere."""
     path = Path("rows.jsonl")
     path.write_text("\n".join(lines) + ("\n" if ended else ""), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "END_BYTES", most)
+        patch.setattr(files, "TAIL_BYTES", size)
         assert list(newest_rows(path)) == read_rows(path)[::-1]
     assert list(newest_rows(Path("none.jsonl"))) == []
 
 
-# How it is shown
+# Output
 
 
-def test_the_command_prints_what_is_listed(several: Path, ganforge: Ganforge) -> None:
-    """The table and --json hold the same runs in the same order; what a limit leaves out is said on stderr."""
+def test_the_command_prints_the_list(several: Path, ganforge: Ganforge) -> None:
+    """The table and --json have the same runs in the same order; a note on stderr counts omitted ones."""
     done = ganforge("runs", several, "--where", "fid<50", "--sort", "fid", "--limit", "2", "--json")
     assert (done.returncode, [Path(run["path"]).name for run in json.loads(done.stdout)]) == (0, ["b", "d"])
     assert json.loads(done.stdout)[0]["scores"] == {"fid": 10.0}
@@ -317,8 +319,8 @@ def test_the_command_prints_what_is_listed(several: Path, ganforge: Ganforge) ->
 
 @given(st.lists(st.lists(st.text(max_size=8), min_size=3, max_size=3), max_size=6), st.none() | st.integers(1, 30))
 @settings(max_examples=100, deadline=None)
-def test_columns_are_aligned_and_command_no_terminal(rows: list[list[str]], width: int | None) -> None:
-    """A line for each run, whatever its cells hold, none wider than the terminal; what has no room is named."""
+def test_columns_are_aligned_and_printable(rows: list[list[str]], width: int | None) -> None:
+    """Each run has one line of printable characters within the terminal; columns without room are named."""
     text, left_out = Lines(("one", "two", "three"), rows, frozenset({1})).render(width)
     lines = text.split("\n")[:-1]
     assert len(lines) == len(rows) + 1
@@ -332,15 +334,15 @@ def test_columns_are_aligned_and_command_no_terminal(rows: list[list[str]], widt
     assert len(ends) == 1
 
 
-def test_a_pipe_in_a_file_s_place_is_a_damaged_run(tmp_path: Path) -> None:
-    """Whoever opens a pipe waits for somebody to write into it; a list does not."""
+def test_a_fifo_is_a_damaged_run(tmp_path: Path) -> None:
+    """A list does not wait for a FIFO in place of run.json."""
     (tmp_path / "a").mkdir()
     os.mkfifo(tmp_path / "a" / "run.json")
-    assert [run.status for run in catalogue(tmp_path)] == ["damaged"]
+    assert [run.status for run in find_runs(tmp_path)] == ["damaged"]
 
 
-def test_a_closed_stdout_and_endless_digits_are_no_traceback(several: Path) -> None:
-    """A list that nobody reads ends well; a number with five thousand digits is read as text, and refused as such."""
+def test_a_closed_stdout_and_huge_integers_are_no_internal_errors(several: Path) -> None:
+    """A closed stdout ends a list without an error; an integer of five thousand digits is an invalid filter."""
     closed = [sys.executable, "-m", "ganforge", "runs", str(several)]
     done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *closed], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -348,8 +350,8 @@ def test_a_closed_stdout_and_endless_digits_are_no_traceback(several: Path) -> N
     assert "should not happen" not in refused.stderr
 
 
-def test_a_report_replaces_nothing_unasked(several: Path) -> None:
-    """`--out` writes over no file of a run, over what is there only with `--force`, and over a device never."""
+def test_a_report_replaces_files_only_with_force(several: Path) -> None:
+    """`--out` never replaces a file of a run or a device, and other files only with `--force`."""
     run = next(path for path in several.iterdir() if (path / "run.json").exists())
     before = (run / "run.json").read_bytes()
     refused = in_process(several, "report", run, "--out", run / "run.json")

@@ -50,7 +50,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("words", ["sample r --out s.png", "evaluate r --metrics sliced-wasserstein --samples 20"])
+@pytest.mark.parametrize("words", ["sample r --out s.png", "evaluate r --metric sliced-wasserstein --num-samples 20"])
 def test_what_a_plugin_prints_while_it_works_is_no_result(words: str, run: Path) -> None:
     """It goes to stderr; stdout has one JSON document and nothing else."""
     text = (run / "my_gan.py").read_text(encoding="utf-8")
@@ -82,7 +82,7 @@ def test_a_run_that_fails_says_what_is_there_to_go_on_from(*, every: int, kept: 
     done = in_process(tmp_path, "run", *map(str, flags))
     assert done.returncode == 1
     assert "worn out" in done.stderr
-    assert ("the last good checkpoint is kept; ganforge resume f goes on from it" in done.stderr) is kept
+    assert ("the last good checkpoint is kept; ganforge resume f continues from it" in done.stderr) is kept
     assert ("ganforge resume f starts it again" in done.stderr) is not kept
     assert bool(list((tmp_path / "f" / "checkpoints").iterdir())) is kept
 
@@ -120,7 +120,7 @@ def test_without_it_the_run_cannot_go_on(run: Path) -> None:
 def test_with_it_the_run_goes_on(run: Path) -> None:
     """With the local plugin the run is sampled and resumed, and its own run.toml repeats it."""
     plugin = ("--plugin", run / "my_gan.py")
-    assert command("sample", run / "r", "--count", "4", "--out", run / "4.png", *plugin).returncode == 0
+    assert command("sample", run / "r", "--num-samples", "4", "--out", run / "4.png", *plugin).returncode == 0
     assert (run / "4.png").is_file()
     finished = command("resume", run / "r", "--steps", "3", "--quiet", "--json", *plugin)
     assert json.loads(finished.stdout)["steps"] == 3
@@ -152,7 +152,7 @@ def test_a_package_and_a_plain_folder(tmp_path: Path) -> None:
     )
     local(package.parent / "words.py", "")
     loss = "import ganforge\nfrom .words import hookimpl\nclass One(ganforge.Loss):\n"
-    loss += "    def discriminator(self, *, real, fake): pass\n    def generator(self, *, real, fake): pass\n"
+    loss += "    def discriminator_loss(self, *, real, fake): pass\n    def generator_loss(self, *, real, fake): pass\n"
     local(package.parent / "nets.py", loss)
     plain = tmp_path / "plain"
     for name in ("a", "b", "_private"):
@@ -209,7 +209,7 @@ BROKEN = {
     "\n\nraise SystemExit(3)": "cannot be imported: SystemExit: 3 (mine.py, line 5)",
     "def (": "cannot be imported: SyntaxError: invalid syntax (mine.py, line 3)",
     "import json\njson.loads('no')": "Expecting value: line 1 column 1 (char 0) (mine.py, line 4)",
-    "@hookimpl\ndef ganforge_component(): pass": "cannot be used (hooks): no hook is called",
+    "@hookimpl\ndef ganforge_component(): pass": "cannot be used (hooks): no hook 'ganforge_component'",
     "x = 1": "cannot be used (hooks): implements no hook",
     provides("loss", "Hinge"): "cannot be used (components): ValueError: component name 'Hinge'",
     provides("loss", "hinge", api=API + 1): "cannot be used (api): loss 'hinge' needs interface version",
@@ -238,9 +238,9 @@ def test_an_error_in_a_file_that_it_imports_is_at_that_line(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda path: None, "no plugin at mine: there is no such file or folder"),
+        (lambda path: None, "no plugin at mine: no such file or folder"),
         (lambda path: path.mkdir(), "no plugin in mine: the folder has no Python files"),
-        (lambda path: path.write_text("text"), "mine is no plugin: a Python file (.py) or a folder is needed"),
+        (lambda path: path.write_text("text"), "mine is not a plugin: a Python file (.py) or a folder is needed"),
     ],
 )
 def test_what_is_no_plugin(make: object, said: str, tmp_path: Path) -> None:
@@ -260,6 +260,6 @@ def test_a_local_file_hides_nothing_installed(tmp_path: Path, monkeypatch: pytes
     registry = Registry.discover([plugin])
     assert {entry.component.name for entry in registry.of_kind("loss")} == {"bce", "installed", "mine"}
     assert Path(str(sys.modules["losses"].__file__)).parent == site
-    with pytest.raises(PluginError, match=r"losses:Mine is no ganforge\.Loss"):
+    with pytest.raises(PluginError, match=r"losses:Mine does not extend ganforge\.Loss"):
         registry.load(registry.find("loss", "mine"))
     monkeypatch.delitem(sys.modules, "losses")

@@ -75,12 +75,12 @@ def test_a_batch_is_halved_until_it_fits(
     """Where memory suffices for 20 images, a batch of 60 is divided into four parts; where for none, it says so."""
     limit = 20
 
-    def step(trial: tuning.Trial) -> None:
-        if len(trial.batch.images) > limit:
+    def step(benchmark: tuning.StepBenchmark) -> None:
+        if len(benchmark.batches["disc"].images) > limit:
             raise torch.OutOfMemoryError
-        trial.seconds.append(0.001)
+        benchmark.seconds.append(0.001)
 
-    monkeypatch.setattr(tuning.Trial, "step", step)
+    monkeypatch.setattr(tuning.StepBenchmark, "step", step)
     gan = assemble(*MLP)
     assert tuning.parts_that_fit(gan, CPU, ["fp32"]) == 4
     limit = 0
@@ -103,15 +103,15 @@ def test_freed_memory_is_used_again(assemble: Callable[..., GANComponents]) -> N
 def test_going_on_on_another_device_says_what_is_not_exact(registry: Registry, tmp_path: Path) -> None:
     """A run of a GPU that is not here is refused with the way out; `--device cpu` goes on, and says what changed."""
     run = RunDirectory(tmp_path / "run")
-    launch.start(prepare(tiny(registry, *MLP, "steps=2"), registry), out=run.path)
+    launch.start_run(prepare(tiny(registry, *MLP, "steps=2"), registry), out=run.path)
     there = run.read_experiment().model_copy(update={"device": "cuda:7", "precision": "tf32", "cuda_graphs": "on"})
     run.write_experiment(there)
     run.update_manifest(device="cuda:7", precision="tf32")
     with pytest.raises(ConfigError, match="no device 'cuda:7'") as caught:
-        launch.go_on(run, registry, launch.Changes(steps=4))
+        launch.resume_run(run, registry, launch.ResumeOverrides(steps=4))
     assert "--device cpu" in str(caught.value)
     with pytest.warns(UserWarning, match="device cuda:7 → cpu.*other bits"):
-        outcome = launch.go_on(run, registry, launch.Changes(steps=4, device="cpu"))
+        outcome = launch.resume_run(run, registry, launch.ResumeOverrides(steps=4, device="cpu"))
     assert outcome.status == "finished"
     here = run.read_experiment()
     assert (here.device, here.precision, here.cuda_graphs) == ("cpu", "fp32", "off")
@@ -120,7 +120,7 @@ def test_going_on_on_another_device_says_what_is_not_exact(registry: Registry, t
 
 def test_resume_takes_a_device(ganforge: Ganforge, registry: Registry, tmp_path: Path) -> None:
     """`ganforge resume RUN --device NAME` reaches the engine: a device that is not there is named."""
-    launch.start(prepare(tiny(registry, *MLP, "steps=2"), registry), out=tmp_path / "run")
+    launch.start_run(prepare(tiny(registry, *MLP, "steps=2"), registry), out=tmp_path / "run")
     refused = ganforge("resume", "run", "--steps", "3", "--device", "cuda:9")
     assert refused.returncode == 2
     assert "no device 'cuda:9'" in refused.stderr

@@ -1,4 +1,4 @@
-"""Laws of the MNIST data set: what ships, where it looks, and what it refuses."""
+"""Laws of the dataset `mnist`: the sample that ships, the searched places, and errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mnist_parts import COUNTS, cache, files, mnist, put
 from ganforge.builtin.datasets import mnist_files
 from ganforge.builtin.datasets.idx import header
 from ganforge.builtin.datasets.mnist import SAMPLE
-from ganforge.components import Split, check_images
+from ganforge.components import ConditionSpec, ImageSpec, Split, check_images
 from ganforge.errors import DataError
 
 __all__ = ["cache"]  # a fixture for every test here
@@ -30,21 +30,21 @@ def test_the_sample_is_a_fair_part_of_mnist() -> None:
     }
     counts: dict[Split, int] = {"train": 10_000, "test": 2_000}
     for split, count in counts.items():
-        images = data.load(split)
+        images = data.open(split)
         check_images(images, "sample")
-        assert images.pixels.shape == (count, 1, 28, 28)
-        assert images.labels is not None
-        assert len({image.numpy().tobytes() for image in images.pixels}) == count
+        assert images.images.shape == (count, 1, 28, 28)
+        assert images.condition is not None
+        assert len({image.numpy().tobytes() for image in images.images}) == count
         shares = torch.tensor(original[split]) * count / sum(original[split])
-        assert ((torch.bincount(images.labels) - shares).abs() < 1).all()
+        assert ((torch.bincount(images.condition) - shares).abs() < 1).all()
         # A digit is light on dark, with a dark frame: neither inverted nor shifted by a byte.
-        assert images.pixels[:, :, :2].float().mean() < 1
-        assert 25 < images.pixels.float().mean() < 45
+        assert images.images[:, :, :2].float().mean() < 1
+        assert 25 < images.images.float().mean() < 45
     assert sum(path.stat().st_size for path in SAMPLE.iterdir()) < 2_000_000
 
 
-def test_sample_asks_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`source=sample` looks at neither disk nor network, gives no notice, and stays what it is."""
+def test_the_sample_needs_no_disk_and_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`source=sample` looks at neither disk nor network, gives no notice, and is resolved to itself."""
 
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError
@@ -53,12 +53,12 @@ def test_sample_asks_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setattr("ganforge.builtin.datasets.mnist.download_mnist", forbidden)
     data = mnist(put(tmp_path / "full"), "sample")
     assert data.info.sizes == {"train": 10_000, "test": 2_000}
-    assert data.info.image.num_classes == 10
+    assert data.info.image == ImageSpec(1, 28, 28, ConditionSpec.classes(10))
     assert data.notices == ()
     assert data.resolved().source == "sample"
 
 
-def test_making_one_does_nothing(tmp_path: Path) -> None:
+def test_construction_reads_no_file(tmp_path: Path) -> None:
     """Import and construction read no file, open no connection and do not import torchvision."""
     program = (
         "import sys\n"
@@ -67,7 +67,7 @@ def test_making_one_does_nothing(tmp_path: Path) -> None:
         "sys.addaudithook(lambda event, _: seen.append(event) if event.split('.')[0] in ('open', 'socket') else None)\n"
         "Mnist(Mnist.Options()); assert not seen, seen\n"
         "assert 'torchvision' not in sys.modules\n"
-        "assert Mnist(Mnist.Options(source='sample')).load('test') is not None and seen\n"
+        "assert Mnist(Mnist.Options(source='sample')).open('test') is not None and seen\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, timeout=120)
 
@@ -78,16 +78,16 @@ def test_full_is_found_in_every_layout(tmp_path: Path, layout: str, suffix: str)
     """Files in torchvision's layout and shorter ones, plain or .gz, are read alike, and the folder is named."""
     folder = put(tmp_path / "data" / layout, suffix)
     data = mnist(tmp_path / "data")
-    train = data.load("train")
-    assert train.pixels.numpy().tobytes() == files()["train-images-idx3-ubyte"][16:]
-    assert train.labels is not None
-    assert train.labels.tolist() == [index % 10 for index in range(30)]
+    train = data.open("train")
+    assert train.images.numpy().tobytes() == files()["train-images-idx3-ubyte"][16:]
+    assert train.condition is not None
+    assert train.condition.tolist() == [index % 10 for index in range(30)]
     assert data.info.sizes == COUNTS
     assert data.source == f"full MNIST from {folder}"
     assert data.resolved().source == "full"
 
 
-def test_what_is_written_down_holds_in_every_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resolved_options_hold_in_every_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative `root` is resolved, so that a run can be resumed from elsewhere; none stays none."""
     put(tmp_path / "own")
     monkeypatch.chdir(tmp_path)
@@ -103,35 +103,35 @@ def test_places_are_searched_in_order(tmp_path: Path, cache: Path, monkeypatch: 
     for root in (cache, tmp_path / "variable", tmp_path / "root"):
         expected.append(put(root / "MNIST" / "raw"))
         data = mnist(tmp_path / "root")
-        data.load("test")
+        data.open("test")
         assert data.source == f"full MNIST from {expected[-1]}"
 
 
 def test_both_splits_come_from_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once a split is loaded, nothing that appears on the disk changes the choice, and nothing is read twice."""
+    """Once a split is open, new files on the disk do not change the choice, and no file is read twice."""
     monkeypatch.setenv("GANFORGE_OFFLINE", "1")
     data = mnist(tmp_path)
-    train = data.load("train")
+    train = data.open("train")
     put(tmp_path / "MNIST" / "raw")
-    assert len(data.load("test")) == 2_000
-    assert data.load("train") is train
+    assert len(data.open("test")) == 2_000
+    assert data.open("train") is train
     assert data.resolved().source == "sample"
 
 
-def test_a_part_of_it_is_an_error_where_a_person_named_the_place(
+def test_a_part_of_it_is_an_error_if_the_user_named_the_place(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Missing files are named for `root` and GANFORGE_DATA; in the cache they only mean that it is not there."""
+    """Missing files are named for `root` and GANFORGE_DATA; an incomplete cache counts as no data."""
     monkeypatch.setenv("GANFORGE_OFFLINE", "1")
     for root in (cache, tmp_path / "named"):
         (put(root / "MNIST" / "raw") / "t10k-labels-idx1-ubyte").unlink()
-    assert len(mnist().load("test")) == 2_000
+    assert len(mnist().open("test")) == 2_000
     missing = r"named/MNIST/raw holds only a part .* missing .*: t10k-labels-idx1-ubyte\n"
     with pytest.raises(DataError, match=missing):
-        mnist(tmp_path / "named").load("train")
+        mnist(tmp_path / "named").open("train")
     monkeypatch.setenv("GANFORGE_DATA", str(tmp_path / "named"))
     with pytest.raises(DataError, match=missing):
-        mnist().load("train")
+        mnist().open("train")
 
 
 def test_files_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
@@ -143,17 +143,17 @@ def test_files_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
         (images, header((0, 28, 28)), "no images"),
         (images, files()[images][:-1], "is damaged"),
         (labels, header((30,)) + bytes([10] * 30), "the label 10"),
-        (labels, b"<html>", "is no IDX file"),
+        (labels, b"<html>", "is not an IDX file"),
     ):
         folder = put(tmp_path)
         (folder / name).write_bytes(content)
         with pytest.raises(DataError, match=words) as raised:
-            mnist(tmp_path).load("train")
+            mnist(tmp_path).open("train")
         assert name in str(raised.value)
 
 
 def test_other_files_under_the_same_names_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files whose SHA-256 is not the original's are used with a notice that names them; the original ones without."""
+    """Files with another SHA-256 than the original are used with a notice that names them."""
     data = mnist(put(tmp_path))
     assert data.info.sizes == COUNTS
     assert all(name in data.notices[0] for name in files())
@@ -165,17 +165,17 @@ def test_other_files_under_the_same_names_are_noticed(tmp_path: Path, monkeypatc
 
 
 def test_a_root_that_is_a_file_or_locked_is_an_error(tmp_path: Path) -> None:
-    """What a person named but cannot be a folder of data is refused, never silently passed over."""
+    """A place that the user named but that cannot be a folder of data is refused, never ignored."""
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="is not a folder"):
-        mnist(tmp_path / "file").load("train")
+        mnist(tmp_path / "file").open("train")
     put(tmp_path / "locked").chmod(0)
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)  # root may read everything; `nobody` may not
     try:
         with pytest.raises(DataError, match=r"cannot be read: Permission denied"):
-            mnist(tmp_path / "locked").load("train")
+            mnist(tmp_path / "locked").open("train")
     finally:
         os.seteuid(user)
         (tmp_path / "locked").chmod(0o700)

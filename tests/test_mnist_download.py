@@ -84,12 +84,12 @@ def serve(request: BaseHTTPRequestHandler, content: bytes) -> None:
 
 
 def serve_whole(request: BaseHTTPRequestHandler) -> None:
-    """Answer with the file that was asked for."""
+    """Answer with the requested file."""
     serve(request, PACKED[Path(request.path).name])
 
 
 def refuse(request: BaseHTTPRequestHandler) -> None:
-    """Answer that there is no such thing."""
+    """Answer that the file does not exist."""
     request.send_error(404)
 
 
@@ -99,7 +99,7 @@ def serve_wrong(request: BaseHTTPRequestHandler) -> None:
 
 
 def never(request: BaseHTTPRequestHandler) -> None:
-    """Say nothing until the other side gives up."""
+    """Keep silent until the client disconnects."""
     request.connection.settimeout(60)
     request.rfile.read(1)
 
@@ -148,7 +148,7 @@ def test_a_proxy_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use:
     for proxy, words in (("http://127.0.0.2:1", r"127\.0\.0\.2 cannot be"), ("http://127.0.0.2:x", "Port could not")):
         monkeypatch.setenv("http_proxy", proxy)
         with pytest.raises(DataError, match=words):
-            mnist(source="full").load("train")
+            mnist(source="full").open("train")
     with server(never) as proxy:
         monkeypatch.setenv("http_proxy", proxy)
         assert mnist(source="full").info.sizes == COUNTS
@@ -165,11 +165,11 @@ def test_a_proxy_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use:
 def test_a_failed_download_says_why_and_leaves_nothing(
     tmp_path: Path, use: Use, answers: list[Answer], words: list[str]
 ) -> None:
-    """Whatever servers do, `auto` gives the sample and torchvision's reason, in one line; no file is left behind."""
+    """For any failure of a server, `auto` is the sample, with torchvision's reason in one line, and no file is left."""
     with ExitStack() as stack:
         use(*(stack.enter_context(server(answer)) for answer in answers))
         data = mnist(tmp_path / "data")
-        assert len(data.load("test")) == 2_000
+        assert len(data.open("test")) == 2_000
     assert all(word in data.source for word in words)
     assert str(tmp_path / "data") in data.source
     assert data.notices == (data.source,)
@@ -189,7 +189,7 @@ def test_a_download_has_a_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(mnist_download, "TOTAL_SECONDS", 1.0)
         began = time.monotonic()
         data = mnist(tmp_path / "data")
-        data.load("test")
+        data.open("test")
         assert time.monotonic() - began < 20
     assert "it took longer than 1 seconds" in data.source
     with pytest.raises(ProcessLookupError):
@@ -204,17 +204,17 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, use: Use) -> None:
         use(mirror, script=f"import os, pathlib, signal, sys, time; {script}")
         began = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
-            mnist(tmp_path / "data").load("test")
+            mnist(tmp_path / "data").open("test")
         assert time.monotonic() - began < 20
     assert everything_below(tmp_path) == []
 
 
 def test_the_download_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
-    """Even a kill that nobody can catch ends the download as well, and its files are removed."""
-    asked, given_up = threading.Event(), threading.Event()
+    """SIGKILL ends the download as well, and its files are removed."""
+    requested, given_up = threading.Event(), threading.Event()
 
     def answer(request: BaseHTTPRequestHandler) -> None:
-        asked.set()
+        requested.set()
         never(request)
         given_up.set()
 
@@ -226,7 +226,7 @@ mnist_download.MIRRORS = ({mirror!r},)
 mnist_download.download_mnist(Path({str(tmp_path / "data")!r}))
 """
         with subprocess.Popen([sys.executable, "-c", script]) as process:
-            assert asked.wait(60)
+            assert requested.wait(60)
             assert any(path.endswith("MNIST/raw") for path in everything_below(tmp_path)), "in a temporary folder"
             process.kill()
         assert given_up.wait(10)
@@ -240,7 +240,7 @@ def test_an_offline_machine_starts_no_process_and_full_says_what_to_do(
     """Where nothing answers, `full` names the places, the reason, and both ways out; `auto` takes the sample."""
     monkeypatch.setattr(mnist_download, "DOWNLOADER", (str(tmp_path / "missing"),))
     with pytest.raises(DataError) as raised:
-        mnist(tmp_path / "data", "full").load("train")
+        mnist(tmp_path / "data", "full").open("train")
     for words in (
         str(tmp_path / "data"),
         str(cache),
@@ -249,7 +249,7 @@ def test_an_offline_machine_starts_no_process_and_full_says_what_to_do(
         "--data.source sample",
     ):
         assert words in str(raised.value)
-    assert len(mnist(tmp_path / "data").load("test")) == 2_000
+    assert len(mnist(tmp_path / "data").open("test")) == 2_000
     assert everything_below(tmp_path) == []
 
 
@@ -259,7 +259,7 @@ def test_a_slow_name_server_does_not_hold_up(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(downloads, "PROBE_SECONDS", 0.2)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: done.wait(20) and [])
     data = mnist(tmp_path)
-    assert len(data.load("test")) == 2_000
+    assert len(data.open("test")) == 2_000
     done.set()
     assert "no answer within 0.2 seconds" in data.source
 
@@ -270,11 +270,11 @@ def test_offline_can_be_asked_for(monkeypatch: pytest.MonkeyPatch, use: Use) -> 
         use(mirror, script="raise SystemExit('\\x1b[31mtried')")
         monkeypatch.setenv("GANFORGE_OFFLINE", "1")
         data = mnist()
-        data.load("test")
+        data.open("test")
         assert "GANFORGE_OFFLINE is set" in data.source
         monkeypatch.setenv("GANFORGE_OFFLINE", "0")
         data = mnist()
-        data.load("test")
+        data.open("test")
         assert "could not be downloaded: [31mtried" in data.source
 
 
@@ -283,10 +283,10 @@ def test_a_process_that_breaks_is_no_traceback(monkeypatch: pytest.MonkeyPatch, 
     with server(never) as mirror:
         use(mirror, script="open('/missing/\\x1b[31m')")
         with pytest.raises(DataError, match=r"downloaded: FileNotFoundError: \[Errno 2\] No such file"):
-            mnist(source="full").load("test")
+            mnist(source="full").open("test")
         use(mirror, script="import os; os.kill(os.getpid(), 9)")
         with pytest.raises(DataError, match="could not be downloaded: exit status -9"):
-            mnist(source="full").load("test")
+            mnist(source="full").open("test")
 
 
 @pytest.mark.usefixtures("known")
@@ -310,8 +310,8 @@ def test_other_bytes_than_the_original_are_refused(tmp_path: Path, cache: Path, 
     with server(never) as mirror:
         use(mirror, script=COPYING.format(str(put(tmp_path / "served"))))
         data = mnist()
-        data.load("test")
-    assert "train-images-idx3-ubyte has other bytes than the original (SHA-256)" in data.source
+        data.open("test")
+    assert "train-images-idx3-ubyte differs from the original (SHA-256)" in data.source
     assert [path.name for path in tmp_path.iterdir()] == ["served"]
 
 
@@ -321,7 +321,7 @@ def test_a_destination_that_cannot_be_written_is_known_before_the_download(tmp_p
     with server(never) as mirror:
         use(mirror, script="raise SystemExit('tried')")
         data = mnist()
-        data.load("test")
+        data.open("test")
     assert f"{tmp_path}/cache cannot be written" in data.source
 
 
@@ -336,6 +336,6 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with server(never) as mirror:
         use(mirror, script=COPYING.format(str(put(tmp_path / "served"))))
         data = mnist(tmp_path / "data")
-        data.load("test")
+        data.open("test")
     assert f"{tmp_path}/data cannot be written: No space left on device" in data.source
     assert [path.name for path in tmp_path.iterdir()] == ["served"]

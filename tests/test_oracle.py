@@ -14,12 +14,12 @@ from torch.nn.functional import softplus
 
 from ganforge.builtin.models.dropout import Dropout
 from ganforge.builtin.models.mlp import MlpDiscriminator
-from ganforge.data.loader import ResidentFeed
+from ganforge.builtin.optimizers import Adam
+from ganforge.data.loader import Batch, InMemoryLoader
 from ganforge.training.build import GANComponents
-from ganforge.training.optim import make_optimizer
-from ganforge.training.setup import prepare_steps
-from ganforge.training.step import Steps
-from ganforge.utils.rng import reseed_layers, stream_rng
+from ganforge.training.setup import phase_parameters, setup_training
+from ganforge.training.step import GANStep
+from ganforge.utils.rng import derive_generator, seed_torch
 
 STEPS = 50
 CPU = torch.device("cpu")
@@ -51,38 +51,38 @@ def by_hand(
     for mine, theirs in ((generator, gan.generator), (discriminator, gan.discriminator)):
         mine.to(dtype)
         mine.load_state_dict(dict(zip(mine.state_dict(), theirs.state_dict().values(), strict=True)))
-    feed = make_feed(gan)
+    loader = loader_of(gan)
     drawn = iter(range(2 * STEPS))
 
     def latents(count: int) -> Tensor:
         number = next(drawn)  # the discriminator's step first, then the generator's
         network = "generator" if number % 2 else "discriminator"
-        rng = stream_rng(SEED, f"latents/{network}", number // 2)
-        z = gan.generator.sample_latents(count, rng).to(dtype)
-        reseed_layers(SEED, f"dropout/{network}", number // 2, 0, device=CPU)
+        rng = derive_generator(SEED, f"latents/{network}", number // 2)
+        z = gan.latent.sample(count, gan.generator.latent_dim, rng).to(dtype)
+        seed_torch(SEED, f"dropout/{network}", number // 2, 0, device=CPU)
         return z
 
-    batches = (feed.batch(index).images.to(dtype) for index in range(STEPS))
+    batches = (loader.batch(index).images.to(dtype) for index in range(STEPS))
     return generator, discriminator, textbook.train(generator, discriminator, batches, latents, criterion)
 
 
-def make_feed(gan: GANComponents) -> ResidentFeed:
-    """Return the gan's training images in the seed's order."""
-    images = gan.dataset.load("train")
+def loader_of(gan: GANComponents) -> InMemoryLoader:
+    """Return the loader of the training images in the order of the seed."""
+    images = gan.images("train")
     assert images is not None
-    return ResidentFeed(images, batch_size=gan.resolved.experiment.batch_size, seed=SEED, device=CPU)
+    return InMemoryLoader(images, batch_size=gan.resolved.experiment.batch_size, seed=SEED, device=CPU)
 
 
-def by_engine(gan: GANComponents, steps: Steps) -> list[tuple[float, float]]:
-    """Train with the engine's step functions and return the losses."""
-    feed = make_feed(gan)
+def by_engine(gan: GANComponents, gan_step: GANStep) -> list[tuple[float, float]]:
+    """Train with the engine's updates and return the losses."""
+    loader = loader_of(gan)
     dtype = next(gan.generator.parameters()).dtype
     losses = []
     for index in range(STEPS):
-        batch = feed.batch(index)
-        object.__setattr__(batch, "images", batch.images.to(dtype))
-        judged = steps.discriminator(batch, index)
-        losses.append((judged[0].item(), steps.generator_step(batch, index).item()))
+        batch = loader.batch(index)
+        batch = Batch(batch.images.to(dtype), batch.condition, batch.extras)
+        d_loss = gan_step.update("disc", batch, index, index)["loss/discriminator"].item()
+        losses.append((d_loss, gan_step.update("gen", batch, index, index)["loss/generator"].item()))
     return losses
 
 
@@ -130,7 +130,8 @@ def test_the_engine_is_the_textbook_loop_bit_for_bit(
             "gen": torch.optim.Adam(gan.generator.parameters(), lr=0.0002, betas=(0.5, 0.999)),
             "disc": torch.optim.Adam(gan.discriminator.parameters(), lr=0.0002, betas=(0.5, 0.999)),
         }
-        losses = by_engine(gan, Steps(gan, optimizers=plain, device=CPU, precision="fp32"))
+        phases = phase_parameters(gan)
+        losses = by_engine(gan, GANStep(gan, phases=phases, optimizers=plain, device=CPU, precision="fp32"))
     # The engine's loss is the mean of a sum, the textbook's the sum of two means: the value may differ in its last bit.
     torch.testing.assert_close(torch.tensor(losses), torch.tensor(expected), rtol=1e-6, atol=0)
     assert largest_difference(gan.generator, generator) == 0
@@ -166,11 +167,11 @@ def test_the_engine_is_the_textbook_loop_in_double_precision(
     gan = assemble(f"gen={model}", f"disc={model}", f"seed={SEED}", *own)
     for network in (gan.generator, gan.discriminator):
         network.double()
-    gan.generator.sample_latents = doubled(gan.generator.sample_latents)  # type: ignore[method-assign]
+    gan.latent.sample = doubled(gan.latent.sample)  # type: ignore[method-assign]
     with torch.random.fork_rng(devices=[]):
         generator, discriminator, expected = by_hand(textbook, gan, model, textbook.bce)
-        steps, _ = prepare_steps(gan, device=CPU, precision="fp32")
-        losses = by_engine(gan, steps)
+        gan_step, _ = setup_training(gan, device=CPU, precision="fp32")
+        losses = by_engine(gan, gan_step)
     difference = torch.tensor(losses, dtype=torch.float64) - torch.tensor(expected, dtype=torch.float64)
     assert float(difference.abs().max()) < 1e-7
     assert largest_difference(gan.generator, generator) < 1e-7
@@ -184,11 +185,9 @@ def doubled(sample: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 def test_fused_adam_is_adam() -> None:
     """The fused optimiser differs from the plain one by rounding alone: 50 steps, 1e-6 relative."""
-    from ganforge.config.optimizers import Adam  # noqa: PLC0415
-
     weights = [nn.Parameter(torch.randn(300, generator=torch.Generator().manual_seed(1))) for _ in range(2)]
     weights[1].data.copy_(weights[0].data)
-    fused = make_optimizer(Adam(), [weights[0]], CPU)
+    fused = Adam(Adam.Options()).create([("weight", weights[0])])
     plain = torch.optim.Adam([weights[1]], lr=0.0002, betas=(0.5, 0.999))
     assert fused.defaults["fused"] is True
     for number in range(50):

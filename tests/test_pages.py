@@ -1,4 +1,4 @@
-"""Laws of what pages are made of: curves that hide nothing, honest axes, pictures that fit, and nothing that runs."""
+"""Laws of the parts of pages: thinning, axes, charts, pictures, the policy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from report_parts import grid
 from ganforge.report.pages import Chart, PictureError, Reference, Series, choose_evenly, embed, embed_series, thin
 from ganforge.report.pages.axis import Axis
 from ganforge.report.pages.page import _environment
-from ganforge.utils.format import duration, number, size
+from ganforge.utils.format import format_bytes, format_duration, format_number
 
 VALUES = st.floats(allow_nan=True, allow_infinity=True)
 
@@ -30,9 +30,9 @@ VALUES = st.floats(allow_nan=True, allow_infinity=True)
 
 @given(st.integers(1, 4).flatmap(lambda width: st.lists(st.tuples(*[VALUES] * width), max_size=300)))
 def test_thinning_hides_nothing(table: list[tuple[float, ...]]) -> None:
-    """Each column keeps its lowest, highest, first and last value, and whether it has a gap; few rows are left."""
+    """Each column keeps its lowest, highest, first and last value and its gaps; few rows are left."""
     columns = {str(index): array("d", column) for index, column in enumerate(zip(*table, strict=True))}
-    kept = thin(columns, most=50)
+    kept = thin(columns, limit=50)
     assert kept == sorted(set(kept))
     for column in columns.values():
         finite = [value for value in column if math.isfinite(value)]
@@ -45,23 +45,23 @@ def test_thinning_hides_nothing(table: list[tuple[float, ...]]) -> None:
 
 
 def test_a_peak_of_one_row_stays_where_it_is() -> None:
-    """One row of 100,000 that differs is drawn."""
+    """One different row of 100,000 is drawn."""
     flat = array("d", [0.0]) * 100_000
     flat[54_321] = 7.0
     assert 54_321 in thin({"loss": flat})
 
 
 def test_short_curves_are_drawn_whole() -> None:
-    """Nothing is left out where everything fits."""
+    """A curve within the limit keeps all rows."""
     assert thin({"a": [1.0, 2.0, 3.0]}) == [0, 1, 2]
     assert thin({}) == []
 
 
 @given(st.integers(0, 300), st.integers(1, 60))
-def test_chosen_evenly(count: int, most: int) -> None:
-    """The last is always there, of two or more the first; distances differ by one at most."""
-    chosen = choose_evenly(range(count), most)
-    assert len(chosen) == min(count, most)
+def test_chosen_evenly(count: int, limit: int) -> None:
+    """The last item is chosen, of two or more the first; distances differ by one at most."""
+    chosen = choose_evenly(range(count), limit)
+    assert len(chosen) == min(count, limit)
     assert chosen == sorted(set(chosen))
     if count:
         assert chosen[-1] == count - 1
@@ -79,7 +79,7 @@ def test_chosen_evenly(count: int, most: int) -> None:
     st.sampled_from([0.0, 0.06]),
 )
 def test_axes_show_all_values(values: list[float], padding: float) -> None:
-    """Every value lies within, and there are a few round labels, all different, in order."""
+    """Every value is within the axis, and there are a few round, different labels in order."""
     axis = Axis.over(values, padding).from_zero()
     assert all(-1e-9 <= axis.share(value) <= 1 + 1e-9 for value in values)
     ticks = list(axis.ticks())
@@ -89,13 +89,13 @@ def test_axes_show_all_values(values: list[float], padding: float) -> None:
 
 
 def test_labels_of_an_axis() -> None:
-    """Labels are as exact as their distance needs."""
+    """Labels have as many decimals as their distance needs."""
     assert [text for _, text in Axis(0, 1).ticks()] == ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
     assert [text for _, text in Axis(0, 20_000).ticks()] == ["0", "5,000", "10,000", "15,000", "20,000"]
 
 
 def test_a_gap_is_a_gap() -> None:
-    """A line ends before what is not finite, and begins anew; a point alone is a mark."""
+    """A line is interrupted by values that are not finite; a single point is a mark."""
     values = [1.0, 2.0, None, 3.0, math.nan, 4.0, 5.0]
     chart = Chart("c", [Series("s", [(step, value) for step, value in enumerate(values)])], "y")
     drawing = chart.drawing()
@@ -109,25 +109,25 @@ def test_a_gap_is_a_gap() -> None:
     assert len(many.drawing().lines[0].marks) == 1  # type: ignore[union-attr]
 
 
-def test_a_chart_without_a_point_is_none() -> None:
-    """There is nothing to draw, and no axis is invented."""
+def test_a_chart_without_points_is_none() -> None:
+    """Without a finite value there is no drawing."""
     assert Chart("c", [Series("s", [(0, None), (1, math.inf)])], "y").drawing() is None
     assert Chart("c", [], "y").drawing() is None
 
 
-def test_lines_differ_without_colour() -> None:
-    """36 lines have 36 different looks, and neighbours differ in both colour and dashes."""
+def test_lines_differ_without_color() -> None:
+    """36 lines look different, and neighbors differ in both color and dashes."""
     drawing = Chart("c", [Series(str(index), [(0, index), (1, index)]) for index in range(36)], "y").drawing()
     assert drawing is not None
-    looks = [(line.colour, line.dash) for line in drawing.lines]
+    looks = [(line.color, line.dash) for line in drawing.lines]
     assert len(set(looks)) == 36
     assert all(a[0] != b[0] and a[1] != b[1] for a, b in itertools.pairwise(looks))
 
 
-def test_the_floor_lies_within_the_plot() -> None:
-    """A level and a band far from the line are still shown."""
+def test_a_reference_lies_within_the_plot() -> None:
+    """A reference and a band far from the line are within the plot."""
     line = Series("fid", [(0, 10.0), (1, 11.0)], [(2.0, 30.0), None])
-    drawing = Chart("c", [line], "y", references=[Reference("floor", -50.0)]).drawing()
+    drawing = Chart("c", [line], "y", references=[Reference("reference", -50.0)]).drawing()
     assert drawing is not None
     assert 0 <= drawing.references[0].y <= drawing.height
     heights = [float(pair.split(",")[1]) for pair in re.findall(r"[\d.]+,[\d.-]+", drawing.lines[0].band)]
@@ -135,7 +135,7 @@ def test_the_floor_lies_within_the_plot() -> None:
     assert all(0 <= height <= drawing.height for height in heights)
 
 
-# Words
+# Text
 
 
 @pytest.mark.parametrize(
@@ -156,22 +156,22 @@ def test_the_floor_lies_within_the_plot() -> None:
     ],
 )
 def test_numbers(value: float | None, words: str) -> None:
-    """Four digits count; whole numbers stand in full."""
-    assert number(value) == words
+    """Four significant digits; integers in full."""
+    assert format_number(value) == words
 
 
 def test_times_and_sizes() -> None:
-    """Two units are enough, and no minute has 60 seconds."""
+    """Two units at most, and no minute has 60 seconds."""
     seconds = [0.25, 59.97, 65.0, 3600.0, 200_000.0]
-    assert list(map(duration, seconds)) == ["250 ms", "1 min 00 s", "1 min 05 s", "1 h 00 min", "2 d 7 h"]
-    assert [size(count) for count in (999, 2048, 25276510208)] == ["999 bytes", "2.0 KiB", "23.5 GiB"]
+    assert list(map(format_duration, seconds)) == ["250 ms", "1 min 00 s", "1 min 05 s", "1 h 00 min", "2 d 7 h"]
+    assert [format_bytes(count) for count in (999, 2048, 25276510208)] == ["999 bytes", "2.0 KiB", "23.5 GiB"]
 
 
 # Pictures
 
 
 def test_small_pictures_are_embedded_to_the_byte(tmp_path: Path) -> None:
-    """What is shown is the file itself."""
+    """A small file is embedded unchanged."""
     path = tmp_path / "a.png"
     grid(50, 1).save(path)
     picture = embed(path)
@@ -182,8 +182,8 @@ def test_small_pictures_are_embedded_to_the_byte(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "I;16"])
-def test_large_pictures_are_made_smaller(mode: str, tmp_path: Path) -> None:
-    """Whatever the kind of its pixels, a large picture becomes one that a page can hold."""
+def test_large_pictures_are_reduced(mode: str, tmp_path: Path) -> None:
+    """A large picture of any mode is reduced to the size of a page."""
     path = tmp_path / "a.png"
     picture = grid(1100, 1)
     (picture if mode == "I;16" else picture.convert(mode)).save(path)
@@ -195,7 +195,7 @@ def test_large_pictures_are_made_smaller(mode: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", None])
 def test_damaged_pictures_are_named(content: bytes | None, tmp_path: Path) -> None:
-    """One that is missing, empty or cut off is an error that names it."""
+    """A missing, empty or torn file is an error that names it."""
     path = tmp_path / "torn.png"
     if content is not None:
         path.write_bytes(content)
@@ -203,8 +203,8 @@ def test_damaged_pictures_are_named(content: bytes | None, tmp_path: Path) -> No
         embed(path)
 
 
-def test_a_bomb_is_not_opened(tmp_path: Path) -> None:
-    """A small file that claims more pixels than memory holds is refused by its header."""
+def test_a_decompression_bomb_is_not_opened(tmp_path: Path) -> None:
+    """A small file with a header of too many pixels is an error."""
     path = tmp_path / "bomb.png"
     header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header)))
@@ -212,26 +212,26 @@ def test_a_bomb_is_not_opened(tmp_path: Path) -> None:
         embed(path)
 
 
-def test_pictures_keep_to_their_share(tmp_path: Path) -> None:
-    """As many as fit are chosen evenly; damaged ones are named, and others stand in for them."""
+def test_pictures_keep_within_their_limit(tmp_path: Path) -> None:
+    """As many as fit are chosen evenly; damaged ones are named and replaced."""
     paths = [tmp_path / f"{index:02d}.png" for index in range(20)]
     for index, path in enumerate(paths):
         grid(40, index).save(path)
     paths[19].write_bytes(b"torn")
     one = len(embed(paths[0]).uri)
-    shown, problems = embed_series(paths, most=60, most_characters=5 * one + one // 2)
+    shown, problems = embed_series(paths, limit=60, max_characters=5 * one + one // 2)
     assert 3 <= len(shown) <= 5
     assert sum(len(picture.uri) for _, picture in shown) <= 5 * one + one // 2
     assert (shown[0][0], shown[-1][0]) == (paths[0], paths[18])
     assert [problem.split()[0] for problem in problems] == ["19.png"]
-    assert embed_series(paths, most=60, most_characters=10)[0] == []
+    assert embed_series(paths, limit=60, max_characters=10)[0] == []
 
 
 # The page
 
 
-def test_the_policy_names_what_stands_in_the_page() -> None:
-    """The hashes are those of the style sheet and the script, and nothing else is allowed but pictures within."""
+def test_the_policy_has_the_hashes_of_style_and_script() -> None:
+    """The hashes are those of the style sheet and the script; besides, only data URIs are allowed."""
     known = _environment().globals
     policy = dict(part.split(maxsplit=1) for part in str(known["policy"]).split("; "))
     for text, name in ((known["style"], "style-src"), (known["script"], "script-src")):
@@ -245,26 +245,26 @@ def test_the_policy_names_what_stands_in_the_page() -> None:
 CONTRAST = re.compile(r"--(\w[\w-]*): (#[0-9a-f]{6});")
 
 
-def test_colours_can_be_told_from_their_ground() -> None:
-    """Words reach 4.5 to 1 on what they stand on and lines 3 to 1, in light and in dark (WCAG 2.2 AA)."""
+def test_colors_have_enough_contrast() -> None:
+    """Text has a contrast of 4.5 to 1 and lines of 3 to 1, in light and in dark (WCAG 2.2 AA)."""
     style = str(_environment().globals["style"])
     light, dark = style.split("@media (prefers-color-scheme: dark)", 1)
     for scheme in (light, dark.split("\n}\n", 1)[0]):
-        colours = dict(CONTRAST.findall(scheme))
+        colors = dict(CONTRAST.findall(scheme))
         for words in ("text", "quiet", "accent"):
-            assert contrast(colours[words], colours["ground"]) >= 4.5
-            assert contrast(colours[words], colours["card"]) >= 4.5
+            assert contrast(colors[words], colors["ground"]) >= 4.5
+            assert contrast(colors[words], colors["card"]) >= 4.5
         for status in ("good", "bad", "warn", "busy"):
-            assert contrast(colours[status], colours[f"{status}-ground"]) >= 4.5
+            assert contrast(colors[status], colors[f"{status}-ground"]) >= 4.5
         for line in range(6):
-            assert contrast(colours[f"c{line}"], colours["card"]) >= 3
+            assert contrast(colors[f"c{line}"], colors["card"]) >= 3
 
 
 def contrast(one: str, other: str) -> float:
-    """Return the contrast of two colours (WCAG 2.2, relative luminance)."""
+    """Return the contrast of two colors (WCAG 2.2, relative luminance)."""
 
-    def luminance(colour: str) -> float:
-        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    def luminance(color: str) -> float:
+        parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
         linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
         return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 

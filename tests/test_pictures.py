@@ -1,4 +1,4 @@
-"""Pictures: bytes from images, grids, and PNG files that are never torn."""
+"""Pictures: images as bytes, grids, and PNG files that are never torn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganforge.utils.images import grid, png_bytes, save_png, to_uint8, visible_channels
+from ganforge.utils.images import grid, normalize, png_bytes, save_png, side_by_side, to_uint8, visible_channels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,13 +85,42 @@ def test_an_empty_grid_is_refused() -> None:
         grid(noise(3, 1, 2, 2), columns=0)
 
 
-@pytest.mark.parametrize(("channels", "shown"), [(1, 1), (2, 1), (3, 3), (4, 3), (9, 3)])
+@pytest.mark.parametrize(("channels", "shown"), [(1, 1), (3, 3), (4, 3), (9, 3)])
 def test_a_screen_shows_the_first_channels(channels: int, shown: int) -> None:
-    """Whatever the channels, what is shown is the first one or the first three."""
+    """One channel is shown in gray; of three and more, the first three are shown."""
     images = noise(2, channels, 4, 4)
     assert torch.equal(visible_channels(images), images[:, :shown])
     assert torch.equal(grid(images), grid(images[:, :shown]))
     assert png_bytes(images[0]) == png_bytes(images[0, :shown])
+
+
+def test_two_channels_are_shown_side_by_side() -> None:
+    """Neither of two channels is lost: the first is to the left of the second, in gray."""
+    images = noise(3, 2, 4, 5)
+    shown = visible_channels(images)
+    assert torch.equal(shown, torch.cat([images[:, :1], images[:, 1:]], dim=3))
+    assert torch.equal(visible_channels(images[0]), shown[0])
+    assert torch.equal(grid(images), grid(shown))
+    assert png_bytes(images[0]) == png_bytes(shown[0])
+
+
+def test_normalize_scales_bytes_only() -> None:
+    """`normalize` inverts `to_uint8`, has the textbook's bits, and leaves other types as they are."""
+    values = normalize(EVERY_BYTE)
+    assert torch.equal(values, (EVERY_BYTE.float() / 255 - 0.5) / 0.5)
+    assert torch.equal(to_uint8(values), EVERY_BYTE)
+    classes = torch.tensor([3, 7])
+    assert normalize(classes) is classes
+    assert normalize(values) is values
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_side_by_side_shows_condition_and_result(channels: int) -> None:
+    """Conditions are scaled to the height of the results; gray ones become colored next to colored results."""
+    conditions, images = noise(2, channels, 2, 3), noise(2, 3, 4, 4)
+    pairs = side_by_side(conditions, images)
+    left = visible_channels(conditions).repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    assert torch.equal(pairs, torch.cat([left.expand(2, 3, *left.shape[2:]), images], dim=3))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -116,7 +145,7 @@ def test_a_saved_picture_replaces_the_old_one(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_the_old_picture(tmp_path: Path) -> None:
-    """Where the new picture does not fit, the old one stays whole and nothing lies beside it."""
+    """If the new picture does not fit, the old one stays whole and nothing else is in the folder."""
     path = tmp_path / "samples.png"
     path.write_bytes(b"old")
     with almost_full_disk(), pytest.raises(OSError, match="too large"):

@@ -5,15 +5,24 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from conftest import tiny
 from torch import Tensor, nn
 
-from ganforge.components import Augmentation, Discriminator, DiscriminatorOutput, Generator, ImageSpec, Loss, Penalty
-from ganforge.components.spec import Component
+from ganforge import (
+    Augmentation,
+    Component,
+    Discriminator,
+    DiscriminatorOutput,
+    Generator,
+    ImageSpec,
+    Loss,
+    LossTerm,
+    TrainStep,
+)
 from ganforge.errors import GanforgeError, IncompatibleError
 from ganforge.plugins import Plugins, Source
 from ganforge.plugins.registry import Registry
@@ -30,7 +39,7 @@ class Painter(Generator):
         super().__init__(options, image)
         self.layer = nn.Linear(self.latent_dim, image.numel)
 
-    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.bend(self.layer(z).tanh().view(-1, 1, 28, 28))
 
     def bend(self, images: Tensor) -> Tensor:
@@ -44,7 +53,7 @@ class Judge(Discriminator):
         super().__init__(options, image)
         self.layer = nn.Linear(image.numel, 1)
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Any:
+    def forward(self, images: Tensor, condition: Tensor | None = None) -> Any:
         return self.bend(self.layer(images.flatten(1)))
 
     def bend(self, logits: Tensor) -> Any:
@@ -54,36 +63,40 @@ class Judge(Discriminator):
 class Linear(Loss):
     """A loss whose result the tests bend."""
 
-    def discriminator(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
+    def discriminator_loss(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
         return self.bend(fake.logits - real.logits)
 
-    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
+    def generator_loss(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
         return -fake.logits
 
     def bend(self, losses: Tensor) -> Tensor:
         return losses
 
 
-class Slope(Penalty):
-    """A penalty that needs a second derivative, as R1 does."""
+class Slope(LossTerm):
+    """A term that needs a second derivative, as R1 does."""
 
-    def measure(self, discriminator: Discriminator, *, real: Tensor, fake: Tensor, labels: Any, rng: Any) -> Tensor:
-        images = real.requires_grad_()
-        logits = discriminator.judge(images, labels).logits
-        (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    phases: ClassVar[tuple[str, ...]] = ("disc",)
+
+    def forward(self, step: TrainStep) -> Any:
+        images = step.real.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(step.discriminate(images).logits.sum(), images, create_graph=True)
         return self.bend(gradient.flatten(1).square().sum(1))
 
-    def bend(self, values: Tensor) -> Tensor:
+    def bend(self, values: Tensor) -> Any:
         return values
 
 
 class Shift(Augmentation):
     """An augmentation whose result the tests bend."""
 
-    def forward(self, images: Tensor, *, rng: torch.Generator) -> Tensor:
-        return self.bend(images + torch.rand((), generator=rng) * 0.1)
+    def sample_parameters(self, images: Tensor, step: TrainStep, *, real: bool) -> Tensor:
+        return torch.rand((), generator=step.rng) * 0.1
 
-    def bend(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, parameters: Tensor) -> Any:
+        return self.bend(images + parameters)
+
+    def bend(self, images: Tensor) -> Any:
         return images
 
 
@@ -91,7 +104,7 @@ PARTS: dict[str, tuple[str, type]] = {
     "gen": ("generator", Painter),
     "disc": ("discriminator", Judge),
     "loss": ("loss", Linear),
-    "penalty": ("penalty", Slope),
+    "term": ("term", Slope),
     "augment": ("augmentation", Shift),
 }
 
@@ -123,17 +136,17 @@ def test_parts_that_fit_pass(registry: Registry) -> None:
         (
             "gen",
             lambda x: x[:, :, :14],
-            r"generator 'painter' .ganforge-parts 1.0. makes images of shape \(2, 1, 14, 28\)",
+            r"generator 'painter' .ganforge-parts 1.0. generates images of shape \(2, 1, 14, 28\)",
         ),
         (
             "gen",
             lambda x: x * 5,
-            r"generator 'painter' .* makes images in \[-\d.*; real images are in \[-1, 1\](.|\n)*tanh",
+            r"generator 'painter' .* generates images in \[-\d.*; real images are in \[-1, 1\](.|\n)*tanh",
         ),
         (
             "gen",
             lambda x: x / 0,
-            "generator 'painter' .*: its images hold torch.float32 numbers that are not all finite",
+            "generator 'painter' .*: its images are torch.float32 numbers that are not all finite",
         ),
         ("gen", lambda x: x.detach(), "no gradient reaches generator 'painter'"),
         ("gen", lambda x: x.reshape(-1, 5), "generator 'painter' .* fails on latents"),
@@ -141,22 +154,29 @@ def test_parts_that_fit_pass(registry: Registry) -> None:
         (
             "disc",
             lambda x: x.sigmoid().squeeze(1),
-            "discriminator 'judge' .* squashes its logits(.|\n)*leave the sigmoid",
+            "discriminator 'judge' .* squashes its logits(.|\n)*remove the sigmoid",
         ),
         ("disc", lambda x: x.squeeze(1).detach(), "no gradient reaches discriminator 'judge'"),
         (
             "disc",
             lambda x: x.squeeze(1) * float("nan"),
-            "discriminator 'judge' .*: its logits hold torch.float32 numbers that are not all finite",
+            "discriminator 'judge' .*: its logits are torch.float32 numbers that are not all finite",
         ),
-        ("loss", lambda x: x.mean(), r"loss 'linear' .*: its discriminator loss has shape \(\) for 2 images"),
+        ("loss", lambda x: x.mean(), r"loss 'linear' .*: its loss of phase 'disc' has shape \(\) for 2 images"),
         (
             "loss",
-            lambda x: x.log(),
-            "loss 'linear' .*: its discriminator loss holds torch.float32 numbers that are not all finite",
+            lambda x: (-x.abs()).log(),
+            "loss 'linear' .*: its values are torch.float32 numbers that are not all finite",
         ),
-        ("penalty", lambda x: x.mean(), r"penalty 'slope' .*: its penalty has shape \(\)"),
-        ("penalty", lambda x: x.detach(), "no gradient reaches discriminator 'judge'"),
+        ("term", lambda x: x[:1], r"term 'slope' .*: its term of phase 'disc' has shape \(1,\) for 2 images"),
+        ("term", lambda x: x.detach(), "no gradient of term 'slope' .* reaches the weights of phase 'disc'"),
+        ("term", lambda x: x.undefined, "term 'slope' .* fails on a batch of 2 images: .*undefined"),
+        (
+            "disc",
+            lambda x: x.view(-1, 1, 1, 1),
+            r"discriminator 'judge' .* logits of shape \(2, 1, 1, 1\)(.|\n)*squeeze",
+        ),
+        ("disc", lambda x: x.view(-1, 1, 1, 1).expand(2, 1, 3, 3), r"discriminator 'judge' (.|\n)*\.flatten\(1\)"),
         ("augment", lambda x: x[:1], r"augmentation 'shift' .* turns images of shape"),
         ("augment", lambda _: None, r"augmentation 'shift' .* turns images of shape .* into NoneType"),
     ],
@@ -173,9 +193,7 @@ def test_a_discriminator_that_wrongly_claims_to_judge_each_image_by_itself(
     """One whose logits depend on the others in the batch, or that has batch norm, may not say `batch_independent`."""
     monkeypatch.setattr(Judge, "batch_independent", True)
     fly(registry)
-    with pytest.raises(
-        IncompatibleError, match=r"others in the batch change its logits(.|\n)*leave `batch_independent`"
-    ):
+    with pytest.raises(IncompatibleError, match=r"other images change its logits(.|\n)*leave `batch_independent`"):
         fly(registry, disc=lambda x: (x - x.mean()).squeeze(1))
 
     def with_batch_norm(self: Judge, options: Any, image: ImageSpec) -> None:
@@ -206,11 +224,11 @@ def test_preflight_leaves_no_trace(registry: Registry) -> None:
         (("--batch-size", "20000", "--gen", "mlp", "--disc", "mlp"), "a batch of 20000 needs more images"),
         (("--batch-size", "1"), "batch norm cannot train on one image"),
         (("--batch-size", "6", "--gradient-accumulation", "6"), "pass --batch-size 12 or more"),
-        (("--set", 'optimizer.name=["adam"]'), "no optimizer ['adam'] (command line)"),
+        (("--set", 'optimizer.name=["adam"]'), "optimizer.disc = ['adam'] (command line) is not the name"),
         (("--device", "cuda:7"), "this machine has no device 'cuda:7'"),
         (("--device", "warp"), "no device 'warp'"),
         (("--precision", "tf32", "--device", "cpu"), "precision 'tf32' is not available on cpu"),
-        (("--set", "best=fid"), "best = 'fid': no chosen metric gives that score"),
+        (("--set", "best_metric=fid"), "invalid best_metric 'fid': not a score of the chosen metrics"),
         (("--evaluate-every", "5", "--metric", "none"), "evaluate_every is set, but no metric is chosen"),
         (("--out", "taken"), "taken exists already"),
         (("--out", "file/run"), "file is not a folder"),

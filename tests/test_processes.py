@@ -23,28 +23,30 @@ from ganforge.errors import ConfigError
 from ganforge.plugins.registry import Registry
 from ganforge.runs.setup import prepare
 from ganforge.training import checkpoint as checkpoints
-from ganforge.training.distributed import ALONE, Processes
+from ganforge.training.distributed import SINGLE_PROCESS, DistContext
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.state import digest
 from ganforge.training.sync_batchnorm import SyncedBatchNorm
 
 KEEP = "keep_checkpoints=1000000"
 #: Largest differences of weights after 20 steps. Training amplifies those of DCGAN most: see test_oracle.
-TOLERANCES = {"bce": 1e-6, "penalty": 1e-6, "batch-norm": 1e-5}
+TOLERANCES = {"bce": 1e-6, "term": 1e-6, "batch-norm": 1e-5}
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 #: R1 (Mescheder et al. 2018, eq. 9): the squared slope at real images, a gradient of a gradient.
 SLOPE = """
 from torch import nn
 
-from ganforge import Generator, Penalty
+import torch
 
-class Slope(Penalty):
-    def measure(self, discriminator, *, real, fake, labels, rng):
-        import torch
-        real = real.clone().requires_grad_()
-        logits = discriminator.judge(real, labels).logits
-        (slope,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+from ganforge import Generator, LossTerm
+
+class Slope(LossTerm):
+    phases = ("disc",)
+
+    def forward(self, step):
+        real = step.real.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(step.discriminate(real).logits.sum(), real, create_graph=True)
         return slope.square().flatten(1).sum(1)
 
 class Still(Generator):
@@ -53,12 +55,12 @@ class Still(Generator):
         self.layers = nn.Sequential(nn.Linear(self.latent_dim, image.height * image.width), nn.Tanh())
         self.shape = (image.channels, image.height, image.width)
 
-    def forward(self, z, labels=None):
+    def forward(self, z, condition=None):
         return self.layers(0 * z).reshape(len(z), *self.shape)
 
 @hookimpl
 def ganforge_components():
-    slope = Component(kind="penalty", name="slope", target=Slope)
+    slope = Component(kind="term", name="slope", target=Slope)
     return [slope, Component(kind="generator", name="still", target=Still)]
 """
 
@@ -88,7 +90,7 @@ def test_two_processes_train_what_one_does(case: str, trained: Path, tmp_path: P
     threads = torch.get_num_threads()
     torch.set_num_threads(2)  # as many as both processes have together; with one, sums are rounded in another order
     try:
-        train(case, tmp_path, registry, ALONE)
+        train(case, tmp_path, registry, SINGLE_PROCESS)
     finally:
         torch.set_num_threads(threads)
     one, two = (checkpoints.load(RunDirectory(folder / case).checkpoint_path(20)) for folder in (tmp_path, trained))
@@ -115,17 +117,17 @@ def test_two_processes_find_the_same_and_go_back_together(trained: Path) -> None
     status, health = first
     assert first == second
     assert status == "diverged"
-    found = [(finding["finding"], finding["since_step"], finding["until_step"]) for finding in health]
+    found = [(alert["alert"], alert["since_step"], alert["until_step"]) for alert in health]
     assert found == [("collapse", 1, 50)] * 3 + [("collapse", 1, None)]
     state = checkpoints.load(RunDirectory(trained / "collapse").checkpoint_path(40)).state
     assert state["rollbacks"] == 3
 
 
 def test_processes_that_differ_are_noticed(trained: Path) -> None:
-    """Weights that are no longer equal end the run, in every process."""
+    """Weights that differ between ranks end the run on every rank."""
     for rank in (0, 1):
         message = json.loads((trained / f"noticed-{rank}.json").read_text())
-        assert message == "the weights of the 2 processes are no longer equal: weights of 0, weights of 1"
+        assert message == "the weights differ between the 2 ranks: weights of 0, weights of 1"
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="a process's threads are listed in /proc, as on Linux")
@@ -138,7 +140,7 @@ def test_no_thread_outlives_the_processes_talk(trained: Path) -> None:
 
 
 def launched(run: RunDirectory, *settings: str) -> subprocess.Popen[str]:
-    """Start two processes, and wait until they have saved a first time."""
+    """Start two dist, and wait until they have saved a first time."""
     flags = [f"--set={setting}" for setting in (*settings, "data.source=sample", "precision=fp32", "device=cpu")]
     launcher = subprocess.Popen(
         [*TORCHRUN, "-m", "ganforge", "run", *flags, "--quiet", "--out", "run"],
@@ -177,7 +179,7 @@ def test_killing_one_process_ends_all_and_the_run_goes_on(killed: int, trained: 
     assert time.monotonic() - begun < 15
     assert launcher.returncode != 0
     if killed == 1:  # the first one is left to say what happened
-        assert "process 0 of 2 (from 0) lost the others" in errors
+        assert "rank 0 of 2 lost the others" in errors
         assert run.read_manifest()["status"] == "failed"
     later = [step for step in checkpoints.steps(run) if step > 50]
     for step in later:  # it came too far to be compared: what is skipped as damaged takes it back
@@ -201,7 +203,7 @@ def test_a_batch_that_cannot_be_shared_equally_is_refused(registry: Registry) ->
     """Seven processes cannot share sixty images; the message names the nearest size."""
     resolved = resolve([command_line_layer(["data.source=sample", "device=cpu"])], registry)
     with pytest.raises(ConfigError, match="batch of 60 cannot be shared equally by 7 processes") as caught:
-        prepare(resolved, registry, processes=Processes(0, 7, 0))
+        prepare(resolved, registry, dist=DistContext(0, 7, 0))
     assert "--batch-size 56" in str(caught.value)
 
 
@@ -246,4 +248,4 @@ def test_a_signal_to_torchrun_saves_once_and_ends_all(tmp_path: Path) -> None:
     manifest = run.read_manifest()
     assert manifest["status"] == "interrupted", errors
     assert checkpoints.steps(run)[0] == manifest["summary"]["steps"]
-    assert errors.count("go on with: torchrun … -m ganforge resume run") == 1
+    assert errors.count("resume with: torchrun … -m ganforge resume run") == 1

@@ -1,4 +1,4 @@
-"""Laws of the registry: classes are imported when they are needed, and checked before anybody uses them."""
+"""Laws of the registry: classes are imported on demand, and checked before use."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from plugin_parts import local, provides
@@ -13,15 +14,15 @@ from plugin_parts import local, provides
 from ganforge.components.spec import KINDS, Component, Kind
 from ganforge.errors import PluginError, UnknownComponentError
 from ganforge.plugins import Plugins, Source
-from ganforge.plugins.first_party import SIBLINGS
+from ganforge.plugins.first_party import FIRST_PARTY
 from ganforge.plugins.registry import INTERFACES, Entry, Registry
 
 SOURCE = Source("some-plugin", "1.0")
 LOSS = """
 import ganforge
 class {name}(ganforge.Loss):
-    def discriminator(self, *, real, fake): return fake.logits - real.logits
-    def generator(self, *, real, fake): return -fake.logits
+    def discriminator_loss(self, *, real, fake): return fake.logits - real.logits
+    def generator_loss(self, *, real, fake): return -fake.logits
 """
 
 
@@ -41,7 +42,8 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
 
 def registry_of(**fields: object) -> tuple[Registry, Entry]:
     """Return a registry with one component of a plugin, and its entry."""
-    component = Component(**{"kind": "loss", "name": "mine", "target": "losses_under_test:Mine", **fields})
+    values: dict[str, Any] = {"kind": "loss", "name": "mine", "target": "losses_under_test:Mine", **fields}
+    component = Component(**values)
     registry = Registry(Plugins(components=[(component, SOURCE)]))
     return registry, registry.find(component.kind, "mine")
 
@@ -59,7 +61,7 @@ def test_what_is_not_installed_is_named_with_who_brings_it() -> None:
     """The table of what ganforge's other distributions bring is what they say themselves; it makes the message."""
     folders = Path(__file__).parents[1] / "plugins"
     brought: dict[str, dict[str, set[str]]] = {}
-    for name in SIBLINGS:
+    for name in FIRST_PARTY:
         module = name.replace("-", "_")
         code = f"import {module} as m; print(*(f'{{c.kind}}/{{c.name}}' for c in m.ganforge_components()))"
         done = subprocess.run(
@@ -68,8 +70,8 @@ def test_what_is_not_installed_is_named_with_who_brings_it() -> None:
         for word in done.stdout.split():
             kind, _, component = word.partition("/")
             brought.setdefault(name, {}).setdefault(kind, set()).add(component)
-    assert brought == {name: {kind: {*names} for kind, names in kinds.items()} for name, kinds in SIBLINGS.items()}
-    with pytest.raises(UnknownComponentError, match="ganforge-losses brings it") as caught:
+    assert brought == {name: {kind: {*names} for kind, names in kinds.items()} for name, kinds in FIRST_PARTY.items()}
+    with pytest.raises(UnknownComponentError, match="ganforge-losses provides it") as caught:
         Registry.discover(no_plugins=True).find("loss", "hinge")
     assert caught.value.fix is not None
     assert "./plugins/ganforge-losses" in caught.value.fix
@@ -88,7 +90,7 @@ def test_a_target_is_imported_when_it_is_loaded(write: Callable[..., None]) -> N
 
 def test_a_class_is_as_good_as_its_name(write: Callable[..., None]) -> None:
     """A component may give its class itself, which is then what is loaded."""
-    namespace: dict[str, type] = {"__name__": "anywhere"}
+    namespace: dict[str, Any] = {"__name__": "anywhere"}
     exec(LOSS.format(name="Mine"), namespace)  # noqa: S102 - source of our own
     registry, entry = registry_of(target=namespace["Mine"])
     assert registry.load(entry) is namespace["Mine"]
@@ -98,9 +100,11 @@ def test_a_class_is_as_good_as_its_name(write: Callable[..., None]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_needs_its_own_interface(kind: Kind, registry: Registry) -> None:
     """A class that does not extend its kind's interface is refused, whatever else it is; the interface is named."""
-    other = "ganforge.builtin.losses.bce:Bce" if kind != "loss" else "ganforge.builtin.models.mlp:MlpGenerator"
+    other = (
+        "ganforge.builtin.models.mlp:MlpGenerator" if kind in {"loss", "term"} else "ganforge.builtin.losses.bce:Bce"
+    )
     error = refusal(kind=kind, target=other)
-    assert f"{other} is no ganforge.{INTERFACES[kind]}" in error.message
+    assert f"{other} does not extend ganforge.{INTERFACES[kind]}" in error.message
     assert error.fix is not None
     interface = f"ganforge.components:{INTERFACES[kind]}"
     assert f"{interface} does not define " in refusal(kind=kind, target=interface).message
@@ -110,20 +114,21 @@ def test_every_kind_needs_its_own_interface(kind: Kind, registry: Registry) -> N
 def test_what_is_no_class_is_refused(target: str, write: Callable[..., None]) -> None:
     """A target that is a function or a value is no component."""
     write("losses_under_test", "number = 1\ndef function(): pass\n")
-    assert "is no ganforge.Loss" in refusal(target=target).message
+    assert "does not extend ganforge.LossTerm" in refusal(target=target).message
 
 
 def test_missing_methods_are_named(write: Callable[..., None]) -> None:
     """An abstract class is refused before anybody calls it, with every method that it lacks."""
     write("losses_under_test", "import ganforge\nclass Mine(ganforge.Loss): pass\n")
-    assert "losses_under_test:Mine does not define discriminator, generator" in refusal().message
+    assert "losses_under_test:Mine does not define discriminator_loss, generator_loss" in refusal().message
 
 
+FOREIGN = "does not extend the options of its interface"
 OPTIONS = {
-    "class Options: pass": "are not its interface's",
-    "Options = None": "are not its interface's",
-    "from pydantic import BaseModel\n    class Options(BaseModel): pass": "are not its interface's",
-    "class Options(ganforge.Penalty.Options): pass": "are not its interface's",
+    "class Options: pass": FOREIGN,
+    "Options = None": FOREIGN,
+    "from pydantic import BaseModel\n    class Options(BaseModel): pass": FOREIGN,
+    "class Options(ganforge.Generator.Options): pass": FOREIGN,
     "class Options(ganforge.Loss.Options, frozen=False): pass": "must stay frozen and forbid unknown keys",
     "class Options(ganforge.Loss.Options, extra='ignore'): pass": "must stay frozen and forbid unknown keys",
     "class Options(ganforge.Loss.Options):\n        name: str = 'x'": "has a field 'name', a word of the configuration",
@@ -141,7 +146,32 @@ def test_options_extend_the_interfaces(options: str, write: Callable[..., None])
 def test_recommendations_are_settings(recommended: str, write: Callable[..., None]) -> None:
     """What a component recommends is a table of settings by name, or the component is refused."""
     write("losses_under_test", LOSS.format(name="Mine") + f"    recommended = {recommended}\n")
-    assert "recommended is no table of settings" in refusal().message
+    assert "recommended is not a table of settings" in refusal().message
+
+
+def test_any_term_may_be_a_loss(write: Callable[..., None]) -> None:
+    """The kind `loss` accepts terms that do not separate the networks' losses."""
+    write("losses_under_test", "import ganforge\nclass Mine(ganforge.LossTerm):\n    def forward(self, step): ...\n")
+    registry, entry = registry_of()
+    assert registry.load(entry).__name__ == "Mine"
+
+
+@pytest.mark.parametrize("phase", ["generator", "name", "Encoder", "a/b", 5])
+def test_phases_of_optimized_in_are_names(phase: object, write: Callable[..., None]) -> None:
+    """A phase that is misspelled, or that would clash with a key, is refused; `gen` is named as the right one."""
+    write("losses_under_test", LOSS.format(name="Mine") + f"    optimized_in = {{'head': {phase!r}}}\n")
+    error = refusal()
+    assert f"optimized_in has an invalid phase {phase!r}" in error.message
+    assert error.fix is not None
+    assert '"gen"' in error.fix
+
+
+def test_words_of_a_kind_are_reserved() -> None:
+    """Names that share a table or a mapping with others of their kind are refused; other kinds may have them."""
+    for kind, name in (("optimizer", "gen"), ("term", "loss"), ("augmentation", "generator"), ("schedule", "none")):
+        with pytest.raises(ValueError, match="is a word of the configuration"):
+            Component(kind=kind, name=name, target="a:B")  # type: ignore[arg-type] # the kinds are literals
+    assert Component(kind="metric", name="loss", target="a:B").name == "loss"
 
 
 def test_requirements_are_checked_before_importing(write: Callable[..., None]) -> None:
@@ -151,8 +181,8 @@ def test_requirements_are_checked_before_importing(write: Callable[..., None]) -
     assert "needs no-such-distribution>=2, which is not installed" in missing.message
     assert missing.fix == "python -m pip install 'no-such-distribution>=2'"
     old = refusal(requires=("pluggy>=900",))
-    assert "needs pluggy>=900, which does not fit the 1." in old.message
-    assert "is no requirement; its author must mend it" in refusal(requires=("not a requirement",)).message
+    assert "needs pluggy>=900, which does not fit the installed 1." in old.message
+    assert "has an invalid requirement 'not a requirement'" in refusal(requires=("not a requirement",)).message
     assert "losses_under_test" not in sys.modules
 
 

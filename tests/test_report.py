@@ -1,4 +1,4 @@
-"""Laws of `ganforge report`: it tells what a run directory says and what is missing, stays small, harms no run."""
+"""Laws of `ganforge report`: it shows all of a run directory, names missing parts, stays small, harms no run."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from report_parts import MANIFEST, evaluation, grid, make_run, protocol, write_json, write_rows
 
+import ganforge as package
 from ganforge.errors import RunDirectoryError
 from ganforge.plugins.registry import Registry
 from ganforge.report import report_folder, report_run
@@ -30,13 +31,13 @@ LIMIT = 5_000_000
 
 
 class Reader(HTMLParser):
-    """Read a page's words, elements and attributes."""
+    """Parser of a page's text, elements and attributes."""
 
     VOID = frozenset({"meta", "link", "img", "br", "input"})
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.words: list[str] = []
+        self.parts: list[str] = []
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.open: list[str] = []
         self.feed(page)
@@ -55,16 +56,16 @@ class Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] not in {"script", "style"}:
-            self.words.append(data)
+            self.parts.append(data)
 
     @property
     def text(self) -> str:
-        """Everything that can be read, with single spaces."""
-        return " ".join(" ".join(self.words).split())
+        """Visible text, with single spaces."""
+        return " ".join(" ".join(self.parts).split())
 
 
 def read(path: Path) -> Reader:
-    """Return a page whose elements are all closed."""
+    """Return a page, after a check that all of its elements are closed."""
     page = Reader(path.read_text(encoding="utf-8"))
     assert page.open == []
     return page
@@ -73,28 +74,29 @@ def read(path: Path) -> Reader:
 # One run
 
 
-def test_everything_is_there(tmp_path: Path) -> None:
-    """Status, configuration with origins, scores with floor, deviation and protocol, health, machine, how to repeat."""
+def test_the_page_shows_the_whole_run(tmp_path: Path) -> None:
+    """Status, settings with origins, scores with reference, deviation and protocol, health, machine, how to repeat."""
     made = report_run(make_run(tmp_path / "my run"))
     assert (made.path, made.missing) == (tmp_path / "my run" / "report.html", [])
     assert made.size == made.path.stat().st_size
     text = read(made.path).text
     for words in (
         "my run finished",
-        "Trained for 1,000 steps (60,000 images) in 1 min 05 s on cpu; fid 10, where real images reach 1.250.",
+        "Trained for 1,000 steps (60,000 images) in 1 min 05 s on cpu; fid 10 (reference 1.250).",
         "optimizer.gen.lr 0.0002 recommended by mlp",
         "gen mlp command line",
         "steps 1000 base.toml",
-        "penalty r1 default",
+        "term r1 default",
         "fid 10 ± 0.5000 step 1,000 1.250 10 step 1,000 lower",
         "modes 9 step 1,000 10 9 step 500 higher",
         "feature weights " + "e" * 64,
         "1,000 real, 1,000 fake",
         "zero 50.0% 75.0%",
         "collapse from step 300 to 420",
-        "all alike What usually helps: a smaller step",
+        "all alike Hint: a smaller step",
         "processor Abacus 9000",
         "memory 16.0 GiB",
+        "images 1×28×28 uint8 · 8,000 train, 2,000 test",
         "torch 2.14.1",
         "loud 1.2 /home/me/loud gan.py " + "5" * 64,
         f"ganforge run --config '{tmp_path}/my run/run.toml' --plugin '/home/me/loud gan.py'",
@@ -104,12 +106,24 @@ def test_everything_is_there(tmp_path: Path) -> None:
         "step 50, epoch 0.5",
     ):
         assert words in text
-    for title in ("Losses", "Penalties", "Health: diversity", "Speed", "fid", "modes"):
-        assert f"{title}" in text
+    titles = re.findall(r"<figcaption><h3>(.*?)</h3>", made.path.read_text(encoding="utf-8"))
+    assert titles == [
+        "Losses",
+        "D(x) and D(G(z))",
+        "Logits",
+        "Terms",
+        "path_length",
+        "Health: diversity",
+        "Health: alerts",
+        "Learning rates",
+        "Speed",
+        "fid",
+        "modes",
+    ]
 
 
 def test_curves_are_the_rows(tmp_path: Path) -> None:
-    """What the script reads where somebody points is what metrics.jsonl holds, to six digits."""
+    """The values of the script are those of metrics.jsonl, to six digits."""
     run = make_run(tmp_path / "run", rows=7)
     data = charts(report_run(run).path)
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
@@ -120,13 +134,13 @@ def test_curves_are_the_rows(tmp_path: Path) -> None:
 
 
 def charts(path: Path) -> list[Any]:
-    """Return the numbers of a page's charts."""
+    """Return the data of a page's charts."""
     found = re.findall(r'<script type="application/json">(.*?)</script>', path.read_text(encoding="utf-8"))
     return [content for content in map(json.loads, found) if isinstance(content, dict)]
 
 
-def test_the_page_is_whole_without_its_script(tmp_path: Path) -> None:
-    """The newest samples are an image, curves are paths, values stand in tables; nothing points outside."""
+def test_the_page_is_complete_without_its_script(tmp_path: Path) -> None:
+    """The newest samples are an image, curves are paths, values are in tables; no link leads outside."""
     page = read(report_run(make_run(tmp_path / "run")).path)
     images = [attributes for tag, attributes in page.elements if tag == "img"]
     assert images[0]["alt"] == "Samples, step 50, epoch 0.5"
@@ -143,12 +157,12 @@ def test_the_page_is_whole_without_its_script(tmp_path: Path) -> None:
 
 
 def made_text(page: Reader) -> str:
-    """Return all attributes, in one line."""
+    """Return all attributes in one line."""
     return " ".join(str(value) for _, attributes in page.elements for value in attributes.values())
 
 
-def test_unlike_passports_stand_apart(tmp_path: Path) -> None:
-    """A score over ten times the images is another line, and the page says why; a checkpoint is no reason."""
+def test_unlike_protocols_are_separate_lines(tmp_path: Path) -> None:
+    """A score over ten times the images has its own line and a reason; a checkpoint does not matter."""
     run = make_run(tmp_path / "run")
     other = protocol(real_images=10_000, fake_images=10_000)
     rows = [evaluation(500, 20.0), evaluation(1000, 10.0), evaluation(1000, 7.0, protocol=other)]
@@ -156,7 +170,7 @@ def test_unlike_passports_stand_apart(tmp_path: Path) -> None:
     text = read(report_run(run).path).text
     assert "fid (1) 10 ± 0.5000 step 1,000" in text
     assert "fid (2) 7 ± 0.5000 step 1,000" in text
-    assert re.search(r"fid \(2\) may not be compared with fid \(1\): [^.]*1,000[^.]*10,000", text)
+    assert re.search(r"fid \(2\) is not comparable with fid \(1\): [^.]*1,000[^.]*10,000", text)
 
 
 HOSTILE = (
@@ -171,7 +185,7 @@ HOSTILE = (
 
 @pytest.mark.parametrize("word", HOSTILE)
 def test_everything_is_escaped(word: str, tmp_path: Path) -> None:
-    """Whatever a configuration, a plugin or a file says is shown, and is never part of the page."""
+    """Text of a configuration, a plugin or a file is shown and never becomes markup."""
     plain = make_run(tmp_path / "plain")
     expected = [tag for tag, _ in read(report_run(plain).path).elements]
     run = make_run(tmp_path / "run", manifest=hostile(MANIFEST, word))
@@ -184,7 +198,7 @@ def test_everything_is_escaped(word: str, tmp_path: Path) -> None:
     ]
     write_rows(run / "metrics.jsonl", rows)
     scores = [
-        evaluation(step, 1.0, scores={word: 1.0}, floor={word: 0.5}, protocol=hostile(protocol(), word))
+        evaluation(step, 1.0, scores={word: 1.0}, reference={word: 0.5}, protocol=hostile(protocol(), word))
         for step in (1, 2)
     ]
     write_rows(run / "evaluation.jsonl", scores)
@@ -204,7 +218,7 @@ def test_everything_is_escaped(word: str, tmp_path: Path) -> None:
 
 
 def hostile(content: Any, word: str) -> Any:
-    """Return JSON with every string replaced, but those that say how to read it."""
+    """Return JSON with every string value replaced."""
     if isinstance(content, dict):
         return {key: hostile(value, word) for key, value in content.items()}
     if isinstance(content, list):
@@ -232,8 +246,8 @@ def hostile(content: Any, word: str) -> Any:
         ("evaluation/nearest-pairs-00001000.png", b"torn", "evaluation/nearest-pairs-00001000.png cannot be read"),
     ],
 )
-def test_damage_is_said(name: str, content: bytes | None, words: str, tmp_path: Path) -> None:
-    """A file that is missing or damaged is named on the page, and the rest is still there."""
+def test_damage_is_named(name: str, content: bytes | None, words: str, tmp_path: Path) -> None:
+    """A missing or damaged file is named on the page, and the rest is shown."""
     run = make_run(tmp_path / "run")
     if content is None:
         (run / name).unlink()
@@ -248,7 +262,7 @@ def test_damage_is_said(name: str, content: bytes | None, words: str, tmp_path: 
 
 
 def test_rows_alone_have_their_curves(tmp_path: Path) -> None:
-    """Of a run without pictures and without an end, every curve is there, and each link leads somewhere."""
+    """A run without pictures and summary has all curves, and each link has its target."""
     run = make_run(tmp_path / "run", manifest={"summary": {}})
     shutil.rmtree(run / "samples")
     for columns in (["loss/generator", "loss/discriminator"], None):
@@ -262,7 +276,7 @@ def test_rows_alone_have_their_curves(tmp_path: Path) -> None:
 
 
 def test_an_empty_run_has_a_page(tmp_path: Path) -> None:
-    """Nothing at all is needed."""
+    """A page needs no content."""
     (tmp_path / "run.json").write_text("{}")
     made = report_run(tmp_path)
     assert len(made.missing) == 3
@@ -279,7 +293,7 @@ JSON = st.recursive(
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(key=st.sampled_from(sorted(MANIFEST)), inner=JSON, row=st.sampled_from(sorted(evaluation(1, 1.0))))
 def test_no_content_stops_a_report(key: str, inner: Any, row: str, tmp_path: Path) -> None:
-    """Whatever JSON stands where, there is a page, with all of its elements closed."""
+    """With any JSON in any place there is a page with all of its elements closed."""
     run = tmp_path / "run"
     if not run.exists():
         make_run(run, rows=3, grids=1)
@@ -303,7 +317,7 @@ def test_a_long_run_stays_small(tmp_path: Path) -> None:
     made = report_run(run)
     assert made.size < LIMIT
     text = read(made.path).text
-    assert "of the 500 grids in samples/ are here, evenly chosen" in text
+    assert "of the 500 grids in samples/ are shown, evenly chosen" in text
     assert re.search(r"\d{3} of 100,000 rows are drawn", text)
     losses = charts(made.path)[0]["series"][0]
     assert (losses["x"][0], losses["x"][-1]) == (10, 1_000_000)
@@ -313,7 +327,7 @@ def test_a_long_run_stays_small(tmp_path: Path) -> None:
 def test_many_curves_and_large_pictures_stay_small(tmp_path: Path) -> None:
     """Neither many columns, nor huge grids, nor many scores make the page too large."""
     run = make_run(tmp_path / "run", rows=0, grids=0)
-    names = [f"penalty/{index}" for index in range(80)]
+    names = [f"term/{index}" for index in range(80)]
     content = [
         {"step": step} | {name: step * (index % 7) % 11 for index, name in enumerate(names)} for step in range(800)
     ]
@@ -325,14 +339,14 @@ def test_many_curves_and_large_pictures_stay_small(tmp_path: Path) -> None:
     made = report_run(run)
     assert made.size < LIMIT
     assert [line for line in made.missing if "columns" in line]
-    assert "Large grids are shown smaller" in read(made.path).text
+    assert "Large grids are shown at a reduced size" in read(made.path).text
 
 
 # A folder of runs
 
 
 def test_a_folder_lists_its_runs(tmp_path: Path) -> None:
-    """Each run has a line, a thumbnail and a link to its own page; unlike scores never share a column."""
+    """Each run has a line, a thumbnail and a link to its own page; incomparable scores never share a column."""
     one = make_run(tmp_path / "runs" / "a:one", manifest={"updated": "2026-01-01"})
     two = make_run(tmp_path / "runs" / "deep" / "two", manifest={"status": "diverged", "seed": 3})
     write_rows(two / "evaluation.jsonl", [evaluation(9, 5.0, protocol=protocol(split="train"))])
@@ -348,14 +362,14 @@ def test_a_folder_lists_its_runs(tmp_path: Path) -> None:
         "Newest samples of deep/two",
         "Newest samples of a:one",
     ]
-    assert "fid (2) stands in a column of its own; from fid (1) it differs in split: train, test." in page.text
+    assert "fid (2) is not comparable with fid (1): split: train, test." in page.text
     assert page.text.count("collapse from step 300 to 420") == 2
-    with pytest.raises(RunDirectoryError, match="holds no run"):
+    with pytest.raises(RunDirectoryError, match="no runs in"):
         report_folder(tmp_path / "runs" / "deep" / "two" / "samples")
 
 
-def test_like_scores_share_a_column(tmp_path: Path) -> None:
-    """Runs that were scored alike, whatever their seed and checkpoint, stand in one column."""
+def test_comparable_scores_share_a_column(tmp_path: Path) -> None:
+    """Runs with one protocol share a column, with any seed and checkpoint."""
     for seed in range(3):
         run = make_run(tmp_path / f"seed-{seed}", grids=0, rows=1, manifest={"seed": seed})
         write_rows(
@@ -367,12 +381,12 @@ def test_like_scores_share_a_column(tmp_path: Path) -> None:
     odd = make_run(tmp_path / "odd", grids=0, rows=1, manifest={"updated": "2027-01-01"})
     write_rows(odd / "evaluation.jsonl", [evaluation(1, 1.0, protocol=protocol(split="train"))])
     page = read(report_folder(tmp_path).path)
-    assert "fid (2) stands in a column of its own; from fid (1) it differs in split: test, train." in page.text
+    assert "fid (2) is not comparable with fid (1): split: test, train." in page.text
     assert page.text.index("fid (1)") < page.text.index("fid (2)")
 
 
 def test_a_thousand_runs_stay_small(tmp_path: Path) -> None:
-    """The page of many runs is under 5 MB, and says what it leaves out."""
+    """The page of many runs is under 5 MB and names the omitted ones."""
     picture = grid(242, 0)
     for index in range(1010):
         folder = tmp_path / f"run-{index:04d}"
@@ -383,14 +397,14 @@ def test_a_thousand_runs_stay_small(tmp_path: Path) -> None:
     made = report_folder(tmp_path)
     assert made.runs == 1010
     assert made.size < LIMIT
-    assert "10 older runs are left out" in read(made.path).text
+    assert "10 older runs are omitted" in read(made.path).text
 
 
 # The command, and the end of every run
 
 
 def test_the_command(tmp_path: Path, ganforge: Ganforge) -> None:
-    """It prints where the page is; --json one document; what is missing goes to stderr, and mistakes are refused."""
+    """It prints the path of the page, --json one document; missing parts and errors go to stderr."""
     run = make_run(tmp_path / "runs" / "one")
     done = ganforge("report", tmp_path / "runs")
     assert (done.returncode, done.stdout) == (0, f"report: {tmp_path}/runs/report.html\n")
@@ -399,21 +413,21 @@ def test_the_command(tmp_path: Path, ganforge: Ganforge) -> None:
     document = json.loads(done.stdout)
     assert document["report"] == "page.html"
     assert document["bytes"] == Path("page.html").stat().st_size
-    assert document["missing"] == ["metrics.jsonl is missing: there are no curves"]
+    assert document["missing"] == ["metrics.jsonl is missing: no curves"]
     assert "metrics.jsonl is missing" in done.stderr
     done = ganforge("report", "nowhere")
     assert done.returncode == 2
     assert "nowhere does not exist" in done.stderr
 
 
-def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
+def test_an_unwritable_page_is_an_error(tmp_path: Path) -> None:
     """The message names the file."""
     with pytest.raises(RunDirectoryError, match=r"page\.html cannot be written"):
         report_run(make_run(tmp_path / "one"), tmp_path / "no" / "such" / "page.html")
 
 
 def test_reports_import_no_torch(tmp_path: Path) -> None:
-    """A page is made by what starts at once, of scores that are comparable too."""
+    """A page needs neither torch nor numpy, with scores, too."""
     run = make_run(tmp_path / "run")
     program = (
         "import sys; from pathlib import Path; from ganforge.report import report_folder, report_run;"
@@ -438,38 +452,60 @@ SMALL = (
 )
 
 
-def test_every_run_ends_with_a_report(tmp_path: Path, registry: Registry) -> None:
-    """A run that finishes has one; so has one that goes on, and its page is of the end."""
-    prepared = prepare.prepare(tiny(registry, *SMALL), registry)
-    outcome = launch.start(prepared, out=tmp_path / "run")
-    assert outcome.status == "finished"
-    text = read(tmp_path / "run" / "report.html").text
+def test_every_run_ends_with_a_report(tmp_path: Path, ganforge: Ganforge) -> None:
+    """A finished run has one, and a resumed run has a new one: by commands and in Python."""
+    run = tmp_path / "run"
+    settings = [argument for setting in (*SMALL, "data.source=sample", "device=cpu") for argument in ("--set", setting)]
+    done = ganforge("run", *settings, "--out", str(run), "--quiet")
+    assert done.returncode == 0, done.stderr
+    text = read(run / "report.html").text
     assert "Trained for 4 steps" in text
-    assert "What this page misses" not in text
-    launch.go_on(outcome.run, registry, launch.Changes(steps=6))
-    assert "Trained for 6 steps" in read(tmp_path / "run" / "report.html").text
+    assert "Missing from this page" not in text
+    package.resume(run, steps=6)
+    assert "Trained for 6 steps" in read(run / "report.html").text
+    done = ganforge("resume", str(run), "--steps", "8", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert "Trained for 8 steps" in read(run / "report.html").text
+    package.train(package.load_run(run).experiment, out=tmp_path / "again")
+    assert "Trained for 8 steps" in read(tmp_path / "again" / "report.html").text
+
+
+def test_an_evaluation_updates_the_report(tmp_path: Path, ganforge: Ganforge, registry: Registry) -> None:
+    """The page of an evaluated run shows its scores: by the command and in Python; a run without a page gets none."""
+    run = tmp_path / "run"
+    launch.start_run(prepare.prepare(tiny(registry, *SMALL), registry), out=run)
+    trained = package.load_run(run)
+    trained.evaluate("sliced-wasserstein", num_samples=32, device="cpu")
+    assert not (run / "report.html").exists()
+    report_run(run)
+    trained.evaluate("sliced-wasserstein", num_samples=40, device="cpu")
+    assert "40 real, 40 fake" in (run / "report.html").read_text(encoding="utf-8")
+    done = ganforge("evaluate", str(run), "--metric", "sliced-wasserstein", "-n", "48", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert "48 real, 48 fake" in (run / "report.html").read_text(encoding="utf-8")
 
 
 def test_runs_that_diverge_have_a_report(tmp_path: Path, registry: Registry) -> None:
-    """The page says that it diverged, and why."""
+    """The page names the status and the reason."""
     settings = (*SMALL, "optimizer.lr=1e30", "steps=40")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what health has found; its own tests are about that
-        outcome = launch.start(prepare.prepare(tiny(registry, *settings), registry), out=tmp_path / "run")
+        warnings.simplefilter("ignore")  # alerts, which have tests of their own
+        prepared = prepare.prepare(tiny(registry, *settings), registry)
+        outcome = launch.start_run(prepared, out=tmp_path / "run", report=report_run)
     assert outcome.status == "diverged"
     text = read(tmp_path / "run" / "report.html").text
     assert "Diverged after" in text
     assert "is not a finite number" in text or "is not finite" in text
 
 
-def test_a_report_that_fails_harms_no_run(tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run is finished all the same, and one line says what happened."""
+def test_a_report_that_fails_harms_no_run(tmp_path: Path, registry: Registry) -> None:
+    """The run is finished, and one line names the error."""
 
     def broken(path: Path) -> None:
         raise ZeroDivisionError("no page\ntoday")
 
-    monkeypatch.setattr(launch, "report_run", broken)
-    with pytest.warns(UserWarning, match=r"^report\.html could not be made: no page today$"):
-        outcome = launch.start(prepare.prepare(tiny(registry, *SMALL), registry), out=tmp_path / "run")
+    prepared = prepare.prepare(tiny(registry, *SMALL), registry)
+    with pytest.warns(UserWarning, match=r"^report\.html could not be written: no page today$"):
+        outcome = launch.start_run(prepared, out=tmp_path / "run", report=broken)
     assert outcome.status == "finished"
     assert not (tmp_path / "run" / "report.html").exists()

@@ -1,4 +1,4 @@
-"""Laws of reports in a real browser: what one can do with them, how they look, and that nothing hostile runs."""
+"""Laws of reports in a real browser: interaction, appearance, security."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ PHONE, DESK = (360, 740), (1280, 900)
 
 
 class Visit:
-    """Hold a page that a browser shows, and what it complained about or asked for."""
+    """Page in a browser, with its errors and requests."""
 
     def __init__(self, page: Any) -> None:
         self.page = page
-        self.complaints: list[str] = []
+        self.errors: list[str] = []
         self.requests: list[str] = []
-        page.on("console", lambda message: self.complaints.append(message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("dialog", lambda dialog: (self.complaints.append("a dialog"), dialog.dismiss()))
+        page.on("console", lambda message: self.errors.append(message.text))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("dialog", lambda dialog: (self.errors.append("a dialog"), dialog.dismiss()))
         page.on("request", lambda request: self.requests.append(request.url))
 
     def open(self, path: Path) -> Visit:
@@ -62,7 +62,7 @@ Open = Callable[..., Visit]
 
 @pytest.fixture
 def visit(browser: Any) -> Iterator[Open]:
-    """Open pages in windows of a size and a colour scheme; none may ask for anything, or complain of anything."""
+    """Open pages in windows of a size and a color scheme, and check that they have no errors and no requests."""
     made: list[Visit] = []
     contexts: list[Any] = []
 
@@ -74,7 +74,7 @@ def visit(browser: Any) -> Iterator[Open]:
 
     yield opened
     for seen in made:
-        assert seen.complaints == []
+        assert seen.errors == []
         assert [url for url in seen.requests if not url.startswith(("file:", "data:"))] == []
         assert len([url for url in seen.requests if url.startswith("file:")]) == 1
     for context in contexts:
@@ -89,19 +89,19 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make the page of a folder of runs, some of whose scores are unlike."""
+    """Make the page of a folder of runs with incomparable scores."""
     runs = tmp_path_factory.mktemp("runs")
-    for name in ("one", "two", "a-run-with-a-name-that-is-as-long-as-names-of-runs-can-well-be-when-nobody-thinks"):
+    for name in ("one", "two", "a-run-with-a-name-that-is-as-long-as-names-of-runs-can-well-be-without-much-thought"):
         make_run(runs / name)
     write_rows(runs / "two" / "evaluation.jsonl", [evaluation(9, 5.0, protocol=protocol(split="train"))])
     return report_folder(runs).path
 
 
-# What one can do
+# Interaction
 
 
 def test_pointing_shows_values(report: Path, visit: Open) -> None:
-    """Under the pointer stand the step and both losses as metrics.jsonl has them; elsewhere nothing stands."""
+    """The readout at the pointer has the step and both losses of metrics.jsonl; elsewhere it is hidden."""
     page = visit(report).page
     chart = page.locator("figure.chart").first
     readout = chart.locator(".readout")
@@ -120,7 +120,7 @@ def test_pointing_shows_values(report: Path, visit: Open) -> None:
 
 
 def test_the_mark_lies_on_the_line(report: Path, visit: Open) -> None:
-    """What the script marks is where the server drew the curve: at a chart's first point both are the same place."""
+    """The script's mark and the drawn curve agree at the first point of a chart."""
     page = visit(report).page
     chart = page.locator("figure.chart").first
     chart.locator(".pointer").focus()
@@ -133,7 +133,7 @@ def test_the_mark_lies_on_the_line(report: Path, visit: Open) -> None:
 
 
 def test_curves_are_read_by_keyboard(report: Path, visit: Open) -> None:
-    """A curve takes the focus; arrows go from row to row, Home and End to its ends, and what is shown is also said."""
+    """A curve takes the focus; arrows move from row to row, Home and End to its ends; the values are accessible."""
     page = visit(report).page
     chart = page.locator("figure.chart").first
     pointer = chart.locator(".pointer")
@@ -151,8 +151,8 @@ def test_curves_are_read_by_keyboard(report: Path, visit: Open) -> None:
     assert readout["x"] + readout["width"] <= box["x"] + box["width"]
 
 
-def test_the_slider_goes_through_time(report: Path, visit: Open) -> None:
-    """The newest grid is shown first; the slider shows each one as its file has it; Play runs to the end."""
+def test_the_slider_shows_all_grids(report: Path, visit: Open) -> None:
+    """The newest grid is shown first; the slider shows each grid unchanged; Play runs to the end."""
     page = visit(report).page
     image, slider = page.locator(".through-time img"), page.locator(".through-time input")
     samples = sorted((report.parent / "samples").iterdir())
@@ -177,11 +177,11 @@ def pixels(source: str | Path) -> bytes:
     return Image.open(io.BytesIO(content)).tobytes()
 
 
-# How it looks
+# Appearance
 
 
 def test_dark_is_dark(report: Path, visit: Open) -> None:
-    """The page follows the system: light on dark, or dark on light, with lines in colours of their own."""
+    """The page follows the system's color scheme, with line colors for each."""
     brightness = "getComputedStyle(document.body).{}.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + Number(b), 0) / 3"
     line = "getComputedStyle(document.querySelector('.line.c0')).stroke"
     seen = {}
@@ -211,7 +211,7 @@ def test_nothing_is_wider_than_the_screen(report: Path, folder: Path, size: tupl
 
 @pytest.mark.parametrize(("size", "scheme"), [(PHONE, "light"), (DESK, "dark")])
 def test_pages_are_accessible(report: Path, folder: Path, size: tuple[int, int], scheme: str, visit: Open) -> None:
-    """Every rule of axe that applies holds, also where all is unfolded: contrast, names, landmarks, headings."""
+    """Every applicable rule of axe holds, with all details open: contrast, names, landmarks, headings."""
     for path in (report, folder):
         page = visit(path, size=size, color_scheme=scheme).page
         page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
@@ -222,8 +222,8 @@ def test_pages_are_accessible(report: Path, folder: Path, size: tuple[int, int],
         assert size == DESK or "scrollable-region-focusable" in ran
 
 
-def test_the_page_is_whole_without_script(report: Path, visit: Open) -> None:
-    """Where scripts are off, the newest samples and every curve are there, and no control that does nothing."""
+def test_the_page_is_complete_without_script(report: Path, visit: Open) -> None:
+    """Without scripts the page has the newest samples, every curve, and no dead controls."""
     page = visit(report, java_script_enabled=False).page
     assert page.locator(".through-time img").is_visible()
     assert page.locator("figure.chart .line").count() > 6
@@ -231,7 +231,7 @@ def test_the_page_is_whole_without_script(report: Path, visit: Open) -> None:
 
 
 def test_it_can_be_printed(report: Path, visit: Open) -> None:
-    """On paper there are no controls."""
+    """A printed page has no controls."""
     page = visit(report).page
     page.emulate_media(media="print")
     assert page.locator("figure.chart .line").first.is_visible()
@@ -239,7 +239,7 @@ def test_it_can_be_printed(report: Path, visit: Open) -> None:
     assert not page.locator(".through-time input").is_visible()
 
 
-# What others say
+# Hostile content
 
 
 HOSTILE = (
@@ -249,9 +249,9 @@ HOSTILE = (
 
 
 def test_nothing_hostile_runs(tmp_path: Path, visit: Open) -> None:
-    """A configuration, a plugin and rows full of markup are shown as words; the page works as ever."""
+    """Markup in a configuration, a plugin and rows is shown as text, and the page works."""
     manifest = {
-        key: [{"distribution": HOSTILE, "finding": HOSTILE, "words": HOSTILE, "helps": HOSTILE}]
+        key: [{"distribution": HOSTILE, "alert": HOSTILE, "message": HOSTILE, "hint": HOSTILE}]
         if key in {"plugins", "health"}
         else {HOSTILE: HOSTILE, "gen": HOSTILE}
         if key in {"components", "versions", "hardware", "origins"}
@@ -277,7 +277,7 @@ def test_nothing_hostile_runs(tmp_path: Path, visit: Open) -> None:
 
 
 def test_the_policy_stops_what_slips_in(report: Path, tmp_path: Path, browser: Any) -> None:
-    """If markup slipped into the page all the same, its script would not run, and nothing would be asked for."""
+    """Injected markup cannot run a script or send a request."""
     text = report.read_text(encoding="utf-8")
     slipped = (
         "<script>document.title = 'hacked'</script><img src='http://127.0.0.1:9/x' onerror=\"document.title='hacked'\">"
@@ -285,10 +285,10 @@ def test_the_policy_stops_what_slips_in(report: Path, tmp_path: Path, browser: A
     changed = tmp_path / "changed.html"
     changed.write_text(text.replace('<main id="content">', f'<main id="content">{slipped}'), encoding="utf-8")
     page = browser.new_page()
-    asked: list[str] = []
-    page.on("requestfinished", lambda request: asked.append(request.url))
+    requested: list[str] = []
+    page.on("requestfinished", lambda request: requested.append(request.url))
     page.goto(changed.as_uri())
     assert "hacked" not in page.title()
-    assert [url for url in asked if url.startswith("http")] == []
+    assert [url for url in requested if url.startswith("http")] == []
     assert page.locator(".pointer").count() > 0, "the page's own script still runs"
     page.close()

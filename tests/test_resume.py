@@ -68,7 +68,7 @@ def test_stopping_anywhere_changes_no_bit(
         "checkpoint_every=9",
     )  # epochs of 14 and 17 steps
     straight = RunDirectory(tmp_path / "straight")
-    launch.start(prepare(tiny(registry, *settings), registry), out=straight.path)
+    launch.start_run(prepare(tiny(registry, *settings), registry), out=straight.path)
     for stops in ((1,), (14,), (5, 17, 29)):
         run = RunDirectory(tmp_path / f"stopped-{stops}")
         for number, stop in enumerate((*stops, 10**6)):
@@ -90,9 +90,9 @@ def test_stopping_anywhere_changes_no_bit(
             with monkeypatch.context() as patch:
                 patch.setattr(Trainer, "train", train)
                 if number == 0:
-                    outcome = launch.start(prepare(tiny(registry, *settings), registry), out=run.path)
+                    outcome = launch.start_run(prepare(tiny(registry, *settings), registry), out=run.path)
                 else:
-                    outcome = launch.go_on(run, registry)
+                    outcome = launch.resume_run(run, registry)
             assert outcome.steps == min(stop, 31)
         assert digests(run) == digests(straight)
         for rows in ("metrics", "evaluations"):
@@ -104,18 +104,26 @@ def test_a_checkpoint_holds_everything_that_training_changes(
 ) -> None:
     """The files of a checkpoint are those of the contract, and state.json holds no time."""
     run = RunDirectory(tmp_path / "run")
-    launch.start(prepare(tiny(registry, *MLP, "steps=2"), registry), out=run.path)
+    launch.start_run(prepare(tiny(registry, *MLP, "steps=2"), registry), out=run.path)
     assert sorted(digests(run)) == list(FILES)
     state = json.loads((run.checkpoint_path(2) / "state.json").read_text())
-    judged = {
+    last_stats = {
         name: pytest.approx(value, rel=1e-6)
         for name, value in read_rows_without_times(run.metrics)[-1].items()
-        if name in state["judged"]
+        if name in state["last_stats"]
     }
     assert state.pop("health")["rows"] == 2
-    same = {"best": None, "format": 1, "rollbacks": 0, "judged": judged, "precision": "fp32", "seed": 0}
-    assert state == {**same, "images_seen": 120, "step": 2}
-    assert list(judged) == ["loss/discriminator", "score/real", "score/fake", "health/diversity"]
+    assert {phase: groups[0]["betas"] for phase, groups in state.pop("optimizers").items()} == {
+        "disc": [0.5, 0.999],
+        "gen": [0.5, 0.999],
+    }
+    same = {"best": None, "format": 1, "frozen": {}, "rollbacks": 0, "last_stats": last_stats, "precision": "fp32"}
+    assert state == {**same, "images_seen": 120, "seed": 0, "step": 2}
+    assert set(last_stats) == {
+        "loss/discriminator",
+        "loss/generator",
+        *("logits/real", "logits/fake", "prob/real", "prob/fake", "health/diversity"),
+    }
 
 
 def test_repeating_a_run_from_its_own_configuration_gives_the_same_bits(ganforge: Ganforge, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_equal_values_have_no_spread(value: float) -> None:
     found = estimate([value] * 3)
     assert found is not None
     assert (found.mean, found.low, found.high, found.margin) == (value, value, value, 0)
-    assert "±" not in found.in_words()
+    assert "±" not in found.format()
 
 
 def test_huge_values_have_a_mean() -> None:

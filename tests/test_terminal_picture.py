@@ -11,7 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from ganforge.cli.picture import SamplesPicture
+from ganforge.cli._picture import SamplesPicture
 
 
 def paint(images: torch.Tensor, columns: int = 80, lines: int = 50, **console: object) -> tuple[pyte.Screen, str]:
@@ -19,29 +19,29 @@ def paint(images: torch.Tensor, columns: int = 80, lines: int = 50, **console: o
     file = io.StringIO(newline="\r\n")
     options: dict[str, object] = {"color_system": "truecolor", "force_terminal": True, "_environ": {}} | console
     Console(file=file, width=columns, height=lines, **options).print(SamplesPicture(images))  # type: ignore[arg-type]
-    screen = pyte.Screen(columns + 1, lines + 1)  # one more, so that whatever is too wide shows
+    screen = pyte.Screen(columns + 1, lines + 1)  # one more, so that a line that is too wide shows
     pyte.Stream(screen).feed(file.getvalue())
     return screen, file.getvalue()
 
 
 def test_drawn_pixels_are_averages_over_areas() -> None:
-    """Every half block has the mean colour of the pixels it stands for, to within the steps of drawing."""
+    """Every half block has the mean color of its pixels, up to the quantization."""
     images = torch.randint(0, 256, (2, 3, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     screen, _ = paint(images)
     expected = torch.nn.functional.avg_pool2d(images.float(), 2)
     for index, y, x in np.ndindex(2, 14, 14):
         cell = screen.buffer[y // 2][index * 15 + x]
-        colour = cell.fg if y % 2 == 0 and cell.data == "▀" else cell.bg
-        drawn = torch.tensor([int(colour[i : i + 2], 16) for i in (0, 2, 4)])
+        color = cell.fg if y % 2 == 0 and cell.data == "▀" else cell.bg
+        drawn = torch.tensor([int(color[i : i + 2], 16) for i in (0, 2, 4)])
         assert (drawn - expected[index, :, y, x]).abs().max() <= 5
 
 
-def test_without_colour_characters_cover_what_is_bright() -> None:
-    """Without colour, bright halves are half blocks, greys are shades, and ASCII terminals get more for brighter."""
+def test_without_color_characters_cover_what_is_bright() -> None:
+    """Without color, bright halves are half blocks, grays are shades; brighter pixels have denser ASCII characters."""
     upper, left = torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)
     upper[..., 0, :], left[..., 0] = 255, 255
-    grey, white = torch.full_like(left, 128), torch.full_like(left, 255)
-    images = torch.cat([upper, 255 - upper, grey, white]).byte()
+    gray, white = torch.full_like(left, 128), torch.full_like(left, 255)
+    images = torch.cat([upper, 255 - upper, gray, white]).byte()
     screen, text = paint(images, _environ={"NO_COLOR": "1"})
     assert screen.display[0].rstrip() == "▀▀ ▄▄ ▒▒ ██"
     assert "\x1b" not in text

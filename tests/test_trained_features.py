@@ -19,13 +19,13 @@ from ganforge.builtin.features import trained as trained_features
 from ganforge.builtin.features.classifier import Classifier
 from ganforge.builtin.features.trained import FOLDER, Digits, Fashion, TrainedFeatures
 from ganforge.builtin.metrics.fid import frechet_distance, gaussians
-from ganforge.components import Images, ImageSpec
+from ganforge.components import ImageSpec, ImageTensors
 from ganforge.config import command_line_layer, to_document
 from ganforge.config.resolve import resolve
 from ganforge.errors import DataError, IncompatibleError
 from ganforge.plugins.registry import Registry
 
-GREY = ImageSpec(1, 28, 28, 10)
+GRAY = ImageSpec(1, 28, 28)
 EXTRACTORS = [Digits, Fashion]
 
 #: Of the weights as tensors. Where it changes, scores of older runs cannot be compared any more.
@@ -37,13 +37,15 @@ FINGERPRINTS = {
 
 def built(cls: type[TrainedFeatures], weights: Path | None = None) -> TrainedFeatures:
     """Return an extractor as an evaluation has it."""
-    return cls(cls.Options(weights=weights), GREY).eval().requires_grad_(requires_grad=False)
+    return cls(cls.Options(weights=weights), GRAY).eval().requires_grad_(requires_grad=False)
 
 
 @pytest.fixture(scope="module")
-def digits() -> Images:
+def digits() -> ImageTensors:
     """Return the test digits that ship with ganforge; the classifier was trained without them."""
-    return Mnist(Mnist.Options(source="sample")).load("test")
+    images = Mnist(Mnist.Options(source="sample")).open("test")
+    assert isinstance(images, ImageTensors)
+    return images
 
 
 @pytest.fixture
@@ -52,11 +54,11 @@ def weights(tmp_path: Path) -> dict[str, Tensor]:
     return load_file(FOLDER / "digits.safetensors")
 
 
-def test_the_digits_are_recognised(digits: Images) -> None:
+def test_the_digits_are_recognised(digits: ImageTensors) -> None:
     """Of the test digits that ship, at least 99% are told right; the logits stand in the order of the class names."""
-    logits = built(Digits)(digits.pixels).logits
+    logits = built(Digits)(digits.images).logits
     assert logits is not None
-    assert logits.argmax(1).eq(digits.labels).float().mean() >= 0.99
+    assert logits.argmax(1).eq(digits.condition).float().mean() >= 0.99
     assert built(Digits).class_names == Mnist(Mnist.Options(source="sample")).class_names
 
 
@@ -72,24 +74,24 @@ def test_clothes_are_told_by_their_shape() -> None:
     assert [extractor.class_names[number] for number in logits.argmax(1)] == ["Trouser", "Bag"]
 
 
-def test_the_features_are_what_the_weights_say(digits: Images, weights: dict[str, Tensor]) -> None:
+def test_the_features_are_what_the_weights_say(digits: ImageTensors, weights: dict[str, Tensor]) -> None:
     """The features are those of a loop over the file's tensors; the logits are linear in them."""
-    maps = digits.pixels[:20].float() / 255
+    maps = digits.images[:20].float() / 255
     numbers = sorted({int(name.split(".")[1]) for name in weights if name.startswith("layers.")})
     for number in numbers:
         kernel, bias = (weights[f"layers.{number}.{part}"].float() for part in ("weight", "bias"))
         widens = kernel.shape[0] > 1.5 * kernel.shape[1] and kernel.shape[1] > 1  # there the map is halved
         maps = conv2d(maps, kernel, bias, stride=2 if widens else 1, padding=1).clamp(min=0)
     expected = maps.flatten(2).sum(2) / 49
-    found = built(Digits)(digits.pixels[:20])
+    found = built(Digits)(digits.images[:20])
     torch.testing.assert_close(found.features, expected)
     torch.testing.assert_close(found.logits, expected @ weights["head.weight"].float().T + weights["head.bias"].float())
 
 
 @pytest.mark.parametrize("cls", EXTRACTORS)
-def test_an_image_is_described_by_itself(cls: type[TrainedFeatures], digits: Images) -> None:
+def test_an_image_is_described_by_itself(cls: type[TrainedFeatures], digits: ImageTensors) -> None:
     """Alone, among others and in training mode an image has the same features, but for rounding."""
-    extractor, images = built(cls), digits.pixels[:64]
+    extractor, images = built(cls), digits.images[:64]
     together = extractor(images)
     alone = torch.cat([extractor(image[None]).features for image in images])
     torch.testing.assert_close(alone, together.features, rtol=1e-5, atol=1e-5)
@@ -107,10 +109,11 @@ def test_nobody_changed_them(cls: type[TrainedFeatures]) -> None:
     assert built(cls).fingerprint() == FINGERPRINTS[cls.name]
 
 
-def test_worse_digits_are_farther_away(digits: Images) -> None:
+def test_worse_digits_are_farther_away(digits: ImageTensors) -> None:
     """The Fréchet distance grows with noise, with blur and with missing classes, from that of untouched digits on."""
     extractor = built(Digits)
-    real, fakes, labels = digits.pixels[::4], digits.pixels[1::4], digits.labels[1::4]
+    assert digits.condition is not None
+    real, fakes, labels = digits.images[::4], digits.images[1::4], digits.condition[1::4]
     rng = torch.Generator().manual_seed(0)
     noise = torch.randn(fakes.shape, generator=rng)
 
@@ -153,12 +156,12 @@ def test_weights_that_ship_are_checked(tmp_path: Path, monkeypatch: pytest.Monke
         built(Digits)
 
 
-def test_weights_of_ones_own(tmp_path: Path, weights: dict[str, Tensor], digits: Images) -> None:
+def test_weights_of_ones_own(tmp_path: Path, weights: dict[str, Tensor], digits: ImageTensors) -> None:
     """They are used in whichever precision they are stored, and protocols tell them from those that ship."""
     file = tmp_path / "own.safetensors"
     save_file({name: tensor.double() for name, tensor in weights.items()}, file)
     own, shipped = built(Digits, file), built(Digits)
-    assert torch.equal(own(digits.pixels[:9]).features, shipped(digits.pixels[:9]).features)
+    assert torch.equal(own(digits.images[:9]).features, shipped(digits.images[:9]).features)
     assert own.fingerprint() == shipped.fingerprint()
     save_file({name: tensor * (1.5 if name == "head.bias" else 1) for name, tensor in weights.items()}, file)
     assert built(Digits, file).fingerprint() != shipped.fingerprint()
@@ -178,15 +181,15 @@ def test_weights_that_do_not_fit(tmp_path: Path, weights: dict[str, Tensor]) -> 
 
     assert "No such file" in said()
     torch.save(weights, file)
-    assert "is no safetensors file" in said()
+    assert "is not a safetensors file" in said()
     file.write_bytes(b"\xff" * 100)
-    assert "is no safetensors file" in said()
+    assert "is not a safetensors file" in said()
     file.write_bytes(b"\0" * ((4 << 20) + 1))
     assert "is larger than 4,194,304 bytes" in said()
     bias = weights["head.bias"]
     for name, tensor, words in (
         ("head.bias", bias[:9], "head.bias is (9,), not (10,)"),
-        ("head.bias", bias.int(), "head.bias is torch.int32, not of floating-point numbers"),
+        ("head.bias", bias.int(), "head.bias is torch.int32, not floating point"),
         ("head.bias", bias / 0, "head.bias has numbers that are not finite"),
         ("tail.bias", bias.clone(), "the network has no tail.bias"),
     ):
@@ -210,14 +213,14 @@ def test_other_images_are_refused(cls: type[TrainedFeatures], shape: tuple[int, 
     assert "1×28×28" in error.value.message
     assert "random-convolutions" in error.value.fix
     assert ("inception" in error.value.fix) == (shape[0] in (1, 3))
-    cls.check_image(cls.Options(), GREY)
+    cls.check_image(cls.Options(), GRAY)
 
 
-def test_what_ships_computes_what_was_trained(monkeypatch: pytest.MonkeyPatch, digits: Images) -> None:
+def test_what_ships_computes_what_was_trained(monkeypatch: pytest.MonkeyPatch, digits: ImageTensors) -> None:
     """In the script that makes the weights, folding batch norm into the convolutions changes no feature."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "docs" / "scripts"))
     script = importlib.import_module("train_features")
-    images = digits.pixels[:50].float() / 255
+    images = digits.images[:50].float() / 255
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = script.with_batch_norm(Classifier())
@@ -232,11 +235,11 @@ def test_what_ships_computes_what_was_trained(monkeypatch: pytest.MonkeyPatch, d
     torch.testing.assert_close(folded.train()(images)[0], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_images_are_changed_within_bounds(monkeypatch: pytest.MonkeyPatch, digits: Images) -> None:
+def test_images_are_changed_within_bounds(monkeypatch: pytest.MonkeyPatch, digits: ImageTensors) -> None:
     """In that script, a task that moves nothing leaves images as they are; one that flips mirrors about a half."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "docs" / "scripts"))
     script = importlib.import_module("train_features")
-    images = digits.pixels[:200].float() / 255
+    images = digits.images[:200].float() / 255
     with torch.random.fork_rng():
         torch.manual_seed(0)
         still, flipped, moved = (

@@ -1,4 +1,4 @@
-"""Using a trained run: from the command line and from Python."""
+"""Trained runs: sampling and listing them, from the command line and from Python."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,14 @@ import pytest
 import torch
 from conftest import tiny
 from PIL import Image
+from plugin_parts import command
+from safetensors import safe_open
 
 import ganforge as package
 from ganforge.errors import CheckpointError, IncompatibleError, UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
-from ganforge.runs.index import catalogue
+from ganforge.runs.index import find_runs
 from ganforge.runs.setup import prepare
 from ganforge.training.run_directory import RunDirectory
 
@@ -26,11 +29,18 @@ Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=10", "checkpoint_every=2", "steps=4")
 
 
+class Unreadable:
+    """Array that fails to be written."""
+
+    def __array__(self, *_: object, **__: object) -> None:
+        raise OSError("no space left on device")
+
+
 @pytest.fixture
 def run(registry: Registry, tmp_path: Path) -> RunDirectory:
     """Train four steps with a moving average."""
     run = RunDirectory(tmp_path / "run")
-    launch.start(prepare(tiny(registry, *SMALL, "ema_halflife_images=50"), registry), out=run.path)
+    launch.start_run(prepare(tiny(registry, *SMALL, "ema_halflife_images=50"), registry), out=run.path)
     return run
 
 
@@ -43,7 +53,7 @@ def test_samples_are_decided_by_the_seed(run: RunDirectory) -> None:
     assert np.array_equal(one.images, again.images)
     assert not np.array_equal(one.images, other.images)
     assert (one.images.shape, one.images.dtype) == ((6, 28, 28, 1), np.uint8)
-    assert (one.latents.shape, one.latents.dtype, one.labels) == ((6, 100), np.float32, None)
+    assert (one.latents.shape, one.latents.dtype, one.condition) == ((6, 100), np.float32, None)
 
 
 def test_samples_are_the_generator_s_images(run: RunDirectory) -> None:
@@ -55,25 +65,25 @@ def test_samples_are_the_generator_s_images(run: RunDirectory) -> None:
     assert np.array_equal(samples.images, expected)
     assert not np.array_equal(samples.images, trained.sample(5, 3, ema=False).images)
     assert not trained.generator().training
-    assert not np.array_equal(samples.images, trained.sample(5, 3, step=2).images)
+    assert not np.array_equal(samples.images, trained.sample(5, 3, checkpoint=2).images)
 
 
 def test_a_damaged_checkpoint_is_never_taken_for_another(run: RunDirectory) -> None:
-    """Asked for by its step it is an error, also after the newest that is whole was used in its place."""
+    """Its step is an error, also after the newest valid checkpoint was used in its place."""
     (run.checkpoint_path(4) / "generator_ema.safetensors").write_bytes(b"torn")
     trained = package.load_run(run.path)
     newest = trained.generator()
-    assert newest is trained.generator(step=2)
+    assert newest is trained.generator(checkpoint=2)
     with pytest.raises(CheckpointError):
-        trained.generator(step=4)
+        trained.generator(checkpoint=4)
 
 
 def test_asking_for_an_average_that_is_not_there_is_an_error(registry: Registry, tmp_path: Path) -> None:
     """Without a moving average `ema=True` is refused, also after the weights themselves were used."""
-    launch.start(prepare(tiny(registry, *SMALL), registry), out=tmp_path / "plain")
+    launch.start_run(prepare(tiny(registry, *SMALL), registry), out=tmp_path / "plain")
     trained = package.load_run(tmp_path / "plain")
     trained.sample(2)
-    with pytest.raises(IncompatibleError, match="keeps no moving average"):
+    with pytest.raises(IncompatibleError, match="has no moving average"):
         trained.sample(2, ema=True)
 
 
@@ -84,15 +94,52 @@ def test_a_notebook_shows_samples_as_a_picture(run: RunDirectory) -> None:
         assert picture.size[0] >= 2 * 28
 
 
-def test_what_cannot_be_drawn_is_said(run: RunDirectory) -> None:
-    """A count below one, a label for a generator that takes none, a step without a checkpoint: one message each."""
+def test_invalid_requests_for_samples_are_refused(run: RunDirectory) -> None:
+    """Each gets one message: a count below one, conditions and options that do not fit, a step without a checkpoint."""
     trained = package.load_run(run.path)
-    with pytest.raises(UsageError, match="1 is the fewest"):
+    with pytest.raises(UsageError, match="the minimum is 1"):
         trained.sample(0)
-    with pytest.raises(IncompatibleError, match="takes no labels"):
-        trained.sample(3, labels=7)
-    with pytest.raises(UsageError, match="no checkpoint of step 3; there is 2, 4"):
-        trained.sample(3, step=3)
+    with pytest.raises(IncompatibleError, match="takes no condition"):
+        trained.sample(3, condition=7)
+    with pytest.raises(UsageError, match="invalid sampling option 'truncation'; this generator has none"):
+        trained.sample(3, sampling={"truncation": 0.7})
+    with pytest.raises(UsageError, match=r"latents have shape \(3, 99\); \(N, 100\) is required"):
+        trained.sample(latents=torch.zeros(3, 99))
+    with pytest.raises(UsageError, match="3 latents for 4 images"):
+        trained.sample(4, latents=torch.zeros(3, 100))
+    with pytest.raises(UsageError, match=r"no checkpoint of step 3 \(available: 2, 4\)"):
+        trained.sample(3, checkpoint=3)
+    with pytest.raises(UsageError, match="no best checkpoint: the training had no evaluation"):
+        trained.sample(3, checkpoint="best")
+
+
+def test_samples_of_given_latents_are_those_images(run: RunDirectory) -> None:
+    """Latents may be passed back in, in any order; their number is that of the images."""
+    trained = package.load_run(run.path)
+    drawn = trained.sample(5, 3)
+    again = trained.sample(latents=drawn.latents[::-1].copy(), seed=9)
+    assert np.array_equal(again.images, drawn.images[::-1])
+
+
+def test_modules_of_a_checkpoint_have_its_weights(run: RunDirectory) -> None:
+    """Components and their submodules are found by name, in evaluation mode; names that fit nothing are errors."""
+    trained = package.load_run(run.path)
+    with safe_open(run.checkpoint_path(2) / "discriminator.safetensors", "pt") as file:
+        saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is not a dictionary
+    discriminator = trained.module("discriminator", checkpoint=2)
+    assert not discriminator.training
+    assert saved.keys() == discriminator.state_dict().keys()
+    assert all(torch.equal(value, saved[name]) for name, value in discriminator.state_dict().items())
+    weights = trained.module("discriminator.layers", checkpoint=2).state_dict()
+    assert all(torch.equal(value, saved[f"layers.{name}"]) for name, value in weights.items())
+    average, plain = trained.module("generator"), trained.module("generator", ema=False)
+    z = torch.ones(1, 100)
+    assert torch.equal(average(z), trained.generator()(z))
+    assert torch.equal(plain(z), trained.generator(ema=False)(z))
+    with pytest.raises(UsageError, match="no module 'descriminator'; did you mean 'discriminator'"):
+        trained.module("descriminator")
+    with pytest.raises(UsageError, match=r"ambiguous module .*: generator\.layers, discriminator\.layers"):
+        trained.module("layers")
 
 
 def test_sample_writes_a_grid_a_folder_or_arrays(run: RunDirectory, ganforge: Ganforge, tmp_path: Path) -> None:
@@ -103,7 +150,7 @@ def test_sample_writes_a_grid_a_folder_or_arrays(run: RunDirectory, ganforge: Ga
     assert ganforge("sample", run.path, "-n", "3", "--seed", "5", "--out", "folder").returncode == 0
     assert sorted(path.name for path in Path("folder").iterdir()) == ["00000.png", "00001.png", "00002.png"]
     done = ganforge("sample", run.path, "-n", "3", "--seed", "5", "--out", "three.npz", "--json")
-    assert json.loads(done.stdout)["count"] == 3
+    assert json.loads(done.stdout)["num_samples"] == 3
     with np.load("three.npz", allow_pickle=False) as arrays:
         assert sorted(arrays) == ["images", "latents"]
         assert (arrays["images"].shape, arrays["images"].dtype) == ((3, 28, 28, 1), np.uint8)
@@ -114,6 +161,29 @@ def test_sample_writes_a_grid_a_folder_or_arrays(run: RunDirectory, ganforge: Ga
     assert refused.returncode == 2
     assert "exists already" in refused.stderr
     assert ganforge("sample", run.path, "--out", "grid.jpg").returncode == 2
+    hint = command("sample", run.path, "--label", "7")
+    assert (hint.returncode, "--condition 7" in hint.stderr) == (2, True)
+    invalid = command("sample", run.path, "--checkpoint", "newset")
+    assert (invalid.returncode, "give a step, newest or best" in invalid.stderr) == (2, True)
+    option = command("sample", run.path, "--sampling.truncation", "0.7")
+    assert (option.returncode, "invalid sampling option 'truncation'" in option.stderr) == (2, True)
+    other = command("sample", run.path, "--set", "gen.hidden=8")
+    assert (other.returncode, "sampling.OPTION=VALUE" in other.stderr) == (2, True)
+
+
+def test_npz_file_is_written_whole_or_not_at_all(run: RunDirectory, tmp_path: Path) -> None:
+    """Saving replaces an old file by a rename and leaves nothing else; a failure leaves the old one."""
+    samples, path = package.load_run(run.path).sample(2), tmp_path / "files" / "two.npz"
+    path.parent.mkdir()
+    path.write_bytes(b"old")
+    broken = replace(samples, latents=Unreadable())  # type: ignore[arg-type]  # what a full disk would do
+    with pytest.raises(OSError, match="no space"):
+        broken.save_npz(path)
+    assert [(entry.name, entry.read_bytes()) for entry in path.parent.iterdir()] == [("two.npz", b"old")]
+    samples.save_npz(path)
+    assert [entry.name for entry in path.parent.iterdir()] == ["two.npz"]
+    with np.load(path) as arrays:
+        assert np.array_equal(arrays["images"], samples.images)
 
 
 def test_runs_lists_every_run_with_its_end(run: RunDirectory, ganforge: Ganforge, tmp_path: Path) -> None:
@@ -131,12 +201,12 @@ def test_runs_lists_every_run_with_its_end(run: RunDirectory, ganforge: Ganforge
     assert "\x1b" not in table.stdout
     missing = ganforge("runs", tmp_path / "nowhere")
     assert missing.returncode == 2
-    assert "no such folder" in missing.stderr
+    assert "the folder does not exist" in missing.stderr
 
 
 def test_listing_runs_imports_no_torch(run: RunDirectory, tmp_path: Path) -> None:
     """A thousand runs must be listed quickly, so that nothing heavy is imported for it."""
-    assert [summary.status for summary in catalogue(tmp_path)] == ["finished"]
+    assert [summary.status for summary in find_runs(tmp_path)] == ["finished"]
 
 
 def test_run_prints_one_document(ganforge: Ganforge, tmp_path: Path) -> None:
@@ -153,13 +223,16 @@ def test_run_prints_one_document(ganforge: Ganforge, tmp_path: Path) -> None:
     assert {"run.toml", "run.json", "metrics.jsonl", "samples", "checkpoints", "report.html"} <= names
     assert {path.name for path in Path("r/samples").iterdir()} == {"step-00000000.png", "step-00000004.png"}
     row = json.loads(Path("r/metrics.jsonl").read_text().splitlines()[-1])
-    wanted = ("step", "epoch", "images_seen", "loss/discriminator", "loss/generator", "score/real", "score/fake")
-    health = ("health/diversity", "health/findings")
-    assert {*wanted, *health, "images_per_second", "elapsed_seconds"} == row.keys()
+    losses = ("loss/discriminator", "loss/generator", "logits/real", "logits/fake", "prob/real", "prob/fake")
+    others = ("lr/gen", "lr/disc", "health/diversity", "health/alerts", "images_per_second", "elapsed_seconds")
+    assert {"step", "epoch", "images_seen", *losses, *others} == row.keys()
     manifest = json.loads(Path("r/run.json").read_text())
     for key in ("command", "versions", "plugins", "data", "hardware", "precision", "seed", "git_commit", "summary"):
         assert key in manifest
     assert len(manifest["data"]["fingerprint"]) == 64
+    image = manifest["data"]["image"]
+    assert (image["channels"], image["height"], image["width"], image["dtype"]) == (1, 28, 28, "uint8")
+    assert (image["condition"]["kind"], image["condition"]["num_classes"]) == ("classes", 10)
     again = ganforge("run", "--out", "r")
     assert again.returncode == 2
     assert "ganforge resume r" in again.stderr
@@ -175,7 +248,7 @@ def test_runs_get_numbered_directories(ganforge: Ganforge, tmp_path: Path) -> No
 
 
 def test_training_from_python(tmp_path: Path) -> None:
-    """`ganforge.train` returns a run that can be sampled, `ganforge.resume` goes on with it."""
+    """`ganforge.train` returns a run that can be sampled, `ganforge.resume` continues it."""
     experiment = package.Experiment(
         gen={"name": "mlp", "options": {"hidden": [8]}},  # type: ignore[arg-type]
         disc="mlp",  # type: ignore[arg-type]

@@ -1,9 +1,9 @@
-"""Train in float32 and in the automatic precision, several seeds each, and compare their fakes' Fréchet distances.
+"""Fréchet distances of trainings in float32 and in the automatic precision, with several seeds each.
 
 `python docs/scripts/compare_precisions.py OUT [--model dcgan] [--steps 600] [--seeds 0 1 2] [--data-root DIR]`. The
-distance (Heusel et al. 2017, eq. 6) is taken between 10,000 fakes and the test digits, on the 64 inner features of a
-small digit classifier that is trained first, so that it compares runs of this script only. OUT gets the runs; stdout
-gets a Markdown table with the mean, the standard deviation over seeds, and the floor: training against test digits.
+distance (Heusel et al. 2017, eq. 6) compares 10,000 fakes with the test digits, on the 64 inner features of a small
+digit classifier that is trained first, so it compares runs of this script only. OUT gets the runs; stdout gets a
+Markdown table with the mean and the standard deviation over seeds, and the reference: training against test digits.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from torch import Tensor, nn
 
 import ganforge
 from ganforge.builtin.datasets.mnist import Mnist
-from ganforge.components import Images
+from ganforge.components import ImageTensors
 from ganforge.config import ComponentRef
-from ganforge.data.loader import normalise
+from ganforge.utils.images import normalize
 
 FAKES = 10_000
 BATCH = 200
 
 
 def main() -> None:
-    """Train everything and print the table."""
+    """Train all runs and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", choices=("mlp", "dcgan"), default="dcgan")
@@ -38,12 +38,12 @@ def main() -> None:
     if arguments.data_root is not None:
         options["root"] = str(arguments.data_root)
     data = Mnist(Mnist.Options(**options))
-    train, test = data.load("train"), data.load("test")
+    train, test = data.open("train"), data.open("test")
     features = classifier(train)
-    real = statistics_of(features, test.pixels[:FAKES])
-    floor = frechet(statistics_of(features, train.pixels[:FAKES]), real)
+    real = statistics_of(features, test.images[:FAKES])
+    reference = frechet(statistics_of(features, train.images[:FAKES]), real)
     print(
-        f"floor: {floor:.2f}\n\n| precision | chosen | seeds | Fréchet distance | seconds a run |\n"
+        f"reference: {reference:.2f}\n\n| precision | chosen | seeds | Fréchet distance | seconds per run |\n"
         + "| --- " * 5
         + "|"
     )
@@ -61,20 +61,19 @@ def main() -> None:
             run = ganforge.train(experiment, out=arguments.out / f"{arguments.model}-{precision}-{seed}")
             fakes = torch.from_numpy(run.sample(FAKES, seed=seed).images).permute(0, 3, 1, 2)
             distances.append(frechet(statistics_of(features, fakes), real))
-            summary = run.directory.read_manifest()
-            seconds.append(summary["summary"]["elapsed_seconds"])
-            chosen.add(summary["precision"])
-        found = f"{statistics.mean(distances):.2f} ± {statistics.stdev(distances):.2f}"
+            seconds.append(run.manifest["summary"]["elapsed_seconds"])
+            chosen.add(run.manifest["precision"])
+        mean = f"{statistics.mean(distances):.2f} ± {statistics.stdev(distances):.2f}"
         each = ", ".join(f"{distance:.2f}" for distance in distances)
         print(
-            f"| {precision} | {', '.join(sorted(chosen))} | {len(distances)} | {found} ({each}) | "
+            f"| {precision} | {', '.join(sorted(chosen))} | {len(distances)} | {mean} ({each}) | "
             f"{statistics.median(seconds):.0f} |",
             flush=True,
         )
 
 
-def classifier(images: Images) -> nn.Module:
-    """Train a small classifier for two passes over the digits; return its layers up to the 64 features."""
+def classifier(images: ImageTensors) -> nn.Module:
+    """Train a small classifier for two epochs; return its layers up to the 64 features."""
     torch.manual_seed(0)
     features = nn.Sequential(
         *(nn.Conv2d(1, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU()),
@@ -82,10 +81,10 @@ def classifier(images: Images) -> nn.Module:
     )
     network = nn.Sequential(features, nn.Linear(64, 10))
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
-    assert images.labels is not None  # noqa: S101 - MNIST has them
+    assert images.condition is not None  # noqa: S101 - MNIST has classes
     for _ in range(2):
         for chosen in torch.randperm(len(images)).split(BATCH):
-            loss = nn.functional.cross_entropy(network(normalise(images.pixels[chosen])), images.labels[chosen])
+            loss = nn.functional.cross_entropy(network(normalize(images.images[chosen])), images.condition[chosen])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -93,10 +92,10 @@ def classifier(images: Images) -> nn.Module:
 
 
 @torch.no_grad()
-def statistics_of(features: nn.Module, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean, `(D,)`, and covariance, `(D, D)`, of the features of images, uint8 `(N, 1, 28, 28)`."""
-    found = torch.cat([features(normalise(part)) for part in pixels.split(BATCH)]).double()
-    return found.mean(0), found.T.cov()
+def statistics_of(features: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean, `(D,)`, and covariance, `(D, D)`, of the features of images, `(N, 1, 28, 28)` uint8."""
+    values = torch.cat([features(normalize(part)) for part in images.split(BATCH)]).double()
+    return values.mean(0), values.T.cov()
 
 
 def frechet(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> float:

@@ -1,11 +1,11 @@
-"""Train without and with listeners, in turns, and compare the final weights and the time of a step.
+"""Final weights and step times of trainings without and with listeners, in turns.
 
 `python docs/scripts/compare_trackers.py OUT [--model dcgan] [--steps 300] [--turns 5] [--data-root DIR] [OPTION …]`.
-Options that it does not know go to `ganforge run`. The listeners: one that sleeps a minute in each hook, one that
+Unknown options are passed to `ganforge run`. The listeners: one that sleeps a minute in each hook, one that
 raises in each, and every tracker of ganforge's that is installed. MLflow logs to a database in OUT and W&B offline,
-unless MLFLOW_TRACKING_URI and WANDB_MODE say otherwise. OUT gets the runs; stderr gets what each run said about its
-listener; stdout gets a Markdown table. A step's time is the median that a run measures of itself, and a ratio is one
-turn's, to the run without a listener of the same turn: what disturbs the machine for longer disturbs both.
+unless MLFLOW_TRACKING_URI and WANDB_MODE are set. OUT gets the runs; stderr gets the messages of each run about its
+listener; stdout gets a Markdown table. A step's time is the median that a run measures, and a ratio compares it with
+the run without a listener of the same turn: a longer disturbance of the machine affects both.
 """
 
 from __future__ import annotations
@@ -32,10 +32,15 @@ SLEEPS, RAISES = "import time\ntime.sleep(60)", "raise RuntimeError('on purpose'
 
 @dataclass
 class Contender:
-    """One way to listen, or not to, and what its runs gave.
+    """A listener, or none, with the results of its runs.
 
-    allowed: the installed plugins that are loaded beside ganforge's own. local: a plugin's file. milliseconds: of a
-    step, for each turn. digests: of the weights that each turn ended with. told: lines about its listener, in all.
+    Attributes:
+        name: Name in the table.
+        allowed: Installed plugins that are loaded, as `GANFORGE_PLUGINS` names them.
+        local: File of a local plugin.
+        milliseconds: Time of a step, for each turn.
+        digests: Digest of the final weights, for each turn.
+        messages: Number of lines about the listener.
     """
 
     name: str
@@ -43,11 +48,11 @@ class Contender:
     local: Path | None = None
     milliseconds: list[float] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
-    told: int = 0
+    messages: int = 0
 
 
 def main() -> None:
-    """Train everything and print the table."""
+    """Train all runs and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", choices=("mlp", "dcgan"), default="dcgan")
@@ -81,7 +86,7 @@ def list_contenders(out: Path) -> list[Contender]:
 
 
 def train(contender: Contender, run: Path, flags: list[str]) -> None:
-    """Train once with a listener, and keep what that gave."""
+    """Train once with a listener, and record the results."""
     plugin = [] if contender.local is None else ["--plugin", str(contender.local)]
     defaults = {"MLFLOW_TRACKING_URI": f"sqlite:///{run.parent}/mlflow.db", "WANDB_MODE": "offline"}
     done = subprocess.run(
@@ -93,24 +98,24 @@ def train(contender: Contender, run: Path, flags: list[str]) -> None:
     )
     if done.returncode:
         sys.exit(done.stderr)
-    told = [line for line in done.stderr.splitlines() if "plugin" in line]
-    for line in told:
+    messages = [line for line in done.stderr.splitlines() if "plugin" in line]
+    for line in messages:
         print(f"{run.name}: {line}", file=sys.stderr)
-    contender.told += len(told)
+    contender.messages += len(messages)
     contender.milliseconds.append(1000 * BATCH / json.loads(done.stdout)["images_per_second"])
     contender.digests.append(digest(run))
 
 
 def digest(run: Path) -> str:
-    """Return the digest of a run's last weights and optimisers."""
+    """Return the digest of a run's last weights and optimizers."""
     last = max((run / "checkpoints").iterdir())
     content = b"".join(path.read_bytes() for path in sorted(last.glob("*.safetensors")))
     return hashlib.sha256(content).hexdigest()
 
 
 def compared(contenders: list[Contender]) -> str:
-    """Return the table; the first contender is what the others are compared with."""
-    header = ("listener", "weights", "milliseconds a step", "ratio: median (lowest to highest)", "lines told a run")
+    """Return the table; the others are compared with the first contender."""
+    header = ("listener", "weights", "milliseconds per step", "ratio: median (lowest to highest)", "messages per run")
     alone = contenders[0]
     rows: list[tuple[str, ...]] = []
     for contender in contenders:
@@ -118,8 +123,8 @@ def compared(contenders: list[Contender]) -> str:
         spread = f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
         same = {*contender.digests} == {alone.digests[0]}
         weights = f"{contender.digests[0][:12]}" if same else "differ"
-        told = f"{contender.told / len(ratios):g}"
-        rows.append((contender.name, weights, f"{statistics.median(contender.milliseconds):.2f}", spread, told))
+        messages = f"{contender.messages / len(ratios):g}"
+        rows.append((contender.name, weights, f"{statistics.median(contender.milliseconds):.2f}", spread, messages))
     return table(header, rows)
 
 

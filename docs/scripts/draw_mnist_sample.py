@@ -1,4 +1,4 @@
-"""Draw the sample of MNIST that ships with ganforge: python docs/scripts/draw_mnist_sample.py FOLDER.
+"""The sample of MNIST that ships with ganforge: `python docs/scripts/draw_mnist_sample.py FOLDER`.
 
 FOLDER holds the four original files, or torchvision's `MNIST/raw`. The same files give the same sample, byte for byte
 (with the same liblzma): digits are chosen by the SHA-256 of their position, not by a library's random numbers.
@@ -20,7 +20,7 @@ from ganforge.components import Split
 
 SEED = "ganforge MNIST sample"
 COUNTS: dict[Split, int] = {"train": 10_000, "test": 2_000}
-DESTINATION = Path(__file__).parents[2] / "ganforge" / "builtin" / "datasets" / "datasets" / "mnist_sample"
+DESTINATION = Path(__file__).parents[2] / "ganforge" / "builtin" / "datasets" / "mnist_sample"
 LIMIT_BYTES = 2_000_000
 
 
@@ -46,7 +46,7 @@ def choose(labels: Tensor, count: int, split: Split) -> Tensor:
 
 
 def main() -> None:
-    """Check the source, draw both splits, and write four .xz files beside their README and licence."""
+    """Check the source, draw both splits, and write four .xz files next to their README and license."""
     if len(sys.argv) != 2:  # noqa: PLR2004 - the program and one argument
         sys.exit(__doc__)
     folder = find_files(Path(sys.argv[1]), named=True)
@@ -57,9 +57,9 @@ def main() -> None:
         images = read_split(folder, split)
         if changed := changed_files(images, split):
             sys.exit(f"not the original files: {', '.join(changed)}")
-        assert images.labels is not None  # noqa: S101 - read_split always gives them
-        positions = choose(images.labels, COUNTS[split], split)
-        tensors = (images.pixels[positions].squeeze(1), images.labels[positions].byte())
+        assert images.condition is not None  # noqa: S101 - read_split returns classes
+        positions = choose(images.condition, COUNTS[split], split)
+        tensors = (images.images[positions].squeeze(1), images.condition[positions].byte())
         for name, tensor in zip(names, tensors, strict=True):
             content = header(tuple(tensor.shape)) + tensor.numpy().tobytes()
             packed = lzma.compress(content, preset=9 | lzma.PRESET_EXTREME)
@@ -67,7 +67,7 @@ def main() -> None:
                 sys.exit(f"{name}.xz would have {len(packed):,} bytes, over {LIMIT_BYTES:,}")
             (DESTINATION / f"{name}.xz").write_bytes(packed)
             print(f"{name}.xz  {len(packed):>9,} bytes  SHA-256 {hashlib.sha256(packed).hexdigest()}")
-        print(split, "per digit:", torch.bincount(images.labels[positions]).tolist())
+        print(split, "per digit:", torch.bincount(images.condition[positions]).tolist())
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Train every recipe on MNIST and Fashion-MNIST with several seeds, score it, and write docs/benchmarks.md.
+"""Benchmarks: every recipe on MNIST and Fashion-MNIST with several seeds, scored, and docs/benchmarks.md.
 
 `python docs/scripts/make_benchmarks.py OUT --data-root DIR [--epochs 1] [--seeds 3] [-j N] [--only NAME …]`. DIR holds
-both data sets in torchvision's layout; the plugins of this repository must be installed. Every recipe sees as many real
-images as every other. What OUT holds already is not trained again; `--table` only writes the page from it. A recipe is
-a `ganforge matrix` of its own; the textbook's loop is trained and scored by score_textbook.py.
+both datasets in torchvision's layout; the plugins of this repository must be installed. All recipes see the same number
+of real images. Runs that OUT holds are not trained again; `--table` only writes the page from them. Each recipe is a
+`ganforge sweep`; the textbook's loop is trained and scored by score_textbook.py.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STEPS_PER_EPOCH = 1000
 
 @dataclass(frozen=True)
 class Recipe:
-    """Name a recipe and the flags that make it; those of the textbook's loop name its networks instead."""
+    """Recipe: its flags, or the networks of the textbook's loop."""
 
     name: str
     flags: str
@@ -55,9 +55,9 @@ RECIPES = (
     Recipe("DCGAN, hinge", "--gen dcgan --disc dcgan --loss hinge"),
     Recipe("DCGAN, least squares", "--gen dcgan --disc dcgan --loss least-squares"),
     Recipe("DCGAN, moving average", "--gen dcgan --disc dcgan --loss bce --ema-halflife-images 5000"),
-    Recipe("DCGAN, R1", "--gen dcgan --disc dcgan --loss bce --penalty r1"),
+    Recipe("DCGAN, R1", "--gen dcgan --disc dcgan --loss bce --term r1"),
     Recipe("DCGAN, conditional", "--gen conditional-dcgan --disc conditional-dcgan --loss bce"),
-    Recipe("DCGAN, auxiliary classifier", "--gen conditional-dcgan --disc ac-dcgan --loss ac-gan"),
+    Recipe("DCGAN, auxiliary classifier", "--gen conditional-dcgan --disc ac-dcgan --loss bce --term ac-gan"),
     Recipe("ResNet, hinge", "--gen resnet --disc resnet --loss hinge --critic-steps 1"),
     Recipe("DCGAN and ResNet, Wasserstein with gradient penalty", "--gen dcgan --disc resnet --loss wasserstein-gp"),
     Recipe("R3GAN", "--gen r3gan --disc r3gan --loss relativistic"),
@@ -66,37 +66,37 @@ RECIPES = (
 
 @dataclass(frozen=True)
 class Budget:
-    """Say what every recipe gets: epochs, seeds, fakes to score, where the data lies; and how many run at once."""
+    """Budget of every recipe: epochs, fakes per score, seeds, data folder, and number of processes."""
 
     epochs: int
-    samples: int
+    num_samples: int
     seeds: int
     root: Path
     jobs: int
 
 
 def main() -> None:
-    """Train what is missing, and write the page."""
+    """Train the missing runs, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--samples", type=int, default=10_000)
+    parser.add_argument("-n", "--num-samples", type=int, default=10_000)
     parser.add_argument("-j", "--jobs", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=[recipe.name for recipe in RECIPES])
-    parser.add_argument("--table", action="store_true", help="write the page from what is there")
+    parser.add_argument("--table", action="store_true", help="only write the page")
     arguments = parser.parse_args()
     if not arguments.table:
         budget = Budget(
-            arguments.epochs, arguments.samples, arguments.seeds, arguments.data_root.absolute(), arguments.jobs
+            arguments.epochs, arguments.num_samples, arguments.seeds, arguments.data_root.absolute(), arguments.jobs
         )
         train([recipe for recipe in RECIPES if recipe.name in arguments.only], arguments.out, budget)
     PAGE.write_text(inserted(PAGE, SCRIPT, render(arguments.out)), encoding="utf-8")
 
 
 def train(recipes: list[Recipe], out: Path, budget: Budget) -> None:
-    """Train and score, with as many processes at once as the budget says; a recipe that fails is told and left out."""
+    """Train and score, several processes at a time; a recipe that fails is reported and left out."""
     lock = threading.Lock()
     tasks = [
         (f"{recipe.name}, {data}, seed {seed}", _task(recipe, data, seed, out, budget))
@@ -128,28 +128,28 @@ def _task(recipe: Recipe, data: str, seed: int, out: Path, budget: Budget) -> Ca
         if not row.exists():
             script = str(Path(__file__).with_name("score_textbook.py"))
             words = [script, str(row), "--model", recipe.flags, "--data", data, "--steps", steps, "--seed", str(seed)]
-            run([*words, "--data-root", root, "--samples", str(budget.samples), "--metrics", METRICS])
+            run([*words, "--data-root", root, "--num-samples", str(budget.num_samples), "--metric", METRICS])
 
-    def matrix() -> None:
+    def sweep() -> None:
         length = ["--epochs", str(budget.epochs), "--seeds", f"{seed},", "--out", str(place / f"seed{seed}")]
-        scoring = ["--metrics", METRICS, "--samples", str(budget.samples)]
+        scoring = ["--metric", METRICS, "--num-samples", str(budget.num_samples)]
         words = [*shlex.split(recipe.flags), "--data", data, "--data.root", root, *length, *scoring]
-        run(["-m", "ganforge", "matrix", *words, "--json", "--quiet"])
+        run(["-m", "ganforge", "sweep", *words, "--json", "--quiet"])
 
-    return textbook if recipe.textbook else matrix
+    return textbook if recipe.textbook else sweep
 
 
 def run(words: list[str]) -> None:
-    """Run a Python program. Raises CalledProcessError with what it said."""
+    """Run a Python program. Raises CalledProcessError with its output."""
     subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True)
 
 
 def place_of(out: Path, recipe: Recipe, data: str) -> Path:
-    """Return the folder of a recipe on a data set."""
+    """Return the folder of a recipe on a dataset."""
     return out / data / "-".join(recipe.name.replace(",", "").replace("'", "").lower().split())
 
 
-def found(place: Path) -> list[dict[str, Any]]:
+def newest_rows(place: Path) -> list[dict[str, Any]]:
     """Return the newest row of scores of each seed."""
     of_textbook = sorted(place.glob("seed*.json"))
     of_runs = sorted(place.rglob("evaluation.jsonl"))
@@ -157,25 +157,25 @@ def found(place: Path) -> list[dict[str, Any]]:
 
 
 def render(out: Path) -> str:
-    """Return the page's generated part: a table for each data set, its best values in bold."""
+    """Return the generated part of the page: a table for each dataset."""
     parts = []
     for data, name in DATA.items():
-        by_recipe = {recipe: found(place_of(out, recipe, data)) for recipe in RECIPES}
+        by_recipe = {recipe: newest_rows(place_of(out, recipe, data)) for recipe in RECIPES}
         by_recipe = {recipe: rows for recipe, rows in by_recipe.items() if rows}
         if not by_recipe:
             continue
         any_row = next(iter(by_recipe.values()))[0]
-        floor = ["floor: training images", *(_number(any_row["floor"].get(score)) for score in SCORES), "", ""]
-        lines = [tuple(floor)]
+        reference = (_number(any_row["reference"].get(score)) for score in SCORES)
+        lines: list[tuple[str, ...]] = [("reference: training images", *reference, "", "")]
         lines += [_line(recipe, rows) for recipe, rows in by_recipe.items()]
         header = ("recipe", *SCORES, "seeds", "flags")
         protocol = any_row["protocol"]
         features = protocol["features"]
-        looked = (
+        setting = (
             f"{protocol['fake_images']:,} fakes against {protocol['real_images']:,} {protocol['split']} images, "
             f"features `{features['name']}` ({features['weights'][:12]}), data {protocol['fingerprint'][:12]}."
         )
-        parts.append(f"### {name}\n\n{looked}\n\n{table(header, lines)}")
+        parts.append(f"### {name}\n\n{setting}\n\n{table(header, lines)}")
     return "\n\n".join(parts)
 
 

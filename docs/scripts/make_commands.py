@@ -1,7 +1,7 @@
-"""Write docs/commands.md from the command line itself: `python docs/scripts/make_commands.py`.
+"""Generate docs/commands.md from the command line: `python docs/scripts/make_commands.py`.
 
-Only names, flags, metavars, defaults and help texts are taken over, never a drawn help screen: that depends on the
-terminal's width and on typer's version.
+The page has names, flags, metavars, defaults and help texts, but no help screens, which depend on the width of the
+terminal and the version of typer.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from ganforge.cli.app import app
 
 PAGE = DOCS / "commands.md"
 NAME = "make_commands.py"
-#: What a value is called that has no metavar of its own: all of these are numbers.
+#: Name of values without a metavar, which are all numbers.
 NUMBER = "N"
 
 
 def render() -> str:
     """Return the page's generated part."""
     root: Any = typer.main.get_command(app)  # click's Group; typer may bring its own copy of click
-    return "\n\n".join(_command(name, command) for name, command in root.commands.items())
+    return "\n\n".join(_command(name, root.get_command(None, name)) for name in root.list_commands(None))
 
 
 def _command(name: str, command: Any) -> str:  # noqa: ANN401 - as above
     arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
     options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
     usage = " ".join(["ganforge", name, *["[OPTIONS]"] * bool(options), *map(_metavar, arguments)])
-    rows = [(f"`{_metavar(argument)}`", _sentence(argument)) for argument in arguments]
+    rows: list[tuple[str, ...]] = [(f"`{_metavar(argument)}`", _sentence(argument)) for argument in arguments]
     rows += [(_flags(option), _sentence(option)) for option in options]
-    return f"## `{name}`\n\n{command.help}\n\n```text\n{usage}\n```\n\n{table(('', 'what it means'), rows)}"
+    return f"## `{name}`\n\n{command.help}\n\n```text\n{usage}\n```\n\n{table(('', 'meaning'), rows)}"
 
 
 def _metavar(parameter: Any) -> str:  # noqa: ANN401 - a click Parameter
@@ -46,7 +46,7 @@ def _flags(option: Any) -> str:  # noqa: ANN401 - a click Option
 
 
 def _sentence(parameter: Any) -> str:  # noqa: ANN401 - a click Parameter
-    """Return the help text, with the default where there is one that says something."""
+    """Return the help text, with the default if it is a number or a text."""
     default = parameter.default
     shown = isinstance(default, int | str | Path) and not isinstance(default, bool)
     return f"{parameter.help} Default: `{default}`." if shown else str(parameter.help)

@@ -1,4 +1,4 @@
-"""Write docs/configuration.md from the models themselves: `python docs/scripts/make_configuration.py`."""
+"""Generate docs/configuration.md from the models: `python docs/scripts/make_configuration.py`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from typing import Any
 from generated import DOCS, inserted, table
 from pydantic import BaseModel
 
-from ganforge.cli.components import option_type as type_words
-from ganforge.cli.output import describe_value
-from ganforge.config import OPTIMIZERS, SECTIONS, Experiment
+from ganforge.cli.describe import option_type as type_words
+from ganforge.components.spec import FLAGS, KINDS
+from ganforge.config import SECTIONS, Experiment
 from ganforge.config.experiment import SEVERAL
 from ganforge.plugins.registry import Registry
+from ganforge.utils.format import format_value
 
 PAGE = DOCS / "configuration.md"
 NAME = "make_configuration.py"
-#: What one is called, where the kind's name is no singular.
+#: Singular of kinds whose names are plurals, and plural of irregular ones.
 SINGULAR = {"features": "feature extractor"}
-OPTION_COLUMNS = ("option", "type", "default", "what it means")
+PLURAL = {"loss": "losses"}
+OPTION_COLUMNS = ("option", "type", "default", "meaning")
 
 
 def render() -> str:
@@ -27,50 +29,39 @@ def render() -> str:
             "## Components",
             table(("setting", "names", "default"), _sections()),
             "## Training",
-            table(("setting", "type", "default", "what it means"), _settings()),
-            "## Optimisers",
-            "`optimizer.gen` and `optimizer.disc` are one table each; what stands directly in `optimizer` means both.",
-            *_optimizers(),
-            "## Options of the components that come with ganforge",
-            "Those of any other component: `ganforge describe NAME`.",
+            table(("setting", "type", "default", "meaning"), _settings()),
+            "## Options of the built-in components",
+            "`ganforge describe NAME` lists those of any other component.",
             *_components(),
         ]
     )
 
 
 def _sections() -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for section, kind in SECTIONS.items():
         default = Experiment.model_fields[section].default
         names = [item.name for item in default] if section in SEVERAL else [default.name]
-        how_many = f"any number of {_plural(kind)}" if section in SEVERAL else f"one {SINGULAR.get(kind, kind)}"
-        rows.append((f"`{section}`", how_many, ", ".join(f"`{name}`" for name in names) or "none"))
+        singular = SINGULAR.get(kind, kind)
+        count = f"any number of {PLURAL.get(kind, f'{singular}s')}" if section in SEVERAL else f"one {singular}"
+        rows.append((f"`{section}`", count, ", ".join(f"`{name}`" for name in names) or "none"))
+    rows.append(("`optimizer.PHASE`", "one optimizer for each phase", "`adam`"))
+    rows.append(("`schedules.OPTION`", "one schedule for any real-valued option of an optimizer or a term", "none"))
     return rows
-
-
-def _plural(kind: str) -> str:
-    return f"{kind.removesuffix('y')}ies" if kind.endswith("y") else f"{kind}s"
 
 
 def _settings() -> list[tuple[str, ...]]:
     rows = _rows(Experiment)
-    return [row for row in rows if row[0].strip("`") not in {*SECTIONS, "optimizer"}]
-
-
-def _optimizers() -> list[str]:
-    parts = []
-    for name, model in OPTIMIZERS.items():
-        rows = [row[:3] for row in _rows(model) if row[0] != "`name`"]
-        parts += [f"### `{name}`", str(model.__doc__), table(OPTION_COLUMNS[:3], rows)]
-    return parts
+    return [row for row in rows if row[0].strip("`") not in {*SECTIONS, "optimizer", "schedules"}]
 
 
 def _components() -> list[str]:
     registry = Registry.discover(no_plugins=True)
+    flags = {kind: flag for flag, kind in FLAGS.items()}
     parts = []
-    for section, kind in SECTIONS.items():
+    for kind in KINDS:
         for entry in registry.of_kind(kind):
-            rows = _rows(registry.load(entry).Options, f"{section}.")
+            rows = _rows(registry.load(entry).Options, f"{flags[kind]}.")
             name = entry.component.name
             parts += [f"### {kind} `{name}`", entry.component.summary]
             parts += [table(OPTION_COLUMNS, rows)] if rows else ["It has no options."]
@@ -80,11 +71,11 @@ def _components() -> list[str]:
 def _rows(model: type[BaseModel], prefix: str = "") -> list[tuple[str, ...]]:
     schema: dict[str, Any] = model.model_json_schema()
     required = schema.get("required", [])
-    rows = []
-    for name, field in schema["properties"].items():
+    rows: list[tuple[str, ...]] = []
+    for name, field in schema.get("properties", {}).items():
         if "anyOf" in field or "type" in field or "enum" in field or "const" in field:
             default = field.get("default")
-            shown = "required" if name in required else "none" if default is None else f"`{describe_value(default)}`"
+            shown = "required" if name in required else "none" if default is None else f"`{format_value(default)}`"
             rows.append((f"`{prefix}{name}`", _type(field), shown, " ".join(field.get("description", "").split())))
     return rows
 

@@ -1,8 +1,8 @@
-"""Train each recipe for a short while on real images, and write docs/gallery.md.
+"""The gallery: each recipe trained for a short time, and docs/gallery.md.
 
 `python docs/scripts/make_gallery.py OUT --data-root DIR [--seconds 60] [--only NAME …]`. DIR holds MNIST and
 Fashion-MNIST in torchvision's layout; the plugins of this repository must be installed. Runs go into OUT; the last grid
-of each becomes a picture in docs/images/gallery. How many steps fit into the time is measured first, by `--dry-run`.
+of each becomes a picture in docs/images/gallery. `--dry-run` measures first how many steps fit into the time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NARROW = "--gen.base_channels 32 --disc.base_channels 32"
 
 @dataclass(frozen=True)
 class Recipe:
-    """Name a recipe, the data, the flags that make it, and the distributions that they come from."""
+    """Recipe: its data, its flags, and the distributions of its components."""
 
     name: str
     data: str
@@ -39,7 +39,7 @@ class Recipe:
 
     @property
     def command(self) -> str:
-        """The command, but for its length and where the data lies."""
+        """The command, without the number of steps and the data folder."""
         return f"ganforge run --data {self.data} {self.flags}"
 
 
@@ -56,7 +56,7 @@ RECIPES = (
         "--gen dcgan --gen.base_channels 32 --disc resnet --disc.base_channels 16 --loss wasserstein-gp",
         "ganforge-losses, ganforge-resnet",
     ),
-    Recipe("r1", FASHION, f"--gen dcgan --disc dcgan {NARROW} --penalty r1 --penalty.every 4", "ganforge-losses"),
+    Recipe("r1", FASHION, f"--gen dcgan --disc dcgan {NARROW} --term r1 --term.every 4", "ganforge-losses"),
     Recipe(
         "resnet",
         MNIST,
@@ -68,13 +68,13 @@ RECIPES = (
     Recipe(
         "ac-gan",
         MNIST,
-        f"--gen conditional-dcgan --disc ac-dcgan {NARROW} --loss ac-gan --loss.classify_fakes false",
+        f"--gen conditional-dcgan --disc ac-dcgan {NARROW} --term ac-gan --term.classify_fakes false",
         "ganforge-conditional",
     ),
     Recipe(
         "feature-matching",
         MNIST,
-        f"--gen conditional-dcgan --disc conditional-dcgan {NARROW} --loss feature-matching",
+        f"--gen conditional-dcgan --disc conditional-dcgan {NARROW} --term feature-matching",
         "ganforge-conditional",
     ),
     Recipe("diffaugment", FASHION, f"--gen dcgan --disc dcgan {NARROW} --augment diffaugment", "ganforge-augment"),
@@ -83,7 +83,7 @@ RECIPES = (
 
 
 def main() -> None:
-    """Train what was asked for, and write the page of everything that was trained."""
+    """Train the chosen recipes, and write the page of all trained ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--data-root", type=Path, required=True)
@@ -98,14 +98,14 @@ def main() -> None:
 
 
 def train(recipe: Recipe, place: Path, root: Path, seconds: float) -> None:
-    """Train one recipe for about so many seconds, unless its run is there already."""
+    """Train one recipe for about `seconds`, unless its run exists."""
     if not place.exists():
         words = [*shlex.split(recipe.command)[1:], "--data.root", str(root)]
         plan = ganforge(*words, "--dry-run", "--steps", "1000")
         steps = max(int(seconds / plan["seconds_per_step"]), 1)
         length = ("--steps", str(steps), "--sample-every", str(steps), "--checkpoint-every", str(steps))
-        found = ganforge(*words, *length, "--seed", "0", "--out", str(place))
-        print(recipe.name, found["status"], found["steps"], round(found["elapsed_seconds"]), flush=True)
+        result = ganforge(*words, *length, "--seed", "0", "--out", str(place))
+        print(recipe.name, result["status"], result["steps"], round(result["elapsed_seconds"]), flush=True)
     run = json.loads((place / "run.json").read_text(encoding="utf-8"))
     grid = place / "samples" / f"step-{run['summary']['steps']:08d}.png"
     shutil.copyfile(grid, PICTURES / f"{recipe.name}.png")
@@ -121,7 +121,7 @@ def ganforge(*words: str) -> dict[str, Any]:
 
 
 def render(out: Path) -> str:
-    """Return the page's generated part: the table, then a picture of each run."""
+    """Return the generated part of the page: the table, then a picture of each run."""
     rows, pictures = [], []
     for recipe in RECIPES:
         if not (out / recipe.name / "run.json").is_file():

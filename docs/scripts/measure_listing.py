@@ -1,8 +1,8 @@
-"""Measure how long `ganforge runs` takes for many runs, Python's start included.
+"""Time that `ganforge runs` takes for many runs, including the start of Python.
 
-One tiny run is trained, and its directory is copied: run.json, run.toml and evaluation.jsonl as files of their own, the
-rest as links to the same files. Half of the copies lie beside each other, half in folders of a hundred, as `ganforge
-matrix` leaves them. Cold numbers need the permission to empty the system's file cache.
+One tiny run is trained, and its directory is copied: run.json, run.toml and evaluation.jsonl as separate files, the
+others as links to the same files. Half of the copies are in one folder, half in folders of a hundred, as `ganforge
+sweep` writes them. Cold numbers need the permission to empty the system's file cache.
 
     python docs/scripts/measure_listing.py --count 10000
 """
@@ -24,7 +24,7 @@ from pathlib import Path
 import ganforge
 
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
-LOSSES, ENDS, SEEDS, CELLS = ("bce", "hinge", "least-squares"), ("finished",) * 9 + ("interrupted",), 5, 100
+LOSSES, ENDS, SEEDS, TRIALS = ("bce", "hinge", "least-squares"), ("finished",) * 9 + ("interrupted",), 5, 100
 LIST = (sys.executable, "-m", "ganforge", "runs", "RUNS")
 COMMANDS = {
     "Python's start alone": (sys.executable, "-c", "pass"),
@@ -42,12 +42,12 @@ COMMANDS = {
         *("--where", "gen.hidden=[8]", "--sort", "sliced-wasserstein"),
     ),
 }
-#: What is also timed with nothing in memory, which disturbs everything else that runs on the machine.
+#: Commands that are also timed with an empty file cache, which disturbs other programs on the machine.
 COLD = ("`ganforge --version`", "`ganforge runs`")
 
 
 def train(folder: Path) -> Path:
-    """Train a tiny run with an evaluation, as the others are copied from."""
+    """Train a tiny run with evaluations, the original of all copies."""
     network = {"name": "mlp", "options": {"hidden": [8]}}
     experiment = ganforge.Experiment.model_validate(
         {
@@ -66,8 +66,8 @@ def train(folder: Path) -> Path:
 
 
 def copy(run: Path, folder: Path, number: int) -> None:
-    """Copy a run, changed as if another had been trained."""
-    parent = folder if number % 2 else folder / f"matrix-{number // (2 * CELLS):03d}"
+    """Copy a run with another loss, status, speed and seed."""
+    parent = folder if number % 2 else folder / f"sweep-{number // (2 * TRIALS):03d}"
     place = parent / f"mlp-mlp-{LOSSES[number % 3]}-mnist-{number:05d}"
     seed = number % SEEDS
     for source in run.rglob("*"):
@@ -90,7 +90,7 @@ def copy(run: Path, folder: Path, number: int) -> None:
 
 
 def seconds(command: tuple[str, ...], runs: Path) -> tuple[float, float]:
-    """Return how long a command takes, from its start to its end, and how much of a processor's time."""
+    """Return the wall time and the processor time of a command."""
     words = [str(runs) if word == "RUNS" else word for word in command]
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
@@ -99,29 +99,29 @@ def seconds(command: tuple[str, ...], runs: Path) -> tuple[float, float]:
 
 
 def cold_seconds(command: tuple[str, ...], runs: Path) -> float:
-    """Return how long it takes when nothing is in memory. Raises OSError where that cannot be arranged."""
+    """Return the wall time of a command with an empty file cache. Raises OSError without the permission to empty it."""
     os.sync()
     DROP_CACHES.write_text("3")
     return seconds(command, runs)[0]
 
 
 def main() -> None:
-    """Make the runs, time each command, and print a table."""
+    """Create the runs, time each command, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=10_000, help="runs to make")
-    parser.add_argument("--turns", type=int, default=7, help="how often each command is timed")
-    parser.add_argument("--cold", action="store_true", help="also with nothing in memory")
-    given = parser.parse_args()
+    parser.add_argument("--count", type=int, default=10_000, help="number of runs")
+    parser.add_argument("--turns", type=int, default=7, help="repetitions of each command")
+    parser.add_argument("--cold", action="store_true", help="also with an empty file cache")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         run, folder = train(Path(temporary) / "original"), Path(temporary) / "runs"
-        for number in range(given.count):
+        for number in range(arguments.count):
             copy(run, folder, number)
         size = (run / "run.json").stat().st_size
-        print(f"{given.count:,} runs, run.json of {size:,} bytes, {os.cpu_count()} cores\n")
+        print(f"{arguments.count:,} runs, run.json of {size:,} bytes, {os.cpu_count()} cores\n")
         print("| command | fastest | median | processor's time | cold |\n| --- | ---: | ---: | ---: | ---: |")
         for name, command in COMMANDS.items():
-            cold = f"{cold_seconds(command, folder):.2f}" if given.cold and name in COLD else ""
-            warm = [seconds(command, folder) for _ in range(given.turns)]
+            cold = f"{cold_seconds(command, folder):.2f}" if arguments.cold and name in COLD else ""
+            warm = [seconds(command, folder) for _ in range(arguments.turns)]
             walls, processor = [wall for wall, _ in warm], min(time for _, time in warm)
             print(
                 f"| {name} | {min(walls):.2f} | {statistics.median(walls):.2f} | {processor:.2f} | {cold} |", flush=True

@@ -1,7 +1,7 @@
-"""Train a small MLP GAN for 100,000 steps, and show that neither a step's time nor the memory grows.
+"""Step time and memory in a training of 100,000 steps of a small MLP GAN.
 
 `python docs/scripts/run_long.py OUT [--steps 100000] [--data-root DIR]`. Rows, grids and checkpoints are written as in
-any run. stdout gets a Markdown table: milliseconds a step and resident memory in each tenth of the training.
+any run. stdout gets a Markdown table: milliseconds per step and resident memory in each tenth of the training.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ PAGE = 4096
 TENTHS = 10
 
 
-class Watcher(ganforge.Observer):
-    """Note speed and memory at every row."""
+class MemoryCallback(ganforge.Callback):
+    """Callback that records speed and memory at every row."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[int, float, float]] = []
 
-    def logged(self, row: Mapping[str, float]) -> None:
-        """Keep the step, milliseconds a step, and resident memory in MiB."""
+    def on_log(self, row: Mapping[str, float]) -> None:
+        """Record the step, milliseconds per step, and resident memory in MiB."""
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         milliseconds = 1000 * 60 / row["images_per_second"]
         self.rows.append((int(row["step"]), milliseconds, pages * PAGE / 2**20))
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path)
     arguments = parser.parse_args()
     options = {"source": "sample"} if arguments.data_root is None else {"root": str(arguments.data_root)}
-    watcher = Watcher()
+    callback = MemoryCallback()
     small = ComponentRef(name="mlp", options={"hidden": [64]})
     experiment = ganforge.Experiment(
         gen=small,
@@ -50,11 +50,11 @@ def main() -> None:
         ema_halflife_images=10_000,
         checkpoint_every=1_000,
     )
-    ganforge.train(experiment, out=arguments.out, observer=watcher)
-    print("| steps | milliseconds a step, median | memory, highest |\n| --- | --- | --- |")
+    ganforge.train(experiment, out=arguments.out, callback=callback)
+    print("| steps | milliseconds per step, median | memory, maximum |\n| --- | --- | --- |")
     size = arguments.steps // TENTHS
     for tenth in range(TENTHS):
-        rows = [row for row in watcher.rows if tenth * size < row[0] <= (tenth + 1) * size]
+        rows = [row for row in callback.rows if tenth * size < row[0] <= (tenth + 1) * size]
         times, memory = statistics.median(row[1] for row in rows), max(row[2] for row in rows)
         print(f"| {tenth * size + 1:,} to {(tenth + 1) * size:,} | {times:.2f} | {memory:,.0f} MiB |")
 

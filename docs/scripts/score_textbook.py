@@ -1,8 +1,8 @@
-"""Train with the textbook's loop as people write it, and score what comes out as `ganforge evaluate` would.
+"""Scores of a generator that was trained by the textbook's loop, as `ganforge evaluate` computes them.
 
 `python docs/scripts/score_textbook.py OUT.json --model mlp|dcgan --data mnist --steps 1000 --seed 0 [--data-root DIR]`.
-The loop is the one that `ganforge bench` measures (ganforge/bench/reference_loop.py): float32, eager, its own order of
-images. OUT.json gets the row that evaluation.jsonl would.
+The loop is that of `ganforge bench` (ganforge/bench/reference_loop.py): float32, eager, its own order of images.
+OUT.json gets a row as in evaluation.jsonl.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from ganforge.bench import reference_loop as yardstick
-from ganforge.bench.measure import lay_out_mnist
+from ganforge.bench import reference_loop
+from ganforge.bench.measure import write_mnist
 from ganforge.config import command_line_layer
 from ganforge.config.resolve import resolve
 from ganforge.evaluation.evaluator import Evaluator
@@ -25,27 +25,27 @@ from ganforge.training.precision import choose_device
 
 
 def main() -> None:
-    """Train, score, write."""
+    """Train, score and write the row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", choices=("mlp", "dcgan"), required=True)
     parser.add_argument("--data", default="mnist")
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--samples", type=int, default=10_000)
-    parser.add_argument("--metrics", default="fid,kid,precision,recall,modes")
+    parser.add_argument("-n", "--num-samples", type=int, default=10_000)
+    parser.add_argument("--metric", default="fid,kid,precision,recall,modes")
     parser.add_argument("--data-root", type=Path)
     arguments = parser.parse_args()
     model = arguments.model
-    settings = [f"gen={model}", f"disc={model}", f"data={arguments.data}", f"metric={arguments.metrics}"]
+    settings = [f"gen={model}", f"disc={model}", f"data={arguments.data}", f"metric={arguments.metric}"]
     settings += [f"seed={arguments.seed}"]
     settings += [] if arguments.data_root is None else [f"data.root={arguments.data_root.absolute()}"]
     gan = build(resolve([command_line_layer(settings)], Registry.discover()))
     device = choose_device("auto")
     torch.manual_seed(arguments.seed)
     with tempfile.TemporaryDirectory() as folder:
-        lay_out_mnist(gan, Path(folder))
-        yardstick.seconds_per_step(
+        write_mnist(gan, Path(folder))
+        reference_loop.seconds_per_step(
             gan.generator,
             gan.discriminator,
             root=Path(folder),
@@ -53,9 +53,10 @@ def main() -> None:
             steps=arguments.steps,
             warm_up=0,
         )
-    generator = gan.generator.eval().requires_grad_(requires_grad=False)
-    evaluator = Evaluator(gan, count=arguments.samples, split="test", seed=arguments.seed, weights="generator")
-    row = {"step": arguments.steps, **evaluator.evaluate(generator).row()}
+    evaluator = Evaluator(
+        gan, num_samples=arguments.num_samples, split="test", seed=arguments.seed, weights="generator"
+    )
+    row = {"step": arguments.steps, **evaluator.evaluate(gan.generator, gan.latent).row()}
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(row) + "\n", encoding="utf-8")
 

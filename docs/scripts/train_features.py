@@ -102,10 +102,10 @@ def main() -> None:
 
 
 def read(folder: Path, split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return pixels in [0, 1], `(N, 1, 28, 28)`, and labels, `(N,)`, on the device. Raises DataError."""
-    images = read_split(folder, split)
-    assert images.labels is not None  # noqa: S101 - read_split always gives them
-    return images.pixels.to(device).float() / 255, images.labels.to(device)
+    """Return pixels in [0, 1], `(N, 1, 28, 28)`, and classes, `(N,)`, on the device. Raises DataError."""
+    split_images = read_split(folder, split)
+    assert split_images.condition is not None  # noqa: S101 - read_split returns classes
+    return split_images.images.to(device).float() / 255, split_images.condition.to(device)
 
 
 def trained(task: Task, images: Tensor, labels: Tensor, *, epochs: int) -> Classifier:

@@ -1,8 +1,8 @@
-"""The textbook's loop as people write it: what every speed of ganforge is a ratio to. Nothing in it is spoilt.
+"""Reference loop of all speed ratios: the tutorial's training loop, as usually written.
 
-A DataLoader shuffles torchvision's MNIST in batches of 60, with ToTensor and Normalize; float32, eager, default Adam
-with the textbook's rates; sigmoid and BCELoss; real and fake images judged separately; a fresh batch of fakes for each
-network, and the fakes not detached in the discriminator's step.
+A DataLoader shuffles torchvision's MNIST in batches of 60, with ToTensor and Normalize. Training is eager, in float32,
+with default Adam at the tutorial's learning rates, sigmoid and BCELoss. Real and fake images pass the discriminator
+separately; each update has new fakes, which the discriminator's update does not detach.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def seconds_per_step(
     warm_up: int,
     batch_size: int = 60,
 ) -> list[float]:
-    """Train two networks on torchvision's MNIST below `root`; return the seconds of each step after the warm-up.
+    """Train two networks on torchvision's MNIST, and return the time of each step after the warm-up.
 
-    generator: latents `(N, 100)` → images `(N, 1, 28, 28)`. discriminator: images → logits `(N,)`.
+    The generator maps latents `(N, 100)` to images `(N, 1, 28, 28)`, the discriminator images to `DiscriminatorOutput`.
     """
     scale = transforms.Compose([transforms.ToTensor(), transforms.Normalize(0.5, 0.5)])
     loader = DataLoader(datasets.MNIST(root, transform=scale), batch_size=batch_size, shuffle=True, drop_last=True)
@@ -38,7 +38,7 @@ def seconds_per_step(
     optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=0.0002, betas=(0.5, 0.999))
     criterion = nn.BCELoss()
     seconds: list[float] = []
-    begun = time.perf_counter()
+    start = time.perf_counter()
     for _ in count():
         for images, _ in loader:
             real = images.to(device)
@@ -46,20 +46,20 @@ def seconds_per_step(
 
             optimizer_d.zero_grad()
             fake = generator(torch.randn(len(real), 100, device=device))
-            loss_d = criterion(torch.sigmoid(discriminator(real)), ones)
-            loss_d = loss_d + criterion(torch.sigmoid(discriminator(fake)), zeros)
+            loss_d = criterion(torch.sigmoid(discriminator(real).logits), ones)
+            loss_d = loss_d + criterion(torch.sigmoid(discriminator(fake).logits), zeros)
             loss_d.backward()
             optimizer_d.step()
 
             optimizer_g.zero_grad()
             fake = generator(torch.randn(len(real), 100, device=device))
-            loss_g = criterion(torch.sigmoid(discriminator(fake)), ones)
+            loss_g = criterion(torch.sigmoid(discriminator(fake).logits), ones)
             loss_g.backward()
             optimizer_g.step()
-            loss_d.item(), loss_g.item()  # people print their losses
+            loss_d.item(), loss_g.item()  # for printing, as usual
 
-            seconds.append(time.perf_counter() - begun)
+            seconds.append(time.perf_counter() - start)
             if len(seconds) == warm_up + steps:
                 return seconds[warm_up:]
-            begun = time.perf_counter()
-    raise AssertionError("an endless loop has no end")
+            start = time.perf_counter()
+    raise AssertionError("the loop is endless")

@@ -1,4 +1,4 @@
-"""The textbook's models and data, provided through the same hook as any plugin's."""
+"""Built-in components, registered through the same hook as those of plugins."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RADFORD = "Radford et al. 2015, Unsupervised Representation Learning with DCGANs
 
 @hookimpl
 def ganforge_components() -> Iterable[Component]:
-    """Provide MLP GAN, DCGAN, the BCE loss, MNIST, image folders, feature extractors and metrics."""
+    """Return networks, losses, latents, optimizers, schedules, datasets, feature extractors and metrics."""
     return [
         Component(
             kind="generator",
@@ -57,6 +57,67 @@ def ganforge_components() -> Iterable[Component]:
             tags=("textbook",),
         ),
         Component(
+            kind="latent",
+            name="normal",
+            target="ganforge.builtin.latents:Normal",
+            summary="Standard normal numbers.",
+            tags=("textbook",),
+        ),
+        Component(
+            kind="latent",
+            name="uniform",
+            target="ganforge.builtin.latents:Uniform",
+            summary="Numbers uniform in [-1, 1).",
+            tags=("textbook",),
+        ),
+        Component(
+            kind="optimizer",
+            name="adam",
+            target="ganforge.builtin.optimizers:Adam",
+            summary="Adam with the textbook's learning rate and betas.",
+            paper="Kingma & Ba 2014, Adam: A Method for Stochastic Optimization, arXiv:1412.6980",
+            tags=("textbook",),
+        ),
+        Component(
+            kind="optimizer",
+            name="adamw",
+            target="ganforge.builtin.optimizers:AdamW",
+            summary="Adam with decoupled weight decay.",
+            paper="Loshchilov & Hutter 2017, Decoupled Weight Decay Regularization, arXiv:1711.05101",
+        ),
+        Component(
+            kind="optimizer",
+            name="rmsprop",
+            target="ganforge.builtin.optimizers:RMSprop",
+            summary="RMSprop, which the first Wasserstein GANs were trained with.",
+            paper="Arjovsky et al. 2017, Wasserstein GAN, arXiv:1701.07875",
+        ),
+        Component(
+            kind="optimizer",
+            name="sgd",
+            target="ganforge.builtin.optimizers:Sgd",
+            summary="Stochastic gradient descent, with or without momentum.",
+        ),
+        Component(
+            kind="schedule",
+            name="constant",
+            target="ganforge.builtin.schedules:Constant",
+            summary="No change: the factor is always 1.",
+        ),
+        Component(
+            kind="schedule",
+            name="linear",
+            target="ganforge.builtin.schedules:Linear",
+            summary="Linear decay to `final`.",
+        ),
+        Component(
+            kind="schedule",
+            name="cosine",
+            target="ganforge.builtin.schedules:Cosine",
+            summary="Decay along half a cosine to `final`.",
+            paper="Loshchilov & Hutter 2016, SGDR, arXiv:1608.03983",
+        ),
+        Component(
             kind="dataset",
             name="mnist",
             target="ganforge.builtin.datasets.mnist:Mnist",
@@ -90,6 +151,12 @@ def ganforge_components() -> Iterable[Component]:
             name="pixels",
             target="ganforge.builtin.features.pixels:Pixels",
             summary="The pixels themselves, in [0, 1]; no perceptual features.",
+        ),
+        Component(
+            kind="features",
+            name="raw",
+            target="ganforge.builtin.features.pixels:Raw",
+            summary="The numbers of the image as networks see it, unrounded: for float32 data.",
         ),
         Component(
             kind="features",

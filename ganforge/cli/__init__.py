@@ -1,4 +1,4 @@
-"""The command line. Importing it imports neither torch nor torchvision nor numpy; commands do, once they need to."""
+"""Command line. Importing it imports neither torch nor torchvision nor numpy; commands do when they need them."""
 
 from ganforge.cli.app import main
 

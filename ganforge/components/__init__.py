@@ -9,47 +9,68 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ganforge.components.augmentations import Augmentation
-    from ganforge.components.base import Configurable, Options
-    from ganforge.components.datasets import Dataset, DatasetInfo, Images, Split, check_images
+    from ganforge.components.augmentations import Augmentation, Parameters
+    from ganforge.components.base import ComponentOptions, Configurable
+    from ganforge.components.datasets import Dataset, DatasetInfo, ImageTensors, Item, Split, check_images
     from ganforge.components.features import FeatureExtractor, FeatureOutput, weights_sha256
-    from ganforge.components.losses import Loss
-    from ganforge.components.metrics import EvaluationContext, Metric, Need
-    from ganforge.components.networks import Discriminator, DiscriminatorOutput, Generator, ImageSpec, Network
-    from ganforge.components.penalties import Penalty
+    from ganforge.components.image_spec import ConditionSpec, ImageSpec
+    from ganforge.components.latents import LatentDistribution
+    from ganforge.components.losses import Loss, LossTerm
+    from ganforge.components.metrics import EvaluationContext, Metric, MetricResult, Need
+    from ganforge.components.networks import Discriminator, Generator, Network
+    from ganforge.components.optimizers import OptimizerFactory, Schedule
+    from ganforge.components.outputs import DiscriminatorInput, DiscriminatorOutput, GeneratorOutput
+    from ganforge.components.train_step import TrainStep
+    from ganforge.components.trained import TrainedComponent
 
 _MODULES = {
-    "augmentations": ("Augmentation",),
-    "base": ("Configurable", "Options"),
-    "datasets": ("Dataset", "DatasetInfo", "Images", "Split", "check_images"),
+    "augmentations": ("Augmentation", "Parameters"),
+    "base": ("ComponentOptions", "Configurable"),
+    "datasets": ("Dataset", "DatasetInfo", "ImageTensors", "Item", "Split", "check_images"),
     "features": ("FeatureExtractor", "FeatureOutput", "weights_sha256"),
-    "losses": ("Loss",),
-    "metrics": ("EvaluationContext", "Metric", "Need"),
-    "networks": ("Discriminator", "DiscriminatorOutput", "Generator", "ImageSpec", "Network"),
-    "penalties": ("Penalty",),
+    "image_spec": ("ConditionSpec", "ImageSpec"),
+    "latents": ("LatentDistribution",),
+    "losses": ("Loss", "LossTerm"),
+    "metrics": ("EvaluationContext", "Metric", "MetricResult", "Need"),
+    "networks": ("Discriminator", "Generator", "Network"),
+    "optimizers": ("OptimizerFactory", "Schedule"),
+    "outputs": ("DiscriminatorInput", "DiscriminatorOutput", "GeneratorOutput"),
+    "train_step": ("TrainStep",),
+    "trained": ("TrainedComponent",),
 }
 _LAZY = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "Augmentation",
+    "ComponentOptions",
+    "ConditionSpec",
     "Configurable",
     "Dataset",
     "DatasetInfo",
     "Discriminator",
+    "DiscriminatorInput",
     "DiscriminatorOutput",
     "EvaluationContext",
     "FeatureExtractor",
     "FeatureOutput",
     "Generator",
+    "GeneratorOutput",
     "ImageSpec",
-    "Images",
+    "ImageTensors",
+    "Item",
+    "LatentDistribution",
     "Loss",
+    "LossTerm",
     "Metric",
+    "MetricResult",
     "Need",
     "Network",
-    "Options",
-    "Penalty",
+    "OptimizerFactory",
+    "Parameters",
+    "Schedule",
     "Split",
+    "TrainStep",
+    "TrainedComponent",
     "check_images",
     "weights_sha256",
 ]

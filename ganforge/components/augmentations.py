@@ -1,22 +1,29 @@
-"""Differentiable changes to the images that the discriminator sees."""
+"""Interface of differentiable augmentations."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any, TypeAlias
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ganforge.components.base import Configurable, Options
+from ganforge.components.base import ComponentOptions
+from ganforge.components.outputs import DiscriminatorInput, map_input
+from ganforge.components.train_step import TrainStep
+from ganforge.components.trained import TrainedComponent
+
+#: Parameters of one application of an augmentation: tensors, or containers of them.
+Parameters: TypeAlias = Any
 
 
-class Augmentation(Configurable, nn.Module, ABC):
-    """Change real and fake images alike before they are judged.
+class Augmentation(TrainedComponent, ABC):
+    """Differentiable change of the images that the discriminator sees, real and fake alike.
 
-    It is a module so that what it adapts (a buffer, registered with `register_buffer`) is saved with the checkpoint.
+    Parameters are sampled apart from their use, so that they can be used again: for every level of an image, for a
+    noised copy, for a finite difference.
     """
 
-    class Options(Options):
+    class Options(ComponentOptions):
         """Options of every augmentation."""
 
     options: Options
@@ -26,8 +33,29 @@ class Augmentation(Configurable, nn.Module, ABC):
         self.options = options
 
     @abstractmethod
-    def forward(self, images: Tensor, *, rng: torch.Generator) -> Tensor:
-        """Return changed images, `(N, C, H, W)` as given, differentiable in them. Draw from `rng`, on the CPU."""
+    def sample_parameters(self, images: Tensor, step: TrainStep, *, real: bool) -> Parameters:
+        """Return the parameters for a batch of images.
+
+        Args:
+            images: `(N, C, H, W)`.
+            step: The update; random numbers come from `step.rng`, on the CPU.
+            real: Whether the images are the real ones.
+        """
+
+    @abstractmethod
+    def forward(self, images: Tensor, parameters: Parameters) -> Tensor:
+        """Return changed images, `(N, C, H, W)`, differentiable in them; no random numbers are drawn here."""
+
+    def augment(self, images: DiscriminatorInput, parameters: Parameters) -> DiscriminatorInput:
+        """Return the changed input of the discriminator: `forward` of each of its tensors, with the same parameters.
+
+        An augmentation that treats several levels differently, or that makes levels of an image, overrides it.
+        """
+        return map_input(lambda level: self(level, parameters), images)
 
     def observe(self, real_logits: Tensor) -> None:
-        """Hear the logits of the real images, `(N,)`, detached, after each discriminator step, to adapt to them."""
+        """Adapt to the real images' logits after each discriminator update.
+
+        Args:
+            real_logits: Logits of the whole batch, `(N,)` or `(N, K)`, detached.
+        """

@@ -1,70 +1,97 @@
-"""Where real images come from."""
+"""Interface of datasets."""
 
 from __future__ import annotations
 
 import hashlib
-from abc import ABC
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from ganforge.components.base import Configurable, Options
-from ganforge.components.networks import ImageSpec
+from ganforge.components.base import ComponentOptions, Configurable
+from ganforge.components.image_spec import ConditionSpec, ImageSpec
 from ganforge.errors import DataError
+from ganforge.utils.images import to_uint8
 
 Split = Literal["train", "test"]
 
+#: Item of a map-style dataset: (image, condition) or (image, condition, extras). The condition of an image without one
+#: is None or 0.
+Item: TypeAlias = "tuple[Tensor, Any] | tuple[Tensor, Any, Mapping[str, Tensor]]"
+
 
 @dataclass(frozen=True, slots=True)
-class Images:
-    """Hold one split in memory.
+class ImageTensors:
+    """One split in memory.
 
-    pixels: uint8, `(N, C, H, W)`, 0 to 255. labels: int64, `(N,)`, or None.
+    Attributes:
+        images: `(N, C, H, W)` uint8, or float32 of any range.
+        condition: `(N,)` int64 classes, `(N, D)` float32 vectors, `(N, …)` float32 or uint8 tensors, or None.
+        extras: Further tensors that terms need, by name, `(N, …)`.
     """
 
-    pixels: Tensor
-    labels: Tensor | None = None
+    images: Tensor
+    condition: Tensor | None = None
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return len(self.images)
+
+    def select(self, indices: Tensor) -> ImageTensors:
+        """Return the images of some indices, `(M,)` int64."""
+        return ImageTensors(
+            self.images.index_select(0, indices),
+            None if self.condition is None else self.condition.index_select(0, indices),
+            {name: values.index_select(0, indices) for name, values in self.extras.items()},
+        )
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of shape, pixels and labels: the same images in the same order give the same text."""
-        digest = hashlib.sha256(repr(tuple(self.pixels.shape)).encode())
-        digest.update(self.pixels.contiguous().numpy().data)
-        if self.labels is not None:
-            digest.update(self.labels.contiguous().numpy().data)
+        """Return the SHA-256 of shape and content; the same images in the same order have the same fingerprint."""
+        digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
+        digest.update(self.images.contiguous().numpy().data)
+        if self.condition is not None:
+            digest.update(self.condition.contiguous().numpy().data)
+        for name, values in sorted(self.extras.items()):
+            digest.update(name.encode())
+            digest.update(values.contiguous().numpy().data)
         return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetInfo:
-    """Say what a data set holds.
+    """Metadata of a dataset.
 
-    name: for people. image: shape and number of classes. classes: their names, or None. sizes: images per split.
-    fingerprint: changes whenever the training images do. source: where the images came from, in words.
+    Attributes:
+        image: Shape, type and condition of the images.
+        class_names: Names of the classes, in order, or None.
+        sizes: Number of images per split.
+        fingerprint: Text that changes when the training images change.
+        name: Name for reports.
+        source: Where the images come from, in one line.
     """
 
-    name: str
     image: ImageSpec
     class_names: tuple[str, ...] | None
-    sizes: dict[str, int]
+    sizes: Mapping[str, int]
     fingerprint: str
+    name: str = ""
     source: str = ""
 
 
 class Dataset(Configurable, ABC):
-    """Provide real images: `load` where they fit in memory, else `open`.
+    """Source of real images.
 
-    A data set overrides one of the two. `classes` names the labels, where there are any.
+    `open` returns tensors in memory, or a map-style torch dataset for data that is read image by image. `info` is
+    derived for tensors in memory; a map-style dataset defines it.
     """
 
-    class Options(Options):
-        """Options of every data set."""
+    class Options(ComponentOptions):
+        """Options of every dataset."""
 
     options: Options
 
@@ -73,73 +100,127 @@ class Dataset(Configurable, ABC):
 
     @property
     def splits(self) -> tuple[Split, ...]:
-        """The splits there are; a data set may have to look at the disk to know."""
+        """Splits that exist."""
         return ("train", "test")
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """The labels' names, in order, or None for data without labels."""
+        """Names of the classes, in order, or None for data without class labels."""
+        return None
+
+    @property
+    def condition_names(self) -> tuple[str, ...] | None:
+        """Names of the entries of vector conditions, or None."""
         return None
 
     @property
     def source(self) -> str:
-        """Say in one line where the images came from; known once a split is loaded."""
+        """Where the images come from, in one line; known once a split is open."""
         return ""
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Lines that a person should read before training, such as skipped pictures; known once a split is loaded."""
+        """Lines to read before training, such as skipped pictures; known once a split is open."""
         return ()
 
     def resolved(self) -> Options:
-        """Return options that name exactly what was found, so that a repeated run finds the same."""
+        """Return options that name the files exactly, so that a repeated run finds the same."""
         return self.options
 
-    def load(self, split: Split) -> Images | None:
-        """Return a whole split, or None for data that `open` gives image by image. Raises DataError."""
-        return None
+    @abstractmethod
+    def open(self, split: Split) -> ImageTensors | TorchDataset[Any]:
+        """Return a split: tensors in memory, or a map-style torch dataset of `Item`s.
 
-    def open(self, split: Split) -> TorchDataset[tuple[Tensor, int]]:
-        """Return a map-style data set of (uint8 image `(C, H, W)`, label; 0 where there is none). Raises DataError.
+        Items are read in worker processes, so a map-style dataset must be picklable.
 
-        Its items are read in processes of their own while training goes on, so that it must be picklable.
+        Raises:
+            DataError: The split cannot be read.
         """
-        raise DataError(f"{type(self).__name__} provides neither load() nor open() for its {split!r} split")
 
     @cached_property
     def info(self) -> DatasetInfo:
-        """Describe the data. Data that is not loaded whole must say this itself."""
-        loaded: dict[str, Images] = {}
+        """Metadata; a map-style dataset must define it."""
+        splits: dict[str, ImageTensors] = {}
         for split in self.splits:
-            images = self.load(split)
-            if images is None:
-                raise DataError(f"{type(self).__name__} is not loaded whole, so it must define `info`")
-            check_images(images, f"{type(self).__name__}.load({split!r})")
-            loaded[split] = images
-        train = loaded["train"]
-        classes = self.class_names
-        _, channels, height, width = train.pixels.shape
+            opened = self.open(split)
+            if not isinstance(opened, ImageTensors):
+                raise DataError(f"{type(self).__name__} is read image by image, so it must define `info`")
+            check_images(opened, f"{type(self).__name__}.open({split!r})")
+            splits[split] = opened
+        train = splits["train"]
+        _, channels, height, width = train.images.shape
         return DatasetInfo(
-            name=type(self).__name__,
-            image=ImageSpec(channels, height, width, None if classes is None else len(classes)),
-            class_names=classes,
-            sizes={split: len(images) for split, images in loaded.items()},
+            image=ImageSpec(
+                channels,
+                height,
+                width,
+                _condition_spec(train.condition, self.class_names, self.condition_names),
+                "uint8" if train.images.dtype == torch.uint8 else "float32",
+            ),
+            class_names=self.class_names,
+            sizes={split: len(images) for split, images in splits.items()},
             fingerprint=train.fingerprint(),
+            name=type(self).__name__,
             source=self.source,
         )
 
+    def to_pixels(self, images: Tensor) -> Tensor:
+        """Return pictures, `(N, C', H', W')` uint8 with 1 or 3 channels, for grids and metrics.
 
-def check_images(images: Images, what: str) -> None:
-    """Raise DataError unless pixels are uint8 `(N, C, H, W)` and labels int64 `(N,)` or None; `what` gave them."""
-    pixels, labels = images.pixels, images.labels
-    if pixels.dtype != torch.uint8 or pixels.ndim != len("NCHW"):
+        Args:
+            images: As networks see them, `(N, C, H, W)` float32. Values outside [-1, 1] are clamped; a dataset of
+                other numbers, such as an autoencoder's latents, overrides this method.
+        """
+        return to_uint8(images)
+
+    def render(self, images: Tensor) -> Tensor | None:
+        """Return one picture of many samples, `(C, H, W)` uint8, such as a scatter plot, or None for a grid.
+
+        Args:
+            images: As networks see them, `(N, C, H, W)` float32.
+        """
+        return None
+
+
+def _condition_spec(
+    condition: Tensor | None, class_names: tuple[str, ...] | None, names: tuple[str, ...] | None
+) -> ConditionSpec | None:
+    """Return the spec of conditions in memory. Class labels without names have as many classes as the largest says."""
+    if condition is None:
+        return None
+    if condition.dtype == torch.int64 and condition.ndim == 1:
+        return ConditionSpec.classes(int(condition.max()) + 1 if class_names is None else len(class_names))
+    if condition.dtype == torch.float32 and condition.ndim == len("ND"):
+        return ConditionSpec.vector(condition.shape[1] if names is None else names)
+    return ConditionSpec.tensor(tuple(condition.shape[1:]), "uint8" if condition.dtype == torch.uint8 else "float32")
+
+
+def check_images(images: ImageTensors, source: str) -> None:
+    """Raise DataError unless images, condition and extras are tensors of the permitted types for as many images.
+
+    Args:
+        images: A split.
+        source: Where it comes from, for the message.
+    """
+    pixels, condition = images.images, images.condition
+    if pixels.dtype not in {torch.uint8, torch.float32} or pixels.ndim != len("NCHW"):
         raise DataError(
-            f"{what} gives pixels of {pixels.dtype} with shape {tuple(pixels.shape)}; they must be uint8 (N, C, H, W)"
+            f"{source} returns images of {pixels.dtype} with shape {tuple(pixels.shape)}; "
+            "uint8 or float32 (N, C, H, W) is required"
         )
     if len(pixels) == 0:
-        raise DataError(f"{what} gives no images")
-    if labels is not None and (labels.dtype != torch.int64 or labels.shape != (len(pixels),)):
-        raise DataError(
-            f"{what} gives labels of {labels.dtype} with shape {tuple(labels.shape)} for {len(pixels)} images; "
-            "they must be int64 (N,)"
+        raise DataError(f"{source} returns no images")
+    if pixels.dtype == torch.float32 and not bool(pixels.isfinite().all()):
+        raise DataError(f"{source} returns images with numbers that are not finite")
+    if condition is not None:
+        allowed = condition.dtype in {torch.float32, torch.uint8} or (
+            condition.dtype == torch.int64 and condition.ndim == 1
         )
+        if not allowed or len(condition) != len(pixels):
+            raise DataError(
+                f"{source} returns conditions of {condition.dtype} with shape {tuple(condition.shape)} for "
+                f"{len(pixels)} images; int64 (N,), float32 (N, …) or uint8 (N, …) is required"
+            )
+    for name, values in images.extras.items():
+        if len(values) != len(pixels):
+            raise DataError(f"{source} returns {len(values)} of extra {name!r} for {len(pixels)} images")

@@ -1,4 +1,4 @@
-"""What describes images by numbers, so that metrics can compare them."""
+"""Interface of feature extractors."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ganforge.components.base import Configurable, Options
-from ganforge.components.networks import ImageSpec
+from ganforge.components.base import ComponentOptions, Configurable
+from ganforge.components.image_spec import ImageSpec
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureOutput:
-    """Hold what was seen in images.
+    """Output of a feature extractor.
 
-    features: `(N, D)` float32. logits: of a classifier, `(N, K)` float32, or None.
+    Attributes:
+        features: `(N, D)` float32.
+        logits: `(N, K)` float32 of a classifier, or None.
     """
 
     features: Tensor
@@ -26,14 +28,18 @@ class FeatureOutput:
 
 
 class FeatureExtractor(Configurable, nn.Module, ABC):
-    """Turn images, as files would hold them, into features.
+    """Network that maps pictures to features. The caller handles eval mode, device placement and batching.
 
-    size: D, features of an image. class_names: what a classifier's logits tell apart; empty for one that does not
-    classify. preprocessing: what happens to the pixels first, in words; it goes into every protocol. Whoever calls it
-    takes care of evaluation mode, of the device and of parts that memory suffices for.
+    Attributes:
+        size: D, features of an image.
+        class_names: Names of the classes that the logits stand for; empty without a classifier.
+        preprocessing: What happens to the pixels first, in one line; part of every protocol.
+        raw_images: Whether `forward` gets the images as networks see them, float32, instead of uint8 pictures.
+        accepts_float: Whether `forward` also takes pictures that are not rounded, float32 in [0, 255]. Metrics of small
+            differences, such as perceptual path length, need it.
     """
 
-    class Options(Options):
+    class Options(ComponentOptions):
         """Options of every feature extractor."""
 
     options: Options
@@ -41,6 +47,8 @@ class FeatureExtractor(Configurable, nn.Module, ABC):
     size: int
     class_names: tuple[str, ...] = ()
     preprocessing: ClassVar[str]
+    raw_images: ClassVar[bool] = False
+    accepts_float: ClassVar[bool] = False
 
     def __init__(self, options: Options, image: ImageSpec) -> None:
         super().__init__()
@@ -48,12 +56,12 @@ class FeatureExtractor(Configurable, nn.Module, ABC):
         self.image = image
 
     @classmethod
-    def check_image(cls, options: Any, image: ImageSpec) -> None:  # noqa: ANN401 - each has options of its own
-        """Raise IncompatibleError for images that it cannot describe."""
+    def check_image(cls, options: Any, image: ImageSpec) -> None:  # noqa: ANN401 - each extractor has its own options
+        """Raise IncompatibleError for images that the extractor does not support, before it is built."""
 
     @abstractmethod
     def forward(self, images: Tensor) -> FeatureOutput:
-        """Describe images, uint8, `(N, C, H, W)`; what is said of one must not depend on the others."""
+        """Return the features of pictures, `(N, C, H, W)` uint8; those of one do not depend on the others."""
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of all weights and buffers, with their names, types and shapes."""

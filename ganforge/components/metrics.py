@@ -1,76 +1,107 @@
-"""Scores for a trained generator."""
+"""Interface of metrics."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from ganforge.components.base import Configurable, Options
+from ganforge.components.base import ComponentOptions, Configurable
 from ganforge.components.features import FeatureExtractor, FeatureOutput
+from ganforge.components.latents import LatentDistribution
+from ganforge.components.networks import Generator
 
-#: What a metric may need beside the images to compare: their features, a classifier's logits, the images trained on.
-Need = Literal["features", "logits", "train"]
-
-
-def _none(images: Tensor) -> FeatureOutput:
-    raise LookupError("this evaluation has no feature extractor; a metric says what it needs in `needs`")
+#: Input of a metric beside the images: their features, a classifier's logits, the training images, the generator.
+Need = Literal["features", "logits", "train", "generator"]
+#: A set of images: the real ones, the fakes, or the training images.
+Source = Literal["real", "fake", "train"]
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluationContext:
-    """Hold what a metric may look at.
+class MetricResult:
+    """Result of a metric.
 
-    real, fake: uint8, `(N, C, H, W)` and `(M, C, H, W)`, fakes quantised as files would be. real_labels, fake_labels:
-    `(N,)` and `(M,)` int64, or None. rng: a generator on the CPU that belongs to the evaluation alone. train: images
-    that were trained on, uint8, `(T, C, H, W)`, for metrics that need them. class_names: what the extractor's logits
-    tell apart; empty where it does not classify. extract: describes any of these images; what it found it remembers.
-
-    details: what a metric may add for people to read, by its name, as JSON can hold it. pictures: by name, uint8,
-    `(C, H, W)`. shared: what a metric computed and others of the same evaluation may use.
+    Attributes:
+        scores: A number for each name in `higher_is_better`.
+        details: Further values for readers, as JSON can hold them.
+        images: Pictures by name, `(C, H, W)` uint8.
     """
 
-    real: Tensor
-    fake: Tensor
-    real_labels: Tensor | None
-    fake_labels: Tensor | None
+    scores: Mapping[str, float]
+    details: Mapping[str, Any] = field(default_factory=dict)
+    images: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class EvaluationContext(ABC):
+    """Inputs of a metric. Pixels come in batches and are never all in memory.
+
+    Attributes:
+        num_samples: Number of fakes, and of real images.
+        num_train: Number of training images, or 0 for metrics that do not need them.
+        class_names: Names of the classes that the extractor's logits stand for; may be empty.
+        rng: Generator on the CPU that belongs to the metric.
+        shared: Values that metrics of one evaluation share, such as distances.
+        generator: The generator in evaluation mode, or None for metrics that do not need it.
+        latent: Distribution of the generator's latents, or None.
+    """
+
+    num_samples: int
+    num_train: int
+    class_names: tuple[str, ...]
     rng: torch.Generator
-    train: Tensor | None = None
-    class_names: tuple[str, ...] = ()
-    extract: Callable[[Tensor], FeatureOutput] = _none
-    details: dict[str, Any] = field(default_factory=dict)
-    pictures: dict[str, Tensor] = field(default_factory=dict)
-    shared: dict[str, Any] = field(default_factory=dict)
+    shared: dict[Any, Any]
+    generator: Generator | None
+    latent: LatentDistribution | None
+
+    @abstractmethod
+    def features(self, source: Source) -> FeatureOutput:
+        """Return the features of all images of a source, `(N, D)` on the CPU; extracted once."""
+
+    @abstractmethod
+    def batches(self, source: Source) -> Iterator[Tensor]:
+        """Yield the images of a source in order, as `(B, C, H, W)` uint8 pictures on the CPU."""
+
+    @abstractmethod
+    def condition(self, source: Source) -> Tensor | None:
+        """Return the conditions of a source's images, `(N,)` int64 classes or `(N, …)`, or None."""
+
+    @abstractmethod
+    def extract(self, images: Tensor) -> FeatureOutput:
+        """Return the features of further images, `(B, C, H, W)` float32 as the generator returns them."""
 
 
 class Metric(Configurable, ABC):
-    """Score fakes against real images.
+    """Score of fakes against real images.
 
-    better: for each score's name, whether `lower` or `higher` is better. needs: what it needs beside the images.
-    has_reference: whether images of the training split, put in the place of fakes, score as well as can be.
+    Attributes:
+        higher_is_better: For each score's name, whether a higher value is better.
+        needs: Inputs beside the images.
+        has_reference: Whether training images in place of the fakes give a meaningful reference score.
     """
 
-    class Options(Options):
+    class Options(ComponentOptions):
         """Options of every metric."""
 
     options: Options
-    better: ClassVar[Mapping[str, Literal["lower", "higher"]]]
+    higher_is_better: ClassVar[Mapping[str, bool]]
     needs: ClassVar[frozenset[Need]] = frozenset()
     has_reference: ClassVar[bool] = True
 
     def __init__(self, options: Options) -> None:
         self.options = options
 
-    def check(self, *, count: int, extractor: FeatureExtractor | None) -> None:
-        """Raise DataError where `count` fakes, and as many real images, are too few for this score to mean anything.
+    def check(self, *, num_samples: int, extractor: FeatureExtractor | None) -> None:
+        """Raise DataError if so few images cannot give a meaningful score; called before images are drawn.
 
-        extractor: what describes the images, where the metric needs that. It is called before anything is drawn.
+        Args:
+            num_samples: Number of fakes, and of real images.
+            extractor: The feature extractor, for metrics that need one.
         """
 
     @abstractmethod
-    def compute(self, context: EvaluationContext) -> dict[str, float]:
-        """Return named scores, one for each name in `better`."""
+    def compute(self, context: EvaluationContext) -> MetricResult:
+        """Return the scores."""

@@ -1,46 +1,27 @@
-"""The two networks of a GAN, and what a discriminator returns."""
+"""Interfaces of the two networks."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from pydantic import PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
-from ganforge.components.base import Configurable, Options
+from ganforge.components.base import ComponentOptions
+from ganforge.components.image_spec import ImageSpec
+from ganforge.components.outputs import DiscriminatorOutput, GeneratorOutput
+from ganforge.components.trained import TrainedComponent
 
 
-@dataclass(frozen=True, slots=True)
-class ImageSpec:
-    """Tell a network what the data looks like.
+class Network(TrainedComponent):
+    """Base of generators and discriminators.
 
-    channels, height and width are in pixels; num_classes is the number of labels, or None for data without labels.
+    The constructor keeps `options` and `image` as attributes; a network calls it and then creates its layers.
     """
 
-    channels: int
-    height: int
-    width: int
-    num_classes: int | None = None
-
-    @property
-    def numel(self) -> int:
-        """The count of numbers in one image."""
-        return self.channels * self.height * self.width
-
-    def __str__(self) -> str:
-        return f"{self.channels}×{self.height}×{self.width}"
-
-
-class Network(Configurable, nn.Module):
-    """Share what generators and discriminators have: options, the image's shape, limits.
-
-    The constructor keeps `options` and `image` as attributes; a network calls it and then makes its layers.
-    """
-
-    class Options(Options):
+    class Options(ComponentOptions):
         """Options of every network."""
 
     options: Options
@@ -53,64 +34,84 @@ class Network(Configurable, nn.Module):
 
     @property
     def conditional(self) -> bool:
-        """Whether `forward` uses labels. Data without labels is then refused before training."""
+        """Whether `forward` uses the condition; data without one is then refused before training."""
         return False
 
     @classmethod
     def check_image(cls, options: Any, image: ImageSpec) -> None:
-        """Raise `IncompatibleError` where this network cannot work with such images, before it is built."""
+        """Raise IncompatibleError for images that the network does not support, before it is built."""
 
 
 class Generator(Network, ABC):
-    """Make images from latents."""
+    """Network that maps latents to images.
+
+    Attributes:
+        bounded: Whether images lie in [-1, 1]. False for generators without a final tanh; their images are clamped when
+            they become bytes.
+        sampling: Options of sampling, such as truncation; the defaults during training.
+    """
+
+    bounded: ClassVar[bool] = True
 
     class Options(Network.Options):
         """Options of every generator."""
 
         latent_dim: PositiveInt = 100
-        """How many numbers a latent has."""
-        latents: Literal["normal", "uniform"] = "normal"
-        """How they are distributed: standard normal, or uniform on [-1, 1]."""
+        """Numbers in one latent."""
+
+    class SamplingOptions(ComponentOptions):
+        """Options of sampling: `ganforge sample RUN --sampling.truncation 0.7`. They do not affect the training."""
 
     options: Options
+    sampling: SamplingOptions
+
+    def __init__(self, options: Options, image: ImageSpec) -> None:
+        super().__init__(options, image)
+        self.sampling = self.SamplingOptions()
 
     @property
     def latent_dim(self) -> int:
-        """Z, the count of numbers in one latent."""
+        """Z: numbers in one latent."""
         return self.options.latent_dim
 
-    def sample_latents(self, count: int, rng: torch.Generator) -> Tensor:
-        """Draw latents, `(N, Z)` float32 on `rng`'s device: standard normal, or uniform on [-1, 1]."""
-        shape = (count, self.latent_dim)
-        if self.options.latents == "uniform":
-            return torch.rand(shape, generator=rng, device=rng.device) * 2 - 1
-        return torch.randn(shape, generator=rng, device=rng.device)
-
     @abstractmethod
-    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return images in [-1, 1], `(N, C, H, W)`, from latents `z`, `(N, Z)`, and labels, `(N,)` int64 or None."""
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor | GeneratorOutput:
+        """Return images, `(N, C, H, W)`, or a `GeneratorOutput`.
 
+        Args:
+            z: Latents, `(N, Z)`.
+            condition: Condition of each image, or None for a generator that is not conditional.
+        """
 
-@dataclass(frozen=True, slots=True)
-class DiscriminatorOutput:
-    """Hold what a discriminator says of a batch.
+    def style(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return intermediate latents w, `(N, …)`; z itself for generators without a mapping network."""
+        return z
 
-    logits: `(N,)`, large where it takes an image for real. labels: `(N,)` int64, the labels it was given, or None.
-    class_logits: `(N, K)` of an auxiliary classifier, or None. features: inner activations, the batch first, for
-    feature matching; empty where there are none.
-    """
+    def synthesis(self, w: Tensor, condition: Tensor | None = None) -> Tensor | GeneratorOutput:
+        """Return the images of intermediate latents w, as `forward` does for latents.
 
-    logits: Tensor
-    labels: Tensor | None = None
-    class_logits: Tensor | None = None
-    features: tuple[Tensor, ...] = ()
+        Args:
+            w: Intermediate latents, as `style` returns them.
+            condition: Condition of each image; needed only if w does not contain it.
+        """
+        return self(w, condition)  # type: ignore[no-any-return]
+
+    def prepare_sampling(self, rng: torch.Generator) -> None:
+        """Prepare a copy of the trained generator for sampling, such as with standing statistics of batch norm.
+
+        Args:
+            rng: Generator on the CPU; the only source of random numbers.
+        """
 
 
 class Discriminator(Network, ABC):
-    """Judge whether images are real.
+    """Network that tells real images from fakes.
 
-    batch_independent: whether each image is judged by itself, whatever else is in the batch, as batch norm would not.
-    The engine then judges real and fake images in one call, which is faster.
+    Calling it always returns a `DiscriminatorOutput` that carries the condition.
+
+    Attributes:
+        batch_independent: Whether an image's output does not depend on the other images of the batch, as it would with
+            batch norm. Real and fake images are then passed through in one call, which is faster.
     """
 
     batch_independent: ClassVar[bool] = False
@@ -119,15 +120,16 @@ class Discriminator(Network, ABC):
         """Options of every discriminator."""
 
     @abstractmethod
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor | DiscriminatorOutput:
-        """Return logits `(N,)`, not squashed, or a `DiscriminatorOutput`, for images in [-1, 1], `(N, C, H, W)`.
+    def forward(self, images: Any, condition: Tensor | None = None) -> Tensor | DiscriminatorOutput:
+        """Return logits, `(N,)` or `(N, K)`, without a sigmoid, or a `DiscriminatorOutput`.
 
-        labels: `(N,)` int64, or None for a discriminator that takes none.
+        Args:
+            images: `(N, C, H, W)`, or the `discriminator_input` of a generator.
+            condition: Condition of each image, or None for a discriminator that is not conditional.
         """
 
-    def judge(self, images: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
-        """Call the network and return its answer as a `DiscriminatorOutput` that carries `labels`."""
-        answer = self(images, labels)
-        if isinstance(answer, DiscriminatorOutput):
-            return DiscriminatorOutput(answer.logits, labels, answer.class_logits, answer.features)
-        return DiscriminatorOutput(answer, labels)
+    def __call__(self, images: Any, condition: Tensor | None = None) -> DiscriminatorOutput:  # noqa: D102
+        output = super().__call__(images, condition)
+        if isinstance(output, DiscriminatorOutput):
+            return output.with_condition(condition)
+        return DiscriminatorOutput(output, condition)

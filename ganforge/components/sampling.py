@@ -1,94 +1,213 @@
-"""Drawing images from a trained generator, without touching the training's randomness."""
+"""Images drawn from a generator, without effects on its training."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from itertools import chain
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from pydantic import ValidationError
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from ganforge.components import Generator
-from ganforge.errors import IncompatibleError
-from ganforge.utils.images import to_uint8
-from ganforge.utils.rng import Stream, layers_seeded, stream_rng
+from ganforge.components.image_spec import ConditionSpec
+from ganforge.components.latents import LatentDistribution
+from ganforge.components.networks import Generator
+from ganforge.components.outputs import GeneratorOutput
+from ganforge.errors import ConfigError, IncompatibleError
+from ganforge.utils.images import normalize
+from ganforge.utils.rng import Stream, derive_generator, fork_torch_rng
+from ganforge.utils.suggest import did_you_mean
 
-BATCH = 250
-#: A grid with a row for each class has at most this many.
-MOST_ROWS = 16
+Module = TypeVar("Module", bound=nn.Module)
+
+#: Limits of a batch: images, and pixels of one channel, since activations grow with both.
+MAX_BATCH_SIZE = 250
+MAX_BATCH_PIXELS = 2**20
+#: Most classes of a grid with a row for each class.
+MAX_CLASS_ROWS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """Hold images on the CPU, uint8 `(N, C, H, W)`, their latents, `(N, Z)`, and labels, `(N,)` or None.
+class Sampler:
+    """Copy of a generator that draws images in evaluation mode.
 
-    not_finite: how many of the images had a number that is not finite, which bytes do not show.
+    The copy has its own buffers and attributes, so that sampling leaves the training unchanged. It shares the weights,
+    unless the generator overrides `prepare_sampling`, which may change them.
+
+    Attributes:
+        generator: The copy, with its sampling options set, prepared for sampling.
+        batch_size: Images in a batch.
     """
 
-    images: Tensor
-    latents: Tensor
-    labels: Tensor | None
-    not_finite: int
+    def __init__(self, generator: Generator, *, seed: int, sampling: Mapping[str, Any] | None = None) -> None:
+        """Copy and prepare a generator.
+
+        Args:
+            generator: Generator in any mode, on any device.
+            seed: Seed of the random numbers that layers draw, such as noise.
+            sampling: Sampling options that differ from the generator's own, such as `{"truncation": 0.7}`.
+
+        Raises:
+            ConfigError: The generator does not have such an option.
+        """
+        image = generator.image
+        own_preparation = type(generator).prepare_sampling is not Generator.prepare_sampling
+        self.batch_size = min(MAX_BATCH_SIZE, max(1, MAX_BATCH_PIXELS // (image.height * image.width)))
+        self.generator = copy_module(generator, share_weights=not own_preparation).eval()
+        if sampling:
+            self.generator.sampling = sampling_options(generator, sampling)
+        self._seed = seed
+        tensors = chain(generator.parameters(), generator.buffers())
+        self._device = next((tensor.device for tensor in tensors), torch.device("cpu"))
+        if own_preparation:
+            with torch.no_grad(), self._seeded_layers("samples/prepare"):
+                self.generator.prepare_sampling(derive_generator(seed, "samples/prepare"))
+            self.generator.eval()
+
+    def batches(self, latents: Tensor, condition: Tensor | Iterable[Tensor] | None = None) -> Iterator[Tensor]:
+        """Yield images as the generator returns them, `(B, C, H, W)` float32, on its device.
+
+        Args:
+            latents: `(N, Z)`.
+            condition: `(N, …)`, as the dataset stores it or as networks see it, or an iterable of its parts, whose
+                lengths are those of the batches. Classes take turns by default.
+
+        Raises:
+            IncompatibleError: The condition does not fit the generator.
+        """
+        done = 0
+        for number, part in enumerate(self._parts(condition, len(latents))):
+            z = latents[done : done + (self.batch_size if part is None else len(part))]
+            if part is not None:
+                check_condition(self.generator, part, len(z))
+            done += len(z)
+            yield self._draw(z, part, number)
+        if done != len(latents):
+            raise IncompatibleError(f"{done:,} conditions for {len(latents):,} images")
+
+    def images(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return images as the generator returns them, `(N, C, H, W)` float32, on the CPU; see `batches`."""
+        return torch.cat([images.cpu() for images in self.batches(latents, condition)])
+
+    def _parts(self, condition: Tensor | Iterable[Tensor] | None, count: int) -> Iterable[Tensor | None]:
+        """Return the condition of each batch."""
+        if condition is None:
+            condition = default_condition(self.generator, count)
+        if condition is None:
+            return [None] * -(-count // self.batch_size)
+        if not self.generator.conditional:
+            raise IncompatibleError("this generator takes no condition", fix="leave the condition out")
+        if not isinstance(condition, Tensor):
+            return condition
+        if len(condition) != count:
+            raise IncompatibleError(f"{len(condition):,} conditions for {count:,} images")
+        return torch.split(condition, self.batch_size)
+
+    @torch.no_grad()
+    def _draw(self, z: Tensor, condition: Tensor | None, number: int) -> Tensor:
+        condition = None if condition is None else normalize(condition.to(self._device))
+        with self._seeded_layers("samples", number):
+            return GeneratorOutput.of(self.generator(z.to(self._device), condition)).images.float()
+
+    def _seeded_layers(self, stream: Stream, *indices: int) -> AbstractContextManager[None]:
+        return fork_torch_rng(self._seed, stream, *indices, device=self._device)
 
 
-def default_labels(generator: Generator, count: int) -> Tensor | None:
-    """Return labels that go through the classes in turn, `(N,)`, or None for a generator that takes none."""
+def draw_latents(
+    latent: LatentDistribution, generator: Generator, count: int, *, seed: int, stream: Stream = "samples"
+) -> Tensor:
+    """Return latents for a generator, `(N, Z)` on the CPU, that the seed and the stream alone decide."""
+    with torch.no_grad(), fork_torch_rng(seed, stream):
+        distribution = copy_module(latent, share_weights=False).cpu().eval()
+        return distribution.sample(count, generator.latent_dim, derive_generator(seed, stream))
+
+
+def default_condition(generator: Generator, count: int) -> Tensor | None:
+    """Return classes in turn, `(N,)`, or None for a generator that is not conditional.
+
+    Raises:
+        IncompatibleError: The conditions are not classes, so that real ones are needed.
+    """
     if not generator.conditional:
         return None
-    classes = generator.image.num_classes
-    assert classes is not None, "such a generator is refused for data without labels"  # noqa: S101
-    return torch.arange(count) % classes
+    if generator.image.num_classes is None:
+        raise IncompatibleError(f"this generator needs a condition for each image ({generator.image.condition})")
+    return torch.arange(count) % generator.image.num_classes
 
 
-def rows_of_classes(generator: Generator, columns: int) -> Tensor | None:
-    """Return labels for a grid with a row for each class, `(K · columns,)`, or None where there is no such grid.
+def class_rows(generator: Generator, columns: int) -> Tensor | None:
+    """Return the condition of a grid with a row for each class, `(K · columns,)`.
 
-    That is so for a generator that takes no labels, and for more classes than a person looks at.
+    None for a generator without classes, and for more classes than `MAX_CLASS_ROWS`.
     """
     classes = generator.image.num_classes if generator.conditional else None
-    if classes is None or classes > MOST_ROWS:
+    if classes is None or classes > MAX_CLASS_ROWS:
         return None
     return torch.arange(classes).repeat_interleave(columns)
 
 
-def draw_latents(generator: Generator, count: int, *, seed: int, stream: Stream = "samples") -> Tensor:
-    """Return latents, `(N, Z)`, that the seed alone decides."""
-    return generator.sample_latents(count, stream_rng(seed, stream))
+def check_condition(generator: Generator, condition: Tensor, count: int) -> None:
+    """Raise IncompatibleError unless a conditional generator takes a condition, `(N, …)`, for `count` images."""
+    spec = generator.image.condition
+    assert spec is not None, "conditional networks are refused for data without conditions"  # noqa: S101
+    if len(condition) != count:
+        raise IncompatibleError(f"{len(condition):,} conditions for {count:,} images")
+    dtypes = {spec.dtype, "float32"} if spec.kind == "tensor" else {spec.dtype}
+    dtype, shape = str(condition.dtype).removeprefix("torch."), tuple(condition.shape[1:])
+    if dtype not in dtypes or shape != spec.shape:
+        raise IncompatibleError(f"conditions are {_described(spec)} for each image, not {dtype} of shape {shape}")
+    if spec.kind != "classes":
+        if not bool(condition.isfinite().all()):
+            raise IncompatibleError("a condition has numbers that are not finite")
+        return
+    classes = spec.num_classes or 0
+    invalid = condition[(condition < 0) | (condition >= classes)]
+    if len(invalid):
+        raise IncompatibleError(f"invalid class {int(invalid[0])}; there are {classes} classes, 0 to {classes - 1}")
 
 
-@torch.no_grad()
-def draw(generator: Generator, latents: Tensor, labels: Tensor | None = None, *, seed: int) -> Drawn:
-    """Make images in evaluation mode, then leave that mode. Raises IncompatibleError for labels that do not fit.
+def _described(spec: ConditionSpec) -> str:
+    return f"one class (int64, {spec})" if spec.kind == "classes" else f"{spec.dtype} of shape {spec.shape}"
 
-    seed: for generators that draw random numbers themselves, such as noise between their layers.
+
+def sampling_options(generator: Generator, values: Mapping[str, Any]) -> Generator.SamplingOptions:
+    """Return a generator's sampling options with some values replaced.
+
+    Raises:
+        ConfigError: The generator does not have such an option, or the value is invalid.
     """
-    labels = _checked(generator, labels, len(latents))
-    device = next(generator.parameters()).device
-    was_training = generator.training
-    generator.eval()
-    parts, not_finite = [], 0
+    model = generator.SamplingOptions
     try:
-        with layers_seeded(seed, "samples", device=device):
-            for begin in range(0, len(latents), BATCH):
-                made = generator(
-                    latents[begin : begin + BATCH].to(device),
-                    None if labels is None else labels[begin : begin + BATCH].to(device),
-                )
-                parts.append(to_uint8(made).cpu())
-                not_finite += len(made) - int(made.isfinite().flatten(1).all(1).sum())
-    finally:
-        generator.train(was_training)
-    return Drawn(torch.cat(parts), latents, labels, not_finite)
+        return model.model_validate({**generator.sampling.model_dump(), **values})
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        name = ".".join(map(str, problem["loc"]))
+        if problem["type"] != "extra_forbidden":
+            raise ConfigError(f"sampling.{name} = {problem['input']!r}: {problem['msg']}") from None
+        options = did_you_mean(name, model.model_fields) or "; this generator has none"
+        raise ConfigError(f"invalid sampling option {name!r}{options}") from None
 
 
-def _checked(generator: Generator, labels: Tensor | None, count: int) -> Tensor | None:
-    if not generator.conditional:
-        if labels is not None:
-            raise IncompatibleError("this generator takes no labels", fix="leave the label out")
-        return None
-    if labels is None:
-        return default_labels(generator, count)
-    classes = generator.image.num_classes or 0
-    wrong = [int(label) for label in sorted(set(labels.tolist())) if not 0 <= int(label) < classes]
-    if wrong:
-        raise IncompatibleError(f"no label {wrong[0]}; there are {classes} classes, 0 to {classes - 1}")
-    return labels
+def copy_module(module: Module, *, share_weights: bool) -> Module:
+    """Return a deep copy of a module, with copied or shared parameters."""
+    shared: dict[int, Any] = {id(weight): weight for weight in module.parameters()} if share_weights else {}
+    with _DetachedCopies():
+        return copy.deepcopy(module, shared)
+
+
+class _DetachedCopies(TorchFunctionMode):
+    """Deep copies of tensors without their graph, which a module may keep between calls, as `spectral_norm` does."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        if func is Tensor.__deepcopy__ and not args[0].is_leaf:
+            args = (args[0].detach(), *args[1:])
+        return func(*args, **(kwargs or {}))

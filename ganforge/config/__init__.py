@@ -1,6 +1,6 @@
-"""What a person can set, where each value came from, and its form in TOML.
+"""Configuration of experiments: settings, their origins, and their form in TOML.
 
-The models, and pydantic with them, are imported when they are first used.
+The models, and pydantic with them, are imported on first use.
 """
 
 from __future__ import annotations
@@ -14,23 +14,18 @@ if TYPE_CHECKING:
     from ganforge.config.document import from_document, read_document, to_document, write_document
     from ganforge.config.experiment import ComponentRef, Experiment
     from ganforge.config.layers import Layer, command_line_layer, nested, preset_layer
-    from ganforge.config.optimizers import OPTIMIZERS, OptimizerOptions, Optimizers
 
 _LAZY = {
     **dict.fromkeys(("from_document", "read_document", "to_document", "write_document"), "document"),
-    **dict.fromkeys(("Experiment", "ComponentRef"), "experiment"),
+    **dict.fromkeys(("ComponentRef", "Experiment"), "experiment"),
     **dict.fromkeys(("Layer", "command_line_layer", "nested", "preset_layer"), "layers"),
-    **dict.fromkeys(("OPTIMIZERS", "OptimizerOptions", "Optimizers"), "optimizers"),
 }
 
 __all__ = [
-    "OPTIMIZERS",
     "SECTIONS",
     "ComponentRef",
     "Experiment",
     "Layer",
-    "OptimizerOptions",
-    "Optimizers",
     "Section",
     "command_line_layer",
     "from_document",

@@ -1,4 +1,4 @@
-"""The form that an experiment has in TOML: `[gen] name = "dcgan"`, and its options in `[gen.dcgan]`."""
+"""TOML form of an experiment: `[gen] name = "dcgan"`, with options in `[gen.dcgan]`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from ganforge.config.experiment import SEVERAL, SINGLE, TRAINED, ComponentRef, Experiment
-from ganforge.config.optimizers import NOTHING
+from ganforge.config.dotted import NOTHING
+from ganforge.config.experiment import SEVERAL, SINGLE, ComponentRef, Experiment
 from ganforge.errors import ConfigError
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """Return a TOML file's content. Raises ConfigError, with the line, where it cannot be read."""
+    """Return the content of a TOML file. Raises ConfigError, with the line, if it cannot be read."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -33,38 +33,43 @@ def write_document(document: Mapping[str, Any]) -> str:
 
 
 def to_document(experiment: Experiment) -> dict[str, Any]:
-    """Return the whole experiment as TOML can hold it; `from_document` gives it back."""
+    """Return the whole experiment as TOML can hold it; `from_document` is the inverse."""
     values = experiment.model_dump(mode="json")
-    document = {key: value for key, value in values.items() if key not in {*SINGLE, *SEVERAL, "optimizer"}}
-    other_length = "epochs" if experiment.epochs is None else "steps"
-    document.pop(other_length)
-    document = {key: NOTHING if value is None else value for key, value in document.items()}
+    components = {*SINGLE, *SEVERAL, "optimizer", "schedules"}
+    document = {key: NOTHING if value is None else value for key, value in values.items() if key not in components}
+    document.pop("epochs" if experiment.epochs is None else "steps")
     for section in SINGLE:
-        name, options = values[section]["name"], values[section]["options"]
-        document[section] = {"name": name} | ({name: options} if options else {})
+        document[section] = _table(values[section])
     for section in SEVERAL:
-        chosen = values[section]
-        options = {item["name"]: item["options"] for item in chosen if item["options"]}
-        document[section] = {"names": [item["name"] for item in chosen]} | options
-    document["optimizer"] = {
-        network: {key: NOTHING if value is None else value for key, value in options.items()}
-        for network, options in values["optimizer"].items()
-    }
+        options = {item["name"]: item["options"] for item in values[section] if item["options"]}
+        document[section] = {"names": [item["name"] for item in values[section]]} | options
+    document["optimizer"] = {phase: _table(ref) for phase, ref in values["optimizer"].items()}
+    schedules = values["schedules"]
+    document["schedules"] = {"names": list(schedules)} | {target: _table(ref) for target, ref in schedules.items()}
     return document
 
 
 def from_document(document: Mapping[str, Any]) -> Experiment:
-    """Return the experiment that `to_document` wrote. Raises ConfigError where the document is none."""
+    """Return the experiment that `to_document` wrote. Raises ConfigError for other documents."""
     values: dict[str, Any] = {key: None if value == NOTHING else value for key, value in document.items()}
     try:
         for section in SINGLE:
-            if section not in TRAINED and section not in values:
-                continue  # a run that is older than feature extractors has the default one
-            table = values[section]
-            values[section] = ComponentRef(name=table["name"], options=table.get(table["name"], {}))
+            values[section] = _ref(values[section])
         for section in SEVERAL:
             table = values[section]
             values[section] = tuple(ComponentRef(name=name, options=table.get(name, {})) for name in table["names"])
+        values["optimizer"] = {phase: _ref(table) for phase, table in values["optimizer"].items()}
+        schedules = values["schedules"]
+        values["schedules"] = {target: _ref(schedules[target]) for target in schedules["names"]}
         return Experiment.model_validate(values)
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
-        raise ConfigError(f"this is no resolved experiment: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"not a resolved experiment: {' '.join(str(error).split())}") from None
+
+
+def _table(ref: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a component's name, and its options in a table of its own."""
+    return {"name": ref["name"]} | ({ref["name"]: ref["options"]} if ref["options"] else {})
+
+
+def _ref(table: Mapping[str, Any]) -> ComponentRef:
+    return ComponentRef(name=table["name"], options=table.get(table["name"], {}))

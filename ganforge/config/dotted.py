@@ -1,4 +1,4 @@
-"""Settings as people write them: dotted keys, and values as TOML has them. Imports no models."""
+"""Dotted keys and TOML values of settings. Imports no models."""
 
 from __future__ import annotations
 
@@ -7,27 +7,38 @@ from collections.abc import Mapping
 from datetime import date, time
 from typing import Any
 
-#: The keys of a section's table that name its components.
+#: Keys of a section's table that name its components.
 COMPONENT_NAMES = frozenset({"name", "names"})
+
+#: Names that users try, and the right ones.
+RENAMED = {"penalty": "term"}
+
+#: Word for None, which TOML does not have.
+NOTHING = "none"
 
 
 def literal(text: str) -> Any:  # noqa: ANN401 - a TOML literal has any of TOML's types
-    """Return a TOML literal's value, and any other text as it stands."""
+    """Return the value of a TOML literal, or the text itself if it is not one."""
     try:
-        value = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):  # no TOML, or more digits or brackets than can be read
+        document = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):  # not TOML, or more digits or brackets than can be read
         return text
-    found = value.get("value", text)
-    return text if len(value) > 1 or isinstance(found, date | time) else found  # a date may be a folder's name
+    value = document.get("value", text)
+    return text if len(document) > 1 or isinstance(value, date | time) else value  # a date may be a folder's name
 
 
 def flatten(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Return a document's dotted keys and values, as options are called: a component's own table as its section's."""
+    """Return a document's dotted keys and values, named as flags are.
+
+    Options in a component's own table become those of the section: `gen.dcgan.base_channels` is `gen.base_channels`.
+    """
     pairs: list[tuple[str, Any]] = []
     for key, value in document.items():
         if isinstance(value, Mapping):
             named = document.get("name") == key
             pairs += flatten(value, prefix if named else f"{prefix}{key}.")
-        elif key not in COMPONENT_NAMES or prefix.startswith("optimizer."):
+        elif key not in COMPONENT_NAMES:
             pairs.append((f"{prefix}{key}", value))
+        elif key == "name" and prefix.startswith(("optimizer.", "schedules.")):
+            pairs.append((prefix.removesuffix("."), value))
     return pairs

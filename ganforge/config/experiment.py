@@ -1,24 +1,31 @@
-"""A resolved, validated configuration: everything that decides what a run computes."""
+"""Validated configuration of a run."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from itertools import count
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 from ganforge.components.spec import Section
-from ganforge.config.optimizers import Optimizers
 
-#: Sections that name one component each, and those that name any number. What is trained, and on what, comes first.
+#: Sections of one component each; trained components and their data come first.
 TRAINED: tuple[Section, ...] = ("gen", "disc", "loss", "data")
-SINGLE: tuple[Section, ...] = (*TRAINED, "features")
-SEVERAL: tuple[Section, ...] = ("penalty", "augment", "metric")
+SINGLE: tuple[Section, ...] = (*TRAINED, "latent", "features")
+#: Sections of any number of components.
+SEVERAL: tuple[Section, ...] = ("term", "augment", "metric")
+#: Key of the optimizer's settings that apply to every phase, until the configuration is resolved.
+ALL_PHASES = "all"
+#: Phases of every GAN.
+NETWORK_PHASES = ("disc", "gen")
+#: Keys of a table of optimizers that may hold tables and are not phases.
+NOT_PHASES = frozenset({"options", "schedule"})
 
 
 class ComponentRef(BaseModel):
-    """Name a component, with the options that it gets beside its defaults, as TOML can hold them."""
+    """Name of a component, with options that differ from its defaults, as TOML can hold them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,30 +33,68 @@ class ComponentRef(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-def _selection(value: object) -> object:
+class OptimizerRef(ComponentRef):
+    """Optimizer of a phase; options alone change those of the default."""
+
+    name: str = "adam"
+
+
+def _ref(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-def _selections(value: object) -> object:
-    if isinstance(value, str):
-        value = [name for name in value.split(",") if name]
-    return tuple(_selection(item) for item in value) if isinstance(value, list | tuple) else value
+def _refs(value: object) -> object:
+    value = _split(value)
+    return tuple(_ref(item) for item in value) if isinstance(value, list | tuple) else value
 
 
-#: A step is whole or not there: with more updates in it, nobody could stop it.
-MOST_UPDATES = 1000
+def _split(value: object) -> object:
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+def _optimizers(value: object) -> object:
+    """Return references by phase from what users write: "sgd", or `{"lr": 1e-4, "disc": {"name": "sgd"}}`."""
+    table = {"name": value} if isinstance(value, str) else value
+    if not isinstance(table, Mapping):
+        return value
+    own: dict[str, object] = {}
+    shared: dict[str, object] = {}
+    for key, item in table.items():
+        is_phase = key in NETWORK_PHASES or (isinstance(item, Mapping | ComponentRef) and key not in NOT_PHASES)
+        (own if is_phase else shared)[key] = _optimizer(item) if is_phase else item
+    return ({ALL_PHASES: _optimizer(shared)} if shared else {}) | own
+
+
+def _optimizer(value: object) -> object:
+    if isinstance(value, ComponentRef):
+        return value.model_dump(exclude_unset=True)
+    table = {"name": value} if isinstance(value, str) else value
+    if not isinstance(table, Mapping):
+        return value
+    options = {key: item for key, item in table.items() if key not in {"name", "options"}}
+    named = {"name": table["name"]} if "name" in table else {}
+    return {**named, "options": {**table.get("options", {}), **options}}
+
+
+#: Limit of the updates in one step, since a step cannot be interrupted.
+MAX_UPDATES = 1000
 Switch = Literal["auto", "on", "off"]
-One = Annotated[ComponentRef, BeforeValidator(_selection)]
-Several = Annotated[tuple[ComponentRef, ...], BeforeValidator(_selections)]
+One = Annotated[ComponentRef, BeforeValidator(_ref)]
+Several = Annotated[tuple[ComponentRef, ...], BeforeValidator(_refs)]
+Optimizers = Annotated[Mapping[str, OptimizerRef], BeforeValidator(_optimizers)]
 
 
 class Experiment(BaseModel):
-    """Hold everything that decides what a run computes.
+    """Settings that determine the results of a run.
 
-    Units stand in the names: `*_every` are steps, `ema_halflife_images` is real images. A step is one generator update
-    with the discriminator updates that go with it: `critic_steps` of them, in every `generator_steps`-th step.
-    `Experiment(gen="dcgan", disc="mlp", epochs=2)` is enough; what is left out takes the defaults, or what a component
-    recommends.
+    Units are in the names: `*_every` are steps, `ema_halflife_images` is real images. A step is one generator update
+    with the discriminator updates that belong to it: `critic_steps` of them, in every `generator_steps`-th step.
+    `Experiment(gen="dcgan", disc="mlp", epochs=2)` is enough; other settings take the values that the components
+    recommend, or the defaults.
+
+    Attributes:
+        optimizer: Optimizer of each phase; `{"lr": 1e-4}` or "sgd" applies to every phase.
+        schedules: Schedule of each scheduled option by its dotted key, such as `optimizer.gen.lr`, `term.r1.weight`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,7 +103,8 @@ class Experiment(BaseModel):
     disc: One = ComponentRef(name="dcgan")
     loss: One = ComponentRef(name="bce")
     data: One = ComponentRef(name="mnist")
-    penalty: Several = ()
+    latent: One = ComponentRef(name="normal")
+    term: Several = ()
     augment: Several = ()
     features: One = ComponentRef(name="random-convolutions")
     metric: Several = (ComponentRef(name="sliced-wasserstein"),)
@@ -66,86 +112,116 @@ class Experiment(BaseModel):
     epochs: PositiveInt | None = Field(None, description="Passes over the training images; 20 unless steps is given.")
     steps: PositiveInt | None = Field(None, description="Generator updates, instead of epochs.")
     batch_size: PositiveInt = Field(60, description="Real images in each discriminator update.")
-    critic_steps: PositiveInt = Field(1, description="Discriminator updates in a row.", le=MOST_UPDATES)
-    generator_steps: PositiveInt = Field(1, description="Generator updates in a row.", le=MOST_UPDATES)
+    generator_batch_size: PositiveInt | None = Field(
+        None, description="Fakes in each generator update; batch_size by default."
+    )
+    critic_steps: PositiveInt = Field(1, description="Discriminator updates in a row.", le=MAX_UPDATES)
+    generator_steps: PositiveInt = Field(1, description="Generator updates in a row.", le=MAX_UPDATES)
+    phase_order: Annotated[tuple[str, ...] | None, BeforeValidator(_split)] = Field(
+        None, description="Order of the updates in a step; by default disc, gen, then the phases of further networks."
+    )
     reuse_fakes: bool = Field(
         False, description="Train the generator on the discriminator's fakes instead of fresh ones; faster."
     )
     gradient_accumulation: PositiveInt = Field(
         1,
-        description="Equal parts that each batch is computed in, one after the other, to need less memory.",
-        le=MOST_UPDATES,
+        description="Equal parts of each batch, computed one after the other to save memory.",
+        le=MAX_UPDATES,
     )
     workers: NonNegativeInt = Field(
-        2, description="Processes that read streamed data; data that fits in memory needs none."
+        2, description="Worker processes that read streamed data; data that fits in memory needs none."
     )
-    seed: NonNegativeInt = Field(0, description="Decides weights, data order, latents and dropout.", lt=2**63)
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
+    seed: NonNegativeInt = Field(0, description="Seed of weights, data order, latents and dropout.", lt=2**63)
+    device: str = Field("auto", description="Device: auto, cpu, cuda, cuda:1, mps.")
     precision: Literal["auto", "fp32", "tf32", "bf16"] = Field(
-        "auto", description="auto measures and takes the fastest."
+        "auto", description="Precision; auto measures and picks the fastest."
     )
     compile: Switch = Field("auto", description="Compile the networks; auto: on a GPU, in long trainings.")
     cuda_graphs: Switch = Field("auto", description="Record each update once on a GPU and replay it; auto: on.")
-    sync_batch_norm: bool = Field(False, description="Share batch norm's statistics among processes.")
+    sync_batch_norm: bool = Field(False, description="Share statistics of batch norm between ranks.")
     on_nan: Literal["stop", "rollback"] = Field(
         "stop",
-        description="What follows a loss or weight that is not finite: stop, or go back to the last checkpoint and "
-        "train on with half the learning rate.",
+        description="Reaction to a loss or weight that is not finite: stop, or roll back to the last checkpoint and "
+        "resume with half the learning rate.",
     )
     on_collapse: Literal["warn", "stop", "rollback"] = Field(
         "warn",
-        description="What follows when the fakes lose their diversity: a warning, the end, or going back to the last "
-        "checkpoint with half the learning rate.",
+        description="Reaction to fakes that lose their diversity: a warning, stop, or roll back to the last checkpoint "
+        "and resume with half the learning rate.",
     )
     ema_halflife_images: PositiveInt | None = Field(
         None, description="Keep an exponential moving average of the generator with this half-life; none by default."
     )
-    optimizer: Optimizers = Optimizers()
+    optimizer: Optimizers = Field(
+        default_factory=dict, description="Optimizer of every phase (adam); --optimizer.gen NAME is that of one."
+    )
+    schedules: Mapping[str, One] = Field(
+        default_factory=dict, description="Schedules of numeric options, such as --schedules.term.r1.weight cosine."
+    )
 
     log_every: PositiveInt = Field(10, description="Steps between rows of metrics.jsonl.")
     sample_every: PositiveInt | None = Field(None, description="Steps between sample grids; an epoch by default.")
     checkpoint_every: PositiveInt | None = Field(None, description="Steps between checkpoints; an epoch by default.")
     evaluate_every: PositiveInt | None = Field(None, description="Steps between evaluations; none by default.")
-    num_samples: PositiveInt = Field(1000, description="Fakes, and real images, that an evaluation compares.")
+    num_samples: PositiveInt = Field(1000, description="Fakes, and real images, in an evaluation.")
     max_eval_time_fraction: float = Field(
-        0.5, description="The largest share of the training's time that evaluations may take.", gt=0, le=1
+        0.5, description="Largest share of the training time that evaluations may take.", gt=0, le=1
     )
-    best: str | None = Field(None, description="The score that decides which checkpoint is best; the first by default.")
-    keep_checkpoints: PositiveInt = Field(3, description="Newest checkpoints kept, beside the best one.")
+    best_metric: str | None = Field(
+        None, description="Score that decides which checkpoint is best; the first by default."
+    )
+    keep_checkpoints: PositiveInt = Field(3, description="Newest checkpoints kept, in addition to the best one.")
 
     @model_validator(mode="after")
-    def _agrees_with_itself(self) -> Self:
+    def _check_consistency(self) -> Self:
         if self.epochs is not None and self.steps is not None:
             raise ValueError("give epochs or steps, not both")
         if self.reuse_fakes and self.generator_steps > 1:
             raise ValueError("reuse_fakes needs fakes of the discriminator in every step; generator_steps must be 1")
         if self.reuse_fakes and self.gradient_accumulation > 1:
             raise ValueError("reuse_fakes keeps whole batches in memory; gradient_accumulation must be 1")
-        if self.batch_size % self.gradient_accumulation:
-            wanted = min(self.gradient_accumulation, self.batch_size)
-            near = (parts for far in count() for parts in (wanted - far, wanted + far))
-            nearest = next(parts for parts in near if self.batch_size % parts == 0)
+        if self.reuse_fakes and self.generator_batch_size not in {None, self.batch_size}:
             raise ValueError(
-                f"batch_size {self.batch_size} cannot be divided into {self.gradient_accumulation} equal parts; into "
-                f"{nearest} it can"
+                f"reuse_fakes needs equal batches; generator_batch_size {self.generator_batch_size} must be batch_size "
+                f"{self.batch_size}"
             )
+        for name in ("batch_size", "generator_batch_size"):
+            size = getattr(self, name)
+            if size is not None and size % self.gradient_accumulation:
+                raise ValueError(
+                    f"{name} {size} cannot be divided into {self.gradient_accumulation} equal parts; into "
+                    f"{_nearest_divisor(size, self.gradient_accumulation)} it can"
+                )
         return self
 
+    @property
+    def images_per_generator_update(self) -> int:
+        """Number of fakes in a generator update."""
+        return self.batch_size if self.generator_batch_size is None else self.generator_batch_size
+
     def steps_per_epoch(self, images: int) -> int:
-        """Return the steps in which `images` training images are seen once, but for the last part batch."""
+        """Return the number of steps in which `images` training images are seen once, except a partial last batch."""
         return self._steps(images // self.batch_size)
 
     def total_steps(self, images: int) -> int:
-        """Return the step that training on `images` images ends after."""
+        """Return the total number of steps of a training on `images` images."""
         if self.steps is not None:
             return self.steps
         assert self.epochs is not None, "a resolved experiment has one of the two"  # noqa: S101
         return self._steps(self.epochs * (images // self.batch_size))
 
     def batches(self, steps: int) -> int:
-        """Return how many batches of real images the first `steps` steps consume."""
+        """Return the number of batches of real images that the first `steps` steps consume."""
         return math.ceil(steps / self.generator_steps) * self.critic_steps
 
     def _steps(self, batches: int) -> int:
-        """Return the steps after which so many batches are consumed."""
+        """Return the number of steps that consume a number of batches."""
         return math.ceil(batches / self.critic_steps) * self.generator_steps
+
+
+def _nearest_divisor(size: int, parts: int) -> int:
+    """Return the divisor of `size` that is nearest to `parts`."""
+    parts = min(parts, size)
+    return next(
+        near for distance in count() for near in (parts - distance, parts + distance) if near and size % near == 0
+    )

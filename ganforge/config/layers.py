@@ -1,4 +1,4 @@
-"""Layers of settings, each with its origin; later ones win."""
+"""Layers of settings with their origins; later ones win."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ganforge.config.dotted import literal
-from ganforge.config.experiment import SEVERAL, SINGLE, Experiment
-from ganforge.config.optimizers import NOTHING
+from ganforge.config.dotted import NOTHING, literal
+from ganforge.config.experiment import ALL_PHASES, SEVERAL, SINGLE, Experiment
 from ganforge.errors import ConfigError
 from ganforge.utils.suggest import did_you_mean
 
-#: Exactly the textbook's training; every value is set, so that nothing recommended changes it.
+#: Settings of the textbook's training; every value is set, so that recommended ones change nothing.
 PRESETS: dict[str, dict[str, Any]] = {
     "textbook": {
         "epochs": 100,
@@ -25,7 +24,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "sync_batch_norm": False,
         "on_nan": "stop",
         "ema_halflife_images": NOTHING,
+        "generator_batch_size": NOTHING,
+        "phase_order": NOTHING,
         "precision": "fp32",
+        "latent": "normal",
+        "term": [],
+        "augment": [],
         "optimizer": {
             "name": "adam",
             "lr": 2e-4,
@@ -33,23 +37,23 @@ PRESETS: dict[str, dict[str, Any]] = {
             "eps": 1e-8,
             "weight_decay": 0.0,
             "warmup_steps": 0,
-            "schedule": "constant",
-            "decay_from": 0.0,
             "clip_norm": NOTHING,
         },
-        "penalty": [],
-        "augment": [],
+        "schedules": {"names": []},
     }
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Hold settings from one place.
+    """Settings from one source.
 
-    origin: in words, as the plan shows it. values: nested as in TOML. loose: whether `gen.base_channels` may mean the
-    chosen generator's option, as on the command line; a file names the component. advisory: whether settings that do
-    not apply are left out instead of being errors, as with what a component recommends.
+    Attributes:
+        origin: Name of the source, for the plan and for messages.
+        values: Settings, nested as in TOML.
+        loose: Whether `gen.base_channels` may mean the chosen generator's option, as on the command line; a file names
+            the component.
+        advisory: Whether settings that do not apply are skipped instead of being errors, as recommended ones are.
     """
 
     origin: str
@@ -66,18 +70,18 @@ def preset_layer(name: str) -> Layer:
 
 
 def command_line_layer(settings: Iterable[str]) -> Layer:
-    """Return `key=value` settings as one layer, later ones winning. Raises ConfigError for what is no setting."""
+    """Return `key=value` settings as one layer; later ones win. Raises ConfigError for invalid settings."""
     pairs: list[tuple[str, Any]] = []
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key.strip(". "):
-            raise ConfigError(f"{setting!r} is no setting", fix="write key=value, such as gen.base_channels=64")
+            raise ConfigError(f"invalid setting {setting!r}", fix="write key=value, such as gen.base_channels=64")
         pairs.append((key.strip(), literal(text)))
     return Layer("command line", nested(pairs), loose=True)
 
 
 def nested(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return dotted keys and their values as nested tables; later ones win. Raises ConfigError where they collide."""
+    """Return dotted keys and their values as nested tables; later ones win. Raises ConfigError if they collide."""
     values: dict[str, Any] = {}
     for key, value in pairs:
         _assign(values, key.split("."), value)
@@ -85,17 +89,20 @@ def nested(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:  # noqa: ANN401
-    """Put one setting into the nested values; naming several penalties adds them up, anything else replaces."""
+    """Put one setting into the nested values; several terms add up, anything else is replaced."""
     section, *rest = (part if "/" in part else part.replace("-", "_") for part in path)
     if section in {*SINGLE, *SEVERAL}:
         key = "names" if section in SEVERAL else "name"
         table = values.setdefault(section, {})
         if not rest and section in SEVERAL:
-            table[key] = [] if value == NOTHING else [*table.get(key, []), *_words(value)]
+            table[key] = [] if value == NOTHING else [*table.get(key, []), *_names(value)]
             return
         if not rest:
             table[key] = value
             return
+    elif section == "schedules" and not rest:
+        values[section] = {"names": _names(value)}
+        return
     else:
         table = values
         rest = [section, *rest]
@@ -114,20 +121,27 @@ def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:  # noq
         values.pop("steps" if section == "epochs" else "epochs", None)  # left to right: the last one counts
 
 
-def _words(value: object) -> list[str]:
-    """Return a list setting's names: "r1,r2", ["r1", "r2"], and "none" for an empty one."""
-    words = (
+def _names(value: object) -> list[str]:
+    """Return the names of a list: "r1,r2", ["r1", "r2"], or "none" for an empty one."""
+    names = (
         value.split(",") if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else [str(value)]
     )
-    return [word for word in (word.strip() for word in words) if word and word != NOTHING]
+    return [name for name in (name.strip() for name in names) if name and name != NOTHING]
 
 
 def experiment_layer(experiment: Experiment) -> Layer:
-    """Return what was set on an Experiment made in Python, and nothing of its defaults."""
+    """Return the settings of an Experiment created in Python, without its defaults."""
     explicit = experiment.model_dump(mode="python", exclude_unset=True)
     values: dict[str, Any] = {}
     for key, value in explicit.items():
-        if isinstance(value, dict) and key != "optimizer":
+        if key == "optimizer":
+            shared = value.get(ALL_PHASES, {})
+            values[key] = _loose_table(shared) | {
+                phase: _loose_table(ref) for phase, ref in value.items() if phase != ALL_PHASES
+            }
+        elif key == "schedules":
+            values[key] = {target: _loose_table(ref) for target, ref in value.items()}
+        elif key in SINGLE:
             name = value["name"]
             values[key] = {"name": name} | ({name: value["options"]} if value.get("options") else {})
         elif key in SEVERAL:
@@ -135,4 +149,9 @@ def experiment_layer(experiment: Experiment) -> Layer:
             values[key] = {"names": [item["name"] for item in value]} | options
         else:
             values[key] = value
-    return Layer("Python", values)
+    return Layer("Python", values, loose=True)
+
+
+def _loose_table(ref: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a component's name, if it is set, and its options in one table."""
+    return {**ref.get("options", {}), **({"name": ref["name"]} if "name" in ref else {})}

@@ -1,178 +1,103 @@
-"""Typed options of the optimisers, by name; torch's own defaults where the textbook does not say otherwise."""
+"""Optimizers by phase: `optimizer.lr` sets an option in every phase, `optimizer.gen.lr` in one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    Tag,
-    field_validator,
-    model_validator,
-)
+from ganforge.config.choice import Choice, Table, choose_component
+from ganforge.config.sections import Settings, named_table
+from ganforge.errors import ConfigError
+from ganforge.plugins.registry import Entry, Registry
+from ganforge.utils.suggest import did_you_mean
 
-Beta = Annotated[float, Field(ge=0, lt=1)]
+DEFAULT_OPTIMIZER = "adam"
+#: Key of a table of optimizers for the schedule of the learning rate.
+SCHEDULE = "schedule"
 
 
-#: TOML has no null. Where an option is set to nothing, this word says so.
-NOTHING = "none"
+def choose_optimizers(
+    layers: Sequence[Settings], phases: Sequence[str], registry: Registry
+) -> dict[str, tuple[Choice, list[Table]]]:
+    """Return each phase's optimizer, and the settings for it.
 
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
-
-
-class Optimizer(_Settings):
-    """Hold what every optimiser has beside its own formula: how its learning rate changes, and clipping."""
-
-    lr: PositiveFloat
-    """The learning rate."""
-    warmup_steps: NonNegativeInt = 0
-    """Steps over which the learning rate grows from nothing to `lr`."""
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """How the learning rate falls to nothing at the last step of the training, or that it does not."""
-    decay_from: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """The share of the training after which it begins to fall."""
-    clip_norm: PositiveFloat | None = None
-    """Gradients longer than this, over all weights of the network, are shortened to it; none by default."""
-
-    @model_validator(mode="after")
-    def _falls_only_with_a_schedule(self) -> Self:
-        if self.decay_from and self.schedule == "constant":
-            raise ValueError("decay_from says when a learning rate begins to fall; choose a schedule, linear or cosine")
-        return self
-
-    @field_validator("clip_norm", mode="before")
-    @classmethod
-    def _read_none(cls, value: object) -> object:
-        return None if value == NOTHING else value
-
-    def formula(self) -> dict[str, Any]:
-        """Return the options of the optimiser's own formula, as torch names them."""
-        return self.model_dump(exclude={"name", *Optimizer.model_fields} - {"lr"})
-
-
-class Adam(Optimizer):
-    """Adam with the textbook's learning rate and betas (Kingma & Ba 2014; Radford et al. 2015)."""
-
-    name: Literal["adam"] = "adam"
-    lr: PositiveFloat = 2e-4
-    betas: tuple[Beta, Beta] = (0.5, 0.999)
-    """How slowly the averages of the gradient and of its square forget."""
-    eps: PositiveFloat = 1e-8
-    """Keeps the division by the average square finite."""
-    weight_decay: NonNegativeFloat = 0.0
-    """Adds this share of each weight to its gradient."""
-
-
-class AdamW(Optimizer):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2017)."""
-
-    name: Literal["adamw"] = "adamw"
-    lr: PositiveFloat = 2e-4
-    betas: tuple[Beta, Beta] = (0.5, 0.999)
-    """How slowly the averages of the gradient and of its square forget."""
-    eps: PositiveFloat = 1e-8
-    """Keeps the division by the average square finite."""
-    weight_decay: NonNegativeFloat = 1e-2
-    """Shrinks each weight by this share of the learning rate in every step."""
-
-
-class RMSprop(Optimizer):
-    """RMSprop, which the first Wasserstein GANs were trained with."""
-
-    name: Literal["rmsprop"] = "rmsprop"
-    lr: PositiveFloat = 5e-5
-    alpha: Beta = 0.99
-    """How slowly the average of the gradient's square forgets."""
-    eps: PositiveFloat = 1e-8
-    """Keeps the division by the average square finite."""
-    momentum: Beta = 0.0
-    """How much of the last step goes into this one."""
-    weight_decay: NonNegativeFloat = 0.0
-    """Adds this share of each weight to its gradient."""
-
-
-class Sgd(Optimizer):
-    """Stochastic gradient descent, with or without momentum."""
-
-    name: Literal["sgd"] = "sgd"
-    lr: PositiveFloat = 1e-2
-    momentum: Beta = 0.0
-    """How much of the last step goes into this one."""
-    nesterov: bool = False
-    """Whether momentum looks ahead (Nesterov); it needs a momentum above 0."""
-    weight_decay: NonNegativeFloat = 0.0
-    """Adds this share of each weight to its gradient."""
-
-    @model_validator(mode="after")
-    def _looks_ahead_with_momentum(self) -> Self:
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov needs a momentum above 0")
-        return self
-
-
-def _name_of(settings: object) -> str:
-    """Return the optimiser that settings are for: Adam where they name none."""
-    named = settings.get("name", "adam") if isinstance(settings, Mapping) else getattr(settings, "name", "adam")
-    return str(named)
-
-
-OptimizerOptions = Annotated[
-    Annotated[Adam, Tag("adam")]
-    | Annotated[AdamW, Tag("adamw")]
-    | Annotated[RMSprop, Tag("rmsprop")]
-    | Annotated[Sgd, Tag("sgd")],
-    Discriminator(_name_of),
-]
-
-OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "sgd": Sgd}
-
-
-NETWORKS = ("gen", "disc")
-
-
-def spread(content: object) -> dict[str, dict[str, Any]]:
-    """Return each network's settings: what stands beside `gen` and `disc` means both. Raises ValueError.
-
-    A word alone is an optimiser's name: "sgd", or `{"lr": 1e-4, "disc": "sgd"}`.
+    Raises:
+        ConfigError: A table names a phase that does not exist, or an option that no optimizer has.
     """
-    table = {"name": content} if isinstance(content, str) else content
-    if not isinstance(table, Mapping):
-        raise ValueError("it must be an optimizer's name, or a table such as {lr = 0.0001}")  # noqa: TRY004 - pydantic's
-    both = {key.replace("-", "_"): value for key, value in table.items() if key not in NETWORKS}
-    spreaded = {}
-    for network in NETWORKS:
-        own = table.get(network, {})
-        own = {"name": own} if isinstance(own, str) else own
-        if not isinstance(own, Mapping):
-            raise ValueError(f"{network} must be an optimizer's name, or a table such as {{lr = 0.0001}}")  # noqa: TRY004
-        spreaded[network] = both | {key.replace("-", "_"): value for key, value in own.items()}
-    return spreaded
+    choices: dict[str, tuple[Choice, list[Table]]] = {}
+    for phase in phases:
+        tables = [_phase_table(layer, phase, phases) for layer in layers]
+        choice = choose_component(registry, "optimizer", f"optimizer.{phase}", tables, default=DEFAULT_OPTIMIZER)
+        choices[phase] = (choice, tables)
+    for index, layer in enumerate(layers):
+        if not layer.advisory:
+            current = [choice.entry for choice, _ in choices.values() if index >= choice.first]
+            _check_shared(layer, phases, [entry for entry in current if entry is not None], registry)
+    return choices
 
 
-class Optimizers(_Settings):
-    """One optimiser for each network; `optimizer.lr` means both, `optimizer.gen.lr` one."""
+def _check_shared(layer: Settings, phases: Sequence[str], entries: Sequence[Entry], registry: Registry) -> None:
+    """Refuse settings of every phase that belong to no phase and no optimizer."""
+    options = {option for entry in entries for option in registry.load(entry).Options.model_fields}
+    for key, value in layer.optimizer.items():
+        option = key.replace("-", "_")
+        if key in {"name", SCHEDULE, *phases} or (isinstance(value, Mapping) and registry.get("optimizer", key)):
+            continue
+        if isinstance(value, Mapping) and option not in options:
+            raise ConfigError(
+                f"optimizer.{key} ({layer.origin}): no such phase{did_you_mean(key, phases)}",
+                fix=f"phases of this GAN: {', '.join(phases)}",
+            )
+        if not layer.loose and not isinstance(value, Mapping):
+            name = entries[0].component.name if entries else DEFAULT_OPTIMIZER
+            raise ConfigError(
+                f"[optimizer] {key} ({layer.origin}): in a file an option belongs in its component's own table",
+                fix=f"write it under [optimizer.{name}]",
+            )
+        if entries and option not in options:
+            names = ", ".join(dict.fromkeys(entry.component.name for entry in entries))
+            raise ConfigError(
+                f"optimizer is {names}, which has no option {key!r} ({layer.origin})"
+                f"{did_you_mean(key, {*options, *phases})}"
+            )
 
-    gen: OptimizerOptions = Adam()
-    """The generator's."""
-    disc: OptimizerOptions = Adam()
-    """The discriminator's."""
 
-    def of(self, network: Literal["gen", "disc"]) -> OptimizerOptions:
-        """Return one network's."""
-        return self.gen if network == "gen" else self.disc
+def shared_and_own(layer: Settings, phase: str, phases: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a layer's settings of every phase's optimizer, and those of one phase."""
+    shared = {key: value for key, value in layer.optimizer.items() if key not in phases}
+    return shared, named_table(layer.optimizer.get(phase, {}), f"optimizer.{phase}", layer.origin)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _spread(cls, content: object) -> object:
-        if isinstance(content, Mapping) and any(isinstance(value, BaseModel) for value in content.values()):
-            return content
-        return spread(content)
+
+def _phase_table(layer: Settings, phase: str, phases: Sequence[str]) -> Table:
+    shared, own = shared_and_own(layer, phase, phases)
+    values = _deep_merge(shared, own)
+    values.pop(SCHEDULE, None)
+    return Table(layer.origin, layer.loose, layer.advisory, values)
+
+
+def _deep_merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _deep_merge(merged[key], value) if both else value
+    return merged
+
+
+def unused_tables(layers: Iterable[Settings], choices: Mapping[str, Choice], registry: Registry) -> list[str]:
+    """Return notices about tables of optimizers that no phase uses."""
+    notices = []
+    for layer in layers:
+        if layer.advisory:
+            continue
+        tables = {"optimizer": (layer.optimizer, [choice.entry for choice in choices.values()])}
+        for phase, choice in choices.items():
+            table = layer.optimizer.get(phase)
+            if isinstance(table, Mapping):
+                tables[f"optimizer.{phase}"] = (table, [choice.entry])
+        for key, (table, used) in tables.items():
+            for name, value in table.items():
+                entry = registry.get("optimizer", name) if isinstance(value, Mapping) else None
+                if entry is not None and entry not in used:
+                    names = ", ".join(dict.fromkeys(item.component.name for item in used if item is not None))
+                    notices.append(f"[{key}.{name}] ({layer.origin}) is kept but not used: {key} is {names}")
+    return notices

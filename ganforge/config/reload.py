@@ -1,19 +1,24 @@
-"""Find a run's components again, from its own experiment and what run.json says of where they came from."""
+"""Components of a run, found again by its experiment and run.json."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ganforge.components.spec import Kind
 from ganforge.config import SECTIONS, ComponentRef, Experiment, Layer, Section, to_document
+from ganforge.config.choice import validate_options
 from ganforge.config.experiment import SEVERAL
-from ganforge.config.resolve import Resolver, validate_options
+from ganforge.config.phases import ordered_phases, phases_of
+from ganforge.config.resolve import Resolver
 from ganforge.config.resolved import ResolvedComponent, ResolvedConfig
 from ganforge.errors import UnknownComponentError
 from ganforge.plugins.registry import Registry
 
-#: What an evaluation may choose anew for a run that was trained.
+#: Sections that an evaluation may choose again for a trained run.
 SCORING: tuple[Section, ...] = ("features", "metric")
+#: Sections that sampling needs.
+SAMPLING: tuple[Section, ...] = ("gen", "data", "latent")
 
 
 def reload(
@@ -22,37 +27,63 @@ def reload(
     manifest: Mapping[str, Any],
     sections: Iterable[Section] = tuple(SECTIONS),
 ) -> ResolvedConfig:
-    """Find a run's components again, by its experiment and what run.json says of where they came from.
+    """Return a run's components, found by its experiment and run.json.
 
-    A component is looked for under its distribution first: a plugin that was installed since, and gives the same name,
-    is not mistaken for it. Raises UnknownComponentError, which names the local plugins that are needed, PluginError or
-    ConfigError.
+    A component is searched under its distribution first, so that a plugin of the same name that was installed later is
+    not mistaken for it. Optimizers, schedules and phases are found if all sections are requested.
+
+    Raises:
+        UnknownComponentError: A component is missing; the message names the local plugins that are needed.
+        PluginError: A component cannot be loaded.
+        ConfigError: Options no longer fit a component.
     """
+    find = _Finder(registry, manifest)
     chosen: dict[Section, tuple[ResolvedComponent, ...]] = {}
     for section in sections:
-        kind = SECTIONS[section]
         selected = getattr(experiment, section)
+        chosen[section] = find(section, SECTIONS[section], selected if section in SEVERAL else (selected,))
+    if len(chosen) < len(SECTIONS):
+        return ResolvedConfig(experiment, chosen)
+    optimizers = {
+        phase: find(f"optimizer.{phase}", "optimizer", (ref,))[0] for phase, ref in experiment.optimizer.items()
+    }
+    schedules = {
+        target: find(f"schedules.{target}", "schedule", (ref,))[0] for target, ref in experiment.schedules.items()
+    }
+    entries = {section: tuple(item.entry for item in items) for section, items in chosen.items()}
+    classes = {item.entry: item.cls for items in chosen.values() for item in items}
+    phases = ordered_phases(phases_of(entries, classes), experiment.phase_order, {})
+    return ResolvedConfig(experiment, chosen, optimizers, schedules, phases)
+
+
+class _Finder:
+    """Search for the components of a run."""
+
+    def __init__(self, registry: Registry, manifest: Mapping[str, Any]) -> None:
+        self.registry = registry
+        self.manifest = manifest
+
+    def __call__(self, key: str, kind: Kind, refs: Sequence[ComponentRef]) -> tuple[ResolvedComponent, ...]:
+        """Return the components that a key of the configuration refers to."""
         items = []
-        selections = selected if section in SEVERAL else (selected,)
-        for selection, name in zip(selections, _recorded(manifest, section, selections), strict=True):
+        for ref, name in zip(refs, _recorded(self.manifest, key, refs), strict=True):
             try:
-                entry = registry.get(kind, name) or registry.find(kind, selection.name)
+                entry = self.registry.get(kind, name) or self.registry.find(kind, ref.name)
             except UnknownComponentError as error:
-                raise UnknownComponentError(error.message, fix=_with_local(manifest) or error.fix) from None
-            cls = registry.load(entry)
-            items.append(ResolvedComponent(entry, cls, validate_options(section, entry, cls, selection.options, {})))
-        chosen[section] = tuple(items)
-    return ResolvedConfig(experiment, chosen)
+                raise UnknownComponentError(error.message, fix=_with_local(self.manifest) or error.fix) from None
+            cls = self.registry.load(entry)
+            items.append(ResolvedComponent(entry, cls, validate_options(key, entry, cls, ref.options, {})))
+        return tuple(items)
 
 
-def _recorded(manifest: Mapping[str, Any], section: Section, selections: Sequence[ComponentRef]) -> list[str]:
-    """Return the qualified names that run.json has for a section's components; their own where it has no such ones."""
-    names = [selection.name for selection in selections]
+def _recorded(manifest: Mapping[str, Any], key: str, refs: Sequence[ComponentRef]) -> list[str]:
+    """Return the qualified names that run.json has for a key's components, or their own if it has none."""
+    names = [ref.name for ref in refs]
     qualified = manifest.get("qualified")
-    found = qualified.get(section) if isinstance(qualified, Mapping) else None
-    if not isinstance(found, list) or [_short(name) for name in found] != [_short(name) for name in names]:
+    recorded = qualified.get(key) if isinstance(qualified, Mapping) else None
+    if not isinstance(recorded, list) or [_short(name) for name in recorded] != [_short(name) for name in names]:
         return names
-    return found
+    return recorded
 
 
 def _short(name: object) -> str:
@@ -60,29 +91,24 @@ def _short(name: object) -> str:
 
 
 def _with_local(manifest: Mapping[str, Any]) -> str | None:
-    """Say which local plugins a run needs, or None where it used none."""
+    """Return a hint about the local plugins that a run needs, or None if it used none."""
     plugins = manifest.get("plugins")
-    told = [plugin for plugin in plugins if isinstance(plugin, Mapping)] if isinstance(plugins, list) else []
-    local = " ".join(f"--plugin {plugin['path']}" for plugin in told if plugin.get("path"))
+    recorded = [plugin for plugin in plugins if isinstance(plugin, Mapping)] if isinstance(plugins, list) else []
+    local = " ".join(f"--plugin {plugin['path']}" for plugin in recorded if plugin.get("path"))
     return f"this run used a local plugin: pass {local}" if local else None
 
 
 def reload_for_scoring(
     experiment: Experiment, registry: Registry, manifest: Mapping[str, Any], layers: Sequence[Layer]
 ) -> ResolvedConfig:
-    """Find a run's generator and data again, with the metrics and the features that `layers` name, lowest first.
+    """Return a run's generator, latents and data, with the metrics and features that `layers` name, lowest first.
 
-    Options that the run has for them hold where the layers do not say otherwise. A run that is older than features has
-    those that its data recommends. Raises as `reload` and `resolve` do.
+    The run's options for them hold unless the layers override them. Raises as `reload` and `resolve` do.
     """
-    kept = reload(experiment, registry, manifest, ("gen", "data"))
+    kept = reload(experiment, registry, manifest, SAMPLING)
     document = to_document(experiment)
-    told: dict[str, Any] = {key: document[key] for key in SCORING if key in experiment.model_fields_set}
-    resolver = Resolver([Layer("the run", told, advisory=True), *layers], registry)
-    if "features" not in told:
-        data = kept.one("data")
-        resolver.entries["data"], resolver.classes[data.entry] = (data.entry,), data.cls
-        resolver.recommend(("data",))
+    of_run: dict[str, Any] = {key: document[key] for key in SCORING}
+    resolver = Resolver([Layer("the run", of_run, advisory=True), *layers], registry)
     try:
         for section in SCORING:
             resolver.choose(section)
@@ -92,4 +118,6 @@ def reload_for_scoring(
     named = {section: tuple(resolver.selection(item) for item in chosen[section]) for section in SCORING}
     update: dict[str, Any] = {key: items if key in SEVERAL else items[0] for key, items in named.items()}
     resolver.check_unused(resolver.layers[1:], SCORING)
-    return ResolvedConfig(experiment.model_copy(update=update), chosen, resolver.origins, resolver.notices)
+    return ResolvedConfig(
+        experiment.model_copy(update=update), chosen, origins=resolver.origins, notices=resolver.notices
+    )

@@ -1,7 +1,7 @@
-"""Turn layers of settings into one experiment, and remember where every value came from.
+"""Resolution of layers of settings into one experiment with the origin of every value.
 
-The order of precedence: defaults < recommended by components < preset < files, left to right < command line, left to
-right. Components are chosen first, since what they recommend is the lowest layer of all.
+Precedence: defaults < recommended by components < preset < files, left to right < command line, left to right.
+Components are chosen first, since their recommendations are the lowest layers.
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from ganforge.components import Options
-from ganforge.config import OPTIMIZERS, SECTIONS, ComponentRef, Experiment, Layer, Section, nested
+from ganforge.config import SECTIONS, ComponentRef, Experiment, Layer, Section, nested
+from ganforge.config.choice import Choice, Table, component_options, validate_options
+from ganforge.config.dotted import NOTHING, RENAMED
 from ganforge.config.experiment import SEVERAL, SINGLE, TRAINED
-from ganforge.config.optimizers import NETWORKS, NOTHING
+from ganforge.config.optimizers import choose_optimizers, unused_tables
+from ganforge.config.phases import ordered_phases, phases_of
 from ganforge.config.resolved import ResolvedComponent, ResolvedConfig
+from ganforge.config.schedules import Targets, check_scheduled_values, resolve_schedules
 from ganforge.config.sections import Leaf, SectionSettings, Settings, validation_message
 from ganforge.errors import ConfigError
 from ganforge.plugins.registry import Entry, Registry
@@ -27,10 +30,13 @@ DEFAULT_EPOCHS = 20
 def resolve(layers: Sequence[Layer], registry: Registry) -> ResolvedConfig:
     """Return the experiment that the layers describe, lowest first.
 
-    Raises ConfigError, UnknownComponentError, PluginError.
+    Raises:
+        ConfigError: A setting is invalid.
+        UnknownComponentError: A name means no component.
+        PluginError: A component cannot be loaded.
     """
     resolver = Resolver(layers, registry)
-    for sections in (TRAINED, ("features", *SEVERAL)):  # the others may be recommended by these
+    for sections in (TRAINED, ("features", *SEVERAL), ("latent",)):  # earlier ones may recommend later ones
         for section in sections:
             resolver.choose(section)
         resolver.recommend(sections)
@@ -38,7 +44,7 @@ def resolve(layers: Sequence[Layer], registry: Registry) -> ResolvedConfig:
 
 
 class Resolver:
-    """Carry what is known while components are chosen, section by section."""
+    """State of a resolution, while components are chosen section by section."""
 
     def __init__(self, layers: Sequence[Layer], registry: Registry) -> None:
         self.registry = registry
@@ -51,24 +57,24 @@ class Resolver:
 
     @property
     def all_layers(self) -> list[Settings]:
-        """What was recommended, then what was given; lowest first."""
+        """Recommended settings, then those of the user; lowest first."""
         return [*self.recommended, *self.layers]
 
     def choose(self, section: Section) -> None:
-        """Find a section's components by name: the last layer that names any decides."""
+        """Find a section's components by name; the last layer that names any wins."""
         kind = SECTIONS[section]
         default = Experiment.model_fields[section].default
         names = [selection.name for selection in default] if section in SEVERAL else [default.name]
         for layer in self.all_layers:
-            given = layer.section(section).names
-            if given is not None:
-                left_out = [name for name in names if name not in given]
+            layer_names = layer.section(section).names
+            if layer_names is not None:
+                left_out = [name for name in names if name not in layer_names]
                 if layer.advisory and left_out and section in self.origins:
                     self.notices.append(
                         f"{layer.origin} leaves out {section} {', '.join(left_out)}, {self.origins[section]}; "
-                        f"to have it all the same: --{section} {','.join(left_out)}"
+                        f"to keep it: --{section} {','.join(left_out)}"
                     )
-                names, self.origins[section] = given, layer.origin
+                names, self.origins[section] = layer_names, layer.origin
         entries = tuple(self.registry.find(kind, name) for name in names)
         if len(set(entries)) < len(entries):
             raise ConfigError(f"{section} names a {kind} twice: {', '.join(names)}")
@@ -77,37 +83,65 @@ class Resolver:
             self.classes[entry] = self.registry.load(entry)
 
     def recommend(self, sections: Iterable[Section]) -> None:
-        """Add what the chosen components recommend as the lowest layers."""
+        """Add the recommendations of the chosen components as the lowest layers."""
         for section in sections:
             for entry in self.entries[section]:
-                recommended: Mapping[str, Any] = self.classes[entry].recommended
-                if recommended:
-                    origin = f"recommended by {entry.component.kind} {entry.component.name}"
-                    layer = Layer(origin, nested(recommended.items()), loose=True, advisory=True)
-                    self.recommended.append(Settings.read(layer))
+                self._recommend(entry, self.classes[entry])
+
+    def _recommend(self, entry: Entry, cls: type[Any]) -> None:
+        recommended: Mapping[str, Any] = cls.recommended
+        if recommended:
+            origin = f"recommended by {entry.component.kind} {entry.component.name}"
+            layer = Layer(origin, nested(recommended.items()), loose=True, advisory=True)
+            self.recommended.append(Settings.read(layer))
 
     def finish(self) -> ResolvedConfig:
         """Return the experiment of everything that was chosen. Raises ConfigError."""
+        phases = phases_of(self.entries, self.classes)
+        choices = choose_optimizers(self.all_layers, phases, self.registry)
+        for entry in dict.fromkeys(choice.entry for choice, _ in choices.values()):
+            assert entry is not None, "every phase has an optimizer"  # noqa: S101
+            self._recommend(entry, self.registry.load(entry))
+        choices = choose_optimizers(self.all_layers, phases, self.registry)
         chosen = {section: self.chosen(section) for section in SECTIONS}
         self.check_unused(self.layers, SECTIONS)
-        values: dict[str, Any] = {}
+        optimizers = {
+            phase: component_options(self.registry, f"optimizer.{phase}", choice, tables, self.origins)
+            for phase, (choice, tables) in choices.items()
+        }
+        self.notices += unused_tables(
+            self.layers, {phase: choice for phase, (choice, _) in choices.items()}, self.registry
+        )
+        plain = self.plain()
+        targets = Targets(
+            {phase: item.options for phase, item in optimizers.items()},
+            {self.registry.name_of(item.entry): item.options for item in chosen["term"]},
+            ema=plain.get("ema_halflife_images") is not None,
+        )
+        schedules, notices = resolve_schedules(
+            self.all_layers, targets, phases, self.registry, origins=self.origins, unused=self._unused_targets(choices)
+        )
+        self.notices += notices
+        check_scheduled_values(schedules, targets)
+        values: dict[str, Any] = plain
         for section, items in chosen.items():
-            selections = tuple(self.selection(item) for item in items)
-            values[section] = selections if section in SEVERAL else selections[0]
-        values |= self.plain()
-        values["optimizer"] = self.optimizers()
+            refs = tuple(self.selection(item) for item in items)
+            values[section] = refs if section in SEVERAL else refs[0]
+        values["optimizer"] = {phase: self.selection(item) for phase, item in optimizers.items()}
+        values["schedules"] = {target: self.selection(item) for target, item in schedules.items()}
         try:
             experiment = Experiment.model_validate(values)
         except ValidationError as error:
             raise ConfigError(validation_message("", error, Experiment, self.origins)) from None
-        return ResolvedConfig(experiment, chosen, self.origins, self.notices)
+        order = ordered_phases(phases, experiment.phase_order, self.origins)
+        return ResolvedConfig(experiment, chosen, optimizers, schedules, order, self.origins, self.notices)
 
     def chosen(self, section: Section) -> tuple[ResolvedComponent, ...]:
         """Return a section's components with their options."""
         return tuple(self.options(section, entry) for entry in self.entries[section])
 
     def selection(self, item: ResolvedComponent) -> ComponentRef:
-        """Write a chosen component down, every option included."""
+        """Return a chosen component's reference with every option."""
         options = item.options.model_dump(mode="json")
         spelled = {key: NOTHING if value is None else value for key, value in options.items()}
         return ComponentRef(name=self.registry.name_of(item.entry), options=spelled)
@@ -154,7 +188,7 @@ class Resolver:
                 yield Leaf(key, value)
 
     def check_unused(self, layers: Iterable[Settings], sections: Iterable[Section]) -> None:
-        """Say which options are set for components that this experiment does not use, and refuse options of nothing."""
+        """Add notices about options of components that are not used; refuse options of a section without components."""
         for layer in layers:
             for section in sections:
                 kind, settings = SECTIONS[section], layer.section(section)
@@ -169,63 +203,41 @@ class Resolver:
                     elif entry is None and not used:
                         raise ConfigError(f"{section}.{key} ({layer.origin}) is set, but no {kind} is chosen")
 
+    def _unused_targets(self, choices: Mapping[str, tuple[Choice, Sequence[Table]]]) -> dict[str, int]:
+        """Return prefixes of targets whose components were replaced, and the first layer in which they are errors."""
+        used = {entry.component.name for entry in self.entries["term"]}
+        names = {
+            entry.component.name.replace("-", "_")
+            for entry in self.registry.of_kind("term")
+            if entry.component.name not in used
+        }
+        terms = {f"term.{name}": len(self.all_layers) for name in names}
+        return terms | {f"optimizer.{phase}": choice.first for phase, (choice, _) in choices.items()}
+
     def plain(self) -> dict[str, Any]:
         """Merge the keys that belong to no component."""
-        known = [key for key in Experiment.model_fields if key not in SECTIONS and key != "optimizer"]
+        components = {*SECTIONS, "optimizer", "schedules"}
+        known = [key for key in Experiment.model_fields if key not in components]
         merged: dict[str, Any] = {}
         for layer in self.all_layers:
             for key, value in layer.plain.items():
+                if key in RENAMED:
+                    name = RENAMED[key]
+                    raise ConfigError(
+                        f"invalid setting {key!r} ({layer.origin}); its name is {name!r}", fix=f"use --{name}"
+                    )
                 if key not in known:
                     raise ConfigError(
-                        f"no setting {key!r} ({layer.origin}){did_you_mean(key, [*known, *SECTIONS, 'optimizer'])}"
+                        f"invalid setting {key!r} ({layer.origin}){did_you_mean(key, [*known, *components])}"
                     )
                 merged[key] = None if value == NOTHING else value
                 self.origins[key] = layer.origin
                 if key in {"epochs", "steps"} and value is not None:
-                    other = "steps" if key == "epochs" else "epochs"
-                    if other in layer.plain:
-                        raise ConfigError(f"{layer.origin} gives both epochs and steps; give one of them")
-                    merged.pop(other, None)
-                    self.origins.pop(other, None)
+                    alternative = "steps" if key == "epochs" else "epochs"
+                    if alternative in layer.plain:
+                        raise ConfigError(f"{layer.origin} sets both epochs and steps", fix="set one of them")
+                    merged.pop(alternative, None)
+                    self.origins.pop(alternative, None)
         if merged.get("epochs") is None and merged.get("steps") is None:
             merged["epochs"] = DEFAULT_EPOCHS
         return merged
-
-    def optimizers(self) -> dict[str, dict[str, Any]]:
-        """Merge each network's optimiser; what stands directly in `optimizer` means both."""
-        merged: dict[str, dict[str, Any]] = {}
-        for network in NETWORKS:
-            name, options = "adam", {"name": "adam"}
-            for layer in self.all_layers:
-                values = layer.optimizer(network)
-                named = values.get("name", name)
-                if not isinstance(named, str) or named not in OPTIMIZERS:
-                    raise ConfigError(f"no optimizer {named!r} ({layer.origin}){did_you_mean(str(named), OPTIMIZERS)}")
-                if named != name:  # options of the one before mean nothing to this one, not even where names agree
-                    name, options = named, {"name": named}
-                    prefix = f"optimizer.{network}."
-                    self.origins = {key: at for key, at in self.origins.items() if not key.startswith(prefix)}
-                for key, value in values.items():
-                    if key not in OPTIMIZERS[name].model_fields:
-                        if layer.advisory:
-                            continue
-                        message = f"optimizer.{network} is {name!r}, which has no option {key!r} ({layer.origin})"
-                        raise ConfigError(message + did_you_mean(key, OPTIMIZERS[name].model_fields))
-                    options[key] = value
-                    self.origins[f"optimizer.{network}.{key}"] = layer.origin
-            merged[network] = options
-        return merged
-
-
-def validate_options(
-    prefix: str, entry: Entry, cls: type[Any], values: Mapping[str, Any], origins: Mapping[str, str]
-) -> Options:
-    """Return a component's options, checked. Raises ConfigError, with the origin of each value that is wrong."""
-    model: type[BaseModel] = cls.Options
-    try:
-        options = model.model_validate(dict(values))
-    except ValidationError as error:
-        named = {f"{prefix}.{key}": origin for key, origin in origins.items()}
-        raise ConfigError(f"{entry}: {validation_message(prefix, error, model, named)}") from None
-    assert isinstance(options, Options), "the registry has checked it"  # noqa: S101
-    return options

@@ -1,4 +1,4 @@
-"""Reading one layer of settings, and saying what is wrong with a value."""
+"""Layers of settings, split into sections, and messages about invalid values."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from ganforge.config import OPTIMIZERS, SECTIONS, Layer, Section
+from ganforge.config import SECTIONS, Layer, Section
+from ganforge.config.dotted import NOTHING
 from ganforge.config.experiment import SEVERAL
-from ganforge.config.optimizers import NOTHING, spread
 from ganforge.errors import ConfigError
 from ganforge.utils.suggest import did_you_mean
 
 
 class Leaf(NamedTuple):
-    """Hold one option's key and value."""
+    """Key and value of one option."""
 
     key: str
     value: Any
@@ -24,10 +24,14 @@ class Leaf(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SectionSettings:
-    """Hold what a layer says in one section.
+    """Settings of one layer in one section.
 
-    names: the components it names, or None where it names none. values: everything else: options, and tables of options
-    by component.
+    Attributes:
+        origin: Origin of the layer.
+        loose: Whether options may stand outside their component's own table.
+        advisory: Whether settings that do not apply are skipped.
+        names: Components that the layer names, or None.
+        values: Options, and tables of options by component.
     """
 
     origin: str
@@ -39,29 +43,49 @@ class SectionSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Hold a layer, split into its sections, its optimisers, and all other keys."""
+    """One layer, split into its sections, its optimizers, its schedules, and all other keys.
+
+    Attributes:
+        origin: Origin of the layer.
+        loose: Whether options may stand outside their component's own table.
+        advisory: Whether settings that do not apply are skipped.
+        sections: Settings of each section.
+        optimizer: Table of optimizers: options of all phases, and tables by phase.
+        schedule_names: Targets whose schedules of lower layers are kept, or None for all.
+        schedules: Table of schedules by target.
+        plain: Keys that belong to no component.
+    """
 
     origin: str
+    loose: bool
     advisory: bool
     sections: Mapping[Section, SectionSettings]
-    optimizers: Mapping[str, Mapping[str, Any]]
+    optimizer: Mapping[str, Any]
+    schedule_names: list[str] | None
+    schedules: Mapping[str, Any]
     plain: Mapping[str, Any]
 
     @classmethod
     def read(cls, layer: Layer) -> Settings:
-        """Split a layer. Raises ConfigError where a section has the wrong form."""
+        """Split a layer. Raises ConfigError if a section has the wrong form."""
         plain = {key.replace("-", "_"): value for key, value in layer.values.items()}
         sections = {section: _section(layer, section, plain.pop(section, None)) for section in SECTIONS}
-        optimizers = _optimizers(layer, plain.pop("optimizer", {}))
-        return cls(layer.origin, layer.advisory, sections, optimizers, plain)
+        optimizer = named_table(plain.pop("optimizer", {}), "optimizer", layer.origin)
+        names, schedules = _schedules(layer, plain.pop("schedules", {}))
+        return cls(layer.origin, layer.loose, layer.advisory, sections, optimizer, names, schedules, plain)
 
     def section(self, section: Section) -> SectionSettings:
-        """Return what the layer says in a section."""
+        """Return the layer's settings in a section."""
         return self.sections[section]
 
-    def optimizer(self, network: str) -> Mapping[str, Any]:
-        """Return what the layer says of the optimiser of `gen` or `disc`."""
-        return self.optimizers[network]
+
+def named_table(content: object, key: str, origin: str) -> dict[str, Any]:
+    """Return a table in which a name alone, such as "sgd", is `{"name": "sgd"}`. Raises ConfigError for other forms."""
+    if isinstance(content, str):
+        return {"name": content}
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"{key} = {content!r} ({origin}): it must be a name, or a table of options")
+    return dict(content)
 
 
 def _section(layer: Layer, section: Section, content: object) -> SectionSettings:
@@ -69,44 +93,51 @@ def _section(layer: Layer, section: Section, content: object) -> SectionSettings
     if not isinstance(content, Mapping):
         content = {} if content is None else {key: content}
     values = dict(content)
-    given = values.pop(key, None)
+    value = values.pop(key, None)
     names: list[str] | None
-    if given is None:
+    if value is None:
         names = None
     elif section not in SEVERAL:
-        names = [given]
+        names = [value]
     else:
-        names = (
-            [] if given == NOTHING else [name.strip() for name in given.split(",")] if isinstance(given, str) else given
-        )
+        names = _name_list(value)
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-        raise ConfigError(f"{section} = {given!r} ({layer.origin}) is no component's name")
+        raise ConfigError(f"{section} = {value!r} ({layer.origin}) is not the name of a component")
     return SectionSettings(layer.origin, layer.loose, layer.advisory, names, values)
 
 
-def _optimizers(layer: Layer, content: object) -> dict[str, dict[str, Any]]:
-    try:
-        return spread(content)
-    except ValueError as error:
-        raise ConfigError(f"optimizer = {content!r} ({layer.origin}): {error}") from None
+def _schedules(layer: Layer, content: object) -> tuple[list[str] | None, dict[str, Any]]:
+    values = dict(content) if isinstance(content, Mapping) else {"names": content}
+    value = values.pop("names", None)
+    names = _name_list(value)
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise ConfigError(
+            f"schedules = {value!r} ({layer.origin}): name the option, such as schedules.optimizer.gen.lr = 'cosine'"
+        )
+    return names, values
+
+
+def _name_list(value: Any) -> Any:  # noqa: ANN401 - checked by the caller
+    if value == NOTHING:
+        return []
+    return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
 
 def validation_message(prefix: str, error: ValidationError, model: type[BaseModel], origins: Mapping[str, str]) -> str:
-    """Return pydantic's findings as people's words: the key, its origin, what is wrong, and the nearest right key."""
+    """Return pydantic's errors as one line: the key, its origin, the problem, and the nearest valid key."""
     messages = []
     for finding in error.errors(include_url=False):
         path = [str(part) for part in finding["loc"]]
-        if path[:1] == ["optimizer"]:
-            path = [part for part in path if part not in OPTIMIZERS]  # pydantic names the kind that it has tried
         key = ".".join([prefix, *path] if prefix else path)
         origin = origins.get(key) or next((origins[name] for name in origins if key.startswith(f"{name}.")), None)
-        where = f" ({origin})" if origin else ""
+        suffix = f" ({origin})" if origin else ""
         if finding["type"] == "extra_forbidden":
-            messages.append(f"no option {path[-1]!r}{where}{did_you_mean(path[-1], model.model_fields)}")
+            messages.append(f"no option {path[-1]!r}{suffix}{did_you_mean(path[-1], model.model_fields)}")
         elif finding["type"] == "missing":
             messages.append(f"{key} must be given, such as --{key} VALUE")
         else:
             reason = finding["msg"].removeprefix("Value error, ")
-            messages.append(f"{key} = {finding['input']!r}{where}: {reason[:1].lower()}{reason[1:]}" if key else reason)
-    said = set(messages)  # of both networks' optimisers the same is said once
-    return "; ".join(text for text in messages if text.replace("optimizer.disc", "optimizer.gen") not in said - {text})
+            messages.append(
+                f"{key} = {finding['input']!r}{suffix}: {reason[:1].lower()}{reason[1:]}" if key else reason
+            )
+    return "; ".join(messages)

@@ -1,121 +1,164 @@
-"""Real images for each discriminator update, in an order that the seed and the epoch alone decide."""
+"""Batches of real images, in an order that the seed and the epoch alone decide."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from ganforge.components import Images
-from ganforge.utils.rng import stream_rng
+from ganforge.components import ImageTensors
+from ganforge.utils.images import normalize
+from ganforge.utils.rng import derive_generator
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Hold one batch on the device: images in [-1, 1], `(N, C, H, W)` float32, and labels, `(N,)` int64, or None."""
+    """One batch on the device, as networks see it.
+
+    Attributes:
+        images: `(N, C, H, W)` float32; uint8 data in [-1, 1], float32 data as stored.
+        condition: `(N,)` int64 classes, `(N, D)` float32 vectors, `(N, …)` float32 tensors (uint8 data in [-1, 1]), or
+            None.
+        extras: Further tensors that terms need, by name, `(N, …)`, as stored.
+    """
 
     images: Tensor
-    labels: Tensor | None
+    condition: Tensor | None
+    extras: Mapping[str, Tensor]
 
 
-class Feed(Protocol):
-    """Give the batches of a run by their number, on the device.
+class BatchLoader(Protocol):
+    """Batches of a run, by number.
 
-    size: images in the split. batch_size: images in a batch, of all ranks together. `batch` returns this rank's part
-    of batch `index`, counted from the first of the run. `close` lets go of whatever reads; it may be called twice.
+    Attributes:
+        size: Number of images in the split.
+        batch_size: Images per batch, all ranks together.
+        batches_per_epoch: Whole batches per epoch.
     """
 
     size: int
     batch_size: int
     batches_per_epoch: int
 
-    def batch(self, index: int) -> Batch: ...  # noqa: D102 - said above
+    def batch(self, index: int) -> Batch:
+        """Return this rank's part of batch `index`, counted from the first batch of the run."""
+        ...
 
-    def close(self) -> None: ...  # noqa: D102 - said above
-
-
-def normalise(pixels: Tensor) -> Tensor:
-    """Return images in [-1, 1], float32, of pixels, uint8.
-
-    The textbook writes (x/255 - 0.5)/0.5; x/127.5 - 1 is the same to the bit, since halves and doubles are exact.
-    """
-    return pixels.div(127.5).sub_(1)
+    def close(self) -> None:
+        """Stop the worker processes, if any; a second call does nothing."""
+        ...
 
 
-class Order:
-    """Say which images each batch has.
+class EpochSampler:
+    """Indices of the images of each batch.
 
-    Batch b is a slice of the permutation of epoch b // batches_per_epoch. An epoch's last images, fewer than a batch,
-    are left to the next epochs, so that every step has one shape. Each of several ranks gets an equal part of the
-    slice, the first rank the first.
+    Batch b is a slice of the permutation of epoch b // batches_per_epoch. The last images of an epoch, fewer than a
+    batch, are left out, so that every step has the same shape. Ranks get equal parts of the slice, in order.
 
-    device: where the numbers lie.
+    Args:
+        size: Number of images in the split.
+        batch_size: Images per batch, all ranks together; a multiple of `world_size`.
+        seed: Seed of the run.
+        device: Where the indices are needed.
+        rank: Number of this process.
+        world_size: Number of processes.
     """
 
     def __init__(
-        self, size: int, *, batch_size: int, seed: int, device: torch.device, rank: int = 0, ranks: int = 1
+        self, size: int, *, batch_size: int, seed: int, device: torch.device, rank: int = 0, world_size: int = 1
     ) -> None:
-        assert batch_size % ranks == 0, "whoever starts the ranks checks it"  # noqa: S101
+        assert batch_size % world_size == 0, "checked before the ranks start"  # noqa: S101
         self.batches_per_epoch = size // batch_size
         self._size = size
         self._batch_size = batch_size
         self._seed = seed
-        self._part = batch_size // ranks
-        self._begin = rank * self._part
+        self._local_batch_size = batch_size // world_size
+        self._offset = rank * self._local_batch_size
         self._epoch = -1
         self._permutation = torch.empty(0, dtype=torch.int64, device=device)
 
-    def images(self, index: int) -> Tensor:
-        """Return the numbers of the images of this rank's part of batch `index`, `(N,)` int64."""
-        epoch, position = divmod(index, self.batches_per_epoch)
+    def indices(self, batch: int) -> Tensor:
+        """Return the indices of this rank's images of a batch, `(N,)` int64."""
+        epoch, position = divmod(batch, self.batches_per_epoch)
         if epoch != self._epoch:
-            permutation = torch.randperm(self._size, generator=stream_rng(self._seed, "data", epoch))
+            permutation = torch.randperm(self._size, generator=derive_generator(self._seed, "data", epoch))
             self._permutation, self._epoch = permutation.to(self._permutation.device), epoch
-        begin = position * self._batch_size + self._begin
-        return self._permutation[begin : begin + self._part]
+        start = position * self._batch_size + self._offset
+        return self._permutation[start : start + self._local_batch_size]
 
 
-def fits(needed: int, free: int | None) -> bool:
-    """Tell whether so many bytes of images may stay on a device: they take at most half of what is free, if known."""
-    return free is None or needed <= free // 2
+def fits(required_bytes: int, free: int | None) -> bool:
+    """Return whether tensors may stay on a device: they take at most half of its free memory, if that is known."""
+    return free is None or required_bytes <= free // 2
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Return how much memory a device of its own has free; None where it shares the machine's."""
+    """Return the free memory of a GPU, or None for a device that shares the machine's memory."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
 
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:
-    """Copy a batch to the device while that still computes; from pinned memory where it is a GPU."""
+    """Copy a tensor to the device without waiting for it, through pinned memory for a GPU."""
     if device.type != "cuda" or values.device == device:
         return values.to(device)
     return (values if values.is_pinned() else values.pin_memory()).to(device, non_blocking=True)
 
 
-class ResidentFeed:
-    """Keep all images in memory as uint8, on the device where they fit, and normalise each batch there."""
+def map_tensors(tensors: ImageTensors, function: Callable[[Tensor], Tensor]) -> ImageTensors:
+    """Return tensors with a function applied to images, condition and extras."""
+    return ImageTensors(
+        function(tensors.images),
+        None if tensors.condition is None else function(tensors.condition),
+        {name: function(values) for name, values in tensors.extras.items()},
+    )
+
+
+def as_batch(tensors: ImageTensors) -> Batch:
+    """Return tensors on the device as networks see them: uint8 images and conditions become float32 in [-1, 1]."""
+    condition = None if tensors.condition is None else normalize(tensors.condition)
+    return Batch(normalize(tensors.images), condition, tensors.extras)
+
+
+class InMemoryLoader:
+    """Loader of a split in memory, on the device if it fits there; batches are normalized on the device."""
 
     def __init__(
-        self, images: Images, *, batch_size: int, seed: int, device: torch.device, rank: int = 0, ranks: int = 1
+        self,
+        tensors: ImageTensors,
+        *,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
-        on_device = fits(images.pixels.nbytes, free_bytes(device))
-        self.pixels = images.pixels.to(device) if on_device else images.pixels
-        self.labels = None if images.labels is None else images.labels.to(self.pixels.device)
-        self.size = len(images)
+        resident = fits(_num_bytes(tensors), free_bytes(device))
+        self.tensors = map_tensors(tensors, lambda values: values.to(device)) if resident else tensors
+        self.size = len(tensors)
         self.batch_size = batch_size
         self._device = device
-        self._order = Order(
-            self.size, batch_size=batch_size, seed=seed, device=self.pixels.device, rank=rank, ranks=ranks
+        self._sampler = EpochSampler(
+            self.size,
+            batch_size=batch_size,
+            seed=seed,
+            device=self.tensors.images.device,
+            rank=rank,
+            world_size=world_size,
         )
-        self.batches_per_epoch = self._order.batches_per_epoch
+        self.batches_per_epoch = self._sampler.batches_per_epoch
 
     def batch(self, index: int) -> Batch:
-        """Return this rank's part of batch `index`, counted from the first of the run."""
-        chosen = self._order.images(index)
-        labels = None if self.labels is None else to_device(self.labels.index_select(0, chosen), self._device)
-        return Batch(normalise(to_device(self.pixels.index_select(0, chosen), self._device)), labels)
+        """Return this rank's part of batch `index`, counted from the first batch of the run."""
+        selected = self.tensors.select(self._sampler.indices(index))
+        return as_batch(map_tensors(selected, lambda values: to_device(values, self._device)))
 
     def close(self) -> None:
-        """Do nothing: no process reads."""
+        """Do nothing: there are no workers."""
+
+
+def _num_bytes(tensors: ImageTensors) -> int:
+    condition = [] if tensors.condition is None else [tensors.condition]
+    return sum(values.nbytes for values in (tensors.images, *condition, *tensors.extras.values()))

@@ -1,74 +1,134 @@
-"""Images of a split that is not loaded whole: read a few at a time, checked, and the same in whichever process."""
+"""Reader of a split that is read image by image: a few images at a time, checked, the same in every process."""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Sequence
-from typing import Any
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from ganforge.components import Images, ImageSpec
+from ganforge.components import ImageSpec, ImageTensors
+from ganforge.data.checks import check_class, check_tensor, describe, torch_dtype
 from ganforge.errors import DataError, GanforgeError
-from ganforge.plugins.sources import explain
-from ganforge.utils.rng import Stream, globals_seeded
+from ganforge.utils.rng import Stream, fork_all_rngs
+from ganforge.utils.tracebacks import summarize_exception
 
-PAIR = 2
+
+class _Item(NamedTuple):
+    """Item of a map-style dataset: image `(C, H, W)`, condition (anything for data without one), extras by name."""
+
+    image: Tensor
+    condition: Any
+    extras: Mapping[str, Tensor]
 
 
 class Reader:
-    """Read images of an opened split by their numbers. It pickles where its items do.
+    """Reader of an opened split; it can be pickled if its items can.
 
-    items: what `Dataset.open` gave. image: what the data set declares. what: the data and the split, in words.
+    Image 0 is read at once: its extras decide which names, types and shapes all items must have.
+
+    Args:
+        items: Map-style dataset that `Dataset.open` returned.
+        image: Shape, type and condition that the dataset declares.
+        source: Data and split, for messages.
+        seed: Seed of the run.
+
+    Raises:
+        DataError: Image 0 cannot be read, or differs from what is declared.
     """
 
-    def __init__(self, items: TorchDataset[tuple[Tensor, int]], *, image: ImageSpec, what: str, seed: int) -> None:
-        self.what = what
-        self._items = items
+    def __init__(self, items: TorchDataset[Any], *, image: ImageSpec, source: str, seed: int) -> None:
+        self.source = source
+        self._unread_items = items
+        self._items = copy.copy(items)
         self._image = image
         self._seed = seed
+        with fork_all_rngs(seed, "data/probe"):
+            first = self._read(0)
+        self._extras = {name: (values.dtype, tuple(values.shape)) for name, values in first.extras.items()}
+        self._check(first, 0)
 
-    def read(self, indices: Sequence[int], stream: Stream, *address: int) -> Images:
-        """Return images in the order asked for; labels are None for data without classes.
+    def fresh(self) -> Reader:
+        """Return a reader of items that no process has read from.
 
-        Data that draws from Python's, numpy's or torch's global generators finds them seeded by (seed, stream,
-        address), so that it gives the same in any process; they are left as they were. Raises DataError, which names
-        the image.
+        Items often open a file when they are first read, and a forked worker must not inherit the open file.
         """
-        image = self._image
-        pixels = torch.empty((len(indices), image.channels, image.height, image.width), dtype=torch.uint8)
-        labels = torch.zeros(len(indices), dtype=torch.int64)
-        with globals_seeded(self._seed, stream, *address):
+        reader = copy.copy(self)
+        reader._items = copy.copy(self._unread_items)  # noqa: SLF001 - an object of this class
+        return reader
+
+    def read(self, indices: Sequence[int], stream: Stream, *address: int) -> ImageTensors:
+        """Return images in the order of their indices.
+
+        Meanwhile Python's, numpy's and torch's global generators are seeded by (seed, stream, address), so that items
+        that draw random numbers are the same in every process.
+
+        Raises:
+            DataError: An image cannot be read, or differs from what is declared; the message has its index.
+        """
+        count, image, condition = len(indices), self._image, self._image.condition
+        tensors = ImageTensors(
+            torch.empty((count, *image.shape), dtype=torch_dtype(image)),
+            None if condition is None else torch.empty((count, *condition.shape), dtype=torch_dtype(condition)),
+            {name: torch.empty((count, *shape), dtype=dtype) for name, (dtype, shape) in self._extras.items()},
+        )
+        with fork_all_rngs(self._seed, stream, *address):
             for slot, index in enumerate(indices):
-                pixels[slot], labels[slot] = self._item(index)
-        return Images(pixels, None if image.num_classes is None else labels)
+                item = self._check(self._read(index), index)
+                tensors.images[slot] = item.image
+                if tensors.condition is not None:
+                    tensors.condition[slot] = item.condition
+                for name, values in item.extras.items():
+                    tensors.extras[name][slot] = values
+        return tensors
 
-    def _item(self, index: int) -> tuple[Tensor, int]:
-        """Return one image, uint8 `(C, H, W)`, and its label."""
-        which = f"{self.what}: image {index}"
+    def _read(self, index: int) -> _Item:
+        """Return one item as the dataset returns it."""
+        subject = self._subject(index)
         try:
-            item = self._items[index]
+            item: Any = self._items[index]
         except GanforgeError as error:
-            raise DataError(f"{which} cannot be read: {error.message}", fix=error.fix) from error
+            raise DataError(f"{subject} cannot be read: {error.message}", fix=error.fix) from error
         except (Exception, SystemExit) as error:
-            raise DataError(f"{which} cannot be read: {explain(error)}") from error
-        return self._checked(item, which)
+            raise DataError(f"{subject} cannot be read: {summarize_exception(error)}") from error
+        if not isinstance(item, tuple) or len(item) not in {2, 3}:
+            kind = f"tuple of {len(item)}" if isinstance(item, tuple) else type(item).__name__
+            raise DataError(
+                f"{subject} is {kind}; a tuple (image, condition) or (image, condition, extras) is required"
+            )
+        image, condition, *extras = item
+        read = _Item(image, condition, extras[0] if extras else {})
+        if not isinstance(read.extras, Mapping):
+            raise DataError(
+                f"{subject} has extras of type {type(read.extras).__name__}; a dictionary of tensors is required"
+            )
+        others = [name for name, values in read.extras.items() if not isinstance(values, Tensor)]
+        if others:
+            raise DataError(
+                f"{subject} has extras of another type: {', '.join(others)}; a dictionary of tensors is required"
+            )
+        return read
 
-    def _checked(self, item: Any, which: str) -> tuple[Tensor, int]:  # noqa: ANN401 - whatever a plugin gave
-        if not isinstance(item, tuple) or len(item) != PAIR:
-            raise DataError(f"{which} is {type(item).__name__}; a tuple (image, label) is needed")
-        pixels, label = item
-        shape = (self._image.channels, self._image.height, self._image.width)
-        if not isinstance(pixels, Tensor) or pixels.dtype != torch.uint8 or tuple(pixels.shape) != shape:
-            kind = f"{pixels.dtype} {tuple(pixels.shape)}" if isinstance(pixels, Tensor) else type(pixels).__name__
-            raise DataError(f"{which} is {kind}; a tensor torch.uint8 {shape} was declared")
-        try:
-            number = operator.index(label)
-        except TypeError:
-            raise DataError(f"{which} has the label {label!r}; a whole number is needed") from None
-        classes = self._image.num_classes
-        if classes is not None and not 0 <= number < classes:
-            raise DataError(f"{which} has the label {number}; there are {classes} classes")
-        return pixels, number
+    def _check(self, item: _Item, index: int) -> _Item:
+        """Return an item of the declared types and shapes."""
+        subject, spec = self._subject(index), self._image.condition
+        image = check_tensor(item.image, torch_dtype(self._image), self._image.shape, subject)
+        condition = item.condition
+        if spec is not None and spec.kind == "classes":
+            condition = check_class(condition, spec.num_classes, subject)
+        elif spec is not None:
+            condition = check_tensor(condition, torch_dtype(spec), spec.shape, f"{subject}: the condition")
+        if item.extras.keys() != self._extras.keys():
+            names, first = (", ".join(sorted(extras)) or "none" for extras in (item.extras, self._extras))
+            raise DataError(f"{subject} has the extras {names}; image 0 has {first}")
+        for name, values in item.extras.items():
+            dtype, shape = self._extras[name]
+            if values.dtype != dtype or tuple(values.shape) != shape:
+                raise DataError(f"{subject}: extra {name!r} is {describe(values)}; that of image 0 is {dtype} {shape}")
+        return _Item(image, condition, {name: values.detach() for name, values in item.extras.items()})
+
+    def _subject(self, index: int) -> str:
+        return f"{self.source}: image {index}"

@@ -1,145 +1,174 @@
-"""What scoring a generator needs: the data, the metrics, and what describes images."""
+"""Data, metrics and feature extractor of an experiment: all that scoring a generator needs."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from functools import cached_property
+from typing import Any
 
 import torch
 
-from ganforge.components import Dataset, DatasetInfo, FeatureExtractor, Images, Metric, Split, check_images
+from ganforge.components import Dataset, DatasetInfo, FeatureExtractor, ImageSpec, ImageTensors, Metric, Split
 from ganforge.config import ComponentRef
 from ganforge.config.resolved import ResolvedComponent, ResolvedConfig
+from ganforge.data.checks import check_split
+from ganforge.data.pictures import to_pictures
 from ganforge.data.reader import Reader
 from ganforge.errors import DataError, GanforgeError, PluginError
-from ganforge.plugins.sources import explain
-from ganforge.utils.rng import Stream, layers_seeded
-
-T = TypeVar("T")
+from ganforge.utils.rng import Stream, fork_torch_rng
+from ganforge.utils.tracebacks import summarize_exception
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Scoring:
-    """Hold what scoring a generator needs. Metrics are by name, in the order given."""
+    """Data, metrics and feature extractor of an experiment.
+
+    Attributes:
+        resolved: Configuration and chosen components.
+        dataset: Source of real images.
+        info: Metadata of the dataset.
+        metrics: Metrics by name, in the order in which they were chosen.
+    """
 
     resolved: ResolvedConfig
     dataset: Dataset
     info: DatasetInfo
     metrics: dict[str, Metric]
-    loaded: dict[Split, Images | None] = field(default_factory=dict)
-    readers: dict[Split, Reader] = field(default_factory=dict)
+    _splits: dict[Split, ImageTensors | Reader] = field(default_factory=dict, init=False)
     _extractor: FeatureExtractor | None = field(default=None, init=False)
 
-    def extractor(self) -> FeatureExtractor:
-        """Return the feature extractor in evaluation mode, made at the first call: most runs never need it.
+    @cached_property
+    def picture_spec(self) -> ImageSpec:
+        """Shape of the pictures that `Dataset.to_pixels` makes of images, with the condition of the images.
 
-        Raises IncompatibleError for images that it cannot describe, PluginError, DataError.
+        Raises:
+            PluginError: The dataset cannot make pictures.
+        """
+        image = self.info.image
+        with blame(self.resolved.one("data"), "make pictures of images"), torch.no_grad():
+            channels, height, width = to_pictures(self.dataset, torch.zeros(1, *image.shape)).shape[1:]
+        return ImageSpec(channels, height, width, image.condition)
+
+    def extractor(self) -> FeatureExtractor:
+        """Return the feature extractor in evaluation mode, built at the first call: most runs never need it.
+
+        Raises:
+            IncompatibleError: The extractor does not take these images.
+            PluginError: It cannot be built.
+            DataError: Its weights are missing.
         """
         if self._extractor is None:
-            chosen, image = self.resolved.one("features"), self.info.image
-
-            def construct() -> FeatureExtractor:
+            chosen = self.resolved.one("features")
+            image = self.info.image if chosen.cls.raw_images else self.picture_spec
+            with blame(chosen):
                 chosen.cls.check_image(chosen.options, image)
-                with layers_seeded(0, "weights/features"):  # of no run's seed: scores must be comparable
+                with fork_torch_rng(0, "weights/features"):  # not the seed of the run: scores must be comparable
                     extractor: FeatureExtractor = chosen.cls(chosen.options, image)
-                return extractor.eval().requires_grad_(requires_grad=False)
-
-            self._extractor = made(chosen, construct)
+                self._extractor = extractor.eval().requires_grad_(requires_grad=False)
         return self._extractor
 
     def leave_out(self, name: str) -> None:
-        """Do without a metric, as if it had not been chosen."""
+        """Remove a metric, as if it had not been chosen."""
         resolved, number = self.resolved, list(self.metrics).index(name)
-        chosen, named = list(resolved.chosen["metric"]), list(resolved.experiment.metric)
-        del self.metrics[name], chosen[number], named[number]
+        chosen, refs = list(resolved.chosen["metric"]), list(resolved.experiment.metric)
+        del self.metrics[name], chosen[number], refs[number]
         self.resolved = dataclasses.replace(
             resolved,
-            experiment=resolved.experiment.model_copy(update={"metric": tuple(named)}),
+            experiment=resolved.experiment.model_copy(update={"metric": tuple(refs)}),
             chosen={**resolved.chosen, "metric": tuple(chosen)},
         )
 
-    def images(self, split: Split) -> Images | None:
-        """Return a split, loaded once and checked, or None for data that is not loaded whole. Raises DataError."""
-        if split not in self.loaded:
-            images = made(self.resolved.one("data"), lambda: self.dataset.load(split), f"load its {split} split")
-            if images is not None:
-                self._check(images, split)
-            self.loaded[split] = images
-        return self.loaded[split]
+    def images(self, split: Split) -> ImageTensors | None:
+        """Return a split in memory, or None if the dataset is read image by image.
+
+        Raises:
+            DataError: The split cannot be read, or differs from what the dataset declares.
+            PluginError: The dataset raises another error.
+        """
+        opened = self._open(split)
+        return opened if isinstance(opened, ImageTensors) else None
 
     def reader(self, split: Split) -> Reader:
-        """Return what reads a split that is not loaded whole, opened once. Raises DataError and PluginError."""
-        if split not in self.readers:
-            what, declared = f"data {self.info.name!r} ({split})", self.info.sizes[split]
+        """Return the reader of a split that is not in memory. Raises the same errors as `images`."""
+        opened = self._open(split)
+        assert isinstance(opened, Reader), "callers check images() first"  # noqa: S101
+        return opened
 
-            def opened() -> Reader:
-                items = self.dataset.open(split)
-                count = len(items)  # type: ignore[arg-type]  # map-style data has a length; torch does not type it
-                if count != declared:
-                    raise DataError(f"{what} declares {declared} images, but open() gives {count}")
-                return Reader(items, image=self.info.image, what=what, seed=self.resolved.experiment.seed)
+    def take(self, split: Split, indices: Sequence[int], stream: Stream) -> ImageTensors:
+        """Return images of a split by their indices; of a split that is not in memory only these are read.
 
-            self.readers[split] = made(self.resolved.one("data"), opened)
-        return self.readers[split]
-
-    def take(self, split: Split, indices: Sequence[int], stream: Stream) -> Images:
-        """Return chosen images of a split, without reading the others where it is not loaded whole.
-
-        stream: what data that draws random numbers is seeded by. Raises DataError and PluginError.
+        Args:
+            split: Split to read.
+            indices: Indices of the images.
+            stream: Stream that seeds items which draw random numbers.
         """
-        images = self.images(split)
-        if images is None:
-            return self.reader(split).read(indices, stream)
-        chosen = torch.tensor(indices)
-        return Images(images.pixels[chosen], None if images.labels is None else images.labels[chosen])
+        opened = self._open(split)
+        if isinstance(opened, Reader):
+            return opened.read(indices, stream)
+        return opened.select(torch.tensor(indices, dtype=torch.int64))
 
-    def _check(self, images: Images, split: Split) -> None:
-        check_images(images, f"data {self.info.name!r} ({split})")
-        count, size = len(images.pixels), self.info.sizes[split]
-        if count != size:
-            raise DataError(f"data {self.info.name!r} ({split}) declares {size:,} images, but load() gives {count:,}")
-        declared, shape = self.info.image, tuple(images.pixels.shape[1:])
-        if shape != (declared.channels, declared.height, declared.width):
-            raise DataError(f"data {self.info.name!r} declares images of {declared}, but its {split} split has {shape}")
-        labels, classes = images.labels, declared.num_classes
-        if classes is not None:
-            if labels is None:
-                raise DataError(f"data {self.info.name!r} declares {classes} classes, but gives no labels")
-            if int(labels.min()) < 0 or int(labels.max()) >= classes:
-                found = f"{int(labels.min())} to {int(labels.max())}"
-                raise DataError(f"data {self.info.name!r} has {classes} classes, but labels from {found}")
+    def _open(self, split: Split) -> ImageTensors | Reader:
+        """Return a split, opened and checked at the first call."""
+        if split not in self._splits:
+            source, image = f"data {self.info.name!r} ({split})", self.info.image
+            with blame(self.resolved.one("data"), f"open its {split} split"):
+                opened = self.dataset.open(split)
+                count, declared = len(opened), self.info.sizes[split]  # type: ignore[arg-type]  # torch does not type it
+                if count != declared:
+                    raise DataError(f"{source} declares {declared:,} images, but open() returns {count:,}")
+                if isinstance(opened, ImageTensors):
+                    check_split(opened, image, source)
+                    self._splits[split] = opened
+                else:
+                    seed = self.resolved.experiment.seed
+                    self._splits[split] = Reader(opened, image=image, source=source, seed=seed)
+        return self._splits[split]
 
 
 def build_scoring(resolved: ResolvedConfig, dataset: Dataset | None = None) -> Scoring:
-    """Make data and metrics. Raises DataError and PluginError.
+    """Build dataset and metrics.
 
-    dataset: what the resolved's data is, where it has been made before.
+    Args:
+        resolved: Configuration and chosen components.
+        dataset: The dataset, if it was built before.
+
+    Raises:
+        DataError: The data cannot be read.
+        PluginError: A component cannot be built.
     """
-    data = resolved.one("data")
-    if dataset is None:
-        dataset = cast("Dataset", made(data, lambda: data.cls(data.options)))
-    info = dataclasses.replace(made(data, lambda: dataset.info), name=data.entry.component.name)
-    metrics = made_by_name(resolved.experiment.metric, resolved.chosen["metric"])
+    chosen = resolved.one("data")
+    with blame(chosen):
+        dataset = instantiate(chosen) if dataset is None else dataset
+        info = dataclasses.replace(dataset.info, name=chosen.entry.component.name)
+    metrics = instantiate_all(resolved.experiment.metric, resolved.chosen["metric"])
     return Scoring(resolved=resolved, dataset=dataset, info=info, metrics=metrics)
 
 
-def made_by_name(selections: Sequence[ComponentRef], chosen: Sequence[ResolvedComponent]) -> dict[str, Any]:
-    """Make parts by the names that the experiment has for them: those of two plugins that clash are qualified."""
-    return {selection.name: made_simply(item) for selection, item in zip(selections, chosen, strict=True)}
+def instantiate_all(refs: Sequence[ComponentRef], chosen: Sequence[ResolvedComponent]) -> dict[str, Any]:
+    """Return components by the names that the configuration has for them; clashing names are qualified there."""
+    return {ref.name: instantiate(component) for ref, component in zip(refs, chosen, strict=True)}
 
 
-def made_simply(chosen: ResolvedComponent) -> Any:  # noqa: ANN401 - the registry has checked which interface it is
-    """Make a component that needs nothing but its options."""
-    return made(chosen, lambda: chosen.cls(chosen.options))
+def instantiate(chosen: ResolvedComponent) -> Any:  # noqa: ANN401 - the registry has checked the interface
+    """Return a component that needs nothing but its options."""
+    with blame(chosen):
+        return chosen.cls(chosen.options)
 
 
-def made(chosen: ResolvedComponent, make: Callable[[], T], what: str = "be built") -> T:
-    """Call a component's own code, so that whatever it raises names the component, and what it cannot."""
+@contextmanager
+def blame(chosen: ResolvedComponent, action: str = "be built") -> Iterator[None]:
+    """Turn any error that a component's code raises into a PluginError that names the component.
+
+    Args:
+        chosen: The component.
+        action: What it cannot do.
+    """
     try:
-        return make()
+        yield
     except GanforgeError:
         raise
     except (Exception, SystemExit) as error:
-        raise PluginError(f"{chosen.entry} cannot {what}: {explain(error)}") from error
+        raise PluginError(f"{chosen.entry} cannot {action}: {summarize_exception(error)}") from error

@@ -1,4 +1,4 @@
-"""Real images that do not fit in memory, read in advance by processes of their own, in the order of any other data."""
+"""Loader of images that do not fit in memory: worker processes read them in advance, in the order of any other data."""
 
 from __future__ import annotations
 
@@ -13,38 +13,59 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from ganforge.data.loader import Batch, Feed, Order, ResidentFeed, normalise, to_device
+from ganforge.components import ImageTensors
+from ganforge.data.loader import Batch, BatchLoader, EpochSampler, InMemoryLoader, as_batch, map_tensors, to_device
 from ganforge.data.reader import Reader
 from ganforge.data.scoring import Scoring
-from ganforge.data.workers import begin, ending, how_one_ended, signals_kept, start_method
+from ganforge.data.workers import describe_exit, initialize_worker, signals_kept, start_method, terminating
 from ganforge.errors import DataError, TrainingError
-from ganforge.utils.rng import stream_rng
+from ganforge.utils.rng import derive_generator
 
 
-def make_feed(gan: Scoring, device: torch.device, *, rank: int = 0, ranks: int = 1) -> Feed:
-    """Return a feed of the training images: resident where they are loaded whole, else streamed."""
-    experiment, images = gan.resolved.experiment, gan.images("train")
-    if images is not None:
-        return ResidentFeed(
-            images, batch_size=experiment.batch_size, seed=experiment.seed, device=device, rank=rank, ranks=ranks
+def make_loader(
+    scoring: Scoring, device: torch.device, *, rank: int = 0, world_size: int = 1, batch_size: int | None = None
+) -> BatchLoader:
+    """Return a loader of the training images: from memory if they are there, else by streaming.
+
+    Args:
+        scoring: Data and configuration.
+        device: Device of the batches.
+        rank: Number of this process.
+        world_size: Number of processes.
+        batch_size: Images per batch, all ranks together; the configuration's by default.
+    """
+    experiment, tensors = scoring.resolved.experiment, scoring.images("train")
+    batch_size = experiment.batch_size if batch_size is None else batch_size
+    if tensors is not None:
+        return InMemoryLoader(
+            tensors, batch_size=batch_size, seed=experiment.seed, device=device, rank=rank, world_size=world_size
         )
-    return StreamFeed(
-        gan.reader("train"),
-        size=gan.info.sizes["train"],
-        batch_size=experiment.batch_size,
+    return StreamingLoader(
+        scoring.reader("train"),
+        size=scoring.info.sizes["train"],
+        batch_size=batch_size,
         seed=experiment.seed,
         device=device,
         workers=experiment.workers,
         rank=rank,
-        ranks=ranks,
+        world_size=world_size,
     )
 
 
-class StreamFeed:
-    """Read batches in advance, in `workers` processes or in this one for 0, and normalise them on the device.
+class StreamingLoader:
+    """Loader that reads batches in advance in worker processes, or in this process without workers.
 
-    The processes start with the first batch that is asked for, and again wherever another than the next one is.
-    Raises DataError for an image that cannot be read, and TrainingError where a process was killed.
+    Workers start with the first batch, and restart when batches are requested out of order.
+
+    Args:
+        reader: Reader of the split.
+        size: Number of images in the split.
+        batch_size: Images per batch, all ranks together.
+        seed: Seed of the run.
+        device: Device of the batches.
+        workers: Number of worker processes.
+        rank: Number of this process.
+        world_size: Number of processes.
     """
 
     def __init__(
@@ -57,128 +78,130 @@ class StreamFeed:
         device: torch.device,
         workers: int,
         rank: int = 0,
-        ranks: int = 1,
+        world_size: int = 1,
     ) -> None:
         self.size = size
         self.batch_size = batch_size
-        self._order = Order(size, batch_size=batch_size, seed=seed, device=torch.device("cpu"), rank=rank, ranks=ranks)
-        self.batches_per_epoch = self._order.batches_per_epoch
-        self._items = _Items(reader, rank)
+        self._sampler = EpochSampler(
+            size, batch_size=batch_size, seed=seed, device=torch.device("cpu"), rank=rank, world_size=world_size
+        )
+        self.batches_per_epoch = self._sampler.batches_per_epoch
+        self._batches = _WholeBatches(reader.fresh(), rank)
         self._seed = seed
         self._device = device
-        self._workers = workers
-        self._iterator: Iterator[_Pixels | _Trouble] | None = None
-        self._processes: list[BaseProcess] = []
+        self._num_workers = workers
+        self._iterator: Iterator[ImageTensors | _WorkerError] | None = None
+        self._workers: list[BaseProcess] = []
         self._next = 0
-        self._last: _Pixels | None = None
+        self._last: ImageTensors | None = None
 
     def batch(self, index: int) -> Batch:
-        """Return this rank's part of batch `index`, counted from the first of the run."""
+        """Return this rank's part of batch `index`, counted from the first batch of the run.
+
+        Raises:
+            DataError: An image cannot be read.
+            TrainingError: A worker was killed.
+        """
         if self._last is None or index != self._next - 1:
-            found = self._fetch(index)
-            labels = None if found.labels is None else to_device(found.labels, self._device)
-            self._last = _Pixels(to_device(found.pixels, self._device), labels)
-        return Batch(normalise(self._last.pixels), self._last.labels)
+            self._last = map_tensors(self._fetch(index), lambda values: to_device(values, self._device))
+        return as_batch(map_tensors(self._last, _copy_unless_normalized))
 
     def close(self) -> None:
-        """End the processes that read; a batch that is asked for later starts them again."""
-        with ending(self._processes):
-            self._last = self._iterator = None  # DataLoader's iterator sends its processes home when it goes
-        self._processes = []
+        """Stop the workers; a batch that is requested later starts them again."""
+        with terminating(self._workers):
+            self._last = self._iterator = None  # the iterator of DataLoader dismisses its workers when it is deleted
+        self._workers = []
 
-    def _fetch(self, index: int) -> _Pixels:
+    def _fetch(self, index: int) -> ImageTensors:
         if self._iterator is None or index != self._next:
             self.close()
             self._start(index)
         assert self._iterator is not None, "just started"  # noqa: S101
-        how = None
+        exit_description = None
         try:
-            found = next(self._iterator)
+            batch = next(self._iterator)
         except Exception:
-            # Items' own errors come as values. Of a process that is gone, DataLoader and pipes say so in many ways.
-            how = how_one_ended(self._processes)
-            if how is None:
+            # Errors of items arrive as values. DataLoader and pipes report a lost worker in many ways.
+            exit_description = describe_exit(self._workers)
+            if exit_description is None:
                 raise
-        if how is not None:
+        if exit_description is not None:
             self.close()
             raise TrainingError(
-                f"a process that reads {self._items.reader.what} {how}",
-                fix="read with fewer processes, such as --workers 1; --workers 0 reads within the training process",
+                f"a worker that reads {self._batches.reader.source} {exit_description}",
+                fix="Use fewer workers, such as --workers 1; --workers 0 reads in the training process.",
             )
-        if isinstance(found, _Trouble):
+        if isinstance(batch, _WorkerError):
             self.close()
-            raise DataError(found.message, fix=found.fix)
+            raise DataError(batch.message, fix=batch.fix)
         self._next = index + 1
-        return found
+        return batch
 
     def _start(self, index: int) -> None:
-        """Start reading at batch `index`."""
-        others = set(multiprocessing.active_children())
-        # More processes than cores are the person's choice. Python warns of forking beside threads; a child here uses
-        # no thread but its own.
+        """Start the workers at batch `index`."""
+        before = set(multiprocessing.active_children())
+        # The user may want more workers than cores. Python warns of forks of a process with threads; a worker uses no
+        # thread but its own.
         with warnings.catch_warnings(action="ignore"), signals_kept():
             loader = DataLoader(
-                self._items,
-                batch_sampler=_Tasks(self._order, index),
-                num_workers=self._workers,
-                collate_fn=_unchanged,
-                worker_init_fn=begin,
-                multiprocessing_context=start_method() if self._workers else None,
-                generator=stream_rng(self._seed, "data/items"),  # it draws a seed, which is not used
+                self._batches,
+                batch_sampler=_BatchRequests(self._sampler, index),
+                num_workers=self._num_workers,
+                collate_fn=_identity,
+                worker_init_fn=initialize_worker,
+                multiprocessing_context=start_method() if self._num_workers else None,
+                generator=derive_generator(self._seed, "data/items"),  # DataLoader draws a seed that nothing uses
             )
             self._iterator = iter(loader)
-        self._processes = [process for process in multiprocessing.active_children() if process not in others]
+        self._workers = [process for process in multiprocessing.active_children() if process not in before]
 
 
-class _Task(NamedTuple):
-    """Name a batch, and the images that it has."""
+class _BatchRequest(NamedTuple):
+    """Number of a batch, and the indices of its images."""
 
     number: int
-    images: list[int]
+    indices: list[int]
 
 
-class _Pixels(NamedTuple):
-    """Hold uint8 pixels, `(N, C, H, W)`, and labels, `(N,)` int64, or None."""
-
-    pixels: Tensor
-    labels: Tensor | None
-
-
-class _Trouble(NamedTuple):
-    """Hold a DataError's two parts, on their way out of a process without its traceback."""
+class _WorkerError(NamedTuple):
+    """Message and fix of a DataError, sent by a worker without the traceback."""
 
     message: str
     fix: str | None
 
 
-class _Tasks:
-    """Yield the batches of a run from any one on, for ever."""
+class _BatchRequests:
+    """Requests for the batches of a run from batch `index` on, without end."""
 
-    def __init__(self, order: Order, index: int) -> None:
-        self._order = order
+    def __init__(self, sampler: EpochSampler, index: int) -> None:
+        self._sampler = sampler
         self._index = index
 
-    def __iter__(self) -> Iterator[Any]:  # DataLoader passes on whatever it is
+    def __iter__(self) -> Iterator[Any]:  # DataLoader passes on any type
         index = self._index
         while True:
-            yield _Task(index, self._order.images(index).tolist())
+            yield _BatchRequest(index, self._sampler.indices(index).tolist())
             index += 1
 
 
-class _Items(TorchDataset[_Pixels]):
-    """Make whole batches, in whichever process."""
+class _WholeBatches(TorchDataset[ImageTensors]):
+    """Dataset whose items are whole batches, read in any process."""
 
     def __init__(self, reader: Reader, rank: int) -> None:
         self.reader = reader
         self._rank = rank
 
-    def __getitems__(self, task: _Task) -> _Pixels | _Trouble:
+    def __getitems__(self, request: _BatchRequest) -> ImageTensors | _WorkerError:
         try:
-            images = self.reader.read(task.images, "data/items", task.number, self._rank)
+            return self.reader.read(request.indices, "data/items", request.number, self._rank)
         except DataError as error:
-            return _Trouble(error.message, error.fix)
-        return _Pixels(images.pixels, images.labels)
+            return _WorkerError(error.message, error.fix)
 
 
-def _unchanged(batch: Any) -> Any:  # noqa: ANN401 - DataLoader's collate_fn, for a batch that is one already
+def _identity(batch: Any) -> Any:  # noqa: ANN401 - DataLoader's collate_fn; the batch is one already
     return batch
+
+
+def _copy_unless_normalized(values: Tensor) -> Tensor:
+    """Return a copy of values that normalization would return unchanged, so that no caller can alter the cache."""
+    return values if values.dtype == torch.uint8 else values.clone()

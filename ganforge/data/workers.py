@@ -1,4 +1,4 @@
-"""The processes that read streamed data: how they start, which signals they answer, and how they end."""
+"""Worker processes of the streaming loader: start, signals and termination."""
 
 from __future__ import annotations
 
@@ -13,58 +13,58 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 
-#: Signals that a process that reads answers in its own way.
-ANSWERED = frozenset({signal.SIGINT, signal.SIGTERM})
-#: A process that is told to end by SIGTERM goes on for so long. Batch systems send the signal to all processes of a
-#: job, and the training process, which decides, may need another batch to end its step.
+#: Signals that a worker handles itself.
+HANDLED_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
+#: A worker ends this long after SIGTERM. Batch systems send the signal to all processes of a job, and the training
+#: process, which decides, may need another batch to finish its step.
 GRACE_SECONDS = 10
-#: How long all processes together may take to end what they read.
-ENDING_SECONDS = 3.0
-#: How long a process that broke its connection may take to be gone.
-DYING_SECONDS = 2.0
+#: Limit for all workers together to finish their batches.
+TERMINATION_SECONDS = 3.0
+#: Limit for a worker that broke its connection to exit.
+EXIT_SECONDS = 2.0
 
 
 def start_method() -> str | None:
-    """Return how processes start: at once and with all that is loaded on Linux, else as Python does there."""
+    """Return the start method of workers: fork on Linux, which is fast and needs no imports, else Python's default."""
     return "fork" if sys.platform == "linux" else None
 
 
 @contextmanager
 def signals_kept() -> Iterator[None]:
-    """Start processes that hold back the signals they will answer in their own way, and keep SIGCHLD's handler.
+    """Start workers with the signals that they handle blocked, and keep the handler of SIGCHLD.
 
-    DataLoader's own would raise wherever the training is when a process ends: within a save, or within a plugin's code.
+    DataLoader's own handler would raise anywhere in the training process: within a save, or within a plugin's code.
     """
     if sys.platform == "win32":
         yield
         return
-    before, handler = signal.pthread_sigmask(signal.SIG_BLOCK, ANSWERED), signal.getsignal(signal.SIGCHLD)
+    mask, handler = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS), signal.getsignal(signal.SIGCHLD)
     try:
         yield
     finally:
         if threading.current_thread() is threading.main_thread() and handler is not None:
             signal.signal(signal.SIGCHLD, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def begin(_: int) -> None:
-    """Make a process that reads leave decisions to the training process, and end when that one does."""
+def initialize_worker(_: int) -> None:
+    """Make a worker leave decisions to the training process, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.excepthook = _unless_lost
+    sys.excepthook = _show_unless_disconnected
     if sys.platform != "win32":
         signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE_SECONDS))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ANSWERED)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED_SIGNALS)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _unless_lost(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Show an error, but not that the connection broke: the training process was killed, and this one ends too."""
+def _show_unless_disconnected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show an error, unless the connection broke: then the training process was killed, and the worker ends too."""
     if not issubclass(kind, ConnectionError | EOFError):
         sys.__excepthook__(kind, error, trace)
 
 
-def _leave_with_parent() -> None:
-    """End this process as soon as its parent is gone, so that a run that was killed can be resumed at once."""
+def _exit_with_parent() -> None:
+    """End this process as soon as its parent has ended, so that a killed run can be resumed at once."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "called in a child"  # noqa: S101
     parent.join()
@@ -72,33 +72,33 @@ def _leave_with_parent() -> None:
 
 
 @contextmanager
-def ending(processes: Sequence[BaseProcess]) -> Iterator[None]:
-    """Give processes that are told to end within this block a few seconds, and kill those that are left."""
+def terminating(workers: Sequence[BaseProcess]) -> Iterator[None]:
+    """Wait a few seconds for workers that are dismissed within this block, then kill the others."""
 
     def kill() -> None:
-        for process in processes:
-            process.kill()
+        for worker in workers:
+            worker.kill()
 
-    patience = threading.Timer(ENDING_SECONDS, kill)
-    patience.daemon = True
-    patience.start()
+    timer = threading.Timer(TERMINATION_SECONDS, kill)
+    timer.daemon = True
+    timer.start()
     try:
         yield
     finally:
-        patience.cancel()
-        kill()  # where an exception on its way up still holds what tells them to end
-        for process in processes:
-            process.join()
+        timer.cancel()
+        kill()  # an exception on its way up may still hold the iterator that dismisses them
+        for worker in workers:
+            worker.join()
 
 
-def how_one_ended(processes: Sequence[BaseProcess]) -> str | None:
-    """Say how one of the processes ended, or return None where none did."""
-    gone = wait([process.sentinel for process in processes], DYING_SECONDS) if processes else []
-    for process in processes:
-        if process.sentinel in gone:
-            process.join(DYING_SECONDS)  # its pipes are closed a moment before its exit code is known
-        if process.exitcode is not None and process.exitcode < 0:
-            return f"was killed by {signal.Signals(-process.exitcode).name}, perhaps for want of memory"
-        if process.exitcode is not None:
-            return f"ended by itself with exit code {process.exitcode}"
+def describe_exit(workers: Sequence[BaseProcess]) -> str | None:
+    """Return a description of the first exit of a worker, or None if all are alive."""
+    ended = wait([worker.sentinel for worker in workers], EXIT_SECONDS) if workers else []
+    for worker in workers:
+        if worker.sentinel in ended:
+            worker.join(EXIT_SECONDS)  # its pipes are closed a moment before its exit code is known
+        if worker.exitcode is not None and worker.exitcode < 0:
+            return f"was killed by {signal.Signals(-worker.exitcode).name}, perhaps for lack of memory"
+        if worker.exitcode is not None:
+            return f"ended by itself with exit code {worker.exitcode}"
     return None

@@ -1,1 +1,1 @@
-"""Diagnostics of a training: detectors, alerts, the monitor."""
+"""Diagnostics of a training run: detectors, alerts, the health monitor."""

@@ -1,93 +1,99 @@
-"""What can be wrong with a training, in words, and what helps."""
+"""Failure modes of GAN training, with a message and a hint for each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-Ailment = Literal["collapse", "saturation", "divergence", "fooled", "not-finite"]
+FailureMode = Literal["collapse", "saturation", "divergence", "fooled", "not-finite"]
 
-#: Of more findings than this the oldest that are over are forgotten.
-MOST_FINDINGS: Final = 100
+#: Alerts that are kept; beyond, the oldest resolved ones are dropped.
+MAX_ALERTS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
-    """Hold what is wrong, with a place for the number that shows it, and what helps.
+class Diagnosis:
+    """Text of an alert.
 
-    Flags and components exist; where ganforge itself has not got one, the plugin that has it is named.
+    Attributes:
+        message: Description with a placeholder for the value that triggered the alert.
+        hint: Flags that usually help. Components of other distributions are named with their plugin.
     """
 
-    words: str
-    helps: str
+    message: str
+    hint: str
 
 
-MEANINGS: Final[dict[Ailment, Meaning]] = {
-    "collapse": Meaning(
-        words="the fakes are nearly all alike; their diversity is {:.2g} times the real images'",
-        helps="a smaller step helps most often (--optimizer.lr 5e-5); then a discriminator that does not run ahead "
-        "(--penalty r1 of ganforge-losses, --augment diffaugment of ganforge-augment), or another game (--loss "
-        "relativistic or --loss wasserstein-gp, both of ganforge-losses)",
+DIAGNOSES: Final[dict[FailureMode, Diagnosis]] = {
+    "collapse": Diagnosis(
+        message="the fakes are nearly identical; their diversity is {:.2g} times that of the real images",
+        hint="a smaller learning rate helps most often (--optimizer.lr 5e-5); then a weaker discriminator (--term r1 "
+        "of ganforge-losses, --augment diffaugment of ganforge-augment), or another loss (--loss relativistic or "
+        "--loss wasserstein-gp, both of ganforge-losses)",
     ),
-    "saturation": Meaning(
-        words="the discriminator tells every fake; its loss is {:.2g} times what it was at first, and the generator "
-        "learns next to nothing from it",
-        helps="weaken the discriminator: --optimizer.disc.lr 5e-5, --generator-steps 2, --disc.dropout 0.5 where it "
-        "has dropout as mlp does, --penalty r1 of ganforge-losses, --augment diffaugment of ganforge-augment",
+    "saturation": Diagnosis(
+        message="the discriminator recognizes every fake; its loss is {:.2g} times its first value, and the generator "
+        "gets almost no gradient",
+        hint="weaken the discriminator: --optimizer.disc.lr 5e-5, --generator-steps 2, --disc.dropout 0.5 if it has "
+        "dropout as mlp does, --term r1 of ganforge-losses, --augment diffaugment of ganforge-augment",
     ),
-    "divergence": Meaning(
-        words="a loss grows without end; it is {:.3g} times its usual size",
-        helps="take smaller steps (--optimizer.lr 5e-5), shorten long gradients (--optimizer.clip-norm 1.0), or hold "
-        "the discriminator (--penalty r1 or --penalty gradient-penalty, both of ganforge-losses)",
+    "divergence": Diagnosis(
+        message="a loss grows without bound; it is {:.3g} times its usual size",
+        hint="reduce the learning rate (--optimizer.lr 5e-5), clip gradients (--optimizer.clip-norm 1.0), or "
+        "regularize the discriminator (--term r1 or --term gradient-penalty, both of ganforge-losses)",
     ),
-    "fooled": Meaning(
-        words="the discriminator takes fakes for real and real images for fakes; it scores fakes higher by {:.2g}",
-        helps="strengthen the discriminator: --optimizer.disc.lr 5e-4, --critic-steps 2, --disc.dropout 0.2 where it "
-        "has dropout as mlp does, another one such as --disc dcgan, or smaller weights of its penalties",
+    "fooled": Diagnosis(
+        message="the discriminator takes fakes for real images and real images for fakes; D(G(z)) exceeds D(x) by "
+        "{:.2g}",
+        hint="strengthen the discriminator: --optimizer.disc.lr 5e-4, --critic-steps 2, --disc.dropout 0.2 if it has "
+        "dropout as mlp does, another one such as --disc dcgan, or smaller weights of its gradient penalties",
     ),
-    "not-finite": Meaning(
-        words="a loss, score, penalty or weight was not a finite number",
-        helps="take smaller steps (--optimizer.lr 5e-5, or by itself: --on-nan rollback), shorten long gradients "
+    "not-finite": Diagnosis(
+        message="a loss, logit, term or weight is not finite",
+        hint="reduce the learning rate (--optimizer.lr 5e-5, or automatically: --on-nan rollback), clip gradients "
         "(--optimizer.clip-norm 1.0), or compute in --precision fp32",
     ),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """Hold what was found, from the step it began at to the one at which it was over (None: it is not).
+class Alert:
+    """Failure of a training run between two steps.
 
-    value: the number that showed it, when it was found.
+    Attributes:
+        failure: The failure mode.
+        since_step: First step with the failure.
+        until_step: First step without it, or None while it lasts.
+        value: Value that triggered the alert.
     """
 
-    ailment: Ailment
+    failure: FailureMode
     since_step: int
     until_step: int | None
     value: float
 
     @property
-    def words(self) -> str:
-        """Say what is wrong."""
-        return MEANINGS[self.ailment].words.format(self.value)
+    def message(self) -> str:
+        """Description with the value."""
+        return DIAGNOSES[self.failure].message.format(self.value)
 
     @property
-    def helps(self) -> str:
-        """Say what usually helps."""
-        return MEANINGS[self.ailment].helps
+    def hint(self) -> str:
+        """Flags that usually help."""
+        return DIAGNOSES[self.failure].hint
 
     @property
-    def news(self) -> str:
-        """Say that it has begun, or that it is over, in a line."""
+    def summary(self) -> str:
+        """One line for the terminal, when the alert is raised and when it is resolved."""
         if self.until_step is None:
-            return f"{self.ailment} since step {self.since_step}: {self.words}. What helps: {self.helps}"
-        return f"the {self.ailment} since step {self.since_step} was over at step {self.until_step}"
+            return f"{self.failure} since step {self.since_step}: {self.message}. Hint: {self.hint}"
+        return f"{self.failure} since step {self.since_step} resolved at step {self.until_step}"
 
     def as_state(self) -> dict[str, Any]:
-        """Return it as a checkpoint keeps it: numbers, and no sentences."""
+        """Return the alert as state.json holds it."""
         steps = {"since_step": self.since_step, "until_step": self.until_step}
-        return {"finding": self.ailment, **steps, "value": self.value}
+        return {"alert": self.failure, **steps, "value": self.value}
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as run.json tells it."""
-        steps = {"since_step": self.since_step, "until_step": self.until_step}
-        return {"finding": self.ailment, **steps, "words": self.words, "helps": self.helps}
+        """Return the alert as run.json holds it."""
+        return {**self.as_state(), "message": self.message, "hint": self.hint}

@@ -1,7 +1,6 @@
-"""What numbers tell that a training is not well, and that it is well again.
+"""Detectors of failure modes, on smoothed statistics of the training metrics.
 
-Every step's row moves a few levels, and each ailment is a comparison of levels: a few microseconds in all. The
-thresholds are measured; docs/health.md has the numbers of healthy trainings beside them.
+A row of metrics costs a few microseconds. docs/health.md has the measurements behind the thresholds.
 """
 
 from __future__ import annotations
@@ -10,154 +9,172 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ganforge.diagnostics.alerts import Ailment
+from ganforge.diagnostics.alerts import FailureMode
 
-#: The weight of the newest row in a level, at least; the first rows count alike.
-AT_ONCE, QUICK, STEADY, SLOW = 0.5, 0.2, 0.05, 0.002
+# Weights of the newest row in moving averages. Early rows are averaged evenly until 1/rows is smaller.
+DIVERSITY_WEIGHT, LOSS_SIZE_WEIGHT, D_WEIGHT, BASELINE_WEIGHT = 0.5, 0.2, 0.05, 0.002
+#: Rows before baselines are trusted.
+WARMUP_ROWS: Final = 100
+#: Numbers below this are rounding errors.
+EPSILON: Final = 1e-5
 
-#: Fakes with less diversity than this share of the real images' are one image.
-POINT = 1e-4
-#: Fakes that keep less than this share of their best diversity have collapsed; more than twice it is well again.
-LOST = 0.1
-#: A diversity of so many times its lowest is growing.
-GROWING = 4.0
-#: So many rows tell nothing of what is usual.
-NEWBORN = 100
-#: What rounding may leave of nothing.
-NOTHING = 1e-5
+#: Diversity, as a share of the real images', below which all fakes are one image.
+MIN_DIVERSITY: Final = 1e-4
+#: Share of the best diversity below which the fakes have collapsed; above twice this share they have recovered.
+COLLAPSE_RATIO: Final = 0.1
+#: Multiple of its minimum from which a tiny diversity counts as growing.
+GROWTH_RATIO: Final = 4.0
 
-#: A discriminator's loss below this share of its first is next to none; above twice that, it is some.
-NEXT_TO_NONE = 0.02
-#: However large the first one was, as that of a discriminator that begins with large logits.
-MOST_NEXT_TO_NONE = 0.05
-#: Mean scores so far apart tell real images from fakes.
-APART = 0.2
-#: Fakes whose mean score is so much above the real images' are taken for real.
-PREFERRED = 0.05
+#: Share of its first value below which the discriminator's loss is saturated; above twice this share it has recovered.
+SATURATION_RATIO: Final = 0.02
+#: Upper bound of that threshold, for discriminators whose first loss is large.
+MAX_SATURATED_LOSS: Final = 0.05
+#: Difference of D(x) and D(G(z)) from which the discriminator separates real images from fakes.
+SEPARATION_MARGIN: Final = 0.2
+#: Excess of D(G(z)) over D(x) from which the discriminator is fooled.
+FOOLED_MARGIN: Final = 0.05
 
-#: A loss of so many times its usual size grows exponentially: one that grows as t² comes to three times at most.
-EXPLODED = 10.0
-#: A loss is no reason to worry while it is as small as this.
-SMALL_LOSS = 20.0
+#: Multiple of its baseline from which a loss diverges. Growth as t² reaches a multiple of three at most.
+DIVERGENCE_RATIO: Final = 10.0
+#: Size below which a loss cannot diverge.
+MIN_DIVERGED_LOSS: Final = 20.0
 
 
 @dataclass(slots=True)
-class Levels:
-    """Hold what a training's numbers have come to, after so many rows.
+class SmoothedStats:
+    """Moving averages of the training metrics.
 
-    diversity: now; best: its highest since the network has learned a little, 1 at most; lowest: its lowest. loss: the
-    discriminator's; first: its first. real, fake: mean scores. disc, gen: the size of each loss; usual_…: what it
-    usually is.
+    Attributes:
+        rows: Number of rows.
+        diversity: Diversity of the fakes, relative to real images.
+        max_diversity: Its maximum after the warm-up, 1 at most.
+        min_diversity: Its minimum.
+        d_loss: The discriminator's loss.
+        first_d_loss: Its first value.
+        prob_real: D(x), mean over real images.
+        prob_fake: D(G(z)), mean over fakes. Methods without discriminator outputs leave both at 0.
+        d_size: Size of the discriminator's loss.
+        d_baseline: Usual size of the discriminator's loss.
+        g_size: Size of the generator's loss.
+        g_baseline: Usual size of the generator's loss.
     """
 
     rows: int = 0
     diversity: float = 0.0
-    best: float = 0.0
-    lowest: float = 0.0
-    loss: float = 0.0
-    first: float = 0.0
-    real: float = 0.0
-    fake: float = 0.0
-    disc: float = 0.0
-    usual_disc: float = 0.0
-    gen: float = 0.0
-    usual_gen: float = 0.0
+    max_diversity: float = 0.0
+    min_diversity: float = 0.0
+    d_loss: float = 0.0
+    first_d_loss: float = 0.0
+    prob_real: float = 0.0
+    prob_fake: float = 0.0
+    d_size: float = 0.0
+    d_baseline: float = 0.0
+    g_size: float = 0.0
+    g_baseline: float = 0.0
 
-    def follow(self, row: Mapping[str, float], *, usual_stands_still: bool) -> None:
-        """Move all levels towards a row's finite numbers."""
+    def update(self, row: Mapping[str, float], *, freeze_baselines: bool) -> None:
+        """Add a row of finite metrics.
+
+        Args:
+            row: Columns of metrics.jsonl.
+            freeze_baselines: Whether the usual sizes of the losses stay unchanged, as they do during a divergence.
+        """
         self.rows += 1
-        even = 1 / self.rows  # a mean of all rows, until they are many
-        quick, steady = max(QUICK, even), max(STEADY, even)
-        loss, generator_loss = row["loss/discriminator"], row["loss/generator"]
-        self.diversity += max(AT_ONCE, even) * (row["health/diversity"] - self.diversity)
-        if self.rows > NEWBORN:
-            self.best = max(self.best, min(self.diversity, 1.0))
-        self.lowest = min(self.lowest, self.diversity) if self.rows > 1 else self.diversity
+        even = 1 / self.rows
+        self.diversity += max(DIVERSITY_WEIGHT, even) * (row["health/diversity"] - self.diversity)
+        if self.rows > WARMUP_ROWS:
+            self.max_diversity = max(self.max_diversity, min(self.diversity, 1.0))
+        self.min_diversity = min(self.min_diversity, self.diversity) if self.rows > 1 else self.diversity
+        d_loss, g_loss = row["loss/discriminator"], row["loss/generator"]
         if self.rows == 1:
-            self.first = loss
-        self.loss += steady * (loss - self.loss)
-        self.real += steady * (row["score/real"] - self.real)
-        self.fake += steady * (row["score/fake"] - self.fake)
-        loss, generator_loss = abs(loss), abs(generator_loss)
-        self.disc += quick * (loss - self.disc)
-        self.gen += quick * (generator_loss - self.gen)
-        if not usual_stands_still:
-            slow = max(SLOW, even)
-            self.usual_disc += slow * (loss - self.usual_disc)
-            self.usual_gen += slow * (generator_loss - self.usual_gen)
+            self.first_d_loss = d_loss
+        weight = max(D_WEIGHT, even)
+        self.d_loss += weight * (d_loss - self.d_loss)
+        if "prob/real" in row and "prob/fake" in row:
+            self.prob_real += weight * (row["prob/real"] - self.prob_real)
+            self.prob_fake += weight * (row["prob/fake"] - self.prob_fake)
+        weight = max(LOSS_SIZE_WEIGHT, even)
+        self.d_size += weight * (abs(d_loss) - self.d_size)
+        self.g_size += weight * (abs(g_loss) - self.g_size)
+        if not freeze_baselines:
+            weight = max(BASELINE_WEIGHT, even)
+            self.d_baseline += weight * (abs(d_loss) - self.d_baseline)
+            self.g_baseline += weight * (abs(g_loss) - self.g_baseline)
 
     @property
-    def next_to_none(self) -> float:
-        """What the discriminator's loss is below when it has next to nothing left to say."""
-        return min(NEXT_TO_NONE * self.first, MOST_NEXT_TO_NONE)
+    def saturated_loss(self) -> float:
+        """Loss below which the discriminator counts as saturated."""
+        return min(SATURATION_RATIO * self.first_d_loss, MAX_SATURATED_LOSS)
 
     @property
     def growth(self) -> float:
-        """How many times its usual size a loss has, where it is not small: the higher of the two."""
-        disc = self.disc / max(self.usual_disc, NOTHING) if self.disc > SMALL_LOSS else 0.0
-        gen = self.gen / max(self.usual_gen, NOTHING) if self.gen > SMALL_LOSS else 0.0
-        return max(disc, gen)
+        """Larger of both losses' ratios to their baselines; small losses do not count."""
+        return max(
+            size / max(baseline, EPSILON) if size > MIN_DIVERGED_LOSS else 0.0
+            for size, baseline in ((self.d_size, self.d_baseline), (self.g_size, self.g_baseline))
+        )
 
 
-def _collapsed(levels: Levels) -> bool:
-    """Whether the fakes are one image and stay it, or have lost the diversity that they had.
+def _is_collapsed(stats: SmoothedStats) -> bool:
+    """Return whether the fakes are and stay one image, or have lost the diversity that they had.
 
-    Networks without normalisation begin with little. Others begin with noise, which has more than real images, and may
-    pass through a grey mean of them; what they had as newborns is therefore no measure.
+    Networks without normalization start with little diversity. Others start with noise, which is more diverse than real
+    images, and may pass through a gray mean, so the diversity of the warm-up is not a baseline.
     """
-    now = levels.diversity
-    return now < LOST * levels.best or (now < POINT and now < GROWING / 2 * max(levels.lowest, NOTHING))
+    diversity = stats.diversity
+    stays_tiny = diversity < MIN_DIVERSITY and diversity < GROWTH_RATIO / 2 * max(stats.min_diversity, EPSILON)
+    return diversity < COLLAPSE_RATIO * stats.max_diversity or stays_tiny
 
 
-def _diverse_again(levels: Levels) -> bool:
-    now = levels.diversity
-    return now > 2 * LOST * levels.best and (now > 2 * POINT or now > GROWING * max(levels.lowest, NOTHING))
+def _is_diverse(stats: SmoothedStats) -> bool:
+    diversity = stats.diversity
+    grows = diversity > GROWTH_RATIO * max(stats.min_diversity, EPSILON)
+    return diversity > 2 * COLLAPSE_RATIO * stats.max_diversity and (diversity > 2 * MIN_DIVERSITY or grows)
 
 
-def _saturated(levels: Levels) -> bool:
-    """Whether the discriminator tells real images from fakes, and its loss has next to nothing left to say.
+def _is_saturated(stats: SmoothedStats) -> bool:
+    """Return whether the discriminator separates real images from fakes and its loss is nearly zero.
 
-    Logits need not be log-odds for that: a loss is compared with its beginning. One that falls below zero, as a
-    Wasserstein critic's, is never next to nothing.
+    The loss is compared with its first value, so that logits need not be log-odds. A negative loss, such as a
+    Wasserstein critic's, is never saturated.
     """
-    return 0 <= levels.loss < levels.next_to_none and levels.real - levels.fake > APART
+    return 0 <= stats.d_loss < stats.saturated_loss and stats.prob_real - stats.prob_fake > SEPARATION_MARGIN
 
 
-def _in_doubt_again(levels: Levels) -> bool:
-    return not 0 <= levels.loss < 2 * levels.next_to_none or levels.real - levels.fake < APART / 2
-
-
-def _fooled(levels: Levels) -> bool:
-    """Whether fakes have higher scores than real images, whatever these mean: nobody is left to learn from."""
-    return levels.fake - levels.real > PREFERRED
-
-
-def _judging_again(levels: Levels) -> bool:
-    return levels.fake - levels.real < PREFERRED / 2
-
-
-def _diverging(levels: Levels) -> bool:
-    """Whether a loss has left its usual size behind, which has not been able to follow."""
-    return levels.rows > NEWBORN and levels.growth > EXPLODED
-
-
-def _usual_again(levels: Levels) -> bool:
-    return levels.growth < EXPLODED / 3
+def _is_unsaturated(stats: SmoothedStats) -> bool:
+    return not 0 <= stats.d_loss < 2 * stats.saturated_loss or stats.prob_real - stats.prob_fake < SEPARATION_MARGIN / 2
 
 
 @dataclass(frozen=True, slots=True)
-class Symptom:
-    """Hold how an ailment shows: when it is there and when over, for how many steps in a row, and in which number."""
+class Detector:
+    """Rule that raises and resolves the alerts of a failure mode.
 
-    there: Callable[[Levels], bool]
-    over: Callable[[Levels], bool]
+    Attributes:
+        raised: Condition under which an alert is raised.
+        resolved: Condition under which it is resolved.
+        patience: Consecutive rows for which either condition must hold.
+        value: Value shown in the alert.
+    """
+
+    raised: Callable[[SmoothedStats], bool]
+    resolved: Callable[[SmoothedStats], bool]
     patience: int
-    value: Callable[[Levels], float]
+    value: Callable[[SmoothedStats], float]
 
 
-SYMPTOMS: Final[Mapping[Ailment, Symptom]] = {
-    "collapse": Symptom(_collapsed, _diverse_again, 50, lambda levels: levels.diversity),
-    "saturation": Symptom(_saturated, _in_doubt_again, 50, lambda levels: levels.loss / levels.first),
-    "divergence": Symptom(_diverging, _usual_again, 10, lambda levels: levels.growth),
-    "fooled": Symptom(_fooled, _judging_again, 50, lambda levels: levels.fake - levels.real),
+DETECTORS: Final[Mapping[FailureMode, Detector]] = {
+    "collapse": Detector(_is_collapsed, _is_diverse, 50, lambda stats: stats.diversity),
+    "saturation": Detector(_is_saturated, _is_unsaturated, 50, lambda stats: stats.d_loss / stats.first_d_loss),
+    "divergence": Detector(
+        lambda stats: stats.rows > WARMUP_ROWS and stats.growth > DIVERGENCE_RATIO,
+        lambda stats: stats.growth < DIVERGENCE_RATIO / 3,
+        10,
+        lambda stats: stats.growth,
+    ),
+    "fooled": Detector(
+        lambda stats: stats.prob_fake - stats.prob_real > FOOLED_MARGIN,
+        lambda stats: stats.prob_fake - stats.prob_real < FOOLED_MARGIN / 2,
+        50,
+        lambda stats: stats.prob_fake - stats.prob_real,
+    ),
 }

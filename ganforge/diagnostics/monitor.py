@@ -1,7 +1,7 @@
-"""Whether a training is well: what is found wrong begins at a step, and is over at another.
+"""Health monitor: raises alerts and resolves them.
 
-What is known is a function of the rows so far and goes into the checkpoint, so that a resumed run finds the same at the
-same steps. Nothing waits for the device: rows are looked at when the ledger is read.
+Its state is a function of the rows so far and part of the checkpoint, so that a resumed run raises the same alerts at
+the same steps.
 """
 
 from __future__ import annotations
@@ -10,104 +10,118 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from ganforge.diagnostics.alerts import MOST_FINDINGS, Ailment, Finding
-from ganforge.diagnostics.detectors import SYMPTOMS, Levels
+from ganforge.diagnostics.alerts import MAX_ALERTS, Alert, FailureMode
+from ganforge.diagnostics.detectors import DETECTORS, SmoothedStats
 from ganforge.errors import CheckpointError
 
-#: Worse numbers are as bad as this one.
-WORST = 1e30
+#: Values of alerts are clamped to this size.
+MAX_VALUE = 1e30
 
 
-class Health:
-    """Watch the rows of a training, one for each step and none left out.
+class HealthMonitor:
+    """Monitor of the rows of a training run, one per step.
 
-    watch_diversity: False where a batch has one image, which has none. `findings` are all so far, in the order in which
-    they were found; `current` are those that are not over.
+    Attributes:
+        alerts: All alerts, in the order in which they were raised.
+        active: Unresolved alerts by failure mode.
     """
 
     def __init__(self, *, watch_diversity: bool = True) -> None:
-        self.findings: list[Finding] = []
-        self.current: dict[Ailment, Finding] = {}
-        self._levels = Levels()
-        self._streaks: dict[Ailment, int] = dict.fromkeys(SYMPTOMS, 0)
-        self._watched = {
-            ailment: symptom for ailment, symptom in SYMPTOMS.items() if watch_diversity or ailment != "collapse"
+        """Create a monitor without history.
+
+        Args:
+            watch_diversity: False for batches of one image, which have no diversity.
+        """
+        self.alerts: list[Alert] = []
+        self.active: dict[FailureMode, Alert] = {}
+        self._stats = SmoothedStats()
+        self._streaks: dict[FailureMode, int] = dict.fromkeys(DETECTORS, 0)
+        self._detectors = {
+            failure: detector for failure, detector in DETECTORS.items() if watch_diversity or failure != "collapse"
         }
 
-    def watch(self, step: int, row: Mapping[str, float]) -> list[Finding]:
-        """Look at the finite numbers of one step; return what was found now, or is over now."""
-        levels, streaks, changes = self._levels, self._streaks, []
-        levels.follow(row, usual_stands_still="divergence" in self.current or streaks["divergence"] > 0)
-        for ailment, symptom in self._watched.items():
-            found = self.current.get(ailment)
-            if not (symptom.there if found is None else symptom.over)(levels):
-                streaks[ailment] = 0
+    def update(self, step: int, row: Mapping[str, float]) -> list[Alert]:
+        """Add the finite metrics of a step; return the alerts that were raised or resolved."""
+        stats, streaks, changes = self._stats, self._streaks, []
+        stats.update(row, freeze_baselines="divergence" in self.active or streaks["divergence"] > 0)
+        for failure, detector in self._detectors.items():
+            alert = self.active.get(failure)
+            if not (detector.raised if alert is None else detector.resolved)(stats):
+                streaks[failure] = 0
                 continue
-            streaks[ailment] += 1
-            if streaks[ailment] < symptom.patience:
+            streaks[failure] += 1
+            if streaks[failure] < detector.patience:
                 continue
-            since = step - streaks[ailment] + 1
-            streaks[ailment] = 0
-            if found is None:
-                value = max(-WORST, min(symptom.value(levels), WORST))
-                changes.append(self._begin(Finding(ailment, since, None, value)))
+            since = step - streaks[failure] + 1
+            streaks[failure] = 0
+            if alert is None:
+                value = max(-MAX_VALUE, min(detector.value(stats), MAX_VALUE))
+                changes.append(self._raise(Alert(failure, since, None, value)))
             else:
-                changes.append(self._end(found, since))
+                changes.append(self._resolve(alert, since))
         return changes
 
-    def not_finite(self, step: int) -> None:
-        """Hear that a number of a step, whose row is not watched, is not finite."""
-        self._begin(Finding("not-finite", step, None, 0.0))
+    def alert_not_finite(self, step: int) -> None:
+        """Raise an alert for a step with numbers that are not finite."""
+        self._raise(Alert("not-finite", step, None, 0.0))
 
-    def _begin(self, finding: Finding) -> Finding:
-        self.current[finding.ailment] = finding
-        self._add(finding)
-        return finding
+    def _raise(self, alert: Alert) -> Alert:
+        self.active[alert.failure] = alert
+        self._append(alert)
+        return alert
 
-    def _add(self, finding: Finding) -> None:
-        self.findings.append(finding)
-        if len(self.findings) > MOST_FINDINGS:
-            self.findings.remove(next(old for old in self.findings if old.until_step is not None))
+    def _append(self, alert: Alert) -> None:
+        self.alerts.append(alert)
+        if len(self.alerts) > MAX_ALERTS:
+            self.alerts.remove(next(old for old in self.alerts if old.until_step is not None))
 
-    def _end(self, finding: Finding, step: int) -> Finding:
-        del self.current[finding.ailment]
-        ended = replace(finding, until_step=step)
-        self.findings[self.findings.index(finding)] = ended
-        return ended
+    def _resolve(self, alert: Alert, step: int) -> Alert:
+        del self.active[alert.failure]
+        resolved = replace(alert, until_step=step)
+        self.alerts[self.alerts.index(alert)] = resolved
+        return resolved
 
     def report(self) -> list[dict[str, Any]]:
-        """Return all findings as run.json tells them."""
-        return [finding.as_dict() for finding in self.findings]
+        """Return all alerts as run.json holds them."""
+        return [alert.as_dict() for alert in self.alerts]
 
-    def state(self) -> dict[str, Any]:
-        """Return what is known, for a checkpoint."""
-        levels = asdict(self._levels)
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state for a checkpoint."""
+        stats = asdict(self._stats)
         return {
-            "rows": levels.pop("rows"),
-            "levels": levels,
+            "rows": stats.pop("rows"),
+            "stats": stats,
             "streaks": dict(self._streaks),
-            "findings": [finding.as_state() for finding in self.findings],
+            "alerts": [alert.as_state() for alert in self.alerts],
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Know what a checkpoint says, whose types have been checked. Raises CheckpointError for names of its own."""
-        names = {field.name for field in fields(Levels)} - {"rows"}
-        if state["levels"].keys() != names or state["streaks"].keys() != SYMPTOMS.keys():
-            raise CheckpointError("this checkpoint's health is another ganforge's: it has other levels")
-        self._levels = Levels(state["rows"], **{name: float(value) for name, value in state["levels"].items()})
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore the state of a checkpoint whose types have been checked.
+
+        Raises:
+            CheckpointError: The state has other names.
+        """
+        names = {field.name for field in fields(SmoothedStats)} - {"rows"}
+        if state["stats"].keys() != names or state["streaks"].keys() != DETECTORS.keys():
+            raise CheckpointError("the health of this checkpoint has other statistics; it is from another ganforge")
+        self._stats = SmoothedStats(state["rows"], **{name: float(value) for name, value in state["stats"].items()})
         self._streaks = dict(state["streaks"])
-        self.findings = [
-            Finding(found["finding"], found["since_step"], found["until_step"], float(found["value"]))
-            for found in state["findings"]
+        self.alerts = [
+            Alert(alert["alert"], alert["since_step"], alert["until_step"], float(alert["value"]))
+            for alert in state["alerts"]
         ]
-        self.current = {finding.ailment: finding for finding in self.findings if finding.until_step is None}
+        self.active = {alert.failure: alert for alert in self.alerts if alert.until_step is None}
 
-    def given_up(self, step: int) -> list[Finding]:
-        """Return all findings as they are where the training is given up after a step, to go back: all are over."""
-        over = {finding: replace(finding, until_step=step) for finding in self.current.values()}
-        return [over.get(finding, finding) for finding in self.findings]
+    def resolved_at(self, step: int) -> list[Alert]:
+        """Return all alerts, the active ones resolved at a step, as a rollback after that step leaves them."""
+        resolved = {alert: replace(alert, until_step=step) for alert in self.active.values()}
+        return [resolved.get(alert, alert) for alert in self.alerts]
 
-    def remember(self, given_up: Sequence[Finding]) -> None:
-        """Keep what was found in a training that was given up, after what the checkpoint knew already."""
-        for finding in given_up[len(self.findings) :]:
-            self._add(finding)
+    def keep_alerts(self, discarded: Sequence[Alert]) -> None:
+        """Append the alerts of steps that a rollback discarded.
+
+        Args:
+            discarded: All alerts at the rollback; those of the restored checkpoint come first.
+        """
+        for alert in discarded[len(self.alerts) :]:
+            self._append(alert)

@@ -1,1 +1,1 @@
-"""Evaluation: scores, with a protocol that states what was measured."""
+"""Evaluation: scores with a protocol of everything they depend on."""

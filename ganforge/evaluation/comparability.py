@@ -1,19 +1,20 @@
-"""Whether two scores may stand in one column: what their protocols differ in that matters. Imports nothing heavy."""
+"""Comparability of scores: differences of two protocols that matter. Imports nothing heavy."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-#: What must agree for any score, and what it is called.
+#: Entries that must agree for every score, and their names in messages.
 ALWAYS = {
     "data": "data",
     "fingerprint": "images of the data (fingerprint)",
     "split": "split",
     "real_images": "real images",
     "fake_images": "fakes",
+    "sampling": "sampling options",
 }
-#: What must agree of a feature extractor. Which file its weights came from is told by their hash.
+#: Entries of a feature extractor that must agree. The hash of its weights stands for their file.
 EXTRACTOR = {
     "name": "features",
     "distribution": "features from",
@@ -21,64 +22,76 @@ EXTRACTOR = {
     "weights": "weights of the features (SHA-256)",
     "preprocessing": "preprocessing",
 }
-#: What a protocol says of the generator that was scored, and of nothing that its scores are compared by.
-OF_ONE = frozenset({"checkpoint", "seed", "weights", "versions"})
-LONGEST = 60
-HASH = 64
-SHOWN_OF_A_HASH = 12
-#: Needs of a metric that an extractor answers.
-DESCRIBED = frozenset({"features", "logits"})
+#: Entries that describe the generator that was scored, not how.
+OF_GENERATOR = frozenset({"checkpoint", "seed", "weights", "versions", "latent"})
+MAX_LENGTH = 60
+HASH_LENGTH, SHOWN_HASH_LENGTH = 64, 12
+#: Needs of a metric that a feature extractor meets.
+EXTRACTOR_NEEDS = frozenset({"features", "logits"})
 
 
-def differences(one: Mapping[str, Any], other: Mapping[str, Any], score: str) -> list[str]:
-    """Return, in words, what two protocols differ in that matters for a score; nothing where they are comparable.
+def diff(one: Mapping[str, Any], other: Mapping[str, Any], score: str) -> list[str]:
+    """Return the differences of two protocols that matter for a score; empty if they are comparable.
 
-    What was scored does not matter (seed, checkpoint, whether it is a moving average), nor do the versions of programs.
-    A protocol that somebody has damaged is comparable to none.
+    The generator does not matter (seed, checkpoint, moving average, latents), nor do versions of programs. A damaged
+    protocol is comparable with none.
     """
     try:
-        return _differences(one, other, score)
+        return _diff(one, other, score)
     except (AttributeError, KeyError, TypeError, ValueError):
-        return ["a protocol that is damaged"]
+        return ["a damaged protocol"]
 
 
-def _differences(one: Mapping[str, Any], other: Mapping[str, Any], score: str) -> list[str]:
+def _diff(one: Mapping[str, Any], other: Mapping[str, Any], score: str) -> list[str]:
     metrics = [_metric(protocol, score) for protocol in (one, other)]
-    missing = [protocol for protocol, metric in zip((one, other), metrics, strict=True) if metric is None]
+    missing = metrics.count(None)
     if missing:
-        return [f"{'one protocol has' if len(missing) == 1 else 'both protocols have'} no metric that gives {score}"]
-    if one.keys() == other.keys() and all(one[key] == other[key] for key in one if key not in OF_ONE):
-        return []  # as nearly all are: to find that out of thousands must not take long
-    ours, theirs = (metric or {} for metric in metrics)
-    wanted = dict(ALWAYS)
-    needs = {need for metric in (ours, theirs) for need in metric.get("needs", ())}
+        return [f"{'one protocol has' if missing == 1 else 'both protocols have'} no metric that gives {score}"]
+    if one.keys() == other.keys() and all(one[key] == other[key] for key in one if key not in OF_GENERATOR):
+        return []  # the usual case: must be fast for thousands of protocols
+    first, second = (metric or {} for metric in metrics)
+    needs = {need for metric in (first, second) for need in metric.get("needs", ())}
+    names = dict(ALWAYS)
     if "train" in needs:
-        wanted |= {"train_images": "training images", "train_fingerprint": "training images (fingerprint)"}
-    found = _lines(one, other, wanted)
-    if needs & DESCRIBED:
-        found += _lines(_features(one), _features(other), EXTRACTOR)
-    names = {"distribution": f"{score} from", "options": f"options of {score}", "needs": f"what {score} looks at"}
-    found += _lines(ours, theirs, names)
-    directions = [(metric.get("better") or {}).get(score) for metric in (ours, theirs)]
+        names |= {"train_images": "training images", "train_fingerprint": "training images (fingerprint)"}
+    lines = _lines(one, other, names)
+    if needs & EXTRACTOR_NEEDS:
+        lines += _lines(_features(one), _features(other), EXTRACTOR)
+    names = {"distribution": f"{score} from", "options": f"options of {score}", "needs": f"inputs of {score}"}
+    lines += _lines(first, second, names)
+    directions = [(metric.get("higher_is_better") or {}).get(score) for metric in (first, second)]
     if directions[0] != directions[1]:
-        found.append(_line(f"direction of {score} that is better", *directions))
-    return found
+        lines.append(_line(f"higher_is_better of {score}", *directions))
+    return lines
 
 
-def is_whole(protocol: Mapping[str, Any]) -> bool:
-    """Whether a protocol holds what it must, each of its kind; a file edited by hand may not."""
+def is_valid(protocol: Mapping[str, Any]) -> bool:
+    """Return whether a protocol has all entries with the right types; an edited file may not."""
     metrics, features = protocol.get("metrics"), protocol.get("features")
     return (
         isinstance(protocol.get("data"), str)
         and isinstance(metrics, Mapping)
-        and all(isinstance(one, Mapping) and isinstance(one.get("better"), Mapping) for one in metrics.values())
+        and all(
+            isinstance(metric, Mapping) and isinstance(metric.get("higher_is_better"), Mapping)
+            for metric in metrics.values()
+        )
         and isinstance(features, Mapping | None)
     )
 
 
+def higher_is_better(protocol: Mapping[str, Any], score: str) -> bool | None:
+    """Return the direction of a score, or None if the protocol does not have it."""
+    metrics = protocol.get("metrics")
+    for metric in metrics.values() if isinstance(metrics, Mapping) else ():
+        directions = metric.get("higher_is_better") if isinstance(metric, Mapping) else None
+        if isinstance(directions, Mapping) and isinstance(directions.get(score), bool):
+            return bool(directions[score])
+    return None
+
+
 def _metric(protocol: Mapping[str, Any], score: str) -> Mapping[str, Any] | None:
     metrics: Mapping[str, Mapping[str, Any]] = protocol.get("metrics") or {}
-    giving = (metric for metric in metrics.values() if score in (metric.get("better") or {}))
+    giving = (metric for metric in metrics.values() if score in (metric.get("higher_is_better") or {}))
     return next(giving, metrics.get(score))
 
 
@@ -89,14 +102,14 @@ def _features(protocol: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lines(one: Mapping[str, Any], other: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
-    pairs = ((name, one.get(key), other.get(key)) for key, name in names.items())
-    found: list[str] = []
-    for name, ours, theirs in pairs:
-        if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
-            found += _lines(ours, theirs, {key: f"{name}, {key}" for key in sorted({*ours, *theirs})})
-        elif ours != theirs:
-            found.append(_line(name, ours, theirs))
-    return found
+    lines: list[str] = []
+    for key, name in names.items():
+        first, second = one.get(key), other.get(key)
+        if isinstance(first, Mapping) and isinstance(second, Mapping):
+            lines += _lines(first, second, {inner: f"{name}, {inner}" for inner in sorted({*first, *second})})
+        elif first != second:
+            lines.append(_line(name, first, second))
+    return lines
 
 
 def _line(name: str, one: object, other: object) -> str:
@@ -105,7 +118,7 @@ def _line(name: str, one: object, other: object) -> str:
 
 def _shown(value: object) -> str:
     number = isinstance(value, int) and not isinstance(value, bool)
-    text = "not told" if value is None else f"{value:,}" if number else str(value)
-    if len(text) == HASH and text.isalnum():
-        return text[:SHOWN_OF_A_HASH]
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    text = "unknown" if value is None else f"{value:,}" if number else str(value)
+    if len(text) == HASH_LENGTH and text.isalnum():
+        return text[:SHOWN_HASH_LENGTH]
+    return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 1]}…"

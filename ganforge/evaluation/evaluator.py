@@ -1,250 +1,307 @@
-"""Compare fakes with real images, in random streams of their own, so that training goes on to the same bits."""
+"""Evaluation of generators: fakes compared with real images, in random streams of their own."""
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ganforge.components import EvaluationContext, FeatureOutput, Generator, Images, Metric, Split
-from ganforge.components.sampling import draw, draw_latents
+from ganforge.components import Generator, LatentDistribution, Metric, MetricResult, Split
+from ganforge.components.metrics import Source
+from ganforge.components.sampling import MAX_BATCH_PIXELS, MAX_BATCH_SIZE, Sampler, draw_latents
 from ganforge.data.scoring import Scoring
 from ganforge.errors import GanforgeError, PluginError
-from ganforge.evaluation.comparability import DESCRIBED
-from ganforge.evaluation.feature_cache import BATCH, Extraction, checksums
-from ganforge.evaluation.output_validation import check_pictures, plain, plain_scores
+from ganforge.evaluation.context import MetricContext
+from ganforge.evaluation.extraction import Extraction, PictureConverter, build_extraction
+from ganforge.evaluation.image_sets import DatasetImages, GeneratedImages, ImageSet
+from ganforge.evaluation.output_validation import check_pictures, plain_details, plain_scores
 from ganforge.evaluation.protocol import protocol
-from ganforge.evaluation.real_images import Material
+from ganforge.evaluation.selection import ImageSelection
 from ganforge.evaluation.validation import needs_extractor
 from ganforge.plugins.registry import Entry
-from ganforge.plugins.sources import explain
-from ganforge.utils.matmul import matrix_products
-from ganforge.utils.rng import globals_seeded, layers_seeded, stream_rng
+from ganforge.utils.devices import module_device
+from ganforge.utils.matmul import float32_matmul
+from ganforge.utils.rng import derive_generator, fork_all_rngs, fork_torch_rng
+from ganforge.utils.tracebacks import summarize_exception
 
-Hear = Callable[[str], None]
+Report = Callable[[str], None]
+Scores = dict[str, float | None]
+Sets = dict[Source, ImageSet]
 
 
 def _ignore(message: str) -> None:
-    """Hear nothing."""
+    """Ignore a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Hold what was scored.
+    """Scores of a generator.
 
-    scores: by name, None where one is not finite. floor: what images of the training split score in the place of the
-    fakes, for scores that have such a floor; None where there are too few of them. details: what metrics add for
-    people, as JSON can hold it. protocol: everything that must agree before two may be compared. pictures: by name,
-    uint8, `(C, H, W)`. seconds: how long it took.
+    Attributes:
+        scores: Value of each score, None if it is not finite.
+        reference: Scores of training images in place of the fakes, for metrics that have such a reference; None if
+            there are too few training images.
+        details: Further values for readers, by metric, as JSON can hold them.
+        protocol: Everything that must agree before two scores may be compared.
+        seconds: Duration of the evaluation.
+        pictures: Pictures by name, `(C, H, W)` uint8.
     """
 
-    scores: dict[str, float | None]
-    floor: dict[str, float | None]
+    scores: Scores
+    reference: Scores
     details: dict[str, Any]
     protocol: dict[str, Any]
     seconds: float
     pictures: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     def row(self) -> dict[str, Any]:
-        """Return it as a row of evaluation.jsonl, without the step and who made it."""
+        """Return the row of evaluation.jsonl, without step and source."""
         return {
             "scores": self.scores,
-            "floor": self.floor,
+            "reference": self.reference,
             "details": self.details,
             "protocol": self.protocol,
             "seconds": self.seconds,
         }
 
 
-class Evaluator:
-    """Score generators, one after the other, on the same real images; what is known of these is remembered.
+@dataclass(slots=True)
+class _Results:
+    """Results of several metrics: scores, details and pictures."""
 
-    weights: the file that they come from, `generator` or `generator_ema`. keep_going: whether a metric that raises
-    leaves its scores None, which `notice` hears of; else it ends the evaluation. progress: hears what is being done.
-    floor, why_no_floor: what the training split scores, and why that is not known; after the first evaluation.
+    scores: Scores = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    pictures: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Evaluator:
+    """Scores of generators on the same real images, whose features are extracted once.
+
+    Args:
+        scoring: Data, metrics and feature extractor.
+        num_samples: Number of fakes, and of real images.
+        split: Split of the real images.
+        seed: Seed of latents and of the selection of images.
+        weights: File of the generator's weights, `generator` or `generator_ema`.
+        sampling: Sampling options that differ from the generator's own.
+        keep_going: Whether a metric that raises gets scores of None and a message to `notice`; otherwise it ends the
+            evaluation.
+        notice: Callback for messages.
+        progress: Callback for stages of the work.
+        batch_size: Most images at once; by default it depends on their size.
+
+    Attributes:
+        reference: Scores of training images in place of the fakes, after the first evaluation.
+        why_no_reference: Reason why there are none.
     """
 
     def __init__(
         self,
         scoring: Scoring,
         *,
-        count: int,
+        num_samples: int,
         split: Split,
         seed: int,
         weights: str,
+        sampling: Mapping[str, Any] | None = None,
         keep_going: bool = False,
-        notice: Hear = _ignore,
-        progress: Hear = _ignore,
-        batch: int = BATCH,
+        notice: Report = _ignore,
+        progress: Report = _ignore,
+        batch_size: int | None = None,
     ) -> None:
         self.scoring = scoring
-        self.material = Material(scoring, count=count, split=split, seed=seed)
+        self.selection = ImageSelection(scoring, num_samples=num_samples, split=split, seed=seed)
         self.seed = seed
         self.weights = weights
+        self.sampling = sampling
         self.keep_going = keep_going
         self.notice = notice
         self.progress = progress
-        self.batch = batch
-        self.floor: dict[str, float | None] | None = None
-        self.why_no_floor: str | None = None
+        self.reference: Scores | None = None
+        self.why_no_reference: str | None = None
+        self._converter = PictureConverter(scoring.dataset, scoring.resolved.one("data"))
+        self._batch_size = batch_size
         self._extraction: Extraction | None = None
-        self._spoilt: str | None = None
+        self._dataset_sets: Sets = {}
+        self._tampering: str | None = None
 
-    def evaluate(self, generator: Generator) -> Evaluation:
-        """Score a generator, on the device that it is on, in float32.
+    def evaluate(self, generator: Generator, latent: LatentDistribution) -> Evaluation:
+        """Score a generator in float32, on its device.
 
-        Raises DataError, and PluginError, which names the metric or the extractor, unless it shall keep going.
+        Args:
+            generator: The generator, in any mode; it is not changed.
+            latent: Distribution of its latents.
+
+        Raises:
+            DataError: The data cannot be read, or a metric cannot score it.
+            PluginError: A metric or the feature extractor fails, unless `keep_going`.
         """
-        begun = time.perf_counter()
-        self._spoilt = None
-        device = next(generator.parameters()).device
-        with matrix_products(), torch.autocast(device.type, enabled=False):
-            context, not_finite = self._context(generator, device)
-            if not_finite:
-                scores = self._unscored(context, not_finite)
-            else:
-                scores = self._scores(context, device, self.scoring.metrics)
-            if self._extraction is not None:
-                self._extraction.drop(context.fake)
-            floor = self._floor(context, device) if self.floor is None else self.floor
-            if self._spoilt is None:
-                self.floor = floor
-            stamped = protocol(self.material, generator, weights=self.weights)
-        seconds = time.perf_counter() - begun
-        return Evaluation(scores, floor, context.details, stamped, seconds, context.pictures)
+        begin = time.perf_counter()
+        self._tampering = None
+        sampler = Sampler(generator, seed=self.seed, sampling=self.sampling)
+        device = module_device(generator)
+        with float32_matmul(), torch.autocast(device.type, enabled=False):
+            results = self._score_fakes(sampler, latent, device)
+            reference = self._score_reference(sampler, latent) if self.reference is None else self.reference
+            if self._tampering is None:
+                self.reference = reference
+            stamped = protocol(self.selection, generator, sampler.generator.sampling, weights=self.weights)
+        seconds = time.perf_counter() - begin
+        return Evaluation(results.scores, reference, results.details, stamped, seconds, results.pictures)
 
-    def _unscored(self, context: EvaluationContext, not_finite: int) -> dict[str, float | None]:
-        """Give no scores: as bytes, numbers that are not finite would look like images."""
-        said = (
-            "the generator draws numbers that are not finite in evaluation mode: "
-            f"{not_finite:,} of {self.material.count:,} images"
-        )
-        self.notice(said)
-        context.details.update({name: {"error": said} for name in self.scoring.metrics})
-        return {score: None for metric in self.scoring.metrics.values() for score in metric.better}
-
-    def _context(self, generator: Generator, device: torch.device) -> tuple[EvaluationContext, int]:
-        """Draw the fakes, quantised as files would be, and lay out what the metrics may look at.
-
-        Returns how many of the fakes are not finite, too.
-        """
-        metrics, count = self.scoring.metrics.values(), self.material.count
-        self.progress(f"reading {count:,} real images")
-        real = self.material.real
-        train = self.material.train if any("train" in metric.needs for metric in metrics) else None
+    def _score_fakes(self, sampler: Sampler, latent: LatentDistribution, device: torch.device) -> _Results:
+        """Generate fakes and score them. The first time, real images are read and described before."""
         if needs_extractor(self.scoring) and self._extraction is None:
-            entry = self.scoring.resolved.one("features").entry
-            self._extraction = Extraction(self.scoring.extractor(), device, entry, self.batch)
-            for images in (real.pixels, train):
-                if images is not None:
-                    self._extraction.keep(images)
-        self.progress(f"drawing {count:,} fakes")
-        latents = draw_latents(generator, count, seed=self.seed, stream="evaluation")
-        fake = draw(generator, latents, real.labels if generator.conditional else None, seed=self.seed)
-        return self._laid_out(real, Images(fake.images, fake.labels), train), fake.not_finite
-
-    def _laid_out(self, real: Images, fake: Images, train: Tensor | None) -> EvaluationContext:
+            size = {} if self._batch_size is None else {"batch_size": self._batch_size}
+            self._extraction = build_extraction(self.scoring, device, self._converter, **size)
+        sets = self._real_sets()
         if self._extraction is not None:
-            self._extraction.keep(fake.pixels)
-        return EvaluationContext(
-            real=real.pixels,
-            fake=fake.pixels,
-            real_labels=real.labels,
-            fake_labels=fake.labels,
-            rng=stream_rng(self.seed, "evaluation/metric"),
-            train=train,
-            class_names=() if self._extraction is None else self._extraction.extractor.class_names,
+            self.progress(f"reading {self.selection.num_samples:,} real images")
+            for images in sets.values():
+                images.scan()
+        self.progress(f"generating {self.selection.num_samples:,} fakes")
+        latents = draw_latents(
+            latent, sampler.generator, self.selection.num_samples, seed=self.seed, stream="evaluation"
+        )
+        real = sets["real"]
+        assert isinstance(real, DatasetImages)  # noqa: S101 - it was read
+        sampler.batch_size = self._images_at_once()
+        fakes = GeneratedImages(
+            sampler,
+            latents,
+            real if sampler.generator.conditional else None,
+            converter=self._converter,
+            extraction=self._extraction,
+        )
+        fakes.scan()
+        if fakes.not_finite:
+            return self._not_finite(fakes.not_finite)
+        return self._score(sets | {"fake": fakes}, self.scoring.metrics, sampler, latent)
+
+    def _images_at_once(self) -> int:
+        shapes = (self.scoring.info.image, self.scoring.picture_spec)
+        pixels = max(image.height * image.width for image in shapes)
+        return self._batch_size or max(1, min(MAX_BATCH_SIZE, MAX_BATCH_PIXELS // pixels))
+
+    def _real_sets(self) -> Sets:
+        """Return the real images, and the training images if a metric needs them."""
+        if not self._dataset_sets:
+            self._dataset_sets["real"] = self._images_of(self.selection.split, self.selection.real)
+            if any("train" in metric.needs for metric in self.scoring.metrics.values()):
+                self._dataset_sets["train"] = self._images_of("train", self.selection.train)
+        return self._dataset_sets
+
+    def _images_of(self, split: Split, indices: Tensor) -> DatasetImages:
+        return DatasetImages(
+            self.scoring,
+            split,
+            indices,
+            batch_size=self._images_at_once(),
+            converter=self._converter,
+            extraction=self._extraction,
         )
 
-    def _floor(self, context: EvaluationContext, device: torch.device) -> dict[str, float | None]:
-        """Score images of the training split in the place of fakes, with every metric for which that makes sense."""
-        metrics = {name: metric for name, metric in self.scoring.metrics.items() if metric.has_reference}
-        nothing: dict[str, float | None] = {score: None for metric in metrics.values() for score in metric.better}
-        if not metrics or self._spoilt is not None:
-            return nothing
-        images = self.material.floor()
-        if images is None:
-            self.why_no_floor = (
-                f"no floor: data {self.scoring.info.name!r} has too few training images to put {self.material.count:,} "
-                "in the place of the fakes"
-            )
-            return nothing
-        laid_out = self._laid_out(self.material.real, images, context.train)
-        scores = self._scores(laid_out, device, metrics, "floor: ")
-        if self._extraction is not None:
-            self._extraction.drop(images.pixels)
-        return scores
+    def _not_finite(self, count: int) -> _Results:
+        """Return scores of None: as bytes, numbers that are not finite would look like images."""
+        message = (
+            "the generator returns numbers that are not finite in evaluation mode: "
+            f"{count:,} of {self.selection.num_samples:,} images"
+        )
+        self.notice(message)
+        metrics = self.scoring.metrics
+        return _Results(
+            {score: None for metric in metrics.values() for score in metric.higher_is_better},
+            {name: {"error": message} for name in metrics},
+        )
 
-    def _scores(
-        self, context: EvaluationContext, device: torch.device, metrics: Mapping[str, Metric], stage: str = ""
-    ) -> dict[str, float | None]:
-        """Return the scores of some metrics, each of which draws from a random stream that begins anew."""
+    def _score_reference(self, sampler: Sampler, latent: LatentDistribution) -> Scores:
+        """Score training images in place of fakes, with every metric for which that is meaningful."""
+        metrics = {name: metric for name, metric in self.scoring.metrics.items() if metric.has_reference}
+        if not metrics or self._tampering is not None:
+            return {score: None for metric in metrics.values() for score in metric.higher_is_better}
+        indices = self.selection.reference
+        if indices is None:
+            self.why_no_reference = (
+                f"no reference scores: data {self.scoring.info.name!r} has too few training images to put "
+                f"{self.selection.num_samples:,} in place of the fakes"
+            )
+            return {score: None for metric in metrics.values() for score in metric.higher_is_better}
+        sets = self._real_sets() | {"fake": self._images_of("train", indices)}
+        return self._score(sets, metrics, sampler, latent, "reference: ").scores
+
+    def _score(
+        self,
+        sets: Sets,
+        metrics: Mapping[str, Metric],
+        sampler: Sampler,
+        latent: LatentDistribution,
+        stage: str = "",
+    ) -> _Results:
+        """Return the results of some metrics. Each has its own random stream, so that others do not affect it."""
         entries = dict(zip(self.scoring.metrics, self.scoring.resolved.chosen["metric"], strict=True))
-        scores: dict[str, float | None] = {}
+        results, shared = _Results(), dict[Any, Any]()
         for name, metric in metrics.items():
             self.progress(f"{stage}{name}")
+            entry = entries[name].entry
+            needs_generator = "generator" in metric.needs
+            context = MetricContext(
+                entry,
+                metric.needs,
+                sets,
+                extraction=self._extraction,
+                generator=copy.deepcopy(sampler.generator) if needs_generator else None,
+                latent=copy.deepcopy(latent).cpu().eval() if needs_generator else None,
+                rng=derive_generator(self.seed, "evaluation/metric"),
+                shared=shared,
+            )
             try:
-                scores |= self._asked(metric, context, device, entries[name].entry)
+                result = self._compute(metric, context, sets, entry, module_device(sampler.generator))
+                results.scores |= plain_scores(result.scores, metric.higher_is_better, entry)
+                if details := plain_details(result.details, entry):
+                    results.details[name] = details
+                results.pictures |= check_pictures(result.images, entry)
             except GanforgeError as error:
                 if not self.keep_going:
                     raise
                 self.notice(f"{error.message}; its scores are left out")
-                scores |= dict.fromkeys(metric.better)
-                context.details[name] = {"error": error.message}
-        return scores
+                results.scores |= dict.fromkeys(metric.higher_is_better)
+                results.details[name] = {"error": error.message}
+        return results
 
-    def _asked(
-        self, metric: Metric, context: EvaluationContext, device: torch.device, entry: Entry
-    ) -> dict[str, float | None]:
-        """Call a metric's own code: what it raises names it, and what it draws from is put back as it was.
+    def _compute(
+        self, metric: Metric, context: MetricContext, sets: Sets, entry: Entry, device: torch.device
+    ) -> MetricResult:
+        """Call a metric: its errors name it, and the global random generators are restored.
 
-        Where it has written into the images, they are forgotten, and no other metric is asked about them.
+        If it wrote into the features, they are dropped, and no further metric is computed.
         """
-        if self._spoilt is not None:
-            raise PluginError(f"{entry} is not computed: {self._spoilt}")
-        own = replace(
-            context,
-            rng=stream_rng(self.seed, "evaluation/metric"),
-            train=context.train if "train" in metric.needs else None,
-            extract=self._described(metric, entry),
-            details={},
-            pictures={},
-        )
-        shared = (own.real, own.fake, own.real_labels, own.fake_labels, own.train)
-        before = checksums(*shared)
-        with ExitStack() as stack:
-            stack.enter_context(globals_seeded(self.seed, "evaluation/metric"))
-            stack.enter_context(layers_seeded(self.seed, "evaluation/metric", device=device))
-            try:
-                found = metric.compute(own)
-            except GanforgeError as error:
-                if isinstance(error, PluginError):
-                    raise
-                raise type(error)(f"{entry}: {error.message}", fix=error.fix) from error
-            except (Exception, SystemExit) as error:
-                raise PluginError(f"{entry} cannot score {len(own.fake):,} images: {explain(error)}") from error
-            finally:
-                if checksums(*shared) != before or (self._extraction is not None and self._extraction.altered()):
-                    self._spoilt = f"{entry} changes the images it is given; it must work on copies"
-                    self.material.forget()
-                    self._extraction = None
-        if self._spoilt is not None:
-            raise PluginError(self._spoilt)
-        scores = plain_scores(found, metric.better, entry)
-        context.details.update(plain(own.details, entry, "details"))
-        context.pictures.update(check_pictures(own.pictures, entry))
-        return scores
-
-    def _described(self, metric: Metric, entry: Entry) -> Callable[[Tensor], FeatureOutput]:
-        if self._extraction is not None and DESCRIBED & metric.needs:
-            return self._extraction
-
-        def refuse(images: Tensor) -> FeatureOutput:
-            raise PluginError(f"{entry} asks for features; it must say so: needs = frozenset({{'features'}})")
-
-        return refuse
+        if self._tampering is not None:
+            raise PluginError(f"{entry} is not computed: {self._tampering}")
+        try:
+            with (
+                fork_all_rngs(self.seed, "evaluation/metric"),
+                fork_torch_rng(self.seed, "evaluation/metric", device=device),
+            ):
+                result = metric.compute(context)
+        except PluginError:
+            raise
+        except GanforgeError as error:
+            raise type(error)(f"{entry}: {error.message}", fix=error.fix) from error
+        except (Exception, SystemExit) as error:
+            raise PluginError(
+                f"{entry} cannot score {context.num_samples:,} images: {summarize_exception(error)}"
+            ) from error
+        finally:
+            if any(images.tampered() for images in sets.values()):
+                self._tampering = f"{entry} changes the features it is given; it must work on copies"
+                self._dataset_sets.clear()
+        if self._tampering is not None:
+            raise PluginError(self._tampering)
+        if not isinstance(result, MetricResult):
+            raise PluginError(f"{entry} returns {type(result).__name__}; MetricResult(scores) is required")
+        return result

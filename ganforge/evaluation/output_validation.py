@@ -1,4 +1,4 @@
-"""What a metric gives back, checked, as files and people need it."""
+"""Validation of a metric's result, so that files and readers can hold it."""
 
 from __future__ import annotations
 
@@ -14,50 +14,66 @@ from ganforge.errors import PluginError
 from ganforge.plugins.registry import Entry
 
 CHW = 3
-GREY_OR_RGB = (1, 3)
-#: How deep details may be nested: what holds itself has no end.
-DEEPEST = 20
-#: Integers that every reader of JSON can hold are below it.
-LARGEST = 2**63
+GRAY_OR_RGB = (1, 3)
+#: Deepest nesting of details; a container that contains itself has no end.
+MAX_DEPTH = 20
+#: Integers that every JSON reader can hold are below it.
+MAX_INTEGER = 2**63
 
 
-def plain_scores(found: object, names: Iterable[str], entry: Entry) -> dict[str, float | None]:
-    """Return scores as JSON can hold them: None where one is not finite.
+def plain_scores(scores: object, names: Iterable[str], entry: Entry) -> dict[str, float | None]:
+    """Return scores as JSON can hold them: None for one that is not finite.
 
-    Raises PluginError unless there is a number for exactly the names that the metric declares.
+    Args:
+        scores: Return value of the metric.
+        names: Names that the metric declares.
+        entry: The metric, for messages.
+
+    Raises:
+        PluginError: There is not a number for exactly the declared names.
     """
     declared = list(names)
-    if not isinstance(found, Mapping) or found.keys() != set(declared):
-        given = ", ".join(map(str, found)) if isinstance(found, Mapping) else type(found).__name__
-        raise PluginError(f"{entry} gives {given or 'nothing'}; it declares {', '.join(declared)}")
-    return {name: _finite(found[name], f"{entry}: {name}") for name in declared}
+    if not isinstance(scores, Mapping) or scores.keys() != set(declared):
+        returned = ", ".join(map(str, scores)) if isinstance(scores, Mapping) else type(scores).__name__
+        raise PluginError(f"{entry} returns {returned or 'no scores'}; it declares {', '.join(declared)}")
+    return {name: _finite(scores[name], f"{entry}: {name}") for name in declared}
 
 
-def plain(value: object, entry: Entry, where: str, depth: int = 0) -> Any:  # noqa: ANN401 - whatever JSON can hold
-    """Return what a metric adds for people as JSON can hold it: None for numbers that are not finite.
+def plain_details(details: object, entry: Entry) -> dict[str, Any]:
+    """Return a metric's details as JSON can hold them, or raise PluginError."""
+    if not isinstance(details, Mapping):
+        raise PluginError(f"{entry}: details are {type(details).__name__}; a dictionary is required")
+    return dict(plain(details, entry, "details"))
 
-    Raises PluginError, which says where, for anything that JSON has no word for.
+
+def plain(value: object, entry: Entry, path: str, depth: int = 0) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a value as JSON can hold it: None for numbers that are not finite.
+
+    Raises:
+        PluginError: JSON cannot hold it; the message has the `path`.
     """
-    if depth > DEEPEST:
-        raise PluginError(f"{entry}: details are nested more than {DEEPEST} deep, or hold themselves")
+    if depth > MAX_DEPTH:
+        raise PluginError(f"{entry}: details are nested more than {MAX_DEPTH} deep, or contain themselves")
     if isinstance(value, Mapping):
-        _check_keys(value, entry, where)
-        return {key: plain(item, entry, f"{where}[{key!r}]", depth + 1) for key, item in value.items()}
+        _check_keys(value, entry, path)
+        return {key: plain(item, entry, f"{path}[{key!r}]", depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item, entry, f"{where}[{number}]", depth + 1) for number, item in enumerate(value)]
+        return [plain(item, entry, f"{path}[{number}]", depth + 1) for number, item in enumerate(value)]
     if isinstance(value, str) and not _is_unicode(value):
-        raise PluginError(f"{entry}: {where} is {value!r}, which is no Unicode text")
-    if isinstance(value, int) and not -LARGEST <= value < LARGEST:
-        raise PluginError(f"{entry}: {where} is an integer of more than 64 bits; a float can be as large")
+        raise PluginError(f"{entry}: {path} is {value!r}, which is not Unicode text")
+    if isinstance(value, int) and not -MAX_INTEGER <= value < MAX_INTEGER:
+        raise PluginError(f"{entry}: {path} is an integer of more than 64 bits; a float can be as large")
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
-    raise PluginError(f"{entry}: {where} is {type(value).__name__}, which JSON cannot hold")
+    raise PluginError(f"{entry}: {path} is {type(value).__name__}, which JSON cannot hold")
 
 
-def check_pictures(pictures: Mapping[str, Tensor], entry: Entry) -> dict[str, Tensor]:
-    """Return pictures as they are. Raises PluginError for one, or a name, that no file could have."""
+def check_pictures(pictures: object, entry: Entry) -> dict[str, Tensor]:
+    """Return pictures by name, or raise PluginError for a picture or a name that no file can have."""
+    if not isinstance(pictures, Mapping):
+        raise PluginError(f"{entry}: images are {type(pictures).__name__}; a dictionary is required")
     for name, picture in pictures.items():
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise PluginError(
@@ -65,29 +81,29 @@ def check_pictures(pictures: Mapping[str, Tensor], entry: Entry) -> dict[str, Te
             )
         if not isinstance(picture, Tensor) or picture.dtype != torch.uint8 or picture.ndim != CHW:
             kind = f"{picture.dtype} {tuple(picture.shape)}" if isinstance(picture, Tensor) else type(picture).__name__
-            raise PluginError(f"{entry}: picture {name!r} is {kind}; a tensor torch.uint8 (C, H, W) is needed")
-        if picture.shape[0] not in GREY_OR_RGB or picture.numel() == 0:
+            raise PluginError(f"{entry}: picture {name!r} is {kind}; a tensor torch.uint8 (C, H, W) is required")
+        if picture.shape[0] not in GRAY_OR_RGB or picture.numel() == 0:
             shape = tuple(picture.shape)
-            raise PluginError(f"{entry}: picture {name!r} is {shape}; 1 or 3 channels, and pixels in them, are needed")
+            raise PluginError(f"{entry}: picture {name!r} is {shape}; 1 or 3 channels of pixels are required")
     return dict(pictures)
 
 
-def _check_keys(value: Mapping[Any, Any], entry: Entry, where: str) -> None:
+def _check_keys(value: Mapping[Any, Any], entry: Entry, path: str) -> None:
     for key in value:
         if not isinstance(key, str) or not _is_unicode(key):
-            raise PluginError(f"{entry}: {where} has the key {key!r}; its keys must be text")
+            raise PluginError(f"{entry}: {path} has the key {key!r}; its keys must be text")
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether a file can hold it: half of a surrogate pair is no character."""
+    """Return whether a file can hold a text; half of a surrogate pair is not a character."""
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def _finite(value: object, what: str) -> float | None:
+def _finite(value: object, name: str) -> float | None:
     if isinstance(value, Tensor) and value.numel() == 1:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise PluginError(f"{what} is {type(value).__name__}; a number is needed")
+        raise PluginError(f"{name} is {type(value).__name__}; a number is required")
     try:
         number = float(value)
     except OverflowError:  # an integer beyond all floats

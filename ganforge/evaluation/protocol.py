@@ -1,51 +1,65 @@
-"""A protocol says what a score measured; `ganforge.evaluation.comparability` says what of it matters."""
+"""Protocol of an evaluation: everything that its scores depend on."""
 
 from __future__ import annotations
 
 from importlib.metadata import version
 from typing import Any
 
-from torch import nn
-
-from ganforge.components import weights_sha256
+from ganforge.components import Generator, weights_sha256
 from ganforge.config.resolved import ResolvedComponent
-from ganforge.evaluation.real_images import Material
+from ganforge.evaluation.selection import ImageSelection
 from ganforge.evaluation.validation import needs_extractor
 
 
-def protocol(material: Material, generator: nn.Module, *, weights: str) -> dict[str, Any]:
-    """Return what the scores of a generator depend on, as JSON can hold it. weights: the file that it came from."""
-    scoring = material.scoring
+def protocol(
+    selection: ImageSelection, generator: Generator, sampling: Generator.SamplingOptions, *, weights: str
+) -> dict[str, Any]:
+    """Return the protocol of a generator's scores, as JSON can hold it; `comparability` compares two of them.
+
+    Args:
+        selection: The real images.
+        generator: The generator, as it was trained.
+        sampling: Sampling options of the fakes.
+        weights: File of the weights, `generator` or `generator_ema`.
+    """
+    scoring = selection.scoring
     chosen = scoring.resolved.chosen
-    sources = {item.entry.source for item in chosen["metric"]}
-    content = {
+    sources = {component.entry.source for component in chosen["metric"]}
+    content: dict[str, Any] = {
         "data": scoring.info.name,
-        "fingerprint": material.fingerprint,
-        "split": material.split,
-        "real_images": material.count,
-        "fake_images": material.count,
+        "fingerprint": selection.fingerprint,
+        "split": selection.split,
+        "real_images": selection.num_samples,
+        "fake_images": selection.num_samples,
     }
     if any("train" in metric.needs for metric in scoring.metrics.values()):
-        content |= {"train_images": len(material.train), "train_fingerprint": scoring.info.fingerprint}
+        content |= {"train_images": len(selection.train), "train_fingerprint": scoring.info.fingerprint}
     features = None
     if needs_extractor(scoring):
-        item, extractor = scoring.resolved.one("features"), scoring.extractor()
-        sources.add(item.entry.source)
-        features = _component(item) | {"weights": extractor.fingerprint(), "preprocessing": extractor.preprocessing}
+        component, extractor = scoring.resolved.one("features"), scoring.extractor()
+        sources.add(component.entry.source)
+        features = _described(component) | {
+            "weights": extractor.fingerprint(),
+            "preprocessing": extractor.preprocessing,
+        }
     named = zip(scoring.metrics.items(), chosen["metric"], strict=True)
+    experiment = scoring.resolved.experiment
     return content | {
-        "features": None if features is None else {"name": scoring.resolved.experiment.features.name, **features},
+        "features": None if features is None else {"name": experiment.features.name, **features},
         "metrics": {
-            name: _component(item) | {"better": dict(metric.better), "needs": sorted(metric.needs)}
-            for (name, metric), item in named
+            name: _described(component)
+            | {"higher_is_better": dict(metric.higher_is_better), "needs": sorted(metric.needs)}
+            for (name, metric), component in named
         },
+        "sampling": sampling.model_dump(mode="json", exclude_defaults=True),
+        "latent": {"name": experiment.latent.name, **_described(scoring.resolved.one("latent"))},
         "weights": weights,
         "checkpoint": weights_sha256(generator),
-        "seed": material.seed,
+        "seed": selection.seed,
         "versions": {"ganforge": version("ganforge"), "torch": version("torch")}
         | {source.distribution: source.sha256 or source.version for source in sorted(sources, key=str)},
     }
 
 
-def _component(item: ResolvedComponent) -> dict[str, Any]:
-    return {"distribution": item.entry.source.distribution, "options": item.options.model_dump(mode="json")}
+def _described(component: ResolvedComponent) -> dict[str, Any]:
+    return {"distribution": component.entry.source.distribution, "options": component.options.model_dump(mode="json")}

@@ -1,30 +1,29 @@
-"""What can be found wrong with an evaluation before anything is drawn."""
+"""Checks of an evaluation before any image is generated."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 from ganforge.components import Split
 from ganforge.data.scoring import Scoring
 from ganforge.errors import ConfigError, DataError, GanforgeError, IncompatibleError, PluginError
-from ganforge.evaluation.comparability import DESCRIBED
-from ganforge.plugins.sources import explain
+from ganforge.evaluation.comparability import EXTRACTOR_NEEDS
+from ganforge.utils.tracebacks import summarize_exception
 
 
-def score_directions(scoring: Scoring) -> dict[str, Literal["lower", "higher"]]:
-    """Return, for every score that the chosen metrics give, which direction is better."""
-    return {name: better for metric in scoring.metrics.values() for name, better in metric.better.items()}
+def score_directions(scoring: Scoring) -> dict[str, bool]:
+    """Return, for every score of the chosen metrics, whether a higher value is better."""
+    return {name: higher for metric in scoring.metrics.values() for name, higher in metric.higher_is_better.items()}
 
 
 def needs_extractor(scoring: Scoring) -> bool:
-    """Whether one of the chosen metrics needs images described."""
-    return any(DESCRIBED & metric.needs for metric in scoring.metrics.values())
+    """Return whether one of the chosen metrics needs features."""
+    return any(EXTRACTOR_NEEDS & metric.needs for metric in scoring.metrics.values())
 
 
 def scored_split(scoring: Scoring, split: Split | None = None) -> Split:
-    """Return the split whose images count as real: the one asked for, else the test split where there is one.
+    """Return the split of the real images: the given one, else the test split if there is one.
 
-    Raises DataError for one that the data does not have.
+    Raises:
+        DataError: The dataset does not have the split.
     """
     sizes = scoring.info.sizes
     if split is None:
@@ -34,45 +33,48 @@ def scored_split(scoring: Scoring, split: Split | None = None) -> Split:
     return split
 
 
-def check(scoring: Scoring, *, count: int, split: Split, option: str) -> None:
-    """Refuse what can give no score, or one that means nothing.
+def check(scoring: Scoring, *, num_samples: int, split: Split) -> None:
+    """Raise an error if an evaluation cannot give meaningful scores.
 
-    option: the flag that sets the count, for the messages. Raises ConfigError for metrics that clash, DataError for a
-    count that is too large for the split or too small for a metric, IncompatibleError for an extractor that does not
-    suit the images or a metric, PluginError.
+    Raises:
+        ConfigError: Two metrics give scores of the same name.
+        DataError: There are too many images for the split, or too few for a metric.
+        IncompatibleError: The feature extractor does not suit the images or a metric.
+        PluginError: A metric's own check fails.
     """
-    if len(score_directions(scoring)) < sum(len(metric.better) for metric in scoring.metrics.values()):
+    if len(score_directions(scoring)) < sum(len(metric.higher_is_better) for metric in scoring.metrics.values()):
         raise ConfigError(f"two of the metrics {', '.join(scoring.metrics)} give a score of the same name")
     size = scoring.info.sizes[split]
-    if size < count:
-        have = f"data {scoring.info.name!r} has {size:,} in its {split} split"
+    if size < num_samples:
         raise DataError(
-            f"evaluating on {count:,} images needs as many real ones; {have}", fix=f"pass {option} {size} or less"
+            f"evaluating on {num_samples:,} images needs as many real ones; data {scoring.info.name!r} has {size:,} in "
+            f"its {split} split",
+            fix=f"pass --num-samples {size} or less",
         )
     for name, metric in scoring.metrics.items():
         if split == "train" and "train" in metric.needs:
-            others = "test" in scoring.info.sizes
+            has_test = "test" in scoring.info.sizes
             raise DataError(
                 f"{name} compares with real images that were not trained on, and those of the training split were",
-                fix="pass --split test" if others else f"data {scoring.info.name!r} has no test split; leave it out",
+                fix="pass --split test" if has_test else f"data {scoring.info.name!r} has no test split; leave it out",
             )
-        check_metric(scoring, name, count=count)
+        check_metric(scoring, name, num_samples=num_samples)
 
 
-def check_metric(scoring: Scoring, name: str, *, count: int) -> None:
-    """Refuse a metric that does not go with the chosen features, or with so few images. Raises as `check` does."""
+def check_metric(scoring: Scoring, name: str, *, num_samples: int) -> None:
+    """Raise an error if a metric does not suit the features or the number of images; see `check`."""
     metric = scoring.metrics[name]
     entry = dict(zip(scoring.metrics, scoring.resolved.chosen["metric"], strict=True))[name].entry
-    extractor = scoring.extractor() if DESCRIBED & metric.needs else None
+    extractor = scoring.extractor() if EXTRACTOR_NEEDS & metric.needs else None
     if extractor is not None and "logits" in metric.needs and not extractor.class_names:
         raise IncompatibleError(
-            f"metric {name!r} needs a feature extractor that tells classes apart; "
-            f"{scoring.resolved.one('features').entry} does not",
-            fix="pass one that does, such as --features digits for handwritten digits",
+            f"metric {name!r} needs a feature extractor that is a classifier; "
+            f"{scoring.resolved.one('features').entry} is not",
+            fix="pass one that is, such as --features digits for handwritten digits",
         )
     try:
-        metric.check(count=count, extractor=extractor)
+        metric.check(num_samples=num_samples, extractor=extractor)
     except GanforgeError:
         raise
     except (Exception, SystemExit) as error:
-        raise PluginError(f"{entry} cannot check {count} images: {explain(error)}") from error
+        raise PluginError(f"{entry} cannot check {num_samples} images: {summarize_exception(error)}") from error

@@ -1,4 +1,4 @@
-"""Finding plugins, and keeping what is broken in them away from everything else."""
+"""Discovery of plugins; a broken plugin is skipped and affects nothing else."""
 
 from ganforge.plugins.discovery import Plugins, discover
 from ganforge.plugins.filter import Policy

@@ -1,4 +1,4 @@
-"""Which installed plugins may be loaded."""
+"""Policy of which installed plugins are loaded."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from packaging.utils import canonicalize_name
 from ganforge.errors import ConfigError
 from ganforge.plugins.sources import OWN_DISTRIBUTION
 
-#: Importing torch, which a plugin should not do while it is imported, may take this long on a slow disk.
-PATIENCE_SECONDS = 20.0
+#: Limit of a plugin's import. Importing torch, which a plugin should do on demand, takes this long on a slow disk.
+IMPORT_TIMEOUT_SECONDS = 20.0
 
 
 def _names(text: str | None) -> frozenset[str] | None:
@@ -23,7 +23,7 @@ def _names(text: str | None) -> frozenset[str] | None:
 
 def _seconds(text: str | None) -> float:
     if not text:
-        return PATIENCE_SECONDS
+        return IMPORT_TIMEOUT_SECONDS
     try:
         seconds = float(text)
     except ValueError:
@@ -35,24 +35,30 @@ def _seconds(text: str | None) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Decide about plugins by the name of their distribution or of their entry point.
+    """Policy for plugins, by the name of their distribution or of their entry point.
 
-    allowed: only these, or None for all. blocked: never these. none: no plugins but ganforge's own. strict: raise at
-    the first broken plugin. seconds: how long one may take to be imported. ganforge's own plugin is only ever removed
-    by being blocked by name.
+    ganforge's own plugin is only blocked by name.
+
+    Attributes:
+        allowed: Names to load, or None for all.
+        blocked: Names not to load.
+        none: Whether only ganforge's own plugin is loaded.
+        strict: Whether the first broken plugin is an error.
+        seconds: Limit of one import.
     """
 
     allowed: frozenset[str] | None = None
     blocked: frozenset[str] = frozenset()
     none: bool = False
     strict: bool = False
-    seconds: float = PATIENCE_SECONDS
+    seconds: float = IMPORT_TIMEOUT_SECONDS
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ, *, no_plugins: bool = False) -> Policy:
         """Read `GANFORGE_PLUGINS`, `GANFORGE_DISABLE_PLUGINS`, `GANFORGE_STRICT_PLUGINS` and `GANFORGE_PLUGIN_SECONDS`.
 
-        Raises ConfigError for seconds that are no number above 0.
+        Raises:
+            ConfigError: The seconds are not a number above 0.
         """
         return cls(
             allowed=_names(environment.get("GANFORGE_PLUGINS")),
@@ -63,7 +69,7 @@ class Policy:
         )
 
     def allows(self, distribution: str, entry_point: str) -> bool:
-        """Whether the plugin may be loaded."""
+        """Return whether a plugin may be loaded."""
         names = {canonicalize_name(distribution), canonicalize_name(entry_point)}
         if names & self.blocked:
             return False
@@ -71,7 +77,7 @@ class Policy:
             return True
         return not self.none and (self.allowed is None or bool(names & self.allowed))
 
-    def unmatched(self, found: Iterable[tuple[str, str]]) -> list[str]:
-        """Return the names in the lists that no (distribution, entry point) among those found has."""
-        known = {canonicalize_name(name) for pair in found for name in pair}
+    def unmatched(self, plugins: Iterable[tuple[str, str]]) -> list[str]:
+        """Return the allowed and blocked names that match no plugin, given as (distribution, entry point)."""
+        known = {canonicalize_name(name) for pair in plugins for name in pair}
         return sorted(((self.allowed or frozenset()) | self.blocked) - known)

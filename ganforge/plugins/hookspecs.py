@@ -1,7 +1,7 @@
-"""The whole surface that plugins implement: one hook that provides components, six that listen to a run.
+"""Hooks of plugins: one that provides components, and six run events.
 
-Components come from `ganforge_components`. The other hooks are listeners: they run in a process of their own beside the
-training, receive plain data and paths, and can neither slow down, change nor break the run.
+Listeners of run events run in a separate process. They receive plain data and paths, and cannot slow down, change or
+break the training.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """Tell a listener which run it hears about.
+    """Run of an event.
 
-    path: the run directory. experiment: the resolved configuration, as run.toml holds it. manifest: run.json as it was
-    when the run started.
+    Attributes:
+        path: The run directory.
+        experiment: The resolved configuration, as in run.toml.
+        manifest: Content of run.json at the start of the run.
     """
 
     path: Path
@@ -36,34 +38,69 @@ class RunInfo:
 
 @hookspec
 def ganforge_components() -> Iterable[Component]:  # type: ignore[empty-body]
-    """Provide components. Called once, in a module that must import nothing heavy."""
+    """Return components. Called once per process, in a module that must import nothing heavy."""
 
 
 @hookspec
 def ganforge_started(run: RunInfo, step: int) -> None:
-    """Hear that a run starts, or goes on after `step` steps."""
+    """Called when a run starts.
+
+    Args:
+        run: The run.
+        step: Steps already done; above 0 in a resumed run.
+    """
 
 
 @hookspec
 def ganforge_step_logged(run: RunInfo, row: Mapping[str, float]) -> None:
-    """Hear of a row of metrics.jsonl."""
+    """Called with each row of metrics.jsonl.
+
+    Args:
+        run: The run.
+        row: Values by column, such as `loss/generator`.
+    """
 
 
 @hookspec
 def ganforge_images_saved(run: RunInfo, step: int, path: Path) -> None:
-    """Hear that a grid of the fixed samples was written to `path`."""
+    """Called when a grid of the fixed samples was written.
+
+    Args:
+        run: The run.
+        step: Step of the generator.
+        path: The PNG file.
+    """
 
 
 @hookspec
 def ganforge_checkpoint_saved(run: RunInfo, step: int, path: Path) -> None:
-    """Hear that a whole checkpoint now lies in the folder `path`."""
+    """Called when a whole checkpoint was written.
+
+    Args:
+        run: The run.
+        step: Step of the checkpoint.
+        path: Folder of the checkpoint.
+    """
 
 
 @hookspec
 def ganforge_evaluated(run: RunInfo, step: int, scores: Mapping[str, float], protocol: Mapping[str, Any]) -> None:
-    """Hear of a row of evaluation.jsonl."""
+    """Called after each evaluation.
+
+    Args:
+        run: The run.
+        step: Step of the generator.
+        scores: Scores by name.
+        protocol: Everything that the scores depend on.
+    """
 
 
 @hookspec
 def ganforge_finished(run: RunInfo, status: str, error: str | None) -> None:
-    """Hear how a run ended: finished, interrupted, diverged or failed, and why where it did not finish."""
+    """Called at the end of a run.
+
+    Args:
+        run: The run.
+        status: `finished`, `interrupted`, `diverged` or `failed`.
+        error: Reason if the run did not finish, or None.
+    """

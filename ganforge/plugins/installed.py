@@ -1,4 +1,4 @@
-"""The plugins that are installed, each once, whatever state other distributions are in."""
+"""Installed plugins, each once, even if other distributions are damaged."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ from pathlib import PurePath
 
 from packaging.utils import canonicalize_name
 
-from ganforge.plugins.sources import Problem, Source, explain
+from ganforge.plugins.sources import Problem, Source
+from ganforge.utils.tracebacks import summarize_exception
 
 GROUP = "ganforge"
 
-Installed = tuple[EntryPoint, Source]
+InstalledPlugin = tuple[EntryPoint, Source]
 
 
-def installed() -> tuple[list[Installed], list[Problem]]:
-    """Return the plugins in the order of their names, and the distributions whose metadata cannot be read."""
+def installed_plugins() -> tuple[list[InstalledPlugin], list[Problem]]:
+    """Return the plugins, sorted by name, and a problem for each distribution with unreadable entry points."""
     try:
-        return _each_once(entry_points(group=GROUP)), []
+        return _unique(entry_points(group=GROUP)), []
     except Exception:  # noqa: BLE001 - one damaged distribution ends Python's own loop; ours names it
         return _one_by_one()
 
 
-def _each_once(found: Iterable[EntryPoint]) -> list[Installed]:
-    """Keep the first of each distribution and name; a distribution may stand on the path twice."""
-    first: dict[tuple[str, str], Installed] = {}
-    for entry_point in found:
+def _unique(candidates: Iterable[EntryPoint]) -> list[InstalledPlugin]:
+    """Keep the first entry point of each distribution and name; a distribution may be on the path twice."""
+    first: dict[tuple[str, str], InstalledPlugin] = {}
+    for entry_point in candidates:
         source = Source("unknown", "unknown") if entry_point.dist is None else _source(entry_point.dist)
         first.setdefault((source.distribution, entry_point.name), (entry_point, source))
     return [first[key] for key in sorted(first)]
 
 
-def _one_by_one() -> tuple[list[Installed], list[Problem]]:
+def _one_by_one() -> tuple[list[InstalledPlugin], list[Problem]]:
     seen: set[str] = set()
-    found: list[EntryPoint] = []
+    candidates: list[EntryPoint] = []
     problems: list[Problem] = []
     for distribution in distributions():
         source = _source(distribution)
@@ -42,16 +43,16 @@ def _one_by_one() -> tuple[list[Installed], list[Problem]]:
         if name not in seen:
             seen.add(name)
             try:
-                found.extend(distribution.entry_points.select(group=GROUP))
-            except Exception as error:  # noqa: BLE001 - whatever damaged text does to Python's parser
-                if _concerns_us(distribution):
-                    text = f"its entry_points.txt cannot be read: {explain(error)}"
+                candidates.extend(distribution.entry_points.select(group=GROUP))
+            except Exception as error:  # noqa: BLE001 - damaged text raises anything in Python's parser
+                if _may_have_plugins(distribution):
+                    text = f"its entry_points.txt cannot be read: {summarize_exception(error)}"
                     problems.append(Problem(source.distribution, source.version, "metadata", text))
-    return _each_once(found), problems
+    return _unique(candidates), problems
 
 
-def _concerns_us(distribution: Distribution) -> bool:
-    """Whether damaged entry points may have been ours; other people's damage is not for ganforge to report."""
+def _may_have_plugins(distribution: Distribution) -> bool:
+    """Return whether damaged entry points may include ganforge's; damage of other distributions is not reported."""
     try:
         return f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or "")
     except ValueError:
@@ -59,7 +60,7 @@ def _concerns_us(distribution: Distribution) -> bool:
 
 
 def _source(distribution: Distribution) -> Source:
-    """Return a distribution's name and version; where METADATA lacks them, its folder's name tells."""
+    """Return a distribution's name and version, from the name of its folder if METADATA lacks them."""
     folder = PurePath(str(getattr(distribution, "_path", "unknown")))
     name, _, version = folder.stem.partition("-")
     return Source(_field(distribution, "name") or name, _field(distribution, "version") or version or "unknown")
@@ -68,6 +69,6 @@ def _source(distribution: Distribution) -> Source:
 def _field(distribution: Distribution, field: str) -> str | None:
     try:
         value = getattr(distribution, field)
-    except Exception:  # noqa: BLE001 - what a missing file or field does depends on Python's version
+    except Exception:  # noqa: BLE001 - the effect of a missing file or field depends on Python's version
         return None
     return value if isinstance(value, str) and value else None

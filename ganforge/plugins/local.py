@@ -1,4 +1,4 @@
-"""Plugins that are a file or a folder, loaded only where a person names them."""
+"""Local plugins: files or folders, loaded only if the user names them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from ganforge.errors import PluginError
-from ganforge.plugins.sources import Source, explain
+from ganforge.plugins.sources import Source
+from ganforge.utils.tracebacks import summarize_exception
 
 
-def places(path: Path) -> list[Path]:
-    """Return what a person's path means: a Python file, a package folder, or each Python file of a plain folder.
+def plugin_paths(path: Path) -> list[Path]:
+    """Return the plugins that a path means: a Python file, a package folder, or each Python file of a plain folder.
 
-    Raises PluginError where there is none of these.
+    Raises:
+        PluginError: The path has no plugins.
     """
     if path.is_file() and path.suffix == ".py":
         return [path.resolve()]
@@ -29,77 +31,81 @@ def places(path: Path) -> list[Path]:
             return files
         raise PluginError(f"no plugin in {path}: the folder has no Python files")
     if path.exists():
-        raise PluginError(f"{path} is no plugin: a Python file (.py) or a folder is needed")
-    raise PluginError(f"no plugin at {path}: there is no such file or folder")
+        raise PluginError(f"{path} is not a plugin: a Python file (.py) or a folder is needed")
+    raise PluginError(f"no plugin at {path}: no such file or folder")
 
 
-def short_name(place: Path) -> str:
-    """Return the name by which a local plugin's targets call its own module: `my_gan` for my_gan.py and my-gan.py."""
-    return re.sub(r"\W", "_", place.name if place.is_dir() else place.stem)
+def short_name(path: Path) -> str:
+    """Return the name of a local plugin's module in its targets: `my_gan` for my_gan.py and my-gan.py."""
+    return re.sub(r"\W", "_", path.name if path.is_dir() else path.stem)
 
 
-def module_name(place: Path) -> str:
-    """Return the name under which a local plugin is imported; no other file has it, whatever it is called."""
-    digest = hashlib.sha256(str(place).encode("utf-8", "surrogateescape")).hexdigest()
-    return f"ganforge_local_{short_name(place)}_{digest[:8]}"
+def module_name(path: Path) -> str:
+    """Return the name under which a local plugin is imported, unique among all files."""
+    digest = hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()
+    return f"ganforge_local_{short_name(path)}_{digest[:8]}"
 
 
 class _FreshLoader(SourceFileLoader):
-    """Run what the file says now, as its SHA-256 tells; a compiled file beside it has its time and size to go by."""
+    """Loader that always compiles the source, so that the code matches its SHA-256.
+
+    Cached bytecode is matched by time and size only.
+    """
 
     def get_code(self, fullname: str) -> CodeType:
-        """Compile the source, and leave nothing beside it."""
+        """Compile the source, and write no bytecode."""
         path = self.get_filename(fullname)
         code: CodeType = self.source_to_code(self.get_data(path), path)
         return code
 
 
-def load_local(place: Path) -> tuple[ModuleType, Source]:
-    """Load one of those places. Raises PluginError, with the author's line, where it cannot be loaded."""
-    name = module_name(place)
-    file = place / "__init__.py" if place.is_dir() else place
+def load_local(path: Path) -> tuple[ModuleType, Source]:
+    """Load one of the `plugin_paths`. Raises PluginError, with the author's line, if the import fails."""
+    name = module_name(path)
+    file = path / "__init__.py" if path.is_dir() else path
     spec = importlib.util.spec_from_file_location(
         name,
         file,
         loader=_FreshLoader(name, str(file)),
-        submodule_search_locations=[str(place)] if place.is_dir() else None,
+        submodule_search_locations=[str(path)] if path.is_dir() else None,
     )
     assert spec is not None and spec.loader is not None, "a loader was given"  # noqa: PT018, S101
     module = importlib.util.module_from_spec(spec)
-    _forget(name)  # a notebook loads a plugin again after it was edited
-    if place.is_dir():
-        _read_afresh(place)
-    sys.modules[name] = module  # so that dataclasses, submodules and pickle find it
+    _unload(name)  # a notebook loads a plugin again after it was edited
+    if path.is_dir():
+        _use_fresh_loaders(path)
+    sys.modules[name] = module  # needed by dataclasses, submodules and pickle
     try:
-        sha256 = _digest(place)
+        sha256 = _digest(path)
         spec.loader.exec_module(module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        _forget(name)
-        within = place if place.is_dir() else place.parent
-        raise PluginError(f"local plugin {place} cannot be imported: {explain(error, within)}") from error
-    return module, Source(place.name, "local", path=place, sha256=sha256)
+        _unload(name)
+        within = path if path.is_dir() else path.parent
+        reason = summarize_exception(error, within)
+        raise PluginError(f"local plugin {path} cannot be imported: {reason}") from error
+    return module, Source(path.name, "local", path=path, sha256=sha256)
 
 
-def _read_afresh(package: Path) -> None:
-    """Let the modules of a package be found and compiled anew."""
+def _use_fresh_loaders(package: Path) -> None:
+    """Make the import system find and compile the modules of a package again."""
     loaders = ((ExtensionFileLoader, EXTENSION_SUFFIXES), (_FreshLoader, SOURCE_SUFFIXES))
     for folder in {package, *(file.parent for file in package.rglob("*.py"))}:
         sys.path_importer_cache[str(folder)] = FileFinder(str(folder), *loaders)
 
 
-def _forget(name: str) -> None:
+def _unload(name: str) -> None:
     for loaded in list(sys.modules):
         if loaded == name or loaded.startswith(f"{name}."):
             del sys.modules[loaded]
 
 
-def _digest(place: Path) -> str:
+def _digest(path: Path) -> str:
     """Return the SHA-256 of a file, or of a folder's Python files with their names."""
-    if place.is_file():
-        return hashlib.sha256(place.read_bytes()).hexdigest()
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     digest = hashlib.sha256()
-    for file in sorted(place.rglob("*.py")):
-        digest.update(f"{file.relative_to(place).as_posix()}\0".encode() + file.read_bytes() + b"\0")
+    for file in sorted(path.rglob("*.py")):
+        digest.update(f"{file.relative_to(path).as_posix()}\0".encode() + file.read_bytes() + b"\0")
     return digest.hexdigest()

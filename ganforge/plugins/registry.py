@@ -1,4 +1,4 @@
-"""All components by kind and name, imported only when they are needed."""
+"""Registry of all components by kind and name; their classes are imported on demand."""
 
 from __future__ import annotations
 
@@ -16,37 +16,40 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
-from ganforge.components.spec import RESERVED_NAMES, Component, Kind
+from ganforge.components.spec import PHASE, RESERVED_NAMES, RESERVED_PHASES, Component, Kind
 from ganforge.errors import PluginError, UnknownComponentError
 from ganforge.plugins import Plugins, Policy, Source, discover
-from ganforge.plugins.first_party import who_brings
+from ganforge.plugins.first_party import providing_distribution
 from ganforge.plugins.local import module_name, short_name
-from ganforge.plugins.sources import explain
 from ganforge.utils.suggest import did_you_mean, nearest
+from ganforge.utils.tracebacks import summarize_exception
 
-#: The abstract class that a component of each kind extends; named, because importing it imports torch.
+#: Interface of each kind, by name, because importing it imports torch. A loss is usually a `Loss`, which is a term.
 INTERFACES: dict[Kind, str] = {
     "generator": "Generator",
     "discriminator": "Discriminator",
-    "loss": "Loss",
+    "loss": "LossTerm",
+    "term": "LossTerm",
+    "augmentation": "Augmentation",
+    "latent": "LatentDistribution",
+    "optimizer": "OptimizerFactory",
+    "schedule": "Schedule",
     "dataset": "Dataset",
-    "penalty": "Penalty",
     "features": "FeatureExtractor",
     "metric": "Metric",
-    "augmentation": "Augmentation",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Hold a component and whose it is."""
+    """Component with its source."""
 
     component: Component
     source: Source
 
     @property
     def qualified_name(self) -> str:
-        """The name that is unambiguous even where two plugins give the same one."""
+        """Name that is unambiguous even if two plugins provide a component of the same name."""
         return f"{self.source.distribution}/{self.component.name}"
 
     def __str__(self) -> str:
@@ -54,7 +57,12 @@ class Entry:
 
 
 class Registry:
-    """Look components up, and import their classes."""
+    """Components by kind and name, and their classes.
+
+    Args:
+        plugins: Loaded plugins.
+        no_plugins: Whether installed plugins were not loaded.
+    """
 
     def __init__(self, plugins: Plugins, *, no_plugins: bool = False) -> None:
         self.plugins = plugins
@@ -64,71 +72,75 @@ class Registry:
 
     @classmethod
     def discover(cls, local: Sequence[Path] = (), *, no_plugins: bool = False) -> Registry:
-        """Load the installed plugins that the environment allows, and local ones. Raises as `discover` does."""
+        """Load the installed plugins that the environment allows, and local ones; raises what `discover` raises."""
         return cls(discover(Policy.from_environment(no_plugins=no_plugins), local), no_plugins=no_plugins)
 
     def of_kind(self, kind: Kind) -> list[Entry]:
-        """Return a kind's components, in the order of their names."""
+        """Return a kind's components, sorted by name."""
         entries = (entry for entry in self.entries if entry.component.kind == kind)
         return sorted(entries, key=lambda entry: (entry.component.name, entry.source.distribution))
 
     @cached_property
     def clashes(self) -> frozenset[tuple[Kind, str]]:
-        """Kinds and names that more than one plugin gives."""
+        """Kinds and names that more than one plugin provides."""
         keys = [(entry.component.kind, entry.component.name) for entry in self.entries]
         return frozenset(key for key in keys if keys.count(key) > 1)
 
     def name_of(self, entry: Entry) -> str:
-        """Return the shortest name that means this entry alone."""
+        """Return the shortest unambiguous name of an entry."""
         clash = (entry.component.kind, entry.component.name) in self.clashes
         return entry.qualified_name if clash else entry.component.name
 
     def get(self, kind: Kind, name: str) -> Entry | None:
-        """Return the component that a name means, or None. Raises UnknownComponentError where it means several."""
-        giver, _, bare = name.rpartition("/")
-        wanted = bare.replace("_", "-")
+        """Return the component of a name, or None. Raises UnknownComponentError if the name is ambiguous."""
+        distribution, _, bare = name.rpartition("/")
+        normalized = bare.replace("_", "-")
         matches = [
             entry
             for entry in self.of_kind(kind)
-            if entry.component.name == wanted
-            and (not giver or canonicalize_name(giver) == canonicalize_name(entry.source.distribution))
+            if entry.component.name == normalized
+            and (not distribution or canonicalize_name(distribution) == canonicalize_name(entry.source.distribution))
         ]
         if len(matches) > 1:
             names = " or ".join(entry.qualified_name for entry in matches)
-            raise UnknownComponentError(f"{len(matches)} plugins give a {kind} {bare!r}", fix=f"say which: {names}")
+            raise UnknownComponentError(f"{len(matches)} plugins provide a {kind} {bare!r}", fix=f"write {names}")
         return matches[0] if matches else None
 
     def find(self, kind: Kind, name: str) -> Entry:
-        """Return the component that a name means. Raises UnknownComponentError, with the nearest one."""
+        """Return the component of a name. Raises UnknownComponentError, with the nearest name."""
         entry = self.get(kind, name)
         if entry is not None:
             return entry
-        sibling = who_brings(kind, name)
-        if sibling is not None and sibling not in self._known:
+        distribution = providing_distribution(kind, name)
+        if distribution is not None and distribution not in self._distributions:
             raise UnknownComponentError(
-                f"no {kind} {name!r} is installed; {sibling} brings it",
-                fix=f"in ganforge's repository: python -m pip install ./plugins/{sibling}",
+                f"no {kind} {name!r} is installed; {distribution} provides it",
+                fix=f"in ganforge's repository: python -m pip install ./plugins/{distribution}",
             )
         by_name = {self.name_of(candidate): candidate for candidate in self.of_kind(kind)}
         match = nearest(name, by_name)
         if match is not None:
             message = f"no {kind} {name!r}; did you mean {match!r} ({by_name[match].source})?"
         else:
-            message = f"no {kind} {name!r}; there is {', '.join(by_name) or 'none at all'}"
-        raise UnknownComponentError(message, fix=self.why_missing(near=match is not None))
+            message = f"no {kind} {name!r} (available: {', '.join(by_name) or 'none'})"
+        raise UnknownComponentError(message, fix=self.fix_for_missing(near=match is not None))
 
     @cached_property
-    def _known(self) -> set[str]:
-        """The distributions that are there, also those that are set aside or blocked."""
+    def _distributions(self) -> set[str]:
+        """Installed distributions, including those that are skipped or blocked."""
         broken = {problem.distribution for problem in self.plugins.problems}
         return broken | {*self.plugins.blocked} | {entry.source.distribution for entry in self.entries}
 
-    def why_missing(self, *, near: bool) -> str | None:
-        """Say which plugins may have what was not found: what is set aside, what is blocked, local ones."""
+    def fix_for_missing(self, *, near: bool) -> str | None:
+        """Return a fix for an unknown name: the skipped, blocked and local plugins that may provide it.
+
+        Args:
+            near: Whether a similar name exists.
+        """
         reasons = []
         if self.plugins.problems:
             names = ", ".join(dict.fromkeys(problem.distribution for problem in self.plugins.problems))
-            reasons.append(f"set aside, because broken: {names} (see ganforge doctor)")
+            reasons.append(f"skipped, because broken: {names} (see ganforge doctor)")
         if self.plugins.blocked:
             reasons.append(f"blocked: {', '.join(dict.fromkeys(self.plugins.blocked))}")
         if not near:
@@ -148,19 +160,19 @@ def _check_requirements(entry: Entry) -> None:
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
-            raise PluginError(f"{entry} requires {text!r}, which is no requirement; its author must mend it") from None
+            raise PluginError(f"{entry} has an invalid requirement {text!r}; its author must correct it") from None
         if requirement.marker is not None and not requirement.marker.evaluate():
             continue
         try:
-            there = version(requirement.name)
-            satisfied = requirement.specifier.contains(there, prereleases=True)
+            installed = version(requirement.name)
+            satisfied = requirement.specifier.contains(installed, prereleases=True)
         except PackageNotFoundError:
-            there, satisfied = None, False
+            installed, satisfied = None, False
         except InvalidVersion:
-            continue  # nobody can compare it; importing tells
+            continue  # not comparable; importing the target decides
         if not satisfied:
-            found = "is not installed" if there is None else f"does not fit the {there} that is installed"
-            raise PluginError(f"{entry} needs {text}, which {found}", fix=f"python -m pip install '{text}'")
+            problem = "is not installed" if installed is None else f"does not fit the installed {installed}"
+            raise PluginError(f"{entry} needs {text}, which {problem}", fix=f"python -m pip install '{text}'")
 
 
 def _import_target(entry: Entry) -> object:
@@ -171,58 +183,70 @@ def _import_target(entry: Entry) -> object:
     top, _, rest = module.partition(".")
     path = entry.source.path
     if path is not None and top == short_name(path):
-        module = f"{module_name(path)}.{rest}".rstrip(".")  # a local plugin's own module, as it was loaded
+        module = f"{module_name(path)}.{rest}".rstrip(".")  # module of the local plugin itself
     try:
         with redirect_stdout(sys.stderr):  # stdout is for results
-            found = importlib.import_module(module)
+            imported = importlib.import_module(module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise PluginError(f"{entry} cannot be imported from {target!r}: {explain(error)}") from error
+        raise PluginError(f"{entry} cannot be imported from {target!r}: {summarize_exception(error)}") from error
     try:
-        return getattr(found, class_name)
+        return getattr(imported, class_name)
     except AttributeError:
-        near = did_you_mean(class_name, (name for name, value in vars(found).items() if isinstance(value, type)))
+        near = did_you_mean(class_name, (name for name, value in vars(imported).items() if isinstance(value, type)))
         raise PluginError(f"{entry}: {module} has no {class_name!r}{near}") from None
 
 
-def _checked_class(entry: Entry, found: object) -> type[Any]:
+def _checked_class(entry: Entry, target: object) -> type[Any]:
+    """Return a component's class. Raises PluginError if it does not implement its interface."""
     from pydantic import BaseModel  # noqa: PLC0415 - listing components needs neither pydantic nor torch
 
     interfaces = importlib.import_module("ganforge.components")
     interface = getattr(interfaces, INTERFACES[entry.component.kind])
-    where = entry.component.target_text
-    if not isinstance(found, type) or not issubclass(found, interface):
-        raise PluginError(f"{entry}: {where} is no ganforge.{interface.__name__}", fix="its class must extend that one")
-    abstract: list[str] = sorted(getattr(found, "__abstractmethods__", ()))
-    if entry.component.kind == "dataset" and not {"load", "open"} & _defined(found, interface):
-        abstract.append("load or open")
+    target_text = entry.component.target_text
+    if not isinstance(target, type) or not issubclass(target, interface):
+        usual = "Loss" if entry.component.kind == "loss" else interface.__name__
+        raise PluginError(
+            f"{entry}: {target_text} does not extend ganforge.{interface.__name__}",
+            fix=f"derive its class from ganforge.{usual}",
+        )
+    abstract: list[str] = sorted(getattr(target, "__abstractmethods__", ()))
+    phases: object = getattr(target, "phases", None)
+    if phases and getattr(target, "forward", None) is getattr(interfaces.LossTerm, "forward"):  # noqa: B009 - as above
+        abstract.append("forward")  # only a term without phases, which reweights others, may lack it
     if abstract:
-        raise PluginError(f"{entry}: {where} does not define {', '.join(abstract)}")
-    options = getattr(found, "Options")  # noqa: B009 - mypy knows `found` as any type
+        raise PluginError(f"{entry}: {target_text} does not define {', '.join(abstract)}")
+    options = getattr(target, "Options")  # noqa: B009 - mypy knows `target` as any type
     if not (isinstance(options, type) and issubclass(options, BaseModel) and issubclass(options, interface.Options)):
         raise PluginError(
-            f"{entry}: the options of {where} are not its interface's",
+            f"{entry}: {target_text}.Options does not extend the options of its interface",
             fix=f"write `class Options(ganforge.{interface.__name__}.Options)` inside the class",
         )
     config = options.model_config
     if not config.get("frozen") or config.get("extra") != "forbid":
-        raise PluginError(f"{entry}: {where}.Options must stay frozen and forbid unknown keys")
-    reserved = sorted(RESERVED_NAMES & options.model_fields.keys())
-    if reserved:
+        raise PluginError(f"{entry}: {target_text}.Options must stay frozen and forbid unknown keys")
+    reserved = RESERVED_NAMES | ({"schedule"} if entry.component.kind == "optimizer" else set())
+    clashes = sorted(reserved & options.model_fields.keys())
+    if clashes:
         raise PluginError(
-            f"{entry}: {where}.Options has a field {reserved[0]!r}, a word of the configuration",
+            f"{entry}: {target_text}.Options has a field {clashes[0]!r}, a word of the configuration",
             fix="give it another name",
         )
-    recommended: object = getattr(found, "recommended")  # noqa: B009 - as above
+    recommended: object = getattr(target, "recommended")  # noqa: B009 - as above
     if not isinstance(recommended, Mapping) or not all(isinstance(key, str) for key in recommended):
         raise PluginError(
-            f"{entry}: {where}.recommended is no table of settings",
+            f"{entry}: {target_text}.recommended is not a table of settings",
             fix='write it like {"critic_steps": 5, "optimizer.betas": (0.0, 0.9)}',
         )
-    return found
+    _check_phases(entry, getattr(target, "optimized_in", {}))
+    return target
 
 
-def _defined(found: type, interface: type) -> set[str]:
-    """Return what a class, or one between it and its interface, defines."""
-    return {name for cls in found.__mro__ if cls not in interface.__mro__ for name in vars(cls)}
+def _check_phases(entry: Entry, optimized_in: object) -> None:
+    fix = 'write it like {"encoder": "gen"}; "gen" and "disc" are the networks\' phases, other names add one'
+    if not isinstance(optimized_in, Mapping):
+        raise PluginError(f"{entry}: optimized_in is not a table of phases: {optimized_in!r}", fix=fix)
+    for phase in optimized_in.values():
+        if not isinstance(phase, str) or not PHASE.fullmatch(phase) or phase in RESERVED_PHASES:
+            raise PluginError(f"{entry}: optimized_in has an invalid phase {phase!r}", fix=fix)

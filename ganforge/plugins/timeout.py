@@ -1,4 +1,4 @@
-"""A limit on how long a plugin may take to be imported: one that hangs must not hang every command."""
+"""Time limit for the import of a plugin: one that hangs must not block every command."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-#: A plugin that swallows the first exception, in a loop of its own, is interrupted again this often.
-AGAIN_SECONDS = 1.0
+#: Interval of further interrupts, for a plugin that swallows the first exception in a loop.
+REPEAT_SECONDS = 1.0
 
 
-class TooSlowError(BaseException):
-    """Interrupt a plugin that takes too long; no `except Exception` of its own keeps it going."""
+class PluginTimeoutError(BaseException):
+    """Timeout of a plugin's import; not an Exception, so that `except Exception` does not catch it."""
 
 
 @contextmanager
-def limited(seconds: float) -> Iterator[None]:
-    """Raise TooSlowError in whatever is still running after so many seconds.
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise PluginTimeoutError in the running code after a number of seconds.
 
-    Only in the main thread and where the system has timers, as Linux and macOS have; elsewhere there is no limit.
+    The limit applies in the main thread of systems with timers (Linux, macOS) only.
     """
     if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
         yield
         return
 
     def interrupt(_: int, __: FrameType | None) -> NoReturn:
-        raise TooSlowError(f"it took longer than {seconds:g} s")
+        raise PluginTimeoutError(f"it took longer than {seconds:g} s")
 
-    before = signal.signal(signal.SIGALRM, interrupt)
-    remaining, interval = signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_SECONDS)
+    previous_handler = signal.signal(signal.SIGALRM, interrupt)
+    remaining, interval = signal.setitimer(signal.ITIMER_REAL, seconds, REPEAT_SECONDS)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, remaining, interval)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, previous_handler)

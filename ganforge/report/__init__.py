@@ -1,5 +1,5 @@
-"""A run, or all runs of a folder, as one page; imports neither torch nor numpy."""
+"""HTML reports of runs. Imports neither torch nor numpy."""
 
-from ganforge.report.make import Report, report_folder, report_run
+from ganforge.report.make import HtmlReport, report_folder, report_run
 
-__all__ = ["Report", "report_folder", "report_run"]
+__all__ = ["HtmlReport", "report_folder", "report_run"]

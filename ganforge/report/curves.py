@@ -1,4 +1,4 @@
-"""The charts of a run: what training logged, and what evaluations scored."""
+"""Charts of the columns of metrics.jsonl."""
 
 from __future__ import annotations
 
@@ -10,42 +10,60 @@ from typing import NamedTuple
 
 from ganforge.report.pages import Chart, Series, thin
 
-#: Where a row stands; no curve of their own.
-PLACES = frozenset({"step", "epoch", "images_seen", "elapsed_seconds"})
-MOST_CHARTS = 24
+#: Columns that locate a row, without curves.
+POSITIONS = frozenset({"step", "epoch", "images_seen", "elapsed_seconds"})
+MAX_CHARTS = 24
 
 
-class Group(NamedTuple):
-    """Hold which columns share a chart, by how their names begin, and how it is labelled."""
+class ChartGroup(NamedTuple):
+    """Columns that share a chart.
+
+    Attributes:
+        title: Title of the chart.
+        y_label: Label of the y axis.
+        note: Sentence below the title.
+        names: Names in the legend, for columns with an unclear name after the slash.
+    """
 
     title: str
-    begins: str
-    y_label: str
-    note: str
+    y_label: str = "value"
+    note: str = ""
+    names: Mapping[str, str] = {}
 
 
-GROUPS = (
-    Group("Losses", "loss/", "loss", ""),
-    Group(
-        "How real the discriminator finds them",
-        "score/",
+#: Charts by the prefix of their columns, in order.
+GROUPS = {
+    "loss/": ChartGroup("Losses", "loss"),
+    "prob/": ChartGroup(
+        "D(x) and D(G(z))",
         "mean probability of being real",
-        "Near 0.5 for both, it cannot tell them apart; 1 for real and 0 for fake, it always can.",
+        "Both near 0.5: the discriminator cannot separate real images from fakes. At 1 and 0, it separates all.",
+        {"prob/real": "D(x)", "prob/fake": "D(G(z))"},
     ),
-    Group("Penalties", "penalty/", "penalty, unweighted", ""),
-    Group("Augmentations", "augment/", "value", ""),
-    Group("Speed", "images_per_second", "images/s", ""),
-)
-HEALTH = "health/"
-HEALTH_NOTES = {
-    "diversity": "How far the fakes of a batch lie apart, as a share of the same for real images: 1 is as diverse as "
-    "the data, 0 is one image.",
-    "findings": "How much was wrong at that step: each finding is explained under Health.",
+    "logits/": ChartGroup("Logits", "mean logit"),
+    "term/": ChartGroup("Terms", "term, unweighted"),
+    "augment/": ChartGroup("Augmentations"),
+}
+#: Charts that come last.
+LAST_GROUPS = {
+    "health/diversity": ChartGroup(
+        "Health: diversity",
+        "diversity",
+        "Mean squared distance between the fakes of a batch, relative to that of real images: 1 is as diverse as the "
+        "data, 0 is one image.",
+    ),
+    "health/alerts": ChartGroup("Health: alerts", "active alerts", "Number of active alerts; see Health."),
+    "lr/": ChartGroup("Learning rates", "learning rate"),
+    "images_per_second": ChartGroup("Speed", "images/s"),
 }
 
 
 def training_charts(columns: Mapping[str, array[float]]) -> list[Chart]:
-    """Return the charts of the rows of metrics.jsonl. columns: name → a number for each row, NaN for none."""
+    """Return the charts of all columns, in the order of `GROUPS`; columns that terms log follow.
+
+    Args:
+        columns: Values by name, one per row, NaN where a row has none.
+    """
     steps = columns.get("step")
     if steps is None:
         return []
@@ -53,46 +71,39 @@ def training_charts(columns: Mapping[str, array[float]]) -> list[Chart]:
     if order is not None:
         columns = {name: array("d", (values[row] for row in order)) for name, values in columns.items()}
         steps = columns["step"]
-    left = [name for name in columns if name not in PLACES]
-    charts: list[Chart] = []
-    for group in GROUPS[:-1]:
-        names = [name for name in left if name.startswith(group.begins)]
-        left = [name for name in left if name not in names]
-        charts.append(_chart(group, names, columns, steps))
-    for name in [name for name in left if name.startswith(HEALTH)]:
-        short = name.removeprefix(HEALTH)
-        left.remove(name)
-        if short == "findings" and not any(value > 0 for value in columns[name]):
-            continue  # the page says that nothing was found
-        group = Group(f"Health: {short}", name, short, HEALTH_NOTES.get(short, ""))
-        charts.append(_chart(group, [name], columns, steps))
-    speed = GROUPS[-1]
-    names = [name for name in left if name == speed.begins]
-    others = [name for name in left if name not in names]
-    charts += [_chart(Group(name, name, "value", ""), [name], columns, steps) for name in others]
-    charts.append(_chart(speed, names, columns, steps))
-    return [chart for chart in charts if chart.series][:MOST_CHARTS]
+    names: dict[str, list[str]] = {key: [] for key in GROUPS}
+    last: dict[str, list[str]] = {key: [] for key in LAST_GROUPS}
+    for name in columns:
+        prefix = "".join(name.partition("/")[:2])  # columns of one term, as name/…, share a chart
+        key = name if name in LAST_GROUPS else prefix
+        if name not in POSITIONS:
+            (last if key in LAST_GROUPS else names).setdefault(key, []).append(name)
+    charts = [_chart(key, grouped, columns, steps) for key, grouped in (names | last).items()]
+    return [chart for chart in charts if chart.series][:MAX_CHARTS]
 
 
 def _order(steps: Sequence[float]) -> list[int] | None:
-    """Return the rows in the order of their steps, or None where they stand in it."""
+    """Return the rows in the order of their steps, or None if they are in order."""
     if all(before <= after for before, after in pairwise(steps)):
         return None
     return sorted((row for row in range(len(steps)) if math.isfinite(steps[row])), key=steps.__getitem__)
 
 
-def _chart(group: Group, names: Sequence[str], columns: Mapping[str, array[float]], steps: array[float]) -> Chart:
-    """Return a chart of some columns, thinned to the rows that matter."""
-    known = [name for name in names if any(map(math.isfinite, columns[name]))]
-    kept = thin({name: columns[name] for name in known}) if known else []
+def _chart(key: str, names: Sequence[str], columns: Mapping[str, array[float]], steps: array[float]) -> Chart:
+    """Return the chart of some columns, thinned."""
+    group = GROUPS.get(key) or LAST_GROUPS.get(key) or ChartGroup(key.removesuffix("/"))
+    names = [name for name in names if any(map(math.isfinite, columns[name]))]
+    if key == "health/alerts":
+        names = [name for name in names if any(value > 0 for value in columns[name])]
+    kept = thin({name: columns[name] for name in names}) if names else []
     notes = [group.note] if group.note else []
-    if known and len(kept) < len(steps):
-        notes.append(f"{len(kept):,} of {len(steps):,} rows are drawn: the lowest and the highest of each stretch.")
+    if names and len(kept) < len(steps):
+        notes.append(f"{len(kept):,} of {len(steps):,} rows are drawn: the lowest and highest values of each stretch.")
     series = [
         Series(
-            name.removeprefix(group.begins) or name.rpartition("/")[2].replace("_", " "),
+            group.names.get(name) or name.removeprefix(key) or name.rpartition("/")[2].replace("_", " "),
             [(steps[row], columns[name][row]) for row in kept],
         )
-        for name in known
+        for name in names
     ]
     return Chart(group.title, series, group.y_label, note=" ".join(notes))

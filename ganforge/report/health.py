@@ -1,4 +1,4 @@
-"""What watching a run's health has found, as run.json keeps it."""
+"""Health alerts of a run, read from run.json."""
 
 from __future__ import annotations
 
@@ -7,33 +7,44 @@ from typing import NamedTuple
 from ganforge.report.record import number_of, rows, text
 
 
-class Finding(NamedTuple):
-    """Hold a finding: its name, when, what is wrong in words, and what usually helps."""
+class AlertRow(NamedTuple):
+    """Alert as a page shows it.
+
+    Attributes:
+        name: Failure mode.
+        period: Steps between which it lasted.
+        message: Description.
+        hint: Flags that usually help.
+    """
 
     name: str
-    when: str
-    words: str
-    helps: str
+    period: str
+    message: str
+    hint: str
 
     def line(self) -> str:
-        """Return what is wrong and when, in one line."""
-        return f"{self.name} {self.when}: {self.words}"
+        """Return the alert as one line."""
+        return f"{self.name} {self.period}: {self.message}"
 
 
-def findings(content: object) -> list[Finding]:
-    """Return the findings of run.json's key `health`, in the order in which they were made."""
+def alert_rows(content: object) -> list[AlertRow]:
+    """Return the alerts of run.json, in order.
+
+    Args:
+        content: Value of the key `health`.
+    """
     return [
-        Finding(
-            name=text(item.get("finding")) or "a finding",
-            when=_when(number_of(item.get("since_step")), number_of(item.get("until_step"))),
-            words=text(item.get("words")) or "",
-            helps=text(item.get("helps")) or "",
+        AlertRow(
+            name=text(item.get("alert")) or "unnamed alert",
+            period=_period(number_of(item.get("since_step")), number_of(item.get("until_step"))),
+            message=text(item.get("message")) or "",
+            hint=text(item.get("hint")) or "",
         )
         for item in rows(content)
     ]
 
 
-def _when(since: float | None, until: float | None) -> str:
+def _period(since: float | None, until: float | None) -> str:
     if since is None:
         return ""
     return f"from step {since:,.0f}" + (", to the end" if until is None else f" to {until:,.0f}")

@@ -1,4 +1,4 @@
-"""A run's pictures: its samples through time, and what evaluations drew; as many as a page can hold."""
+"""Pictures of a run's page: samples over the steps, and pictures of evaluations."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from pathlib import Path
 from ganforge.report.pages import Picture, PictureError, embed, embed_series
 from ganforge.report.record import Record
 
-#: Of a page of 5 MB, in characters of data URIs.
-MOST_FOR_SAMPLES, MOST_FOR_PICTURES = 2_200_000, 800_000
-MOST_SAMPLES, MOST_PICTURES = 60, 12
+#: Characters of data URIs in a page of 5 MB.
+MAX_SAMPLE_CHARACTERS, MAX_PICTURE_CHARACTERS = 2_200_000, 800_000
+MAX_SAMPLES, MAX_PICTURES = 60, 12
 PICTURE = re.compile(r"(.+)-(\d{8,18})\.png")
 
 
 def samples_of(record: Record) -> tuple[list[tuple[str, Picture]], str]:
-    """Return the grids with their labels, in order, and a sentence about them."""
-    shown, problems = embed_series(record.samples, most=MOST_SAMPLES, most_characters=MOST_FOR_SAMPLES)
+    """Return labeled grids in order, and a note about them."""
+    shown, problems = embed_series(record.samples, limit=MAX_SAMPLES, max_characters=MAX_SAMPLE_CHARACTERS)
     record.missing += problems
-    epochs = _epochs(record)
-    notes = ["One fixed set of latents through time."]
+    epochs = _epochs_per_step(record)
+    notes = ["One fixed set of latents over the steps."]
     if len(shown) < len(record.samples) - len(problems):
-        notes.append(f"{len(shown):,} of the {len(record.samples):,} grids in samples/ are here, evenly chosen.")
+        notes.append(f"{len(shown):,} of the {len(record.samples):,} grids in samples/ are shown, evenly chosen.")
     if any(picture.reduced for _, picture in shown):
-        notes.append("Large grids are shown smaller than they are.")
-    labelled = []
+        notes.append("Large grids are shown at a reduced size.")
+    labeled = []
     for path, picture in shown:
         digits = path.stem.removeprefix("step-")
         step = int(digits) if digits.isdecimal() else None
         epoch = "" if step is None or epochs is None else f", epoch {step * epochs:.1f}"
-        labelled.append((path.stem if step is None else f"step {step:,}{epoch}", picture))
-    return labelled, " ".join(notes)
+        labeled.append((path.stem if step is None else f"step {step:,}{epoch}", picture))
+    return labeled, " ".join(notes)
 
 
-def _epochs(record: Record) -> float | None:
-    """Return the epochs in a step, as the last row says."""
+def _epochs_per_step(record: Record) -> float | None:
+    """Return the epochs of a step, from the last row."""
     steps, epochs = record.curves.get("step"), record.curves.get("epoch")
     if not steps or not epochs or not steps[-1] > 0 or math.isnan(epochs[-1]):
         return None
@@ -43,22 +43,22 @@ def _epochs(record: Record) -> float | None:
 
 
 def pictures_of(record: Record) -> list[tuple[str, str, Picture]]:
-    """Return the newest picture of each name that evaluations left: its name, when, the picture."""
+    """Return name, step and content of the newest picture of each name, from evaluations."""
     newest: dict[str, tuple[int, Path]] = {}
     for path in record.pictures:
-        found = PICTURE.fullmatch(path.name)
-        if found is not None:
-            newest[found[1]] = max((int(found[2]), path), newest.get(found[1], (-1, path)))
+        match = PICTURE.fullmatch(path.name)
+        if match is not None:
+            newest[match[1]] = max((int(match[2]), path), newest.get(match[1], (-1, path)))
     shown: list[tuple[str, str, Picture]] = []
-    space = MOST_FOR_PICTURES
-    for name, (step, path) in sorted(newest.items())[:MOST_PICTURES]:
+    space = MAX_PICTURE_CHARACTERS
+    for name, (step, path) in sorted(newest.items())[:MAX_PICTURES]:
         try:
             picture = embed(path)
         except PictureError as error:
             record.missing.append(f"evaluation/{error}")
             continue
         if len(picture.uri) > space:
-            record.missing.append(f"evaluation/{path.name} is left out: the page would be too large")
+            record.missing.append(f"evaluation/{path.name} is omitted: the page would be too large")
             continue
         space -= len(picture.uri)
         shown.append((name, f"step {step:,}", picture))

@@ -1,4 +1,4 @@
-"""Make a report and write it."""
+"""HTML report of a run, or of all runs below a folder."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from ganforge.report.pages import render, write_page
 from ganforge.report.record import read_record
 from ganforge.report.run import run_page
 
-NAME = "report.html"
+FILE_NAME = "report.html"
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """Hold a report that was written: its file, its size in bytes, how many runs it is about, and what it misses."""
+class HtmlReport:
+    """Written report.
+
+    Attributes:
+        path: The file.
+        size: Size in bytes.
+        runs: Number of runs.
+        missing: Lines about missing or damaged parts.
+    """
 
     path: Path
     size: int
@@ -24,27 +31,40 @@ class Report:
     missing: list[str]
 
 
-def report_run(path: Path, out: Path | None = None) -> Report:
-    """Write the report of one run, by default into its directory, whatever state that is in.
+def report_run(path: Path, out: Path | None = None) -> HtmlReport:
+    """Write the report of a run, even of a damaged one.
 
-    Raises RunDirectoryError where the report cannot be written.
+    Args:
+        path: The run directory.
+        out: The file; `report.html` in the run directory by default.
+
+    Raises:
+        RunDirectoryError: The file cannot be written.
     """
     record = read_record(path)
     page = render("report/run.html.j2", run=run_page(record))
-    return _write(page, out or path / NAME, runs=1, missing=record.missing)
+    return _write(page, out or path / FILE_NAME, runs=1, missing=record.missing)
 
 
-def report_folder(path: Path, out: Path | None = None) -> Report:
-    """Write the report of all runs below a folder, by default into it. Raises RunDirectoryError as `report_run`."""
-    place = out or path / NAME
-    found = overview(path, place)
-    page = render("report/overview.html.j2", overview=found)
-    return _write(page, place, runs=found.count, missing=found.missing)
+def report_folder(path: Path, out: Path | None = None) -> HtmlReport:
+    """Write the report of all runs below a folder.
+
+    Args:
+        path: The folder.
+        out: The file; `report.html` in the folder by default.
+
+    Raises:
+        RunDirectoryError: The folder has no runs, or the file cannot be written.
+    """
+    place = out or path / FILE_NAME
+    content = overview(path, place)
+    page = render("report/overview.html.j2", overview=content)
+    return _write(page, place, runs=content.count, missing=content.missing)
 
 
-def _write(page: str, place: Path, *, runs: int, missing: list[str]) -> Report:
+def _write(page: str, place: Path, *, runs: int, missing: list[str]) -> HtmlReport:
     try:
         write_page(place, page)
     except OSError as error:
         raise RunDirectoryError(f"{place} cannot be written: {error.strerror or error}") from None
-    return Report(place, len(page.encode()), runs, missing)
+    return HtmlReport(place, len(page.encode()), runs, missing)

@@ -1,4 +1,4 @@
-"""What the page of a folder of runs shows: each run in a line, and only comparable scores in one column."""
+"""Content of the page of a folder: a row per run, a column per comparable score."""
 
 from __future__ import annotations
 
@@ -10,21 +10,28 @@ from typing import Any
 from urllib.parse import quote
 
 from ganforge.errors import RunDirectoryError
-from ganforge.report.health import Finding, findings
+from ganforge.report.health import AlertRow, alert_rows
 from ganforge.report.pages import Picture, PictureError, embed
 from ganforge.report.record import number_of, read_record, text
-from ganforge.report.scores import Score, apart, scores_of
-from ganforge.runs.index import RunSummary, catalogue
-from ganforge.utils.format import duration
+from ganforge.report.scores import Score, protocol_diff, scores_of
+from ganforge.runs.index import RunSummary, find_runs
+from ganforge.utils.format import format_duration
 
-#: Of a page of 5 MB: the newest runs, and characters of data URIs.
-MOST_RUNS, MOST_FOR_PICTURES, MOST_COLUMNS = 1000, 3_000_000, 12
+#: Limits of a page of 5 MB: newest runs, characters of data URIs, columns.
+MAX_RUNS, MAX_PICTURE_CHARACTERS, MAX_COLUMNS = 1000, 3_000_000, 12
 THUMBNAIL, THUMBNAIL_BYTES = 168, 20_000
 
 
 @dataclass(slots=True)
-class Column:
-    """Hold scores of one name that may stand in one column. differs: why it stands apart from the first of its name."""
+class OverviewColumn:
+    """Column of comparable scores.
+
+    Attributes:
+        name: Name of the score.
+        row: An evaluation whose protocol the scores share.
+        mark: Number of the column among those of its name, or None.
+        differs: Differences from the first column of its name.
+    """
 
     name: str
     row: dict[str, Any]
@@ -33,15 +40,23 @@ class Column:
 
     @property
     def title(self) -> str:
-        """The score's name, with a mark where several columns have it."""
+        """Name of the score, numbered if several columns have it."""
         return self.name if self.mark is None else f"{self.name} ({self.mark})"
 
 
 @dataclass(slots=True)
-class Row:
-    """Hold a run's line. link: its own page, as seen from this one, where it has one. values: a score a column.
+class OverviewRow:
+    """Row of a run.
 
-    findings: what was wrong with its health.
+    Attributes:
+        summary: Its run.json.
+        name: Path below the folder.
+        parts: Names of its components.
+        link: Its own page, relative to this one, or None.
+        picture: Thumbnail of the newest samples, or None.
+        scores: All scores.
+        alerts: Health alerts.
+        values: A score per column.
     """
 
     summary: RunSummary
@@ -50,124 +65,129 @@ class Row:
     link: str | None
     picture: Picture | None
     scores: list[Score]
-    findings: list[Finding]
+    alerts: list[AlertRow]
     values: list[Score | None] = field(default_factory=list)
 
     @property
     def seed(self) -> str:
-        """The seed."""
+        """Seed."""
         return text(self.summary.seed) or ""
 
     @property
     def steps(self) -> str:
-        """How far it came."""
+        """Number of steps."""
         return _number(self.summary.steps)
 
     @property
     def rate(self) -> str:
-        """Images in a second."""
+        """Images per second."""
         return _number(self.summary.images_per_second)
 
     @property
     def time(self) -> str:
-        """How long it trained."""
+        """Training time."""
         seconds = number_of(self.summary.elapsed_seconds)
-        return "" if seconds is None else duration(seconds)
+        return "" if seconds is None else format_duration(seconds)
 
     @property
     def updated(self) -> str:
-        """When it was last changed."""
+        """Time of the last change."""
         return text(self.summary.updated) or ""
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Hold everything that overview.html.j2 shows."""
+    """Content of overview.html.j2."""
 
     name: str
     count: int
     statuses: list[tuple[str, int]]
-    columns: list[Column]
-    rows: list[Row]
+    columns: list[OverviewColumn]
+    rows: list[OverviewRow]
     missing: list[str]
 
 
 def overview(folder: Path, place: Path) -> Overview:
-    """Return the page of all runs below a folder, newest first. place: where the page will lie, for links.
+    """Return the content of the page, newest runs first.
 
-    Raises RunDirectoryError where there is no run.
+    Args:
+        folder: The folder.
+        place: Path of the page, for links.
+
+    Raises:
+        RunDirectoryError: The folder has no runs.
     """
-    found = catalogue(folder)[::-1]
-    if not found:
-        raise RunDirectoryError(f"{folder} holds no run", fix="ganforge runs DIR lists the runs of a folder")
+    summaries = find_runs(folder)[::-1]
+    if not summaries:
+        raise RunDirectoryError(f"no runs in {folder}", fix="ganforge runs DIR lists the runs of a folder")
     missing = []
-    if len(found) > MOST_RUNS:
-        missing.append(f"{len(found) - MOST_RUNS:,} older runs are left out; ganforge runs lists all of them")
-    rows, space = [], MOST_FOR_PICTURES
-    for summary in found[:MOST_RUNS]:
+    if len(summaries) > MAX_RUNS:
+        missing.append(f"{len(summaries) - MAX_RUNS:,} older runs are omitted; ganforge runs lists all of them")
+    rows, space = [], MAX_PICTURE_CHARACTERS
+    for summary in summaries[:MAX_RUNS]:
         row = _row(summary, folder, place, space)
         space -= 0 if row.picture is None else len(row.picture.uri)
         rows.append(row)
     columns = _columns(rows)
     counts: dict[str, int] = {}
-    for summary in found:
+    for summary in summaries:
         counts[summary.status] = counts.get(summary.status, 0) + 1
-    if len(columns) > MOST_COLUMNS:
-        missing.append(f"{len(columns) - MOST_COLUMNS} columns of scores are left out")
+    if len(columns) > MAX_COLUMNS:
+        missing.append(f"{len(columns) - MAX_COLUMNS} columns of scores are omitted")
     return Overview(
         name=folder.resolve().name or str(folder),
-        count=len(found),
+        count=len(summaries),
         statuses=sorted(counts.items(), key=lambda item: -item[1]),
-        columns=columns[:MOST_COLUMNS],
+        columns=columns[:MAX_COLUMNS],
         rows=rows,
         missing=missing,
     )
 
 
 def _number(content: object) -> str:
-    found = number_of(content)
-    return "" if found is None else f"{found:,.0f}"
+    number = number_of(content)
+    return "" if number is None else f"{number:,.0f}"
 
 
-def _row(summary: RunSummary, folder: Path, place: Path, space: int) -> Row:
+def _row(summary: RunSummary, folder: Path, place: Path, space: int) -> OverviewRow:
     path = Path(summary.path)
     record = read_record(path, curves=False)
     picture = None
     if record.samples and space > 0:
         try:
-            picture = embed(record.samples[-1], most_side=THUMBNAIL, most_bytes=THUMBNAIL_BYTES)
+            picture = embed(record.samples[-1], max_side=THUMBNAIL, max_bytes=THUMBNAIL_BYTES)
         except PictureError:
-            picture = None  # its own page says what is wrong
+            picture = None  # its own page names the problem
     if picture is not None and len(picture.uri) > space:
         picture = None
     report = path / "report.html"
-    near = Path(os.path.relpath(report, place.parent)).as_posix() if report.is_file() else None
-    return Row(
+    link = Path(os.path.relpath(report, place.parent)).as_posix() if report.is_file() else None
+    return OverviewRow(
         summary=summary,
         name=os.path.relpath(path, folder) if path != folder else path.resolve().name,
         parts=" · ".join(str(part) for part in (summary.gen, summary.disc, summary.loss, summary.data) if part),
-        link=None if near is None else quote(os.fsencode(near)),
+        link=None if link is None else quote(os.fsencode(link)),
         picture=picture,
         scores=scores_of(record.evaluations),
-        findings=findings(record.manifest.get("health")),
+        alerts=alert_rows(record.manifest.get("health")),
     )
 
 
-def _columns(rows: Sequence[Row]) -> list[Column]:
-    """Return the columns that the runs' scores need, the fullest first, and put each score into its own."""
-    columns: list[Column] = []
+def _columns(rows: Sequence[OverviewRow]) -> list[OverviewColumn]:
+    """Return the columns of all scores, the fullest first, and assign the values of the rows."""
+    columns: list[OverviewColumn] = []
     places: list[dict[int, Score]] = [{} for _ in rows]
     for row, place in zip(rows, places, strict=True):
         for score in row.scores:
-            asked = {"protocol": dict(score.protocol)}
-            alike = (
+            protocol = {"protocol": dict(score.protocol)}
+            comparable = (
                 index
                 for index, column in enumerate(columns)
-                if column.name == score.name and not apart(column.row, asked, score.name)
+                if column.name == score.name and not protocol_diff(column.row, protocol, score.name)
             )
-            index = next(alike, len(columns))
+            index = next(comparable, len(columns))
             if index == len(columns):
-                columns.append(Column(score.name, asked))
+                columns.append(OverviewColumn(score.name, protocol))
             place[index] = score
     filled = {index: sum(index in place for place in places) for index in range(len(columns))}
     order = sorted(filled, key=lambda index: (-filled[index], columns[index].name))
@@ -175,7 +195,7 @@ def _columns(rows: Sequence[Row]) -> list[Column]:
         named = [columns[index] for index in order if columns[index].name == name]
         for number, column in enumerate(named if len(named) > 1 else [], start=1):
             column.mark = number
-            column.differs = [] if number == 1 else apart(named[0].row, column.row, name)
+            column.differs = [] if number == 1 else protocol_diff(named[0].row, column.row, name)
     for row, place in zip(rows, places, strict=True):
-        row.values = [place.get(index) for index in order[:MOST_COLUMNS]]
+        row.values = [place.get(index) for index in order[:MAX_COLUMNS]]
     return [columns[index] for index in order]

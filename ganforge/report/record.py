@@ -1,4 +1,4 @@
-"""What a run directory says, read as far as it can be; what cannot be read is said in words, and stops nothing."""
+"""Content of a run directory; damaged parts become lines of text, not errors."""
 
 from __future__ import annotations
 
@@ -14,18 +14,26 @@ from typing import Any
 
 from ganforge.training.run_directory import RunDirectory
 
-#: A line of metrics.jsonl is a few hundred characters; a longer one is none.
-LONGEST_LINE = 1_000_000
-MOST_COLUMNS = 60
-LONGEST_TEXT, LONGEST_CONFIG = 4000, 200_000
+#: A row of metrics.jsonl has a few hundred characters; longer lines are damaged.
+MAX_LINE_LENGTH = 1_000_000
+MAX_COLUMNS = 60
+MAX_TEXT_LENGTH, MAX_CONFIG_LENGTH = 4000, 200_000
 
 
 @dataclass(slots=True)
 class Record:
-    """Hold a run's files, read. missing: what is not there or damaged, in words.
+    """Content of a run directory.
 
-    curves: column → a number for each row of metrics.jsonl, NaN where a row has none. evaluations: the rows of
-    evaluation.jsonl, by step. samples, pictures: the PNG files of samples/ and of evaluation/, by name.
+    Attributes:
+        run: The directory.
+        manifest: Content of run.json.
+        document: Content of run.toml.
+        config: Text of run.toml.
+        curves: Columns of metrics.jsonl: one value per row, NaN where a row has none.
+        evaluations: Rows of evaluation.jsonl, by step.
+        samples: PNG files in samples/, by name.
+        pictures: PNG files in evaluation/, by name.
+        missing: Lines about missing or damaged parts.
     """
 
     run: RunDirectory
@@ -40,12 +48,17 @@ class Record:
 
     @property
     def status(self) -> str:
-        """The run's status, or `damaged` where its manifest does not say."""
+        """Status of the run, or `damaged` if its manifest has none."""
         return text(self.manifest.get("status")) or "damaged"
 
 
 def read_record(path: Path, *, curves: bool = True) -> Record:
-    """Read a run directory. It never raises for what lies there. curves: read metrics.jsonl too, which may be long."""
+    """Return the content of a run directory in any state.
+
+    Args:
+        path: The run directory.
+        curves: Whether to read metrics.jsonl, which may be long.
+    """
     record = Record(RunDirectory(path))
     _read_manifest(record)
     _read_config(record)
@@ -56,7 +69,7 @@ def read_record(path: Path, *, curves: bool = True) -> Record:
     record.samples = _pictures(record.run.samples, "step-*.png", record.missing)
     record.pictures = _pictures(record.run.evaluation_pictures, "*.png", record.missing)
     if not record.samples:
-        record.missing.append("samples/ holds no grid")
+        record.missing.append("samples/ has no grid")
     return record
 
 
@@ -69,7 +82,7 @@ def _pictures(folder: Path, pattern: str, missing: list[str]) -> list[Path]:
 
 
 def table(content: object) -> dict[str, Any]:
-    """Return a JSON object, or an empty one where something else stands."""
+    """Return a value if it is a JSON object, else an empty object."""
     return content if isinstance(content, dict) else {}
 
 
@@ -79,20 +92,20 @@ def rows(content: object) -> list[dict[str, Any]]:
 
 
 def listed(content: object) -> list[Any]:
-    """Return a JSON list, or an empty one where something else stands."""
+    """Return a value if it is a JSON list, else an empty list."""
     return content if isinstance(content, list) else []
 
 
 def text(content: object) -> str | None:
-    """Return a value as words, of a length that a page can show; None where there is none."""
+    """Return a value as text of limited length, or None if it is empty."""
     if content is None or content == "":
         return None
-    words = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, default=str)
-    return words if len(words) <= LONGEST_TEXT else f"{words[:LONGEST_TEXT]} …"
+    value = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, default=str)
+    return value if len(value) <= MAX_TEXT_LENGTH else f"{value[:MAX_TEXT_LENGTH]} …"
 
 
 def number_of(content: object) -> float | None:
-    """Return a finite number that a float can hold, else None."""
+    """Return a value if it is a finite number, else None."""
     if isinstance(content, bool) or not isinstance(content, int | float):
         return None
     if not -sys.float_info.max <= content <= sys.float_info.max:
@@ -104,53 +117,53 @@ def _read_manifest(record: Record) -> None:
     try:
         content = json.loads(record.run.manifest.read_bytes())
         if not isinstance(content, dict):
-            raise ValueError("it holds no object")  # noqa: TRY004, TRY301 - said as what json itself finds wrong
+            raise ValueError("not a JSON object")  # noqa: TRY004, TRY301 - reported like the errors of json
         record.manifest = content
     except FileNotFoundError:
-        record.missing.append("run.json is missing: status, machine, versions and plugins are not known")
+        record.missing.append("run.json is missing: status, machine, versions and plugins are unknown")
     except (OSError, ValueError, RecursionError) as error:
-        record.missing.append(f"run.json cannot be read ({error}): status, machine, versions and plugins are not known")
+        record.missing.append(f"run.json cannot be read ({error}): status, machine, versions and plugins are unknown")
 
 
 def _read_config(record: Record) -> None:
     try:
         content = record.run.config.read_text(encoding="utf-8")
-        record.config = content if len(content) <= LONGEST_CONFIG else ""
+        record.config = content if len(content) <= MAX_CONFIG_LENGTH else ""
         record.document = tomllib.loads(content)
     except FileNotFoundError:
-        record.missing.append("run.toml is missing: the configuration is not known")
+        record.missing.append("run.toml is missing: the configuration is unknown")
     except (OSError, ValueError, RecursionError) as error:
-        record.missing.append(f"run.toml cannot be read ({error}): the configuration is not known")
+        record.missing.append(f"run.toml cannot be read ({error}): the configuration is unknown")
 
 
 def _read_curves(record: Record) -> None:
     names: dict[str, array[float]] = record.curves
-    count, left_out = 0, set[str]()
+    count, omitted = 0, set[str]()
     for count, row in _rows(record.run.metrics, record.missing, needed=True):
         for name, value in row.items():
             column = names.get(name)
             if column is None:
-                if len(names) >= MOST_COLUMNS:
-                    left_out.add(name)
+                if len(names) >= MAX_COLUMNS:
+                    omitted.add(name)
                     continue
                 column = names[name] = array("d")
             if len(column) < count - 1:
                 column.extend([math.nan] * (count - 1 - len(column)))
             if len(column) < count:
-                found = number_of(value)
-                column.append(math.nan if found is None else found)
+                number = number_of(value)
+                column.append(math.nan if number is None else number)
     for column in names.values():
         column.extend([math.nan] * (count - len(column)))
-    if left_out:
-        record.missing.append(f"metrics.jsonl has more than {MOST_COLUMNS} columns; {len(left_out)} are not shown")
+    if omitted:
+        record.missing.append(f"metrics.jsonl has more than {MAX_COLUMNS} columns; {len(omitted)} are not shown")
 
 
 def _rows(path: Path, missing: list[str], *, needed: bool) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the rows of a file, counted from 1, one line in memory at a time; say how many lines are none."""
+    """Yield the rows of a file with their numbers from 1, and report damaged lines; one line is in memory."""
     bad = count = 0
     try:
         with path.open("rb") as file:
-            while line := file.readline(LONGEST_LINE):
+            while line := file.readline(MAX_LINE_LENGTH):
                 try:
                     row = json.loads(line)
                 except (ValueError, RecursionError):
@@ -162,12 +175,12 @@ def _rows(path: Path, missing: list[str], *, needed: bool) -> Iterator[tuple[int
                     bad += 1
     except FileNotFoundError:
         if needed:
-            missing.append(f"{path.name} is missing: there are no curves")
+            missing.append(f"{path.name} is missing: no curves")
         return
     except OSError as error:
         missing.append(f"{path.name} cannot be read: {error.strerror}")
         return
     if bad:
-        missing.append(f"{path.name} has {bad:,} damaged line{'' if bad == 1 else 's'}; they are left out")
+        missing.append(f"{path.name} has {bad:,} damaged line{'' if bad == 1 else 's'}; skipped")
     elif needed and not count:
-        missing.append(f"{path.name} is empty: there are no curves")
+        missing.append(f"{path.name} is empty: no curves")

@@ -1,4 +1,4 @@
-"""What the page of one run shows."""
+"""Content of the page of a run."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ganforge.report.configuration import Setting, settings
 from ganforge.report.curves import training_charts
-from ganforge.report.health import Finding, findings
+from ganforge.report.facts import Facts, Setting, commands_of, machine_facts, plugin_facts, settings
+from ganforge.report.health import AlertRow, alert_rows
 from ganforge.report.images import pictures_of, samples_of
 from ganforge.report.pages import Chart, Picture
 from ganforge.report.record import Record, listed, number_of, rows, table, text
-from ganforge.report.repeating import Facts, commands_of, machine_facts, plugin_facts
-from ganforge.report.scores import Score, Share, class_shares, passport_facts, scores_of
-from ganforge.utils.format import duration, number
+from ganforge.report.scores import Score, Share, class_shares, protocol_facts, scores_of
+from ganforge.utils.format import format_duration, format_number
 
 
 @dataclass(frozen=True, slots=True)
 class ProtocolFacts:
-    """Hold a protocol's lines, and the scores that it belongs to."""
+    """Rows of a protocol, with its scores as title."""
 
     title: str
     facts: Facts
@@ -28,7 +27,7 @@ class ProtocolFacts:
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """Hold everything that run.html.j2 shows, ready to be written."""
+    """Content of run.html.j2."""
 
     name: str
     parts: str
@@ -45,7 +44,7 @@ class RunPage:
     classes: list[Share]
     protocols: list[ProtocolFacts]
     pictures: list[tuple[str, str, Picture]]
-    findings: list[Finding]
+    alerts: list[AlertRow]
     chosen: list[Setting]
     defaults: list[Setting]
     commands: list[tuple[str, str]]
@@ -57,7 +56,7 @@ class RunPage:
 
 
 def run_page(record: Record) -> RunPage:
-    """Return the page of a run; what goes wrong on the way stands in `record.missing`."""
+    """Return the content of the page, and add problems to `record.missing`."""
     manifest = record.manifest
     summary = table(manifest.get("summary"))
     samples, note = samples_of(record)
@@ -81,7 +80,7 @@ def run_page(record: Record) -> RunPage:
         classes=class_shares(record.evaluations),
         protocols=_protocols(scores),
         pictures=pictures,
-        findings=findings(manifest.get("health")),
+        alerts=alert_rows(manifest.get("health")),
         chosen=chosen,
         defaults=defaults,
         commands=commands_of(record),
@@ -101,47 +100,47 @@ def run_page(record: Record) -> RunPage:
 
 
 def parts_of(manifest: Mapping[str, Any]) -> list[str]:
-    """Return the names of a run's components, in words."""
+    """Return the names of the main components."""
     components = table(manifest.get("components"))
     return [str(components[section]) for section in ("gen", "disc", "loss", "data") if components.get(section)]
 
 
 def _sentence(record: Record, summary: Mapping[str, Any], scores: list[Score]) -> str:
-    """Return what the run came to, in one sentence."""
+    """Return the outcome of the run in one sentence."""
     steps, images = number_of(summary.get("steps")), number_of(summary.get("images_seen"))
     seconds = number_of(summary.get("elapsed_seconds"))
-    began = {
+    opening = {
         "finished": "Trained for",
         "interrupted": "Interrupted after",
         "diverged": "Diverged after",
         "failed": "Failed after",
-        "running": "Still running when this page was made; so far",
+        "running": "Still running when this page was written; so far",
     }.get(record.status, "Trained for")
     if steps is None:
         last = max(filter(math.isfinite, record.curves.get("step", ())), default=None)
-        done = f"at least {last:,.0f} steps" if last is not None else "an unknown number of steps"
+        length = f"at least {last:,.0f} steps" if last is not None else "an unknown number of steps"
     else:
-        done = f"{steps:,.0f} steps"
-    words = [f"{began} {done}"]
+        length = f"{steps:,.0f} steps"
+    parts = [f"{opening} {length}"]
     if images is not None:
-        words.append(f"({number(int(images))} images)")
+        parts.append(f"({format_number(int(images))} images)")
     if seconds is not None:
-        words.append(f"in {duration(seconds)}")
+        parts.append(f"in {format_duration(seconds)}")
     device = text(record.manifest.get("device"))
     if device is not None:
-        words.append(f"on {device}")
-    known = next(((score, score.last[1]) for score in scores if score.last[1] is not None), None)
-    if known is None:
-        return " ".join(words) + "."
-    score, value = known
-    floor = "" if score.floor is None else f", where real images reach {number(score.floor)}"
-    return " ".join(words) + f"; {score.title} {number(value)}{floor}."
+        parts.append(f"on {device}")
+    scored = next(((score, score.last[1]) for score in scores if score.last[1] is not None), None)
+    if scored is None:
+        return " ".join(parts) + "."
+    score, value = scored
+    reference = "" if score.reference is None else f" (reference {format_number(score.reference)})"
+    return " ".join(parts) + f"; {score.title} {format_number(value)}{reference}."
 
 
 def _figures(
     manifest: Mapping[str, Any], summary: Mapping[str, Any], scores: list[Score]
 ) -> list[tuple[str, str, str]]:
-    """Return the numbers to see first: what, how much, and a word about it."""
+    """Return the key figures: name, value, and a remark."""
     figures: list[tuple[str, str, str]] = []
     steps, images, rate, seconds = (
         number_of(summary.get(key)) for key in ("steps", "images_seen", "images_per_second", "elapsed_seconds")
@@ -150,24 +149,25 @@ def _figures(
         figures.append(("Steps", f"{steps:,.0f}", "" if images is None else f"{images:,.0f} images seen"))
     if seconds is not None:
         scoring = number_of(summary.get("evaluation_seconds")) or 0.0
-        figures.append(("Time", duration(seconds), f"{duration(scoring)} of it for scores" if scoring else ""))
+        remark = f"including {format_duration(scoring)} of evaluations" if scoring else ""
+        figures.append(("Time", format_duration(seconds), remark))
     if rate is not None:
         precision = text(manifest.get("precision"))
         where = ", ".join(filter(None, [text(manifest.get("device")), precision]))
         figures.append(("Images per second", f"{rate:,.0f}", f"{where}; median" if where else "median"))
     for score in scores[:2]:
         step, value, deviation = score.last
-        words = [] if deviation is None else [f"± {number(deviation)}"]
-        words += [] if score.floor is None else [f"floor {number(score.floor)}"]
-        figures.append((score.title, number(value), " · ".join([*words, f"step\u00a0{step:,.0f}"])))
+        remarks = [] if deviation is None else [f"± {format_number(deviation)}"]
+        remarks += [] if score.reference is None else [f"reference {format_number(score.reference)}"]
+        figures.append((score.title, format_number(value), " · ".join([*remarks, f"step\u00a0{step:,.0f}"])))
     return figures
 
 
 def _protocols(scores: list[Score]) -> list[ProtocolFacts]:
-    """Return each protocol once, with the scores that it belongs to."""
+    """Return the distinct protocols with their scores."""
     owners: dict[str, tuple[list[str], Facts]] = {}
     for score in scores:
-        facts = passport_facts(score.protocol)
+        facts = protocol_facts(score.protocol)
         if facts:
             owners.setdefault(repr(facts), ([], facts))[0].append(score.title)
     return [ProtocolFacts(", ".join(titles), facts) for titles, facts in owners.values()]

@@ -1,4 +1,4 @@
-"""Training in several processes: the first one decides, and the others follow."""
+"""Training of the ranks other than the main one, which decides and writes."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from ganforge.config import from_document
 from ganforge.config.reload import reload
 from ganforge.errors import DataError, TrainingError
 from ganforge.plugins.registry import Registry
-from ganforge.runs.session import Outcome, make_trainer, restore_newest, run_to_its_end
+from ganforge.runs.session import Outcome, make_trainer, restore_newest, train_to_end
 from ganforge.runs.setup import prepare
-from ganforge.training.callbacks import Observer
-from ganforge.training.distributed import Processes
+from ganforge.training.callbacks import Callback, TrainerContext
+from ganforge.training.distributed import DistContext
 from ganforge.training.run_directory import RunDirectory
-from ganforge.training.services import Services
 from ganforge.training.signals import Interruption
 
-#: torchrun passes on the signals that a terminal has sent to all processes already.
-ECHO_SECONDS = 10.0
-LAST_WORDS_SECONDS = 2.0
+#: torchrun forwards signals that a terminal has already sent to all ranks.
+SIGNAL_ECHO_SECONDS = 10.0
+#: Time for the main rank to print its error before torchrun ends it.
+ERROR_GRACE_SECONDS = 2.0
 
 
-class FirstEndedError(TrainingError):
-    """Report that the first process has ended before there was anything to do; it has said why."""
+class MainProcessExited(TrainingError):  # noqa: N818 - the error itself is the main rank's
+    """Exit of the main rank before the training; it has reported the reason."""
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
-    """Hold what the first process tells the others."""
+class RankSetup:
+    """Run that the main rank broadcasts to the others."""
 
     run: RunDirectory
     document: dict[str, Any]
@@ -38,33 +38,38 @@ class Orders:
     restore: bool
 
 
-def _orders(processes: Processes) -> Orders:
-    try:
-        told: Orders | None = processes.share(None)
-    except TrainingError:
-        time.sleep(LAST_WORDS_SECONDS)  # else torchrun would end the first process before it has spoken
-        raise FirstEndedError("the first process has ended, and says why") from None
-    assert told is not None, "the first process gives orders, or ends"  # noqa: S101
-    return told
+def run_rank(registry: Registry, dist: DistContext) -> Outcome:
+    """Train on a rank other than the main one.
 
-
-def follow(registry: Registry, processes: Processes) -> Outcome:
-    """Train beside the first process, which decides, writes and shows. Raises FirstEndedError where it has ended."""
-    told = _orders(processes)
-    experiment = from_document(told.document)
-    prepared = prepare(reload(experiment, registry, told.manifest), registry, processes=processes)
+    Raises:
+        MainProcessExited: The main rank has ended.
+        DataError: This rank has other data than the main one.
+    """
+    setup = _receive_setup(dist)
+    experiment = from_document(setup.document)
+    prepared = prepare(reload(experiment, registry, setup.manifest), registry, dist=dist)
     fingerprint = prepared.gan.info.fingerprint
-    if fingerprint != told.fingerprint:
+    if fingerprint != setup.fingerprint:
         raise DataError(
-            f"process {processes.rank} finds other data than the first one: fingerprint {fingerprint[:12]}, not "
-            f"{told.fingerprint[:12]}",
-            fix="give all machines the same data",
+            f"rank {dist.rank} has other data than the main rank: fingerprint {fingerprint[:12]}, not "
+            f"{setup.fingerprint[:12]}",
+            fix="provide the same data on all machines",
         )
-    with Interruption(echo_seconds=ECHO_SECONDS) as interruption:
-        trainer = make_trainer(prepared, told.run, Services())
-        if told.restore:
-            restore_newest(trainer, told.run, Observer())
-        outcome, stopped = run_to_its_end(trainer, told.run, interruption)
-    if stopped is not None:
-        raise stopped
+    with Interruption(echo_seconds=SIGNAL_ECHO_SECONDS) as interruption:
+        trainer = make_trainer(prepared, setup.run, TrainerContext())
+        if setup.restore:
+            restore_newest(trainer, setup.run, Callback())
+        outcome, interrupt = train_to_end(trainer, setup.run, interruption)
+    if interrupt is not None:
+        raise interrupt
     return outcome
+
+
+def _receive_setup(dist: DistContext) -> RankSetup:
+    try:
+        setup: RankSetup | None = dist.broadcast_object(None)
+    except TrainingError:
+        time.sleep(ERROR_GRACE_SECONDS)
+        raise MainProcessExited("the main process has exited and reported the reason") from None
+    assert setup is not None, "the main rank broadcasts a setup, or exits"  # noqa: S101
+    return setup

@@ -1,4 +1,4 @@
-"""Score a run that was trained: which checkpoint, with which metrics and features, and a row that says so."""
+"""Evaluation of a trained run: scores of a checkpoint's generator, and their row in evaluation.jsonl."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from ganforge.data.scoring import Scoring, build_scoring
 from ganforge.errors import ConfigError, DataError, RunDirectoryError, UsageError
 from ganforge.evaluation.evaluator import Evaluation, Evaluator
 from ganforge.evaluation.validation import check, check_metric, needs_extractor, score_directions, scored_split
-from ganforge.report import report_run
 from ganforge.training.precision import choose_device
 from ganforge.training.run_directory import RunDirectory, RunLock
 from ganforge.utils.files import append_row, read_rows
@@ -27,25 +26,26 @@ from ganforge.utils.suggest import did_you_mean
 if TYPE_CHECKING:
     from ganforge.runs.trained import TrainedRun
 
-#: What is scored unless metrics are named, and what is added where the features tell classes apart.
-USUAL, OF_CLASSES = ("fid", "kid", "precision", "recall"), ("modes",)
-SAMPLES = 10_000
-#: Settings that an evaluation has of its own; the others are the run's.
-CHOSEN = ("metric", "features")
-#: What does not make two rows different: who made them, how long it took, and how they were asked for.
-BESIDE = ("seconds", "made_by", "asked")
+#: Default metrics, and those added for features with classes.
+DEFAULT_METRICS, CLASS_METRICS = ("fid", "kid", "precision", "recall"), ("modes",)
+DEFAULT_NUM_SAMPLES = 10_000
+#: Sections that an evaluation may set; the others are the run's.
+EVALUATION_SECTIONS = ("metric", "features")
+#: Entries of a row that do not distinguish evaluations.
+INCIDENTAL = ("seconds", "source", "requested_metrics")
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Hold what is asked of an evaluation; None is what `TrainedRun.evaluate` says."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationRequest:
+    """Parameters of an evaluation, as in `TrainedRun.evaluate`."""
 
     metrics: Sequence[str] | None = None
-    samples: int | None = None
-    step: int | Literal["best"] | None = None
+    num_samples: int | None = None
+    checkpoint: int | Literal["newest", "best"] = "newest"
     split: Split | None = None
     features: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    sampling: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
     device: str = "auto"
     ema: bool | None = None
@@ -53,30 +53,35 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class RunScores:
-    """Hold how a run scored.
+    """Scores of a run.
 
-    scores, floor, details, protocol and seconds: as in `evaluation.jsonl`. better: which direction is, for each score.
-    pictures: where those of the metrics lie, by name. recorded: whether evaluation.jsonl says all this.
+    Attributes:
+        run: The run directory.
+        step: Step of the checkpoint.
+        scores: As in evaluation.jsonl, like reference, details, protocol and seconds.
+        higher_is_better: Direction of each score.
+        pictures: Files of the metrics' pictures, by name.
+        recorded: Whether evaluation.jsonl holds the scores.
     """
 
     run: Path
     step: int
     scores: dict[str, float | None]
-    floor: dict[str, float | None]
+    reference: dict[str, float | None]
     details: dict[str, Any]
     protocol: dict[str, Any]
     seconds: float
-    better: dict[str, Literal["lower", "higher"]]
+    higher_is_better: dict[str, bool]
     pictures: dict[str, Path]
     recorded: bool
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as `evaluate --json` prints it."""
+        """Return the document that `evaluate --json` prints."""
         return {
             "run": str(self.run),
             "step": self.step,
             "scores": self.scores,
-            "floor": self.floor,
+            "reference": self.reference,
             "details": self.details,
             "protocol": self.protocol,
             "seconds": self.seconds,
@@ -86,134 +91,145 @@ class RunScores:
 
 
 def evaluate_run(
-    trained: TrainedRun, asked: Asked, *, record: bool = True, progress: Callable[[str], None] = lambda _: None
+    trained: TrainedRun,
+    request: EvaluationRequest,
+    *,
+    record: bool = True,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> RunScores:
-    """Score a run as asked, and add a row to its evaluation.jsonl. Raises as `TrainedRun.evaluate` says."""
+    """Score a run, and append a row to evaluation.jsonl. Raises the errors of `TrainedRun.evaluate`."""
     experiment = trained.experiment
-    name = trained.weights_file(ema=asked.ema)
-    device = choose_device(asked.device)
-    scoring = _scoring(trained, asked)
-    split = scored_split(scoring, asked.split)
-    count = min(SAMPLES, scoring.info.sizes[split]) if asked.samples is None else asked.samples
-    if count < 1:
-        raise UsageError(f"{count} images cannot be compared; 1 is the fewest")
-    if asked.metrics is None:
-        _without_unsuitable(scoring, count, trained.notices.append)
+    weights = trained.weights_file(ema=request.ema)
+    device = choose_device(request.device)
+    scoring = _scoring(trained, request)
+    split = scored_split(scoring, request.split)
+    num_samples = request.num_samples
+    if num_samples is None:
+        num_samples = min(DEFAULT_NUM_SAMPLES, scoring.info.sizes[split])
+    if num_samples < 1:
+        raise UsageError(f"invalid number of images {num_samples}; the minimum is 1")
+    if request.metrics is None:
+        _skip_unsuitable(scoring, num_samples, trained.notices.append)
     if not scoring.metrics:
-        raise ConfigError("no metric is chosen", fix="name some that suit: --metrics NAME,NAME")
-    check(scoring, count=count, split=split, option="--samples")
-    checkpoint = trained.checkpoint(asked.step)
-    generator = trained.generator_of(checkpoint, name).to(device).to(memory_format=torch.channels_last)
+        raise ConfigError("no metric is chosen", fix="choose metrics that fit: --metric NAME,NAME")
+    check(scoring, num_samples=num_samples, split=split)
+    checkpoint = trained.checkpoint(request.checkpoint)
+    generator = trained.generator_of(checkpoint, weights).to(device).to(memory_format=torch.channels_last)
     evaluator = Evaluator(
         scoring,
-        count=count,
+        num_samples=num_samples,
         split=split,
-        seed=experiment.seed if asked.seed is None else asked.seed,
-        weights=name,
+        seed=experiment.seed if request.seed is None else request.seed,
+        weights=weights,
+        sampling=request.sampling,
         notice=trained.notices.append,
         progress=progress,
     )
-    found = evaluator.evaluate(generator)
-    if evaluator.why_no_floor is not None:
-        trained.notices.append(evaluator.why_no_floor)
-    step = checkpoint.step
-    pictures, recorded = _record(trained, found, step, asked) if record else ({}, False)
+    evaluation = evaluator.evaluate(generator, trained.latent_of(checkpoint))
+    if evaluator.why_no_reference is not None:
+        trained.notices.append(evaluator.why_no_reference)
+    pictures, recorded = _record(trained, evaluation, checkpoint.step, request) if record else ({}, False)
     return RunScores(
         run=trained.path,
-        step=step,
-        scores=found.scores,
-        floor=found.floor,
-        details=found.details,
-        protocol=found.protocol,
-        seconds=found.seconds,
-        better=score_directions(scoring),
+        step=checkpoint.step,
+        scores=evaluation.scores,
+        reference=evaluation.reference,
+        details=evaluation.details,
+        protocol=evaluation.protocol,
+        seconds=evaluation.seconds,
+        higher_is_better=score_directions(scoring),
         pictures=pictures,
         recorded=recorded,
     )
 
 
-def _scoring(trained: TrainedRun, asked: Asked) -> Scoring:
-    """Return the run's data, with the metrics and features that are asked for."""
-    layers = [Layer("usual", {"metric": {"names": [*USUAL, *OF_CLASSES]}}), _layer(asked)]
+def _scoring(trained: TrainedRun, request: EvaluationRequest) -> Scoring:
+    """Return the run's data, with the requested metrics and features."""
+    layers = [Layer("default", {"metric": {"names": [*DEFAULT_METRICS, *CLASS_METRICS]}}), _layer(request)]
     resolved = reload_for_scoring(trained.experiment, trained.registry, trained.manifest, layers)
     scoring = build_scoring(resolved)
-    before, here = trained.data_info(), scoring.info
-    if before.fingerprint != here.fingerprint:
+    recorded, current = trained.dataset_info(), scoring.info
+    if recorded.fingerprint != current.fingerprint:
         raise DataError(
-            f"{trained.path} was trained on other data: {before.source or before.name} (fingerprint "
-            f"{before.fingerprint[:12]}); here is {here.source or here.name} ({here.fingerprint[:12]})",
-            fix="give it the data it had",
+            f"{trained.path} was trained on other data: {recorded.source or recorded.name} (fingerprint "
+            f"{recorded.fingerprint[:12]}); here is {current.source or current.name} ({current.fingerprint[:12]})",
+            fix="provide the original data",
         )
     trained.notices.extend([*resolved.notices, *scoring.dataset.notices])
     return scoring
 
 
-def _without_unsuitable(scoring: Scoring, count: int, notice: Callable[[str], None]) -> None:
-    """Leave out what nobody has asked for and what does not suit: the usual metrics are for usual data.
+def _skip_unsuitable(scoring: Scoring, num_samples: int, notice: Callable[[str], None]) -> None:
+    """Skip default metrics that do not fit the features or the number of samples.
 
-    Raises the first reason where none is left, and what the extractor says that they all need.
+    Raises:
+        UsageError: All metrics are skipped; the first reason.
     """
     if needs_extractor(scoring):
         scoring.extractor()
     reasons: list[UsageError] = []
     for name in list(scoring.metrics):
         try:
-            check_metric(scoring, name, count=count)
+            check_metric(scoring, name, num_samples=num_samples)
         except UsageError as error:
             scoring.leave_out(name)
             reasons.append(error)
-            if name not in OF_CLASSES:
-                notice(f"{name} is left out: {error.message}")
+            if name not in CLASS_METRICS:
+                notice(f"{name} is skipped: {error.message}")
     if reasons and not scoring.metrics:
         raise reasons[0]
 
 
-def _layer(asked: Asked) -> Layer:
-    """Return what is asked as a layer of settings. Raises ConfigError for a setting that is no evaluation's."""
-    pairs = dict(asked.options)
+def _layer(request: EvaluationRequest) -> Layer:
+    """Return the request as a layer of settings. Raises ConfigError for other sections."""
+    pairs = dict(request.options)
     for key in pairs:
-        if key.partition(".")[0] not in CHOSEN:
-            known = [f"{section}.…" for section in SECTIONS if section in CHOSEN]
-            raise ConfigError(f"{key!r} is no option of an evaluation{did_you_mean(key, known)}")
-    if asked.metrics is not None:
-        pairs = {"metric": list(asked.metrics)} | pairs
-    if asked.features is not None:
-        pairs = {"features": asked.features} | pairs
+        if key.partition(".")[0] not in EVALUATION_SECTIONS:
+            known = [f"{section}.…" for section in SECTIONS if section in EVALUATION_SECTIONS]
+            raise ConfigError(f"invalid option {key!r} of an evaluation{did_you_mean(key, known)}")
+    if request.metrics is not None:
+        pairs = {"metric": list(request.metrics)} | pairs
+    if request.features is not None:
+        pairs = {"features": request.features} | pairs
     return Layer("command line", nested(pairs.items()), loose=True)
 
 
-def _record(trained: TrainedRun, found: Evaluation, step: int, asked: Asked) -> tuple[dict[str, Path], bool]:
-    """Write pictures, and a row unless there is one that says the same. A folder that cannot be written is a notice.
+def _record(
+    trained: TrainedRun, evaluation: Evaluation, step: int, request: EvaluationRequest
+) -> tuple[dict[str, Path], bool]:
+    """Write pictures, and a row unless an equal one exists; an unwritable folder is a notice.
 
-    Where the usual metrics were asked for, it must say so: a matrix looks for it.
+    An evaluation with the default metrics needs its own row: a sweep searches for it.
     """
-    names = None if asked.metrics is None else list(asked.metrics)
-    run, row = trained.directory, {"step": step, **found.row(), "made_by": "evaluate", "asked": names}
+    names = None if request.metrics is None else list(request.metrics)
+    row = {"step": step, **evaluation.row(), "source": "evaluate", "requested_metrics": names}
+    run = trained.directory
     pictures: dict[str, Path] = {}
     try:
-        for name, picture in found.pictures.items():
+        for name, picture in evaluation.pictures.items():
             pictures[name] = run.evaluation_picture_path(name, step)
             save_png(picture, pictures[name])
-        known = (other for other in read_rows(run.evaluations) if names is not None or other.get("asked", ()) is None)
-        if not any(_says(row) == _says(other) for other in known):
+        rows = read_rows(run.evaluations)
+        earlier = (old for old in rows if names is not None or old.get("requested_metrics", ()) is None)
+        if not any(_content(row) == _content(old) for old in earlier):
             _append(run, row)
     except OSError as error:
-        trained.notices.append(f"the scores are not kept: {run.path} cannot be written ({error.strerror or error})")
+        trained.notices.append(f"the scores are not recorded: {run.path} cannot be written ({error.strerror or error})")
         return {}, False
-    if run.report.exists():  # a run that trains still will have the row in it at its end
+    if trained.report is not None and run.report.exists():  # a training run writes its report at its end
         try:
-            report_run(run.path)
+            trained.report(run.path)
         except RunDirectoryError as error:
             trained.notices.append(error.message)
     return pictures, True
 
 
-def _says(row: Mapping[str, Any]) -> str:
-    return json.dumps({key: value for key, value in row.items() if key not in BESIDE}, sort_keys=True)
+def _content(row: Mapping[str, Any]) -> str:
+    return json.dumps({key: value for key, value in row.items() if key not in INCIDENTAL}, sort_keys=True)
 
 
 def _append(run: RunDirectory, row: Mapping[str, Any]) -> None:
-    """Add a row. A run that is training keeps its lock, and only ever appends meanwhile, as this does."""
+    """Append a row. A training holds the lock of its run, but only appends, too."""
     try:
         with RunLock(run):
             append_row(run.evaluations, row, torn=True)

@@ -1,4 +1,4 @@
-"""Start a run, or go on with one; whatever ends it, its manifest says so."""
+"""Start and resumption of runs; run.json records how each one ended."""
 
 from __future__ import annotations
 
@@ -18,20 +18,19 @@ from ganforge.config.sections import validation_message
 from ganforge.errors import ConfigError, RunDirectoryError, TrainingError
 from ganforge.evaluation.evaluator import Evaluator
 from ganforge.evaluation.validation import score_directions, scored_split
-from ganforge.plugins.events.sender import ListenerRelay
+from ganforge.plugins.events.sender import EventSender
 from ganforge.plugins.registry import Registry
-from ganforge.report import report_run
-from ganforge.runs.distributed_launch import ECHO_SECONDS, Orders
+from ganforge.runs import ReportWriter
+from ganforge.runs.distributed_launch import SIGNAL_ECHO_SECONDS, RankSetup
 from ganforge.runs.manifest import check_same, first_manifest
 from ganforge.runs.provenance import command, versions
-from ganforge.runs.session import Outcome, make_trainer, restore_newest, run_to_its_end
+from ganforge.runs.session import Outcome, make_trainer, restore_newest, train_to_end
 from ganforge.runs.setup import Prepared, prepare
 from ganforge.training import checkpoint as checkpoints
-from ganforge.training.callbacks import Observer
-from ganforge.training.distributed import ALONE, Processes
-from ganforge.training.precision import candidates, choose_device
+from ganforge.training.callbacks import Callback, EvaluationResult, TrainerContext
+from ganforge.training.distributed import SINGLE_PROCESS, DistContext
+from ganforge.training.precision import choose_device, supported_precisions
 from ganforge.training.run_directory import RunDirectory, RunLock, now
-from ganforge.training.services import Scored, Services
 from ganforge.training.signals import Interruption
 
 if TYPE_CHECKING:
@@ -39,8 +38,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
-    """Hold what shall be otherwise from now on in a run that goes on: its length, its device, how data is read."""
+class ResumeOverrides:
+    """Settings that may be overridden on resume: length, device, data workers."""
 
     epochs: int | None = None
     steps: int | None = None
@@ -48,85 +47,96 @@ class Changes:
     workers: int | None = None
 
 
-NO_CHANGES = Changes()
+NO_OVERRIDES = ResumeOverrides()
 
 
-def start(prepared: Prepared, *, out: Path | None = None, observer: Observer | None = None) -> Outcome:
-    """Make a run directory and train. Raises RunDirectoryError where it cannot be made; then nothing was written."""
+class WarningsCallback(Callback):
+    """Callback that turns messages into Python warnings."""
+
+    def on_message(self, message: str) -> None:
+        """Warn."""
+        warnings.warn(message, stacklevel=2)
+
+
+def start_run(
+    prepared: Prepared,
+    *,
+    out: Path | None = None,
+    callback: Callback | None = None,
+    report: ReportWriter | None = None,
+) -> Outcome:
+    """Create a run directory, by default a new one in runs/, and train.
+
+    Raises:
+        RunDirectoryError: The directory cannot be created; nothing was written.
+    """
     experiment = prepared.resolved.experiment
     names = (getattr(experiment, section).name.replace("/", "-") for section in ("gen", "disc", "loss", "data"))
     run = RunDirectory.create(out, "-".join(names))
-    watcher = observer or Warner()
+    callback = callback or WarningsCallback()
     with ExitStack() as stack:
         try:
             stack.enter_context(RunLock(run))
             run.write_experiment(experiment)
             run.write_manifest(first_manifest(prepared))
         except BaseException as error:
-            shutil.rmtree(run.path, ignore_errors=True)  # half a run directory is of no use to anybody
+            shutil.rmtree(run.path, ignore_errors=True)  # half a run directory is useless
             if isinstance(error, OSError):
                 raise RunDirectoryError(f"{run.path} cannot be written: {error.strerror or error}") from None
             raise
-        _tell(prepared, watcher)
-        return _train(prepared, run, watcher, restore=False)
+        _report_notices(prepared, callback)
+        return _train(prepared, run, callback, report, restore=False)
 
 
-def go_on(
+def resume_run(
     run: RunDirectory,
     registry: Registry,
-    changes: Changes = NO_CHANGES,
+    overrides: ResumeOverrides = NO_OVERRIDES,
     *,
-    observer: Callable[[Experiment], Observer] | None = None,
-    processes: Processes = ALONE,
+    callback: Callable[[Experiment], Callback] | None = None,
+    dist: DistContext = SINGLE_PROCESS,
+    report: ReportWriter | None = None,
 ) -> Outcome:
-    """Go on with a run from its newest valid checkpoint, with whatever shall be otherwise from now on.
+    """Resume a run from its newest valid checkpoint; `callback` gets the experiment with its overrides.
 
-    Raises RunDirectoryError where it is in use, finished, or its data has changed, and CheckpointError where no
-    checkpoint is whole.
+    Raises:
+        RunDirectoryError: The run is in use or finished, or its data has changed.
+        CheckpointError: All checkpoints are damaged.
     """
     with RunLock(run):
-        experiment = _changed(run.read_experiment(), changes)
+        experiment = _override(run.read_experiment(), overrides)
         manifest = run.read_manifest()
-        watcher = Warner() if observer is None else observer(experiment)
-        prepared = prepare(reload(experiment, registry, manifest), registry, processes=processes)
-        optimizer, length = experiment.optimizer, changes.epochs or changes.steps
-        if length is not None and not optimizer.gen.schedule == optimizer.disc.schedule == "constant":
-            prepared.resolved.notices.append(
-                "the learning rates fall to the new end: their schedule is another one now"
-            )
-        _tell(prepared, watcher)
-        changed = check_same(run, manifest, prepared, watcher)
-        checkpoints.remove_leftovers(run)
-        return _train(prepared, run, watcher, restore=True, changed=changed)
+        callbacks = WarningsCallback() if callback is None else callback(experiment)
+        initialize = not checkpoints.steps(run)  # a checkpoint has the weights
+        prepared = prepare(reload(experiment, registry, manifest), registry, dist=dist, initialize=initialize)
+        if (overrides.epochs or overrides.steps) is not None and any(
+            item.entry.component.name != "constant" for item in prepared.resolved.schedules.values()
+        ):
+            prepared.resolved.notices.append("schedules now end at the new last step, so learning rates change")
+        _report_notices(prepared, callbacks)
+        changed = check_same(run, manifest, prepared, callbacks)
+        checkpoints.remove_temporary_files(run)
+        return _train(prepared, run, callbacks, report, restore=True, changed=changed)
 
 
-class Warner(Observer):
-    """Turn what a person should read into Python's warnings, where nobody else watches."""
-
-    def noticed(self, message: str) -> None:
-        """Warn."""
-        warnings.warn(message, stacklevel=2)
+def _report_notices(prepared: Prepared, callback: Callback) -> None:
+    for notice in prepared.resolved.notices:
+        callback.on_message(notice)
 
 
-def _tell(prepared: Prepared, observer: Observer) -> None:
-    """Pass on what was noticed while the run was prepared."""
-    for line in prepared.resolved.notices:
-        observer.noticed(line)
-
-
-def _changed(experiment: Experiment, changes: Changes) -> Experiment:
-    """Return the experiment as it goes on; on another device, what was decided for the old one is decided anew."""
+def _override(experiment: Experiment, overrides: ResumeOverrides) -> Experiment:
+    """Return the experiment with overrides; on another device, acceleration is chosen again."""
     update: dict[str, object] = {}
-    if changes.epochs is not None and changes.steps is not None:
+    if overrides.epochs is not None and overrides.steps is not None:
         raise RunDirectoryError("give epochs or steps, not both")
-    if changes.epochs is not None or changes.steps is not None:
-        update |= {"epochs": changes.epochs, "steps": changes.steps}
-    if changes.workers is not None:
-        update["workers"] = changes.workers
-    if changes.device is not None:
-        available = candidates(choose_device(changes.device))
+    if overrides.epochs is not None or overrides.steps is not None:
+        update |= {"epochs": overrides.epochs, "steps": overrides.steps}
+    if overrides.workers is not None:
+        update["workers"] = overrides.workers
+    if overrides.device is not None:
+        available = supported_precisions(choose_device(overrides.device))
         precision = experiment.precision if experiment.precision in available else "fp32"
-        update |= {"device": changes.device, "precision": precision}
+        update |= {"device": overrides.device, "precision": precision}
         update |= {key: "auto" for key in ("compile", "cuda_graphs") if getattr(experiment, key) != "off"}
     try:
         return Experiment.model_validate({**experiment.model_dump(), **update})
@@ -135,80 +145,90 @@ def _changed(experiment: Experiment, changes: Changes) -> Experiment:
 
 
 def _train(
-    prepared: Prepared, run: RunDirectory, observer: Observer, *, restore: bool, changed: Sequence[str] = ()
+    prepared: Prepared,
+    run: RunDirectory,
+    callback: Callback,
+    report: ReportWriter | None,
+    *,
+    restore: bool,
+    changed: Sequence[str] = (),
 ) -> Outcome:
-    """Train within a locked run directory, and write down how it ended."""
+    """Train in a locked run directory, and record the end."""
     experiment = prepared.resolved.experiment
     registry = prepared.registry
     plugins = registry.plugins
-    several = prepared.processes.count > 1
+    distributed = prepared.dist.world_size > 1
     with ExitStack() as stack:
-        interruption = stack.enter_context(Interruption(echo_seconds=ECHO_SECONDS if several else 0.0))
+        interruption = stack.enter_context(Interruption(echo_seconds=SIGNAL_ECHO_SECONDS if distributed else 0.0))
         relay = stack.enter_context(
-            ListenerRelay(
+            EventSender(
                 listening=bool(plugins.listeners),
                 local=[source.path for _, source in plugins.admitted if source.path is not None],
                 no_plugins=registry.no_plugins,
                 log=run.path / "listeners.log",
-                notice=observer.noticed,
+                notice=callback.on_message,
             )
         )
-        services = Services(observer, relay.send)
-        if experiment.evaluate_every and prepared.processes.first:
-            services.evaluate = _evaluator(prepared, observer.noticed)
+        context = TrainerContext(callback, relay.send)
+        if experiment.evaluate_every and prepared.dist.is_main:
+            context.evaluate = _evaluator(prepared, callback.on_message)
         manifest, fingerprint = run.read_manifest(), prepared.gan.info.fingerprint
-        prepared.processes.share(Orders(run, to_document(experiment), manifest, fingerprint, restore))
+        prepared.dist.broadcast_object(RankSetup(run, to_document(experiment), manifest, fingerprint, restore))
         try:
-            trainer = make_trainer(prepared, run, services)
+            trainer = make_trainer(prepared, run, context)
         except Exception as error:
             if not restore:
                 run.update_manifest(status="failed", error=f"{type(error).__name__}: {error}")
-                _report(run, observer)
+                _write_report(run, callback, report)
             raise
         if restore:
             try:
-                restore_newest(trainer, run, observer)
+                restore_newest(trainer, run, callback)
                 run.write_experiment(experiment)
                 session = {"at": now(), "step": trainer.step, "command": command(), "versions": versions()}
-                session |= {"changed": list(changed), "processes": prepared.processes.count}
+                session |= {"changed": list(changed), "processes": prepared.dist.world_size}
                 machine = {"device": str(prepared.device), "precision": prepared.precision}
                 earlier = run.read_manifest().get("resumed", [])
                 run.update_manifest(status="running", **machine, resumed=[*earlier, session])
             except OSError as error:
                 raise TrainingError(
-                    f"{run.path} cannot be written: {error}", fix="nothing is lost; make room, and resume it again"
+                    f"{run.path} cannot be written: {error}",
+                    fix="nothing is lost; free some space, and resume the run again",
                 ) from None
         manifest = run.read_manifest()
         information = {"path": str(run.path.resolve()), "experiment": to_document(experiment), "manifest": manifest}
         relay.send("started", run=information, step=trainer.step)
-        outcome, stopped = run_to_its_end(trainer, run, interruption)
-        observer.finished(outcome.status)
-        _report(run, observer)
+        outcome, interrupt = train_to_end(trainer, run, interruption)
+        callback.on_train_end(outcome.status)
+        _write_report(run, callback, report)
         relay.send("finished", status=outcome.status, error=outcome.error)
-        if stopped is not None:
-            raise stopped
+        if interrupt is not None:
+            raise interrupt
     return outcome
 
 
-def _report(run: RunDirectory, observer: Observer) -> None:
-    """Leave report.html in the run directory; a report that fails is a line, and never harms the run."""
+def _write_report(run: RunDirectory, callback: Callback, report: ReportWriter | None) -> None:
+    """Write report.html; a failure is reported and does not harm the run."""
+    if report is None:
+        return
     try:
-        report_run(run.path)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the run is there without it
-        observer.noticed(f"report.html could not be made: {' '.join(str(error).split()) or type(error).__name__}")
+        report(run.path)
+    except Exception as error:  # noqa: BLE001 - the run is complete without a report
+        reason = " ".join(str(error).split()) or type(error).__name__
+        callback.on_message(f"report.html could not be written: {reason}")
 
 
-def _evaluator(prepared: Prepared, notice: Callable[[str], None]) -> Callable[[Generator], Scored]:
+def _evaluator(prepared: Prepared, notice: Callable[[str], None]) -> Callable[[Generator], EvaluationResult]:
     """Return a function that scores a generator with the experiment's metrics.
 
-    A metric that raises leaves its scores out; a training that is as it should be does not end for it.
+    The scores of a metric that raises are missing; the training continues.
     """
     gan, experiment = prepared.gan, prepared.resolved.experiment
     directions = score_directions(gan)
-    metric = experiment.best or next(iter(directions))
+    metric = experiment.best_metric or next(iter(directions))
     evaluator = Evaluator(
         gan,
-        count=experiment.num_samples,
+        num_samples=experiment.num_samples,
         split=scored_split(gan),
         seed=experiment.seed,
         weights="generator" if experiment.ema_halflife_images is None else "generator_ema",
@@ -216,8 +236,8 @@ def _evaluator(prepared: Prepared, notice: Callable[[str], None]) -> Callable[[G
         notice=notice,
     )
 
-    def score(generator: Generator) -> Scored:
-        found = evaluator.evaluate(generator)
-        return Scored(found.row(), found.pictures, metric, directions[metric] == "higher")
+    def score(generator: Generator) -> EvaluationResult:
+        evaluation = evaluator.evaluate(generator, gan.latent)
+        return EvaluationResult(evaluation.row(), evaluation.pictures, metric, directions[metric])
 
     return score

@@ -1,4 +1,7 @@
-"""A list of runs: which of them, in which order. What run.json does not hold is read only where it is asked for."""
+"""List of runs: filtered, sorted, with scores.
+
+Other files than run.json are read only for filters and orders that need them.
+"""
 
 from __future__ import annotations
 
@@ -11,49 +14,64 @@ from typing import TYPE_CHECKING, Any
 
 from ganforge.components.spec import SECTIONS
 from ganforge.errors import RunDirectoryError, UsageError
-from ganforge.runs.index import STATUSES, RunSummary, catalogue
-from ganforge.runs.query import TIMES, Condition
+from ganforge.runs.index import STATUSES, RunSummary, find_runs
+from ganforge.runs.query import TIMES, Filter
 from ganforge.utils.files import newest_rows, read_at_once
 from ganforge.utils.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from ganforge.runs.score_table import Column
 
-#: What run.json says, by what people call it.
+#: Fields of run.json, by the names that users may type.
 FIELDS = {spec.name: spec.name for spec in fields(RunSummary) if spec.name != "best"} | {
     "name": "name",
     "step": "steps",
 }
-#: What runs are sorted by; a smaller one comes first.
+#: Sections of settings, as dotted keys name them.
+SETTING_SECTIONS = frozenset({*SECTIONS, "optimizer", "schedules"})
+#: Keys that are sorted from the largest.
+DESCENDING = frozenset({*TIMES, "steps", "images_seen", "images_per_second", "elapsed_seconds"})
+#: Sort key of values of any types; smaller ones come first.
 Rank = tuple[int, float, str]
-LARGEST_FIRST = frozenset({*TIMES, "steps", "images_seen", "images_per_second", "elapsed_seconds"})
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """Hold a run of the list. scores: those that were asked for, by their column."""
+class ListedRun:
+    """Run of a list.
+
+    Attributes:
+        summary: Its run.json.
+        scores: Requested scores by column.
+    """
 
     summary: RunSummary
     scores: Mapping[str, float]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as `runs --json` prints it."""
+        """Return the run as `runs --json` prints it."""
         return self.summary.as_dict() | ({"scores": dict(self.scores)} if self.scores else {})
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Hold the runs that were asked for. columns: of scores. count: how many runs there are without the limit."""
+    """List of runs.
 
-    runs: Sequence[Listed]
+    Attributes:
+        runs: The runs, in order.
+        columns: Columns of requested scores.
+        count: Number of runs without the limit.
+        notes: Lines for the reader.
+    """
+
+    runs: Sequence[ListedRun]
     columns: Sequence[str]
     count: int
     notes: Sequence[str]
 
 
 @contextmanager
-def no_search_for_cycles() -> Iterator[None]:
-    """Keep Python from looking for cycles among many thousand tables that have none, a sixth of the time."""
+def gc_paused() -> Iterator[None]:
+    """Pause the garbage collector, a sixth of the time for a list of 10,000 runs."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -63,7 +81,7 @@ def no_search_for_cycles() -> Iterator[None]:
             gc.enable()
 
 
-@no_search_for_cycles()
+@gc_paused()
 def list_runs(
     folder: Path,
     *,
@@ -73,60 +91,67 @@ def list_runs(
     reverse: bool = False,
     limit: int | None = None,
 ) -> Listing:
-    """Return the runs below a folder that fulfil every condition, in order.
+    """Return the runs below a folder that match all filters, in order.
 
-    where: conditions such as `loss=hinge`, `gen.base_channels=64`, `fid<20`. status: any of these. sort: a key of
-    run.json, a setting, or a score. Times and counts go from the largest, scores from the best, all else from the
-    smallest; runs that have no such value come last. Raises RunDirectoryError where there is no such folder, UsageError
-    for a key that no run has.
+    Args:
+        folder: The folder; runs may lie at any depth.
+        where: Filters such as `loss=hinge`, `gen.base_channels=64`, `fid<20`.
+        status: Accepted statuses; all by default.
+        sort: Key of run.json, setting, or score. Times and counts are sorted from the largest, scores from the best,
+            other values from the smallest. Runs without the value come last.
+        reverse: Whether to reverse the order.
+        limit: Maximum number of runs.
+
+    Raises:
+        RunDirectoryError: The folder does not exist.
+        UsageError: A filter is invalid, or no run has a key.
     """
     if not folder.is_dir():
-        raise RunDirectoryError(
-            f"there are no runs in {folder}: no such folder", fix="ganforge run makes the first one"
-        )
-    for word in status:
-        if word not in STATUSES:
-            raise UsageError(f"no status {word!r}{did_you_mean(word, STATUSES)}")
-    conditions = [Condition.parse(text) for text in where]
-    runs = [run for run in catalogue(folder) if not status or run.status in status]
-    reader = _Reader()
-    for condition in sorted(conditions, key=lambda condition: _field(condition.key) is None):  # files are opened last
+        raise RunDirectoryError(f"no runs in {folder}: the folder does not exist", fix="ganforge run starts a run")
+    for name in status:
+        if name not in STATUSES:
+            raise UsageError(f"invalid status {name!r}{did_you_mean(name, STATUSES)}")
+    filters = [Filter.parse(text) for text in where]
+    runs = [run for run in find_runs(folder) if not status or run.status in status]
+    reader = _RunReader()
+    for condition in sorted(filters, key=lambda condition: _field(condition.key) is None):  # files are opened last
         values = reader.values(runs, condition.key)
-        runs = [run for run, value in zip(runs, values, strict=True) if condition.holds(value)]
+        runs = [run for run, value in zip(runs, values, strict=True) if condition.matches(value)]
     values = reader.values(runs, sort)
-    scores = dict.fromkeys(key for key in [sort, *(condition.key for condition in conditions)] if key in reader.scores)
+    scores = dict.fromkeys(key for key in [sort, *(condition.key for condition in filters)] if key in reader.scores)
     table = _ScoreTable(runs, reader, list(scores))
     if sort in reader.scores:
         ranks = [table.rank(run, sort) for run in runs]
     else:
         ranks = [None if value is None else _rank(value) for value in values]
-    ordered = _ordered(runs, ranks, largest_first=_field(sort) in LARGEST_FIRST, reverse=reverse)
-    shown = [Listed(run, table.values.get(run.path, {})) for run in ordered[:limit]]
-    names, notes = [column.name for column in table.columns], table.notes()
-    return Listing(shown, names, len(ordered), notes)
+    ordered = _sorted(runs, ranks, descending=(_field(sort) in DESCENDING) != reverse)
+    listed = [ListedRun(run, table.values.get(run.path, {})) for run in ordered[:limit]]
+    return Listing(listed, [column.name for column in table.columns], len(ordered), table.notes())
 
 
 def _field(key: str) -> str | None:
     return FIELDS.get(key.replace("-", "_"))
 
 
-def _ordered(
-    runs: Sequence[RunSummary], ranks: Sequence[Any], *, largest_first: bool, reverse: bool
-) -> list[RunSummary]:
+def _sorted(runs: Sequence[RunSummary], ranks: Sequence[Rank | None], *, descending: bool) -> list[RunSummary]:
     ranked = [(rank, run) for rank, run in zip(ranks, runs, strict=True) if rank is not None]
-    ranked.sort(key=lambda pair: pair[0], reverse=largest_first != reverse)
+    ranked.sort(key=lambda pair: pair[0], reverse=descending)
     return [run for _, run in ranked] + [run for rank, run in zip(ranks, runs, strict=True) if rank is None]
 
 
 def _rank(value: object) -> Rank:
-    """Return what values of any types are sorted by: numbers first."""
+    """Return the sort key of a value; numbers come first."""
     if isinstance(value, int | float):
         return 0, value, ""
     return 1, 0, str(value)
 
 
-class _Reader:
-    """Look up what was asked for, each file once. scores: the keys that turned out to be scores."""
+class _RunReader:
+    """Values of runs by key; each file is read once.
+
+    Attributes:
+        scores: Keys that are scores.
+    """
 
     def __init__(self) -> None:
         self.scores: set[str] = set()
@@ -134,7 +159,11 @@ class _Reader:
         self._rows: dict[tuple[str, str], Mapping[str, Any]] = {}
 
     def values(self, runs: Sequence[RunSummary], key: str) -> list[Any]:
-        """Return the runs' values, None where one has none. Raises UsageError for a key that no run has."""
+        """Return the value of each run, or None.
+
+        Raises:
+            UsageError: No run has the key.
+        """
         name = _field(key)
         if name is not None:
             return [getattr(run, name) for run in runs]
@@ -149,15 +178,16 @@ class _Reader:
             from ganforge.config import Experiment  # noqa: PLC0415 - as below
 
             known = {*FIELDS, *Experiment.model_fields, *self._known(runs)}
-            raise UsageError(f"none of these runs has a {key!r}{_near(key, known)}")
+            suggestion = did_you_mean(key, known)  # a list of all keys is too long
+            raise UsageError(f"no run has a {key!r}{suggestion if suggestion.endswith('?') else ''}")
         return values
 
     def row(self, run: RunSummary, score: str) -> Mapping[str, Any]:
-        """Return a run's newest evaluation that has a score; an empty one where there is none."""
+        """Return the newest evaluation of a run that has a score, or an empty one."""
         if (run.path, score) not in self._rows:
             rows = newest_rows(f"{run.path}/evaluation.jsonl")
-            having = (row for row in rows if isinstance(row.get("scores"), dict) and score in row["scores"])
-            self._rows[run.path, score] = next(having, {})
+            scored = (row for row in rows if isinstance(row.get("scores"), dict) and score in row["scores"])
+            self._rows[run.path, score] = next(scored, {})
         return self._rows[run.path, score]
 
     def _settings_of(self, run: RunSummary) -> Mapping[str, Any]:
@@ -165,7 +195,7 @@ class _Reader:
 
         if run.path not in self._settings:
             self._settings[run.path] = {}
-            with suppress(OSError, ValueError):  # a run that cannot be read has no settings
+            with suppress(OSError, ValueError):  # a damaged run has no settings
                 self._settings[run.path] = settings_in(read_at_once(f"{run.path}/run.toml").decode())
         return self._settings[run.path]
 
@@ -178,49 +208,43 @@ class _Reader:
 def _is_setting(key: str) -> bool:
     section, dot, _ = key.partition(".")
     if dot:
-        return section in {*SECTIONS, "optimizer"}
+        return section in SETTING_SECTIONS
     from ganforge.config import Experiment  # noqa: PLC0415 - a plain list needs no models
 
     return key in Experiment.model_fields
 
 
-def _near(key: str, known: set[str]) -> str:
-    """Return the nearest of many words, not all of them."""
-    words = did_you_mean(key, known)
-    return words if words.endswith("?") else ""
-
-
 class _ScoreTable:
-    """Put scores into columns, so that none stands beside one that measures something else."""
+    """Scores of runs in columns; scores that are not comparable are in different columns."""
 
-    def __init__(self, runs: Sequence[RunSummary], reader: _Reader, scores: Sequence[str]) -> None:
+    def __init__(self, runs: Sequence[RunSummary], reader: _RunReader, scores: Sequence[str]) -> None:
         self.columns: list[Column] = []
         self.values: dict[str, dict[str, float]] = {}
         self._ranks: dict[tuple[str, str], Rank] = {}
         for score in scores:
             self._add(runs, reader, score)
 
-    def _add(self, runs: Sequence[RunSummary], reader: _Reader, score: str) -> None:
-        from ganforge.runs.score_table import columns, sound  # noqa: PLC0415 - a plain list needs none
+    def _add(self, runs: Sequence[RunSummary], reader: _RunReader, score: str) -> None:
+        from ganforge.runs.score_table import columns, valid_rows  # noqa: PLC0415 - a plain list needs none
 
         for index, column in enumerate(
-            columns((run.path, list(sound([reader.row(run, score)], score))) for run in runs)
+            columns((run.path, list(valid_rows([reader.row(run, score)], score))) for run in runs)
         ):
             self.columns.append(column)
             for path in column.by_run:
                 latest = column.latest(path)
                 if latest is not None and latest.value is not None:
                     self.values.setdefault(path, {})[column.name] = latest.value
-                    self._ranks[path, score] = (index, column.distance(latest.value), "")
+                    self._ranks[path, score] = (index, column.sort_key(latest.value), "")
 
     def rank(self, run: RunSummary, score: str) -> Rank | None:
-        """Return what runs are sorted by: the better, the earlier, column after column."""
+        """Return the sort key of a run: the best first, column by column."""
         return self._ranks.get((run.path, score))
 
     def notes(self) -> list[str]:
-        """Return why there are several columns of a score."""
+        """Return the reasons for several columns of one score."""
         if not self.columns:
             return []
-        from ganforge.runs.score_table import why_columns_stand_apart  # noqa: PLC0415 - as above
+        from ganforge.runs.score_table import explain_split  # noqa: PLC0415 - as above
 
-        return why_columns_stand_apart(self.columns)
+        return explain_split(self.columns)

@@ -1,4 +1,4 @@
-"""On what, with what, and from where a run was made."""
+"""Provenance of a run: versions, hardware, git commit, command line."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ PACKAGES = ("ganforge", "torch", "torchvision", "numpy", "pydantic", "pluggy", "
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that a run depends on."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python and of the packages of a run."""
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+            installed[package] = "not installed"
+    return installed
 
 
 def hardware(device: torch.device | None = None) -> dict[str, Any]:
-    """Describe the machine: processor, cores, threads, memory in bytes, and each accelerator."""
+    """Return processor, cores, threads, memory in bytes, and accelerators."""
     facts: dict[str, Any] = {
         "platform": platform.platform(),
         "processor": _processor(),
@@ -46,7 +46,7 @@ def hardware(device: torch.device | None = None) -> dict[str, Any]:
 
 
 def git_commit(folder: Path) -> str | None:
-    """Return the commit of the repository that a folder lies in, with `+` where files are changed; None without one."""
+    """Return the commit of a folder's repository, with `+` for changed files, or None."""
     try:
         commit = _git(folder, "rev-parse", "HEAD")
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
@@ -56,15 +56,15 @@ def git_commit(folder: Path) -> str | None:
 
 
 def command() -> list[str]:
-    """Return the command line of this process, its program by name alone."""
+    """Return the command line of this process, with the bare name of the program."""
     return [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv else []
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    finished = subprocess.run(
+    process = subprocess.run(
         ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=5
     )
-    return finished.stdout.strip()
+    return process.stdout.strip()
 
 
 def _processor() -> str:

@@ -1,4 +1,4 @@
-"""What runs are chosen by: `loss=hinge`, `steps>=1000`, `fid<20`."""
+"""Filters of runs: `loss=hinge`, `steps>=1000`, `fid<20`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 from ganforge.components.spec import SECTIONS
 from ganforge.errors import UsageError
 
-#: Times in ISO 8601, all in UTC: their order is that of their letters. A day is all of its seconds.
+#: Keys of times in ISO 8601, all in UTC, which are compared as text. A date matches all times of the day.
 TIMES = frozenset({"created", "updated"})
 TIME = re.compile(r"\d{4}(-\d\d(-\d\d(T\d\d(:\d\d(:\d\d)?)?)?)?)?")
-CONDITION = re.compile(r"\s*([\w./-]+)\s*(!=|<=|>=|=|<|>)(.*)", re.DOTALL)
-ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
+FILTER = re.compile(r"\s*([\w./-]+)\s*(!=|<=|>=|=|<|>)(.*)", re.DOTALL)
+COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -25,51 +25,63 @@ ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """Hold what a run's value must be. sign: `=`, `!=`, or one of `ORDER`. wanted: as TOML reads it, else text."""
+class Filter:
+    """Condition on a value of a run.
+
+    Attributes:
+        key: Key of run.json, setting, or score.
+        sign: `=`, `!=`, `<`, `<=`, `>` or `>=`.
+        value: Right side: a TOML value, or text.
+    """
 
     key: str
     sign: str
-    wanted: Any
+    value: Any
 
     @classmethod
-    def parse(cls, text: str) -> Condition:
-        """Read a condition. Raises UsageError."""
+    def parse(cls, text: str) -> Filter:
+        """Parse a filter.
+
+        Raises:
+            UsageError: The text is not a filter, or compares with an invalid value.
+        """
         from ganforge.config.dotted import literal  # noqa: PLC0415 - a plain list needs no models
 
-        match = CONDITION.fullmatch(text)
+        match = FILTER.fullmatch(text)
         if match is None:
-            raise UsageError(f"{text!r} is no condition", fix="write loss=hinge, loss!=hinge, steps>=1000 or fid<20")
-        key, sign, value = match[1], match[2], match[3].strip()
+            raise UsageError(f"invalid filter {text!r}", fix="write loss=hinge, loss!=hinge, steps>=1000 or fid<20")
+        key, sign, right = match[1], match[2], match[3].strip()
         if key in TIMES:
-            moment = value.replace(" ", "T", 1)
-            if TIME.fullmatch(moment) is None:
-                told = f"{text!r} compares with {value!r}, which is no time"
-                raise UsageError(told, fix="write 2026-11-26, or 2026-11-26 14:30; times are in UTC")
-            return cls(key, sign, moment)
-        wanted = literal(value)
-        if sign in ORDER and (not _is_number(wanted) or math.isnan(wanted)):
-            raise UsageError(f"{text!r} compares with {value!r}, which is no number")
-        return cls(key, sign, wanted)
+            time = right.replace(" ", "T", 1)
+            if TIME.fullmatch(time) is None:
+                raise UsageError(
+                    f"invalid filter {text!r}: {right!r} is not a time",
+                    fix="write 2026-11-26, or 2026-11-26 14:30; times are in UTC",
+                )
+            return cls(key, sign, time)
+        value = literal(right)
+        if sign in COMPARISONS and (not _is_number(value) or math.isnan(value)):
+            raise UsageError(f"invalid filter {text!r}: {right!r} is not a number")
+        return cls(key, sign, value)
 
-    def holds(self, value: object) -> bool:
-        """Return whether a run's value is as wanted; a run that has none fulfils no condition."""
+    def matches(self, value: object) -> bool:
+        """Return whether the value of a run satisfies the condition; None never does."""
         if value is None:
             return False
         if self.key in TIMES:
-            value = str(value)[: len(self.wanted)]
-        if self.sign in ORDER:
-            alike = _is_number(value) if _is_number(self.wanted) else isinstance(value, str)
-            return alike and ORDER[self.sign](value, self.wanted)
+            value = str(value)[: len(self.value)]
+        if self.sign in COMPARISONS:
+            comparable = _is_number(value) if _is_number(self.value) else isinstance(value, str)
+            return comparable and COMPARISONS[self.sign](value, self.value)
         return self._equals(value) == (self.sign == "=")
 
     def _equals(self, value: object) -> bool:
-        if self.key in SECTIONS:  # it may name several
+        if self.key in SECTIONS:  # a section may have several components
             names = value if isinstance(value, list) else [value, *str(value).split(",")]
-            return self.wanted in names or str(self.wanted) in names
+            return self.value in names or str(self.value) in names
         if isinstance(value, str):
-            return value == str(self.wanted)
-        return isinstance(value, bool) == isinstance(self.wanted, bool) and value == self.wanted
+            return value == str(self.value)
+        return isinstance(value, bool) == isinstance(self.value, bool) and value == self.value
 
 
 def _is_number(value: object) -> bool:

@@ -1,64 +1,79 @@
-"""Scores in columns. Two stand in one column only where their protocols agree in what matters for them."""
+"""Table of scores: comparable scores of runs in columns."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from ganforge.evaluation.comparability import differences
+from ganforge.evaluation.comparability import diff, higher_is_better
 from ganforge.runs.statistics import Estimate, estimate
 from ganforge.utils.files import number_in
 
 ScoreProtocol = Mapping[str, Any]
+ARROWS = {False: "↓", True: "↑", None: ""}
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """Hold one score of one run: after which step, its value and its floor; None where that is not finite."""
+class ScoreValue:
+    """One score of one run: its step, value and reference; None if it is not finite."""
 
     step: int
     value: float | None
-    floor: float | None
+    reference: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Hold comparable scores.
+    """Comparable scores.
 
-    name: the score's, with a number where there are several columns of it. apart: what tells it from the first one.
-    by_run: each run's scores, as they were taken, by the run's name.
+    Attributes:
+        name: Name of the score, with a number if there are several columns of it.
+        score: Name of the score.
+        higher_is_better: Direction of the score, if known.
+        protocol: Protocol of the first evaluation.
+        difference: Difference from the first column of the score, or None for that one.
+        by_run: Scores of each run in the order of evaluation, by the run's name.
     """
 
     name: str
     score: str
-    better: Literal["lower", "higher"] | None
+    higher_is_better: bool | None
     protocol: ScoreProtocol
-    apart: str | None
-    by_run: Mapping[str, Sequence[Score]]
+    difference: str | None
+    by_run: Mapping[str, Sequence[ScoreValue]]
 
-    def latest(self, run: str) -> Score | None:
-        """Return a run's score after its last step that was scored; the last one where it was scored again."""
+    def latest(self, run: str) -> ScoreValue | None:
+        """Return a run's score of its last evaluated step; of several evaluations of that, the last."""
         return max(reversed(self.by_run.get(run, ())), key=lambda score: score.step, default=None)
 
     @property
-    def floor(self) -> float | None:
-        """The mean of the runs' floors: what images of the training split score in the place of fakes."""
+    def reference(self) -> float | None:
+        """Mean of the runs' references: scores of training images in place of the fakes."""
         latest = filter(None, map(self.latest, self.by_run))
-        found = estimate([score.floor for score in latest if score.floor is not None])
-        return None if found is None else found.mean
+        mean = estimate([score.reference for score in latest if score.reference is not None])
+        return None if mean is None else mean.mean
 
-    def distance(self, mean: float) -> float:
+    @property
+    def heading(self) -> str:
+        """Name with an arrow in the better direction."""
+        return f"{self.name} {ARROWS[self.higher_is_better]}".strip()
+
+    def sort_key(self, mean: float) -> float:
         """Return a number that is smaller for a better mean."""
-        return -mean if self.better == "higher" else mean
+        return -mean if self.higher_is_better else mean
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Hold what a group's runs score in a column.
+    """Scores of a group's runs in a column.
 
-    values: of the runs that count, by name. of: how many seeds the group has.
+    Attributes:
+        estimate: Mean and interval.
+        step: Step of all scores.
+        values: Values that count, by the run's name.
+        of: Number of seeds of the group.
     """
 
     estimate: Estimate
@@ -66,95 +81,88 @@ class Cell:
     values: Mapping[str, float]
     of: int
 
+    def format(self) -> str:
+        """Return `12.34 ± 0.56`, followed by the number of seeds if some are missing."""
+        text = self.estimate.format()
+        return text if self.estimate.count == self.of else f"{text} ({self.estimate.count} of {self.of})"
+
 
 @dataclass(slots=True)
-class _Kind:
-    """Collect scores that are comparable."""
+class _ProtocolGroup:
+    """Comparable scores under construction."""
 
     protocol: ScoreProtocol
     owner: str
-    by_run: dict[str, list[Score]] = field(default_factory=dict)
+    by_run: dict[str, list[ScoreValue]] = field(default_factory=dict)
 
 
-def sound(rows: Iterable[Mapping[str, Any]], score: str | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the evaluations that are whole, or one score of each: a file edited by hand must not stop a comparison."""
+def valid_rows(rows: Iterable[Mapping[str, Any]], score: str | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the valid evaluations of a possibly edited file, with all scores or one of them."""
     for row in rows:
         scores = row.get("scores")
         if isinstance(scores, dict) and isinstance(row.get("protocol"), dict):
             names = scores if score is None else [score]
-            chosen = {name: scores[name] for name in names if name in scores and _is_score(scores[name])}
-            yield {**row, "scores": chosen, "step": int(number_in(row, "step"))}
+            selected = {name: scores[name] for name in names if name in scores and _is_score(scores[name])}
+            yield {**row, "scores": selected, "step": int(number_in(row, "step"))}
 
 
 def columns(runs: Iterable[tuple[str, Sequence[Mapping[str, Any]]]]) -> list[Column]:
-    """Return a column for each kind of score; of several kinds of one score, the one that most runs have comes first.
+    """Return a column per score and protocol; of several protocols of a score, that of most runs comes first.
 
-    runs: names, with the sound rows of evaluation.jsonl.
+    Args:
+        runs: Names, with the valid rows of evaluation.jsonl.
     """
-    kinds: dict[str, list[_Kind]] = {}
+    by_score: dict[str, list[_ProtocolGroup]] = {}
     for run, rows in runs:
         for row in rows:
             for score, value in row["scores"].items():
-                kind = _kind_of(kinds.setdefault(score, []), row["protocol"], score, run)
-                floor = _table(row.get("floor")).get(score)
-                kind.by_run.setdefault(run, []).append(Score(row["step"], finite(value), finite(floor)))
-    made = []
-    for score, found in kinds.items():
-        first, *others = sorted(found, key=lambda kind: -len(kind.by_run))
-        names = _names(score, len(found))
-        made.append(_column(score, next(names), first, None))
-        made += [_column(score, name, kind, _why(score, first, kind)) for name, kind in zip(names, others, strict=True)]
-    return made
+                group = _group_of(by_score.setdefault(score, []), row["protocol"], score, run)
+                reference = _table(row.get("reference")).get(score)
+                group.by_run.setdefault(run, []).append(ScoreValue(row["step"], finite(value), finite(reference)))
+    table = []
+    for score, groups in by_score.items():
+        first, *others = sorted(groups, key=lambda group: -len(group.by_run))
+        for number, group in enumerate([first, *others], start=1):
+            name = score if not others else f"{score} ({number})"
+            difference = None if group is first else _difference(score, first, group)
+            direction = higher_is_better(group.protocol, score)
+            table.append(Column(name, score, direction, group.protocol, difference, group.by_run))
+    return table
 
 
-def _column(score: str, name: str, kind: _Kind, apart: str | None) -> Column:
-    return Column(name, score, _better(kind.protocol, score), kind.protocol, apart, kind.by_run)
+def _group_of(groups: list[_ProtocolGroup], protocol: ScoreProtocol, score: str, run: str) -> _ProtocolGroup:
+    for group in groups:
+        if not diff(group.protocol, protocol, score):
+            return group
+    groups.append(_ProtocolGroup(protocol, run))
+    return groups[-1]
 
 
-def _names(score: str, count: int) -> Iterator[str]:
-    """Yield `fid`, or `fid (1)`, `fid (2)` where it measures several things."""
-    yield from [score] if count == 1 else (f"{score} ({number})" for number in range(1, count + 1))
+def _difference(score: str, first: _ProtocolGroup, group: _ProtocolGroup) -> str:
+    runs = f"{first.owner} and {group.owner}" if first.owner != group.owner else group.owner
+    return f"protocols of {runs} differ: {'; '.join(diff(first.protocol, group.protocol, score))}"
 
 
-def _kind_of(kinds: list[_Kind], protocol: ScoreProtocol, score: str, run: str) -> _Kind:
-    for kind in kinds:
-        if not differences(kind.protocol, protocol, score):
-            return kind
-    kinds.append(_Kind(protocol, run))
-    return kinds[-1]
-
-
-def why_columns_stand_apart(shown: Sequence[Column]) -> list[str]:
-    """Return a line for each reason that columns stand apart for: usually all scores of an evaluation have the same."""
+def explain_split(table: Sequence[Column]) -> list[str]:
+    """Return a line per reason for separate columns; all scores of an evaluation usually share it."""
     names: dict[str, list[str]] = {}
-    for column in shown:
-        if column.apart is not None:
-            names.setdefault(column.apart, []).append(column.name)
+    for column in table:
+        if column.difference is not None:
+            names.setdefault(column.difference, []).append(column.name)
     return [
-        f"{', '.join(apart)} {'is a column of its' if len(apart) == 1 else 'are columns of their'} own, since {reason}"
-        for reason, apart in names.items()
+        f"{', '.join(split)} {'is a separate column' if len(split) == 1 else 'are separate columns'}: {difference}"
+        for difference, split in names.items()
     ]
 
 
-def _why(score: str, first: _Kind, kind: _Kind) -> str:
-    runs = f"{first.owner} and {kind.owner} measure" if first.owner != kind.owner else f"{kind.owner} measures"
-    reasons = "; ".join(differences(first.protocol, kind.protocol, score))
-    return f"what {runs} differs: {reasons}"
-
-
-def _better(protocol: ScoreProtocol, score: str) -> Literal["lower", "higher"] | None:
-    for metric in _table(protocol.get("metrics")).values():
-        direction = _table(_table(metric).get("better")).get(score)
-        if direction in {"lower", "higher"}:
-            return direction  # type: ignore[no-any-return]
-    return None
-
-
 def cell(column: Column, runs: Sequence[str]) -> tuple[Cell | None, list[str]]:
-    """Return a group's cell, and a line about each run that does not count in it.
+    """Return a group's cell, and a line per run that does not count in it.
 
-    runs: the names of the group's, one for each seed. The scores of a mean are all of one step, the last that any of
-    the runs has.
+    All scores of a mean belong to one step, the last of any run.
+
+    Args:
+        column: Column of the cell.
+        runs: Names of the group's runs, one for each seed.
     """
     latest = {run: column.latest(run) for run in runs}
     step = max((score.step for score in latest.values() if score is not None), default=None)
@@ -166,13 +174,15 @@ def cell(column: Column, runs: Sequence[str]) -> tuple[Cell | None, list[str]]:
         if score is None:
             lines.append(f"{column.name} of {run} is missing")
         elif score.step < step:
-            lines.append(f"{column.name} of {run} is of step {score.step:,} and does not count beside step {step:,}")
+            lines.append(
+                f"{column.name} of {run} is of step {score.step:,} and does not count: the others are of step {step:,}"
+            )
         elif score.value is None:
             lines.append(f"{column.name} of {run} is not finite")
         else:
             values[run] = score.value
-    found = estimate(list(values.values()))
-    return (None if found is None else Cell(found, step, values, len(runs))), lines
+    mean = estimate(list(values.values()))
+    return (None if mean is None else Cell(mean, step, values, len(runs))), lines
 
 
 def _is_score(value: object) -> bool:
@@ -180,7 +190,7 @@ def _is_score(value: object) -> bool:
 
 
 def finite(value: object) -> float | None:
-    """Return a number that is finite as one, anything else as None; true and false are no numbers here."""
+    """Return a finite number as float, and None for anything else, booleans included."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

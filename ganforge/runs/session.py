@@ -1,4 +1,4 @@
-"""One process's training: its trainer, where it goes on from, and how it ended."""
+"""Training of one rank: its trainer, its checkpoint and its outcome."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ganforge.errors import DivergedError, GanforgeError, RunDirectoryError
-from ganforge.plugins.sources import explain
 from ganforge.runs.setup import Prepared
 from ganforge.training import checkpoint as checkpoints
-from ganforge.training.callbacks import Observer
-from ganforge.training.choosing import out_of_memory
+from ganforge.training.autotune import out_of_memory_error
+from ganforge.training.callbacks import Callback, TrainerContext
 from ganforge.training.memory import is_out_of_memory
-from ganforge.training.resume import count_on, restore
+from ganforge.training.resume import load_checkpoint, restore_counters
 from ganforge.training.run_directory import RunDirectory
-from ganforge.training.services import Services
 from ganforge.training.signals import Interruption
 from ganforge.training.trainer import Trainer
+from ganforge.utils.tracebacks import summarize_exception
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Hold how a run ended.
+    """Outcome of a run.
 
-    signal: what interrupted it, or None. error: why it diverged or failed, or None; fix: what helps, where that is
-    known; cause: the exception behind it. evaluation_seconds: of elapsed_seconds, what evaluations took.
-    health: what was found wrong with the training, as run.json tells it.
+    Attributes:
+        evaluation_seconds: Part of `elapsed_seconds` that evaluations took.
+        error: Reason of a divergence or failure, with a known remedy (`fix`) and its exception (`cause`).
+        health: Alerts, as in run.json.
     """
 
     run: RunDirectory
@@ -44,12 +44,12 @@ class Outcome:
     health: list[dict[str, Any]] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as `run --json` prints it."""
+        """Return the document that `run --json` prints."""
         document = {"run": str(self.run.path), "status": self.status, **self.summary(), "health": self.health}
         return document | ({} if self.error is None else {"error": self.error})
 
     def summary(self) -> dict[str, Any]:
-        """Return what run.json keeps of it."""
+        """Return the summary in run.json."""
         return {
             "steps": self.steps,
             "images_seen": self.images_seen,
@@ -60,45 +60,48 @@ class Outcome:
         }
 
 
-def make_trainer(prepared: Prepared, run: RunDirectory, services: Services) -> Trainer:
-    """Return the trainer of what was prepared."""
+def make_trainer(prepared: Prepared, run: RunDirectory, context: TrainerContext) -> Trainer:
+    """Return the trainer of a checked experiment."""
     return Trainer(
         prepared.gan,
         run,
         device=prepared.device,
         precision=prepared.precision,
-        services=services,
-        processes=prepared.processes,
+        context=context,
+        dist=prepared.dist,
     )
 
 
-def restore_newest(trainer: Trainer, run: RunDirectory, observer: Observer) -> None:
-    """Go on from the newest valid checkpoint. Raises CheckpointError, and RunDirectoryError for a finished run."""
-    processes = trainer.processes
-    checkpoint = processes.share(checkpoints.load_newest(run, observer.noticed) if processes.first else None)
+def restore_newest(trainer: Trainer, run: RunDirectory, callback: Callback) -> None:
+    """Restore the newest valid checkpoint on all ranks. Raises CheckpointError or RunDirectoryError."""
+    dist = trainer.dist
+    checkpoint = dist.broadcast_object(checkpoints.load_newest(run, callback.on_message) if dist.is_main else None)
     if checkpoint is None:
-        if processes.first:
-            trainer.writer.forget_after(0)
-        observer.noticed(f"{run.path} has no checkpoint yet; it starts from its first step again")
+        if dist.is_main:
+            trainer.writer.truncate_after(0)
+        callback.on_message(f"{run.path} has no checkpoint yet; it restarts from its first step")
         return
-    restore(trainer, checkpoint)
-    count_on(trainer)
-    before, here = checkpoint.state, trainer.state() | {"best": checkpoint.state["best"]}  # which decides no bit
-    changed = [f"{key} {before.get(key)} → {value}" for key, value in here.items() if before.get(key) != value]
+    load_checkpoint(trainer, checkpoint)
+    restore_counters(trainer)
+    # the best score decides no bit
+    before, current = checkpoint.state, trainer.state() | {"best": checkpoint.state["best"]}
+    changed = [f"{key} {before.get(key)} → {value}" for key, value in current.items() if before.get(key) != value]
     if changed:
-        observer.noticed(f"changed since this checkpoint was made: {', '.join(changed)}; it may go on to other bits")
+        callback.on_message(
+            f"changed since this checkpoint was saved: {', '.join(changed)}; the results may have other bits"
+        )
     if trainer.step >= trainer.total_steps:
         raise RunDirectoryError(
-            f"{run.path} is finished: it has trained {trainer.step} steps, and {trainer.total_steps} were asked for",
+            f"{run.path} is finished: it has trained {trainer.step} of {trainer.total_steps} steps",
             fix="pass --epochs or --steps to train it further",
         )
 
 
-def run_to_its_end(
+def train_to_end(
     trainer: Trainer, run: RunDirectory, interruption: Interruption
 ) -> tuple[Outcome, BaseException | None]:
-    """Train; turn however it ends into a status in run.json. Return what a second signal raised, to be raised on."""
-    stopped: BaseException | None = None
+    """Train, and record the status in run.json. Returns the exception of a second signal, for the caller to raise."""
+    interrupt: BaseException | None = None
     cause: Exception | None = None
     error: str | None = None
     fix: str | None = None
@@ -106,37 +109,37 @@ def run_to_its_end(
     try:
         trainer.train(interruption)
         status = "finished" if trainer.step >= trainer.total_steps else "interrupted"
-    except DivergedError as reason:
-        status, error, fix, cause = "diverged", reason.message, reason.fix, reason
-    except OSError as reason:
-        error, cause = f"a file could not be written: {reason}", reason
-    except GanforgeError as reason:
-        error, fix, cause = reason.message, reason.fix, reason
-    except Exception as reason:  # noqa: BLE001 - a component's own error; it is recorded and reported
-        error, cause = f"step {trainer.step + 1}: {explain(reason)}", reason
-        if is_out_of_memory(reason):
-            found = out_of_memory(
-                reason,
+    except DivergedError as exception:
+        status, error, fix, cause = "diverged", exception.message, exception.fix, exception
+    except OSError as exception:
+        error, cause = f"a file could not be written: {exception}", exception
+    except GanforgeError as exception:
+        error, fix, cause = exception.message, exception.fix, exception
+    except Exception as exception:  # noqa: BLE001 - a component's own error; it is recorded and reported
+        error, cause = f"step {trainer.step + 1}: {summarize_exception(exception)}", exception
+        if is_out_of_memory(exception):
+            shortage = out_of_memory_error(
+                exception,
                 trainer.gan,
                 trainer.device,
                 [trainer.precision],
                 step=trainer.step + 1,
-                processes=trainer.processes,
+                dist=trainer.dist,
             )
-            error, fix = found.message, found.fix
-    except (KeyboardInterrupt, SystemExit) as reason:
-        if interruption.received is None and isinstance(reason, SystemExit):
-            error = f"step {trainer.step + 1}: a component called sys.exit({reason.code})"
+            error, fix = shortage.message, shortage.fix
+    except (KeyboardInterrupt, SystemExit) as exception:
+        if interruption.received is None and isinstance(exception, SystemExit):
+            error = f"step {trainer.step + 1}: a component called sys.exit({exception.code})"
         else:
-            status, stopped = "interrupted", reason
-            error = "stopped at once, without a checkpoint of the last step"
+            status, interrupt = "interrupted", exception
+            error = "stopped immediately, without a checkpoint of the last step"
     outcome = Outcome(
         run=run,
         status=status,
         steps=trainer.step,
         images_seen=trainer.images_seen,
-        images_per_second=trainer.stopwatch.images_per_second,
-        elapsed_seconds=trainer.stopwatch.elapsed_seconds,
+        images_per_second=trainer.meter.images_per_second,
+        elapsed_seconds=trainer.meter.elapsed_seconds,
         losses=trainer.losses,
         evaluation_seconds=trainer.budget.seconds,
         signal=interruption.received if status == "interrupted" else None,
@@ -145,11 +148,11 @@ def run_to_its_end(
         cause=cause,
         health=trainer.health.report(),
     )
-    if not trainer.processes.first:
-        return outcome, stopped
+    if not trainer.dist.is_main:
+        return outcome, interrupt
     try:
         summary = {**outcome.summary(), "best": trainer.best}
         run.update_manifest(status=status, error=error, summary=summary, health=outcome.health)
-    except (OSError, GanforgeError) as reason:
-        trainer.services.observer.noticed(f"run.json could not be updated: {reason}")
-    return outcome, stopped
+    except (OSError, GanforgeError) as exception:
+        trainer.context.callback.on_message(f"run.json could not be updated: {exception}")
+    return outcome, interrupt

@@ -1,36 +1,38 @@
-"""Everything that happens before a run directory is made: resolve, build, check, choose a precision, plan."""
+"""Setup of a run before its directory exists: build, preflight, precision, plan."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from ganforge.components import Dataset, Network
-from ganforge.config import SECTIONS, ComponentRef, to_document
-from ganforge.config.optimizers import NOTHING
+from ganforge.config import ComponentRef, to_document
+from ganforge.config.dotted import NOTHING
 from ganforge.config.resolved import ResolvedConfig, with_values
 from ganforge.errors import ConfigError
 from ganforge.evaluation.validation import check as check_evaluation
 from ganforge.evaluation.validation import score_directions, scored_split
 from ganforge.plugins.registry import Registry
 from ganforge.training import autotune as tuning
+from ganforge.training.autotune import choose_acceleration, out_of_memory_error, per_rank_settings
 from ganforge.training.build import GANComponents, build
-from ganforge.training.choosing import acceleration, out_of_memory, share
-from ganforge.training.distributed import ALONE, Processes
+from ganforge.training.distributed import SINGLE_PROCESS, DistContext
 from ganforge.training.memory import is_out_of_memory
-from ganforge.training.precision import Precision, candidates, check, choose_device
+from ganforge.training.precision import Precision, check_precision, choose_device, supported_precisions
 from ganforge.training.preflight import preflight
 
-THIS_MACHINE = "measured on this machine"
+#: Origin of settings.
+FOUND_HERE = "found on this machine"
 
 
 @dataclass(slots=True)
 class Prepared:
-    """Hold an gan that was checked, and where and how it will be trained.
+    """Checked experiment that is ready to train.
 
-    seconds_per_step is None where nothing needed to be measured.
+    Attributes:
+        seconds_per_step: Measured time of a step, or None without a measurement.
     """
 
     registry: Registry
@@ -38,11 +40,11 @@ class Prepared:
     device: torch.device
     precision: Precision
     seconds_per_step: float | None
-    processes: Processes = ALONE
+    dist: DistContext = SINGLE_PROCESS
 
     @property
     def resolved(self) -> ResolvedConfig:
-        """The experiment, with what was decided on this machine."""
+        """The experiment, including the decisions for this machine."""
         return self.gan.resolved
 
 
@@ -51,108 +53,115 @@ def prepare(
     registry: Registry,
     *,
     estimate: bool = False,
-    processes: Processes = ALONE,
+    dist: DistContext = SINGLE_PROCESS,
     dataset: Dataset | None = None,
+    initialize: bool = True,
 ) -> Prepared:
-    """Build and check an experiment's parts, and write down what the machine decides: device, precision, data source.
+    """Build and check the components of an experiment, and record device, precision and data source.
 
-    estimate: measure the time of a step even where the precision is given. dataset: what the resolved's data is,
-    where it has been made before.
+    `estimate` measures the time of a step even if the precision is set. `dataset` is the configuration's dataset, if it
+    is already instantiated. With `initialize`, components load initial weights.
 
-    Raises what `build` and `preflight` raise, ConfigError for a device or precision that is not there, a `best` score
-    that no metric gives, or a batch that the processes cannot share equally, and OutOfMemoryError for one that is too
-    large.
+    Raises:
+        ConfigError: A device, precision, score or batch size is invalid.
+        OutOfMemoryError: The batch is too large.
     """
-    _check_shares(resolved, processes)
-    device = choose_device(resolved.experiment.device, processes.local_rank)
-    gan = build(resolved, dataset)
-    if gan.images("train") is None:
-        gan.take("train", [0], "preflight")  # data that cannot be read is found before anything is written
-    preflight(gan, processes.count)
+    _check_batch_sizes(resolved, dist)
+    _check_reused_fakes(resolved)
+    device = choose_device(resolved.experiment.device, dist.local_rank)
+    gan = build(resolved, dataset, initialize=initialize)
+    preflight(gan, dist.world_size)
     _check_evaluation(gan)
-    wanted = resolved.experiment.precision
+    requested = resolved.experiment.precision
     seconds: float | None = None
     precision: Precision
-    settings = share(gan, processes)
-    long = device.type == "cuda" and resolved.experiment.compile == "auto"  # whether compiling pays must be known
+    settings = per_rank_settings(gan, dist)
+    long = device.type == "cuda" and resolved.experiment.compile == "auto"  # compilation pays off in long runs only
     try:
-        if wanted == "auto":
-            precision, seconds = tuning.fastest(gan, device, resolved.notices.append, settings)
-            resolved = with_values(resolved, THIS_MACHINE, precision=precision)
+        if requested == "auto":
+            precision, seconds = tuning.fastest_precision(gan, device, resolved.notices.append, settings)
+            resolved = with_values(resolved, "measured on this machine", precision=precision)
         else:
-            precision = wanted
-            check(precision, device)
+            precision = requested
+            check_precision(precision, device)
             if estimate or long:
                 seconds = tuning.seconds_per_step(gan, device, precision, settings)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        tried = candidates(device) if wanted == "auto" else [wanted]
-        raise out_of_memory(error, gan, device, tried, step=1, processes=processes) from None
-    decided = acceleration(gan, device, precision, seconds, resolved.notices.append, processes)
+        tried = supported_precisions(device) if requested == "auto" else [requested]
+        raise out_of_memory_error(error, gan, device, tried, step=1, dist=dist) from None
+    decided = choose_acceleration(gan, device, precision, seconds, resolved.notices.append, dist)
     changed = {key: value for key, value in decided.items() if getattr(resolved.experiment, key) != value}
     resolved = with_values(resolved, "decided for this machine", **changed)
     if resolved.experiment.device == "auto":
-        name = device.type if processes.count > 1 else str(device)
-        resolved = with_values(resolved, "found on this machine", device=name)
-    gan.resolved = _with_found_data(resolved, gan)
+        name = device.type if dist.world_size > 1 else str(device)
+        resolved = with_values(resolved, FOUND_HERE, device=name)
+    gan.resolved = _with_data_source(resolved, gan)
     gan.resolved.notices.extend(gan.dataset.notices)
-    return Prepared(registry, gan, device, precision, seconds, processes)
+    return Prepared(registry, gan, device, precision, seconds, dist)
 
 
-def _check_shares(resolved: ResolvedConfig, processes: Processes) -> None:
-    """Raise ConfigError unless every process gets an equal part of each batch, and of its parts."""
+def _check_batch_sizes(resolved: ResolvedConfig, dist: DistContext) -> None:
+    """Raise ConfigError unless batches split equally into ranks and accumulation steps."""
     experiment = resolved.experiment
-    if experiment.sync_batch_norm and processes.count == 1:
-        resolved.notices.append("sync_batch_norm does nothing in one process")
-    shares = processes.count * experiment.gradient_accumulation
-    if experiment.batch_size % shares:
-        nearest = max(experiment.batch_size // shares, 1) * shares
-        parts = experiment.gradient_accumulation
-        each = "" if parts == 1 else f", each in {parts} parts"
+    if experiment.sync_batch_norm and dist.world_size == 1:
+        resolved.notices.append("sync_batch_norm has no effect in a single process")
+    shares = dist.world_size * experiment.gradient_accumulation
+    sizes = {"batch_size": experiment.batch_size, "generator_batch_size": experiment.images_per_generator_update}
+    for setting, size in sizes.items():
+        if size % shares:
+            nearest = max(size // shares, 1) * shares
+            parts = experiment.gradient_accumulation
+            each = "" if parts == 1 else f", each in {parts} parts"
+            raise ConfigError(
+                f"a batch of {size} cannot be shared equally by {dist.world_size} processes{each}",
+                fix=f"pass --{setting.replace('_', '-')} {nearest}; {setting} counts the images of all processes",
+            )
+
+
+def _check_reused_fakes(resolved: ResolvedConfig) -> None:
+    """Raise ConfigError if an optimizer would backpropagate through reused fakes twice."""
+    evaluating = [phase for phase, item in resolved.optimizers.items() if item.cls.needs_closure]
+    if resolved.experiment.reuse_fakes and evaluating:
         raise ConfigError(
-            f"a batch of {experiment.batch_size} cannot be shared equally by {processes.count} processes{each}",
-            fix=f"pass --batch-size {nearest}; batch_size counts the images of all processes",
+            f"reuse_fakes is set, but the optimizer of {evaluating[0]} evaluates the gradient more than once",
+            fix="leave --reuse-fakes out, or choose another optimizer",
         )
 
 
-def _with_found_data(resolved: ResolvedConfig, gan: GANComponents) -> ResolvedConfig:
-    """Write down which data was found, so that repeating the run means the same images."""
+def _with_data_source(resolved: ResolvedConfig, gan: GANComponents) -> ResolvedConfig:
+    """Record the data source that was found, so that a repeated run uses the same images."""
     options = gan.dataset.resolved().model_dump(mode="json")
-    spelled = {key: NOTHING if value is None else value for key, value in options.items()}
+    values = {key: NOTHING if value is None else value for key, value in options.items()}
     data = resolved.experiment.data
-    changed = [key for key, value in spelled.items() if data.options.get(key) != value]
+    changed = [key for key, value in values.items() if data.options.get(key) != value]
     if not changed:
         return resolved
-    found = with_values(resolved, "found on this machine", data=ComponentRef(name=data.name, options=spelled))
-    found.origins["data"] = resolved.origin("data")
-    return ResolvedConfig(
-        found.experiment,
-        found.chosen,
-        {f"data.{key}": "found on this machine" for key in changed} | found.origins,
-        found.notices,
-    )
+    updated = with_values(resolved, FOUND_HERE, data=ComponentRef(name=data.name, options=values))
+    origins = {f"data.{key}": FOUND_HERE for key in changed} | updated.origins
+    return replace(updated, origins=origins | {"data": resolved.origin("data")})
 
 
 def _check_evaluation(gan: GANComponents) -> None:
-    """Find what no evaluation would come to an end with, before anything is trained."""
+    """Raise ConfigError for evaluation settings that could never produce a score."""
     experiment = gan.resolved.experiment
-    if experiment.best is not None and experiment.evaluate_every is None:
-        gan.resolved.notices.append("best does nothing without evaluate_every: no score is ever taken")
+    if experiment.best_metric is not None and experiment.evaluate_every is None:
+        gan.resolved.notices.append("best_metric has no effect without evaluate_every: no score is computed")
     scores = score_directions(gan)
     if experiment.evaluate_every is not None:
         if not scores:
             raise ConfigError("evaluate_every is set, but no metric is chosen", fix="pass --metric NAME")
         count, split = experiment.num_samples, scored_split(gan)
-        check_evaluation(gan, count=count, split=split, option="--num-samples")
-    if experiment.best is not None and experiment.best not in scores:
+        check_evaluation(gan, num_samples=count, split=split)
+    if experiment.best_metric is not None and experiment.best_metric not in scores:
         raise ConfigError(
-            f"best = {experiment.best!r}: no chosen metric gives that score; they give {', '.join(scores)}"
+            f"invalid best_metric {experiment.best_metric!r}: not a score of the chosen metrics ({', '.join(scores)})"
         )
 
 
 def plan(prepared: Prepared) -> dict[str, Any]:
-    """Return what a run would do, as `run --dry-run --json` prints it."""
+    """Return the plan of a run, the document that `run --dry-run --json` prints."""
     gan, resolved = prepared.gan, prepared.resolved
     images = gan.info.sizes["train"]
     per_epoch, total = resolved.experiment.steps_per_epoch(images), resolved.experiment.total_steps(images)
@@ -160,13 +169,14 @@ def plan(prepared: Prepared) -> dict[str, Any]:
     return {
         "components": [
             {
-                "kind": SECTIONS[section],
+                "kind": item.entry.component.kind,
+                "for": key,
                 "name": item.entry.component.name,
                 "distribution": item.entry.source.distribution,
                 "version": item.entry.source.version,
-                "origin": resolved.origin(section),
+                "origin": resolved.origin(key),
             }
-            for section, items in resolved.chosen.items()
+            for key, items in resolved.components().items()
             for item in items
         ],
         "parameters": {
@@ -195,5 +205,5 @@ def plan(prepared: Prepared) -> dict[str, Any]:
 
 
 def parameter_count(network: Network) -> int:
-    """Return how many numbers a network learns."""
+    """Return the number of trainable parameters."""
     return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)

@@ -1,4 +1,4 @@
-"""What several seeds say together: a mean, and how far it may be from the truth."""
+"""Statistics over seeds: mean and confidence interval."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
-from ganforge.utils.format import number
+from ganforge.utils.format import format_number
 
 CONFIDENCE = 0.95
-DIGITS = 2  # of a margin that count
+#: Significant digits of a margin.
+MARGIN_DIGITS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Hold a mean of `count` values and the interval around it, which is None for a single value."""
+    """Mean of `count` values with its interval, which is None for a single value."""
 
     mean: float
     low: float | None
@@ -25,33 +26,33 @@ class Estimate:
 
     @property
     def margin(self) -> float | None:
-        """How far the interval reaches to either side."""
+        """Half the width of the interval."""
         return None if self.high is None else self.high - self.mean
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as `--json` prints it."""
+        """Return the document that `--json` prints."""
         return asdict(self)
 
-    def in_words(self) -> str:
-        """Return `12.34 ± 0.56`: the mean with as many decimals as the two leading digits of its margin have."""
+    def format(self) -> str:
+        """Return `12.34 ± 0.56`, with the decimals of the margin's two leading digits."""
         if not self.margin or not math.isfinite(self.margin):
-            return number(self.mean)
-        decimals = max(DIGITS - 1 - math.floor(math.log10(self.margin)), 0)
+            return format_number(self.mean)
+        decimals = max(MARGIN_DIGITS - 1 - math.floor(math.log10(self.margin)), 0)
         return f"{self.mean:,.{decimals}f} ± {self.margin:,.{decimals}f}"
 
 
 def estimate(values: Sequence[float]) -> Estimate | None:
-    """Return the mean of finite values and its 95% interval; None where there are no values.
+    """Return the mean of finite values and its 95% interval, or None without values.
 
-    The interval is Student's: mean ± t(0.975, n - 1) · s / √n, with s² the sum of squared deviations over n - 1. It
-    takes the values as draws from a normal distribution, as the scores of several seeds about are.
+    The interval is Student's: mean ± t(0.975, n - 1) · s / √n, with s² the sum of squared deviations over n - 1.
+    Scores of several seeds are assumed to be normally distributed.
     """
     count = len(values)
     if count == 0:
         return None
     if count == 1:
         return Estimate(values[0], None, None, 1)
-    if min(values) == max(values):  # exactly: what rounding leaves of a difference is none
+    if min(values) == max(values):  # the formula would leave rounding errors
         return Estimate(values[0], values[0], values[0], count)
     mean = math.fsum(value / count for value in values)
     deviation = math.hypot(*(value - mean for value in values)) / math.sqrt(count - 1)
@@ -61,9 +62,9 @@ def estimate(values: Sequence[float]) -> Estimate | None:
 
 @cache
 def two_sided_t(confidence: float, degrees: int) -> float:
-    """Return the t with P(|T| ≤ t) = `confidence` for Student's T with `degrees` (1 or more) of freedom.
+    """Return the t with P(|T| ≤ t) = `confidence` for Student's T with `degrees` of freedom, at least 1.
 
-    Bisection of the angle atan(t/√degrees), in which the distribution has a closed form.
+    Bisection of the angle atan(t/√degrees); the distribution has a closed form in it.
     """
     low, high = 0.0, math.pi / 2
     while low < (middle := (low + high) / 2) < high:
@@ -77,7 +78,7 @@ def _within(angle: float, degrees: int) -> float:
     square = math.cos(angle) ** 2
     term = math.cos(angle) if odd else 1.0
     total = 0.0
-    for k in range(odd, degrees - 1, 2):  # the powers of the cosine are k, those of even degrees begin with 0
+    for k in range(odd, degrees - 1, 2):  # powers of the cosine
         total += term
         term *= square * (k + 1) / (k + 2)
     total *= math.sin(angle)

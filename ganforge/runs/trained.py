@@ -1,99 +1,51 @@
-"""A run that was trained: its generator, and images drawn from it."""
+"""Trained run: generator, samples, scores and files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from ganforge.components import DatasetInfo, Generator, ImageSpec, Split
-from ganforge.components.sampling import Drawn, draw, draw_latents, rows_of_classes
+from ganforge.components import DatasetInfo, Generator, LatentDistribution, Split
 from ganforge.config import Experiment
-from ganforge.config.reload import reload
-from ganforge.errors import CheckpointError, IncompatibleError, RunDirectoryError, UsageError
+from ganforge.errors import CheckpointError, IncompatibleError, UsageError
 from ganforge.plugins.registry import Registry
-from ganforge.runs.evaluate import Asked, RunScores, evaluate_run
+from ganforge.runs import ReportWriter
+from ganforge.runs.conditions import Condition
+from ganforge.runs.evaluate import EvaluationRequest, RunScores, evaluate_run
+from ganforge.runs.manifest import read_dataset_record
+from ganforge.runs.rebuild import find_module, rebuild_generator, rebuild_latent, rebuild_modules
+from ganforge.runs.sample import SampleRequest, Samples, sample_run, sample_run_by_class
 from ganforge.training import checkpoint as checkpoints
-from ganforge.training.build import build_network
 from ganforge.training.checkpoint import Checkpoint
 from ganforge.training.evaluation_budget import TRAINING
 from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.files import number_in, read_rows
-from ganforge.utils.images import grid, png_bytes, save_png
-from ganforge.utils.suggest import did_you_mean
 
-
-def load_run(path: str | Path, *, plugins: Sequence[str | Path] = ()) -> TrainedRun:
-    """Open a run directory. plugins: local plugin files that it needs. Raises RunDirectoryError where it is none."""
-    return TrainedRun(RunDirectory.open(Path(path)), Registry.discover([Path(plugin) for plugin in plugins]))
-
-
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """Hold images drawn from a generator; a notebook shows them as a picture.
-
-    images: uint8, `(N, H, W, C)`. latents: float32, `(N, Z)`. labels: int64, `(N,)`, or None. columns: images in a row
-    of their grid; as near to a square as can be where it is None.
-    """
-
-    images: NDArray[np.uint8]
-    latents: NDArray[np.float32]
-    labels: NDArray[np.int64] | None
-    columns: int | None = None
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def _tensor(self) -> Tensor:
-        return torch.from_numpy(self.images).permute(0, 3, 1, 2)
-
-    def _repr_png_(self) -> bytes:
-        return png_bytes(grid(self._tensor(), self.columns))
-
-    def save_grid(self, path: str | Path, *, columns: int | None = None) -> None:
-        """Write all images as one PNG. Raises OSError."""
-        save_png(grid(self._tensor(), columns or self.columns), Path(path))
-
-    def save_folder(self, folder: str | Path) -> None:
-        """Write each image as a PNG of its own, 00000.png and on, into a new folder. Raises OSError."""
-        place = Path(folder)
-        place.mkdir(parents=True)
-        for number, image in enumerate(self._tensor()):
-            label = "" if self.labels is None else f"-{int(self.labels[number])}"
-            save_png(image, place / f"{number:05d}{label}.png")
-
-    def save_npz(self, path: str | Path) -> None:
-        """Write `images`, `latents` and, where there are any, `labels` as one compressed file. Raises OSError."""
-        arrays: dict[str, Any] = {"images": self.images, "latents": self.latents}
-        if self.labels is not None:
-            arrays["labels"] = self.labels
-        with Path(path).open("wb") as file:
-            np.savez_compressed(file, **arrays)
-
-
-def _samples(drawn: Drawn, columns: int | None = None) -> Samples:
-    return Samples(
-        drawn.images.permute(0, 2, 3, 1).contiguous().numpy(),
-        drawn.latents.float().numpy(),
-        None if drawn.labels is None else drawn.labels.numpy(),
-        columns,
-    )
+#: Step of a checkpoint, the newest valid one, or the one with the best score.
+CheckpointChoice: TypeAlias = int | Literal["newest", "best"]
 
 
 class TrainedRun:
-    """Give access to what a run left behind."""
+    """Access to a run directory.
 
-    def __init__(self, directory: RunDirectory, registry: Registry) -> None:
+    Attributes:
+        directory: The run directory.
+        registry: Installed components.
+        report: Writer of report.html, which an evaluation updates.
+        notices: Messages for the user, such as skipped checkpoints.
+    """
+
+    def __init__(self, directory: RunDirectory, registry: Registry, *, report: ReportWriter | None = None) -> None:
         self.directory = directory
         self.registry = registry
+        self.report = report
         self.notices: list[str] = []
-        self._generators: dict[tuple[int, str], Generator] = {}
+        self._loaded: dict[tuple[int, str], tuple[Generator, LatentDistribution]] = {}
 
     def __repr__(self) -> str:
         return f"<ganforge run {str(self.path)!r}, {self.manifest['status']}>"
@@ -110,57 +62,96 @@ class TrainedRun:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """run.json as it is now."""
+        """Current content of run.json."""
         return self.directory.read_manifest()
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """The rows of metrics.jsonl."""
+        """Rows of metrics.jsonl."""
         return read_rows(self.directory.metrics)
 
     @property
     def evaluations(self) -> list[dict[str, Any]]:
-        """The rows of evaluation.jsonl: those of the training, and those that `evaluate` has added."""
+        """Rows of evaluation.jsonl, from the training and from `evaluate`."""
         return read_rows(self.directory.evaluations)
 
-    def generator(self, *, ema: bool | None = None, step: int | None = None) -> Generator:
+    @property
+    def latent(self) -> LatentDistribution:
+        """Latent distribution of the newest checkpoint, on the CPU."""
+        return self._load(ema=None, checkpoint="newest")[1]
+
+    def dataset_info(self) -> DatasetInfo:
+        """Return the metadata of the training data from run.json, without opening data. Raises RunDirectoryError."""
+        return read_dataset_record(self.manifest, self.directory.manifest)
+
+    def generator(self, *, ema: bool | None = None, checkpoint: CheckpointChoice = "newest") -> Generator:
         """Return the trained generator in evaluation mode, on the CPU.
 
-        ema: the moving average (True), the weights themselves (False), or the average where there is one (None). step:
-        of which checkpoint; the newest valid one by default. Raises UsageError for one that is not there,
-        CheckpointError, IncompatibleError.
+        Args:
+            ema: The moving average (True), the weights themselves (False), or the average if there is one (None).
+            checkpoint: Step of a checkpoint, `newest` or `best`.
+
+        Raises:
+            UsageError: The checkpoint does not exist.
+            CheckpointError: It is damaged.
+            IncompatibleError: The run has no moving average.
         """
-        name = self.weights_file(ema=ema)
-        newest = next(iter(checkpoints.steps(self.directory)), 0)
-        key = (newest if step is None else step, name)
-        if key not in self._generators:
-            checkpoint = self.checkpoint(step)
-            key = (checkpoint.step, name)  # the newest may be damaged, and the one before it meant
-            self._generators[key] = self.generator_of(checkpoint, name)
-        return self._generators[key]
+        return self._load(ema=ema, checkpoint=checkpoint)[0]
+
+    def module(self, name: str, *, ema: bool | None = None, checkpoint: CheckpointChoice = "newest") -> nn.Module:
+        """Return a trained component or a submodule of one, in evaluation mode, on the CPU.
+
+        Args:
+            name: Component, such as `discriminator` or the name of a term, or a submodule, such as `encoder` or
+                `discriminator.encoder`.
+            ema: Weights of the generator and its submodules, as for `generator`.
+            checkpoint: Step of a checkpoint, `newest` or `best`.
+
+        Raises:
+            UsageError: The module or the checkpoint does not exist.
+            CheckpointError: The checkpoint is damaged.
+        """
+        file = self.weights_file(ema=ema)
+        loaded = self.checkpoint(checkpoint)
+        modules = rebuild_modules(self, loaded)
+        checkpoints.load_module(modules.generator, loaded.file(file), file, frozen=modules.generator.frozen)
+        return find_module(modules, name)
 
     def weights_file(self, *, ema: bool | None) -> str:
-        """Return the file of a checkpoint that is meant: `generator` or `generator_ema`. Raises IncompatibleError."""
+        """Return the checkpoint's file of the generator: `generator` or `generator_ema`. Raises IncompatibleError."""
         averaged = self.experiment.ema_halflife_images is not None
         if ema and not averaged:
-            raise IncompatibleError(f"{self.path} keeps no moving average", fix="train with --ema-halflife-images 5000")
+            raise IncompatibleError(f"{self.path} has no moving average", fix="train with --ema-halflife-images 5000")
         return "generator_ema" if averaged and ema is not False else "generator"
 
-    def generator_of(self, checkpoint: Checkpoint, name: str) -> Generator:
+    def generator_of(self, checkpoint: Checkpoint, file: str) -> Generator:
         """Return the generator of a checkpoint's file in evaluation mode, on the CPU. Raises CheckpointError."""
-        network = self._new_generator()
-        checkpoints.load_module(network, checkpoint.part(name), name)
-        return network.eval().requires_grad_(requires_grad=False)
+        return rebuild_generator(self, checkpoint, file)
+
+    def latent_of(self, checkpoint: Checkpoint) -> LatentDistribution:
+        """Return the latent distribution of a checkpoint, on the CPU. Raises CheckpointError."""
+        return rebuild_latent(self, checkpoint)
+
+    def _load(self, *, ema: bool | None, checkpoint: CheckpointChoice) -> tuple[Generator, LatentDistribution]:
+        file = self.weights_file(ema=ema)
+        newest = next(iter(checkpoints.steps(self.directory)), 0)
+        key = (newest if checkpoint == "newest" else checkpoint, file)
+        if key not in self._loaded:
+            loaded = self.checkpoint(checkpoint)
+            key = (loaded.step, file)  # an older one if the newest is damaged
+            self._loaded[key] = self.generator_of(loaded, file), self.latent_of(loaded)
+        return self._loaded[key]
 
     def evaluate(
         self,
         metrics: str | Sequence[str] | None = None,
         *,
-        samples: int | None = None,
-        step: int | Literal["best"] | None = None,
+        num_samples: int | None = None,
+        checkpoint: CheckpointChoice = "newest",
         split: Split | None = None,
         features: str | None = None,
         options: Mapping[str, Any] | None = None,
+        sampling: Mapping[str, Any] | None = None,
         seed: int | None = None,
         device: str = "auto",
         ema: bool | None = None,
@@ -168,120 +159,123 @@ class TrainedRun:
     ) -> RunScores:
         """Score the generator against real images, and add a row to evaluation.jsonl.
 
-        metrics: names; FID, KID, precision and recall by default, and modes where the features tell classes apart.
-        samples: fakes, and as many real images; 10,000 by default, or as many as the split has. step: of which
-        checkpoint; the newest, or `best`. split: the test split where there is one. features: what describes images;
-        the run's own by default. options: of these, such as `{"metric.kid.subsets": 50}`. seed: the run's own by
-        default. record: whether the row and the metrics' pictures are written into the run directory.
+        Args:
+            metrics: Names; FID, KID, precision and recall by default, and modes if the features include classes.
+            num_samples: Fakes, and as many real images; 10,000 by default, or as many as the split has.
+            checkpoint: Step of a checkpoint, `newest` or `best`.
+            split: Split of the real images; the test split if there is one.
+            features: Feature extractor; that of the run by default.
+            options: Options of metrics and features, such as `{"metric.kid.subsets": 50}`.
+            sampling: Sampling options of the generator, such as `{"truncation": 0.7}`.
+            seed: Seed of latents and real images; that of the run by default.
+            device: Device to compute on.
+            ema: Weights of the generator, as for `generator`.
+            record: Whether the row and the metrics' pictures are written into the run directory.
 
-        Raises UsageError and its kin for what does not fit, CheckpointError, PluginError.
+        Raises:
+            UsageError: A name, an option or a number is invalid.
+            CheckpointError: The checkpoint is damaged.
+            PluginError: A component fails.
         """
         names = [metrics] if isinstance(metrics, str) else metrics
-        asked = Asked(names, samples, step, split, features, dict(options or {}), seed, device, ema)
-        return evaluate_run(self, asked, record=record)
+        request = EvaluationRequest(
+            metrics=names,
+            num_samples=num_samples,
+            checkpoint=checkpoint,
+            split=split,
+            features=features,
+            options=dict(options or {}),
+            sampling=dict(sampling or {}),
+            seed=seed,
+            device=device,
+            ema=ema,
+        )
+        return evaluate_run(self, request, record=record)
 
     def sample(
         self,
-        n: int = 64,
+        num_samples: int | None = None,
         seed: int = 0,
         *,
-        labels: int | Sequence[int] | None = None,
+        condition: Condition | None = None,
+        latents: NDArray[np.float32] | Tensor | None = None,
+        sampling: Mapping[str, Any] | None = None,
         ema: bool | None = None,
-        step: int | None = None,
+        checkpoint: CheckpointChoice = "newest",
     ) -> Samples:
-        """Draw `n` images that the seed decides. labels: one class for all, or one each, for generators that take them.
+        """Draw images.
 
-        Raises UsageError for a count below 1 or a step that has no checkpoint, IncompatibleError for labels that do
-        not fit, CheckpointError.
+        Args:
+            num_samples: Number of images; by default that of the latents or conditions, or 64.
+            seed: Seed of latents and noise.
+            condition: One condition for all images, or one for each: classes by number or name, vectors, or tensors. By
+                default classes take turns, and vectors and tensors are those of the first test images, which are read.
+            latents: `(N, Z)`; drawn by default.
+            sampling: Sampling options of the generator, such as `{"truncation": 0.7}`.
+            ema: Weights, as for `generator`.
+            checkpoint: Step of a checkpoint, `newest` or `best`.
+
+        Raises:
+            UsageError: A number, an option or the checkpoint is invalid.
+            IncompatibleError: The condition does not fit the generator.
+            CheckpointError: The checkpoint is damaged.
         """
-        if n < 1:
-            raise UsageError(f"{n} images cannot be drawn; 1 is the fewest")
-        generator = self.generator(ema=ema, step=step)
-        wanted = None if labels is None else torch.tensor([labels] * n if isinstance(labels, int) else list(labels))
-        if wanted is not None and len(wanted) != n:
-            raise UsageError(f"{len(wanted)} labels were given for {n} images")
-        return _samples(draw(generator, draw_latents(generator, n, seed=seed), wanted, seed=seed))
+        request = SampleRequest(num_samples, seed, condition, latents, sampling)
+        return sample_run(self, *self._load(ema=ema, checkpoint=checkpoint), request)
 
     def sample_by_class(
-        self, columns: int = 10, seed: int = 0, *, ema: bool | None = None, step: int | None = None
+        self,
+        columns: int = 10,
+        seed: int = 0,
+        *,
+        sampling: Mapping[str, Any] | None = None,
+        ema: bool | None = None,
+        checkpoint: CheckpointChoice = "newest",
     ) -> Samples | None:
-        """Draw `columns` images of each class, whose grid has a row for each; a latent makes a column.
+        """Draw images of each class from the same latents; their grid has a row for each class.
 
-        None for a generator that takes no labels, and for more classes than a person looks at. Raises as `sample` does.
+        Returns:
+            The images, or None for a generator without classes, and for more classes than a grid can show.
+
+        Raises:
+            UsageError: As for `sample`.
+            CheckpointError: As for `sample`.
         """
-        generator = self.generator(ema=ema, step=step)
-        labels = rows_of_classes(generator, columns)
-        if labels is None:
-            return None
-        latents = draw_latents(generator, columns, seed=seed).repeat(len(labels) // columns, 1)
-        return _samples(draw(generator, latents, labels, seed=seed), columns)
+        request = SampleRequest(columns, seed, sampling=sampling)
+        return sample_run_by_class(self, *self._load(ema=ema, checkpoint=checkpoint), request)
 
-    def class_number(self, label: str) -> int:
-        """Return the number of a class, given by its number or its name. Raises IncompatibleError for none of these."""
-        names = self.data_info().class_names or ()
-        if label in names:
-            return int(names.index(label))
-        if label.isdecimal():
-            return int(label)  # drawing says where there is no such class
-        raise IncompatibleError(f"no class {label!r}{did_you_mean(label, names)}")
+    def checkpoint(self, choice: CheckpointChoice = "newest") -> Checkpoint:
+        """Return the checkpoint of a step, the newest valid one, or the one with the best score.
 
-    def data_info(self) -> DatasetInfo:
-        """Return what run.json says of the data, so that none is loaded. Raises RunDirectoryError."""
-        data: Any = self.manifest.get("data")
-        try:
-            channels, height, width = (int(number) for number in data["image"].split("×"))
-            if min(channels, height, width) < 1:
-                raise ValueError(data["image"])  # noqa: TRY301 - as int() does for what is no number
-            classes = None if data.get("classes") is None else tuple(map(str, data["classes"]))
-            return DatasetInfo(
-                name="".join(data["name"]),
-                image=ImageSpec(channels, height, width, None if classes is None else len(classes)),
-                class_names=classes,
-                sizes=dict(data["sizes"]),
-                fingerprint="".join(data["fingerprint"]),
-                source=str(data.get("source") or ""),
-            )
-        except (AttributeError, KeyError, TypeError, ValueError):
-            raise RunDirectoryError(
-                f"{self.directory.manifest} is damaged: it does not say which data the run had"
-            ) from None
-
-    def checkpoint(self, step: int | Literal["best"] | None = None) -> Checkpoint:
-        """Return the checkpoint of a step, the best one, or the newest valid one.
-
-        Raises UsageError for a step that has none, CheckpointError for damaged ones, and where there are none yet.
+        Raises:
+            UsageError: The checkpoint does not exist.
+            CheckpointError: It is damaged, or the run has none yet.
         """
-        if step == "best":
-            newest = self.checkpoint()
-            best = newest.state["best"]
-            if best is None:
-                raise UsageError(
-                    f"{self.path} knows no best checkpoint: {self._why_no_best(newest.step)}",
-                    fix="train with --evaluate-every, or pass --checkpoint newest",
+        if choice == "newest":
+            newest = checkpoints.load_newest(self.directory, self.notices.append)
+            if newest is None:
+                raise CheckpointError(
+                    f"{self.path} has no checkpoint yet", fix=f"train it: ganforge resume {self.path}"
                 )
-            step = int(best["step"])
-        if step is not None:
-            there = checkpoints.steps(self.directory)
-            if step not in there:
-                listed = ", ".join(map(str, sorted(there))) or "none"
-                raise UsageError(f"{self.path} has no checkpoint of step {step}; there is {listed}")
-            return checkpoints.load(self.directory.checkpoint_path(step))
-        checkpoint = checkpoints.load_newest(self.directory, self.notices.append)
-        if checkpoint is None:
-            raise CheckpointError(f"{self.path} has no checkpoint yet", fix=f"train it: ganforge resume {self.path}")
-        return checkpoint
+            return newest
+        step = self._best_step() if choice == "best" else choice
+        steps = checkpoints.steps(self.directory)
+        if step not in steps:
+            available = ", ".join(map(str, sorted(steps))) or "none"
+            raise UsageError(f"{self.path} has no checkpoint of step {step} (available: {available})")
+        return checkpoints.load(self.directory.checkpoint_path(step))
 
-    def _why_no_best(self, step: int) -> str:
-        made = [row for row in self.evaluations if row.get("made_by", TRAINING) == TRAINING]
-        rows = [row for row in made if number_in(row, "step") <= step]
-        if not rows:
-            return "it was not evaluated while it trained"
-        return f"the score that decides was not finite in any of its {len(rows)} evaluations"
-
-    def _new_generator(self) -> Generator:
-        """Build the generator without loading any data: run.json knows the images' shape."""
-        info = self.data_info()
-        resolved = reload(self.experiment, self.registry, self.manifest, ("gen",))
-        network = build_network(resolved.one("gen"), info, resolved.experiment.seed, "weights/generator")
-        assert isinstance(network, Generator), "the registry has checked it"  # noqa: S101
-        return network
+    def _best_step(self) -> int:
+        newest = self.checkpoint()
+        best = newest.state["best"]
+        if best is not None:
+            return int(best["step"])
+        rows = [row for row in self.evaluations if row.get("source", TRAINING) == TRAINING]
+        count = sum(number_in(row, "step") <= newest.step for row in rows)
+        reason = (
+            f"the best_metric of all {count} evaluations is not finite" if count else "the training had no evaluations"
+        )
+        raise UsageError(
+            f"{self.path} has no best checkpoint: {reason}",
+            fix="train with --evaluate-every, or pass --checkpoint newest",
+        )

@@ -1,4 +1,4 @@
-"""The project that a new plugin starts as, from templates that ship with ganforge."""
+"""Projects of new plugins, generated from templates."""
 
 from ganforge.scaffold.names import Names
 from ganforge.scaffold.project import Project

@@ -1,4 +1,4 @@
-"""A plugin's project: its files' texts, and the folder that they are written into."""
+"""Project of a plugin: the texts of its files, and the folder that they are written to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ganforge.errors import UsageError
 from ganforge.scaffold.names import Names
 from ganforge.scaffold.parts import EVALUATED, PARTS, SCORING
 
-#: Each file of a project, by the template that it is made from; a module for each kind comes beside them.
+#: Files of a project by template; each kind adds a module.
 FILES = {
     "pyproject.toml": "pyproject.toml",
     "README.md": "README.md",
@@ -29,35 +29,41 @@ README_COLUMNS = 110
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """Hold what a project is called, and the kinds of components that it has, each once and in the order of `KINDS`."""
+    """Project of a plugin.
+
+    Attributes:
+        names: Its names.
+        kinds: Kinds of its components, in the order of `KINDS`.
+    """
 
     names: Names
     kinds: tuple[Kind, ...]
 
     @classmethod
     def of(cls, distribution: str, kinds: Iterable[Kind]) -> Project:
-        """Return a project for a distribution's name and some kinds. Raises UsageError for a name that is none."""
+        """Return a project of a distribution's name and kinds. Raises UsageError for an invalid name."""
         chosen = frozenset(kinds)
-        assert chosen, "a project without components is no plugin"  # noqa: S101
+        assert chosen, "a project has components"  # noqa: S101
         return cls(Names.of(distribution), tuple(kind for kind in KINDS if kind in chosen))
 
     @property
     def provided(self) -> str:
-        """What the project provides, in words: `a generator and a loss`."""
+        """Its components in a sentence: `a generator and a loss`."""
         nouns = [PARTS[kind].noun for kind in self.kinds]
         return " and ".join(filter(None, (", ".join(nouns[:-1]), nouns[-1])))
 
     @property
     def run(self) -> tuple[str, ...]:
-        """The words of a run with all of the project's components, a group for each kind that has something to say."""
+        """Words of a run with all of its components, in groups by kind."""
         words = [PARTS[kind].chosen if kind in self.kinds else PARTS[kind].otherwise for kind in KINDS]
         words += [EVALUATED] if SCORING & {*self.kinds} else []
         return tuple(Template(text).substitute(component=self.names.component) for text in words if text)
 
     def write(self, parent: Path) -> list[str]:
-        """Write the project into a new folder of its name, and return its files' paths within that, sorted.
+        """Write the project into a new folder of its name; return the sorted paths of its files within that.
 
-        Raises UsageError where something of that name is there already, or the folder cannot be written.
+        Raises:
+            UsageError: The folder exists, or cannot be written.
         """
         texts = dict(self._texts())
         folder = parent / self.names.distribution
@@ -69,14 +75,14 @@ class Project:
                 file.write_text(text, encoding="utf-8", newline="\n")
         except FileExistsError as error:
             raise UsageError(
-                f"{error.filename or folder} is there already", fix="choose another name, or another folder with --out"
+                f"{error.filename or folder} already exists", fix="choose another name, or another folder with --out"
             ) from None
         except OSError as error:
             raise UsageError(f"{folder} cannot be written: {error.strerror}") from None
         return sorted(texts)
 
     def _texts(self) -> Iterator[tuple[str, str]]:
-        """Yield the path of each file within the project, and its text."""
+        """Yield the path and the text of each file."""
         names = self.names
         values = {
             "distribution": names.distribution,
@@ -84,14 +90,14 @@ class Project:
             "component": names.component,
             "prefix": names.prefix,
         }
-        told = {**values, **self._told()}
+        texts = {**values, **self._shared_texts()}
         for template, place in FILES.items():
-            yield Template(place).substitute(values), _filled(template, told)
+            yield Template(place).substitute(values), _filled(template, texts)
         for kind in self.kinds:
             yield Template(MODULE).substitute(values, kind=kind), _filled(f"{kind}.py", values)
 
-    def _told(self) -> dict[str, str]:
-        """Return what the texts say of all kinds together."""
+    def _shared_texts(self) -> dict[str, str]:
+        """Return the texts about all kinds."""
         component, package = self.names.component, self.names.package
         commands = {
             word: "\n".join(f"ganforge {word} {kind} {component}" for kind in self.kinds)
@@ -111,7 +117,7 @@ class Project:
         }
 
     def _component(self, kind: Kind) -> str:
-        """Return the lines of the hook that describe one component."""
+        """Return the lines of the hook for one component."""
         part = PARTS[kind]
         fields = {
             "kind": kind,
@@ -125,11 +131,11 @@ class Project:
 
 
 def _filled(template: str, values: Mapping[str, str]) -> str:
-    """Return a template's text with every placeholder replaced."""
+    """Return a template with every placeholder replaced."""
     source = files("ganforge.scaffold") / "templates" / f"{template}.template"
     return Template(source.read_text(encoding="utf-8")).substitute(values)
 
 
 def _lines(command: str) -> list[str]:
-    """Break a command between its words."""
+    """Return the lines of a command, broken between words."""
     return textwrap.wrap(command, README_COLUMNS, break_long_words=False, break_on_hyphens=False)

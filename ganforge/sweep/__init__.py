@@ -1,1 +1,1 @@
-"""Many runs that are compared: which ones, running them, and what they come to."""
+"""Sweeps: many runs over configurations and seeds, scheduled, scored and ranked."""

@@ -1,4 +1,4 @@
-"""What a person asked a matrix for, as matrix.toml keeps it."""
+"""Configuration of a sweep, as sweep.toml holds it."""
 
 from __future__ import annotations
 
@@ -17,66 +17,73 @@ from ganforge.config.experiment import TRAINED
 from ganforge.errors import ConfigError, UsageError
 from ganforge.utils.files import write_atomically
 
-FILE = "matrix.toml"
-#: How many cells a matrix may have; more are a slip, and would take months.
-MOST_CELLS = 10_000
-HEADER = "# What `ganforge matrix` was asked. The same command, or `ganforge matrix --resume DIR`, goes on with it.\n"
+FILE = "sweep.toml"
+#: Limit of the trials of a sweep; more are a typing error, and would take months.
+MAX_TRIALS = 10_000
+HEADER = "# Configuration of `ganforge sweep`. The same command, or `ganforge sweep --resume DIR`, continues it.\n"
 
 
-class _Asked(BaseModel):
+class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Space(_Asked):
-    """Hold what a search may choose from: numbers between two, both included."""
+class SearchSpace(_Model):
+    """Range of a number that a search may choose, both ends included."""
 
     low: float
     high: float
-    whole: bool = False
+    integer: bool = False
     log: bool = False
 
     @model_validator(mode="after")
-    def _is_one(self) -> Self:
+    def _check_range(self) -> Self:
         if not (math.isfinite(self.low) and math.isfinite(self.high)):
             raise ValueError("both ends must be finite")
         if not self.low < self.high:
             raise ValueError(f"{self.low:g} is not below {self.high:g}")
         if self.log and self.low <= 0:
             raise ValueError(f"{self.low:g} has no logarithm")
-        if self.whole and not (self.low.is_integer() and self.high.is_integer()):
-            raise ValueError("both ends must be whole numbers")
+        if self.integer and not (self.low.is_integer() and self.high.is_integer()):
+            raise ValueError("both ends must be integers")
         return self
 
 
-class Search(_Asked):
-    """Hold how a search goes on: how many trials, for which score, from which spaces, remembered where."""
+class SearchConfig(_Model):
+    """Search by Optuna.
 
-    trials: PositiveInt
+    Attributes:
+        num_configs: Configurations to try.
+        objective: Score to improve.
+        spaces: Ranges by setting.
+        storage: Address of Optuna's storage; a journal in the sweep's folder by default.
+    """
+
+    num_configs: PositiveInt
     objective: str
-    spaces: dict[str, Space] = Field(default_factory=dict)
+    spaces: dict[str, SearchSpace] = Field(default_factory=dict)
     storage: str | None = None
 
 
-class ToEvaluate(_Asked):
-    """Hold what `ganforge evaluate` is told beside the run; None leaves it to that command."""
+class EvalSpec(_Model):
+    """Options of `ganforge evaluate`; None leaves them to that command."""
 
     metrics: str | None = None
-    samples: PositiveInt | None = None
+    num_samples: PositiveInt | None = None
 
     @property
     def names(self) -> list[str] | None:
-        """The metrics' names, or None where the runs' own are meant."""
+        """Names of the metrics, or None for the defaults of `evaluate`."""
         return None if self.metrics is None else [name.strip() for name in self.metrics.split(",") if name.strip()]
 
     @property
     def arguments(self) -> list[str]:
-        """The options of `ganforge evaluate`."""
-        given = {"--metrics": self.metrics, "--samples": self.samples}
-        return [str(word) for flag, value in given.items() if value is not None for word in (flag, value)]
+        """Command-line arguments of `ganforge evaluate`."""
+        values = {"--metric": self.metrics, "--num-samples": self.num_samples}
+        return [str(word) for flag, value in values.items() if value is not None for word in (flag, value)]
 
 
-class Base(_Asked):
-    """Hold one layer of settings that all cells share."""
+class BaseLayer(_Model):
+    """Layer of settings that all trials share."""
 
     origin: str
     values: dict[str, Any]
@@ -84,27 +91,33 @@ class Base(_Asked):
     advisory: bool = False
 
     def layer(self) -> Layer:
-        """Return it as settings are resolved from."""
+        """Return the layer for `resolve`."""
         return Layer(self.origin, self.values, loose=self.loose, advisory=self.advisory)
 
 
-class Request(_Asked):
-    """Hold everything that decides which cells there are.
+class SweepConfig(_Model):
+    """Everything that decides the trials of a sweep.
 
-    axes: by key, the values that are tried: the four components first, then what is swept over. base: what all cells
-    share, lowest first. plugins: absolute paths.
+    Attributes:
+        seeds: Seeds of every configuration.
+        plugins: Absolute paths of local plugins.
+        no_plugins: Whether installed plugins are ignored.
+        scoring: Options of the scores.
+        search: Search, or None for a grid.
+        axes: Values by setting: first the names of the four components, then the swept settings.
+        base: Layers that all trials share, lowest first.
     """
 
     seeds: tuple[NonNegativeInt, ...] = Field(min_length=1)
     plugins: tuple[str, ...] = ()
     no_plugins: bool = False
-    scoring: ToEvaluate = ToEvaluate()
-    search: Search | None = None
+    scoring: EvalSpec = EvalSpec()
+    search: SearchConfig | None = None
     axes: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]]
-    base: tuple[Base, ...]
+    base: tuple[BaseLayer, ...]
 
     @model_validator(mode="after")
-    def _is_whole(self) -> Self:
+    def _check_axes(self) -> Self:
         missing = [section for section in TRAINED if section not in self.axes]
         if missing:
             raise ValueError(f"axes has no {missing[0]}")
@@ -112,67 +125,71 @@ class Request(_Asked):
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Return what a matrix was asked for. Raises UsageError where the folder holds none, ConfigError."""
-        place = folder / FILE
-        if not place.is_file():
-            raise UsageError(
-                f"{folder} is no matrix: it has no {FILE}", fix="without --resume, the command makes a new one"
-            )
+        """Return the configuration of a sweep's folder.
+
+        Raises:
+            UsageError: The folder has no sweep.toml.
+            ConfigError: It is damaged.
+        """
+        path = folder / FILE
+        if not path.is_file():
+            raise UsageError(f"{folder} is not a sweep: it has no {FILE}", fix="leave --resume out to start a new one")
         try:
-            return cls.model_validate(read_document(place))
+            return cls.model_validate(read_document(path))
         except ConfigError as error:
             reason = error.message
         except ValidationError as error:
             first = error.errors()[0]
-            reason = f"{place} is damaged: {': '.join(filter(None, ('.'.join(map(str, first['loc'])), first['msg'])))}"
+            reason = f"{path} is damaged: {': '.join(filter(None, ('.'.join(map(str, first['loc'])), first['msg'])))}"
         raise ConfigError(reason, fix=f"remove it, and give the same command again with --out {folder}")
 
     def write(self, folder: Path) -> None:
-        """Write matrix.toml. Raises OSError."""
+        """Write sweep.toml. Raises OSError."""
         document = self.model_dump(mode="json", exclude_none=True)
         write_atomically(folder / FILE, HEADER + write_document(document))
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits that this request alone has; a search has the same with further trials."""
-        asked = self.model_dump(mode="json")
-        if asked["search"] is not None:
-            del asked["search"]["trials"]
-        text = json.dumps(asked, sort_keys=True)
+        """Eight hexadecimal digits of a hash; more configurations of a search leave them unchanged."""
+        document = self.model_dump(mode="json")
+        if document["search"] is not None:
+            del document["search"]["num_configs"]
+        text = json.dumps(document, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
-    def hindrance(self, before: Request) -> str | None:
-        """Say what keeps this request from adding to what was asked before; None where it is the same or asks for more.
+    def conflict_with(self, earlier: SweepConfig) -> str | None:
+        """Return the reason if this configuration is not an extension of an earlier one, else None.
 
-        It may have further seeds and values, and other scores; a search only further trials.
+        A grid may have more seeds and values, and other scores; a search only more configurations.
         """
-        return next(self._conflicts(before), None)
+        return next(self._conflicts(earlier), None)
 
-    def _conflicts(self, before: Request) -> Iterator[str]:
-        if self.search is not None and before.search is not None:
-            if self.digest != before.digest:
+    def _conflicts(self, earlier: SweepConfig) -> Iterator[str]:
+        if self.search is not None and earlier.search is not None:
+            if self.digest != earlier.digest:
                 yield "it is another search"
-            if self.search.trials < before.search.trials:
-                yield f"it had {before.search.trials} trials"
+            if self.search.num_configs < earlier.search.num_configs:
+                yield f"it had {earlier.search.num_configs} configurations"
             return
-        if (self.search is None) != (before.search is None):
-            yield "it is a search" if before.search else "it is no search"
-        for key in dict.fromkeys(["seeds", *before.axes, *self.axes]):
-            mine, others = (dict(one.axes) | {"seeds": one.seeds} for one in (self, before))
-            if key not in others or key not in mine:
-                yield f"{key} was {'varied' if key in others else 'not varied'}"
-            elif lost := [value for value in others[key] if value not in mine[key]]:
-                yield f"its {key} had {', '.join(map(str, lost))} too"
-        mine, others = _flat(self.base), _flat(before.base)
-        changed = [key for key in (*others, *mine) if mine.get(key) != others.get(key)]
+        if (self.search is None) != (earlier.search is None):
+            yield "it is a search" if earlier.search else "it is not a search"
+        axes, earlier_axes = ({**config.axes, "seeds": config.seeds} for config in (self, earlier))
+        for key in dict.fromkeys(["seeds", *earlier_axes, *axes]):
+            if key not in earlier_axes or key not in axes:
+                yield f"{key} was {'varied' if key in earlier_axes else 'not varied'}"
+            elif missing := [value for value in earlier_axes[key] if value not in axes[key]]:
+                yield f"its {key} included {', '.join(map(str, missing))}"
+        settings, earlier_settings = _flatten_layers(self.base), _flatten_layers(earlier.base)
+        keys = dict.fromkeys([*earlier_settings, *settings])
+        changed = [key for key in keys if settings.get(key) != earlier_settings.get(key)]
         if changed:
-            yield f"its settings were others: {', '.join(dict.fromkeys(changed))}"
-        if (self.plugins, self.no_plugins) != (before.plugins, before.no_plugins):
-            yield f"its plugins were {', '.join(before.plugins) or 'the installed ones'}"
+            yield f"it had other settings: {', '.join(changed)}"
+        if (self.plugins, self.no_plugins) != (earlier.plugins, earlier.no_plugins):
+            yield f"its plugins were {', '.join(earlier.plugins) or 'the installed ones'}"
 
 
-def _flat(layers: Iterable[Base]) -> dict[str, Any]:
-    """Return what layers set, by dotted key, and by the file where it is one."""
+def _flatten_layers(layers: Iterable[BaseLayer]) -> dict[str, Any]:
+    """Return the values of layers by dotted key, preceded by the file for layers from files."""
     return {
         key if layer.origin == "command line" else f"{layer.origin}: {key}": value
         for layer in layers

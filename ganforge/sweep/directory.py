@@ -1,13 +1,13 @@
-"""A matrix's folder: what lies where, and what its runs have come to.
+"""Folder of a sweep.
 
-| in runs/matrix-3f2a9c81 | what it is |
+| in runs/sweep-3f2a9c81 | content |
 | --- | --- |
-| matrix.toml | what was asked |
-| plan.json | the combinations as they were prepared on this machine, so that all their seeds agree |
-| NAME-seed0/ | a run like any other |
-| cells/ | for each run the configuration that it was started with, what it printed, its claim |
-| leaderboard.json, .md | what it came to |
-| search.journal | what a search has asked and heard |
+| sweep.toml | configuration of the sweep |
+| plan.json | configurations of the trials, as prepared on this machine for all seeds |
+| NAME-seed0/ | run directory |
+| trials/ | for each run: the configuration it was started with, its log, its lock |
+| leaderboard.json, .md | result |
+| search.journal | trials of a search |
 """
 
 from __future__ import annotations
@@ -23,168 +23,174 @@ from filelock import FileLock
 
 from ganforge.config import to_document, write_document
 from ganforge.errors import GanforgeError, RunDirectoryError, UsageError
-from ganforge.evaluation.comparability import is_whole
-from ganforge.runs.evaluate import SAMPLES
-from ganforge.runs.score_table import sound
-from ganforge.sweep.config import FILE, Request, ToEvaluate
-from ganforge.sweep.locks import Claim, claim
-from ganforge.sweep.trials import Cell, Combination
+from ganforge.evaluation.comparability import is_valid
+from ganforge.runs.evaluate import DEFAULT_NUM_SAMPLES
+from ganforge.runs.score_table import valid_rows
+from ganforge.sweep.config import FILE, EvalSpec, SweepConfig
+from ganforge.sweep.locks import TrialLock, acquire_lock
+from ganforge.sweep.trials import Choices, Trial, TrialConfig
 from ganforge.training.run_directory import DEFAULT_FOLDER, RunDirectory
 from ganforge.utils.files import newest_rows, number_in, write_atomically
 
-#: What a cell's run directory says: none yet, to go on with, or trained to its end, whichever that was.
-State = Literal["new", "begun", "finished", "diverged"]
-#: What those keys of run.json hold that are read here.
-HELD: Mapping[str, type] = {"status": str, "error": str, "summary": dict, "data": dict, "hardware": dict}
+#: State of a trial's run: absent, to resume, or at its end.
+State = Literal["new", "unfinished", "finished", "diverged"]
+#: Types of the keys of run.json that are read here.
+MANIFEST_TYPES: Mapping[str, type] = {"status": str, "error": str, "summary": dict, "data": dict, "hardware": dict}
 
 
 @dataclass(frozen=True, slots=True)
-class MatrixDirectory:
-    """Know the files of one matrix."""
+class SweepDirectory:
+    """Files of a sweep."""
 
     path: Path
 
     @classmethod
-    def place(cls, out: Path | None, request: Request) -> Self:
-        """Return where a request's cells are, or would be; nothing is made. Raises UsageError for another matrix."""
-        path = DEFAULT_FOLDER / f"matrix-{request.digest}" if out is None else out
-        placed = cls(path)
+    def locate(cls, out: Path | None, config: SweepConfig) -> Self:
+        """Return the folder of a sweep, without creating it.
+
+        Raises:
+            UsageError: It holds another sweep.
+            RunDirectoryError: It holds something else, or cannot be created.
+        """
+        path = DEFAULT_FOLDER / f"sweep-{config.digest}" if out is None else out
+        directory = cls(path)
         if (path / FILE).is_file():
-            hindrance = request.hindrance(Request.read(path))
-            if hindrance is not None:
+            conflict = config.conflict_with(SweepConfig.read(path))
+            if conflict is not None:
                 raise UsageError(
-                    f"{path} holds another matrix: {hindrance}",
-                    fix="choose another --out; in the same one only seeds, values and trials can be added",
+                    f"{path} holds another sweep: {conflict}",
+                    fix="choose another --out; a sweep can be extended by seeds, values and configurations only",
                 )
-        elif placed.cells.is_dir() and placed.plan.exists():
-            pass  # a damaged matrix.toml was removed, as `Request.read` advises
+        elif directory.trials.is_dir() and directory.plan.exists():
+            pass  # a damaged sweep.toml was removed, as `SweepConfig.read` recommends
         elif path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise RunDirectoryError(f"{path} exists already, and is no matrix", fix="choose another --out")
+            raise RunDirectoryError(f"{path} exists already and is not a sweep", fix="choose another --out")
         else:
             RunDirectory.check_new(path if not path.is_dir() else path / FILE)
-        return placed
+        return directory
 
     @property
-    def cells(self) -> Path:
-        """The folder of what is kept beside the runs."""
-        return self.path / "cells"
+    def trials(self) -> Path:
+        """Folder of configurations, logs and locks."""
+        return self.path / "trials"
 
     @property
     def plan(self) -> Path:
-        """plan.json."""
+        """File plan.json."""
         return self.path / "plan.json"
 
     @property
     def journal(self) -> Path:
-        """Where a search remembers its trials, unless it is told another place."""
+        """Default storage of a search."""
         return self.path / "search.journal"
 
     def lock(self) -> FileLock:
-        """Return the lock of what all processes at this matrix change together."""
+        """Return the lock of the files that all processes of the sweep change."""
         return FileLock(self.path / ".lock")
 
-    def write(self, request: Request, planned: Iterable[Combination]) -> list[Combination]:
-        """Make the folder, write down what was asked and planned, and return what holds.
+    def write(self, sweep: SweepConfig, configs: Iterable[TrialConfig]) -> list[TrialConfig]:
+        """Create the folder, write sweep.toml and plan.json, and return the valid configurations.
 
-        What another process has planned in the meantime holds: it may have measured this machine differently. Raises
-        RunDirectoryError where the folder cannot be written.
+        Entries of plan.json take precedence: another process may have measured this machine differently.
+
+        Raises:
+            RunDirectoryError: The folder cannot be written.
         """
         try:
-            self.cells.mkdir(parents=True, exist_ok=True)
+            self.trials.mkdir(parents=True, exist_ok=True)
             with self.lock():
-                before = {_key(one.choices): one for one in self.read_plan()}
-                holding = [before.get(_key(one.choices), one) for one in planned]
-                for one in holding:
-                    if one.experiment is not None:
-                        before[_key(one.choices)] = one
-                request.write(self.path)
-                content = [one.as_dict() for one in before.values()]
+                plan = {_key(config.choices): config for config in self.read_plan()}
+                valid = [plan.get(_key(config.choices), config) for config in configs]
+                plan |= {_key(config.choices): config for config in valid if config.experiment is not None}
+                sweep.write(self.path)
+                content = [config.as_dict() for config in plan.values()]
                 write_atomically(self.plan, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
         except OSError as error:
-            named = Path(error.filename or self.path)
-            place = named if named.exists() else self.path  # and not a temporary file in it
-            raise RunDirectoryError(f"{place} cannot be written: {error.strerror or error}") from None
-        return holding
+            path = Path(error.filename or self.path)
+            path = path if path.exists() else self.path  # not a temporary file in it
+            raise RunDirectoryError(f"{path} cannot be written: {error.strerror or error}") from None
+        return valid
 
-    def read_plan(self) -> list[Combination]:
-        """Return what is planned already. A damaged file holds nothing: it is only planned anew."""
+    def read_plan(self) -> list[TrialConfig]:
+        """Return the configurations of plan.json; none if it is damaged, since it can be computed again."""
         try:
-            return [Combination.from_dict(content) for content in json.loads(self.plan.read_text(encoding="utf-8"))]
+            return [TrialConfig.from_dict(content) for content in json.loads(self.plan.read_text(encoding="utf-8"))]
         except (OSError, ValueError, KeyError, TypeError, GanforgeError):
             return []
 
-    def run(self, cell: Cell) -> RunDirectory:
-        """Return a cell's run directory, which may not be there yet."""
-        return RunDirectory(self.path / cell.name)
+    def run(self, trial: Trial) -> RunDirectory:
+        """Return the run directory of a trial, which may not exist yet."""
+        return RunDirectory(self.path / trial.name)
 
-    def config(self, cell: Cell) -> Path:
-        """Return where the configuration lies that a cell is started with."""
-        return self.cells / f"{cell.name}.toml"
+    def config_path(self, trial: Trial) -> Path:
+        """Return the path of the configuration that a trial is started with."""
+        return self.trials / f"{trial.name}.toml"
 
-    def log(self, cell: Cell) -> Path:
-        """Return where what a cell's processes print goes."""
-        return self.cells / f"{cell.name}.log"
+    def log_path(self, trial: Trial) -> Path:
+        """Return the path of the output of a trial's processes."""
+        return self.trials / f"{trial.name}.log"
 
-    def claim(self, cell: Cell) -> Claim | None:
-        """Claim a cell, or return None where another process works at it."""
-        return claim(self.cells / f"{cell.name}.lock")
+    def lock_trial(self, trial: Trial) -> TrialLock | None:
+        """Return the lock of a trial, or None if another process holds it."""
+        return acquire_lock(self.trials / f"{trial.name}.lock")
 
-    def write_config(self, cell: Cell) -> Path:
-        """Write the configuration that a cell is started with. Raises OSError."""
-        path = self.config(cell)
-        write_atomically(path, write_document(to_document(cell.experiment)))
+    def write_config(self, trial: Trial) -> Path:
+        """Write the configuration that a trial is started with, and return its path. Raises OSError."""
+        path = self.config_path(trial)
+        write_atomically(path, write_document(to_document(trial.experiment)))
         return path
 
-    def state(self, cell: Cell) -> State:
-        """Say how far a cell is."""
-        run = self.run(cell)
-        if not run.manifest.is_file():
+    def state(self, trial: Trial) -> State:
+        """Return the state of a trial's run."""
+        if not self.run(trial).manifest.is_file():
             return "new"
-        status = self.manifest(cell).get("status")
-        return status if status in {"finished", "diverged"} else "begun"
+        status = self.manifest(trial).get("status")
+        return status if status in {"finished", "diverged"} else "unfinished"
 
-    def manifest(self, cell: Cell) -> dict[str, Any]:
-        """Return a cell's run.json without what is damaged, such as a text where a table should be."""
+    def manifest(self, trial: Trial) -> dict[str, Any]:
+        """Return a trial's run.json without damaged values."""
         try:
-            content = self.run(cell).read_manifest()
+            content = self.run(trial).read_manifest()
         except RunDirectoryError:
             return {}
-        return {key: value for key, value in content.items() if isinstance(value, HELD.get(key, object))}
+        return {key: value for key, value in content.items() if isinstance(value, MANIFEST_TYPES.get(key, object))}
 
-    def clear(self, cell: Cell) -> None:
-        """Remove what was left by a run that never began; for whoever has claimed the cell."""
-        run = self.run(cell)
+    def clear(self, trial: Trial) -> None:
+        """Remove the remains of a run that did not start; the caller holds the lock of the trial."""
+        run = self.run(trial)
         if run.path.is_dir() and not run.manifest.exists():
             shutil.rmtree(run.path)
 
-    def scores(self, cell: Cell, wanted: ToEvaluate) -> dict[str, Any] | None:
-        """Return the row of evaluation.jsonl that holds a finished cell's scores as they are wanted, or None."""
-        manifest = self.manifest(cell)
+    def scores(self, trial: Trial, scoring: EvalSpec) -> dict[str, Any] | None:
+        """Return the row of evaluation.jsonl with the requested scores of a finished trial, or None."""
+        manifest = self.manifest(trial)
         step = manifest.get("summary", {}).get("steps")
-        rows = (row for row in sound(newest_rows(self.run(cell).evaluations)) if row["step"] == step)
-        found = [row for row in rows if _is_wanted(row, cell, manifest, wanted)]
-        names = set(wanted.names or ())  # somebody may have scored it by hand, with further metrics
-        return min(found, key=lambda row: len(row["protocol"]["metrics"].keys() - names), default=None)
+        rows = (row for row in valid_rows(newest_rows(self.run(trial).evaluations)) if row["step"] == step)
+        matches = [row for row in rows if _matches(row, trial, manifest, scoring)]
+        names = set(scoring.names or ())  # rows of other evaluations may have further metrics
+        return min(matches, key=lambda row: len(row["protocol"]["metrics"].keys() - names), default=None)
 
 
-def _is_wanted(row: Mapping[str, Any], cell: Cell, manifest: Mapping[str, Any], wanted: ToEvaluate) -> bool:
-    """Whether a row is what `ganforge evaluate` would write for a cell as it is told."""
+def _matches(row: Mapping[str, Any], trial: Trial, manifest: Mapping[str, Any], scoring: EvalSpec) -> bool:
+    """Return whether a row is that of `ganforge evaluate` for a trial."""
     protocol, sizes = row["protocol"], manifest.get("data", {}).get("sizes") or {}
-    if not (is_whole(protocol) and isinstance(sizes, dict)):
+    if not (is_valid(protocol) and isinstance(sizes, dict)):
         return False
     split = "test" if "test" in sizes else "train"
-    count = wanted.samples or min(SAMPLES, number_in(sizes, split) or SAMPLES)
-    weights = "generator" if cell.experiment.ema_halflife_images is None else "generator_ema"
-    expected = {"split": split, "fake_images": count, "real_images": count, "seed": cell.seed, "weights": weights}
-    asked = row.get("asked", ()) is None if wanted.names is None else set(wanted.names) <= protocol["metrics"].keys()
+    count = scoring.num_samples or min(DEFAULT_NUM_SAMPLES, number_in(sizes, split) or DEFAULT_NUM_SAMPLES)
+    weights = "generator" if trial.experiment.ema_halflife_images is None else "generator_ema"
+    expected = {"split": split, "fake_images": count, "real_images": count, "seed": trial.seed, "weights": weights}
+    if scoring.names is None:
+        has_metrics = row.get("requested_metrics", ()) is None
+    else:
+        has_metrics = set(scoring.names) <= protocol["metrics"].keys()
     features = (protocol.get("features") or {}).get("name")
     return (
-        asked
+        has_metrics
         and all(protocol.get(key) == value for key, value in expected.items())
-        and features in {None, cell.experiment.features.name}
+        and features in {None, trial.experiment.features.name}
     )
 
 
-def _key(choices: Mapping[str, Any]) -> str:
-    """Return choices as a key of a table."""
+def _key(choices: Choices) -> str:
     return json.dumps(choices, sort_keys=True)

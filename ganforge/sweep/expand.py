@@ -1,4 +1,4 @@
-"""From choices to combinations that are known to fit."""
+"""Expansion of a sweep's axes into configurations that are checked."""
 
 from __future__ import annotations
 
@@ -17,101 +17,102 @@ from ganforge.data.scoring import build_scoring
 from ganforge.errors import GanforgeError, IncompatibleError, StrictPluginError, UnknownComponentError, UsageError
 from ganforge.evaluation.validation import check, scored_split
 from ganforge.plugins.registry import Registry
-from ganforge.runs.evaluate import SAMPLES
+from ganforge.runs.evaluate import DEFAULT_NUM_SAMPLES
 from ganforge.runs.setup import prepare
-from ganforge.sweep.config import MOST_CELLS, Request
-from ganforge.sweep.trials import Choices, Combination, hashed_name, one_name_each, plain_name, same
+from ganforge.sweep.config import MAX_TRIALS, SweepConfig
+from ganforge.sweep.trials import Choices, TrialConfig, dedupe_names, hashed_name, plain_name, same_choices
 
 
 @dataclass(slots=True)
 class Planner:
-    """Turn choices into combinations, each checked once as `ganforge run` would; data is read once for all.
+    """Planner of configurations: each is checked as `ganforge run` does, with one dataset for all.
 
-    known: combinations of an earlier time, which are taken over as they were decided then.
+    Attributes:
+        sweep: Configuration of the sweep.
+        registry: Installed components.
+        known: Earlier configurations, which are returned unchanged.
     """
 
-    request: Request
+    sweep: SweepConfig
     registry: Registry
-    known: Sequence[Combination] = ()
-    _data: dict[str, Dataset] = field(default_factory=dict)
+    known: Sequence[TrialConfig] = ()
+    _datasets: dict[str, Dataset] = field(default_factory=dict)
     _scorable: set[str] = field(default_factory=set)
 
     def check_names(self) -> None:
-        """Raise UnknownComponentError for a component that there is not: it is misspelt, not inapplicable."""
+        """Raise UnknownComponentError for unknown components and metrics, which are typing errors."""
         for section in TRAINED:
-            for name in self.request.axes[section]:
+            for name in self.sweep.axes[section]:
                 self.registry.find(SECTIONS[section], name)
-        for name in self.request.scoring.names or ():
+        for name in self.sweep.scoring.names or ():
             self.registry.find("metric", name)
 
     def points(self) -> Iterable[Choices]:
         """Yield every combination of the axes' values."""
-        for values in itertools.product(*self.request.axes.values()):
-            yield dict(zip(self.request.axes, values, strict=True))
+        for values in itertools.product(*self.sweep.axes.values()):
+            yield dict(zip(self.sweep.axes, values, strict=True))
 
-    def plan(self, choices: Choices, name: str) -> Combination:
-        """Return a combination: known, or resolved, built and passed through as a run's parts are."""
-        found = next((one for one in self.known if same(one.choices, choices)), None)
-        if found is not None:
-            return found
+    def plan(self, choices: Choices, name: str) -> TrialConfig:
+        """Return a configuration: a known one, or one that is resolved, built and checked."""
+        known = next((config for config in self.known if same_choices(config.choices, choices)), None)
+        if known is not None:
+            return known
         try:
-            own = nested([*choices.items(), ("seed", self.request.seeds[0])])
-            layers = [*(base.layer() for base in self.request.base), Layer("--sweep", own, loose=True)]
+            values = nested([*choices.items(), ("seed", self.sweep.seeds[0])])
+            layers = [*(base.layer() for base in self.sweep.base), Layer("--sweep", values, loose=True)]
             resolved = resolve(layers, self.registry)
             data = resolved.one("data")
             key = f"{data.entry} {data.options!r}"
-            prepared = prepare(resolved, self.registry, dataset=self._data.get(key))
+            prepared = prepare(resolved, self.registry, dataset=self._datasets.get(key))
             self._check_scoring(layers, f"{key} {resolved.experiment.features}", prepared.gan.dataset)
         except (StrictPluginError, UnknownComponentError):
             raise
         except GanforgeError as error:
-            return Combination(choices, name, reason=error.message, fix=error.fix)
-        self._data[key] = prepared.gan.dataset
+            return TrialConfig(choices, name, reason=error.message, fix=error.fix)
+        self._datasets[key] = prepared.gan.dataset
         resolved = prepared.resolved
-        return Combination(choices, name, resolved.experiment, notices=tuple(resolved.notices))
+        return TrialConfig(choices, name, resolved.experiment, notices=tuple(resolved.notices))
 
     def _check_scoring(self, layers: Sequence[Layer], key: str, dataset: Dataset) -> None:
-        """Refuse scores that no trained run could get, such as of more images than there are. Raises as `check` does.
-
-        key: data and features, for which this is found out once.
-        """
+        """Raise for scores that are impossible for every run, once for each `key` of data and features."""
         if key in self._scorable:
             return
-        wanted = self.request.scoring
-        named = Layer("--metrics", {"metric": {"names": wanted.names or []}})
-        scoring = build_scoring(resolve([*layers, named], self.registry), dataset)
+        spec = self.sweep.scoring
+        metrics = Layer("--metric", {"metric": {"names": spec.names or []}})
+        scoring = build_scoring(resolve([*layers, metrics], self.registry), dataset)
         split = scored_split(scoring)
-        check(scoring, count=wanted.samples or min(SAMPLES, scoring.info.sizes[split]), split=split, option="--samples")
+        num_samples = spec.num_samples or min(DEFAULT_NUM_SAMPLES, scoring.info.sizes[split])
+        check(scoring, num_samples=num_samples, split=split)
         self._scorable.add(key)
 
-    def plan_all(self, tell: Callable[[Combination], None]) -> list[Combination]:
-        """Plan all points of the axes. `tell` hears each of them."""
-        planned = []
+    def plan_all(self, on_config: Callable[[TrialConfig], None]) -> list[TrialConfig]:
+        """Return the configurations of all points, and pass each to `on_config`."""
         points = [(choices, plain_name(choices)) for choices in self.points()]
-        often = Counter(name for _, name in points)
-        for choices, name in points:  # `a-b` × `c` and `a` × `b-c` read alike
-            planned.append(self.plan(choices, name if often[name] == 1 else hashed_name(choices)))
-            tell(planned[-1])
-        return one_name_each(planned, {one.name for one in self.known})
+        counts = Counter(name for _, name in points)
+        configs = []
+        for choices, name in points:  # `a-b` × `c` and `a` × `b-c` have the same plain name
+            configs.append(self.plan(choices, name if counts[name] == 1 else hashed_name(choices)))
+            on_config(configs[-1])
+        return dedupe_names(configs, {config.name for config in self.known})
 
 
-def check_count(request: Request) -> None:
-    """Raise UsageError for more cells than a matrix may have, before any of them is made."""
-    sizes = {key: len(values) for key, values in {**request.axes, "seeds": request.seeds}.items()}
+def check_count(sweep: SweepConfig) -> None:
+    """Raise UsageError for more than MAX_TRIALS trials."""
+    sizes = {key: len(values) for key, values in {**sweep.axes, "seeds": sweep.seeds}.items()}
     count = math.prod(sizes.values())
-    if count > MOST_CELLS:
+    if count > MAX_TRIALS:
         factors = " × ".join(f"{size} {key}" for key, size in sizes.items() if size > 1)
         raise UsageError(
-            f"{count:,} cells ({factors}) are more than the {MOST_CELLS:,} that a matrix may have",
-            fix="pass fewer values or seeds; or pass --search N, which tries N combinations of them",
+            f"{count:,} trials ({factors}) exceed the limit of {MAX_TRIALS:,}",
+            fix="pass fewer values or seeds; or pass --search N, which tries N configurations",
         )
 
 
-def check_some_fit(planned: Sequence[Combination]) -> None:
-    """Raise IncompatibleError where no combination can be run, with the reasons."""
-    if any(one.experiment is not None for one in planned):
+def check_some_fit(configs: Sequence[TrialConfig]) -> None:
+    """Raise IncompatibleError with the reasons if no configuration fits."""
+    if any(config.experiment is not None for config in configs):
         return
-    reasons = list(dict.fromkeys(one.reason for one in planned))
+    reasons = list(dict.fromkeys(config.reason for config in configs))
     more = "" if len(reasons) == 1 else f" (and {len(reasons) - 1} more reasons)"
-    which = "" if len(planned) == 1 else f"none of the {len(planned)} combinations can be run: "
-    raise IncompatibleError(f"{which}{reasons[0]}{more}", fix=planned[0].fix)
+    prefix = "" if len(configs) == 1 else f"none of the {len(configs)} configurations can be run: "
+    raise IncompatibleError(f"{prefix}{reasons[0]}{more}", fix=configs[0].fix)

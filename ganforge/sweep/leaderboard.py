@@ -1,4 +1,4 @@
-"""What a matrix has come to: for each combination a mean over seeds with its interval, the best first."""
+"""Leaderboard of a sweep: for each configuration the mean over seeds with its interval, the best first."""
 
 from __future__ import annotations
 
@@ -8,34 +8,43 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ganforge.evaluation.comparability import differences
-from ganforge.report.health import Finding, findings
+from ganforge.evaluation.comparability import diff
+from ganforge.report.health import AlertRow, alert_rows
+from ganforge.runs.score_table import ARROWS
 from ganforge.runs.statistics import Estimate, estimate
-from ganforge.sweep.config import Request
-from ganforge.sweep.directory import MatrixDirectory
-from ganforge.sweep.scheduler import Result
-from ganforge.sweep.trials import Cell, Combination, label, shown
+from ganforge.sweep.config import SweepConfig
+from ganforge.sweep.directory import SweepDirectory
+from ganforge.sweep.scheduler import TrialResult
+from ganforge.sweep.trials import Trial, TrialConfig, format_choice, format_choices
 from ganforge.utils.files import number_in, write_atomically
 
-#: What a protocol says of one generator alone, and not of how it was scored.
-OF_ONE = frozenset({"checkpoint", "seed", "versions"})
-ARROWS = {"lower": "↓", "higher": "↑"}
-#: The column of the precision that the machine chose; `precision` is a score, too.
-TRAINED_IN = "trained in"
+#: Keys of a protocol that describe one generator, and are left out of leaderboard.json.
+RUN_KEYS = frozenset({"checkpoint", "seed", "versions"})
+
+#: Column of the precision that the machine chose; `precision` is a score.
+PRECISION_COLUMN = "trained in"
 
 
 @dataclass(slots=True)
-class Row:
-    """Hold one combination: the seeds that were scored, their scores by name, and how they trained."""
+class LeaderboardRow:
+    """Scores of a configuration.
 
-    combination: Combination
+    Attributes:
+        config: The configuration.
+        seeds: Seeds with scores.
+        values: Score of each seed, by name.
+        seconds: Training times.
+        precisions: Precisions of the runs.
+    """
+
+    config: TrialConfig
     seeds: list[int] = field(default_factory=list)
     values: dict[str, list[float | None]] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     precisions: set[str] = field(default_factory=set)
 
     def add(self, seed: int, scores: Mapping[str, float | None], manifest: Mapping[str, Any]) -> None:
-        """Add one seed's scores, and what its run.json says. A score that was not finite is no part of a mean."""
+        """Add the scores of a seed, and time and precision of its run.json."""
         self.seeds.append(seed)
         for name, value in scores.items():
             self.values.setdefault(name, []).append(value)
@@ -44,108 +53,114 @@ class Row:
         self.precisions |= {str(manifest["precision"])} if manifest.get("precision") else set()
 
     def estimate(self, score: str) -> Estimate | None:
-        """Return a score's mean and interval over the seeds that have it."""
+        """Return mean and interval of a score over the seeds with a finite value."""
         return estimate([value for value in self.values.get(score, []) if value is not None and math.isfinite(value)])
 
-    def word(self, key: str) -> str:
-        """Return one of its choices, or the precision, as a table shows it."""
-        if key in self.combination.choices:
-            return shown(self.combination.choices[key])
-        return ", ".join(sorted(self.precisions)) or "–" if key == TRAINED_IN else "–"
+    def text(self, key: str) -> str:
+        """Return a choice, or the precision, as a table shows it."""
+        if key in self.config.choices:
+            return format_choice(self.config.choices[key])
+        return ", ".join(sorted(self.precisions)) or "–" if key == PRECISION_COLUMN else "–"
 
-    def as_dict(self, directions: Mapping[str, str]) -> dict[str, Any]:
-        """Return it as leaderboard.json has it."""
-        scores = {}
-        for score in directions:
-            found = self.estimate(score)
-            scores[score] = None if found is None else found.as_dict() | {"values": self.values[score]}
+    def as_dict(self, scores: Iterable[str]) -> dict[str, Any]:
+        """Return the row of leaderboard.json."""
+        estimates = {score: self.estimate(score) for score in scores}
         seconds = estimate(self.seconds)
         return {
-            "combination": self.combination.choices,
-            "name": self.combination.name,
+            "config": self.config.choices,
+            "name": self.config.name,
             "seeds": self.seeds,
             "precision": sorted(self.precisions),
-            "scores": scores,
+            "scores": {
+                score: None if mean is None else mean.as_dict() | {"values": self.values[score]}
+                for score, mean in estimates.items()
+            },
             "elapsed_seconds": None if seconds is None else seconds.mean,
         }
 
 
 @dataclass(slots=True)
-class Table:
-    """Hold rows whose scores may be compared: their protocols agree in everything that matters."""
+class LeaderboardTable:
+    """Table of comparable scores: their protocols agree in everything that matters."""
 
     protocol: dict[str, Any]
-    rows: list[Row] = field(default_factory=list)
+    rows: list[LeaderboardRow] = field(default_factory=list)
 
     @property
-    def directions(self) -> dict[str, str]:
-        """For each score, in the order of the metrics, which direction is better."""
+    def directions(self) -> dict[str, bool]:
+        """Whether a higher value is better, for each score in the order of the metrics."""
         metrics: Mapping[str, Any] = self.protocol["metrics"]
-        return {score: better for metric in metrics.values() for score, better in metric["better"].items()}
+        return {score: higher for metric in metrics.values() for score, higher in metric["higher_is_better"].items()}
 
-    def takes(self, protocol: Mapping[str, Any]) -> bool:
-        """Whether scores with this protocol may stand here."""
-        scores = {score for metric in protocol["metrics"].values() for score in metric["better"]}
-        return not any(differences(self.protocol, protocol, score) for score in {*scores, *self.directions})
+    def accepts(self, protocol: Mapping[str, Any]) -> bool:
+        """Return whether scores with a protocol are comparable to those of the table."""
+        scores = {score for metric in protocol["metrics"].values() for score in metric["higher_is_better"]}
+        return not any(diff(self.protocol, protocol, score) for score in {*scores, *self.directions})
 
-    def ranked(self, by: str | None = None) -> list[Row]:
-        """Return the rows, the best mean of a score first; of the first one, unless it is named."""
+    def ranked(self, by: str | None = None) -> list[LeaderboardRow]:
+        """Return the rows sorted by the mean of a score, the best first; by default of the first score."""
         score = by if by in self.directions else next(iter(self.directions), None)
-        sign = -1 if score is not None and self.directions[score] == "higher" else 1
+        sign = -1 if score is not None and self.directions[score] else 1
 
-        def order(row: Row) -> tuple[float, str]:
-            found = None if score is None else row.estimate(score)
-            return (math.inf if found is None else sign * found.mean, row.combination.label)
+        def sort_key(row: LeaderboardRow) -> tuple[float, str]:
+            mean = None if score is None else row.estimate(score)
+            return (math.inf if mean is None else sign * mean.mean, row.config.label)
 
-        return sorted(self.rows, key=order)
+        return sorted(self.rows, key=sort_key)
 
     @property
     def title(self) -> str:
-        """Say what was scored, and how."""
+        """Data, number of images, split and features."""
         protocol, features = self.protocol, (self.protocol.get("features") or {}).get("name")
-        described = "" if features is None else f" · features {features}"
-        return f"{protocol['data']} · {protocol['fake_images']:,} fakes · {protocol['split']} split{described}"
+        suffix = "" if features is None else f" · features {features}"
+        return f"{protocol['data']} · {protocol['fake_images']:,} fakes · {protocol['split']} split{suffix}"
 
     def varied(self) -> list[str]:
-        """Return the choices in which the rows differ, the machine's precision among them; of one row, all its own."""
-        keys = list(dict.fromkeys(key for row in self.rows for key in row.combination.choices))
+        """Return the choices that differ between rows, and the precision if it does; all choices of a single row."""
+        keys = list(dict.fromkeys(key for row in self.rows for key in row.config.choices))
         if len(self.rows) == 1:
             return keys
-        different = [key for key in [*keys, TRAINED_IN] if len({row.word(key) for row in self.rows}) > 1]
+        different = [key for key in [*keys, PRECISION_COLUMN] if len({row.text(key) for row in self.rows}) > 1]
         return different or keys
 
 
 @dataclass(slots=True)
 class Leaderboard:
-    """Hold all tables, and what stands in none: cells that failed, are open, or do not fit.
+    """Leaderboard of a sweep.
 
-    findings: what watching the health of a cell's training has found.
+    Attributes:
+        objective: Score that ranks the rows; None for the first.
+        tables: Tables of scores.
+        unscored: Results without scores.
+        unfinished: Trials without a result.
+        inapplicable: Configurations that do not fit.
+        alerts: Health alerts of the trials.
     """
 
     objective: str | None
-    tables: list[Table]
-    unscored: list[Result]
-    open_cells: list[Cell]
-    inapplicable: list[Combination]
-    findings: list[tuple[Cell, Finding]]
+    tables: list[LeaderboardTable]
+    unscored: list[TrialResult]
+    unfinished: list[Trial]
+    inapplicable: list[TrialConfig]
+    alerts: list[tuple[Trial, AlertRow]]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as `matrix --json` prints it."""
+        """Return the document of leaderboard.json."""
         return {
             "objective": self.objective,
             "tables": [
                 {
-                    "protocol": {key: value for key, value in table.protocol.items() if key not in OF_ONE},
-                    "scores": table.directions,
+                    "protocol": {key: value for key, value in table.protocol.items() if key not in RUN_KEYS},
+                    "higher_is_better": table.directions,
                     "rows": [row.as_dict(table.directions) for row in table.ranked(self.objective)],
                 }
                 for table in self.tables
             ],
             "unscored": [
                 {
-                    "run": result.cell.name,
-                    "combination": result.cell.combination.choices,
-                    "seed": result.cell.seed,
+                    "run": result.trial.name,
+                    "config": result.trial.config.choices,
+                    "seed": result.trial.seed,
                     "status": result.status,
                     "error": result.error,
                 }
@@ -153,99 +168,103 @@ class Leaderboard:
             ],
             "health": [
                 {
-                    "run": cell.name,
-                    "finding": found.name,
-                    "when": found.when,
-                    "words": found.words,
-                    "helps": found.helps,
+                    "run": trial.name,
+                    "alert": alert.name,
+                    "period": alert.period,
+                    "message": alert.message,
+                    "hint": alert.hint,
                 }
-                for cell, found in self.findings
+                for trial, alert in self.alerts
             ],
-            "open": [cell.name for cell in self.open_cells],
+            "unfinished": [trial.name for trial in self.unfinished],
             "inapplicable": [
-                {"combination": one.choices, "reason": one.reason, "fix": one.fix} for one in self.inapplicable
+                {"config": config.choices, "reason": config.reason, "fix": config.fix} for config in self.inapplicable
             ],
         }
 
     def as_markdown(self) -> str:
-        """Return it as leaderboard.md has it."""
+        """Return the text of leaderboard.md."""
         lines = ["# Leaderboard", ""]
         for table in self.tables:
             keys, scores = table.varied(), table.directions
-            heads = [*keys, "seeds", *(f"{score} {ARROWS[better]}" for score, better in scores.items())]
+            heads = [*keys, "seeds", *(f"{score} {ARROWS[higher]}" for score, higher in scores.items())]
             lines += [f"## {table.title}", "", _markdown_row(heads), _markdown_row(["---"] * len(heads))]
             for row in table.ranked(self.objective):
-                numbers = [written(row.estimate(score)) for score in scores]
-                lines.append(_markdown_row([*(row.word(key) for key in keys), str(len(row.seeds)), *numbers]))
+                means = [format_estimate(row.estimate(score)) for score in scores]
+                lines.append(_markdown_row([*(row.text(key) for key in keys), str(len(row.seeds)), *means]))
             lines.append("")
         if self.tables:
             lines += ["Mean over seeds ± half of Student's 95% interval. ↓: lower is better, ↑: higher.", ""]
-        rest = {
-            "Health": [f"`{cell.name}`: {finding.line()}" for cell, finding in self.findings],
-            "Without scores": [f"`{result.cell.name}`: {result.status}: {result.error}" for result in self.unscored],
-            "Still open": [f"`{cell.name}`" for cell in self.open_cells],
-            "Not applicable": [f"{label(one.choices)}: {one.reason}" for one in self.inapplicable],
+        sections = {
+            "Health": [f"`{trial.name}`: {alert.line()}" for trial, alert in self.alerts],
+            "Without scores": [f"`{result.trial.name}`: {result.status}: {result.error}" for result in self.unscored],
+            "Unfinished": [f"`{trial.name}`" for trial in self.unfinished],
+            "Not applicable": [f"{format_choices(config.choices)}: {config.reason}" for config in self.inapplicable],
         }
-        for title, items in rest.items():
+        for title, items in sections.items():
             if items:
                 lines += [f"## {title}", "", *(f"- {item}" for item in items), ""]
         return "\n".join(lines)
 
-    def write(self, directory: MatrixDirectory) -> None:
+    def write(self, directory: SweepDirectory) -> None:
         """Write leaderboard.json and leaderboard.md. Raises OSError."""
         document = json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n"
         write_atomically(directory.path / "leaderboard.json", document)
         write_atomically(directory.path / "leaderboard.md", self.as_markdown())
 
 
-def leaderboard(
-    directory: MatrixDirectory,
-    request: Request,
-    combinations: Sequence[Combination],
-    results: Mapping[str, Result],
+def build_leaderboard(
+    directory: SweepDirectory,
+    sweep: SweepConfig,
+    configs: Sequence[TrialConfig],
+    results: Mapping[str, TrialResult],
 ) -> Leaderboard:
-    """Return what the cells have come to, in an order that does not depend on when each was run.
+    """Return the leaderboard of a sweep, in an order that does not depend on the order of the runs.
 
-    results: by the cells' names; what is not among them is open.
+    Args:
+        directory: Folder of the sweep.
+        sweep: Configuration of the sweep.
+        configs: Configurations.
+        results: Result by name of the trial; trials without one are unfinished.
     """
-    tables: list[Table] = []
-    unscored: list[Result] = []
-    open_cells: list[Cell] = []
-    found: list[tuple[Cell, Finding]] = []
-    for one in combinations:
-        for seed in request.seeds if one.experiment is not None else ():
-            cell = Cell(one, seed)
-            result = results.get(cell.name)
+    tables: list[LeaderboardTable] = []
+    unscored: list[TrialResult] = []
+    unfinished: list[Trial] = []
+    alerts: list[tuple[Trial, AlertRow]] = []
+    for config in configs:
+        for seed in sweep.seeds if config.experiment is not None else ():
+            trial = Trial(config, seed)
+            result = results.get(trial.name)
             if result is None:
-                open_cells.append(cell)
+                unfinished.append(trial)
                 continue
-            manifest = directory.manifest(cell)
-            found += [(cell, finding) for finding in findings(manifest.get("health"))]
+            manifest = directory.manifest(trial)
+            alerts += [(trial, alert) for alert in alert_rows(manifest.get("health"))]
             if result.row is None:
                 unscored.append(result)
             else:
-                _row(tables, one, result.row["protocol"]).add(seed, result.row["scores"], manifest)
-    inapplicable = [one for one in combinations if one.experiment is None]
-    objective = None if request.search is None else request.search.objective
-    return Leaderboard(objective, tables, unscored, open_cells, inapplicable, found)
+                _row(tables, config, result.row["protocol"]).add(seed, result.row["scores"], manifest)
+    inapplicable = [config for config in configs if config.experiment is None]
+    objective = None if sweep.search is None else sweep.search.objective
+    return Leaderboard(objective, tables, unscored, unfinished, inapplicable, alerts)
 
 
-def _row(tables: list[Table], combination: Combination, protocol: dict[str, Any]) -> Row:
-    """Return the row that a cell's scores belong to: of its combination, in the first table that takes them."""
-    table = next((table for table in tables if table.takes(protocol)), None)
+def _row(tables: list[LeaderboardTable], config: TrialConfig, protocol: dict[str, Any]) -> LeaderboardRow:
+    """Return the row of a configuration in the first table that accepts a protocol; add them if necessary."""
+    table = next((table for table in tables if table.accepts(protocol)), None)
     if table is None:
-        table = Table(protocol)
+        table = LeaderboardTable(protocol)
         tables.append(table)
-    row = next((row for row in table.rows if row.combination is combination), None)
+    row = next((row for row in table.rows if row.config is config), None)
     if row is None:
-        row = Row(combination)
+        row = LeaderboardRow(config)
         table.rows.append(row)
     return row
 
 
-def written(found: Estimate | None) -> str:
-    """Write a mean with its interval, and `–` where there is none."""
-    return "–" if found is None else found.in_words()
+def format_estimate(value: Estimate | None) -> str:
+    """Return a mean with its interval as text, or `–` for None."""
+    return "–" if value is None else value.format()
 
 
 def _markdown_row(cells: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
-"""Who works at a cell: a lock that the system releases once everybody who holds it is gone.
+"""Locks of trials, which child processes inherit.
 
-A process that is started for a cell inherits the lock. So a matrix that was killed leaves its cells claimed for as long
-as their runs go on alone, and another one does not start them a second time.
+The operating system releases a lock when every process that holds it has ended. The trials of a killed sweep stay
+locked while their runs continue alone, and another sweep does not start them a second time.
 """
 
 from __future__ import annotations
@@ -22,17 +22,21 @@ if sys.platform != "win32":
 
 
 @dataclass(slots=True)
-class Claim(AbstractContextManager["Claim"]):
-    """Hold a cell against every other process. inherited: the descriptors to pass on to processes started for it."""
+class TrialLock(AbstractContextManager["TrialLock"]):
+    """Exclusive lock of a trial.
 
-    inherited: tuple[int, ...]
+    Attributes:
+        descriptors: File descriptors for the child processes.
+    """
+
+    descriptors: tuple[int, ...]
     _lock: FileLock | None = None
 
     def release(self) -> None:
-        """Let it go; processes that inherited it hold it further."""
-        for descriptor in self.inherited:
+        """Release the lock; processes that inherited it still hold it."""
+        for descriptor in self.descriptors:
             os.close(descriptor)
-        self.inherited = ()
+        self.descriptors = ()
         if self._lock is not None:
             self._lock.release()
 
@@ -42,13 +46,17 @@ class Claim(AbstractContextManager["Claim"]):
         self.release()
 
 
-def claim(path: Path) -> Claim | None:
-    """Return a claim, or None where another process has it. `path` is a file of its own, which stays."""
+def acquire_lock(path: Path) -> TrialLock | None:
+    """Return the lock of a lock file, or None if another process holds it. The file is never removed.
+
+    Raises:
+        RunDirectoryError: The file cannot be opened or locked.
+    """
     try:
         if sys.platform == "win32":  # descriptors are not inherited there
             lock = FileLock(path)
             lock.acquire(timeout=0)
-            return Claim((), lock)
+            return TrialLock((), lock)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -59,4 +67,4 @@ def claim(path: Path) -> Claim | None:
         return None
     except OSError as error:
         raise RunDirectoryError(f"{path} cannot be locked: {error.strerror}") from None
-    return Claim((descriptor,))
+    return TrialLock((descriptor,))

@@ -1,4 +1,4 @@
-"""Working at cells: `ganforge run` or `resume`, then `ganforge evaluate`, each a process, several at a time."""
+"""Scheduler of trials: `ganforge run` or `resume`, then `ganforge evaluate`, as processes, several at a time."""
 
 from __future__ import annotations
 
@@ -9,220 +9,219 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from ganforge.errors import GanforgeError, RunDirectoryError
-from ganforge.sweep.config import Request
-from ganforge.sweep.directory import MatrixDirectory
-from ganforge.sweep.launcher import Stage, Started, Starter
-from ganforge.sweep.locks import Claim
-from ganforge.sweep.trials import Cell
+from ganforge.sweep.config import SweepConfig
+from ganforge.sweep.directory import SweepDirectory
+from ganforge.sweep.launcher import Launcher, Stage, TrialProcess
+from ganforge.sweep.locks import TrialLock
+from ganforge.sweep.trials import Trial
 from ganforge.training.signals import Interruption
 
 POLL_SECONDS = 0.05
-#: How long until a cell that another process works at is looked at again.
+#: Time until a trial that another process has locked is tried again.
 BUSY_SECONDS = 1.0
-#: How long a process has that was told to stop at once.
+#: Time that processes have to end after SIGTERM.
 GRACE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """Hold what a cell has come to.
+class TrialResult:
+    """Result of a trial.
 
-    status: of its training, or `unscored`. row: of evaluation.jsonl, where it has been scored. error: what went wrong.
+    Attributes:
+        trial: The trial.
+        status: End of the training, or "unscored" if it could not be scored.
+        row: Row of evaluation.jsonl, if it has been scored.
+        error: Error message.
     """
 
-    cell: Cell
+    trial: Trial
     status: Literal["scored", "diverged", "failed", "unscored"]
     row: dict[str, Any] | None = None
     error: str | None = None
 
 
-class Source(Protocol):
-    """Give cells, and hear what they have come to."""
+class TrialSource(Protocol):
+    """Source of trials, which gets their results."""
 
-    def take(self) -> Cell | None:
-        """Return a cell to work at, or None where there is none, perhaps only for now."""
+    def next_trial(self) -> Trial | None:
+        """Return a trial, or None if there is none at the moment."""
 
-    def tell(self, result: Result) -> None:
-        """Hear of a cell that is at its end."""
+    def report(self, result: TrialResult) -> None:
+        """Get the result of a trial."""
 
     def exhausted(self) -> bool:
-        """Whether there will be no more cells, whatever those that are being worked at come to."""
+        """Return whether there will be no more trials, whatever the results of the running ones."""
 
 
-class Watcher(Protocol):
-    """Watch the work for a person."""
+class SweepCallback(Protocol):
+    """Callback of a scheduler."""
 
-    def began(self, cell: Cell, stage: Stage) -> None:
-        """Hear that a process has been started for a cell."""
+    def on_trial_start(self, trial: Trial, stage: Stage) -> None:
+        """Run after a process of a trial has started."""
 
-    def ended(self, result: Result, seconds: float) -> None:
-        """Hear of a cell that is at its end, after so many seconds of work."""
+    def on_trial_end(self, result: TrialResult, seconds: float) -> None:
+        """Run after the end of a trial; `seconds` is 0 if the result existed before."""
 
-    def noticed(self, line: str) -> None:
-        """Hear of something that a person should know."""
+    def on_message(self, message: str) -> None:
+        """Run when the user should see a message."""
 
-    def tick(self, running: int) -> None:
-        """Hear that time passes, with so many cells being worked at."""
+    def on_poll(self) -> None:
+        """Run after each look at the processes."""
 
 
 @dataclass(slots=True)
 class _Job:
-    """Hold a cell that is being worked at."""
+    """Trial with a running process."""
 
-    cell: Cell
-    claim: Claim
+    trial: Trial
+    lock: TrialLock
     slot: int
-    started: Started
-    began: float
+    process: TrialProcess
+    started_at: float
 
 
 @dataclass(slots=True)
-class Work:
-    """Keep `jobs` processes at cells until there are no more, or a signal arrives.
+class Scheduler:
+    """Scheduler that keeps `jobs` processes running until the trials are exhausted or a signal arrives.
 
-    Each cell is claimed first; one that another matrix works at is waited for, and its result taken over.
+    Each trial is locked first. The result of a trial that another sweep has locked is awaited.
     """
 
-    directory: MatrixDirectory
-    request: Request
+    directory: SweepDirectory
+    sweep: SweepConfig
     jobs: int
-    watcher: Watcher
+    callback: SweepCallback
     interruption: Interruption
-    starter: Starter = field(init=False)
+    launcher: Launcher = field(init=False)
     _running: list[_Job] = field(default_factory=list)
-    _busy: deque[tuple[float, Cell]] = field(default_factory=deque)
-    _told: bool = False
-    _results: list[Result] = field(default_factory=list)
+    _busy: deque[tuple[float, Trial]] = field(default_factory=deque)
+    _signal_sent: bool = False
+    _results: list[TrialResult] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.starter = Starter(self.directory, self.request, self.jobs)
+        self.launcher = Launcher(self.directory, self.sweep, self.jobs)
 
-    def do(self, source: Source) -> list[Result]:
-        """Work until the source is exhausted, or everybody has stopped after a signal; return what cells came to."""
+    def run(self, source: TrialSource) -> list[TrialResult]:
+        """Run trials until the source is exhausted, or all processes have stopped after a signal; return results."""
         try:
-            while self._continues(source):
-                self._pass_signal_on()
-                for job in [job for job in self._running if job.started.process.poll() is not None]:
+            while self._running or not (self._stopping or (source.exhausted() and not self._busy)):
+                self._forward_signal()
+                for job in [job for job in self._running if job.process.process.poll() is not None]:
                     self._advance(job, source)
                 while not self._stopping and len(self._running) < self.jobs:
-                    cell = self._next(source)
-                    if cell is None:
+                    trial = self._next_trial(source)
+                    if trial is None:
                         break
-                    self._start(cell, source)
-                self.watcher.tick(len(self._running))
+                    self._start_trial(trial, source)
+                self.callback.on_poll()
                 time.sleep(POLL_SECONDS)
         finally:
-            self._stop_at_once()
+            self._terminate()
         return self._results
 
-    def known(self, cell: Cell) -> Result | None:
-        """Return what a cell has come to, or None where there is something left to do."""
+    def known_result(self, trial: Trial) -> TrialResult | None:
+        """Return the result in a trial's run directory, or None if the trial is unfinished."""
         try:
-            state = self.directory.state(cell)
+            state = self.directory.state(trial)
             if state == "diverged":
-                said = self.directory.manifest(cell).get("error", "its run.json does not say how")
-                return Result(cell, "diverged", error=said)
-            row = self.directory.scores(cell, self.request.scoring) if state == "finished" else None
-        except Exception as error:  # noqa: BLE001 - whatever its damaged files lead to; the other cells go on
-            return _failed(cell, error)
-        return None if row is None else Result(cell, "scored", row)
+                error = self.directory.manifest(trial).get("error", "run.json has no reason")
+                return TrialResult(trial, "diverged", error=error)
+            row = self.directory.scores(trial, self.sweep.scoring) if state == "finished" else None
+        except Exception as error:  # noqa: BLE001 - damaged files can raise anything; the other trials continue
+            return _failed(trial, error)
+        return None if row is None else TrialResult(trial, "scored", row)
 
     @property
     def _stopping(self) -> bool:
         return self.interruption.received is not None
 
-    def _continues(self, source: Source) -> bool:
-        return bool(self._running) or not (self._stopping or (source.exhausted() and not self._busy))
+    def _next_trial(self, source: TrialSource) -> Trial | None:
+        """Return a new trial, or one that was locked BUSY_SECONDS ago."""
+        trial = source.next_trial()
+        if trial is None and self._busy and self._busy[0][0] <= time.monotonic():
+            _, trial = self._busy.popleft()
+        return trial
 
-    def _next(self, source: Source) -> Cell | None:
-        """Return a cell to look at: a fresh one, or now and then one that another process had."""
-        cell = source.take()
-        if cell is None and self._busy and self._busy[0][0] <= time.monotonic():
-            _, cell = self._busy.popleft()
-        return cell
-
-    def _start(self, cell: Cell, source: Source) -> None:
-        """Claim a cell and start what comes next for it; tell what it has come to, where that is known already."""
-        result = self.known(cell)
+    def _start_trial(self, trial: Trial, source: TrialSource) -> None:
+        """Lock a trial and start its next process, or report its result if it has one."""
+        result = self.known_result(trial)
         if result is not None:
-            self._tell(result, source, 0.0)
+            self._report(result, source, 0.0)
             return
         try:
-            claim = self.directory.claim(cell)
+            lock = self.directory.lock_trial(trial)
         except RunDirectoryError as error:
-            self._tell(_failed(cell, error), source, 0.0)
+            self._report(_failed(trial, error), source, 0.0)
             return
-        if claim is None:
-            self._busy.append((time.monotonic() + BUSY_SECONDS, cell))
+        if lock is None:
+            self._busy.append((time.monotonic() + BUSY_SECONDS, trial))
             return
-        result = self.known(cell)  # whoever had the claim may have ended in between
+        result = self.known_result(trial)  # the previous holder of the lock may have finished meanwhile
         if result is not None:
-            claim.release()
-            self._tell(result, source, 0.0)
+            lock.release()
+            self._report(result, source, 0.0)
             return
-        self._begin(cell, claim, source, time.monotonic())
+        self._start_process(trial, lock, source, time.monotonic())
 
-    def _begin(self, cell: Cell, claim: Claim, source: Source, began: float) -> None:
-        """Start the process that a cell needs next."""
+    def _start_process(self, trial: Trial, lock: TrialLock, source: TrialSource, started_at: float) -> None:
         used = {job.slot for job in self._running}
         slot = next(number for number in range(self.jobs) if number not in used)
         try:
-            started = self.starter.start(cell, claim, slot)
-        except Exception as error:  # noqa: BLE001 - as in `known`
-            claim.release()
-            self._tell(_failed(cell, error), source, 0.0)
+            process = self.launcher.start(trial, lock, slot)
+        except Exception as error:  # noqa: BLE001 - as in `known_result`
+            lock.release()
+            self._report(_failed(trial, error), source, 0.0)
             return
-        self._running.append(_Job(cell, claim, slot, started, began))
-        self.watcher.began(cell, started.stage)
+        self._running.append(_Job(trial, lock, slot, process, started_at))
+        self.callback.on_trial_start(trial, process.stage)
 
-    def _advance(self, job: _Job, source: Source) -> None:
-        """Go on after a process has ended: to the next one for the same cell, or to its result."""
+    def _advance(self, job: _Job, source: TrialSource) -> None:
+        """Start the next process of a trial whose process has ended, or report its result."""
         self._running.remove(job)
-        cell, code, stage = job.cell, job.started.process.returncode, job.started.stage
+        trial, code, stage = job.trial, job.process.process.returncode, job.process.stage
         if self._stopping and code != 0:
-            job.claim.release()  # it has saved, and goes on another time
+            job.lock.release()  # it has saved, and can be resumed
             return
-        result = self.known(cell)
+        result = self.known_result(trial)
         if result is None and code == 0 and stage != "evaluate" and not self._stopping:
-            self._begin(cell, job.claim, source, job.began)
+            self._start_process(trial, job.lock, source, job.started_at)
             return
         if result is None and not (self._stopping and stage != "evaluate"):
             status: Literal["unscored", "failed"] = "unscored" if stage == "evaluate" else "failed"
-            result = Result(cell, status, error=job.started.error())
-        job.claim.release()
+            result = TrialResult(trial, status, error=job.process.error())
+        job.lock.release()
         if result is not None:
-            self._tell(result, source, time.monotonic() - job.began)
+            self._report(result, source, time.monotonic() - job.started_at)
 
-    def _tell(self, result: Result, source: Source, seconds: float) -> None:
+    def _report(self, result: TrialResult, source: TrialSource, seconds: float) -> None:
         self._results.append(result)
-        source.tell(result)
-        self.watcher.ended(result, seconds)
+        source.report(result)
+        self.callback.on_trial_end(result, seconds)
 
-    def _pass_signal_on(self) -> None:
-        """Tell every process of the first signal, once: each saves and ends."""
+    def _forward_signal(self) -> None:
+        """Send the first signal to every process, once: each saves and ends."""
         number = self.interruption.received
-        if number is None or self._told:
+        if number is None or self._signal_sent:
             return
-        self._told = True
+        self._signal_sent = True
         if self._running:
             count = len(self._running)
-            self.watcher.noticed(f"{number.name}: {count} run{'' if count == 1 else 's'} will save and stop")
+            self.callback.on_message(f"{number.name}: {count} run{'' if count == 1 else 's'} will save and stop")
         for job in self._running:
-            job.started.send(number)
+            job.process.send_signal(number)
 
-    def _stop_at_once(self) -> None:
-        """End what still runs: after a second signal, or a mistake of our own."""
+    def _terminate(self) -> None:
+        """End running processes, after a second signal or an error in this process."""
         for job in self._running:
-            for _ in range(1 if self._told else 2):
-                job.started.send(signal.SIGTERM)
-        end = time.monotonic() + GRACE_SECONDS
+            for _ in range(1 if self._signal_sent else 2):
+                job.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
         for job in self._running:
-            job.started.end(max(0.1, end - time.monotonic()))
-            job.claim.release()
+            job.process.wait_or_kill(max(0.1, deadline - time.monotonic()))
+            job.lock.release()
         self._running.clear()
 
 
-def _failed(cell: Cell, error: Exception) -> Result:
-    """Return the result of a cell that cannot be worked at."""
+def _failed(trial: Trial, error: Exception) -> TrialResult:
     expected = isinstance(error, GanforgeError | OSError)
-    return Result(cell, "failed", error=str(error) if expected else f"{type(error).__name__}: {error}")
+    return TrialResult(trial, "failed", error=str(error) if expected else f"{type(error).__name__}: {error}")

@@ -1,7 +1,9 @@
-"""A search: Optuna proposes what to try next (ask), and hears what it came to (tell).
+"""Search by Optuna, which proposes configurations and gets their scores.
 
-Run directories stay the truth. A trial's name is made of its choices, and its choices can be read from its runs. So a
-journal that was lost is rebuilt from them; what ran is scored again by nobody.
+Run directories are the source of truth. The name of a configuration is made of its choices, and the choices can be read
+from its runs. So a lost journal is rebuilt from the runs, and no run is trained or scored again.
+
+Optuna's trials are configurations here: each has a `Trial` for every seed.
 """
 
 from __future__ import annotations
@@ -12,198 +14,198 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from ganforge.errors import GanforgeError
-from ganforge.sweep.config import Request, Search
-from ganforge.sweep.directory import MatrixDirectory
+from ganforge.sweep.config import SearchConfig, SweepConfig
+from ganforge.sweep.directory import SweepDirectory
 from ganforge.sweep.expand import Planner, check_some_fit
-from ganforge.sweep.scheduler import Result
-from ganforge.sweep.search_space import chosen, distributions, objective_direction, sampler, spelled
-from ganforge.sweep.storage import open_storage
-from ganforge.sweep.trials import (
-    Cell,
-    Choices,
-    Combination,
-    choices_of,
-    hashed_name,
-)
+from ganforge.sweep.scheduler import TrialResult
+from ganforge.sweep.search_space import decode_choice, encode_choice, find_objective, make_distributions, make_sampler
+from ganforge.sweep.storage import open_study
+from ganforge.sweep.trials import Choices, Trial, TrialConfig, choices_of, hashed_name
 from ganforge.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
-    from optuna import Study as OptunaStudy
+    from optuna import Study
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
-SEED_MARK = "-seed"
+SEED_SUFFIX = "-seed"
 
 
 @dataclass(slots=True)
-class Trial:
-    """Hold a trial that is under way: its number in the storage, its combination, and the results of its seeds."""
+class _Proposal:
+    """Configuration under way, with its number in the study and its results by seed."""
 
     number: int
-    combination: Combination
-    results: dict[int, Result] = field(default_factory=dict)
+    config: TrialConfig
+    results: dict[int, TrialResult] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
-class Study:
-    """Give the cells of one trial after the other, until there are as many trials as were asked for."""
+class SearchSource:
+    """Source of the trials of a search, until the study has the requested number of configurations."""
 
-    directory: MatrixDirectory
-    request: Request
-    search: Search
+    directory: SweepDirectory
+    sweep: SweepConfig
+    search: SearchConfig
     planner: Planner
-    tell_planned: Callable[[Combination], None]
-    study: OptunaStudy
+    on_config: Callable[[TrialConfig], None]
+    study: Study
     distributions: dict[str, BaseDistribution]
-    found: dict[str, Combination] = field(default_factory=dict)
-    trials: dict[int, Trial] = field(default_factory=dict)
-    _waiting: deque[Cell] = field(default_factory=deque)
-    _enough: bool = False
+    _configs: dict[str, TrialConfig] = field(default_factory=dict)
+    _proposals: dict[int, _Proposal] = field(default_factory=dict)
+    _waiting: deque[Trial] = field(default_factory=deque)
+    _complete: bool = False
 
     @classmethod
     def open(
-        cls, directory: MatrixDirectory, request: Request, planner: Planner, tell: Callable[[Combination], None]
+        cls,
+        directory: SweepDirectory,
+        sweep: SweepConfig,
+        search: SearchConfig,
+        planner: Planner,
+        on_config: Callable[[TrialConfig], None],
     ) -> Self:
-        """Open, make or rebuild the study of a request, and its folder. Raises UsageError and IncompatibleError."""
-        search = request.search
-        assert search is not None, "only a search has a study"  # noqa: S101
-        spaces = distributions(request)
-        _, better = objective_direction(search.objective, request.scoring.names, planner.registry)
-        _check_something_fits(request, planner)
-        directory.write(request, [])
+        """Open, create or rebuild a study and its folder. Raises UsageError and IncompatibleError."""
+        distributions = make_distributions(sweep, search)
+        _, higher_is_better = find_objective(search.objective, sweep.scoring.names, planner.registry)
+        _check_something_fits(search, planner)
+        directory.write(sweep, [])
         with directory.lock():
-            study = open_storage(search.storage, directory.journal, f"ganforge-{request.digest}", better)
-            opened = cls(directory, request, search, planner, tell, study, spaces)
-            opened.rebuild()
-        return opened
+            name = f"ganforge-{sweep.digest}"
+            study = open_study(search.storage, directory.journal, name, higher_is_better=higher_is_better)
+            source = cls(directory, sweep, search, planner, on_config, study, distributions)
+            source._rebuild()
+        return source
 
     @property
-    def combinations(self) -> list[Combination]:
-        """What has been tried here, as far as it is known."""
-        return list(self.found.values())
+    def configs(self) -> list[TrialConfig]:
+        """Configurations that have been tried in this folder, as far as they are known."""
+        return list(self._configs.values())
 
-    def take(self) -> Cell | None:
-        """Return the next cell: of a trial that somebody left, or of a new one."""
-        while not self._waiting and not self._enough:
-            self._look()
+    def next_trial(self) -> Trial | None:
+        """Return the next trial: of an abandoned configuration, or of a new one."""
+        while not self._waiting and not self._complete:
+            self._take_proposal()
         return self._waiting.popleft() if self._waiting else None
 
     def exhausted(self) -> bool:
-        """Whether every trial has been given."""
-        return not self._waiting and self._enough
+        """Return whether every trial has been returned."""
+        return not self._waiting and self._complete
 
-    def tell(self, result: Result) -> None:
-        """Tell the storage what a trial came to, once all its seeds are at their end.
+    def report(self, result: TrialResult) -> None:
+        """Give the study the mean score of a configuration when all its seeds have results.
 
-        One that diverged is worse than all others. One that failed is left open, and tried again another time.
+        A diverged configuration is worse than all others. A failed one stays open, and is tried again later.
         """
-        from optuna.trial import TrialState  # noqa: PLC0415 - an extra
+        from optuna.trial import TrialState  # noqa: PLC0415 - optional dependency
 
-        name, seed = result.cell.combination.name, result.cell.seed
-        alike = (one for one in self.trials.values() if one.combination.name == name and seed not in one.results)
-        trial = next(alike)
-        trial.results[seed] = result
-        if len(trial.results) < len(self.request.seeds):
+        name, seed = result.trial.config.name, result.trial.seed
+        proposal = next(
+            proposal
+            for proposal in self._proposals.values()
+            if proposal.config.name == name and seed not in proposal.results
+        )
+        proposal.results[seed] = result
+        if len(proposal.results) < len(self.sweep.seeds):
             return
-        results = [trial.results[number] for number in self.request.seeds]
+        results = [proposal.results[number] for number in self.sweep.seeds]
         scores = [None if one.row is None else one.row["scores"].get(self.search.objective) for one in results]
         values = [score for score in scores if score is not None]
         with self.directory.lock():
             if len(values) == len(scores):
-                self.study.tell(trial.number, sum(values) / len(values), skip_if_finished=True)
+                self.study.tell(proposal.number, sum(values) / len(values), skip_if_finished=True)
             elif not any(one.status in {"failed", "unscored"} for one in results):
-                self.study.tell(trial.number, state=TrialState.PRUNED, skip_if_finished=True)
+                self.study.tell(proposal.number, state=TrialState.PRUNED, skip_if_finished=True)
 
-    def rebuild(self) -> None:
-        """Give the study every trial whose runs are here and that it does not know; it hears later how they ended."""
-        from optuna.trial import TrialState, create_trial  # noqa: PLC0415 - as above
+    def _rebuild(self) -> None:
+        """Add configurations with runs that the study does not have; their results are reported later."""
+        from optuna.trial import TrialState, create_trial  # noqa: PLC0415 - optional dependency
 
-        trials = self.study.get_trials(deepcopy=False)
-        known = {hashed_name(self._choices(trial.params)) for trial in trials}
-        for combination in self._combinations_of_runs():
-            self.found[combination.name] = combination
-            if combination.name not in known:
-                params = {key: spelled(combination.choices[key]) for key in self.distributions}
+        names = {hashed_name(self._choices(frozen.params)) for frozen in self.study.get_trials(deepcopy=False)}
+        for config in self._configs_of_runs():
+            self._configs[config.name] = config
+            if config.name not in names:
+                params = {key: encode_choice(config.choices[key]) for key in self.distributions}
                 self.study.add_trial(
                     create_trial(state=TrialState.RUNNING, params=params, distributions=self.distributions)
                 )
 
-    def _combinations_of_runs(self) -> Iterator[Combination]:
-        """Yield what the run directories here have tried, in the order in which they began."""
-        keys = [*self.request.axes, *self.search.spaces]
-        begun = []
-        for path in self.directory.path.glob(f"*{SEED_MARK}*/run.toml"):
+    def _configs_of_runs(self) -> Iterator[TrialConfig]:
+        """Yield the configurations of the runs in this folder, in the order of their start."""
+        keys = [*self.sweep.axes, *self.search.spaces]
+        runs = []
+        for path in self.directory.path.glob(f"*{SEED_SUFFIX}*/run.toml"):
             run = RunDirectory(path.parent)
             try:
                 experiment = run.read_experiment()
-                choices = {key: chosen(value) for key, value in choices_of(experiment, keys).items()}
+                choices = {key: decode_choice(value) for key, value in choices_of(experiment, keys).items()}
                 created = str(run.read_manifest().get("created"))
             except (GanforgeError, KeyError, TypeError):
-                continue  # damaged, or none of ours; whatever works at it says so
-            name = run.name.rpartition(SEED_MARK)[0]
+                continue  # damaged, or not of this sweep; the process that uses it reports it
+            name = run.name.rpartition(SEED_SUFFIX)[0]
             if hashed_name(choices) == name:
-                begun.append((created, name, Combination(choices, name, experiment)))
+                runs.append((created, name, TrialConfig(choices, name, experiment)))
         seen = set()
-        for _, name, combination in sorted(begun, key=lambda item: item[:2]):
+        for _, name, config in sorted(runs, key=lambda item: item[:2]):
             if name not in seen:
                 seen.add(name)
-                yield combination
+                yield config
 
-    def _look(self) -> None:
-        """Begin with a trial that is open and not at work here, or with a new one, or see that there are enough."""
-        from optuna.trial import TrialState  # noqa: PLC0415 - as above
+    def _take_proposal(self) -> None:
+        """Start an open proposal of the study, or a new one; set `_complete` if there are enough."""
+        from optuna.trial import TrialState  # noqa: PLC0415 - optional dependency
 
         with self.directory.lock():
             trials = self.study.get_trials(deepcopy=False)
             for frozen in trials:
-                if frozen.state == TrialState.RUNNING and frozen.number not in self.trials and self._is_ours(frozen):
-                    self._begin(frozen.number, frozen.params)
+                is_open = frozen.state == TrialState.RUNNING and frozen.number not in self._proposals
+                if is_open and self._is_local(frozen):
+                    self._start_proposal(frozen.number, frozen.params)
                     return
-            if len(trials) >= self.search.trials:
-                self._enough = True
+            if len(trials) >= self.search.num_configs:
+                self._complete = True
                 return
-            self.study.sampler = sampler(f"{self.study.study_name} {len(trials)}")
-            asked = self.study.ask(self.distributions)
-            self._begin(asked.number, asked.params)
+            self.study.sampler = make_sampler(f"{self.study.study_name} {len(trials)}")
+            proposal = self.study.ask(self.distributions)
+            self._start_proposal(proposal.number, proposal.params)
 
-    def _begin(self, number: int, params: Mapping[str, Any]) -> None:
-        """Queue a trial's cells; one whose parts do not fit is at its end at once."""
-        from optuna.trial import TrialState  # noqa: PLC0415 - as above
+    def _start_proposal(self, number: int, params: Mapping[str, Any]) -> None:
+        """Queue the trials of a proposal, or end it if its components do not fit."""
+        from optuna.trial import TrialState  # noqa: PLC0415 - optional dependency
 
         choices = self._choices(params)
         name = hashed_name(choices)
-        combination = self.found.get(name)
-        if combination is None:
-            combination = self.found[name] = self.planner.plan(choices, name)
-            self.tell_planned(combination)
-        if combination.experiment is None:
+        config = self._configs.get(name)
+        if config is None:
+            config = self._configs[name] = self.planner.plan(choices, name)
+            self.on_config(config)
+        if config.experiment is None:
             self.study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
             return
-        cells = [Cell(combination, seed) for seed in self.request.seeds]
-        self.directory.write_config(cells[0])  # from now on it can be known as ours
-        self.trials[number] = Trial(number, combination)
-        self._waiting.extend(cells)
+        trials = [Trial(config, seed) for seed in self.sweep.seeds]
+        self.directory.write_config(trials[0])  # marks the proposal as one of this folder
+        self._proposals[number] = _Proposal(number, config)
+        self._waiting.extend(trials)
 
-    def _is_ours(self, frozen: FrozenTrial) -> bool:
-        """Whether a trial was begun in this folder: others may share a storage that is not in it."""
+    def _is_local(self, frozen: FrozenTrial) -> bool:
+        """Return whether a proposal was started in this folder; several folders may share a storage."""
         name = hashed_name(self._choices(frozen.params))
-        first = Cell(Combination({}, name), self.request.seeds[0])
-        return self.search.storage is None or self.directory.config(first).exists()
+        first = Trial(TrialConfig({}, name), self.sweep.seeds[0])
+        return self.search.storage is None or self.directory.config_path(first).exists()
 
     def _choices(self, params: Mapping[str, Any]) -> Choices:
-        """Return a trial's choices, those included that are the same for all."""
-        fixed = {key: values[0] for key, values in self.request.axes.items()}
-        given = {key: chosen(value) for key, value in params.items()}
-        return {key: given.get(key, fixed.get(key)) for key in (*fixed, *self.search.spaces)}
+        """Return all choices of a proposal, with those that no proposal varies."""
+        fixed = {key: values[0] for key, values in self.sweep.axes.items()}
+        varied = {key: decode_choice(value) for key, value in params.items()}
+        return {key: varied.get(key, fixed.get(key)) for key in (*fixed, *self.search.spaces)}
 
 
-def _check_something_fits(request: Request, planner: Planner) -> None:
-    """Raise IncompatibleError where no combination of the axes can be run with the lowest values of the spaces."""
-    assert request.search is not None, "only a search has spaces"  # noqa: S101
-    lowest = {key: int(space.low) if space.whole else space.low for key, space in request.search.spaces.items()}
-    tried = []
+def _check_something_fits(search: SearchConfig, planner: Planner) -> None:
+    """Raise IncompatibleError if no combination of the axes fits with the lowest values of the spaces."""
+    lowest = {key: int(space.low) if space.integer else space.low for key, space in search.spaces.items()}
+    configs = []
     for choices in planner.points():
-        tried.append(planner.plan(choices | lowest, ""))
-        if tried[-1].experiment is not None:
+        configs.append(planner.plan(choices | lowest, ""))
+        if configs[-1].experiment is not None:
             return
-    check_some_fit(tried)
+    check_some_fit(configs)

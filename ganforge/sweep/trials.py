@@ -1,4 +1,4 @@
-"""Which cells a matrix has: every combination that fits, once for each seed."""
+"""Trials of a sweep: configurations that fit, once per seed."""
 
 from __future__ import annotations
 
@@ -11,21 +11,26 @@ from typing import Any
 
 from ganforge.components.spec import SECTIONS
 from ganforge.config import Experiment, from_document, to_document
+from ganforge.config.dotted import NOTHING
 from ganforge.config.experiment import SEVERAL, TRAINED
-from ganforge.config.optimizers import NOTHING
 
 UNSAFE = re.compile(r"[^A-Za-z0-9._=+-]+")
-LONGEST_NAME = 120
+MAX_NAME_LENGTH = 120
 
 Choices = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Combination:
-    """Hold one combination of choices, checked on this machine.
+class TrialConfig:
+    """Configuration of trials: a value for each axis, checked on this machine.
 
-    name: of its runs, without the seed. experiment: resolved and prepared, for the first seed; None where the parts do
-    not fit, which `reason` then says, with `fix`. notices: lines for a person.
+    Attributes:
+        choices: Value by setting.
+        name: Name of the runs, without the seed.
+        experiment: Resolved and prepared for the first seed; None if the components do not fit.
+        reason: Reason if they do not fit.
+        fix: Hint for that case.
+        notices: Messages for the user.
     """
 
     choices: Choices
@@ -37,159 +42,170 @@ class Combination:
 
     @property
     def label(self) -> str:
-        """What a person calls it."""
-        return label(self.choices)
+        """Choices as text."""
+        return format_choices(self.choices)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plan.json keeps it."""
-        assert self.experiment is not None, "only what fits is kept"  # noqa: S101
+        """Return the entry of plan.json."""
+        assert self.experiment is not None, "plan.json has only configurations that fit"  # noqa: S101
         return {"choices": self.choices, "name": self.name, "experiment": to_document(self.experiment)}
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Combination:
-        """Return what `as_dict` gave. Raises ConfigError, KeyError or TypeError where it is damaged."""
+    def from_dict(cls, content: Mapping[str, Any]) -> TrialConfig:
+        """Return the configuration of an entry. Raises ConfigError, KeyError or TypeError if it is damaged."""
         return cls(dict(content["choices"]), str(content["name"]), from_document(content["experiment"]))
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """Hold one run of a matrix: a combination and a seed."""
+class Trial:
+    """One run of a sweep: a configuration with a seed."""
 
-    combination: Combination
+    config: TrialConfig
     seed: int
 
     @property
     def name(self) -> str:
-        """Its run directory's name."""
-        return f"{self.combination.name}-seed{self.seed}"
+        """Name of the run directory."""
+        return f"{self.config.name}-seed{self.seed}"
 
     @property
     def label(self) -> str:
-        """What a person calls it."""
-        return f"{self.combination.label} · seed {self.seed}"
+        """Choices and seed as text."""
+        return f"{self.config.label} · seed {self.seed}"
 
     @property
     def experiment(self) -> Experiment:
-        """The experiment that it runs."""
-        assert self.combination.experiment is not None, "cells are made of what fits"  # noqa: S101
-        return self.combination.experiment.model_copy(update={"seed": self.seed})
+        """Experiment of the run."""
+        assert self.config.experiment is not None, "trials have configurations that fit"  # noqa: S101
+        return self.config.experiment.model_copy(update={"seed": self.seed})
 
 
-def label(choices: Mapping[str, Any]) -> str:
-    """Return choices in words: `mlp × dcgan × bce × mnist · optimizer.lr 0.001`."""
-    parts = " × ".join(str(choices[section]) for section in TRAINED if section in choices)
-    rest = [f"{key} {shown(value)}" for key, value in choices.items() if key not in TRAINED]
-    return " · ".join(filter(None, [parts, *rest]))
+def list_trials(configs: Iterable[TrialConfig], seeds: Sequence[int]) -> list[Trial]:
+    """Return trials in their order: all configurations with the first seed, then with the next."""
+    fitting = [config for config in configs if config.experiment is not None]
+    return [Trial(config, seed) for seed in seeds for config in fitting]
 
 
-def shown(value: object) -> str:
-    """Return a choice as people read it: what a search found has more digits than anybody needs."""
-    return f"{value:.5g}" if isinstance(value, float) else _word(value)
+def format_choices(choices: Mapping[str, Any]) -> str:
+    """Return choices as text: `mlp × dcgan × bce × mnist · optimizer.lr 0.001`."""
+    components = " × ".join(str(choices[section]) for section in TRAINED if section in choices)
+    rest = [f"{key} {format_choice(value)}" for key, value in choices.items() if key not in TRAINED]
+    return " · ".join(filter(None, [components, *rest]))
 
 
-def _word(value: object) -> str:
+def format_choice(value: object) -> str:
+    """Return a choice as text; floats have five significant digits."""
+    return f"{value:.5g}" if isinstance(value, float) else _text(value)
+
+
+def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def plain_name(choices: Choices) -> str:
-    """Return a name for runs in which every choice can be read; other choices have another one."""
-    parts = [str(value) if key in TRAINED else f"{key}={_word(value)}" for key, value in choices.items()]
+    """Return a unique name for runs that spells out every choice if possible, else a hashed one."""
+    parts = [str(value) if key in TRAINED else f"{key}={_text(value)}" for key, value in choices.items()]
     name = UNSAFE.sub("_", "-".join(parts)).strip("._")
-    readable = len(name) <= LONGEST_NAME and not any(UNSAFE.search(part) for part in parts)
+    readable = len(name) <= MAX_NAME_LENGTH and not any(UNSAFE.search(part) for part in parts)
     return name if readable else hashed_name(choices)
 
 
 def hashed_name(choices: Choices) -> str:
-    """Return a name for runs whose choices are too many or too long to be read."""
-    parts = "-".join(str(choices[section]) for section in TRAINED if section in choices)
-    return f"{UNSAFE.sub('_', parts)[:LONGEST_NAME]}-{digest(choices)}"
+    """Return a name for runs with a hash of the choices."""
+    components = "-".join(str(choices[section]) for section in TRAINED if section in choices)
+    text = json.dumps(_normalize(choices), sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{UNSAFE.sub('_', components)[:MAX_NAME_LENGTH]}-{digest}"
 
 
-def digest(choices: Mapping[str, Any]) -> str:
-    """Return eight hexadecimal digits that stand for choices; 1 and 1.0 are the same choice."""
-    text = json.dumps(_comparable(dict(choices)), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+def same_choices(one: Choices, other: Choices) -> bool:
+    """Return whether choices are equal; 1 equals 1.0."""
+    return bool(_normalize(one) == _normalize(other))
 
 
-def _comparable(value: Any) -> Any:  # noqa: ANN401 - as JSON has it
+def _normalize(value: Any) -> Any:  # noqa: ANN401 - a JSON value
+    """Return a value with floats for integers and lists for tuples."""
     if isinstance(value, dict):
-        return {key: _comparable(item) for key, item in value.items()}
+        return {key: _normalize(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_comparable(item) for item in value]
+        return [_normalize(item) for item in value]
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two are the same choices."""
-    return bool(_comparable(dict(one)) == _comparable(dict(other)))
-
-
 def choices_of(experiment: Experiment, keys: Iterable[str]) -> Choices:
-    """Return what an experiment has for each key, as its choices were once given. Raises KeyError for one it lacks."""
+    """Return the choices that an experiment was made of. Raises KeyError for a missing setting."""
     document = to_document(experiment)
     return {key: _look_up(document, key) for key in keys}
 
 
-def _look_up(document: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - whatever the option's type is
+def _look_up(document: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - options have any type
     section, *path = key.split(".")
-    if not path and section in SEVERAL:
+    if section in SEVERAL and not path:
         return ",".join(document[section]["names"]) or NOTHING
+    if section == "optimizer":
+        phase = path.pop(0) if path and path[0] in document[section] else "gen"
+        if path == ["schedule"]:
+            return _look_up(document, f"schedules.optimizer.{phase}.lr")
+        return _option(document[section][phase], path)
+    if section == "schedules":
+        splits = ((".".join(path[:number]), path[number:]) for number in range(len(path), 0, -1))
+        matches = ((document[section][target], rest) for target, rest in splits if target in document[section])
+        table, rest = next(matches, ({"name": NOTHING}, []))
+        return _option(table, rest)
     if section in SECTIONS:
-        named = document[section].get("name")
-        if not path:
-            return named
-        # `gen.base_channels` means the chosen one's; `gen.dcgan.base_channels` names it
-        path = path if isinstance(document[section].get(path[0]), Mapping) else [str(named), *path]
-    elif section == "optimizer" and path and path[0] not in document["optimizer"]:
-        path = ["gen", *path]
-    found: Any = document[section]
+        return _option(document[section], path)
+    value: Any = document[section]
     for part in path:
-        found = found[part]
-    return found
+        value = value[part]
+    return value
 
 
-def _comes_to(one: Combination) -> str:
-    """Return what a combination comes to: an experiment, or components that do not fit for a reason."""
-    if one.experiment is None:
-        return json.dumps([one.reason, *(one.choices[section] for section in TRAINED)])
-    return json.dumps(to_document(one.experiment), sort_keys=True)
+def _option(table: Mapping[str, Any], path: Sequence[str]) -> Any:  # noqa: ANN401 - as above
+    """Return the name of a component, or an option of it: `base_channels` or `dcgan.base_channels`."""
+    if not path:
+        return table["name"]
+    value: Any = table if isinstance(table.get(path[0]), Mapping) else table[str(table.get("name"))]
+    for part in path:
+        value = value[part]
+    return value
 
 
-def one_name_each(planned: Sequence[Combination], used: Container[str]) -> list[Combination]:
-    """Give one name to all that come to the same. used: names that runs may have already."""
-    groups: dict[str, list[Combination]] = {}
-    for one in planned:
-        groups.setdefault(_comes_to(one), []).append(one)
+def dedupe_names(configs: Sequence[TrialConfig], used_names: Container[str]) -> list[TrialConfig]:
+    """Return configurations with one name for all with the same experiment, if possible one of `used_names`."""
+    groups: dict[str, list[TrialConfig]] = {}
+    for config in configs:
+        groups.setdefault(_identity(config), []).append(config)
     names = {
-        one.name: next((member.name for member in group if member.name in used), group[0].name)
+        config.name: next((member.name for member in group if member.name in used_names), group[0].name)
         for group in groups.values()
-        for one in group
+        for config in group
     }
-    return [replace(one, name=names[one.name]) for one in planned]
+    return [replace(config, name=names[config.name]) for config in configs]
 
 
-def merged(planned: Iterable[Combination]) -> list[Combination]:
-    """Return each combination once, with the choices that its members share.
+def _identity(config: TrialConfig) -> str:
+    """Return the experiment as text, or the components and the reason if they do not fit."""
+    if config.experiment is None:
+        return json.dumps([config.reason, *(config.choices[section] for section in TRAINED)])
+    return json.dumps(to_document(config.experiment), sort_keys=True)
 
-    `gen.dcgan.base_channels` changes nothing for another generator, and is then no choice.
+
+def merge_configs(configs: Iterable[TrialConfig]) -> list[TrialConfig]:
+    """Return one configuration for each name, with the choices that all of that name share.
+
+    `gen.dcgan.base_channels` has no effect on another generator; it is not a choice there.
     """
-    groups: dict[str, list[Combination]] = {}
-    for one in planned:
-        groups.setdefault(one.name, []).append(one)
+    groups: dict[str, list[TrialConfig]] = {}
+    for config in configs:
+        groups.setdefault(config.name, []).append(config)
     return [
         replace(
             group[0],
             choices={
                 key: value
                 for key, value in group[0].choices.items()
-                if all(same({key: one.choices[key]}, {key: value}) for one in group)
+                if all(same_choices({key: config.choices[key]}, {key: value}) for config in group)
             },
         )
         for group in groups.values()
     ]
-
-
-def cells(combinations: Iterable[Combination], seeds: Sequence[int]) -> list[Cell]:
-    """Return the cells in the order they are run in: all combinations with the first seed, then with the next."""
-    fitting = [one for one in combinations if one.experiment is not None]
-    return [Cell(one, seed) for seed in seeds for one in fitting]

@@ -1,10 +1,10 @@
-"""The conformance kit: it tells whether a component keeps what its interface promises.
+"""Conformance kit: checks that a component meets the requirements of its interface.
 
-`check_component("generator", "my-gan")` answers for one, `@parametrize_components("ganforge-mine")` makes a pytest test
-of every check of every component of a distribution, and `ganforge check` prints the same on the command line.
+`check_component("generator", "my-gan")` examines one, `@parametrize_components("ganforge-mine")` makes a pytest test of
+every check of every component of a distribution, and `ganforge check` does the same on the command line.
 """
 
-from ganforge.testing.checks import Check, Failed, NotApplicable
+from ganforge.testing.checks import Check, CheckFailed, CheckSkipped
 from ganforge.testing.conformance import CHECKS, check_component, checks_of
 from ganforge.testing.parametrize import parametrize_components
 from ganforge.testing.report import Failure, Report
@@ -12,9 +12,9 @@ from ganforge.testing.report import Failure, Report
 __all__ = [
     "CHECKS",
     "Check",
-    "Failed",
+    "CheckFailed",
+    "CheckSkipped",
     "Failure",
-    "NotApplicable",
     "Report",
     "check_component",
     "checks_of",

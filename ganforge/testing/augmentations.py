@@ -1,86 +1,142 @@
-"""What an augmentation must keep."""
+"""Checks of augmentations."""
 
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from ganforge.components import Augmentation
-from ganforge.testing.checks import Check, define, require
-from ganforge.testing.common import unchanged
-from ganforge.testing.fixture import Subject
+from ganforge.components import Augmentation, TrainStep
+from ganforge.testing.checks import Check, register_check, require
+from ganforge.testing.common import BUILDS, no_global_draws, unchanged
+from ganforge.testing.fixture import Fixture
+from ganforge.testing.harness import Harness
+from ganforge.testing.snapshots import snapshot
 
 CHECKS: list[Check] = []
-COUNT = 6
-STEPS = 50
-#: Logits that it hears of at a time: enough for one that adapts slowly to have adapted.
-HEARD = 4096
+SHAPE = "same-shape"
+#: Calls of `observe`, and logits in each: enough for an augmentation that adapts slowly.
+CALLS, LOGITS = 50, 4096
 
 
-def busy(subject: Subject) -> Augmentation:
-    """Return the augmentation, after it has heard a discriminator that is sure of real images for a while."""
-    made: Augmentation = subject.make()
-    for _ in range(STEPS):
-        made.observe(torch.full((HEARD,), 4.0))
-    return made
+def adapted(harness: Harness) -> Augmentation:
+    """Return the augmentation after a discriminator that is certain of real images."""
+    augmentation: Augmentation = harness.component
+    for _ in range(CALLS):
+        augmentation.observe(torch.full((LOGITS,), 4.0))
+    return augmentation
 
 
-@define(CHECKS, "same-shape", "augmentation", fix="return images of the shape that came in")
-def _same_shape(subject: Subject) -> None:
-    """Images keep their shape and stay finite."""
-    images = subject.pictures(COUNT)
-    found = busy(subject)(images, rng=subject.rng())
-    require(found.shape == images.shape, f"it turns {tuple(images.shape)} into {tuple(found.shape)}")
-    require(bool(found.isfinite().all()), "its images are not finite")
+def augmented(augmentation: Augmentation, step: TrainStep, number: int = 0) -> Tensor:
+    """Return the real images with new parameters."""
+    step.use_rng(f"augment/{number}")
+    return augmentation(step.real, augmentation.sample_parameters(step.real, step, real=True))  # type: ignore[no-any-return]
 
 
-@define(
-    CHECKS, "differentiable", "augmentation", fix="round, quantise and detach nothing; index with grid_sample or gather"
+@register_check(
+    CHECKS, SHAPE, "augmentation", fix="return images of the shape that came in", needs=(BUILDS, "originals-unchanged")
 )
-def _differentiable(subject: Subject) -> None:
-    """A finite gradient goes back through it to the images."""
-    images = subject.pictures(COUNT).requires_grad_()
-    found = busy(subject)(images, rng=subject.rng())
-    weighted = (found * torch.randn(found.shape, generator=subject.rng(4))).sum()
+def _same_shape(fixture: Fixture) -> None:
+    """Images keep their shape and stay finite, also while it adapts to one or several logits per image."""
+    harness = Harness(fixture)
+    augmentation, step = adapted(harness), harness.step("disc")
+    images = augmented(augmentation, step)
+    require(images.shape == step.real.shape, f"it turns {tuple(step.real.shape)} into {tuple(images.shape)}")
+    require(bool(images.isfinite().all()), "its images are not finite")
+    augmentation.observe(torch.full((4, 2), 4.0))
+    require(bool(augmented(augmentation, step).isfinite().all()), "its images are not finite after logits (N, K)")
+
+
+@register_check(
+    CHECKS,
+    "differentiable",
+    "augmentation",
+    fix="round, quantize and detach nothing; index with grid_sample or gather",
+    needs=(SHAPE,),
+)
+def _differentiable(fixture: Fixture) -> None:
+    """A finite gradient passes through it to the images."""
+    harness = Harness(fixture)
+    augmentation, step = adapted(harness), harness.step("gen")
+    images = step.fake.detach().requires_grad_()
+    values = augmentation(images, augmentation.sample_parameters(images, step, real=False))
+    weighted = (values * torch.randn(values.shape, generator=fixture.rng(4))).sum()
     (slope,) = torch.autograd.grad(weighted, images, allow_unused=True) if weighted.requires_grad else (None,)
-    require(slope is not None and bool(slope.any()), "no gradient comes back to the images")
+    require(slope is not None and bool(slope.any()), "no gradient reaches the images")
     assert slope is not None  # noqa: S101 - just required
-    require(bool(slope.isfinite().all()), "the gradient that comes back to the images is not finite")
+    require(bool(slope.isfinite().all()), "the gradient at the images is not finite")
 
 
-@define(
-    CHECKS, "augments-from-rng", "augmentation", fix="pass generator=rng to everything that draws; it is on the CPU"
+@register_check(
+    CHECKS,
+    "augments-from-rng",
+    "augmentation",
+    fix="pass generator=step.rng to everything that draws, in sample_parameters; it is on the CPU",
+    needs=(SHAPE,),
 )
-def _augments_from_rng(subject: Subject) -> None:
-    """Whatever it draws it draws from the generator that it is given."""
-    made, images = busy(subject), subject.pictures(COUNT)
-    state = torch.get_rng_state()
-    one, two = (made(images, rng=subject.rng(5)) for _ in range(2))
-    drew = not torch.equal(state, torch.get_rng_state())
-    torch.set_rng_state(state)
-    require(not drew, "it draws from torch's global generator")
-    require(torch.equal(one, two), "the same random generator gives other images each time")
+def _augments_from_rng(fixture: Fixture) -> None:
+    """It draws random numbers from `step.rng` only: the same random generator gives the same parameters."""
+    harness = Harness(fixture)
+    augmentation, step = adapted(harness), harness.step("disc")
+    parameters = []
+    with no_global_draws():
+        for _ in range(2):
+            step.use_rng("augment")
+            parameters.append(snapshot(augmentation.sample_parameters(step.real, step, real=True)))
+    require(parameters[0] == parameters[1], "the same random generator gives other parameters each time")
 
 
-@define(CHECKS, "originals-unchanged", "augmentation", fix="avoid operations in place on the images that come in")
-def _originals_unchanged(subject: Subject) -> None:
-    """The images that it is given stay as they were."""
-    images = subject.pictures(COUNT)
-    before = images.clone()
-    busy(subject)(images, rng=subject.rng())
-    unchanged(before, images, "its images")
-
-
-@define(
-    CHECKS, "state-is-saved", "augmentation", fix="keep what adapts in a buffer: self.register_buffer(name, tensor)"
+@register_check(
+    CHECKS,
+    "parameters-decide",
+    "augmentation",
+    fix="draw everything in sample_parameters; forward is a function of images and parameters, and changes neither",
+    needs=("augments-from-rng",),
 )
-def _state_is_saved(subject: Subject) -> None:
-    """What it has adapted to survives its state dict: loaded into a fresh one, it changes images as before."""
-    made, fresh = busy(subject), subject.make()
-    fresh.load_state_dict(made.state_dict())
-    images = subject.pictures(COUNT)
-    expected = made(images, rng=subject.rng())
-    for what, twin in (("loaded from its state dict", fresh), ("copied deeply", copy.deepcopy(made))):
-        same = torch.equal(twin(images, rng=subject.rng()), expected)
-        require(same, f"{what}, it changes images in another way than the one that has adapted")
+def _parameters_decide(fixture: Fixture) -> None:
+    """`forward` with the same parameters gives the same images, draws nothing, and leaves the parameters unchanged."""
+    harness = Harness(fixture)
+    augmentation, step = adapted(harness), harness.step("disc")
+    parameters = augmentation.sample_parameters(step.real, step, real=True)
+    before, state = snapshot(parameters), step.rng.get_state()
+    with no_global_draws():
+        one, two = (augmentation(step.real, parameters) for _ in range(2))
+    require(torch.equal(state, step.rng.get_state()), "forward draws from step.rng")
+    require(torch.equal(one, two), "the same parameters give other images on the second call")
+    require(snapshot(parameters) == before, "forward changes its parameters")
+
+
+@register_check(
+    CHECKS,
+    "originals-unchanged",
+    "augmentation",
+    fix="avoid operations in place on the images that come in",
+    needs=(BUILDS,),
+)
+def _originals_unchanged(fixture: Fixture) -> None:
+    """The images that it gets stay unchanged."""
+    harness = Harness(fixture)
+    augmentation, step = adapted(harness), harness.step("disc")
+    before = step.real.clone()
+    augmented(augmentation, step)
+    unchanged(before, step.real, "its images")
+
+
+@register_check(
+    CHECKS,
+    "state-is-saved",
+    "augmentation",
+    fix="keep what adapts in a buffer: self.register_buffer(name, tensor)",
+    needs=("registered-state", "python-state", "parameters-decide"),
+)
+def _state_is_saved(fixture: Fixture) -> None:
+    """Its state survives its state dict: loaded into a new one, it changes images as before."""
+    harness = Harness(fixture)
+    augmentation, step = adapted(harness), harness.step("disc")
+    loaded: Any = fixture.make()
+    loaded.load_state_dict(augmentation.state_dict())
+    expected = augmented(augmentation, step)
+    for how, twin in (("loaded from its state dict", loaded), ("copied deeply", copy.deepcopy(augmentation))):
+        require(torch.equal(augmented(twin, step), expected), f"{how}, it changes images in another way")

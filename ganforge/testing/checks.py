@@ -1,4 +1,4 @@
-"""What a check is: a name, the kinds it is for, what it demands, and what helps where that is missing."""
+"""Checks of the conformance kit: one requirement of an interface each."""
 
 from __future__ import annotations
 
@@ -7,47 +7,59 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from ganforge.components.spec import KINDS, Kind
-from ganforge.testing.fixture import Subject
+from ganforge.testing.fixture import Fixture
 
-Examine = Callable[[Subject], None]
-
-
-class Failed(Exception):  # noqa: N818 - a verdict, not an error
-    """Say why a component does not keep what a check demands."""
+Examine = Callable[[Fixture], None]
 
 
-class NotApplicable(Exception):  # noqa: N818 - as above
-    """Say why a check has nothing to examine in a component."""
+class CheckFailed(Exception):  # noqa: N818 - a verdict, not an error
+    """Verdict that a component does not meet a requirement, with the reason."""
+
+
+class CheckSkipped(Exception):  # noqa: N818 - as above
+    """Verdict that a check does not apply to a component, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Hold one demand of an interface. `examine` raises Failed, NotApplicable, or whatever the component raises."""
+    """One requirement of an interface.
+
+    Attributes:
+        name: Name, such as `loss-shape`.
+        kinds: Kinds of components that it applies to.
+        requirement: The requirement in one or two sentences.
+        fix: How to meet it.
+        examine: Raises CheckFailed, CheckSkipped, or any exception of the component.
+        needs: Checks without which this one is meaningless; it is not run if one of them fails.
+    """
 
     name: str
     kinds: tuple[Kind, ...]
-    demand: str
+    requirement: str
     fix: str
     examine: Examine
+    needs: tuple[str, ...] = ()
 
 
-def define(checks: list[Check], name: str, *kinds: Kind, fix: str) -> Callable[[Examine], Examine]:
-    """Add the decorated function to a module's checks; its docstring says what is demanded. No kinds means all."""
+def register_check(
+    checks: list[Check], name: str, *kinds: Kind, fix: str, needs: tuple[str, ...] = ()
+) -> Callable[[Examine], Examine]:
+    """Add the decorated function to a module's checks; its docstring is the requirement. No kinds means all kinds."""
 
     def add(examine: Examine) -> Examine:
-        demand = " ".join((examine.__doc__ or "").split())
-        checks.append(Check(name, kinds or KINDS, demand, fix, examine))
+        requirement = " ".join((examine.__doc__ or "").split())
+        checks.append(Check(name, kinds or KINDS, requirement, fix, examine, needs))
         return examine
 
     return add
 
 
 def require(condition: object, reason: str) -> None:
-    """Raise Failed with the reason unless the condition holds."""
+    """Raise CheckFailed with the reason unless the condition holds."""
     if not condition:
-        raise Failed(reason)
+        raise CheckFailed(reason)
 
 
-def does_not_apply(reason: str) -> NoReturn:
-    """Raise NotApplicable."""
-    raise NotApplicable(reason)
+def skip(reason: str) -> NoReturn:
+    """Raise CheckSkipped."""
+    raise CheckSkipped(reason)

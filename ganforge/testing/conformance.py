@@ -1,15 +1,14 @@
-"""Examine a component with every check of its kind."""
+"""Examination of a component by every check of its kind."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias
 
 from ganforge.components import ImageSpec
 from ganforge.components.spec import Kind
 from ganforge.errors import UsageError
 from ganforge.plugins.registry import Entry, Registry
-from ganforge.plugins.sources import explain
 from ganforge.testing import (
     augmentations,
     common,
@@ -17,42 +16,58 @@ from ganforge.testing import (
     discriminators,
     extractors,
     generators,
+    gradients,
     integration,
+    latents,
     losses,
     metrics,
     networks,
     offline,
-    penalties,
+    optimizers,
+    schedules,
+    state,
+    terms,
 )
-from ganforge.testing.checks import Check, Failed, NotApplicable
-from ganforge.testing.fixture import Subject, open_subject
+from ganforge.testing.checks import Check, CheckFailed, CheckSkipped
+from ganforge.testing.fixture import Fixture, open_fixture
 from ganforge.testing.report import Failure, Report
 from ganforge.utils.suggest import did_you_mean
+from ganforge.utils.tracebacks import summarize_exception
 
-#: Every check, in the order in which they are made: the cheap ones first, whole trainings last.
+#: All checks: the cheap ones first, whole trainings last. A check that another one needs runs before it.
 CHECKS: tuple[Check, ...] = tuple(
     check
     for module in (
         common,
-        networks,
         generators,
         discriminators,
+        networks,
         losses,
-        penalties,
+        terms,
+        augmentations,
+        latents,
+        optimizers,
+        schedules,
         datasets,
         extractors,
         offline,
         metrics,
-        augmentations,
+        state,
+        gradients,
         integration,
     )
     for check in module.CHECKS
 )
-BUILDS = "builds"
+#: Beginning of the reason of a check that stopped at an exception of the component.
+RAISES = "it raises "
+REMOVE = "remove it from the expected failures"
+#: Outcome of one check: passed, or why it failed, was skipped, or was not run.
+Verdict: TypeAlias = "tuple[Literal['passed', 'failed', 'skipped', 'not run'], str]"
+PASSED: Verdict = ("passed", "")
 
 
 def checks_of(kind: Kind) -> tuple[Check, ...]:
-    """Return the checks for a kind of component."""
+    """Return the checks of a kind of component."""
     return tuple(check for check in CHECKS if kind in check.kinds)
 
 
@@ -63,74 +78,114 @@ def check_component(
     options: Mapping[str, Any] | None = None,
     image: ImageSpec | None = None,
     expected_failures: Mapping[str, str] | None = None,
+    expected_on_linear: Callable[[float], float] | None = None,
     registry: Registry | None = None,
 ) -> Report:
-    """Examine one component with every check of its kind, and return what came of each.
+    """Examine one component by every check of its kind.
 
-    options: the component's own, such as the folder of a data set. image: the shape that a network or an extractor is
-    examined at; the first of some usual ones that it accepts by default, with ten classes. expected_failures: names of
-    checks that must fail, with the reasons. registry: where to find it; all that is installed by default. Raises
-    UsageError where it cannot be examined at all, and PluginError where it cannot be imported.
+    Args:
+        kind: Kind of the component.
+        name: Name of the component.
+        options: Options of the component, such as the folder of a dataset.
+        image: Images and condition that it is examined with; by default the first usual ones that it accepts, with ten
+            classes, or those of the dataset that its class names in `partners`.
+        expected_failures: Reasons by check that must fail.
+        expected_on_linear: For a gradient penalty: its value for D(x) = ⟨w, x⟩ as a function of |w|.
+        registry: Registry of components; all installed ones by default.
+
+    Returns:
+        The outcome of each check.
+
+    Raises:
+        UsageError: It cannot be examined.
+        PluginError: It cannot be imported.
     """
-    found = Registry.discover() if registry is None else registry
-    entry = found.find(kind, name)
-    return examine(open_subject(found, entry, options, image), expected_failures or {})
+    registry = Registry.discover() if registry is None else registry
+    entry = registry.find(kind, name)
+    return examine(open_fixture(registry, entry, options, image, expected_on_linear), expected_failures or {})
 
 
-def examine(subject: Subject, expected: Mapping[str, str]) -> Report:
-    """Make every check of a subject's kind. Raises UsageError for an expected failure of no check."""
-    checks = checks_of(subject.kind)
-    check_expected(subject.entry, expected)
-    report = Report(subject.label)
-    unbuilt: str | None = None
-    for check in checks:
-        if unbuilt is not None:
-            report.failed.append(Failure(check.name, f"it could not be checked, since it {unbuilt}", check.fix))
-            continue
-        verdict = attempt(check, subject)
-        settle(report, check, verdict, expected.get(check.name))
-        if check.name == BUILDS and isinstance(verdict, str):
-            unbuilt = f"cannot be built: {verdict}"
+def examine(fixture: Fixture, expected: Mapping[str, str]) -> Report:
+    """Run every check of a fixture's kind. Raises UsageError for an expected failure of an unknown check."""
+    check_expected(fixture.entry, expected)
+    examination = Examination(fixture, expected)
+    report = Report(fixture.label)
+    for check in checks_of(fixture.kind):
+        record(report, check, examination.verdict(check), expected.get(check.name))
     return report
 
 
 def check_expected(entry: Entry, expected: Mapping[str, str]) -> None:
-    """Raise UsageError where a failure is expected of a check that there is not."""
+    """Raise UsageError for an expected failure of an unknown check."""
     names = [check.name for check in checks_of(entry.component.kind)]
     for name in expected:
         if name not in names:
             raise UsageError(f"no check {name!r} of a {entry.component.kind}{did_you_mean(name, names)}")
 
 
-def attempt(check: Check, subject: Subject) -> str | NotApplicable | None:
-    """Make one check, and leave no trace; return why it failed, that it does not apply, or None where it passed."""
+class Examination:
+    """Verdicts of one component, each check run once, after those that it needs.
+
+    Each cause is reported once: a check is not run if one that it needs failed, or stopped at the same exception.
+    """
+
+    def __init__(self, fixture: Fixture, expected: Mapping[str, str] | None = None) -> None:
+        self._fixture = fixture
+        self._expected = expected or {}
+        self._checks = {check.name: check for check in checks_of(fixture.kind)}
+        self._verdicts: dict[str, Verdict] = {}
+
+    def verdict(self, check: Check) -> Verdict:
+        """Return the outcome of a check."""
+        if check.name not in self._verdicts:
+            self._verdicts[check.name] = self._determine(check)
+        return self._verdicts[check.name]
+
+    def _determine(self, check: Check) -> Verdict:
+        if check.name in self._expected:
+            return attempt(check, self._fixture)
+        causes: list[str] = []
+        for name in check.needs:
+            outcome, reason = self.verdict(self._checks[name]) if name in self._checks else PASSED
+            if outcome == "not run":
+                return outcome, reason
+            if outcome == "failed":
+                causes.append(name)
+                if name not in self._expected:
+                    return "not run", f"not run because {name} failed"
+        verdict = attempt(check, self._fixture)
+        if verdict[0] == "failed" and verdict[1].startswith(RAISES):
+            causes += [name for name, earlier in self._verdicts.items() if earlier == verdict]
+        return ("not run", f"not run because {causes[0]} failed") if verdict[0] == "failed" and causes else verdict
+
+
+def attempt(check: Check, fixture: Fixture) -> Verdict:
+    """Run one check, and leave no trace."""
     try:
         with common.kept_settings():
-            check.examine(subject)
-    except NotApplicable as reason:
-        return reason
-    except Failed as reason:
-        return str(reason)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a component raises is its failure
-        return f"it raises {explain(error)}"
-    return None
+            check.examine(fixture)
+    except CheckSkipped as reason:
+        return "skipped", str(reason)
+    except CheckFailed as reason:
+        return "failed", str(reason)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - any exception of a component is its failure
+        return "failed", f"{RAISES}{summarize_exception(error)}"
+    return PASSED
 
 
-def settle(report: Report, check: Check, verdict: str | NotApplicable | None, expected: str | None) -> None:
-    """Write down what came of a check."""
-    if isinstance(verdict, NotApplicable):
-        if expected is None:
-            report.skipped[check.name] = str(verdict)
-        else:
-            report.failed.append(Failure(check.name, f"it was expected to fail, but does not apply: {verdict}", REMOVE))
-    elif verdict is None and expected is None:
+def record(report: Report, check: Check, verdict: Verdict, expected: str | None) -> None:
+    """Add the outcome of a check to a report."""
+    outcome, reason = verdict
+    if expected is not None and outcome in {"passed", "skipped"}:
+        instead = f" ({expected}), but passes" if outcome == "passed" else f", but does not apply: {reason}"
+        report.failed.append(Failure(check.name, f"it was expected to fail{instead}", REMOVE))
+    elif outcome == "passed":
         report.passed.append(check.name)
-    elif verdict is None:
-        report.failed.append(Failure(check.name, f"it was expected to fail ({expected}), but passes", REMOVE))
+    elif outcome == "skipped":
+        report.skipped[check.name] = reason
+    elif outcome == "not run":
+        report.not_run[check.name] = reason
     elif expected is None:
-        report.failed.append(Failure(check.name, verdict, check.fix))
+        report.failed.append(Failure(check.name, reason, check.fix))
     else:
         report.expected_failures[check.name] = expected
-
-
-REMOVE = "remove it from the expected failures"

@@ -1,122 +1,228 @@
-"""What a data set must keep."""
+"""Checks of datasets."""
 
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from ganforge.components import Dataset, Images, check_images
+from ganforge.components import Dataset, ImageTensors, Split
+from ganforge.data.checks import check_split, describe
+from ganforge.data.reader import Reader
 from ganforge.errors import DataError
-from ganforge.testing.checks import Check, Failed, define, does_not_apply, require
-from ganforge.testing.fixture import Subject
+from ganforge.testing.checks import Check, CheckFailed, register_check, require, skip
+from ganforge.testing.fixture import Fixture
+from ganforge.utils.images import normalize
 
 CHECKS: list[Check] = []
-#: Images that are read one by one; reading all of a large data set would take hours.
-READ = 16
+DECLARED = "images-as-declared"
+#: Images that are read of a map-style dataset; reading all of a large one would take hours.
+MAX_READ = 16
+PICTURE_CHANNELS = {1, 3}
 
 
-def opened(subject: Subject) -> Dataset:
-    """Return the data set, opened once for all checks."""
-    if "dataset" not in subject.kept:
-        subject.kept["dataset"] = subject.make()
-    made: Dataset = subject.kept["dataset"]
-    return made
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """Opened split: its tensors, or the first few of a map-style dataset, and its size."""
+
+    tensors: ImageTensors
+    size: int
 
 
-def first_images(dataset: Dataset, split: Any) -> tuple[Images, int, str]:  # noqa: ANN401 - one of its splits
-    """Return a split's images, all or the first few, how many there are in all, and which method gave them."""
-    loaded = dataset.load(split)
-    if loaded is not None:
-        return loaded, len(loaded), "load"
-    items = dataset.open(split)
-    count = len(items)  # type: ignore[arg-type]  # map-style data has a length; torch does not type it
-    read = [items[index] for index in range(min(READ, count))]
-    pixels = torch.stack([image for image, _ in read])
-    return Images(pixels, torch.tensor([int(label) for _, label in read])), count, "open"
+def _dataset(fixture: Fixture) -> Dataset:
+    """Return the dataset, built once for all checks."""
+    if "dataset" not in fixture.kept:
+        fixture.kept["dataset"] = fixture.make()
+    dataset: Dataset = fixture.kept["dataset"]
+    return dataset
 
 
-@define(CHECKS, "images-as-declared", "dataset", fix="give uint8 pixels (N, C, H, W), and the shape that info declares")
-def _images_as_declared(subject: Subject) -> None:
-    """Every split gives uint8 pixels `(N, C, H, W)` of the declared shape, from 0 to 255, and not all the same."""
-    dataset = opened(subject)
-    image = dataset.info.image
-    for split in dataset.splits:
-        images, _, method = first_images(dataset, split)
-        try:
-            check_images(images, f"{method}({split!r})")
-        except DataError as error:
-            raise Failed(error.message) from None
-        found, declared = tuple(images.pixels.shape[1:]), (image.channels, image.height, image.width)
-        require(found == declared, f"{method}({split!r}) gives images of {found}; info declares {declared}")
-        require(int(images.pixels.max()) > 1, f"{method}({split!r}) gives pixels of 0 and 1 alone; they go up to 255")
-        require(int(images.pixels.max()) > int(images.pixels.min()), f"{method}({split!r}) gives blank images")
+def _opened(fixture: Fixture, split: Split) -> _Opened:
+    """Return a split, opened once for all checks."""
+    if split not in fixture.kept:
+        fixture.kept[split] = _open(_dataset(fixture), split)
+    opened: _Opened = fixture.kept[split]
+    return opened
 
 
-@define(CHECKS, "labels-as-declared", "dataset", fix="number the classes from 0, and name each in `classes`")
-def _labels_as_declared(subject: Subject) -> None:
-    """Labels are int64 `(N,)` from 0 to K - 1 where K classes are declared, and each class has a name."""
-    dataset = opened(subject)
-    info = dataset.info
-    names = info.class_names
-    require((names is None) == (info.image.num_classes is None), "classes and info.image.num_classes do not agree")
+def _open(dataset: Dataset, split: Split) -> _Opened:
+    """Return a split, and check it as the engine does."""
+    opened, image, source = dataset.open(split), dataset.info.image, f"open({split!r})"
+    try:
+        if isinstance(opened, ImageTensors):
+            check_split(opened, image, source)
+            return _Opened(opened, len(opened))
+        size = len(opened)  # type: ignore[arg-type]  # map-style datasets have a length; torch does not type it
+        reader = Reader(opened, image=image, source=source, seed=0)
+        return _Opened(reader.read(range(min(MAX_READ, size)), "check"), size)
+    except DataError as error:
+        raise CheckFailed(error.message) from None
+
+
+def _named(tensors: ImageTensors) -> Mapping[str, Tensor]:
+    """Return all tensors of a split by name."""
+    condition = {} if tensors.condition is None else {"condition": tensors.condition}
+    return {"images": tensors.images, **condition, **{f"extra {name!r}": v for name, v in tensors.extras.items()}}
+
+
+@register_check(
+    CHECKS, DECLARED, "dataset", fix="return uint8 or float32 images and conditions of the types that info declares"
+)
+def _images_as_declared(fixture: Fixture) -> None:
+    """Every split has images, `(N, C, H, W)` uint8 from 0 to 255 or finite float32, and conditions, as info declares.
+
+    They are not blank.
+    """
+    for split in _dataset(fixture).splits:
+        images = _opened(fixture, split).tensors.images
+        low, high = float(images.min()), float(images.max())
+        if images.dtype == torch.uint8:
+            require(high > 1, f"open({split!r}) returns images of 0 and 1 alone; uint8 images go up to 255")
+        require(high > low, f"open({split!r}) returns blank images")
+
+
+@register_check(
+    CHECKS,
+    "class-names",
+    "dataset",
+    fix="return one name per class from class_names",
+    needs=(DECLARED,),
+)
+def _class_names(fixture: Fixture) -> None:
+    """There are as many class names as classes, all different, or none."""
+    info = _dataset(fixture).info
+    names, classes = info.class_names, info.image.num_classes
     if names is None:
-        does_not_apply("it has no classes")
-    require(
-        len(names) == info.image.num_classes, f"{info.image.num_classes} classes are declared, with {len(names)} names"
-    )
+        skip("it has no class names")
+    require(classes is not None, f"it has {len(names)} class names, but info.image declares no classes")
+    require(len(names) == classes, f"it has {len(names)} class names, but info.image declares {classes} classes")
+    require(len(set(names)) == len(names), "two classes have the same name")
+
+
+@register_check(
+    CHECKS,
+    "extras-agree",
+    "dataset",
+    fix="return extras of the same names, types and shapes for every image of every split",
+    needs=(DECLARED,),
+)
+def _extras_agree(fixture: Fixture) -> None:
+    """Extras are tensors with the batch first, of the same names, types and shapes in every split."""
+    dataset, first = _dataset(fixture), _opened(fixture, "train").tensors.extras
+    if not any(_opened(fixture, split).tensors.extras for split in dataset.splits):
+        skip("it has no extras")
     for split in dataset.splits:
-        labels = first_images(dataset, split)[0].labels
-        require(labels is not None, f"the {split} split has no labels")
-        assert labels is not None  # noqa: S101 - just required
-        low, high = int(labels.min()), int(labels.max())
-        require(low >= 0 and high < len(names), f"the {split} split has labels from {low} to {high}")
+        tensors = _opened(fixture, split).tensors
+        names = ", ".join(tensors.extras) or "none"
+        require(
+            tensors.extras.keys() == first.keys(), f"the extras of {split} are {names}; of train {', '.join(first)}"
+        )
+        for name, values in tensors.extras.items():
+            require(
+                isinstance(values, Tensor), f"extra {name!r} of {split} is {describe(values)}; a tensor is required"
+            )
+            same = values.dtype == first[name].dtype and values.shape[1:] == first[name].shape[1:]
+            require(same, f"extra {name!r} of {split} is {describe(values)}; that of train {describe(first[name])}")
 
 
-@define(CHECKS, "sizes-as-declared", "dataset", fix="count what load gives, or what open(split) says len() is")
-def _sizes_as_declared(subject: Subject) -> None:
-    """Each split has as many images as info declares, and there is one to train on."""
-    dataset = opened(subject)
+@register_check(
+    CHECKS, "sizes-as-declared", "dataset", fix="declare the number of images that open returns", needs=(DECLARED,)
+)
+def _sizes_as_declared(fixture: Fixture) -> None:
+    """Each split has as many images as info declares, and there is a train split."""
+    dataset = _dataset(fixture)
     sizes = dataset.info.sizes
     require("train" in sizes, "info declares no train split")
     require(set(sizes) == set(dataset.splits), f"info declares {', '.join(sizes)}; splits are {dataset.splits}")
     for split in dataset.splits:
-        count = first_images(dataset, split)[1]
-        require(count == sizes[split], f"the {split} split has {count} images; info declares {sizes[split]}")
+        size = _opened(fixture, split).size
+        require(size == sizes[split], f"the {split} split has {size} images; info declares {sizes[split]}")
 
 
-@define(CHECKS, "same-images-twice", "dataset", fix="sort what you list; shuffle nothing: the engine does")
-def _same_images_twice(subject: Subject) -> None:
-    """Opened twice it gives the same images in the same order, with the same fingerprint."""
-    one, two = opened(subject), subject.make()
-    for split in one.splits:
-        (ours, _, _), (theirs, _, _) = first_images(one, split), first_images(two, split)
-        require(
-            torch.equal(ours.pixels, theirs.pixels), f"the {split} split has other images, or another order, each time"
-        )
-    require(one.info.fingerprint == two.info.fingerprint, "its fingerprint is another one each time that it is opened")
-    require(one.info.fingerprint, "its fingerprint is empty; a resumed run could not tell other data")
+@register_check(
+    CHECKS,
+    "same-images-twice",
+    "dataset",
+    fix="sort lists of files, and do not shuffle: the engine does",
+    needs=(DECLARED,),
+)
+def _same_images_twice(fixture: Fixture) -> None:
+    """Opened twice, and built twice, it has the same images, conditions and extras in order, and one fingerprint."""
+    dataset, other = _dataset(fixture), fixture.make()
+    for split in dataset.splits:
+        expected = _named(_open(dataset, split).tensors)
+        for action, again in (("opened", _open(dataset, split)), ("built", _open(other, split))):
+            for name, values in _named(again.tensors).items():
+                same = name in expected and torch.equal(values, expected[name])
+                require(same, f"the {name} of the {split} split differ, or their order, when it is {action} twice")
+    require(dataset.info.fingerprint == other.info.fingerprint, "its fingerprint differs when it is built twice")
+    require(dataset.info.fingerprint, "its fingerprint is empty; a resumed run could not detect other data")
 
 
-@define(CHECKS, "resolved-options", "dataset", fix="let resolved() return options that find the same images again")
-def _resolved_options(subject: Subject) -> None:
-    """The options that it writes into run.toml find the same images again."""
-    dataset = opened(subject)
-    expected = dataset.info.fingerprint
-    again = replace(subject, options=dataset.resolved(), kept={})
-    require(opened(again).info.fingerprint == expected, "resolved() gives options that find other images")
+@register_check(
+    CHECKS,
+    "resolved-options",
+    "dataset",
+    fix="return options from resolved() that lead to the same images",
+    needs=(DECLARED,),
+)
+def _resolved_options(fixture: Fixture) -> None:
+    """The options that it writes into run.toml lead to the same images."""
+    dataset = _dataset(fixture)
+    again = replace(fixture, options=dataset.resolved(), kept={})
+    require(_dataset(again).info.fingerprint == dataset.info.fingerprint, "resolved() returns options for other images")
 
 
-@define(CHECKS, "pickles", "dataset", fix="open files in __getitem__, not in __init__; keep no lambdas or handles")
-def _pickles(subject: Subject) -> None:
-    """What `open` returns can be sent to a process that is spawned."""
-    dataset = opened(subject)
-    if dataset.load("train") is not None:
-        does_not_apply("it is loaded whole; no process reads it")
-    if subject.entry.source.path is not None:
-        does_not_apply("a local plugin's classes cannot be found by a process that is spawned; install it for that")
-    items = dataset.open("train")
-    read, again = items[0], pickle.loads(pickle.dumps(items))[0]  # noqa: S301 - what was pickled a moment ago
-    require(torch.equal(read[0], again[0]), "after being pickled it gives other images")
+@register_check(
+    CHECKS,
+    "pickles",
+    "dataset",
+    fix="open files in __getitem__, not in __init__, and keep no lambdas",
+    needs=(DECLARED,),
+)
+def _pickles(fixture: Fixture) -> None:
+    """A map-style dataset can be sent to a worker that is spawned."""
+    items = _dataset(fixture).open("train")
+    if isinstance(items, ImageTensors):
+        skip("it is in memory; no worker reads it")
+    if fixture.entry.source.path is not None:
+        skip("a spawned worker cannot import a local plugin; install it for that")
+    image, again = items[0][0], pickle.loads(pickle.dumps(items))[0][0]  # noqa: S301 - pickled a moment ago
+    require(torch.equal(image, again), "its images differ after pickling")
+
+
+@register_check(
+    CHECKS,
+    "pictures",
+    "dataset",
+    fix="return (N, 1 or 3, H, W) uint8 from to_pixels, and (1 or 3, H, W) uint8 or None from render",
+    needs=(DECLARED,),
+)
+def _pictures(fixture: Fixture) -> None:
+    """to_pixels makes one uint8 picture of each image, real or not; render makes one of all, or returns None.
+
+    Both give the same for the same images, and leave these unchanged.
+    """
+    dataset = _dataset(fixture)
+    real = normalize(_opened(fixture, "train").tensors.images[:MAX_READ])
+    channels = PICTURE_CHANNELS if type(dataset).to_pixels is not Dataset.to_pixels else {dataset.info.image.channels}
+    for images in (real, real[:1], 2 * torch.randn(real.shape, generator=fixture.rng())):
+        before = images.clone()
+        pictures, picture = dataset.to_pixels(images), dataset.render(images)
+        _check_picture("to_pixels", pictures, (len(images),), channels)
+        require(torch.equal(dataset.to_pixels(images), pictures), "to_pixels makes other pictures of the same images")
+        if picture is not None:
+            _check_picture("render", picture, (), PICTURE_CHANNELS)
+        require(torch.equal(images, before), "to_pixels or render changes the images in place")
+
+
+def _check_picture(method: str, picture: Any, batch: tuple[int, ...], channels: set[int]) -> None:  # noqa: ANN401
+    """Raise CheckFailed unless a method returned uint8 pictures: `batch`, channels, height and width."""
+    valid = isinstance(picture, Tensor) and picture.dtype == torch.uint8 and picture.ndim == len(batch) + len("CHW")
+    valid = valid and tuple(picture.shape[:-3]) == batch and picture.shape[-3] in channels and picture.numel() > 0
+    expected = (*batch, " or ".join(map(str, sorted(channels))), "H", "W")
+    require(valid, f"{method} returns {describe(picture)}; uint8 ({', '.join(map(str, expected))}) is required")

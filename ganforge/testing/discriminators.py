@@ -1,156 +1,228 @@
-"""What a discriminator must keep."""
+"""Checks of discriminators."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ganforge.components import DiscriminatorOutput
-from ganforge.testing.checks import Check, define, does_not_apply, require
-from ganforge.testing.fixture import Subject
-from ganforge.testing.generators import label_of
-from ganforge.testing.networks import COUNT, answers, inputs, labels_for
+from ganforge.testing.checks import Check, register_check, require, skip
+from ganforge.testing.common import near
+from ganforge.testing.fixture import Fixture
+from ganforge.testing.harness import Harness
+from ganforge.testing.networks import COUNT, condition_for, inputs, run, tensors_of
 
 CHECKS: list[Check] = []
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+#: Whole batches, which work also for discriminators that judge images in pairs or groups.
+COUNTS, ODD_COUNTS = (4, 8), (1, 2, 5)
 
 
-@define(CHECKS, "logits-shape", "discriminator", fix="give one logit per image: end with .squeeze(1), or nn.Flatten(0)")
-def _logits_shape(subject: Subject) -> None:
-    """One image in evaluation mode, and two or five in training, give as many logits, `(N,)`."""
-    network = subject.network()
-    for count in (1, 2, 5):
+@register_check(
+    CHECKS,
+    "logits-shape",
+    "discriminator",
+    fix="return one logit per image, (N,): end with .squeeze(1); or several, (N, K): logits.flatten(1)",
+    needs=("input-unchanged",),
+)
+def _logits_shape(fixture: Fixture) -> None:
+    """Any number of images gives as many logits, `(N,)`, or `(N, K)` with one K > 1; one image in evaluation mode."""
+    network = fixture.network()
+    tails = {_logits_of_one_image(fixture, network, count) for count in COUNTS}
+    for count in ODD_COUNTS:
         network.train(count > 1)
-        found = tuple(answers(subject, network, inputs(subject, network, count)).shape)
-        require(found == (count,), f"{count} images give logits of shape {found}; ({count},) is needed")
+        try:
+            run(fixture, network, inputs(fixture, network, count))
+        except Exception:  # noqa: BLE001, S112 - it may judge groups of images, which do not divide this batch
+            continue
+        tails.add(_logits_of_one_image(fixture, network, count))
+    require(len(tails) == 1, f"the number of logits per image depends on the batch: {sorted(tails)}")
 
 
-@define(CHECKS, "logits-finite", "discriminator", fix="look for divisions by zero, and square roots of zero")
-def _logits_finite(subject: Subject) -> None:
+def _logits_of_one_image(fixture: Fixture, network: nn.Module, count: int) -> tuple[int, ...]:
+    """Return `()` or `(K,)`. Raises CheckFailed for logits of another shape."""
+    shape = tuple(run(fixture, network, inputs(fixture, network, count)).shape)
+    hint = ""
+    if shape[:2] == (count, 1) and len(shape) == len("NCHW"):
+        hint = ": a map of patches; return logits.flatten(1), (N, K)"
+    elif shape == (count, 1):
+        hint = ": return logits.squeeze(1)"
+    several = len(shape) == len("NK") and shape[0] == count and shape[1] > 1
+    require(
+        shape == (count,) or several,
+        f"{count} images give logits of shape {shape}; ({count},) or ({count}, K) is needed{hint}",
+    )
+    return shape[1:]
+
+
+@register_check(
+    CHECKS,
+    "logits-finite",
+    "discriminator",
+    fix="look for divisions by zero, and square roots of zero",
+    needs=("logits-shape",),
+)
+def _logits_finite(fixture: Fixture) -> None:
     """Logits are finite, for usual images and for blank ones."""
-    network = subject.network()
-    given = inputs(subject, network)
+    network = fixture.network()
+    given = inputs(fixture, network)
     for images in (given, torch.zeros_like(given), torch.full_like(given, -1)):
-        require(bool(answers(subject, network, images).isfinite().all()), "its logits are not finite")
+        require(bool(run(fixture, network, images).isfinite().all()), "its logits are not finite")
 
 
-@define(CHECKS, "logits-unbounded", "discriminator", fix="leave the sigmoid out: the loss applies it")
-def _logits_unbounded(subject: Subject) -> None:
-    """Logits are not squashed into [0, 1]: larger weights make larger logits."""
-    network = subject.network().eval()
+@register_check(
+    CHECKS,
+    "logits-unbounded",
+    "discriminator",
+    fix="leave the sigmoid out: the loss applies it",
+    needs=("logits-shape",),
+)
+def _logits_unbounded(fixture: Fixture) -> None:
+    """Logits are not squashed into [0, 1]: larger weights give larger logits."""
+    network = fixture.network().eval()
     with torch.no_grad():
         for weight in network.parameters():
-            weight.mul_(20)
-        logits = torch.cat([answers(subject, network, inputs(subject, network, 8, number)) for number in range(4)])
+            if weight.requires_grad:
+                weight.mul_(20)
+        logits = torch.cat([run(fixture, network, inputs(fixture, network, 8, number)) for number in range(4)])
     squashed = bool((logits >= 0).all() and (logits <= 1).all()) and float(logits.abs().max()) > 0
-    require(not squashed, "whatever its weights are, its logits lie in [0, 1], as after a sigmoid")
+    require(not squashed, "for any weights its logits lie in [0, 1], as after a sigmoid")
 
 
-@define(CHECKS, "images-matter", "discriminator", fix="use the images in forward")
-def _images_matter(subject: Subject) -> None:
-    """Other images get other logits, and a gradient comes back to the images."""
-    network = subject.network()
-    images = inputs(subject, network).requires_grad_()
-    logits = answers(subject, network, images)
-    weights = torch.arange(1.0, 1 + len(logits))
-    (slope,) = (
-        torch.autograd.grad((logits * weights).sum(), images, allow_unused=True) if logits.requires_grad else (None,)
-    )
-    require(slope is not None and bool((slope != 0).any()), "no gradient comes back to the images")
+@register_check(
+    CHECKS,
+    "images-matter",
+    "discriminator",
+    fix="use the images in forward, and detach nothing",
+    needs=("logits-shape",),
+)
+def _images_matter(fixture: Fixture) -> None:
+    """A finite gradient reaches the images."""
+    network = fixture.network()
+    images = inputs(fixture, network).requires_grad_()
+    logits = run(fixture, network, images)
+    weighted = (logits * torch.randn(logits.shape, generator=fixture.rng(5))).sum()
+    (slope,) = torch.autograd.grad(weighted, images, allow_unused=True) if logits.requires_grad else (None,)
+    require(slope is not None and bool((slope != 0).any()), "no gradient reaches the images")
     assert slope is not None  # noqa: S101 - just required
-    require(bool(slope.isfinite().all()), "the gradient that comes back to the images is not finite")
+    require(bool(slope.isfinite().all()), "the gradient at the images is not finite")
 
 
-@define(
+@register_check(
     CHECKS,
     "double-backward",
     "discriminator",
     fix="use operations with a second derivative; gradient penalties need it",
+    needs=("images-matter",),
 )
-def _double_backward(subject: Subject) -> None:
+def _double_backward(fixture: Fixture) -> None:
     """A penalty on the gradient at the images reaches the weights, and is finite."""
-    network = subject.network()
-    images = inputs(subject, network).requires_grad_()
-    logits = answers(subject, network, images)
-    (slope,) = torch.autograd.grad(logits.sum(), images, create_graph=True, allow_unused=True)
-    require(slope is not None, "no gradient comes back to the images")
-    assert slope is not None  # noqa: S101 - just required
+    network = fixture.network()
+    images = inputs(fixture, network).requires_grad_()
+    (slope,) = torch.autograd.grad(run(fixture, network, images).sum(), images, create_graph=True)
     require(slope.requires_grad, "the gradient at the images does not depend on the weights: it has no derivative")
     slope.square().sum().backward()  # type: ignore[no-untyped-call]
     gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
     require(gradients, "a penalty on the gradient at the images reaches no weight")
-    require(all(bool(found.isfinite().all()) for found in gradients), "its second derivatives are not finite")
+    require(all(bool(gradient.isfinite().all()) for gradient in gradients), "its second derivatives are not finite")
 
 
-@define(
+@register_check(
     CHECKS,
     "order-equivariant",
     "discriminator",
     fix="let no image's logit depend on its place in the batch",
+    needs=("logits-shape",),
 )
-def _order_equivariant(subject: Subject) -> None:
-    """In evaluation mode images in another order get the same logits in that order."""
-    network = subject.network().eval()
-    images, labels = inputs(subject, network, 5), subject.labels(5)
-    order = torch.tensor([3, 0, 4, 1, 2])
+def _order_equivariant(fixture: Fixture) -> None:
+    """In evaluation mode equal images get equal logits, and if it is independent of the batch, in any order."""
+    network = fixture.network().eval()
+    images, condition = inputs(fixture, network, 8), condition_for(network, fixture.conditions(8))
+    order = torch.tensor([3, 0, 4, 1, 2, 7, 5, 6]) if network.batch_independent else torch.zeros(8, dtype=torch.int64)
     with torch.no_grad():
-        logits = network.judge(images, labels_for(network, labels)).logits
-        moved = network.judge(images[order], labels_for(network, labels[order])).logits
-    require(torch.allclose(moved, logits[order], rtol=1e-4, atol=1e-5), "in another order images get other logits")
+        moved = network(images[order], None if condition is None else condition[order]).logits
+        expected = network(images, condition).logits[order] if network.batch_independent else moved[:1].expand_as(moved)
+    require(near(moved, expected), "at another place in the batch an image gets another logit")
 
 
-@define(
+@register_check(
     CHECKS,
-    "per-image",
+    "batch-independent",
     "discriminator",
-    fix="leave batch_independent at False: real and fake images are then judged apart",
+    fix="leave batch_independent at False: real images and fakes are then passed through apart",
+    needs=("order-equivariant",),
 )
-def _per_image(subject: Subject) -> None:
-    """If it says that it judges each image by itself, it does."""
-    network = subject.network().eval()
+def _batch_independent(fixture: Fixture) -> None:
+    """If it says that an image's output does not depend on the others of the batch, that is so."""
+    network = fixture.network()
     if not network.batch_independent:
-        does_not_apply("it does not say so: real and fake images are judged apart")
-    norms = [name for name, part in network.named_modules() if isinstance(part, BATCH_NORMS)]
-    require(not norms, f"it says that it judges each image by itself, but has batch norm ({norms[:1]})")
-    images, labels = inputs(subject, network, 6), labels_for(network, subject.labels(6))
+        skip("it is not declared batch_independent: real images and fakes are passed through apart")
+    norms = [name for name, part in network.named_modules() if isinstance(part, BATCH_NORMS) and part.training]
+    require(not norms, f"it is declared batch_independent, but has batch norm ({', '.join(norms[:1])})")
+    network.eval()
+    images, condition = inputs(fixture, network, 8), condition_for(network, fixture.conditions(8))
+    parts = (slice(2), slice(2, 8))
     with torch.no_grad():
-        together = network.judge(images, labels).logits
-        apart = torch.cat(
-            [
-                network.judge(images[part], None if labels is None else labels[part]).logits
-                for part in (slice(2), slice(2, 6))
-            ]
-        )
-    require(torch.allclose(together, apart, rtol=1e-3, atol=1e-4), "others in the batch change an image's logit")
+        together = network(images, condition).logits
+        apart = [network(images[part], None if condition is None else condition[part]).logits for part in parts]
+    close = torch.allclose(together, torch.cat(apart), rtol=1e-3, atol=1e-4)
+    require(close, "other images in the batch change an image's logit")
 
 
-@define(CHECKS, "judges-labels", "discriminator", fix="use labels in forward, give class_logits, or take no labels")
-def _judges_labels(subject: Subject) -> None:
-    """Labels change the logits, or it gives class logits `(N, K)` for the loss to compare them with."""
-    network = subject.network().eval()
+@register_check(
+    CHECKS,
+    "condition-matters",
+    "discriminator",
+    fix="use the condition in forward, return class_logits, or leave conditional False",
+    needs=("logits-shape", "same-answer-in-eval"),
+)
+def _condition_matters(fixture: Fixture) -> None:
+    """Its output depends on the condition, or it returns class logits `(N, num_classes)` for the loss to compare."""
+    network = fixture.network().eval()
     if not network.conditional:
-        does_not_apply("it takes no labels")
-    images = inputs(subject, network)
+        skip("it is not conditional")
+    images = inputs(fixture, network)
     with torch.no_grad():
-        one, two = (network.judge(images, label_of(subject, number)) for number in (0, 1))
+        one, two = (network(images, fixture.conditions(COUNT, number)) for number in (0, 1))
     if one.class_logits is not None:
-        found, expected = tuple(one.class_logits.shape), (len(images), subject.image.num_classes)
-        require(found == expected, f"its class logits have shape {found}; {expected} is needed")
+        shape, expected = tuple(one.class_logits.shape), (COUNT, fixture.image.num_classes)
+        require(shape == expected, f"its class logits have shape {shape}; {expected} is needed")
         return
-    require(not torch.equal(one.logits, two.logits), "it takes labels, but neither judges by them nor classifies")
+    pairs = zip(tensors_of(one), tensors_of(two), strict=True)
+    same = all(torch.equal(values, others) for (_, values), (_, others) in pairs)
+    require(not same, "it is conditional, but its output does not depend on the condition")
 
 
-@define(CHECKS, "features", "discriminator", fix="give features with the batch first, attached to the graph")
-def _features(subject: Subject) -> None:
-    """Features, where it gives any, have one entry for each image, and carry a gradient."""
-    network = subject.network()
-    answer: Tensor | DiscriminatorOutput = network(
-        inputs(subject, network, COUNT), labels_for(network, subject.labels(COUNT))
-    )
-    features = answer.features if isinstance(answer, DiscriminatorOutput) else ()
+@register_check(
+    CHECKS,
+    "features",
+    "discriminator",
+    fix="return features with the batch first, attached to the graph",
+    needs=("logits-shape",),
+)
+def _features(fixture: Fixture) -> None:
+    """Features, if it returns any, have one entry per image, and depend on the images."""
+    network = fixture.network()
+    images = inputs(fixture, network).requires_grad_()
+    features = network(images, condition_for(network, fixture.conditions(COUNT))).features
     if not features:
-        does_not_apply("it gives none")
+        skip("it returns none")
     for number, values in enumerate(features):
-        found = tuple(values.shape)
-        require(found[0] == COUNT, f"features[{number}] has shape {found}; the batch of {COUNT} comes first")
+        shape = tuple(values.shape)
+        require(shape[:1] == (COUNT,), f"features[{number}] has shape {shape}; the batch of {COUNT} comes first")
         require(values.requires_grad, f"features[{number}] carries no gradient")
+
+
+@register_check(
+    CHECKS,
+    "discriminator-input",
+    "discriminator",
+    fix="accept what the generator partner returns as discriminator_input, and real images",
+    needs=("logits-shape",),
+)
+def _discriminator_input(fixture: Fixture) -> None:
+    """It returns logits of one shape for real images and for the output of its generator partner."""
+    if "gen" not in fixture.partners:
+        skip("it names no generator in `partners`")
+    step = Harness(fixture).step("disc")
+    real, fake = tuple(step.real_output.logits.shape), tuple(step.fake_output.logits.shape)
+    require(real == fake, f"its logits have shape {real} for real images, but {fake} for fakes")

@@ -1,136 +1,218 @@
-"""What a loss must keep."""
+"""Checks of adversarial losses, as functions of two outputs of the discriminator."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from ganforge.components import DiscriminatorOutput
-from ganforge.testing.checks import Check, define, require
-from ganforge.testing.common import unchanged
-from ganforge.testing.fixture import Subject, judgement
+from ganforge.components import DiscriminatorOutput, Loss
+from ganforge.testing.checks import Check, register_check, require, skip
+from ganforge.testing.common import BUILDS, unchanged
+from ganforge.testing.fixture import Fixture
+from ganforge.testing.harness import COUNT, Harness
 
 CHECKS: list[Check] = []
-COUNT = 6
-#: Logits as far from zero as no trained discriminator gives them.
+#: Logits farther from zero than any trained discriminator's.
 FAR = 1e4
+#: Logits per image of a discriminator with several.
+SEVERAL = 4
 
 
-def judged(subject: Subject, value: float, number: int, dtype: torch.dtype = torch.float32) -> DiscriminatorOutput:
-    """Return a judgement whose logits all have one value, and require gradients."""
-    logits = torch.full((COUNT,), value, dtype=dtype, requires_grad=True)
-    return judgement(logits, subject.image, number=number)
+def loss_of(fixture: Fixture) -> Loss:
+    """Return the loss. Raises CheckSkipped for a loss that is computed from a whole update."""
+    component = fixture.make()
+    if not isinstance(component, Loss):
+        skip("it is no function of two outputs; it is examined in whole updates")
+    return component
 
 
-def both(loss: object, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> dict[str, Tensor]:
-    """Return the discriminator's and the generator's losses."""
-    needed = real if loss.needs_real else None  # type: ignore[attr-defined]
-    return {
-        "discriminator": loss.discriminator(real=real, fake=fake),  # type: ignore[attr-defined]
-        "generator": loss.generator(real=needed, fake=fake),  # type: ignore[attr-defined]
+def output_of(fixture: Fixture, logits: Tensor, number: int) -> DiscriminatorOutput:
+    """Return a discriminator's output with given logits; the number decides the rest, which has gradients as they do.
+
+    Class logits and features are those of the discriminator partner, or random ones.
+    """
+    count, rng = len(logits), fixture.rng(number)
+    if "disc" in fixture.partners:
+        with torch.no_grad():
+            output = Harness(fixture).step("disc", number, fixture.batch(count, number)).real_output
+        classes, features = output.class_logits, output.features
+    else:
+        classes = torch.randn(count, fixture.image.num_classes or 1, generator=rng)
+        features = (torch.randn(count, 8, generator=rng), torch.randn(count, 4, 3, 3, generator=rng))
+    given = DiscriminatorOutput(logits, fixture.conditions(count), classes, features)
+    for values in tensors_of(given):
+        if values.is_leaf and values.is_floating_point():
+            values.requires_grad_(logits.requires_grad)
+    return given
+
+
+def output_at(fixture: Fixture, value: float, number: int, dtype: torch.dtype = torch.float32) -> DiscriminatorOutput:
+    """Return a discriminator's output whose logits all have one value, and require gradients."""
+    return output_of(fixture, torch.full((COUNT,), value, dtype=dtype, requires_grad=True), number)
+
+
+def both(loss: Loss, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> dict[str, Tensor]:
+    """Return the discriminator's and the generator's loss."""
+    losses: dict[str, Callable[..., Tensor]] = {
+        "discriminator": loss.discriminator_loss,
+        "generator": loss.generator_loss,
     }
+    return {side: function(real=real, fake=fake) for side, function in losses.items()}
 
 
-@define(CHECKS, "loss-shape", "loss", fix="return one number per image, (N,), and leave the mean to the engine")
-def _loss_shape(subject: Subject) -> None:
-    """Both losses give one number for each image, `(N,)`, not reduced."""
-    for side, values in both(subject.make(), judged(subject, 0.3, 1), judged(subject, -0.2, 2)).items():
+def tensors_of(output: DiscriminatorOutput) -> list[Tensor]:
+    """Return the tensors that a loss may read, except the condition."""
+    return [values for values in (output.logits, output.class_logits, *output.features) if values is not None]
+
+
+@register_check(
+    CHECKS,
+    "loss-shape",
+    "loss",
+    fix="return one number per image, (N,), and leave the mean to the engine",
+    needs=("outputs-unchanged",),
+)
+def _loss_shape(fixture: Fixture) -> None:
+    """Both losses return one number per image, `(N,)`, not reduced."""
+    loss = loss_of(fixture)
+    for side, values in both(loss, output_at(fixture, 0.3, 1), output_at(fixture, -0.2, 2)).items():
         require(isinstance(values, Tensor), f"its {side} loss is a {type(values).__name__}")
-        found = tuple(values.shape)
-        require(found == (COUNT,), f"its {side} loss has shape {found} for {COUNT} images; ({COUNT},) is needed")
+        shape = tuple(values.shape)
+        require(shape == (COUNT,), f"its {side} loss has shape {shape} for {COUNT} images; ({COUNT},) is needed")
 
 
-@define(CHECKS, "loss-finite", "loss", fix="use softplus(x) for log(1 + exp(x)), and no log of a sigmoid")
-def _loss_finite(subject: Subject) -> None:
+@register_check(
+    CHECKS,
+    "several-logits",
+    "loss",
+    fix="write the formula elementwise, or reduce over the last dimension only",
+    needs=("loss-shape",),
+)
+def _several_logits(fixture: Fixture) -> None:
+    """For several logits per image, `(N, K)`, both losses return `(N, K)` or `(N,)`, and read all of them."""
+    loss = loss_of(fixture)
+    values = torch.linspace(-0.3, 0.3, COUNT * SEVERAL).view(COUNT, SEVERAL)
+    real, fake = (output_of(fixture, logits.clone().requires_grad_(), 1) for logits in (values, -values))
+    for side, value in both(loss, real, fake).items():
+        shape = tuple(value.shape)
+        expected = f"{(COUNT, SEVERAL)} or ({COUNT},)"
+        require(
+            shape in {(COUNT, SEVERAL), (COUNT,)},
+            f"for logits of shape {(COUNT, SEVERAL)} its {side} loss has shape {shape}; {expected} is needed",
+        )
+        (slopes,) = gradients(value, fake.logits)
+        unread = int((slopes == 0).sum())
+        require(
+            unread in {0, slopes.numel()},
+            f"its {side} loss does not depend on {unread} of {slopes.numel()} logits of fakes",
+        )
+
+
+@register_check(
+    CHECKS,
+    "loss-finite",
+    "loss",
+    fix="use softplus(x) for log(1 + exp(x)), and no log of a sigmoid",
+    needs=("loss-shape",),
+)
+def _loss_finite(fixture: Fixture) -> None:
     """At logits of ±10,000 both losses and their gradients are finite."""
+    loss = loss_of(fixture)
     for at_real, at_fake in ((FAR, -FAR), (-FAR, FAR), (FAR, FAR), (-FAR, -FAR)):
-        real, fake = judged(subject, at_real, 1), judged(subject, at_fake, 2)
-        for side, values in both(subject.make(), real, fake).items():
+        real, fake = output_at(fixture, at_real, 1), output_at(fixture, at_fake, 2)
+        for side, values in both(loss, real, fake).items():
             where = f"at real logits of {at_real:g} and fake ones of {at_fake:g}"
             require(bool(values.isfinite().all()), f"its {side} loss is not finite {where}")
-            found = torch.autograd.grad(values.sum(), [real.logits, fake.logits], allow_unused=True)
-            finite = all(gradient is None or bool(gradient.isfinite().all()) for gradient in found)
+            finite = all(bool(slopes.isfinite().all()) for slopes in gradients(values, real.logits, fake.logits))
             require(finite, f"the gradient of its {side} loss is not finite {where}")
 
 
-@define(
-    CHECKS, "gradient-signs", "loss", fix="real logits up and fake ones down for D, fake ones up for G: mind the signs"
+@register_check(
+    CHECKS,
+    "gradient-signs",
+    "loss",
+    fix="real logits up and fake ones down for D, fake ones up for G: check the signs",
+    needs=("loss-shape",),
 )
-def _gradient_signs(subject: Subject) -> None:
-    """D is pulled to larger logits for real and smaller ones for fake images, G to larger ones for its fakes."""
-    loss = subject.make()
-    for value in (0.0, 2.0):  # at 0 no gradient may point the wrong way; where D is wrong, all must point the right way
-        real, fake = judged(subject, -value, 1), judged(subject, value, 2)
-        down, up = _slopes(loss.discriminator(real=real, fake=fake), real.logits, fake.logits)
+def _gradient_signs(fixture: Fixture) -> None:
+    """D's loss falls with real logits and rises with fakes' logits, G's falls with fakes' logits.
+
+    A loss that reads no logits must have a gradient at class logits or features.
+    """
+    loss = loss_of(fixture)
+    for value in (0.0, 2.0):  # at 0 no gradient may have the wrong sign; where D is wrong, all must have the right one
         strictly = value > 0
-        require(_negative(down, strictly), f"D's loss does not fall with a real image's logit at {-value:g}")
-        require(_negative(-up, strictly), f"D's loss does not rise with a fake's logit at {value:g}")
-        real, fake = judged(subject, value, 1), judged(subject, -value, 2)
-        values = loss.generator(real=real if loss.needs_real else None, fake=fake)
-        (down,) = _slopes(values, fake.logits)
-        if strictly and not bool(down.any()):
-            others = [fake.class_logits, *fake.features]
+        real, fake = output_at(fixture, -value, 1), output_at(fixture, value, 2)
+        values = loss.discriminator_loss(real=real, fake=fake)
+        down, up = gradients(values, real.logits, fake.logits)
+        if strictly and not bool(down.any()) and not bool(up.any()):
+            _require_reaches(values, real, fake, side="D")
+        else:
+            require(_negative(down, strictly), f"D's loss does not fall with a real image's logit at {-value:g}")
+            balanced = any(True for _ in loss.buffers())  # BEGAN's factor of the fakes is 0 at first
             require(
-                any(bool(found.any()) for found in _slopes(values, *others)), "G's loss reaches nothing of its fakes"
+                _negative(-up, strictly and not balanced), f"D's loss does not rise with a fake's logit at {value:g}"
             )
+        real, fake = output_at(fixture, value, 1), output_at(fixture, -value, 2)
+        values = loss.generator_loss(real=real, fake=fake)
+        (down,) = gradients(values, fake.logits)
+        if strictly and not bool(down.any()):
+            _require_reaches(values, fake, side="G")
         else:
             require(_negative(down, strictly), f"G's loss does not fall with a fake's logit at {-value:g}")
 
 
-def _slopes(values: Tensor, *inputs: Tensor | None) -> list[Tensor]:
-    given = [tensor for tensor in inputs if tensor is not None]
+def _require_reaches(values: Tensor, *outputs: DiscriminatorOutput, side: str) -> None:
+    for output in outputs:
+        reached = any(bool(slopes.any()) for slopes in gradients(values, *tensors_of(output)))
+        require(reached, f"{side}'s loss has no gradient at any output of the discriminator")
+
+
+def gradients(values: Tensor, *inputs: Tensor) -> list[Tensor]:
+    """Return the gradients of a sum; zeros for inputs without one."""
     if not values.requires_grad:
-        return [torch.zeros_like(tensor) for tensor in given]
-    found = torch.autograd.grad(values.sum(), given, allow_unused=True, retain_graph=True)
-    return [torch.zeros_like(tensor) if slope is None else slope for tensor, slope in zip(given, found, strict=True)]
+        return [torch.zeros_like(tensor) for tensor in inputs]
+    slopes = torch.autograd.grad(values.sum(), inputs, allow_unused=True, retain_graph=True)
+    return [torch.zeros_like(tensor) if slope is None else slope for tensor, slope in zip(inputs, slopes, strict=True)]
 
 
 def _negative(slopes: Tensor, strictly: bool) -> bool:  # noqa: FBT001 - of a private helper
     return bool((slopes < 0).all() if strictly else (slopes <= 0).all())
 
 
-@define(CHECKS, "judgements-unchanged", "loss", fix="avoid operations in place on what is judged")
-def _judgements_unchanged(subject: Subject) -> None:
-    """The judgements stay as they were."""
+@register_check(
+    CHECKS, "outputs-unchanged", "loss", fix="avoid operations in place on the discriminator's outputs", needs=(BUILDS,)
+)
+def _outputs_unchanged(fixture: Fixture) -> None:
+    """The discriminator's outputs stay unchanged."""
+    loss = loss_of(fixture)
     real, fake = (
-        judgement(torch.linspace(-1, 1, COUNT) + shift, subject.image, number=number)
-        for number, shift in ((1, 0.0), (2, 0.1))
+        output_of(fixture, torch.linspace(-1, 1, COUNT) + shift, number) for number, shift in ((1, 0.0), (2, 0.1))
     )
-    before = [values.clone() for given in (real, fake) for values in _tensors(given)]
+    before = [values.clone() for output in (real, fake) for values in tensors_of(output)]
     with torch.no_grad():
-        both(subject.make(), real, fake)
-    for kept, values in zip(before, [values for given in (real, fake) for values in _tensors(given)], strict=True):
-        unchanged(kept, values, "what is judged")
+        both(loss, real, fake)
+    after = [values for output in (real, fake) for values in tensors_of(output)]
+    for old, new in zip(before, after, strict=True):
+        unchanged(old, new, "the discriminator's outputs")
 
 
-def _tensors(given: DiscriminatorOutput) -> list[Tensor]:
-    parts = (given.logits, given.labels, given.class_logits, *given.features)
-    return [part for part in parts if part is not None]
-
-
-@define(CHECKS, "loss-low-precision", "loss", fix="build constants with zeros_like and full_like; add no tiny epsilons")
-def _loss_low_precision(subject: Subject) -> None:
-    """With logits in bfloat16 both losses are finite, and near what they are in float32."""
-    loss = subject.make()
+@register_check(
+    CHECKS,
+    "loss-low-precision",
+    "loss",
+    fix="build constants with zeros_like and full_like; add no tiny epsilons",
+    needs=("loss-shape",),
+)
+def _loss_low_precision(fixture: Fixture) -> None:
+    """With logits in bfloat16 both losses are finite, and near those in float32."""
+    loss = loss_of(fixture)
     for value in (0.5, -3.0, 8.0):
-        exact = both(loss, judged(subject, value, 1), judged(subject, -value, 2))
-        low = both(loss, judged(subject, value, 1, torch.bfloat16), judged(subject, -value, 2, torch.bfloat16))
+        exact = both(loss, output_at(fixture, value, 1), output_at(fixture, -value, 2))
+        low_real, low_fake = (output_at(fixture, sign * value, n, torch.bfloat16) for sign, n in ((1, 1), (-1, 2)))
+        low = both(loss, low_real, low_fake)
         for side, values in exact.items():
             near = torch.allclose(low[side].float(), values, rtol=0.05, atol=0.05)
             require(near, f"its {side} loss at logits of ±{abs(value):g} differs in bfloat16 from float32")
-
-
-@define(
-    CHECKS, "real-only-if-needed", "loss", fix="set needs_real = True on the class, or leave real alone in generator()"
-)
-def _real_only_if_needed(subject: Subject) -> None:
-    """The generator's loss looks at real images only if the class says `needs_real`."""
-    loss = subject.make()
-    fake = judged(subject, 0.1, 2)
-    if not loss.needs_real:
-        loss.generator(real=None, fake=fake)
-        return
-    one, two = (
-        loss.generator(real=judged(subject, value, number), fake=fake) for value, number in ((0.0, 1), (2.0, 3))
-    )
-    require(not torch.equal(one, two), "it says needs_real, but other real images give the same generator's loss")

@@ -1,177 +1,244 @@
-"""What a metric must keep."""
+"""Checks of metrics."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator, Mapping
 from typing import get_args
 
 import torch
 from torch import Tensor
 
-from ganforge.components import EvaluationContext, FeatureExtractor, FeatureOutput, Metric, Need
+from ganforge.components import EvaluationContext, FeatureExtractor, FeatureOutput, Metric, MetricResult
+from ganforge.components.metrics import Need, Source
 from ganforge.errors import DataError
-from ganforge.testing.checks import Check, Failed, define, does_not_apply, require
-from ganforge.testing.common import unchanged
-from ganforge.testing.fixture import Subject
-from ganforge.testing.stubs import PartnerExtractor
+from ganforge.testing.checks import Check, CheckFailed, register_check, require, skip
+from ganforge.testing.common import BUILDS, unchanged
+from ganforge.testing.fixture import Fixture
+from ganforge.testing.stubs import StubExtractor, StubGenerator, StubLatent
 from ganforge.utils.images import to_uint8
+from ganforge.utils.rng import fork_torch_rng
 
 CHECKS: list[Check] = []
-#: How many images are compared: the first of these that the metric takes.
+#: Numbers of images; the first that the metric accepts is used.
 COUNTS = (64, 256, 1024)
 NEEDS: frozenset[Need] = frozenset(get_args(Need))
+EXTRACTOR_NEEDS: frozenset[Need] = frozenset({"features", "logits"})
+BATCH_SIZE = 50
+DECLARED = "scores-as-declared"
 
 
-class _Describing:
-    """Describe images, and remember what was found, as an evaluation does: which images they are decides."""
+class KitContext(EvaluationContext):
+    """Context of the kit's own images, with the inputs that `needs` names.
 
-    def __init__(self, subject: Subject, needs: frozenset[Need]) -> None:
-        self._extractor = extractor(subject)
+    Args:
+        fixture: Source of conditions and random numbers.
+        images: Images of each source, `(N, C, H, W)` float32 as networks see them.
+        needs: Inputs that the context has.
+    """
+
+    def __init__(self, fixture: Fixture, images: Mapping[Source, Tensor], needs: frozenset[Need] = NEEDS) -> None:
+        self._images = images
         self._needs = needs
-        self._found: list[tuple[Tensor, FeatureOutput]] = []
+        self._extractor = stub_extractor(fixture)
+        self._condition = fixture.conditions(len(images["fake"]))
+        self._outputs: dict[Source, FeatureOutput] = {}
+        self.num_samples = len(images["fake"])
+        self.num_train = len(images["train"]) if "train" in needs else 0
+        self.class_names = self._extractor.class_names
+        self.rng = fixture.rng(9)
+        self.shared = {}
+        self.generator, self.latent = None, None
+        if "generator" in needs:
+            with fork_torch_rng(0, "weights/generator"):
+                self.generator = StubGenerator(StubGenerator.Options(), fixture.image).eval()
+            self.latent = StubLatent(StubLatent.Options()).eval()
 
-    def __call__(self, images: Tensor) -> FeatureOutput:
-        """Return features, and logits where they are needed. Raises Failed where neither is."""
-        if not self._needs & {"features", "logits"}:
-            raise Failed("it asks for features, but `needs` does not name them")
-        for given, found in self._found:
-            if given is images:
-                return found
-        with torch.no_grad():
-            found = self._extractor(images)
-        found = found if "logits" in self._needs else FeatureOutput(found.features)
-        self._found.append((images, found))
-        return found
+    def features(self, source: Source) -> FeatureOutput:
+        """Return the features of a source, extracted once; logits only if they are needed."""
+        self._require_extractor()
+        if source not in self._outputs:
+            output = self._extract(to_uint8(self._images_of(source)))
+            self._outputs[source] = output if "logits" in self._needs else FeatureOutput(output.features)
+        return self._outputs[source]
+
+    def batches(self, source: Source) -> Iterator[Tensor]:
+        """Yield pictures that the metric may write into."""
+        yield from (to_uint8(images) for images in torch.split(self._images_of(source), BATCH_SIZE))
+
+    def condition(self, source: Source) -> Tensor | None:
+        """Return conditions that the metric may write into; those of training images are unknown."""
+        return None if self._condition is None or source == "train" else self._condition.clone()
+
+    def extract(self, images: Tensor) -> FeatureOutput:
+        """Return the features of further images, without rounding."""
+        self._require_extractor()
+        return self._extract(images.clamp(-1, 1).add(1).mul(127.5))
+
+    @torch.no_grad()
+    def _extract(self, pictures: Tensor) -> FeatureOutput:
+        output: FeatureOutput = self._extractor(pictures)
+        return output
+
+    def _images_of(self, source: Source) -> Tensor:
+        if source == "train" and "train" not in self._needs:
+            raise CheckFailed("it reads the training images, but `needs` does not name 'train'")
+        return self._images[source]
+
+    def _require_extractor(self) -> None:
+        if not self._needs & EXTRACTOR_NEEDS:
+            raise CheckFailed("it reads features, but `needs` does not name them")
 
 
-def extractor(subject: Subject) -> FeatureExtractor:
-    """Return the kit's own extractor, which has few features, and the images' classes."""
-    return PartnerExtractor(FeatureExtractor.Options(), subject.image).eval()
+def stub_extractor(fixture: Fixture) -> FeatureExtractor:
+    """Return the kit's own extractor."""
+    return StubExtractor(FeatureExtractor.Options(), fixture.image).eval()
 
 
-def images_for(metric: Metric, subject: Subject) -> int:
-    """Return how many images a metric is examined with. Raises NotApplicable where all are too few for it."""
-    described = extractor(subject) if metric.needs & {"features", "logits"} else None
+def context(fixture: Fixture, metric: Metric, number: int = 1, *, needs: frozenset[Need] = NEEDS) -> KitContext:
+    """Return a context whose fakes are of the real images' distribution."""
+    count = images_for(metric, fixture)
+    images: dict[Source, Tensor] = {
+        "real": fixture.pictures(count),
+        "fake": fixture.pictures(count, number),
+        "train": fixture.pictures(2 * count, 2),
+    }
+    return KitContext(fixture, images, needs)
+
+
+def images_for(metric: Metric, fixture: Fixture) -> int:
+    """Return the first of `COUNTS` that a metric accepts, or skip the check."""
+    extractor = stub_extractor(fixture) if metric.needs & EXTRACTOR_NEEDS else None
     reasons = []
     for count in COUNTS:
         try:
-            metric.check(count=count, extractor=described)
+            metric.check(num_samples=count, extractor=extractor)
         except DataError as error:
             reasons.append(error.message)
         else:
             return count
-    return does_not_apply(f"it takes more images than the {COUNTS[-1]} that it is examined with: {reasons[-1]}")
+    return skip(f"it needs more images than the kit's {COUNTS[-1]}: {reasons[-1]}")
 
 
-def context(subject: Subject, fake: Tensor, *, needs: frozenset[Need] = NEEDS) -> EvaluationContext:
-    """Return what an evaluation gives: blobs as real images and as those trained on, and fakes, all uint8."""
-    count, classes = len(fake), subject.image.num_classes or 1
-    labels = subject.labels(count)
-    return EvaluationContext(
-        to_uint8(subject.pictures(count)),
-        fake,
-        labels,
-        labels.clone(),
-        subject.rng(9),
-        train=to_uint8(subject.pictures(2 * count, 2)) if "train" in needs else None,
-        class_names=tuple(str(number) for number in range(classes)),
-        extract=_Describing(subject, needs),
+@register_check(
+    CHECKS, DECLARED, "metric", fix="return MetricResult(scores) with a float for each name in `higher_is_better`"
+)
+def _scores_as_declared(fixture: Fixture) -> None:
+    """It returns exactly the scores that `higher_is_better` names, each finite for usual images."""
+    metric: Metric = fixture.make()
+    directions = metric.higher_is_better
+    require(
+        directions and all(isinstance(value, bool) for value in directions.values()),
+        f"`higher_is_better` is {directions!r}; it must map each score's name to True or False",
     )
-
-
-def others(subject: Subject, count: int) -> Tensor:
-    """Return fakes of the real images' distribution."""
-    return to_uint8(subject.pictures(count, 1))
-
-
-def noise(subject: Subject, count: int) -> Tensor:
-    """Return fakes that look like nothing."""
-    shape = (count, subject.image.channels, subject.image.height, subject.image.width)
-    return torch.randint(0, 256, shape, generator=subject.rng(3), dtype=torch.uint8)
-
-
-@define(CHECKS, "scores-as-declared", "metric", fix="return exactly the names of `better`, each with a float")
-def _scores_as_declared(subject: Subject) -> None:
-    """It gives exactly the scores that `better` names, each finite for usual images."""
-    metric: Metric = subject.make()
-    scores = metric.compute(context(subject, others(subject, images_for(metric, subject))))
-    require(scores.keys() == metric.better.keys(), f"it gives {list(scores)}; `better` names {list(metric.better)}")
-    directions = set(metric.better.values())
-    require(directions <= {"lower", "higher"}, f"`better` says {directions}; it must say lower or higher")
+    result = metric.compute(context(fixture, metric))
+    require(isinstance(result, MetricResult), f"it returns {type(result).__name__}; a MetricResult is required")
+    scores = result.scores
+    require(
+        scores.keys() == directions.keys(), f"it returns {list(scores)}; `higher_is_better` names {list(directions)}"
+    )
     for name, value in scores.items():
-        require(isinstance(value, float), f"{name} is a {type(value).__name__}; a float is needed")
+        require(isinstance(value, float), f"{name} is {type(value).__name__}; a float is required")
         require(math.isfinite(value), f"{name} is {value}")
 
 
-@define(CHECKS, "says-what-it-needs", "metric", fix='name it in the class: needs = frozenset({"features", "train"})')
-def _says_what_it_needs(subject: Subject) -> None:
-    """It manages with what `needs` names: features, a classifier's logits, the images trained on."""
-    metric: Metric = subject.make()
+@register_check(
+    CHECKS,
+    "needs-declared",
+    "metric",
+    fix='declare inputs in the class: needs = frozenset({"features", "train"})',
+    needs=(BUILDS,),
+)
+def _needs_declared(fixture: Fixture) -> None:
+    """It reads only inputs that `needs` names: features, logits, training images, the generator."""
+    metric: Metric = fixture.make()
     unknown = metric.needs - NEEDS
-    require(not unknown, f"`needs` names {sorted(unknown)}; there is {', '.join(sorted(NEEDS))}")
-    metric.compute(context(subject, others(subject, images_for(metric, subject)), needs=metric.needs))
+    require(not unknown, f"`needs` names {sorted(unknown)} (available: {', '.join(sorted(NEEDS))})")
+    metric.compute(context(fixture, metric, needs=metric.needs))
 
 
-@define(CHECKS, "same-score-twice", "metric", fix="draw from context.rng alone, never from torch's global generator")
-def _same_score_twice(subject: Subject) -> None:
-    """The same images and random generator give the same scores, and nothing else is drawn from."""
-    metric: Metric = subject.make()
-    fake = others(subject, images_for(metric, subject))
+@register_check(
+    CHECKS,
+    "same-score-twice",
+    "metric",
+    fix="draw from context.rng only, never from torch's global generator",
+    needs=(DECLARED,),
+)
+def _same_score_twice(fixture: Fixture) -> None:
+    """The same images and random generator give the same scores, and no other random generator is used."""
+    metric: Metric = fixture.make()
     state = torch.get_rng_state()
-    one, two = (metric.compute(context(subject, fake)) for _ in range(2))
+    one, two = (dict(metric.compute(context(fixture, metric)).scores) for _ in range(2))
     drew = not torch.equal(state, torch.get_rng_state())
     torch.set_rng_state(state)
     require(one == two, f"the same images give {one} and {two}")
     require(not drew, "it draws from torch's global generator, which belongs to the training")
 
 
-@define(CHECKS, "context-unchanged", "metric", fix="work on copies of the images, and of what extract() returns")
-def _context_unchanged(subject: Subject) -> None:
-    """The images that it is given, and what was found in them, stay as they were."""
-    metric: Metric = subject.make()
-    given = context(subject, others(subject, images_for(metric, subject)))
-    assert given.train is not None  # noqa: S101 - it was asked for
-    parts = {"the real images": given.real, "the fakes": given.fake, "the images trained on": given.train}
-    if metric.needs & {"features", "logits"}:
-        for what, images in tuple(parts.items()):
-            found = given.extract(images)
-            parts[f"the features of {what}"] = found.features
-            if found.logits is not None:
-                parts[f"the logits of {what}"] = found.logits
-    before = {what: values.clone() for what, values in parts.items()}
+@register_check(CHECKS, "features-unchanged", "metric", fix="work on copies of features and logits", needs=(DECLARED,))
+def _features_unchanged(fixture: Fixture) -> None:
+    """Features and logits stay as they were: other metrics get the same. Batches and conditions are its own copies."""
+    metric: Metric = fixture.make()
+    if not metric.needs & EXTRACTOR_NEEDS:
+        skip("it reads no features")
+    given = context(fixture, metric)
+    tensors: dict[str, Tensor] = {}
+    for source in ("real", "fake", "train"):
+        output = given.features(source)
+        tensors[f"the features of {source} images"] = output.features
+        if output.logits is not None:
+            tensors[f"the logits of {source} images"] = output.logits
+    before = {name: values.clone() for name, values in tensors.items()}
     metric.compute(given)
-    for what, values in parts.items():
-        unchanged(before[what], values, what)
+    for name, values in tensors.items():
+        unchanged(before[name], values, name)
 
 
-@define(CHECKS, "tells-people", "metric", fix="give details as JSON holds them, pictures as uint8 (C, H, W)")
-def _tells_people(subject: Subject) -> None:
-    """What it adds for people can be shown: details as JSON, pictures uint8 `(C, H, W)` with one or three channels."""
-    metric: Metric = subject.make()
-    given = context(subject, others(subject, images_for(metric, subject)))
-    metric.compute(given)
+@register_check(
+    CHECKS,
+    "details-and-images",
+    "metric",
+    fix="return details that JSON can hold, and images as uint8 (C, H, W)",
+    needs=(DECLARED,),
+)
+def _details_and_images(fixture: Fixture) -> None:
+    """JSON can hold the details; images are uint8 `(C, H, W)` with one or three channels."""
+    metric: Metric = fixture.make()
+    result = metric.compute(context(fixture, metric))
     try:
-        json.dumps(given.details, allow_nan=False)
+        json.dumps(dict(result.details), allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise Failed(f"JSON cannot hold its details: {error}") from None
-    for name, picture in given.pictures.items():
-        kind = f"{picture.dtype} {tuple(picture.shape)}"
-        shown = picture.dtype == torch.uint8 and picture.ndim == len("CHW") and len(picture) in {1, 3}
-        require(shown, f"the picture {name!r} is {kind}; uint8 (C, H, W) with one or three channels is needed")
+        raise CheckFailed(f"JSON cannot hold its details: {error}") from None
+    for name, image in result.images.items():
+        kind = f"{image.dtype} {tuple(image.shape)}"
+        valid = image.dtype == torch.uint8 and image.ndim == len("CHW") and len(image) in {1, 3}
+        require(valid, f"the image {name!r} is {kind}; uint8 (C, H, W) with one or three channels is required")
 
 
-@define(CHECKS, "prefers-real-images", "metric", fix="mind the sign of the score, and the word in `better`")
-def _prefers_real_images(subject: Subject) -> None:
+@register_check(
+    CHECKS,
+    "prefers-real-images",
+    "metric",
+    fix="correct the sign of the score, or `higher_is_better`",
+    needs=(DECLARED,),
+)
+def _prefers_real_images(fixture: Fixture) -> None:
     """Fakes of the real images' distribution score no worse than noise."""
-    metric: Metric = subject.make()
+    metric: Metric = fixture.make()
     if not metric.has_reference:
-        does_not_apply("`has_reference` says that real images in the place of fakes need not score best")
-    count = images_for(metric, subject)
-    good, bad = (metric.compute(context(subject, fake(subject, count))) for fake in (others, noise))
-    for name, better in metric.better.items():
-        worse = good[name] > bad[name] if better == "lower" else good[name] < bad[name]
+        skip("`has_reference` is False: real images in place of the fakes need not score best")
+    good = metric.compute(given := context(fixture, metric)).scores
+    shape = (given.num_samples, *fixture.image.shape)
+    images: dict[Source, Tensor] = {
+        "real": fixture.pictures(given.num_samples),
+        "fake": torch.rand(shape, generator=fixture.rng(3)) * 2 - 1,
+        "train": fixture.pictures(2 * given.num_samples, 2),
+    }
+    bad = metric.compute(KitContext(fixture, images)).scores
+    for name, higher in metric.higher_is_better.items():
+        worse = good[name] < bad[name] if higher else good[name] > bad[name]
         require(
             not worse,
-            f"{name}, of which {better} is better, is {good[name]:.4g} for good fakes, {bad[name]:.4g} for noise",
+            f"{name} (higher_is_better = {higher}) is {good[name]:.4g} for good fakes and {bad[name]:.4g} for noise",
         )

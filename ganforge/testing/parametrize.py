@@ -1,8 +1,9 @@
-"""Every check of every component of a distribution as a pytest test of its own."""
+"""Every check of every component of a distribution as a pytest test."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
@@ -10,9 +11,9 @@ from packaging.utils import canonicalize_name
 from ganforge.components import ImageSpec
 from ganforge.errors import UsageError
 from ganforge.plugins.registry import Entry, Registry
-from ganforge.testing.checks import Check, NotApplicable
-from ganforge.testing.conformance import attempt, check_expected, checks_of
-from ganforge.testing.fixture import Subject, open_subject
+from ganforge.testing.checks import Check
+from ganforge.testing.conformance import Examination, check_expected, checks_of
+from ganforge.testing.fixture import open_fixture
 from ganforge.utils.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -27,21 +28,30 @@ def parametrize_components(
     options: ByComponent | None = None,
     images: Mapping[str, ImageSpec] | None = None,
     expected_failures: Mapping[str, Mapping[str, str]] | None = None,
+    expected_on_linear: Mapping[str, Callable[[float], float]] | None = None,
     leave_out: tuple[str, ...] = (),
 ) -> pytest.MarkDecorator:
     """Parametrize a test with every check of every component of an installed distribution.
 
     The test has one parameter, `check`, and calls it: `def test_conforms(check): check()`. It fails with the reason and
-    what helps, and is skipped where the check does not apply. options, images, expected_failures: as `check_component`
-    takes them, by component, such as "loss/hinge". leave_out: components that are examined elsewhere, such as data sets
-    that need a folder. Raises UsageError where nothing of that distribution is installed, or a component is named that
-    it does not have.
+    the fix, and is skipped if the check does not apply, or needs one that failed.
+
+    Args:
+        distribution: Name of the distribution.
+        options: As `check_component` takes them, by component, such as "loss/hinge".
+        images: As above.
+        expected_failures: As above.
+        expected_on_linear: As above.
+        leave_out: Components that are examined elsewhere, such as datasets that need a folder.
+
+    Raises:
+        UsageError: The distribution has no components, or not one that is named.
     """
     import pytest  # noqa: PLC0415 - the kit works without it
 
     registry = Registry.discover()
     entries = {_name(entry): entry for entry in components_of(registry, distribution)}
-    for named in (options or {}, images or {}, expected_failures or {}, leave_out):
+    for named in (options or {}, images or {}, expected_failures or {}, expected_on_linear or {}, leave_out):
         for name in named:
             if name not in entries:
                 raise UsageError(f"{distribution} has no {name!r}{did_you_mean(name, entries)}")
@@ -51,54 +61,54 @@ def parametrize_components(
             continue
         expected = (expected_failures or {}).get(name, {})
         check_expected(entry, expected)
-        subjects = _Once(registry, entry, (options or {}).get(name), (images or {}).get(name))
+        arguments = (options or {}).get(name), (images or {}).get(name), (expected_on_linear or {}).get(name)
+        component = _Component(registry, entry, expected, arguments)
         for check in checks_of(entry.component.kind):
             marks = (
                 [pytest.mark.xfail(reason=expected[check.name], strict=True, raises=AssertionError)]
                 if check.name in expected
                 else []
             )
-            cases.append(pytest.param(_test(check, subjects), id=f"{name}-{check.name}", marks=marks))
+            cases.append(pytest.param(_test(check, component), id=f"{name}-{check.name}", marks=marks))
     return pytest.mark.parametrize("check", cases)
 
 
 def components_of(registry: Registry, distribution: str) -> list[Entry]:
-    """Return a distribution's components. Raises UsageError where there are none."""
+    """Return the components of a distribution. Raises UsageError if it has none."""
     wanted = canonicalize_name(distribution)
-    found = [entry for entry in registry.entries if canonicalize_name(entry.source.distribution) == wanted]
-    if not found:
-        there = {entry.source.distribution for entry in registry.entries}
-        fix = registry.why_missing(near=True) or "install it: python -m pip install ."
-        raise UsageError(f"no components of {distribution!r}{did_you_mean(distribution, there)}", fix=fix)
-    return found
+    entries = [entry for entry in registry.entries if canonicalize_name(entry.source.distribution) == wanted]
+    if not entries:
+        known = {entry.source.distribution for entry in registry.entries}
+        fix = registry.fix_for_missing(near=True) or "install it: python -m pip install ."
+        raise UsageError(f"no components of {distribution!r}{did_you_mean(distribution, known)}", fix=fix)
+    return entries
 
 
 def _name(entry: Entry) -> str:
     return f"{entry.component.kind}/{entry.component.name}"
 
 
-class _Once:
-    """Open a subject when its first check is made, and keep it for the others."""
+class _Component:
+    """Component that is imported when its first check runs."""
 
     def __init__(
-        self, registry: Registry, entry: Entry, options: Mapping[str, Any] | None, image: ImageSpec | None
+        self, registry: Registry, entry: Entry, expected: Mapping[str, str], arguments: tuple[Any, Any, Any]
     ) -> None:
-        self._arguments = (registry, entry, options, image)
-        self._subject: Subject | None = None
+        self._registry, self._entry, self._expected, self._arguments = registry, entry, expected, arguments
 
-    def subject(self) -> Subject:
-        if self._subject is None:
-            self._subject = open_subject(*self._arguments)
-        return self._subject
+    @cached_property
+    def examination(self) -> Examination:
+        """Verdicts of the checks that ran."""
+        return Examination(open_fixture(self._registry, self._entry, *self._arguments), self._expected)
 
 
-def _test(check: Check, once: _Once) -> Callable[[], None]:
+def _test(check: Check, component: _Component) -> Callable[[], None]:
     def run() -> None:
         import pytest  # noqa: PLC0415 - as above
 
-        verdict = attempt(check, once.subject())
-        if isinstance(verdict, NotApplicable):
-            pytest.skip(str(verdict))
-        assert verdict is None, f"{check.name}: {verdict}\nfix: {check.fix}"  # noqa: S101 - what a test does
+        outcome, reason = component.examination.verdict(check)
+        if outcome in {"skipped", "not run"}:
+            pytest.skip(reason)
+        assert outcome == "passed", f"{check.name}: {reason}\nfix: {check.fix}"  # noqa: S101 - what a test does
 
     return run

@@ -1,4 +1,4 @@
-"""What checking a component found."""
+"""Outcome of examining a component."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Say which check failed, why, and what helps."""
+    """Failed check.
+
+    Attributes:
+        check: Name of the check.
+        reason: Why it failed.
+        fix: How to meet the requirement.
+    """
 
     check: str
     reason: str
@@ -17,16 +23,24 @@ class Failure:
 
 @dataclass(slots=True)
 class Report:
-    """Hold what came of every check of a component, each in exactly one of four lists.
+    """Outcome of every check of a component, each in exactly one of five lists.
 
-    component: its kind and qualified name. passed: names of checks. expected_failures, skipped: names with reasons; a
-    skipped check does not apply. A check that applies and did not run, or was expected to fail and passed, has failed.
+    A check that was expected to fail, but passed or does not apply, has failed.
+
+    Attributes:
+        component: Kind and qualified name.
+        passed: Names of checks.
+        failed: Failures.
+        expected_failures: Reasons by check that failed as expected.
+        not_run: Reasons by check that was not run, because one that it needs failed.
+        skipped: Reasons by check that does not apply.
     """
 
     component: str
     passed: list[str] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
     expected_failures: dict[str, str] = field(default_factory=dict)
+    not_run: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -35,7 +49,7 @@ class Report:
         return not self.failed
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as `check --json` prints it."""
+        """Return the report as `check --json` prints it."""
         return {
             "component": self.component,
             "passed": list(self.passed),
@@ -43,11 +57,12 @@ class Report:
                 {"check": failure.check, "reason": failure.reason, "fix": failure.fix} for failure in self.failed
             ],
             "expected_failures": _with_reasons(self.expected_failures),
+            "not_run": _with_reasons(self.not_run),
             "skipped": _with_reasons(self.skipped),
         }
 
     def raise_for_failures(self) -> None:
-        """Raise AssertionError that names every failed check, with its reason and what helps; do nothing otherwise."""
+        """Raise AssertionError with the reason and the fix of every failed check, if any failed."""
         if self.failed:
             lines = [f"{failure.check}: {failure.reason}\n    fix: {failure.fix}" for failure in self.failed]
             raise AssertionError(f"{self.component} is not conformant:\n  " + "\n  ".join(lines))
@@ -57,10 +72,11 @@ class Report:
             "passed": len(self.passed),
             "failed": len(self.failed),
             "failed as expected": len(self.expected_failures),
+            "not run": len(self.not_run),
             "skipped": len(self.skipped),
         }
-        told = [f"{count} {words}" for words, count in counts.items() if count]
-        return f"{self.component}: {', '.join(told) or 'nothing was checked'}"
+        parts = [f"{count} {outcome}" for outcome, count in counts.items() if count]
+        return f"{self.component}: {', '.join(parts) or 'nothing was checked'}"
 
 
 def _with_reasons(reasons: dict[str, str]) -> list[dict[str, str]]:

@@ -1,95 +1,120 @@
-"""Measuring the real step on this machine, to choose a precision and to foretell how long an epoch takes."""
+"""Decisions that depend on the machine: precision, compilation, CUDA graphs, and batches that fit into memory.
+
+The real training step is timed on copies of the components.
+"""
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import math
 import statistics
 import time
+import traceback
 from collections.abc import Callable, Mapping
 
 import torch
 
 from ganforge.config.resolved import with_values
 from ganforge.data.loader import Batch
-from ganforge.training.build import GANComponents
-from ganforge.training.compile import WARM_UP, graph_hindrance
-from ganforge.training.memory import give_back, is_out_of_memory
-from ganforge.training.precision import Precision, candidates, matrix_products
-from ganforge.training.setup import prepare_steps
+from ganforge.errors import OutOfMemoryError
+from ganforge.training.build import GANComponents, set_training_mode
+from ganforge.training.compile import WARMUP_UPDATES, compile_conflict, graph_conflict
+from ganforge.training.distributed import SINGLE_PROCESS, DistContext
+from ganforge.training.memory import is_out_of_memory, release_cached_memory
+from ganforge.training.precision import Precision, supported_precisions
+from ganforge.training.setup import setup_training
+from ganforge.utils.images import normalize
+from ganforge.utils.matmul import float32_matmul
 
-#: Seconds given to all candidates together, after a first step of each that is not counted.
+#: Time for all precisions together, after their warm-up.
 BUDGET_SECONDS = 0.5
-FEWEST_ROUNDS = 2
-MOST_ROUNDS = 20
-#: float32 is kept unless another precision is faster by this factor: an accident of the clock shall not decide.
-WORTH_IT = 1.1
-#: Characters of a compiler's complaint that are passed on.
-MOST_WORDS = 200
-#: Steps that a GPU is given before the processor waits for it: a trial shall wait as seldom as training does.
-STEPS_AT_ONCE = 5
+MIN_ROUNDS, MAX_ROUNDS = 2, 20
+#: Minimum speed-up over float32; it guards against noise.
+MIN_SPEEDUP = 1.1
+#: Training time from which compiling, which takes half a minute or more, pays.
+MIN_COMPILED_SECONDS = 600.0
+MAX_MESSAGE_LENGTH = 200
+#: Steps on a GPU between two synchronizations, since training synchronizes rarely as well.
+STEPS_PER_SYNC = 5
+
 Settings = Mapping[str, object]
-#: Trials do not compile unless they are told to: it takes longer than all their steps.
-UNDECIDED: Settings = {"compile": "off"}
+#: Default settings of a benchmark: compiling takes longer than its steps.
+UNCOMPILED: Settings = {"compile": "off"}
 
 
-class Trial:
-    """Train for a moment with copies of an gan's parts in one precision; nothing outside is changed.
+class StepBenchmark:
+    """Timer of training steps on copies of the components, in one precision.
 
-    settings: those of the experiment that are others here. Updates are recorded where those of the run will be: without
-    that, launching a small network's operations takes longer than they do, in every precision.
+    Updates are recorded as CUDA graphs if those of the run will be: otherwise the launches of a small network's kernels
+    would take longer than the kernels, in every precision.
+
+    Attributes:
+        seconds: Seconds of each timed step.
+        finite: Whether all numbers were finite.
     """
 
     def __init__(
-        self, gan: GANComponents, device: torch.device, precision: Precision, settings: Settings = UNDECIDED
+        self, gan: GANComponents, device: torch.device, precision: Precision, settings: Settings = UNCOMPILED
     ) -> None:
+        """Copy the components and set them up.
+
+        Args:
+            gan: The components; left unchanged.
+            device: Device of the run.
+            precision: Precision of the networks.
+            settings: Settings that replace those of the experiment.
+        """
         self.device = device
         self.precision = precision
-        off = gan.resolved.experiment.cuda_graphs == "off" or graph_hindrance(gan, device) is not None
+        off = gan.resolved.experiment.cuda_graphs == "off" or graph_conflict(gan, device) is not None
         graphs = {"cuda_graphs": "off" if off else "on"}
-        resolved = with_values(gan.resolved, "tried", **{**UNDECIDED, **graphs, **settings})
-        experiment = resolved.experiment
-        self.experiment = experiment
-        self.updates = 0
-        self.taken = 0
-        self.at_once = STEPS_AT_ONCE if device.type == "cuda" else 1
-        copied = dataclasses.replace(
-            gan,
-            resolved=resolved,
-            generator=copy.deepcopy(gan.generator),
-            discriminator=copy.deepcopy(gan.discriminator),
-            augmentations=copy.deepcopy(gan.augmentations),
-        )
-        self.steps, _ = prepare_steps(copied, device=device, precision=precision)
-        # What the images show does not change how long a step takes.
-        image, count = gan.info.image, experiment.batch_size
-        images = torch.zeros(count, image.channels, image.height, image.width, device=device)
-        labels = None if image.num_classes is None else torch.zeros(count, dtype=torch.int64, device=device)
-        self.batch = Batch(images, labels)
+        resolved = with_values(gan.resolved, "benchmark", **{**UNCOMPILED, **graphs, **settings})
+        self.experiment = resolved.experiment
+        copies = gan.copy()
+        copies.resolved = resolved
+        self.gan_step, _ = setup_training(copies, device=device, precision=precision)
+        set_training_mode(copies.modules())
+        sizes = {"gen": self.experiment.images_per_generator_update}
+        self.batches = {
+            name: _repeated_batch(gan, sizes.get(name, self.experiment.batch_size), device)
+            for name in self.gan_step.phases
+        }
+        self.steps_per_sync = STEPS_PER_SYNC if device.type == "cuda" else 1
+        self.disc_updates = self.steps = 0
         self.seconds: list[float] = []
         self.finite = True
 
     def warm_up(self) -> None:
-        """Touch memory, let kernels be chosen, and record what will be recorded; none of it is counted."""
-        for _ in range(1 if self.experiment.cuda_graphs == "off" else WARM_UP + 1):
+        """Run untimed steps, which allocate memory, choose kernels and record CUDA graphs."""
+        for _ in range(1 if self.experiment.cuda_graphs == "off" else WARMUP_UPDATES + 1):
             self.step()
         self.seconds.clear()
 
     def step(self) -> None:
-        """Take a step, or as many as there are between two discriminator updates; wait, and keep the time of one."""
+        """Run and time a step, or as many as there are between two discriminator updates."""
         devices = [self.device] if self.device.type == "cuda" else []
-        with matrix_products(self.precision), torch.random.fork_rng(devices):
-            begun = time.perf_counter()
-            for _ in range(self.at_once):
+        with float32_matmul(tf32=self.precision == "tf32"), torch.random.fork_rng(devices):
+            start = time.perf_counter()
+            for _ in range(self.steps_per_sync):
                 for _ in range(self.experiment.critic_steps):
-                    self.steps.discriminator(self.batch, self.updates)
-                    self.updates += 1
+                    self.gan_step.update("disc", self.batches["disc"], self.disc_updates, self.steps)
+                    self.disc_updates += 1
                 for _ in range(self.experiment.generator_steps):
-                    made = self.steps.generator_step(self.batch, self.taken)
-                    self.taken += 1
-            self.finite = self.finite and all(map(math.isfinite, made.tolist()))
-            self.seconds.append((time.perf_counter() - begun) / self.experiment.generator_steps / self.at_once)
+                    for name in self.gan_step.phases:
+                        if name != "disc":
+                            stats = self.gan_step.update(name, self.batches[name], self.steps, self.steps)
+                    self.steps += 1
+            self.finite = self.finite and all(math.isfinite(float(value)) for value in stats.values())  # synchronizes
+            seconds = time.perf_counter() - start
+            self.seconds.append(seconds / self.experiment.generator_steps / self.steps_per_sync)
+
+
+def _repeated_batch(gan: GANComponents, count: int, device: torch.device) -> Batch:
+    """Return a batch of the first two images, repeated: their content does not change the time of a step."""
+    size = gan.info.sizes["train"]
+    images = gan.take("train", [number % min(size, 2) for number in range(count)], "preflight")
+    condition = None if images.condition is None else normalize(images.condition).to(device)
+    extras = {name: values.to(device) for name, values in images.extras.items()}
+    return Batch(normalize(images.images).to(device), condition, extras)
 
 
 def measure(
@@ -97,80 +122,128 @@ def measure(
     device: torch.device,
     precisions: list[Precision],
     notice: Callable[[str], None],
-    settings: Settings = UNDECIDED,
+    settings: Settings = UNCOMPILED,
 ) -> dict[Precision, list[float]]:
-    """Return seconds of steps in each precision; a step is one generator update and its discriminator updates.
+    """Return the seconds of steps in each precision; a step is one generator update and its discriminator updates.
 
-    The precisions take turns, so that whatever else the machine does meanwhile slows down all of them. A precision
-    other than the first in which an operation fails, or a loss is not finite, is left out, and `notice` hears why.
+    The precisions take turns, so that other load on the machine slows down all of them. A precision other than the
+    first one is skipped, with a notice, if an operation fails or a loss is not finite.
     """
-    trials = []
+    benchmarks = []
     for precision in precisions:
-        trial = Trial(gan, device, precision, settings)
+        benchmark = StepBenchmark(gan, device, precision, settings)
         try:
-            trial.warm_up()
+            benchmark.warm_up()
         except Exception as error:
             if precision == precisions[0]:
                 raise
-            notice(f"precision {precision} is left out: {' '.join(str(error).split())}")
+            notice(f"precision {precision} is skipped: {' '.join(str(error).split())}")
             continue
-        if not trial.finite and precision != precisions[0]:
-            notice(f"precision {precision} is left out: a loss is not finite in it")
+        if not benchmark.finite and precision != precisions[0]:
+            notice(f"precision {precision} is skipped: a loss is not finite")
             continue
-        trials.append(trial)
-    begun = time.perf_counter()
-    for turn in range(MOST_ROUNDS):
-        if turn >= FEWEST_ROUNDS and time.perf_counter() - begun > BUDGET_SECONDS:
+        benchmarks.append(benchmark)
+    start = time.perf_counter()
+    for number in range(MAX_ROUNDS):
+        if number >= MIN_ROUNDS and time.perf_counter() - start > BUDGET_SECONDS:
             break
-        for trial in trials:
-            trial.step()
-    return {trial.precision: trial.seconds for trial in trials}
+        for benchmark in benchmarks:
+            benchmark.step()
+    return {benchmark.precision: benchmark.seconds for benchmark in benchmarks}
 
 
-def fastest(
-    gan: GANComponents, device: torch.device, notice: Callable[[str], None], settings: Settings = UNDECIDED
+def fastest_precision(
+    gan: GANComponents, device: torch.device, notice: Callable[[str], None], settings: Settings = UNCOMPILED
 ) -> tuple[Precision, float]:
-    """Return the fastest safe precision and its median seconds per step."""
-    measured = measure(gan, device, candidates(device), notice, settings)
-    quickest = {precision: min(seconds) for precision, seconds in measured.items()}  # what noise disturbs least
-    best = min(quickest, key=lambda precision: quickest[precision])
-    if quickest["fp32"] < quickest[best] * WORTH_IT:
+    """Return the fastest precision and its median seconds per step."""
+    seconds = measure(gan, device, supported_precisions(device), notice, settings)
+    best = min(seconds, key=lambda precision: min(seconds[precision]))  # noise changes the minimum least
+    if min(seconds["fp32"]) < min(seconds[best]) * MIN_SPEEDUP:
         best = "fp32"
-    return best, statistics.median(measured[best])
+    return best, statistics.median(seconds[best])
 
 
 def seconds_per_step(
-    gan: GANComponents, device: torch.device, precision: Precision, settings: Settings = UNDECIDED
+    gan: GANComponents, device: torch.device, precision: Precision, settings: Settings = UNCOMPILED
 ) -> float:
-    """Return the median seconds of a step in one precision."""
+    """Return the median seconds of a step."""
     return statistics.median(measure(gan, device, [precision], lambda _: None, settings)[precision])
 
 
-def why_not_compiled(
-    gan: GANComponents, device: torch.device, precision: Precision, settings: Settings = UNDECIDED
+def compile_error(
+    gan: GANComponents, device: torch.device, precision: Precision, settings: Settings = UNCOMPILED
 ) -> str | None:
-    """Compile an experiment's networks on trial; return why that fails, or None."""
+    """Compile the losses and run a step; return the error message, or None."""
     try:
-        Trial(gan, device, precision, {**settings, "compile": "on"}).step()
-    except Exception as error:  # noqa: BLE001 - compilers raise nearly anything; it is shown
-        return " ".join(str(error).split())[:MOST_WORDS]
+        StepBenchmark(gan, device, precision, {**settings, "compile": "on"}).step()
+    except Exception as error:  # noqa: BLE001 - compilers raise nearly any error; its message is shown
+        return " ".join(str(error).split())[:MAX_MESSAGE_LENGTH]
     return None
 
 
-def parts_that_fit(
-    gan: GANComponents, device: torch.device, precisions: list[Precision], settings: Settings = UNDECIDED
-) -> int | None:
-    """Return into how many parts, a power of two, a batch must be divided until memory suffices, or None.
+def per_rank_settings(gan: GANComponents, dist: DistContext) -> dict[str, object]:
+    """Return the settings of a benchmark on one rank: its part of the batch."""
+    return {"batch_size": gan.resolved.experiment.batch_size // dist.world_size}
 
-    precisions: what is tried side by side, as it will be when the run is started with such batches.
+
+def choose_acceleration(
+    gan: GANComponents,
+    device: torch.device,
+    precision: Precision,
+    step_seconds: float | None,
+    notice: Callable[[str], None],
+    dist: DistContext = SINGLE_PROCESS,
+) -> dict[str, str]:
+    """Return `compile` and `cuda_graphs` as `on` or `off`.
+
+    Args:
+        gan: The components.
+        device: Device of the run.
+        precision: Precision of the networks.
+        step_seconds: Seconds per step, or None if not measured.
+        notice: Receives one line for each setting that is on but impossible.
+        dist: This rank.
     """
-    batch_size = with_values(gan.resolved, "tried", **settings).experiment.batch_size
+    experiment = gan.resolved.experiment
+    chosen: dict[str, str] = {"compile": experiment.compile, "cuda_graphs": experiment.cuda_graphs}
+    conflicts = {"compile": compile_conflict(gan), "cuda_graphs": graph_conflict(gan, device)}
+    for setting, conflict in conflicts.items():
+        if chosen[setting] == "on" and conflict is not None:
+            notice(f"{setting} is off: {conflict}")
+        if conflict is not None:
+            chosen[setting] = "off"
+    if chosen["cuda_graphs"] == "auto":
+        chosen["cuda_graphs"] = "on"
+    if chosen["compile"] == "auto":
+        total_steps = experiment.total_steps(gan.info.sizes["train"])
+        long = step_seconds is not None and step_seconds * total_steps > MIN_COMPILED_SECONDS
+        chosen["compile"] = "on" if device.type == "cuda" and long else "off"
+    if chosen["compile"] == "on":
+        reason = compile_error(gan, device, precision, per_rank_settings(gan, dist))
+        if reason is not None:
+            notice(f"compile is off: {reason}")
+            chosen["compile"] = "off"
+    return chosen
+
+
+def parts_that_fit(
+    gan: GANComponents, device: torch.device, precisions: list[Precision], settings: Settings = UNCOMPILED
+) -> int | None:
+    """Return the smallest power of two of parts of a batch such that one part fits into memory, or None.
+
+    Args:
+        gan: The components.
+        device: Device of the run.
+        precisions: Precisions that the run compares at its start, so that their copies must fit together.
+        settings: Settings that replace those of the experiment.
+    """
+    batch_size = with_values(gan.resolved, "benchmark", **settings).experiment.batch_size
     parts = 2
     while batch_size // parts >= 1:
-        give_back(device)
+        release_cached_memory(device)
         try:
-            smaller = {"batch_size": batch_size // parts, "gradient_accumulation": 1}
-            measure(gan, device, precisions, lambda _: None, smaller)
+            part = {"batch_size": batch_size // parts, "gradient_accumulation": 1}
+            measure(gan, device, precisions, lambda _: None, part)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -178,3 +251,36 @@ def parts_that_fit(
             continue
         return parts
     return None
+
+
+def out_of_memory_error(
+    error: BaseException,
+    gan: GANComponents,
+    device: torch.device,
+    precisions: list[Precision],
+    *,
+    step: int,
+    dist: DistContext = SINGLE_PROCESS,
+) -> OutOfMemoryError:
+    """Return the error for a step that ran out of memory, with the largest batch size that fits.
+
+    Args:
+        error: Original error; the tensors in its frames are released.
+        gan: The components.
+        device: Device of the run.
+        precisions: As in `parts_that_fit`.
+        step: Number of the failed step, for the message.
+        dist: This rank.
+    """
+    traceback.clear_frames(error.__traceback__)
+    experiment = gan.resolved.experiment
+    parts = parts_that_fit(gan, device, precisions, per_rank_settings(gan, dist))
+    message = f"step {step}: {device} has not enough memory for batches of {experiment.batch_size:,} images"
+    if parts is None:
+        return OutOfMemoryError(f"{message}, nor for one image", fix="choose smaller networks")
+    fitting = experiment.batch_size // dist.world_size // parts * dist.world_size
+    in_parts = f", or --gradient-accumulation {parts}, which computes the same batch in parts"
+    return OutOfMemoryError(
+        f"{message}; {fitting:,} fit",
+        fix=f"pass --batch-size {fitting}{in_parts if fitting * parts == experiment.batch_size else ''}",
+    )

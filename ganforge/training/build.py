@@ -1,69 +1,238 @@
-"""Make the parts of an experiment, on the CPU, with weights that the seed decides."""
+"""Build the components of an experiment on the CPU, with weights that the seed determines."""
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
-from ganforge.components import Augmentation, Dataset, DatasetInfo, Discriminator, Generator, Loss, Network, Penalty
+from torch import nn
+
+from ganforge.components import (
+    Augmentation,
+    Dataset,
+    DatasetInfo,
+    Discriminator,
+    Generator,
+    LatentDistribution,
+    LossTerm,
+    Network,
+    TrainedComponent,
+)
+from ganforge.config import ComponentRef
 from ganforge.config.resolved import ResolvedComponent, ResolvedConfig
-from ganforge.data.scoring import Scoring, build_scoring, made, made_by_name, made_simply
-from ganforge.errors import IncompatibleError
-from ganforge.utils.rng import Stream, layers_seeded
+from ganforge.data.scoring import Scoring, blame, build_scoring
+from ganforge.errors import IncompatibleError, PluginError
+from ganforge.utils.rng import Stream, fork_torch_rng
 
 
-@dataclass(slots=True, kw_only=True)
-class GANComponents(Scoring):
-    """Hold the parts of an experiment. Penalties, augmentations and metrics are by name, in the order given."""
+@dataclass(kw_only=True)
+class TrainedModules:
+    """Components of a training step; terms and augmentations by name, in the order of the configuration."""
 
+    resolved: ResolvedConfig
     generator: Generator
     discriminator: Discriminator
-    loss: Loss
-    penalties: dict[str, Penalty]
+    loss: LossTerm
+    latent: LatentDistribution
+    terms: dict[str, LossTerm]
     augmentations: dict[str, Augmentation]
 
+    @property
+    def all_terms(self) -> dict[str, LossTerm]:
+        """The adversarial loss, as `loss`, and the further terms."""
+        return {"loss": self.loss, **self.terms}
 
-def build(resolved: ResolvedConfig, dataset: Dataset | None = None) -> GANComponents:
-    """Make every part. Raises DataError, PluginError, and IncompatibleError for images beyond declared limits.
+    @property
+    def adaptive_augmentations(self) -> dict[str, Augmentation]:
+        """The augmentations that adapt to the real images' logits."""
+        return {
+            name: augmentation
+            for name, augmentation in self.augmentations.items()
+            if type(augmentation).observe is not Augmentation.observe
+        }
 
-    dataset: what the resolved's data is, where it has been made before.
+    def reweighting_terms(self, name: str, phase: str) -> dict[str, LossTerm]:
+        """Return the terms that reweight a term in a phase."""
+        return {
+            other_name: other
+            for other_name, other in self.all_terms.items()
+            if other_name != name
+            and name in other.reweights
+            and type(other).reweight is not LossTerm.reweight
+            and (not other.phases or phase in other.phases)
+        }
+
+    def modules(self) -> dict[str, TrainedComponent]:
+        """Return all trained components, as `TrainStep.modules` has them."""
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "loss": self.loss,
+            "latent": self.latent,
+            **{self.augmentation_key(name): module for name, module in self.augmentations.items()},
+            **self.terms,
+        }
+
+    def augmentation_key(self, name: str) -> str:
+        """Return the name of an augmentation among the modules; a term may have the same name."""
+        return f"augmentation-{name}" if name in self.terms else name
+
+    def owners(self) -> dict[str, ResolvedComponent]:
+        """Return the configuration of each trained component."""
+        one, chosen = self.resolved.one, self.resolved.chosen
+        return {
+            "generator": one("gen"),
+            "discriminator": one("disc"),
+            "loss": one("loss"),
+            "latent": one("latent"),
+            **dict(zip(map(self.augmentation_key, self.augmentations), chosen["augment"], strict=True)),
+            **dict(zip(self.terms, chosen["term"], strict=True)),
+        }
+
+    def optimized_modules(self) -> dict[str, tuple[str, nn.Module | nn.Parameter]]:
+        """Return the submodules in `optimized_in` of all components, by `COMPONENT.ATTRIBUTE`, with their phases.
+
+        Raises:
+            PluginError: An attribute is not a module or parameter.
+        """
+        optimized: dict[str, tuple[str, nn.Module | nn.Parameter]] = {}
+        for name, component in self.modules().items():
+            for attribute, phase in component.optimized_in.items():
+                value = getattr(component, attribute, None)
+                if not isinstance(value, nn.Module | nn.Parameter):
+                    raise PluginError(
+                        f"{self.owners()[name].entry}: optimized_in names {attribute!r}, a "
+                        f"{type(value).__name__}; a submodule or parameter is required",
+                        fix="create it in the constructor or in setup()",
+                    )
+                optimized[f"{name}.{attribute}"] = (phase, value)
+        return optimized
+
+    def frozen_modules(self) -> dict[str, nn.Module]:
+        """Return the submodules in `frozen` of all components, by `COMPONENT.ATTRIBUTE`."""
+        return {
+            f"{name}.{attribute}": component.get_submodule(attribute)
+            for name, component in self.modules().items()
+            for attribute in component.frozen
+        }
+
+
+@dataclass(kw_only=True)
+class GANComponents(TrainedModules, Scoring):
+    """Components of an experiment: data, metrics and the trained components."""
+
+    def copy(self) -> GANComponents:
+        """Return the components with copies of the trained ones."""
+        names = [field.name for field in dataclasses.fields(TrainedModules) if field.name != "resolved"]
+        copies = copy.deepcopy(
+            {name: getattr(self, name) for name in names}
+        )  # in one call, since they may refer to each other
+        other = copy.copy(self)
+        for name, value in copies.items():
+            setattr(other, name, value)
+        return other
+
+
+def build(resolved: ResolvedConfig, dataset: Dataset | None = None, *, initialize: bool = True) -> GANComponents:
+    """Build every component.
+
+    Args:
+        resolved: The resolved configuration.
+        dataset: The dataset, if it is already open.
+        initialize: Whether components load initial weights; False if a checkpoint will replace them.
+
+    Raises:
+        DataError: The data cannot be read.
+        PluginError: A component fails.
+        IncompatibleError: A network does not support the images.
     """
-    seed = resolved.experiment.seed
     scoring = build_scoring(resolved, dataset)
-    info = scoring.info
-    generator = cast("Generator", build_network(resolved.one("gen"), info, seed, "weights/generator"))
-    discriminator = cast("Discriminator", build_network(resolved.one("disc"), info, seed, "weights/discriminator"))
-    if generator.conditional and not discriminator.conditional:
-        resolved.notices.append(
-            f"{resolved.one('gen').entry} takes labels, but {resolved.one('disc').entry} does not look at them: "
-            "nothing teaches the generator to heed them"
-        )
+    trained = build_modules(resolved, scoring.info, initialize=initialize)
+    names = [field.name for field in dataclasses.fields(TrainedModules)]
     return GANComponents(
-        resolved=resolved,
         dataset=scoring.dataset,
-        info=info,
+        info=scoring.info,
         metrics=scoring.metrics,
-        generator=generator,
-        discriminator=discriminator,
-        loss=made_simply(resolved.one("loss")),
-        penalties=made_by_name(resolved.experiment.penalty, resolved.chosen["penalty"]),
-        augmentations=made_by_name(resolved.experiment.augment, resolved.chosen["augment"]),
+        **{name: getattr(trained, name) for name in names},
     )
 
 
-def build_network(chosen: ResolvedComponent, info: DatasetInfo, seed: int, stream: Stream) -> Network:
-    """Make one network for the data's images, checking its declared limits first. Raises as `build` does."""
+def build_modules(resolved: ResolvedConfig, info: DatasetInfo, *, initialize: bool = True) -> TrainedModules:
+    """Build the trained components for a dataset of known shape, without opening it. Raises as `build` does."""
+    seed = resolved.experiment.seed
+    trained = TrainedModules(
+        resolved=resolved,
+        generator=build_network(resolved.one("gen"), info, seed, "weights/generator"),
+        discriminator=build_network(resolved.one("disc"), info, seed, "weights/discriminator"),
+        loss=_build_seeded(resolved.one("loss"), seed, "loss"),
+        latent=_build_seeded(resolved.one("latent"), seed, "latent"),
+        terms=_build_by_name(resolved.experiment.term, resolved.chosen["term"], seed),
+        augmentations=_build_by_name(resolved.experiment.augment, resolved.chosen["augment"], seed),
+    )
+    if trained.generator.conditional and not trained.discriminator.conditional:
+        resolved.notices.append(
+            f"{resolved.one('gen').entry} is conditional, but {resolved.one('disc').entry} is not: "
+            "the generator gets no training signal from the condition, unless a term gives one"
+        )
+    set_up(trained, seed, initialize=initialize)
+    return trained
 
-    def construct() -> Network:
-        chosen.cls.check_image(chosen.options, info.image)
-        with layers_seeded(seed, stream):
-            network: Network = chosen.cls(chosen.options, info.image)
-        return network
 
-    network = made(chosen, construct)
-    if network.conditional and info.image.num_classes is None:
+def build_network(resolved: ResolvedComponent, info: DatasetInfo, seed: int, stream: Stream) -> Any:  # noqa: ANN401
+    """Build a network for the images of the data, if it supports them. Raises as `build` does."""
+    with blame(resolved):
+        resolved.cls.check_image(resolved.options, info.image)
+        with fork_torch_rng(seed, stream):
+            network: Network = resolved.cls(resolved.options, info.image)
+    if network.conditional and info.image.condition is None:
         raise IncompatibleError(
-            f"{chosen.entry} takes labels, but data {info.name!r} has none",
-            fix="use data with labels (a folder's subfolders are classes), or a network that takes none",
+            f"{resolved.entry} is conditional, but data {info.name!r} has no condition",
+            fix="use data with conditions (a folder's subfolders are classes), or a network that is not conditional",
         )
     return network
+
+
+def _build_seeded(resolved: ResolvedComponent, seed: int, name: str) -> Any:  # noqa: ANN401 - the registry checks it
+    with blame(resolved), fork_torch_rng(seed, f"weights/{name}"):
+        return resolved.cls(resolved.options)
+
+
+def _build_by_name(refs: tuple[ComponentRef, ...], chosen: tuple[ResolvedComponent, ...], seed: int) -> dict[str, Any]:
+    return {ref.name: _build_seeded(item, seed, ref.name) for ref, item in zip(refs, chosen, strict=True)}
+
+
+def set_up(gan: TrainedModules, seed: int, *, initialize: bool) -> None:
+    """Call `setup` and `initialize` of all components, and freeze their frozen submodules."""
+    modules, owners = gan.modules(), gan.owners()
+
+    for name, component in modules.items():
+        with blame(owners[name], "be set up"), fork_torch_rng(seed, f"setup/{name}"):
+            component.setup(modules)
+        if initialize or component.frozen:
+            with blame(owners[name], "be initialized"), fork_torch_rng(seed, f"initialize/{name}"):
+                component.initialize()
+        missing = [attribute for attribute in component.frozen if not _is_module(component, attribute)]
+        if missing:
+            raise PluginError(f"{owners[name].entry}: frozen names {missing[0]!r}, which is not a submodule")
+    for module in gan.frozen_modules().values():
+        module.eval().requires_grad_(requires_grad=False)
+    gan.optimized_modules()  # raises PluginError for invalid names
+
+
+def _is_module(component: nn.Module, attribute: str) -> bool:
+    try:
+        component.get_submodule(attribute)
+    except AttributeError:
+        return False
+    return True
+
+
+def set_training_mode(modules: Mapping[str, TrainedComponent]) -> None:
+    """Set components to training mode, except frozen submodules."""
+    for component in modules.values():
+        component.train()
+        for attribute in component.frozen:
+            component.get_submodule(attribute).eval()

@@ -1,6 +1,6 @@
-"""Reading a checkpoint's files, whoever wrote them: bounded, and with CheckpointError as the only way to fail.
+"""Safe reading of checkpoint files from untrusted sources: bounded in size, and CheckpointError as the only error.
 
-Checksums tell damage from what was written. They do not tell who wrote it, so nothing is believed because it agrees.
+Checksums detect damage, not manipulation, so a valid checksum is no reason to trust a file.
 """
 
 from __future__ import annotations
@@ -10,162 +10,188 @@ import math
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, get_args
+from typing import Annotated, Any, Literal, NoReturn, Self
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors.torch import load
 from torch import Tensor
 
-from ganforge.diagnostics.alerts import MOST_FINDINGS, Ailment
+from ganforge.diagnostics.alerts import MAX_ALERTS, FailureMode
 from ganforge.errors import CheckpointError
 
 FORMAT = 1
-#: What ganforge writes has some hundred bytes.
-MOST_JSON_BYTES = 2**20
-#: What torch can compute with.
-MOST_DIMENSIONS = 64
-MOST_SHOWN = 100
-MOST_FLOAT32 = torch.finfo(torch.float32).max
+#: ganforge writes some hundred bytes.
+MAX_JSON_BYTES = 2**20
+#: Limit of torch.
+MAX_DIMENSIONS = 64
+#: Characters of untrusted text in a message.
+MAX_TEXT_LENGTH = 100
+MAX_FLOAT32 = torch.finfo(torch.float32).max
 
 
-def read_bytes(file: Path, most: float = math.inf) -> bytes:
-    """Return what a file holds. Raises CheckpointError, also for a link, which leads anywhere, or an endless pipe."""
+def read_bytes(file: Path, max_bytes: float = math.inf) -> bytes:
+    """Return the content of a regular file. Raises CheckpointError, also for a link or a pipe."""
     try:
-        found = file.lstat()
-        if not stat.S_ISREG(found.st_mode):
-            raise CheckpointError(f"{file} is not a plain file")
-        if found.st_size > most:
-            raise CheckpointError(f"{file} cannot be read: it is longer than {most:,} bytes")
+        status = file.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise CheckpointError(f"{file} is not a regular file")
+        if status.st_size > max_bytes:
+            raise CheckpointError(f"{file} cannot be read: it is longer than {max_bytes:,} bytes")
         return file.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{file} cannot be read: {error}") from None
 
 
-def as_json(content: bytes, file: Path) -> dict[str, Any]:
-    """Return the object that a JSON file holds. Raises CheckpointError, also for a key given twice and for NaN."""
+def parse_json(content: bytes, file: Path) -> dict[str, Any]:
+    """Parse a JSON object. Raises CheckpointError, also for duplicate keys and NaN."""
     try:
-        document = json.loads(content, object_pairs_hook=_without_doubles, parse_constant=_no_number)
+        document = json.loads(content, object_pairs_hook=_to_dict, parse_constant=_refuse_constant)
     except ValueError as error:
-        raise CheckpointError(f"{file} cannot be read: {shown(str(error))}") from None
+        raise CheckpointError(f"{file} cannot be read: {printable(str(error))}") from None
     except RecursionError:
         raise CheckpointError(f"{file} cannot be read: it is nested too deeply") from None
     if not isinstance(document, dict):
-        raise CheckpointError(f"{file} does not hold an object")
+        raise CheckpointError(f"{file} is not a JSON object")
     return document
 
 
-def as_tensors(content: bytes, file: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file, by name; every number in them is finite. Raises CheckpointError.
+def parse_tensors(content: bytes, file: Path) -> dict[str, Tensor]:
+    """Parse a safetensors file. Raises CheckpointError, also for numbers that are not finite.
 
-    They do not lie in the file, as mapped ones would: whatever happens to it afterwards does not reach them.
+    The tensors are not memory-mapped, so later changes of the file do not reach them.
     """
     try:
         tensors: dict[str, Tensor] = load(content)
-    except Exception as error:  # noqa: BLE001 - torch refuses some headers in ways of its own, such as TypeError
-        raise CheckpointError(f"{file} cannot be read: {shown(str(error))}") from None
+    except Exception as error:  # noqa: BLE001 - torch raises TypeError and others for some headers
+        raise CheckpointError(f"{file} cannot be read: {printable(str(error))}") from None
     for name, value in tensors.items():
-        if value.ndim > MOST_DIMENSIONS:
-            raise CheckpointError(f"{file}: {shown(name)} has {value.ndim} dimensions")
-        if value.is_floating_point() and not bool(_widened(value).isfinite().all()):
-            raise CheckpointError(f"{file}: {shown(name)} has a number that is not finite")
+        if value.ndim > MAX_DIMENSIONS:
+            raise CheckpointError(f"{file}: {printable(name)} has {value.ndim} dimensions")
+        if value.is_floating_point() and not bool(_widen(value).isfinite().all()):
+            raise CheckpointError(f"{file}: {printable(name)} has a number that is not finite")
     return tensors
 
 
-def check_state(state: Mapping[str, Any], file: Path) -> None:
-    """Raise CheckpointError unless the numbers of a checkpoint are of the right types and possible."""
-    if not _is_count(state.get("format")) or state["format"] != FORMAT:
-        raise CheckpointError(f"{file} has format {shown(repr(state.get('format')))}; this ganforge reads {FORMAT}")
-    for key in ("step", "images_seen", "seed", "rollbacks"):
-        if not _is_count(state.get(key)):
-            raise CheckpointError(f"{file}: {key} is {shown(repr(state.get(key)))}; it must be a number from 0")
-    if not isinstance(state.get("precision"), str):
-        raise CheckpointError(f"{file}: precision is {shown(repr(state.get('precision')))}; it must be a name")
-    if "best" not in state or not _is_best(state["best"], state["step"]):
-        raise CheckpointError(
-            f"{file}: best is {shown(repr(state.get('best')))}; it must be a metric, its value and step"
-        )
-    judged = state.get("judged")
-    if not isinstance(judged, dict) or not all(map(_is_number, judged.values())):
-        raise CheckpointError(f"{file}: judged is {shown(repr(judged))}; it must be a number by name")
-    if not _is_health(state.get("health"), state["step"]):
-        raise CheckpointError(f"{file}: health is {shown(repr(state.get('health')))}; it must be levels and findings")
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+#: Range of float32.
+Float32 = Annotated[float, Field(ge=-MAX_FLOAT32, le=MAX_FLOAT32, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-def shown(text: str) -> str:
-    """Return text of unknown origin as a message may hold it: not long, and without what a terminal would obey."""
-    cut = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+class StrictModel(BaseModel):
+    """Schema without conversions, unknown keys or numbers that are not finite."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class BestScore(StrictModel):
+    """Best score so far."""
+
+    metric: str
+    value: Finite
+    step: Count
+
+
+class AlertState(StrictModel):
+    """Alert with the steps at which it was raised and resolved."""
+
+    alert: FailureMode
+    since_step: Count
+    until_step: Count | None
+    value: Float32
+
+    @model_validator(mode="after")
+    def _ends_after_its_start(self) -> Self:
+        if self.until_step is not None and self.until_step < self.since_step:
+            raise ValueError("it ends before it starts")
+        return self
+
+
+class HealthState(StrictModel):
+    """State of the health monitor."""
+
+    rows: Count
+    stats: dict[str, Float32]
+    streaks: dict[str, Count]
+    alerts: Annotated[list[AlertState], Field(max_length=MAX_ALERTS)]
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        active = [alert.alert for alert in self.alerts if alert.until_step is None]
+        if len(set(active)) < len(active):
+            raise ValueError("two alerts of one kind are active")
+        if any(streak > self.rows for streak in self.streaks.values()):
+            raise ValueError("a streak is longer than the rows")
+        return self
+
+
+class CheckpointState(StrictModel):
+    """Content of state.json. It has no times, so equal trainings write equal files.
+
+    Attributes:
+        last_stats: Numbers of the last update in which each column was computed.
+        frozen: SHA-256 of the weights of each frozen submodule.
+        optimizers: Numbers in the parameter groups of each phase's optimizer.
+    """
+
+    format: Literal[1]
+    step: Count
+    images_seen: Count
+    seed: Count
+    precision: str
+    best: BestScore | None
+    rollbacks: Count
+    health: HealthState
+    last_stats: dict[str, Float32]
+    frozen: dict[str, str]
+    optimizers: dict[str, list[dict[str, int | Finite | list[int | Finite]]]]
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.best is not None and self.best.step > self.step:
+            raise ValueError("best is of a later step")
+        if self.health.rows > self.step:
+            raise ValueError("health has more rows than steps")
+        return self
+
+
+def check_state(state: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """Return the validated content of state.json. Raises CheckpointError for the first invalid value."""
+    try:
+        return CheckpointState.model_validate(state).model_dump()
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(map(str, problem["loc"])) or "its content"
+        reason = problem["msg"].removeprefix("Value error, ")
+        value = "" if problem["type"] in {"missing", "value_error"} else f" is {printable(repr(problem['input']))}"
+        raise CheckpointError(f"{file}: {printable(place)}{value}: {reason[:1].lower()}{reason[1:]}") from None
+    except RecursionError:
+        raise CheckpointError(f"{file} cannot be read: it is nested too deeply") from None
+
+
+def printable(text: str) -> str:
+    """Return untrusted text for a message: shortened, and without control characters."""
+    cut = text if len(text) <= MAX_TEXT_LENGTH else f"{text[:MAX_TEXT_LENGTH]}…"
     return cut if cut.isprintable() else repr(cut)
 
 
-def shown_shape(shape: Sequence[int]) -> str:
-    """Return a shape as a message may hold it."""
-    return shown(str(tuple(shape[:MOST_SHOWN])))
+def printable_shape(shape: Sequence[int]) -> str:
+    """Return an untrusted shape for a message."""
+    return printable(str(tuple(shape[:MAX_TEXT_LENGTH])))
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
-
-
-def _is_number(value: object) -> bool:
-    """Whether a float32 can hold it."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) <= MOST_FLOAT32 and math.isfinite(value)
-
-
-def _is_best(value: object, newest: int) -> bool:
-    if value is None:
-        return True
-    if not isinstance(value, dict) or value.keys() != {"metric", "value", "step"}:
-        return False
-    number, step = value["value"], value["step"]
-    finite = isinstance(number, float | int) and not isinstance(number, bool) and abs(number) < math.inf
-    return isinstance(value["metric"], str) and finite and _is_count(step) and bool(step <= newest)
-
-
-def _is_health(value: object, newest: int) -> bool:
-    """Whether it is what `Health.state` gives; which levels there must be, `Health.restore` knows."""
-    if not isinstance(value, dict) or value.keys() != {"rows", "levels", "streaks", "findings"}:
-        return False
-    rows, levels, streaks, findings = (value[key] for key in ("rows", "levels", "streaks", "findings"))
-    return (
-        _is_count(rows)
-        and rows <= newest
-        and isinstance(levels, dict)
-        and all(map(_is_number, levels.values()))
-        and isinstance(streaks, dict)
-        and all(_is_count(streak) and streak <= rows for streak in streaks.values())
-        and isinstance(findings, list)
-        and len(findings) <= MOST_FINDINGS
-        and all(map(_is_finding, findings))
-        and _all_different([found["finding"] for found in findings if found["until_step"] is None])
-    )
-
-
-def _is_finding(value: object) -> bool:
-    if not isinstance(value, dict) or value.keys() != {"finding", "since_step", "until_step", "value"}:
-        return False
-    since, until = value["since_step"], value["until_step"]
-    known = isinstance(value["finding"], str) and value["finding"] in get_args(Ailment)
-    ended = until is None or (_is_count(until) and until >= since)
-    return known and _is_count(since) and ended and _is_number(value["value"])
-
-
-def _all_different(names: Sequence[str]) -> bool:
-    return len(set(names)) == len(names)
-
-
-def _widened(value: Tensor) -> Tensor:
-    """Return a tensor in a type that can be asked whether it is finite; eight bits cannot."""
+def _widen(value: Tensor) -> Tensor:
+    """Return a tensor of a type that supports `isfinite`, which 8-bit floats do not."""
     return value.float() if value.element_size() == 1 else value
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _to_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) != len(pairs):
-        raise ValueError("it gives a key twice")
+        raise ValueError("a key occurs twice")
     return content
 
 
-def _no_number(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number")

@@ -1,100 +1,118 @@
-"""Compiled networks, and updates that are recorded once on a GPU and then replayed.
+"""Acceleration: compiled losses, and updates that are recorded as CUDA graphs and replayed.
 
-What is compiled is a whole loss, from latents and images on; what is recorded is a whole update. So no compiled
-function feeds another one, which recording would overwrite (pytorch#160281).
+A compiled function is a whole loss, from images and latents on, so none feeds another one, whose output a replay would
+overwrite (pytorch#160281).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ganforge.components import LossTerm, TrainStep
 from ganforge.training.build import GANComponents
-from ganforge.training.step import Forward, Steps
+from ganforge.training.phases import LossFunction, Part, Phase, Update, UpdateResult
+from ganforge.training.random_draws import DrawTape, NotRecordableError
+from ganforge.training.stats import Stats
+from ganforge.training.step import GANStep
 
-#: Calls of an update before it is recorded: libraries make their workspaces, memory is first touched.
-WARM_UP = 3
-#: What runs a recorded function again, and what that function returned: the same tensors, filled anew.
+#: Updates before one is recorded, while libraries allocate workspaces.
+WARMUP_UPDATES = 3
+#: Recordings of one phase, one for each combination of due terms.
+MAX_RECORDINGS = 16
+#: Function that replays, and the result, whose tensors each replay overwrites.
 Recording = tuple[Callable[[], Any], Any]
 Record = Callable[[Callable[[], Any]], Recording]
 
 
-def compile_hindrance(gan: GANComponents) -> str | None:
-    """Return why an experiment's networks cannot be compiled, or None."""
-    if gan.penalties:
-        return f"penalty {next(iter(gan.penalties))!r} takes gradients of gradients, which compiled code has not"
-    if gan.augmentations:
-        return f"augmentation {next(iter(gan.augmentations))!r} draws random numbers between the networks"
+def compile_conflict(gan: GANComponents) -> str | None:
+    """Return the reason that the losses of an experiment cannot be compiled, or None."""
+    for kind, components in (("term", gan.terms), ("augmentation", gan.augmentations)):
+        if components:
+            return f"{kind} {next(iter(components))!r} may take second derivatives or draw random numbers"
+    if type(gan.loss).after_step is not LossTerm.after_step:
+        return "the loss reads the discriminator's outputs after each update"
     experiment = gan.resolved.experiment
     if experiment.reuse_fakes:
         return "fakes are used in both updates"
-    return "batch norm is shared among processes" if experiment.sync_batch_norm else None
+    return "batch norm is shared among ranks" if experiment.sync_batch_norm else None
 
 
-def graph_hindrance(gan: GANComponents, device: torch.device) -> str | None:
-    """Return why an experiment's updates cannot be recorded, or None."""
+def graph_conflict(gan: GANComponents, device: torch.device) -> str | None:
+    """Return the reason that the updates of an experiment cannot be recorded, or None."""
     experiment = gan.resolved.experiment
     if device.type != "cuda":
-        return f"{device.type} records no graphs"
-    for kind, parts in (("penalty", gan.penalties), ("augmentation", gan.augmentations)):
-        if parts:
-            return f"{kind} {next(iter(parts))!r} draws random numbers on the processor"
+        return f"{device.type} has no CUDA graphs"
     if experiment.gradient_accumulation > 1:
         return "gradients are accumulated"
     if experiment.sync_batch_norm:
-        return "batch norm is shared among processes"
+        return "batch norm is shared among ranks"
+    for phase, item in gan.resolved.optimizers.items():
+        if item.cls.needs_closure:
+            return f"the optimizer of {phase} evaluates the gradient itself"
+    for target in gan.resolved.schedules:
+        if not target.endswith((".lr", ".weight")) and target != "ema_halflife_images":
+            return f"{target} is scheduled, and a recording would keep its first value"
     return "fakes are used in both updates" if experiment.reuse_fakes else None
 
 
-def compile_networks(steps: Steps, backend: str = "inductor") -> None:
-    """Compile both losses, each with the networks that lead to it; that happens at their first call."""
-    for side in steps.forward:
-        steps.forward[side] = _compiled(steps.forward[side], backend)
+def compile_losses(gan_step: GANStep, backend: str = "inductor") -> None:
+    """Compile the loss of each phase, including the networks, at its first call."""
+    for phase in gan_step.phases.values():
+        phase.loss_fn = _compiled(gan_step, phase, backend)
 
 
-def _compiled(forward: Forward, backend: str) -> Forward:
-    def of_tensors(images: Tensor | None, labels: Tensor | None, z: Tensor) -> tuple[Tensor, Tensor]:
-        return forward(images, labels, z, 0, 0)  # counts matter to penalties and augmentations alone
+def _compiled(gan_step: GANStep, phase: Phase, backend: str) -> LossFunction:
+    def loss_of_tensors(real: Tensor, z: Tensor, condition: Tensor | None) -> tuple[Tensor, Stats]:
+        part, update = Part(real, z, condition), Update(0, 0, {"loss": 1.0})
+        loss, stats, _ = gan_step.loss(phase.name, part, update, 0)
+        return loss, stats
 
-    compiled = torch.compile(of_tensors, backend=backend, dynamic=False)
-    return lambda images, labels, z, index, part: compiled(images, labels, z)
+    compiled = torch.compile(loss_of_tensors, backend=backend, dynamic=False)
+
+    def loss_fn(part: Part, update: Update, number: int) -> tuple[Tensor, Stats, TrainStep]:
+        loss, stats = compiled(part.real, part.z, part.condition)
+        weight = update.weights["loss"]
+        return loss if weight == 1.0 else loss * weight, stats, gan_step.train_step(phase.name, part, update)
+
+    return loss_fn
 
 
-def record_updates(steps: Steps, notice: Callable[[str], None], record: Record | None = None) -> None:
-    """Record each update at its fourth call, and replay it from then on.
+def record_updates(gan_step: GANStep, notice: Callable[[str], None], record: Record | None = None) -> None:
+    """Record the update of each phase at its fourth call, and replay it afterwards.
 
-    Of several processes, the pass and the optimiser's step are recorded apart, since gradients are averaged between
-    them. record: how, `on_gpu` by default. Where that fails, all updates go on unrecorded and `notice` hears why: a
-    recorded optimiser's step would read the gradients of a recorded pass.
+    With several ranks, the gradients and the optimizer's step are two recordings, since gradients are averaged in
+    between. If a recording fails, no update is recorded any more.
+
+    Args:
+        gan_step: The training step.
+        notice: Receives one line if an update cannot be recorded.
+        record: Records a function; CUDA graphs by default.
     """
-    recorders: list[Recorder] = []
+    recorders = {
+        name: UpdateRecorder(gan_step, phase, record or partial(record_on_gpu, device=gan_step.device))
+        for name, phase in gan_step.phases.items()
+    }
 
-    def give_up(reason: str) -> None:
-        for recorder in recorders:
-            recorder.give_up()
+    def disable(reason: str) -> None:
+        for recorder in recorders.values():
+            recorder.disabled = True
+            recorder.recordings.clear()
         notice(f"updates are not recorded as CUDA graphs: {reason}")
 
-    def recorder() -> Recorder:
-        made = Recorder(record or partial(on_gpu, device=steps.device), steps.device, give_up)
-        steps.when_restored.append(made.forget)
-        recorders.append(made)
-        return made
-
-    for side in steps.passes:
-        if steps.processes.count == 1:
-            steps.passes[side] = _recorded_pass(recorder(), steps.passes[side], then=steps.applies[side])
-            steps.applies[side] = _nothing
-        else:
-            steps.passes[side] = _recorded_pass(recorder(), steps.passes[side], then=_nothing)
-            steps.applies[side] = partial(recorder().call, steps.applies[side])
+    for name, phase in gan_step.phases.items():
+        recorders[name].disable_all = disable
+        phase.update_fn = recorders[name]
+        gan_step.on_restore.append(recorders[name].reset)
 
 
-def on_gpu(function: Callable[[], Any], *, device: torch.device) -> Recording:
-    """Record what a function does on a GPU, without doing it."""
+def record_on_gpu(function: Callable[[], Any], *, device: torch.device) -> Recording:
+    """Record the kernels of a function as a CUDA graph, without running them."""
     with torch.cuda.device(device):
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize()
@@ -103,67 +121,128 @@ def on_gpu(function: Callable[[], Any], *, device: torch.device) -> Recording:
     return graph.replay, result
 
 
-class Recorder:
-    """Call a function of tensors: a few times plainly, then recorded, its arguments copied to where they were then."""
+@dataclass(slots=True)
+class RecordedUpdate:
+    """Recorded update of one phase with the same due terms.
 
-    def __init__(self, record: Record, device: torch.device, when_failed: Callable[[str], None]) -> None:
+    Attributes:
+        calls: Unrecorded updates so far.
+        part: Buffers of the inputs.
+        weights: Buffers of scheduled factors.
+        tape: Buffers of random draws.
+        replays: Functions that replay, in order; with several ranks, gradients are averaged after the first.
+        results: Result of the update, overwritten by each replay.
+    """
+
+    calls: int = 0
+    part: Part | None = None
+    weights: dict[str, float | Tensor] = field(default_factory=dict)
+    tape: DrawTape | None = None
+    replays: list[Callable[[], Any]] = field(default_factory=list)
+    results: UpdateResult = field(default_factory=list)
+
+
+class UpdateRecorder:
+    """Update function of a phase that records itself after a few calls, and then copies its inputs and replays."""
+
+    def __init__(self, gan_step: GANStep, phase: Phase, record: Record) -> None:
+        self.gan_step = gan_step
+        self.phase = phase
         self.record = record
-        self.device = device
-        self.when_failed = when_failed
-        self.calls = 0
-        self.failed = False
-        self.recording: Recording | None = None
-        self.arguments: tuple[Tensor | None, ...] = ()
+        self.disabled = False
+        self.recordings: dict[Hashable, RecordedUpdate] = {}
+        self.disable_all: Callable[[str], None] = lambda _: None
+        self._unrecorded = phase.update_fn
 
-    def forget(self) -> None:
-        """Record again: what the recording works on was replaced, as an optimiser's state is by restoring it."""
-        self.calls, self.recording = 0, None
+    def reset(self) -> None:
+        """Discard all recordings, after their tensors were replaced, as by a restored optimizer."""
+        self.recordings.clear()
 
-    def give_up(self) -> None:
-        """Call plainly from now on."""
-        self.failed, self.recording = True, None
+    def __call__(self, parts: Sequence[Part], update: Update) -> UpdateResult:
+        """Update the phase; the next replay overwrites the tensors of the result."""
+        recorded = self.recordings.setdefault(update.terms, RecordedUpdate())
+        if self.disabled or recorded.calls < WARMUP_UPDATES or len(self.recordings) > MAX_RECORDINGS:
+            recorded.calls += 1
+            return self._unrecorded(parts, update)
+        (part,) = parts
+        if not recorded.replays:
+            return self._record(recorded, part, update)
+        self._load(recorded, part, update)
+        self.gan_step.seed_layers(self.phase.name, update.index, 0)
+        recorded.replays[0]()
+        if len(recorded.replays) > 1:
+            self.gan_step.dist.all_reduce_gradients(self.phase.parameters.values())
+            recorded.replays[1]()
+        for _, train_step in recorded.results:
+            train_step._step = update.step  # noqa: SLF001 - for `after_step`
+            train_step._progress = update.step / self.gan_step.total_steps  # noqa: SLF001
+        return recorded.results
 
-    def call(self, function: Callable[..., Any], *arguments: Tensor | None) -> Any:  # noqa: ANN401 - what it returns
-        """Return what the function gives; of a recorded one that is overwritten by the next call."""
-        self.calls += 1
-        if self.failed or self.calls <= WARM_UP:
-            return function(*arguments)
-        if self.recording is None:
-            self.arguments = tuple(None if given is None else given.to(self.device, copy=True) for given in arguments)
-            try:
-                self.recording = self.record(lambda: function(*self.arguments))
-            except Exception as error:  # noqa: BLE001 - a component's code may do anything that cannot be recorded
-                self.when_failed(" ".join(str(error).split()))
-                return function(*arguments)
-        for kept, given in zip(self.arguments, arguments, strict=True):
-            if kept is not None and given is not None:
-                kept.copy_(given, non_blocking=True)
-        replay, result = self.recording
-        replay()
-        return result
+    def _record(self, recorded: RecordedUpdate, part: Part, update: Update) -> UpdateResult:
+        """Run the update and collect its draws, then record it for the next ones.
+
+        The update is valid even if the code of a component cannot be recorded.
+        """
+        gan_step, phase = self.gan_step, self.phase
+        tape = DrawTape(gan_step.device)
+        recorded.part = part = _copy_part(part, gan_step.device)
+        recorded.weights = {
+            name: weight.clone() if isinstance(weight, Tensor) else weight for name, weight in update.weights.items()
+        }
+        fixed = Update(update.index, update.step, recorded.weights)
+
+        def gradients() -> UpdateResult:
+            results = gan_step.gradients(phase, [part], fixed, recorded=True)[1]
+            if gan_step.dist.world_size == 1:
+                gan_step.apply(phase)
+            return results
+
+        gan_step.tape, TrainStep.numbers_read = tape, []
+        try:
+            results = self._unrecorded([part], fixed)
+            tape.check(TrainStep.numbers_read)
+            tape.position = 0
+            replay, recorded.results = self.record(gradients)
+            recorded.replays = [replay]
+            if gan_step.dist.world_size > 1:
+                recorded.replays.append(self.record(lambda: gan_step.apply(phase))[0])
+        except Exception as error:
+            if tape.position is None and not isinstance(error, NotRecordableError):
+                raise  # the update itself failed
+            recorded.replays = []
+            self.disable_all(" ".join(str(error).split()))
+        finally:
+            gan_step.tape, TrainStep.numbers_read = None, None
+        recorded.tape = tape
+        return [({name: value.clone() for name, value in stats.items()}, step) for stats, step in results]
+
+    def _load(self, recorded: RecordedUpdate, part: Part, update: Update) -> None:
+        """Copy the inputs of an update into the buffers of the recording."""
+        assert recorded.part is not None  # noqa: S101 - it is recorded
+        assert recorded.tape is not None  # noqa: S101 - it is recorded
+        own = recorded.part
+        for target, value in ((own.real, part.real), (own.z, part.z), (own.condition, part.condition)):
+            if target is not None and value is not None:
+                target.copy_(value, non_blocking=True)
+        for name, target in own.extras.items():
+            target.copy_(part.extras[name], non_blocking=True)
+        for name, weight in recorded.weights.items():
+            if isinstance(weight, Tensor):
+                weight.copy_(torch.as_tensor(update.weights[name]), non_blocking=True)
+        recorded.tape.redraw(self.gan_step.derive_rng(self.phase.name, update.index))
 
 
-def _recorded_pass(recorder: Recorder, run: Forward, then: Callable[[], None]) -> Forward:
-    def of_tensors(images: Tensor | None, labels: Tensor | None, z: Tensor) -> tuple[Tensor, Tensor]:
-        found = run(images, labels, z, 0, 0)
-        then()
-        return found
-
-    def call(images: Tensor | None, labels: Tensor | None, z: Tensor, index: int, part: int) -> tuple[Tensor, Tensor]:
-        found: tuple[Tensor, Tensor] = recorder.call(of_tensors, images, labels, z)
-        return found
-
-    return call
+def _copy_part(part: Part, device: torch.device) -> Part:
+    """Return copies of a part's tensors on the device."""
+    condition = None if part.condition is None else part.condition.to(device, copy=True)
+    extras = {name: value.to(device, copy=True) for name, value in part.extras.items()}
+    return Part(part.real.to(device, copy=True), part.z.to(device, copy=True), condition, extras)
 
 
-def _nothing() -> None:
-    """Do nothing: it was done before."""
-
-
-def accelerate(steps: Steps, gan: GANComponents, notice: Callable[[str], None]) -> None:
-    """Compile and record what the experiment says, once it has been decided: `auto` means not yet."""
+def accelerate(gan_step: GANStep, gan: GANComponents, notice: Callable[[str], None]) -> None:
+    """Compile losses and record updates if the experiment says `on`."""
     experiment = gan.resolved.experiment
-    if experiment.compile == "on" and compile_hindrance(gan) is None:
-        compile_networks(steps)
-    if experiment.cuda_graphs == "on" and graph_hindrance(gan, steps.device) is None:
-        record_updates(steps, notice)
+    if experiment.compile == "on" and compile_conflict(gan) is None:
+        compile_losses(gan_step)
+    if experiment.cuda_graphs == "on" and graph_conflict(gan, gan_step.device) is None:
+        record_updates(gan_step, notice)

@@ -1,8 +1,8 @@
-"""The processes that train one model together, started by torchrun. One alone is the usual case.
+"""Distributed training: communication between the ranks that torchrun starts.
 
-Every process computes an equal part of each batch; gradients are averaged explicitly, phase by phase, since a wrapper
-around the networks would average wrongly where a penalty takes gradients of gradients (pytorch#47562), and refuses two
-judgements before one backward pass (pytorch#175024).
+Every rank computes an equal part of each batch. Gradients are averaged explicitly, phase by phase, since
+DistributedDataParallel averages second derivatives wrongly (pytorch#47562) and refuses two forward passes before one
+backward pass (pytorch#175024).
 """
 
 from __future__ import annotations
@@ -22,40 +22,46 @@ from ganforge.errors import TrainingError
 
 T = TypeVar("T")
 
-#: The first process may draw, score and save for so long while the others wait for it.
-PATIENCE = timedelta(hours=2)
+#: Timeout of collectives: the other ranks wait while the main rank samples, evaluates and saves.
+TIMEOUT = timedelta(hours=2)
+MAX_REASON_LENGTH = 120
 
 
 @dataclass(frozen=True, slots=True)
-class Processes:
-    """Know this process's place among those that train together, and let them exchange numbers.
+class DistContext:
+    """Position of this rank and its collectives, which all ranks call in the same order.
 
-    rank: this one's number, from 0; count: how many there are; local_rank: of several, its number on this machine,
-    which chooses its GPU. Every method must be called by all of them, in the same order.
+    Every method does nothing, or returns its argument, if there is one rank. Every method raises TrainingError if
+    another rank has exited.
+
+    Attributes:
+        rank: Number of this rank, from 0.
+        world_size: Number of ranks.
+        local_rank: Number of this rank on this machine, which is that of its GPU; None for a single rank.
     """
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
     local_rank: int | None = None
 
     @property
-    def first(self) -> bool:
-        """Whether this process is the one that writes and shows."""
+    def is_main(self) -> bool:
+        """Whether this rank writes files and messages."""
         return self.rank == 0
 
-    def average(self, tensors: Sequence[Tensor]) -> None:
-        """Replace tensors, all of one type, by their means over all processes: one message for all of them."""
-        if self.count == 1 or not tensors:
+    def all_reduce_mean(self, tensors: Sequence[Tensor]) -> None:
+        """Replace tensors of one type by their means over all ranks, in a single collective."""
+        if self.world_size == 1 or not tensors:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        with self._listening():
+        with self._reporting_lost_ranks():
             distributed.all_reduce(flat)
-        flat /= self.count
-        self._unpack(flat, tensors)
+        flat /= self.world_size
+        self._copy_from_flat(flat, tensors)
 
-    def average_gradients(self, weights: Iterable[nn.Parameter]) -> None:
-        """Average the gradients of weights; one that has none here counts as zero."""
-        if self.count == 1:
+    def all_reduce_gradients(self, weights: Iterable[nn.Parameter]) -> None:
+        """Average the gradients of weights; a missing gradient counts as zero."""
+        if self.world_size == 1:
             return
         gradients = []
         for weight in weights:
@@ -64,98 +70,97 @@ class Processes:
             if weight.grad is None:
                 weight.grad = torch.zeros_like(weight)
             gradients.append(weight.grad)
-        self.average(gradients)
+        self.all_reduce_mean(gradients)
 
-    def copy_from_first(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrite tensors with the first process's: one message for each type of number."""
-        if self.count == 1:
+    def broadcast_(self, tensors: Iterable[Tensor]) -> None:
+        """Overwrite tensors with those of the main rank, in one collective per type."""
+        if self.world_size == 1:
             return
         by_type: dict[torch.dtype, list[Tensor]] = {}
         for tensor in tensors:
             by_type.setdefault(tensor.dtype, []).append(tensor)
         for group in by_type.values():
             flat = torch.cat([tensor.detach().reshape(-1) for tensor in group])
-            with self._listening():
+            with self._reporting_lost_ranks():
                 distributed.broadcast(flat, src=0)
-            self._unpack(flat, group)
+            self._copy_from_flat(flat, group)
 
-    def gather(self, values: Tensor) -> Tensor:
-        """Return the values of all processes, `(count · N, …)`, in the order of their ranks."""
-        if self.count == 1:
+    def all_gather(self, values: Tensor) -> Tensor:
+        """Return the values of all ranks, `(world_size · N, …)`, in the order of the ranks."""
+        if self.world_size == 1:
             return values
-        received = [torch.empty_like(values) for _ in range(self.count)]
-        with self._listening():
-            distributed.all_gather(received, values.contiguous())
-        return torch.cat(received)
+        gathered = [torch.empty_like(values) for _ in range(self.world_size)]
+        with self._reporting_lost_ranks():
+            distributed.all_gather(gathered, values.contiguous())
+        return torch.cat(gathered)
 
-    def highest(self, number: int) -> int:
-        """Return the highest number that one of the processes has."""
-        if self.count == 1:
+    def all_reduce_max(self, number: int) -> int:
+        """Return the maximum of a number over all ranks."""
+        if self.world_size == 1:
             return number
-        numbers = torch.tensor([number])
-        with self._listening():
-            distributed.all_reduce(numbers, op=distributed.ReduceOp.MAX)
-        return int(numbers.item())
+        maximum = torch.tensor([number])
+        with self._reporting_lost_ranks():
+            distributed.all_reduce(maximum, op=distributed.ReduceOp.MAX)
+        return int(maximum.item())
 
-    def share(self, value: T) -> T:
-        """Return the first process's value to all; it travels between this run's own processes only."""
-        if self.count == 1:
+    def broadcast_object(self, value: T) -> T:
+        """Return the main rank's value on all ranks; it is pickled, so only between ranks of one run."""
+        if self.world_size == 1:
             return value
         box = [value]
-        with self._listening():
+        with self._reporting_lost_ranks():
             distributed.broadcast_object_list(box, src=0)
         return box[0]
 
-    def check_same(self, digest: str, what: str) -> None:
-        """Raise TrainingError unless all processes have the same digest."""
-        if self.count == 1:
+    def assert_equal_across_ranks(self, digest: str, what: str) -> None:
+        """Raise TrainingError unless all ranks have the same digest."""
+        if self.world_size == 1:
             return
-        found: list[str] = [""] * self.count
-        with self._listening():
-            distributed.all_gather_object(found, digest)
-        if len(set(found)) > 1:
-            raise TrainingError(f"{what} of the {self.count} processes are no longer equal: {', '.join(found)}")
+        digests: list[str] = [""] * self.world_size
+        with self._reporting_lost_ranks():
+            distributed.all_gather_object(digests, digest)
+        if len(set(digests)) > 1:
+            raise TrainingError(f"{what} differ between the {self.world_size} ranks: {', '.join(digests)}")
 
     @contextmanager
-    def _listening(self) -> Iterator[None]:
-        """Turn what the network says when another process is gone into one clear error."""
+    def _reporting_lost_ranks(self) -> Iterator[None]:
+        """Turn the error of a collective whose partner has exited into a TrainingError."""
         try:
             yield
         except RuntimeError as error:
-            reason = " ".join(str(error).split())[:120]
+            reason = " ".join(str(error).split())[:MAX_REASON_LENGTH]
             raise TrainingError(
-                f"process {self.rank} of {self.count} (from 0) lost the others: one of them has ended ({reason})",
-                fix="see what it said; resuming goes on from the last checkpoint, with any number of processes",
+                f"rank {self.rank} of {self.world_size} lost the others: another rank has exited ({reason})",
+                fix="see its messages; `ganforge resume` continues from the last checkpoint, on any number of ranks",
             ) from error
 
     @staticmethod
     @torch.no_grad()
-    def _unpack(flat: Tensor, tensors: Sequence[Tensor]) -> None:
+    def _copy_from_flat(flat: Tensor, tensors: Sequence[Tensor]) -> None:
         parts = torch.split(flat, [tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view(tensor.shape))
 
 
-ALONE = Processes()
+SINGLE_PROCESS = DistContext()
 
 
 @contextmanager
-def joined() -> Iterator[Processes]:
-    """Join the processes that torchrun has started, for a while; `ALONE` where it has started none.
+def init_distributed() -> Iterator[DistContext]:
+    """Initialize the process group that torchrun describes; yields `SINGLE_PROCESS` without torchrun.
 
-    GPUs talk through NCCL, processors through gloo.
+    GPUs communicate through NCCL, CPUs through gloo.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
-        yield ALONE
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield SINGLE_PROCESS
         return
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    # Its functions' defaults are the group that there is when they are defined. Imported later, as torch does somewhere
-    # within training, they would keep the group's threads alive while Python ends, which aborts it (pytorch#190489).
+    # Default arguments of this module refer to the process group that exists at its import. If torch imports it during
+    # training, they keep the group's threads alive at exit, which aborts Python (pytorch#190489).
     import_module("torch.distributed.nn.functional")
-    distributed.init_process_group(backend, timeout=PATIENCE)
+    distributed.init_process_group(backend, timeout=TIMEOUT)
     try:
-        yield Processes(distributed.get_rank(), distributed.get_world_size(), local_rank)
+        yield DistContext(distributed.get_rank(), distributed.get_world_size(), local_rank)
     finally:
         distributed.destroy_process_group()

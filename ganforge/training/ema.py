@@ -1,4 +1,4 @@
-"""A moving average of the generator's weights, which often makes better images than the weights themselves."""
+"""Exponential moving average of the generator's weights."""
 
 from __future__ import annotations
 
@@ -9,24 +9,36 @@ from torch import Tensor
 
 from ganforge.components import Generator
 
-#: The half-life grows with the images seen until it is the one asked for, so that the start is forgotten (Karras et al.
-#: 2020, StyleGAN2-ADA's `ema_rampup`).
-WARM_UP = 0.05
+#: Maximum half-life as a fraction of the images seen, so that the initial weights soon drop out (`ema_rampup` of
+#: StyleGAN2-ADA, Karras et al. 2020).
+RAMPUP = 0.05
 
 
 class GeneratorEma:
-    """Average a generator: after `halflife_images` more images, older weights count half."""
+    """Moving average of a generator: weights from `halflife_images` images ago count half."""
 
-    def __init__(self, generator: Generator, halflife_images: int) -> None:
+    def __init__(self, generator: Generator, halflife_images: float) -> None:
         self.halflife_images = halflife_images
         self.generator = copy.deepcopy(generator).eval().requires_grad_(requires_grad=False)
 
     @torch.no_grad()
-    def update(self, generator: Generator, *, images_seen: int, new_images: float) -> None:
-        """Move the average towards the generator, `new_images` after the last time; its buffers are copied."""
-        halflife = min(self.halflife_images, WARM_UP * images_seen)
-        share = 1 - 0.5 ** (new_images / max(halflife, 1e-8))
+    def update(
+        self, generator: Generator, *, images_seen: int, new_images: float, halflife_scale: float | None = None
+    ) -> None:
+        """Update the average with the generator's weights; buffers are copied.
+
+        Args:
+            generator: The generator after an update.
+            images_seen: Real images seen so far.
+            new_images: Real images since the last update of the average.
+            halflife_scale: Scheduled factor of the half-life, which replaces the ramp-up, or None.
+        """
+        if halflife_scale is None:
+            halflife = min(self.halflife_images, RAMPUP * images_seen)
+        else:
+            halflife = self.halflife_images * halflife_scale
+        weight = 1 - 0.5 ** (new_images / max(halflife, 1e-8))
         averages: list[Tensor] = list(self.generator.parameters())
-        torch._foreach_lerp_(averages, list(generator.parameters()), share)
+        torch._foreach_lerp_(averages, list(generator.parameters()), weight)
         for average, buffer in zip(self.generator.buffers(), generator.buffers(), strict=True):
             average.copy_(buffer)

@@ -1,4 +1,4 @@
-"""The share of a run's time that evaluations may take."""
+"""Time budget of evaluations during training."""
 
 from __future__ import annotations
 
@@ -7,53 +7,60 @@ from typing import Any
 
 from ganforge.utils.files import number_in
 
-#: What a row of evaluation.jsonl says of who made it: the training, or `ganforge evaluate`.
+#: Value of `source` in rows of evaluation.jsonl that the training wrote, not `ganforge evaluate`.
 TRAINING = "training"
 
 
 class EvaluationBudget:
-    """Skip evaluations while those before have taken more than their share of a run's time.
+    """Limit on the fraction of a run's time that evaluations take.
 
-    seconds: what evaluations have taken so far, in earlier sessions too. skipped: how many were left out in this one.
-    notice: hears of the first one that is.
+    Attributes:
+        seconds: Time of all evaluations of the run, earlier sessions included.
+        skipped: Number of evaluations skipped in this session.
     """
 
-    def __init__(self, share: float, notice: Callable[[str], None]) -> None:
-        self.share = share
+    def __init__(self, max_fraction: float, notice: Callable[[str], None]) -> None:
+        """Create an unused budget.
+
+        Args:
+            max_fraction: The limit.
+            notice: Receives one line when an evaluation is skipped for the first time.
+        """
+        self.max_fraction = max_fraction
         self.seconds = 0.0
         self.skipped = 0
-        self._made = 0
+        self._count = 0
         self._notice = notice
 
     def restore(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Count what the rows of evaluation.jsonl say of the training's own evaluations."""
-        known = list(rows)
-        self._made = sum(map(_own, known))
-        self.seconds = evaluation_seconds(known)
+        """Restore the counters from the rows of evaluation.jsonl."""
+        rows = list(rows)
+        self._count = sum(map(_is_of_training, rows))
+        self.seconds = evaluation_seconds(rows)
 
     def allows(self, elapsed_seconds: float, *, last: bool) -> bool:
-        """Whether an evaluation is to be made now: the first and the last one always are."""
-        if last or self._made == 0 or self.seconds <= self.share * elapsed_seconds:
+        """Return whether the budget allows an evaluation now; the first and the last one are always allowed."""
+        if last or self._count == 0 or self.seconds <= self.max_fraction * elapsed_seconds:
             return True
         if not self.skipped:
-            taken = self.seconds / max(elapsed_seconds, 1e-9)
+            fraction = self.seconds / max(elapsed_seconds, 1e-9)
             self._notice(
-                f"evaluations have taken {100 * taken:.0f}% of the time so far, more than max_eval_time_fraction = "
-                f"{self.share:g}: some are left out; compare fewer images (--num-samples), or less often"
+                f"evaluations took {100 * fraction:.0f}% of the time so far, more than max_eval_time_fraction = "
+                f"{self.max_fraction:g}: some are skipped; reduce --num-samples, or evaluate less often"
             )
         self.skipped += 1
         return False
 
     def spend(self, seconds: float) -> None:
-        """Count an evaluation that was made."""
-        self._made += 1
+        """Count an evaluation."""
+        self._count += 1
         self.seconds += seconds
 
 
 def evaluation_seconds(rows: Iterable[Mapping[str, Any]]) -> float:
-    """Return how long the training's own evaluations among rows of evaluation.jsonl took."""
-    return sum(number_in(row, "seconds") for row in rows if _own(row))
+    """Return the total time of the training's evaluations among rows of evaluation.jsonl."""
+    return sum(number_in(row, "seconds") for row in rows if _is_of_training(row))
 
 
-def _own(row: Mapping[str, Any]) -> bool:
-    return bool(row.get("made_by", TRAINING) == TRAINING)
+def _is_of_training(row: Mapping[str, Any]) -> bool:
+    return bool(row.get("source", TRAINING) == TRAINING)

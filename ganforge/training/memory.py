@@ -1,4 +1,4 @@
-"""Memory: keeping what the allocator has, and telling people what fits."""
+"""Memory of the process and the device: allocator settings, cached memory, out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -8,31 +8,33 @@ import sys
 
 import torch
 
-#: glibc's mallopt: what M_TRIM_THRESHOLD and M_MMAP_THRESHOLD are called there, in malloc.h.
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-#: Larger blocks than any network's, and the largest value that older versions of glibc accept.
-THRESHOLDS = (1 << 30, 1 << 25)
-NEVER_TRIM = (1 << 31) - 1
+#: Parameters of glibc's mallopt, from malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+#: Sizes above any tensor of a network; the second one is the maximum of older versions of glibc.
+MMAP_THRESHOLDS = (1 << 30, 1 << 25)
+MAX_TRIM_THRESHOLD = (1 << 31) - 1
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc keep the large blocks that are freed in each step for the next one; return whether that was possible.
+    """Make glibc reuse large freed blocks instead of returning them to the system.
 
-    Otherwise it gives them back to the system, which clears every page before it hands it out again: a DCGAN step took
-    24,000 page faults, a quarter of its time (docs/performance.md). It holds for the whole process from then on;
-    nothing that is computed changes.
+    The system clears returned pages before it reuses them: a DCGAN step took 24,000 page faults, a quarter of its time
+    (docs/performance.md). The setting holds for the rest of the process and changes no result.
+
+    Returns:
+        Whether the C library supports the setting.
     """
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
     if mallopt is None:
         return False
-    kept = any(mallopt(MMAP_THRESHOLD, size) for size in THRESHOLDS)
-    return kept and bool(mallopt(TRIM_THRESHOLD, NEVER_TRIM))
+    reused = any(mallopt(M_MMAP_THRESHOLD, size) for size in MMAP_THRESHOLDS)
+    return reused and bool(mallopt(M_TRIM_THRESHOLD, MAX_TRIM_THRESHOLD))
 
 
-def give_back(device: torch.device) -> None:
-    """Return what is free to the system and the device: what comes next needs another arrangement of it."""
+def release_cached_memory(device: torch.device) -> None:
+    """Release cached memory to the system and the device, before a retry with another batch size."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -42,7 +44,7 @@ def give_back(device: torch.device) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device or the processor had no memory left for a tensor."""
+    """Return whether an error reports that a tensor did not fit into memory."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     )

@@ -1,51 +1,49 @@
-"""The numbers that a run measures of itself: losses on the device, speed on the clock."""
+"""Device-side buffer of training metrics, and the throughput meter."""
 
 from __future__ import annotations
 
 import math
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
-from ganforge.training.distributed import ALONE, Processes
+from ganforge.training.distributed import SINGLE_PROCESS, DistContext
 
-#: Losses stay on the device this many steps; only then does the processor wait for them.
+#: Steps between two flushes, at which the CPU waits for the device.
 FLUSH_EVERY = 10
-#: The first windows of a run, in which caches fill and memory is first touched, say nothing about its speed.
-WARM_UP_WINDOWS = 2
+#: Windows at the start of a run that do not count, while caches fill and memory is allocated.
+WARMUP_WINDOWS = 2
 
 
-class Ledger:
-    """Collect each step's numbers on the device and read them a few steps late, all at once."""
+class MetricsBuffer:
+    """Buffer of metrics on the device, which are read several steps at a time."""
 
-    def __init__(self, columns: Sequence[str], device: torch.device, processes: Processes = ALONE) -> None:
-        self.columns = tuple(columns)
-        self._processes = processes
-        self._rows = torch.zeros(FLUSH_EVERY, len(self.columns), device=device)
-        self._steps: list[int] = []
+    def __init__(self, dist: DistContext = SINGLE_PROCESS) -> None:
+        self._dist = dist
+        self._rows: list[tuple[int, tuple[str, ...], Tensor]] = []
 
-    def record(self, step: int, values: Tensor) -> None:
-        """Keep a step's numbers, `(columns,)`, without waiting for the device."""
-        self._rows[len(self._steps)].copy_(values)
-        self._steps.append(step)
+    def record(self, step: int, stats: Mapping[str, Tensor]) -> None:
+        """Store the metrics of a step, each `()`, without waiting for the device."""
+        self._rows.append((step, tuple(stats), torch.stack([value.float() for value in stats.values()])))
 
     def flush(self) -> dict[int, dict[str, float]]:
-        """Wait for the device and return the rows kept since the last time, by step: means over all processes."""
-        kept = self._rows[: len(self._steps)]
-        if self._steps:
-            self._processes.average([kept])
-        values = kept.tolist()
-        rows = {step: dict(zip(self.columns, row, strict=True)) for step, row in zip(self._steps, values, strict=True)}
-        self._steps.clear()
+        """Wait for the device, and return the rows since the last flush by step, averaged over all ranks."""
+        if not self._rows:
+            return {}
+        flat = torch.cat([values for _, _, values in self._rows])
+        self._dist.all_reduce_mean([flat])
+        numbers = iter(flat.tolist())
+        rows = {step: {name: next(numbers) for name in names} for step, names, _ in self._rows}
+        self._rows.clear()
         return rows
 
-    def forget(self) -> None:
-        """Drop what was kept: the run goes back to before it."""
-        self._steps.clear()
+    def reset(self) -> None:
+        """Drop all rows, as a rollback does."""
+        self._rows.clear()
 
 
 def first_not_finite(rows: dict[int, dict[str, float]]) -> tuple[int, str] | None:
@@ -57,43 +55,47 @@ def first_not_finite(rows: dict[int, dict[str, float]]) -> tuple[int, str] | Non
     return None
 
 
-class Stopwatch:
-    """Measure training alone: time spent on sample grids, checkpoints and evaluations is left out of the speed."""
+class ThroughputMeter:
+    """Meter of the training speed, without the time of sample grids, checkpoints and evaluations."""
 
     def __init__(self, elapsed_before: float = 0.0) -> None:
         self._before = elapsed_before
-        self._begun = time.perf_counter()
-        self._window_begun = self._begun
+        self._start = time.perf_counter()
+        self._window_start = self._start
         self._rates: list[float] = []
 
     @property
     def elapsed_seconds(self) -> float:
-        """Seconds of the whole run, earlier sessions included."""
-        return self._before + time.perf_counter() - self._begun
+        """Seconds of the run, earlier sessions included."""
+        return self._before + time.perf_counter() - self._start
 
     @property
     def images_per_second(self) -> float | None:
-        """The steady speed: the median over windows, without the first ones; None before there is one."""
-        rates = self._rates[WARM_UP_WINDOWS:] or self._rates
+        """Median over the windows after the first ones, or None before the first window."""
+        rates = self._rates[WARMUP_WINDOWS:] or self._rates
         return statistics.median(rates) if rates else None
 
     def window(self, images: int) -> float:
-        """End a window in which so many real images were seen; return its images per second."""
+        """End a window and return its images per second.
+
+        Args:
+            images: Real images in the window.
+        """
         now = time.perf_counter()
-        rate = images / max(now - self._window_begun, 1e-9)
+        rate = images / max(now - self._window_start, 1e-9)
         self._rates.append(rate)
-        self._window_begun = now
+        self._window_start = now
         return rate
 
     def restart_window(self) -> None:
-        """Begin the window now."""
-        self._window_begun = time.perf_counter()
+        """Start the window now."""
+        self._window_start = time.perf_counter()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave what is done meanwhile out of the window; it still counts as elapsed."""
-        begun = time.perf_counter()
+        """Exclude the time of the block from the window, not from the elapsed time."""
+        start = time.perf_counter()
         try:
             yield
         finally:
-            self._window_begun += time.perf_counter() - begun
+            self._window_start += time.perf_counter() - start

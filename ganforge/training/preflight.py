@@ -1,232 +1,271 @@
-"""One tiny step through the whole gan, so that parts that do not fit are found before anything is written."""
+"""Preflight: one small step through copies of all components, before anything is written."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from ganforge.components import Discriminator, DiscriminatorOutput, Generator
+from ganforge.components import GeneratorOutput, Loss, LossTerm, TrainStep
 from ganforge.errors import GanforgeError, IncompatibleError
-from ganforge.plugins.registry import Entry
-from ganforge.plugins.sources import explain
-from ganforge.training.build import GANComponents
-from ganforge.utils.rng import layers_seeded, stream_rng
-
-T = TypeVar("T")
-
-COUNT = 2
-#: Nodes of the graph that only change a tensor's shape; a sigmoid may hide behind them.
-RESHAPES = (
-    "Squeeze",
-    "View",
-    "Reshape",
-    "Unsqueeze",
-    "Flatten",
-    "Select",
-    "Slice",
-    "Expand",
-    "Permute",
-    "Clone",
-    "Alias",
+from ganforge.training.build import GANComponents, set_training_mode
+from ganforge.training.completed_step import CompletedStep
+from ganforge.training.distributed import SINGLE_PROCESS
+from ganforge.training.phases import frozen
+from ganforge.training.preflight_checks import (
+    check_finite,
+    check_images,
+    check_latents,
+    check_logits,
+    check_term,
+    shape_of,
 )
-#: How far beyond [-1, 1] an image may lie; a tanh in low precision stays well within.
-SLACK = 1e-3
+from ganforge.training.setup import phase_parameters
+from ganforge.utils.images import normalize
+from ganforge.utils.rng import derive_generator, fork_torch_rng
+from ganforge.utils.tracebacks import summarize_exception
+
+NUM_IMAGES = 2
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
-def preflight(gan: GANComponents, processes: int = 1) -> None:
-    """Pass two images forward and backward through copies of all parts. Raises IncompatibleError.
+def preflight(gan: GANComponents, world_size: int = 1) -> None:
+    """Run two images forward and backward through copies of all components.
 
-    processes: how many share a batch.
+    If that fails, a whole part of a batch is tried, since some components need more images, such as a discriminator of
+    packs.
+
+    Args:
+        gan: The components; left unchanged.
+        world_size: Number of ranks.
+
+    Raises:
+        IncompatibleError: Components do not fit together; the message names the responsible one.
     """
     experiment = gan.resolved.experiment
     size = gan.info.sizes["train"]
-    if size < experiment.batch_size:
-        raise IncompatibleError(
-            f"a batch of {experiment.batch_size} needs more images than data {gan.info.name!r} has ({size})",
-            fix=f"pass --batch-size {size} or less",
-        )
-    parts = experiment.gradient_accumulation * (1 if experiment.sync_batch_norm else processes)
-    networks = (gan.generator, gan.discriminator)
-    if experiment.batch_size < COUNT * parts and any(map(_has_batch_norm, networks)):
-        fix = f"pass --batch-size {COUNT * parts} or more"
+    sizes = {"--batch-size": experiment.batch_size, "--generator-batch-size": experiment.images_per_generator_update}
+    for flag, required in sizes.items():
+        if size < required:
+            raise IncompatibleError(
+                f"a batch of {required} needs more images than data {gan.info.name!r} has ({size})",
+                fix=f"pass {flag} {size} or less",
+            )
+    parts = experiment.gradient_accumulation * (1 if experiment.sync_batch_norm else world_size)
+    if experiment.batch_size < NUM_IMAGES * parts and any(map(_has_batch_norm, (gan.generator, gan.discriminator))):
+        fix = f"pass --batch-size {NUM_IMAGES * parts} or more"
         raise IncompatibleError("batch norm cannot train on one image at a time", fix=fix)
-    with layers_seeded(experiment.seed, "preflight"):
-        _Flight(gan).fly()
+    part_size = experiment.batch_size // (experiment.gradient_accumulation * world_size)
+    try:
+        _Preflight(gan, NUM_IMAGES).run()
+    except IncompatibleError:
+        if part_size <= NUM_IMAGES or not _passes(gan, part_size):
+            raise
+
+
+def _passes(gan: GANComponents, count: int) -> bool:
+    try:
+        _Preflight(gan, count).run()
+    except GanforgeError:
+        return False
+    return True
 
 
 def _has_batch_norm(network: nn.Module) -> bool:
-    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-    return any(isinstance(part, kinds) for part in network.modules())
+    return any(isinstance(module, BATCH_NORMS) and module.training for module in network.modules())
 
 
-class _Flight:
-    """Carry the copies and what passes between them."""
+class _Preflight:
+    """One step through copies of the components, with a number of real images."""
 
-    def __init__(self, gan: GANComponents) -> None:
-        self.gan = gan
-        self.entries = {section: tuple(item.entry for item in items) for section, items in gan.resolved.chosen.items()}
-        self.generator: Generator = copy.deepcopy(gan.generator).train()
-        self.discriminator: Discriminator = copy.deepcopy(gan.discriminator).train()
-        self.rng = stream_rng(gan.resolved.experiment.seed, "preflight")
-        image = gan.info.image
-        self.labels = None if image.num_classes is None else torch.arange(COUNT) % image.num_classes
-        self.shape = (COUNT, image.channels, image.height, image.width)
+    def __init__(self, gan: GANComponents, count: int) -> None:
+        self.gan = gan.copy()
+        self.count = count
+        self.seed = gan.resolved.experiment.seed
+        self.modules = self.gan.modules()
+        self.entries = {name: item.entry for name, item in self.gan.owners().items()}
+        self.augmentations = {self.gan.augmentation_key(n): module for n, module in self.gan.augmentations.items()}
+        self.shape = (count, *gan.info.image.shape)
+        indices = [number % gan.info.sizes["train"] for number in range(count)]
+        self.images = gan.take("train", indices, "preflight")
 
-    def fly(self) -> None:
-        fake = self.images()
-        real = torch.rand(self.shape, generator=self.rng) * 2 - 1
-        real, fake = (self.augmented(images) for images in (real, fake))
-        judged_real, judged_fake = self.judged(real), self.judged(fake)
-        self.judges_singly(real.detach(), fake.detach())
-        loss = self.gan.loss
-        (entry,) = self.entries["loss"]
-        losses = self.step(
-            entry, lambda: loss.discriminator(real=judged_real, fake=judged_fake), "judgements of 2 images"
-        )
-        self.batch_independent(entry, losses, "its discriminator loss")
-        self.backward(self.entries["disc"][0], self.discriminator, losses)
-        needed = judged_real if loss.needs_real else None
-        losses = self.step(entry, lambda: loss.generator(real=needed, fake=judged_fake), "judgements of 2 images")
-        self.batch_independent(entry, losses, "its generator loss")
-        self.backward(self.entries["gen"][0], self.generator, losses)
-        self.penalties(real.detach(), fake.detach())
+    def run(self) -> None:
+        with fork_torch_rng(self.seed, "preflight"):
+            set_training_mode(self.modules)
+            for name, component in self.modules.items():
+                with self.blame(name, "step 0"):
+                    component.stage(0)
+            phases = phase_parameters(self.gan)
+            z = self.latents()
+            self.check_generator(z)
+            if type(self.gan.loss).forward is Loss.forward:
+                self.check_discriminator(self.step("disc", z))
+            for phase, weights in phases.items():
+                others = [weight for name in phases if name != phase for weight in phases[name].values()]
+                with frozen(others):
+                    self.check_phase(phase, list(weights.values()), z)
 
-    def step(self, entry: Entry, call: Callable[[], T], given: str) -> T:
-        """Call a component; whatever it raises is blamed on it, with what it was given."""
+    @contextmanager
+    def blame(self, name: str, inputs: str) -> Iterator[None]:
+        """Turn any error into an IncompatibleError that names the component whose code raised it.
+
+        Args:
+            name: The called component.
+            inputs: Its inputs, for the message.
+        """
         try:
-            return call()
+            yield
         except GanforgeError:
             raise
         except (Exception, SystemExit) as error:
-            raise IncompatibleError(f"{entry} fails on {given}: {explain(error)}") from error
+            entry = self.entries[self.innermost_component(error) or name]
+            raise IncompatibleError(f"{entry} fails on {inputs}: {summarize_exception(error)}") from error
 
-    def images(self) -> Tensor:
-        (entry,) = self.entries["gen"]
-        generator = self.generator
-        z = self.step(entry, lambda: generator.sample_latents(COUNT, self.rng), "a request for 2 latents")
-        if not isinstance(z, Tensor) or z.shape != (COUNT, generator.latent_dim):
-            raise IncompatibleError(
-                f"{entry}: sample_latents gives {_shape(z)}; (N, Z) is needed, here ({COUNT}, {generator.latent_dim})"
-            )
-        labels = self.labels if generator.conditional else None
-        fake = self.step(entry, lambda: generator(z, labels), f"latents {tuple(z.shape)}")
-        if not isinstance(fake, Tensor) or tuple(fake.shape) != self.shape:
-            raise IncompatibleError(
-                f"{entry} makes images of shape {_shape(fake)}; data {self.gan.info.name!r} has {self.shape} "
-                f"for {COUNT} images",
-                fix="its layers must follow `image.channels`, `image.height` and `image.width`",
-            )
-        self.finite(entry, fake, "its images hold")
-        low, high = float(fake.detach().min()), float(fake.detach().max())
-        if low < -1 - SLACK or high > 1 + SLACK:
-            raise IncompatibleError(
-                f"{entry} makes images in [{low:.3g}, {high:.3g}]; real images are in [-1, 1]",
-                fix="end it with a tanh",
-            )
-        return fake
+    def innermost_component(self, error: BaseException) -> str | None:
+        """Return the component whose method is the last one in a traceback."""
+        innermost = None
+        traceback = error.__traceback__
+        while traceback is not None:
+            owner = traceback.tb_frame.f_locals.get("self")
+            innermost = next((name for name, module in self.modules.items() if module is owner), innermost)
+            traceback = traceback.tb_next
+        return innermost
 
-    def augmented(self, images: Tensor) -> Tensor:
-        for entry, augmentation in zip(self.entries["augment"], self.gan.augmentations.values(), strict=True):
-            part, before = copy.deepcopy(augmentation), images
-            images = self.step(entry, lambda: part(before, rng=self.rng), f"images {self.shape}")  # noqa: B023
-            if not isinstance(images, Tensor) or tuple(images.shape) != self.shape:
-                raise IncompatibleError(f"{entry} turns images of shape {self.shape} into {_shape(images)}")
-            self.finite(entry, images, "its images hold")
-        return images
-
-    def judged(self, images: Tensor) -> DiscriminatorOutput:
-        (entry,) = self.entries["disc"]
-        labels = self.labels if self.discriminator.conditional else None
-        judgement = self.step(entry, lambda: self.discriminator.judge(images, labels), f"images {self.shape}")
-        logits = judgement.logits
-        if not isinstance(logits, Tensor) or logits.shape != (COUNT,):
-            fix = "one logit per image: end with .squeeze(1), or nn.Flatten(0)" if _squeezable(logits) else None
-            raise IncompatibleError(
-                f"{entry} gives logits of shape {_shape(logits)} for {COUNT} images; ({COUNT},) is needed", fix=fix
-            )
-        self.finite(entry, logits, "its logits hold")
-        if _squashed(logits):
-            raise IncompatibleError(
-                f"{entry} squashes its logits into [0, 1] with a sigmoid; losses need them unbounded",
-                fix="leave the sigmoid out: the loss applies it",
-            )
-        return judgement
-
-    def judges_singly(self, real: Tensor, fake: Tensor) -> None:
-        """Check that images judged together get the logits that they get apart, where the discriminator says so."""
-        network = self.discriminator
-        if not network.batch_independent:
-            return
-        (entry,) = self.entries["disc"]
-        fix = "leave `batch_independent` at False: real and fake images are then judged apart"
-        if _has_batch_norm(network):
-            raise IncompatibleError(f"{entry} says that it judges each image by itself, but has batch norm", fix=fix)
-        network.eval()
-        with torch.no_grad():
-            apart = torch.cat([self.judged(real).logits, self.judged(fake).logits])
-            labels = None if self.labels is None or not network.conditional else self.labels.repeat(2)
-            both = torch.cat([real, fake])
-            together = self.step(entry, lambda: network.judge(both, labels).logits, "4 images")
-        network.train()
-        if together.shape != apart.shape or not torch.allclose(together, apart, rtol=1e-3, atol=1e-4):
-            raise IncompatibleError(
-                f"{entry} says that it judges each image by itself, but others in the batch change its logits", fix=fix
-            )
-
-    def batch_independent(self, entry: Entry, values: object, what: str) -> None:
-        if not isinstance(values, Tensor) or values.shape != (COUNT,):
-            raise IncompatibleError(
-                f"{entry}: {what} has shape {_shape(values)} for {COUNT} images; ({COUNT},) is needed, not reduced"
-            )
-        self.finite(entry, values, f"{what} holds")
-
-    def finite(self, entry: Entry, values: Tensor, what: str) -> None:
-        if not values.is_floating_point() or not bool(values.detach().isfinite().all()):
-            raise IncompatibleError(f"{entry}: {what} {values.dtype} numbers that are not all finite")
-
-    def backward(self, entry: Entry, network: nn.Module, losses: Tensor) -> None:
-        """Check that the loss reaches the network's weights, and only with finite gradients."""
-        weights = [weight for weight in network.parameters() if weight.requires_grad]
-        if not weights:
-            raise IncompatibleError(f"{entry} has no weights to train")
-        if not losses.requires_grad:
-            raise IncompatibleError(f"no gradient reaches {entry}", fix="it or the loss detaches its result")
-        gradients = self.step(
-            entry, lambda: torch.autograd.grad(losses.mean(), weights, retain_graph=True, allow_unused=True), "a loss"
+    def step(self, phase: str, z: Tensor) -> TrainStep:
+        """Return a step with the real images."""
+        condition = self.images.condition
+        return TrainStep(
+            phase=phase,
+            step=0,
+            progress=0.0,
+            images_seen=0,
+            real=normalize(self.images.images),
+            z=z,
+            condition=None if condition is None else normalize(condition),
+            extras=self.images.extras,
+            modules=self.modules,
+            derive_rng=lambda name: derive_generator(self.seed, f"preflight/{phase}/{name}"),
+            augmentations=self.gan.augmentations,
         )
-        reached = [gradient for gradient in gradients if gradient is not None]
-        if not reached:
-            raise IncompatibleError(f"no gradient reaches {entry}", fix="it or the loss detaches its result")
-        for gradient in reached:
-            self.finite(entry, gradient, "its gradients hold")
 
-    def penalties(self, real: Tensor, fake: Tensor) -> None:
-        labels = self.labels if self.discriminator.conditional else None
-        for entry, penalty in zip(self.entries["penalty"], self.gan.penalties.values(), strict=True):
-            values = self.step(
-                entry,
-                lambda: penalty.measure(self.discriminator, real=real, fake=fake, labels=labels, rng=self.rng),  # noqa: B023
-                f"images {self.shape}",
+    def latents(self) -> Tensor:
+        rng, dim = derive_generator(self.seed, "preflight/latents"), self.gan.generator.latent_dim
+        with self.blame("latent", f"a request for {self.count} latents"):
+            z = self.gan.latent.sample(self.count, dim, rng)
+        check_latents(self.entries["latent"], z, self.count, dim)
+        return z
+
+    def check_generator(self, z: Tensor) -> None:
+        step = self.step("gen", z)
+        with self.blame("generator", f"latents {tuple(z.shape)}"):
+            output = step.generator_output
+        bounded = self.gan.generator.bounded and self.gan.info.image.dtype == "uint8"
+        images = GeneratorOutput.of(output).images
+        check_images(self.entries["generator"], images, self.shape, self.gan.info.name, bounded=bounded)
+
+    def check_discriminator(self, step: TrainStep) -> None:
+        """Check augmentations, logits, and independence of the batch if declared."""
+        for real in (True, False):
+            for name, augmentation in self.augmentations.items():
+                with self.blame(name, f"images {self.shape}"):
+                    images = step.real if real else step.fake
+                    parameters = augmentation.sample_parameters(images, step, real=real)
+                    augmented: object = augmentation.augment(images, parameters)
+                for level in augmented if isinstance(augmented, tuple) else (augmented,):
+                    if not isinstance(level, Tensor) or len(level) != self.count:
+                        raise IncompatibleError(
+                            f"{self.entries[name]} turns images of shape {self.shape} into {shape_of(level)}"
+                        )
+                    check_finite(self.entries[name], level, "images")
+        network, entry = self.gan.discriminator, self.entries["discriminator"]
+        fix = "leave `batch_independent` at False: real images and fakes are then separate calls"
+        if network.batch_independent and _has_batch_norm(network):
+            raise IncompatibleError(f"{entry} declares batch_independent, but has batch norm", fix=fix)
+        with self.blame("discriminator", f"images {self.shape}"):
+            outputs = (step.real_output, step.fake_output)
+        for output in outputs:
+            check_logits(entry, output.logits, self.count)
+        if network.batch_independent and not self.is_batch_independent(step):
+            raise IncompatibleError(f"{entry} declares batch_independent, but other images change its logits", fix=fix)
+
+    def is_batch_independent(self, step: TrainStep) -> bool:
+        """Return whether the discriminator has the same logits for real images and fakes in one call and in two."""
+        network = self.gan.discriminator
+        condition = step.condition if network.conditional else None
+        real, fake = step._augmented_images(real=True)[0], step._augmented_images(real=False)[0]  # noqa: SLF001
+        if not isinstance(real, Tensor) or not isinstance(fake, Tensor) or real.shape != fake.shape:
+            return True
+        network.eval()
+        with torch.no_grad(), self.blame("discriminator", f"{2 * self.count} images"):
+            separate = torch.cat([network(real, condition).logits, network(fake, condition).logits])
+            conditions = None if condition is None else torch.cat([condition, condition])
+            joint = network(torch.cat([real, fake]), conditions).logits
+        set_training_mode(self.modules)
+        return joint.shape == separate.shape and torch.allclose(joint, separate, rtol=1e-3, atol=1e-4)
+
+    def check_phase(self, phase: str, weights: list[nn.Parameter], z: Tensor) -> None:
+        """Check the terms of a phase, their gradients, and `after_step`."""
+        terms = {name: term for name, term in self.gan.all_terms.items() if phase in term.phases}
+        if not terms:
+            names = {name for name, (other, _) in self.gan.optimized_modules().items() if other == phase} or {phase}
+            raise IncompatibleError(
+                f"phase {phase!r} has no term: nothing trains {', '.join(sorted(names))}",
+                fix=f"add a term with {phase!r} in its `phases`",
             )
-            self.batch_independent(entry, values, "its penalty")
-            self.backward(self.entries["disc"][0], self.discriminator, values)
+        step = self.step(phase, z)
+        for name, term in terms.items():
+            step.use_rng(f"term/{name}")
+            with self.blame(name, f"a batch of {self.count} images"):
+                output: object = term(step)
+            noun, elementwise = ("loss", isinstance(term, Loss)) if name == "loss" else ("term", False)
+            values = check_term(self.entries[name], output, self.count, phase, noun=noun, elementwise=elementwise)
+            values = self.reweight(name, values, step)
+            if not values.requires_grad:
+                raise self.no_gradient_error(name, step)
+            with self.blame(name, "the backward pass of its values"):
+                gradients = torch.autograd.grad(values.mean(), weights, retain_graph=True, allow_unused=True)
+            if all(gradient is None for gradient in gradients):
+                raise self.no_gradient_error(name, step)
+            for gradient in gradients:
+                if gradient is not None:
+                    check_finite(self.entries[name], gradient, "gradients")
+        self.finish(step, terms)
 
+    def no_gradient_error(self, name: str, step: TrainStep) -> IncompatibleError:
+        """Return the error for a term without gradient, which names the network or the term that detaches."""
+        fake, output = step._raw_output, step._fake_output  # noqa: SLF001
+        if step.phase == "gen" and fake is not None and not fake.images.requires_grad:
+            return IncompatibleError(f"no gradient reaches {self.entries['generator']}", fix="it detaches its images")
+        if step.phase == "disc" and output is not None and not output.logits.requires_grad:
+            return IncompatibleError(
+                f"no gradient reaches {self.entries['discriminator']}", fix="it detaches its logits"
+            )
+        return IncompatibleError(
+            f"no gradient of {self.entries[name]} reaches the weights of phase {step.phase!r}",
+            fix="it detaches its values, or acts in another phase",
+        )
 
-def _shape(value: object) -> str:
-    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
+    def reweight(self, name: str, values: Tensor, step: TrainStep) -> Tensor:
+        """Return the values of a term, reweighted by other terms."""
+        for other_name, other in self.gan.reweighting_terms(name, step.phase).items():
+            step.use_rng(f"reweight/{other_name}/{name}")
+            with self.blame(other_name, f"values {tuple(values.shape)} of {name!r}"):
+                factors = other.reweight(step, values)
+                values = values if factors is None else values * factors.detach()
+            check_finite(self.entries[other_name], values, "reweighted values")
+        return values
 
-
-def _squeezable(value: object) -> bool:
-    return isinstance(value, Tensor) and value.numel() == COUNT
-
-
-def _squashed(logits: Tensor) -> bool:
-    """Whether the last operation that is no mere reshaping was a sigmoid."""
-    node = logits.grad_fn
-    while node is not None and any(word in node.name() for word in RESHAPES) and node.next_functions:
-        node = node.next_functions[0][0]
-    return node is not None and node.name().startswith("SigmoidBackward")
+    def finish(self, step: TrainStep, terms: dict[str, LossTerm]) -> None:
+        """Call `after_step` of terms and `observe` of augmentations."""
+        completed = CompletedStep([step], SINGLE_PROCESS)
+        with torch.no_grad():
+            for name, term in terms.items():
+                completed.use_rng(f"after_step/{name}")
+                with self.blame(name, "after_step"):
+                    term.after_step(completed)
+            if step.phase == "disc":
+                for name, augmentation in self.gan.adaptive_augmentations.items():
+                    with self.blame(self.gan.augmentation_key(name), "the logits of real images"):
+                        augmentation.observe(completed.real_output.logits)

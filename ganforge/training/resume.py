@@ -1,4 +1,4 @@
-"""Going on from a checkpoint: after an interruption, and where training cannot go on, or is not worth it."""
+"""Checkpoints of a trainer: save, resume after an interruption, roll back after a divergence."""
 
 from __future__ import annotations
 
@@ -10,88 +10,142 @@ import torch
 from ganforge.errors import CheckpointError, CollapsedError, DivergedError
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.checkpoint import Checkpoint
-from ganforge.training.checkpoint_io import shown
+from ganforge.training.checkpoint_io import printable
 from ganforge.training.evaluation_budget import evaluation_seconds
-from ganforge.training.metrics_buffer import Stopwatch
-from ganforge.training.state import restore_parts
+from ganforge.training.metrics_buffer import ThroughputMeter
+from ganforge.training.state import (
+    digest,
+    first_not_finite_weight,
+    load_state,
+    state_tensors,
+    synchronized_tensors,
+)
 from ganforge.utils.files import number_in
 
 if TYPE_CHECKING:
     from ganforge.training.trainer import Trainer
 
-#: How often a run goes back before it gives up.
-MOST_ROLLBACKS = 3
-#: A collapse does not begin all at once: a checkpoint from so many steps before it was found to have begun is good.
+#: Rollbacks before a run ends.
+MAX_ROLLBACKS = 3
+#: Steps in which a collapse develops before it is detected; checkpoints from before them are good.
 COLLAPSING_STEPS = 50
 
 
-def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
-    """Go on from a checkpoint; what was written after it is removed, to be made again. Raises CheckpointError."""
-    restore_parts(trainer.parts, checkpoint)
+def save_checkpoint(trainer: Trainer) -> None:
+    """Save a checkpoint of the current step.
+
+    Raises:
+        DivergedError: A weight is not finite.
+        TrainingError: Weights differ between ranks.
+        OSError: A file cannot be written.
+    """
+    tensors = state_tensors(trainer.train_state)
+    bad = first_not_finite_weight(tensors)
+    if trainer.dist.all_reduce_max(bad is not None):
+        raise trainer.not_finite_error(trainer.step, f"{bad or 'a weight of another rank'} is not finite")
+    if trainer.dist.world_size > 1:
+        what = "weights, or the state of a term (it must change in after_step),"
+        trainer.dist.assert_equal_across_ranks(digest(synchronized_tensors(trainer.gan)), what)
+    state = trainer.state()
+    if trainer.dist.is_main:
+        keep = trainer.experiment.keep_checkpoints
+        trainer.writer.checkpoint(Checkpoint(tensors, state), keep=keep, best=trainer.best)
+    trainer.saved_step = trainer.step
+
+
+def load_checkpoint(trainer: Trainer, checkpoint: Checkpoint) -> None:
+    """Load a checkpoint, and remove the rows and pictures after it. Raises CheckpointError."""
+    load_state(trainer.train_state, checkpoint)
     trainer.batch = None
-    for forget in trainer.steps.when_restored:
-        forget()
+    for rebuild in trainer.gan_step.on_restore:
+        rebuild()
     trainer.step = trainer.saved_step = checkpoint.step
     trainer.rollbacks = max(trainer.rollbacks, checkpoint.state["rollbacks"])
-    trainer.steps.rate_factor = 0.5**trainer.rollbacks
-    judged, names = checkpoint.state["judged"], trainer.steps.columns[:-1]
-    if judged.keys() != set(names):
-        raise CheckpointError(f"this checkpoint is of other penalties: it has {shown(', '.join(judged)) or 'none'}")
-    trainer.steps.judged.copy_(torch.tensor([judged[name] for name in names]))
-    trainer.health.restore(checkpoint.state["health"])
+    trainer.gan_step.schedules.lr_scale = 0.5**trainer.rollbacks
+    _check_columns(trainer, checkpoint)
+    trainer.gan_step.last_stats = {
+        name: torch.tensor(value, device=trainer.device) for name, value in checkpoint.state["last_stats"].items()
+    }
+    trainer.health.load_state_dict(checkpoint.state["health"])
     _restore_best(trainer, checkpoint.state["best"])
-    if trainer.processes.first:
-        trainer.writer.forget_after(trainer.step)
+    if trainer.ema is not None:
+        trainer.ema.generator.stage(trainer.step)
+    if trainer.dist.is_main:
+        trainer.writer.truncate_after(trainer.step)
+
+
+def _check_columns(trainer: Trainer, checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError if a checkpoint has the columns of other terms."""
+    gan_step, columns = trainer.gan_step, checkpoint.state["last_stats"]
+    known = {
+        gan_step.column(name, phase): term.options.every
+        for name, term in gan_step.terms.items()
+        for phase in (term.phases or gan_step.phases)
+    }
+    unknown = [name for name in columns if name.startswith(("term/", "loss/")) and name not in known]
+    missing = [name for name, every in known.items() if every == 1 and name.startswith("loss/") and name not in columns]
+    if unknown or (missing and checkpoint.step > 0):
+        verb, name = ("has", unknown[0]) if unknown else ("lacks", missing[0])
+        raise CheckpointError(f"the checkpoint is of other terms: it {verb} {printable(name)}")
 
 
 def _restore_best(trainer: Trainer, best: dict[str, Any] | None) -> None:
-    """Take over the best checkpoint so far, unless it is gone: one that is given up now may have replaced it."""
-    kept = best is not None and trainer.processes.first and best["step"] in checkpoints.steps(trainer.run)
-    trainer.best = best if trainer.processes.share(kept) else None
+    """Restore the best score, unless its checkpoint was removed after a better one that is discarded now."""
+    kept = best is not None and trainer.dist.is_main and best["step"] in checkpoints.steps(trainer.run)
+    trainer.best = best if trainer.dist.broadcast_object(kept) else None
     if best is not None and trainer.best is None:
-        told = f"the best checkpoint so far, of step {best['step']:,}, is there no more; the next score begins anew"
-        trainer.services.observer.noticed(told)
+        trainer.context.callback.on_message(
+            f"best checkpoint (step {best['step']:,}) no longer exists; best-score tracking restarts"
+        )
 
 
-def count_on(trainer: Trainer) -> None:
-    """Take the losses and the seconds from the rows of the process that this one goes on after."""
-    rows, evaluations = trainer.writer.rows() if trainer.processes.first else ([], [])
+def restore_counters(trainer: Trainer) -> None:
+    """Restore the losses and the elapsed time from the rows of the interrupted process."""
+    rows, evaluations = trainer.writer.rows() if trainer.dist.is_main else ([], [])
     last: dict[str, Any] = rows[-1] if rows else {}
     trainer.budget.restore(evaluations)
     late = evaluation_seconds(row for row in evaluations if number_in(row, "step") >= number_in(last, "step"))
     if rows:
         trainer.losses = {name.removeprefix("loss/"): last[name] for name in last if name.startswith("loss/")}
     if rows or late:
-        trainer.stopwatch = Stopwatch(number_in(last, "elapsed_seconds") + late)
+        trainer.meter = ThroughputMeter(number_in(last, "elapsed_seconds") + late)
 
 
 def roll_back(trainer: Trainer, reason: DivergedError) -> None:
-    """Go back to the last checkpoint with half the learning rate, or raise the reason where that is not wanted.
+    """Load the last checkpoint and halve the learning rate.
 
-    After a collapse, it is the last one from well before that began.
+    After a collapse, it is the last checkpoint from well before the collapse.
+
+    Args:
+        trainer: The trainer.
+        reason: Cause of the rollback; raised if the setting is `stop`.
+
+    Raises:
+        DivergedError: The setting is `stop`, or there were too many rollbacks.
+        CheckpointError: There is no valid checkpoint.
     """
-    experiment, processes = trainer.experiment, trainer.processes
+    experiment, dist = trainer.experiment, trainer.dist
     since = reason.since_step if isinstance(reason, CollapsedError) else None
     if (experiment.on_nan if since is None else experiment.on_collapse) == "stop":
         raise reason
-    if trainer.rollbacks == MOST_ROLLBACKS:
-        message = f"{reason.message}, after going back {MOST_ROLLBACKS} times"
+    if trainer.rollbacks == MAX_ROLLBACKS:
+        message = f"{reason.message}, after {MAX_ROLLBACKS} rollbacks"
         raise DivergedError(message, fix=reason.fix) from reason
-    notice = trainer.services.observer.noticed
+    notice = trainer.context.callback.on_message
     before = math.inf if since is None else since - COLLAPSING_STEPS
-    found = checkpoints.load_newest(trainer.run, notice, before=before) if processes.first else None
-    checkpoint = processes.share(found)
+    loaded = checkpoints.load_newest(trainer.run, notice, before=before) if dist.is_main else None
+    checkpoint = dist.broadcast_object(loaded)
     if checkpoint is None:
-        raise CheckpointError(f"{trainer.run.path} has no checkpoint to go back to") from reason
+        raise CheckpointError(f"{trainer.run.path} has no checkpoint for a rollback") from reason
     trainer.rollbacks += 1
-    trainer.ledger.forget()
-    given_up = trainer.health.given_up(trainer.step)
-    restore(trainer, checkpoint)
-    trainer.health.remember(given_up)
-    if processes.first:
+    trainer.metrics.reset()
+    discarded = trainer.health.resolved_at(trainer.step)
+    load_checkpoint(trainer, checkpoint)
+    trainer.health.keep_alerts(discarded)
+    if dist.is_main:
         checkpoints.remove_later(trainer.run, trainer.step)
         trainer.writer.health(trainer.health)
     notice(
-        f"{reason.message}; back to step {trainer.step}, on with {trainer.steps.rate_factor:g} of the learning rate "
-        f"({trainer.rollbacks} of {MOST_ROLLBACKS} times)"
+        f"{reason.message}; rolled back to step {trainer.step}, with {trainer.gan_step.schedules.lr_scale:g} of the "
+        f"learning rate (rollback {trainer.rollbacks} of {MAX_ROLLBACKS})"
     )

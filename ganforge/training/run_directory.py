@@ -1,4 +1,4 @@
-"""One run's directory: what lies where, who may write there, and its manifest."""
+"""Run directory: paths, manifest and lock."""
 
 from __future__ import annotations
 
@@ -20,79 +20,79 @@ if TYPE_CHECKING:
 
 Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
 
-#: Where runs go that are given no place of their own.
+#: Parent of runs without --out.
 DEFAULT_FOLDER = Path("runs")
-MOST_NUMBERS = 100_000
+MAX_RUN_NUMBER = 100_000
 
 
 class RunDirectory:
-    """Know the files of one run; every path of the contract is a property here."""
+    """Files of one run; every path of the file format is a property."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Return an existing run. Raises RunDirectoryError where there is none."""
+        """Return an existing run. Raises RunDirectoryError if the directory is not a run."""
         run = cls(path)
         if not run.config.is_file() or not run.manifest.is_file():
             if run.config.is_file():
                 raise RunDirectoryError(
-                    f"{path} holds a run.toml but no run.json: it never began", fix=f"remove it: rm -r {path}"
+                    f"{path} has a run.toml but no run.json: the run never started", fix=f"remove it: rm -r {path}"
                 )
-            missing = "is not a run directory: it has no run.toml" if path.is_dir() else "does not exist"
-            raise RunDirectoryError(f"{path} {missing}", fix="ganforge runs lists the runs that there are")
+            problem = "is not a run directory: it has no run.toml" if path.is_dir() else "does not exist"
+            raise RunDirectoryError(f"{path} {problem}", fix="list all runs: ganforge runs")
         return run
 
     @classmethod
     def create(cls, path: Path | None, stem: str) -> Self:
-        """Make a new directory: at `path`, or a fresh numbered one in runs/. Raises RunDirectoryError."""
+        """Create a run directory: `path`, or runs/STEM-NUMBER by default. Raises RunDirectoryError."""
         if path is not None:
-            return cls(cls._make(path))
-        for number in range(1, MOST_NUMBERS):
+            return cls(cls._create_folders(path))
+        for number in range(1, MAX_RUN_NUMBER):
             candidate = DEFAULT_FOLDER / f"{stem}-{number:03d}"
             if not candidate.exists():
                 try:
-                    return cls(cls._make(candidate))
+                    return cls(cls._create_folders(candidate))
                 except RunDirectoryError:
                     if not candidate.exists():
                         raise
-        raise RunDirectoryError(f"{DEFAULT_FOLDER} is full of runs called {stem}", fix="pass --out")
+        raise RunDirectoryError(f"{DEFAULT_FOLDER} has no free number for a run {stem!r}", fix="pass --out")
 
     @staticmethod
     def check_new(path: Path | None) -> None:
-        """Raise RunDirectoryError where `create` would, before anything is written."""
+        """Raise RunDirectoryError if `create` would, before anything is written."""
         if path is not None and (path.exists() or path.is_symlink()):
             if (path / "run.toml").is_file() and (path / "run.json").is_file():
                 raise RunDirectoryError(
-                    f"{path} holds a run already",
-                    fix=f"go on with it: ganforge resume {path}; or choose another --out",
+                    f"{path} is already a run",
+                    fix=f"resume it: ganforge resume {path}; or choose another --out",
                 )
             raise RunDirectoryError(f"{path} exists already", fix="choose another --out; nothing is overwritten")
         folder = DEFAULT_FOLDER if path is None else path
         while not folder.exists() and folder != folder.parent:
             folder = folder.parent
         if not folder.is_dir():
-            raise RunDirectoryError(f"{path or DEFAULT_FOLDER} cannot be made: {folder} is not a folder")
+            raise RunDirectoryError(f"{path or DEFAULT_FOLDER} cannot be created: {folder} is not a folder")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise RunDirectoryError(
-                f"{path or DEFAULT_FOLDER} cannot be made: no permission to write in {folder.resolve()}"
+                f"{path or DEFAULT_FOLDER} cannot be created: no permission to write in {folder.resolve()}"
             )
 
     @classmethod
-    def _make(cls, path: Path) -> Path:
+    def _create_folders(cls, path: Path) -> Path:
         cls.check_new(path)
         try:
             path.mkdir(parents=True)
             (path / "samples").mkdir()
             (path / "checkpoints").mkdir()
         except OSError as error:
-            raise RunDirectoryError(f"{path} cannot be made: {error.strerror}") from None
+            raise RunDirectoryError(f"{path} cannot be created: {error.strerror}") from None
         return path
 
     @property
     def name(self) -> str:
-        """The directory's own name."""
+        """Name of the directory."""
         return self.path.resolve().name
 
     @property
@@ -107,41 +107,41 @@ class RunDirectory:
 
     @property
     def metrics(self) -> Path:
-        """metrics.jsonl, a row per logged step."""
+        """metrics.jsonl, one row per logged step."""
         return self.path / "metrics.jsonl"
 
     @property
     def report(self) -> Path:
-        """report.html, a page about the run."""
+        """report.html."""
         return self.path / "report.html"
 
     @property
     def evaluations(self) -> Path:
-        """evaluation.jsonl, a row per evaluation."""
+        """evaluation.jsonl, one row per evaluation."""
         return self.path / "evaluation.jsonl"
 
     @property
     def samples(self) -> Path:
-        """The folder of sample grids."""
+        """Folder of sample grids."""
         return self.path / "samples"
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of checkpoints."""
+        """Folder of checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def evaluation_pictures(self) -> Path:
-        """The folder of the pictures that metrics make."""
+        """Folder of pictures from metrics."""
         return self.path / "evaluation"
 
     def evaluation_picture_path(self, name: str, step: int) -> Path:
-        """Return where a metric's picture of a step goes; makes its folder. Raises OSError."""
+        """Return the path of a metric's picture at a step, and create its folder. Raises OSError."""
         self.evaluation_pictures.mkdir(exist_ok=True)
         return self.evaluation_pictures / f"{name}-{step:08d}.png"
 
     def pictures(self) -> Iterator[tuple[int, Path]]:
-        """Yield the step and the path of each sample grid, and of each picture that a metric made while training."""
+        """Yield the step and the path of each sample grid and of each picture from a metric during training."""
         for folder in (self.samples, self.evaluation_pictures):
             for path in folder.glob("*-*.png"):
                 step = path.stem.rpartition("-")[2]
@@ -149,16 +149,16 @@ class RunDirectory:
                     yield int(step), path
 
     def sample_path(self, step: int) -> Path:
-        """Return where the grid of a step goes."""
+        """Return the path of the sample grid of a step."""
         return self.samples / f"step-{step:08d}.png"
 
     def checkpoint_path(self, step: int) -> Path:
-        """Return where the checkpoint of a step goes."""
+        """Return the folder of the checkpoint of a step."""
         return self.checkpoints / f"step-{step:08d}"
 
     def write_experiment(self, experiment: Experiment) -> None:
         """Write run.toml. Raises OSError."""
-        from ganforge.config import to_document, write_document  # noqa: PLC0415 - a list of runs needs no models
+        from ganforge.config import to_document, write_document  # noqa: PLC0415 - slow; listings do not need it
 
         write_atomically(self.config, write_document(to_document(experiment)))
 
@@ -169,32 +169,32 @@ class RunDirectory:
         return from_document(read_document(self.config))
 
     def read_manifest(self) -> dict[str, Any]:
-        """Return run.json. Raises RunDirectoryError where it is damaged."""
+        """Return run.json. Raises RunDirectoryError if it is damaged."""
         try:
             content = json.loads(self.manifest.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise RunDirectoryError(f"{self.manifest} cannot be read: {error}") from None
         if not isinstance(content, dict):
-            raise RunDirectoryError(f"{self.manifest} is not a run's manifest")
+            raise RunDirectoryError(f"{self.manifest} is not a JSON object")
         return content
 
     def write_manifest(self, content: Mapping[str, Any]) -> None:
         """Replace run.json. Raises OSError."""
-        stamped = {**content, "updated": now()}
-        write_atomically(self.manifest, json.dumps(stamped, indent=2, ensure_ascii=False, default=str) + "\n")
+        updated = {**content, "updated": now()}
+        write_atomically(self.manifest, json.dumps(updated, indent=2, ensure_ascii=False, default=str) + "\n")
 
     def update_manifest(self, **changes: object) -> None:
-        """Change some keys of run.json. Raises OSError, RunDirectoryError."""
+        """Replace some keys of run.json. Raises OSError, RunDirectoryError."""
         self.write_manifest({**self.read_manifest(), **changes})
 
 
 def now() -> str:
-    """Return the time in UTC, ISO 8601, to the second."""
+    """Return the current time in UTC, ISO 8601, to the second."""
     return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds")
 
 
 class RunLock:
-    """Keep a second process off a run directory; the system releases it when its holder dies, however it dies."""
+    """Exclusive lock of a run directory; the system releases it if the process dies."""
 
     def __init__(self, run: RunDirectory) -> None:
         self.run = run

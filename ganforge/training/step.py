@@ -1,265 +1,300 @@
-"""The two network updates, each from a batch to a row of numbers on the device.
+"""The training step: one update per phase (Goodfellow et al. 2014, algorithm 1).
 
-As the textbook has them, unless settings say otherwise: fresh latents for each, real and fake images judged separately
-where that makes a difference, fakes detached in the discriminator's update. In the generator's the discriminator is
-frozen: its gradients would be thrown away.
+A phase updates one set of weights: `disc` the discriminator's, `gen` the generator's, others those that `optimized_in`
+assigns to them. An update of a phase, without gradient accumulation, is::
+
+    z = latent.sample(N, Z, rng)                             # GANStep.update
+    loss = sum(weight * term(step).mean() for each term)     # GANStep.loss
+    loss.backward()                                          # GANStep.gradients
+    optimizer.step()                                         # GANStep.optimize
+
+The adversarial loss is a term as well. Terms read `step.real_output` and `step.fake_output`; components/train_step.py
+computes D(x) and D(G(z)) when they are read first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
-from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ganforge.components import DiscriminatorOutput
+from ganforge.components import GeneratorOutput, LossTerm, TrainStep
 from ganforge.data.loader import Batch, to_device
 from ganforge.training.build import GANComponents
-from ganforge.training.distributed import ALONE, Processes
-from ganforge.training.outputs import at_least_float32, frozen, halves, widened
+from ganforge.training.completed_step import CompletedStep
+from ganforge.training.distributed import SINGLE_PROCESS, DistContext
+from ganforge.training.optim import Schedules
+from ganforge.training.phases import Part, Phase, Update, UpdateResult, frozen, long_name, split_batch
 from ganforge.training.precision import Precision, autocast
-from ganforge.training.schedule import learning_rate, set_learning_rate
-from ganforge.utils.rng import Stream, reseed_layers, stream_rng
-
-Side = Literal["gen", "disc"]
-LATENTS: dict[Side, Stream] = {"disc": "latents/discriminator", "gen": "latents/generator"}
-DROPOUT: dict[Side, Stream] = {"disc": "dropout/discriminator", "gen": "dropout/generator"}
-#: Takes images, labels and latents of one part of a batch; returns the loss and what a row shows of it.
-Forward = Callable[[Tensor | None, Tensor | None, Tensor, int, int], tuple[Tensor, Tensor]]
-#: Real images that are all the same have no diversity to compare with.
-LEAST_DIVERSITY = 1e-12
+from ganforge.training.random_draws import BatchSlice, DrawTape, StepRandomness
+from ganforge.training.stats import Stats, discriminator_stats, log_into, mean_stats
+from ganforge.utils.rng import derive_generator, seed_torch
 
 
-class Steps:
-    """Update one network at a time; `index` counts discriminator updates and `step` generator updates, both from 0.
+class GANStep:
+    """Updates of all phases. A batch is this rank's part of the whole one, in `gradient_accumulation` parts.
 
-    Whatever is drawn depends on the seed and these counts alone, so that a resumed run draws the same. A batch is this
-    process's share of the whole one; it is computed in `gradient_accumulation` parts, one after the other.
+    Random numbers depend on the seed and the number of the update alone, so a resumed run draws the same numbers.
+
+    Attributes:
+        phases: Phases by name, in the order of their updates.
+        last_stats: Numbers of the last update in which each column was computed.
+        on_restore: Functions to call after weights or optimizers are restored.
+        tape: Draws of the update that is being recorded, or None.
     """
 
     def __init__(
         self,
         gan: GANComponents,
         *,
-        optimizers: dict[Side, Optimizer],
+        phases: Mapping[str, dict[str, nn.Parameter]],
+        optimizers: Mapping[str, Optimizer],
         device: torch.device,
         precision: Precision,
-        processes: Processes = ALONE,
+        dist: DistContext = SINGLE_PROCESS,
     ) -> None:
+        self.gan = gan
         self.experiment = gan.resolved.experiment
-        self.seed = self.experiment.seed
-        self.generator = gan.generator
-        self.network = gan.discriminator
-        self.loss = gan.loss
-        self.penalties = gan.penalties
-        self.augmentations = tuple(gan.augmentations.values())
-        self.optimizers = optimizers
+        self.modules = gan.modules()
+        self.terms: dict[str, LossTerm] = gan.all_terms
         self.device = device
-        self.precision = precision
-        self.processes = processes
+        self.precision: Precision = precision
+        self.dist = dist
         self.total_steps = max(self.experiment.total_steps(gan.info.sizes["train"]), 1)
-        #: What every learning rate is multiplied by: rolling back lowers it.
-        self.rate_factor = 1.0
-        #: What rows show of the last discriminator update; a lazy penalty keeps its number between two applications.
-        self.judged = torch.zeros(len(self.columns) - 1, device=device)
-        self._rates: dict[Side, float] = {}
-        #: What must know that weights and optimisers were restored.
-        self.when_restored: list[Callable[[], None]] = [self._rates.clear]
-        self._kept_fakes: Tensor | None = None
-        self._takes_labels = self.generator.conditional or self.network.conditional
-        self._judging_weights = [weight for weight in self.network.parameters() if weight.requires_grad]
-        # How a part's loss and an update are computed: `acceleration` puts compiled and recorded forms here.
-        self.forward: dict[Side, Forward] = {"disc": self._judge_both, "gen": self._try_to_convince}
-        self.passes: dict[Side, Forward] = {"disc": partial(self._pass, "disc"), "gen": partial(self._pass, "gen")}
-        self.applies: dict[Side, Callable[[], None]] = {
-            "disc": lambda: self._apply("disc"),
-            "gen": lambda: self._apply("gen"),
-        }
+        self.schedules = Schedules(gan.resolved, self.total_steps)
+        self.phases = {name: self._phase(name, phases, optimizers[name]) for name in phases}
+        self.reweighting = {(term, name): gan.reweighting_terms(term, name) for term in self.terms for name in phases}
+        self.last_stats: Stats = {}
+        self.on_restore: list[Callable[[], None]] = []
+        self.tape: DrawTape | None = None
+        self._reused_fakes: tuple[GeneratorOutput, Tensor] | None = None
+        self._stages: dict[str, object] = {}
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The names of the numbers that a discriminator update returns, then of that of a generator update."""
-        penalties = tuple(f"penalty/{name}" for name in self.penalties)
-        return ("loss/discriminator", "score/real", "score/fake", "health/diversity", *penalties, "loss/generator")
-
-    def discriminator(self, batch: Batch, index: int) -> Tensor:
-        """Update the discriminator once; return loss, mean scores, diversity and unweighted penalties, `(4 + P,)`."""
-        self._set_rate("disc", index // self.experiment.critic_steps * self.experiment.generator_steps)
-        rows = self._accumulate("disc", batch, index)
-        self._update("disc")
-        self.loss.constrain(self.network)
-        values = rows[:, : len(self.judged)].mean(0) if len(rows) > 1 else rows[0, : len(self.judged)]
-        self.judged.copy_(values)
-        if self.augmentations:
-            observed = self.processes.gather(rows[:, len(self.judged) :].flatten())
-        for augmentation in self.augmentations:
-            augmentation.observe(observed)
-        return values
-
-    def generator_step(self, batch: Batch, step: int) -> Tensor:
-        """Update the generator once, for the batch's labels, and return its loss, `(1,)`."""
-        self._set_rate("gen", step)
-        with frozen(self._judging_weights):
-            rows = self._accumulate("gen", batch, step)
-            self._update("gen")
-        self._kept_fakes = None
-        return rows.mean(0) if len(rows) > 1 else rows[0]
-
-    def _accumulate(self, side: Side, batch: Batch, index: int) -> Tensor:
-        """Compute the gradients of one update, part by part; return a row of numbers for each part, `(parts, …)`."""
-        parts = self.experiment.gradient_accumulation
-        real = batch.images if side == "disc" or self.loss.needs_real else None
-        labels = batch.labels if self._takes_labels else None
-        latents = self._latents(side, index, len(batch.images))
-        parted = (_parted(values, parts) for values in (real, labels, latents))
-        rows = []
-        for part, (images, given, z) in enumerate(zip(*parted, strict=True)):
-            assert z is not None, "there are always latents"  # noqa: S101
-            reseed_layers(self.seed, DROPOUT[side], index, self._number(part), device=self.device)
-            _, row = self.passes[side](images, given, z, index, part)
-            rows.append(row)
-        return torch.stack(rows) if parts > 1 else rows[0].unsqueeze(0)
-
-    def _number(self, part: int) -> int:
-        """Return the number of a part of this process's among all parts of the whole batch."""
-        return self.processes.rank * self.experiment.gradient_accumulation + part
-
-    def _latents(self, side: Side, index: int, count: int) -> Tensor:
-        """Draw this process's part of the whole batch's latents, `(N, Z)`, on the CPU: every device gets the same."""
-        rng = stream_rng(self.seed, LATENTS[side], index)
-        begin = self.processes.rank * count
-        drawn = self.generator.sample_latents(self.processes.count * count, rng)[begin : begin + count]
-        return drawn.pin_memory() if self.device.type == "cuda" else drawn
-
-    def _pass(
-        self, side: Side, images: Tensor | None, labels: Tensor | None, z: Tensor, index: int, part: int
-    ) -> tuple[Tensor, Tensor]:
-        """Compute a part's loss, and add its gradients to those of the parts before it."""
-        total, row = self.forward[side](images, labels, to_device(z, self.device), index, part)
-        if part == 0:
-            self.optimizers[side].zero_grad(set_to_none=True)
-        parts = self.experiment.gradient_accumulation
-        (total if parts == 1 else total / parts).backward()  # type: ignore[no-untyped-call]
-        return total.detach(), row.detach()
-
-    def _judge_both(
-        self, real: Tensor | None, labels: Tensor | None, z: Tensor, index: int, part: int
-    ) -> tuple[Tensor, Tensor]:
-        """Return the discriminator's whole loss, and its row with the real logits behind it."""
-        assert real is not None, "the discriminator always sees real images"  # noqa: S101
-        with torch.set_grad_enabled(self.experiment.reuse_fakes), autocast(self.precision, self.device):
-            made = self.generator(z, labels if self.generator.conditional else None)
-        if self.experiment.reuse_fakes:
-            self._kept_fakes = made
-        fake = at_least_float32(made.detach())
-        with autocast(self.precision, self.device):
-            judged_real, judged_fake = self._judge_pair(real, fake, labels, "augment/discriminator", index, part)
-        judged_real, judged_fake = widened(judged_real), widened(judged_fake)
-        loss = self.loss.discriminator(real=judged_real, fake=judged_fake).mean()
-        total, last = loss, self.judged[4:]
-        measured = []
-        for position, (name, penalty) in enumerate(self.penalties.items()):
-            value = self._measure(name, real, fake, labels, index, part)
-            if value is not None:
-                total = total + penalty.options.weight * penalty.options.every * value
-            measured.append(last[position] if value is None else value)
-        scores = [judged_real.logits.sigmoid().mean(), judged_fake.logits.sigmoid().mean()]
-        diversity = _spread(fake) / _spread(real).clamp_min(LEAST_DIVERSITY)
-        row = torch.stack([loss, *scores, diversity, *measured])
-        return total, torch.cat([row, judged_real.logits]) if self.augmentations else row
-
-    def _try_to_convince(
-        self, images: Tensor | None, labels: Tensor | None, z: Tensor, step: int, part: int
-    ) -> tuple[Tensor, Tensor]:
-        """Return the generator's loss, and a row that holds it alone."""
-        with autocast(self.precision, self.device):
-            fake = self._kept_fakes
-            if fake is None:
-                fake = self.generator(z, labels if self.generator.conditional else None)
-            if images is not None:
-                judged_real, judged_fake = self._judge_pair(images, fake, labels, "augment/generator", step, part)
-                real = widened(judged_real)
-            else:
-                judged_fake, real = self._judge(fake, labels, "augment/generator", step, part, 1), None
-        loss = self.loss.generator(real=real, fake=widened(judged_fake)).mean()
-        return loss, loss.reshape(1)
-
-    def _judge_pair(
-        self, real: Tensor, fake: Tensor, labels: Tensor | None, stream: Stream, index: int, part: int
-    ) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
-        """Judge real and fake images apart, or in one call where the discriminator says that this is the same."""
-        if not self.network.batch_independent:
-            judged_real = self._judge(real, labels, stream, index, part, 0)
-            return judged_real, self._judge(fake, labels, stream, index, part, 1)
-        images = torch.cat(
-            [self._augment(real, stream, index, part, 0), self._augment(fake.to(real.dtype), stream, index, part, 1)]
+    def _phase(self, name: str, phases: Mapping[str, dict[str, nn.Parameter]], optimizer: Optimizer) -> Phase:
+        self.schedules.register(name, optimizer)
+        trained = {name}
+        if name == "disc" and self.experiment.reuse_fakes:
+            trained.add("gen")  # its update uses the graph of these fakes
+        return Phase(
+            name,
+            phases[name],
+            optimizer,
+            self.gan.resolved.optimizers[name].cls.needs_closure,
+            self.schedules.clip_norm(name, 0),
+            [weight for other, weights in phases.items() if other not in trained for weight in weights.values()],
+            loss_fn=partial(self.loss, name),
+            update_fn=partial(self.optimize, name),
         )
-        twice = None if labels is None or not self.network.conditional else torch.cat([labels, labels])
-        return halves(self.network.judge(images, twice), len(real))
 
-    def _judge(
-        self, images: Tensor, labels: Tensor | None, stream: Stream, index: int, part: int, which: int
-    ) -> DiscriminatorOutput:
-        """Augment images and judge them; `which` is 0 for real ones and 1 for fakes."""
-        images = self._augment(images, stream, index, part, which)
-        return self.network.judge(images, labels if self.network.conditional else None)
+    # One update, from the outside in
 
-    def _augment(self, images: Tensor, stream: Stream, index: int, part: int, which: int) -> Tensor:
-        for position, augmentation in enumerate(self.augmentations):
-            rng = stream_rng(self.seed, stream, index, self._number(part), which, position)
-            images = augmentation(images, rng=rng)
-        return images
+    def update(self, name: str, batch: Batch, index: int, step: int) -> Stats:
+        """Update a phase and return its numbers.
 
-    def _measure(
-        self, name: str, real: Tensor, fake: Tensor, labels: Tensor | None, index: int, part: int
-    ) -> Tensor | None:
-        """Return a penalty's mean in float32, or None in an update that it is not due in."""
-        penalty = self.penalties[name]
-        if index % penalty.options.every:
+        Args:
+            name: The phase.
+            batch: Real images with their conditions; this rank's part.
+            index: Number of the phase's update, from 0.
+            step: Number of the step, from 0.
+        """
+        phase = self.phases[name]
+        self.set_stages(step)
+        self.schedules.apply(name, phase.optimizer, step)
+        phase.clip_norm = self.schedules.clip_norm(name, step)
+        weights = self.schedules.term_weights(self.gan, name, index, step, self.device)
+        if not weights:
+            return {}
+        update = Update(index, step, weights)
+        with frozen(phase.frozen):
+            z = self._latents(name, len(batch.images), index)
+            parts = split_batch(batch, z, self.experiment.gradient_accumulation)
+            results = phase.update_fn(parts, update)
+        stats = mean_stats([stats for stats, _ in results])
+        self._after_step(name, update.terms, [train_step for _, train_step in results], stats)
+        if name == "gen":
+            self._reused_fakes = None
+        self.last_stats |= stats
+        return stats
+
+    def optimize(self, name: str, parts: Sequence[Part], update: Update) -> UpdateResult:
+        """Compute the gradients of all parts and run the optimizer's step."""
+        phase = self.phases[name]
+        results: UpdateResult = []
+
+        def closure() -> Tensor:
+            loss, results[:] = self.gradients(phase, parts, update)
+            self.clip(phase)
+            return loss
+
+        if phase.needs_closure:
+            phase.optimizer.step(closure)  # type: ignore[arg-type]  # torch's type wants a float; a tensor is usual
+        else:
+            _, results[:] = self.gradients(phase, parts, update)
+            self.apply(phase)
+        return results
+
+    def gradients(
+        self, phase: Phase, parts: Sequence[Part], update: Update, *, recorded: bool = False
+    ) -> tuple[Tensor, UpdateResult]:
+        """Set the gradients of a phase's weights to the mean over parts and ranks.
+
+        Args:
+            phase: The phase.
+            parts: Parts of this rank's batch.
+            update: The update.
+            recorded: Whether the call is recorded. The recorder seeds the layers and averages over ranks itself.
+
+        Returns:
+            The loss, `()`, and the numbers and the step of each part.
+        """
+        phase.optimizer.zero_grad(set_to_none=True)
+        results, losses = [], []
+        for number, part in enumerate(parts):
+            if not recorded:
+                self.seed_layers(phase.name, update.index, number)
+            loss, stats, step = phase.loss_fn(part, update, number)
+            if loss.requires_grad:
+                (loss if len(parts) == 1 else loss / len(parts)).backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+            results.append((stats, step))
+        if not recorded:
+            self.dist.all_reduce_gradients(phase.parameters.values())
+        return torch.stack(losses).mean(), results
+
+    def loss(self, name: str, part: Part, update: Update, number: int) -> tuple[Tensor, Stats, TrainStep]:
+        """Return the loss of a part of a batch, `()`, its numbers, and the step that its terms received."""
+        randomness = self._randomness(len(part.z), number)
+        step = self.train_step(name, part, update, randomness)
+        stats: Stats = {}
+        step._log = log_into(stats, self.device)  # noqa: SLF001
+        total: Tensor | None = None
+        with randomness or nullcontext():
+            for term_name, weight in update.weights.items():
+                value = self._term(term_name, name, step, stats)
+                value = value if isinstance(weight, float) and weight == 1.0 else value * weight
+                total = value if total is None else total + value
+        assert total is not None  # noqa: S101 - `update` skips updates without terms
+        if name == "disc":
+            stats |= discriminator_stats(step)
+        return total, stats, step
+
+    def _term(self, term_name: str, phase: str, step: TrainStep, stats: Stats) -> Tensor:
+        """Return the mean of a term, reweighted by other terms, and log its unweighted mean."""
+        step.use_rng(f"term/{term_name}")
+        values: Tensor = self.terms[term_name](step)
+        stats[self.column(term_name, phase)] = values.detach().mean()
+        if values.ndim == 0:
+            return values
+        for other_name, other in self.reweighting[term_name, phase].items():
+            step.use_rng(f"reweight/{other_name}/{term_name}")
+            factors = other.reweight(step, values)
+            if factors is not None:
+                values = values * factors.detach()
+                if not other.phases:
+                    stats[self.column(other_name, phase)] = factors.detach().mean()
+        return values.mean()
+
+    def clip(self, phase: Phase) -> None:
+        """Clip the gradients of a phase, if configured."""
+        if phase.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(list(phase.parameters.values()), phase.clip_norm)
+
+    def apply(self, phase: Phase) -> None:
+        """Clip the gradients of a phase and run the optimizer's step."""
+        self.clip(phase)
+        phase.optimizer.step()
+
+    def _after_step(self, name: str, terms: Sequence[str], steps: Sequence[TrainStep], stats: Stats) -> None:
+        """Let terms and augmentations change their state, given the whole batch."""
+        changed = {
+            term_name: term
+            for term_name, term in self.terms.items()
+            if type(term).after_step is not LossTerm.after_step and (term_name in terms or not term.phases)
+        }
+        adaptive = self.gan.adaptive_augmentations if name == "disc" else {}
+        if not changed and not adaptive:
+            return
+        completed = CompletedStep(steps, self.dist)
+        completed._log = log_into(stats, self.device)  # noqa: SLF001
+        with torch.no_grad():
+            for term_name, term in changed.items():
+                completed.use_rng(f"after_step/{term_name}")
+                term.after_step(completed)
+            for augmentation in adaptive.values():
+                augmentation.observe(completed.real_output.logits)
+
+    # Inputs of an update
+
+    def train_step(self, name: str, part: Part, update: Update, randomness: StepRandomness | None = None) -> TrainStep:
+        """Return the view of a part that terms and augmentations receive."""
+        derive_rng = self.derive_rng(name, update.index)
+        step = TrainStep(
+            phase=name,
+            step=update.step,
+            progress=update.step / self.total_steps,
+            images_seen=self.experiment.batches(update.step) * self.experiment.batch_size,
+            real=part.real,
+            z=to_device(part.z, self.device),
+            condition=part.condition,
+            extras=part.extras,
+            modules=self.modules,
+            derive_rng=derive_rng if randomness is None else randomness.track(derive_rng),
+            augmentations=self.gan.augmentations,
+            autocast=partial(autocast, self.precision, self.device),
+        )
+        if self.experiment.reuse_fakes:
+            if name == "gen" and self._reused_fakes is not None:
+                step._raw_output, step.z = self._reused_fakes  # noqa: SLF001
+            elif name == "disc":
+                step.generator_output  # noqa: B018 - computed now; the generator's update uses its graph
+                assert step._raw_output is not None  # noqa: S101, SLF001
+                self._reused_fakes = step._raw_output, step.z  # noqa: SLF001
+        return step
+
+    def _latents(self, name: str, count: int, index: int) -> Tensor:
+        """Return this rank's latents, `(N, Z)`, of those of the whole batch."""
+        rng = derive_generator(self.experiment.seed, f"latents/{long_name(name)}", index)
+        drawn = self.gan.latent.sample(self.dist.world_size * count, self.gan.generator.latent_dim, rng)
+        z = drawn[self.dist.rank * count : (self.dist.rank + 1) * count]
+        return z.pin_memory() if self.device.type == "cuda" else z
+
+    def set_stages(self, step: int) -> None:
+        """Set the stage of all components; a changed stage discards compiled and recorded updates."""
+        stages = {name: component.stage(step) for name, component in self.modules.items()}
+        if stages != self._stages:
+            if self._stages:
+                for rebuild in self.on_restore:
+                    rebuild()
+            self._stages = dict(stages)
+
+    # Random numbers and names
+
+    def derive_rng(self, name: str, index: int) -> Callable[[str], torch.Generator]:
+        """Return the function that derives the random generators of an update by name."""
+        return lambda rng_name: derive_generator(self.experiment.seed, f"{long_name(name)}/{rng_name}", index)
+
+    def seed_layers(self, name: str, index: int, number: int) -> None:
+        """Seed the global generators, from which layers such as dropout draw, for one part of an update."""
+        stream = f"dropout/{long_name(name)}"
+        seed_torch(self.experiment.seed, stream, index, self._global_number(number), device=self.device)
+
+    def _randomness(self, count: int, number: int) -> StepRandomness | None:
+        """Return the mode that cuts draws from those of the whole batch; None if the part is the whole batch."""
+        parts = self.dist.world_size * self.experiment.gradient_accumulation
+        if parts == 1 and self.tape is None:
             return None
-        rng = stream_rng(self.seed, "penalty", list(self.penalties).index(name), index, self._number(part))
-        given = labels if self.network.conditional else None
-        return penalty.measure(self.network, real=real, fake=fake, labels=given, rng=rng).mean()
+        return StepRandomness(BatchSlice(self._global_number(number) * count, count, parts * count), self.tape)
 
-    def _set_rate(self, side: Side, step: int) -> None:
-        """Give an optimiser the learning rate of a step, where it has another."""
-        options = self.experiment.optimizer.of(side)
-        rate = learning_rate(options, step=step, total_steps=self.total_steps) * self.rate_factor
-        if self._rates.get(side) != rate:
-            set_learning_rate(self.optimizers[side], rate)
-            self._rates[side] = rate
+    def _global_number(self, number: int) -> int:
+        """Return the number of one of this rank's parts among the parts of all ranks."""
+        return self.dist.rank * self.experiment.gradient_accumulation + number
 
-    def _update(self, side: Side) -> None:
-        """Take one optimiser step along the gradients, averaged over all processes."""
-        self.processes.average_gradients(weights_of(self.optimizers[side]))
-        self.applies[side]()
-
-    def _apply(self, side: Side) -> None:
-        """Clip the gradients where that was asked for, and change the weights."""
-        optimizer, longest = self.optimizers[side], self.experiment.optimizer.of(side).clip_norm
-        if longest is not None:
-            torch.nn.utils.clip_grad_norm_(weights_of(optimizer), longest)
-        optimizer.step()
-
-
-def weights_of(optimizer: Optimizer) -> list[torch.nn.Parameter]:
-    """Return the weights that an optimiser changes."""
-    return [weight for group in optimizer.param_groups for weight in group["params"]]
-
-
-def _parted(values: Tensor | None, parts: int) -> Sequence[Tensor | None]:
-    """Divide a batch into equal parts; of what there is not, each part has nothing."""
-    return [values] * parts if values is None or parts == 1 else values.chunk(parts)
-
-
-@torch.no_grad()
-def _spread(images: Tensor) -> Tensor:
-    """Return the images' variance around their mean, summed over pixels, `()`: half the mean squared distance of two.
-
-    As the mean of squares minus the square of the mean: torch's own variance takes ten times as long, and what is lost
-    to rounding, a millionth, does not matter to a warning.
-    """
-    return (images.square().sum() / len(images) - images.mean(0).square().sum()).clamp_min(0)
+    def column(self, term_name: str, phase: str) -> str:
+        """Return the column of a term in metrics.jsonl."""
+        if term_name == "loss":
+            return f"loss/{long_name(phase)}"
+        return f"term/{term_name}/{phase}" if len(self.terms[term_name].phases) > 1 else f"term/{term_name}"

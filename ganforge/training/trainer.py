@@ -1,40 +1,50 @@
-"""The training loop: two network updates, and at their intervals rows, grids, evaluations and checkpoints."""
+"""Training loop: updates of all phases, and rows, grids, evaluations and checkpoints at their intervals."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
+from functools import partial
 from typing import Any
 
 import torch
 
 from ganforge.components import Generator
-from ganforge.data.loader import Batch
-from ganforge.data.streaming import make_feed
-from ganforge.diagnostics.alerts import MEANINGS, Finding
-from ganforge.diagnostics.monitor import Health
+from ganforge.data.loader import Batch, BatchLoader
+from ganforge.data.streaming import make_loader
+from ganforge.diagnostics.alerts import DIAGNOSES, Alert
+from ganforge.diagnostics.monitor import HealthMonitor
 from ganforge.errors import CollapsedError, DivergedError
-from ganforge.training.build import GANComponents
-from ganforge.training.checkpoint import Checkpoint
-from ganforge.training.distributed import ALONE, Processes
+from ganforge.training.build import GANComponents, set_training_mode
+from ganforge.training.callbacks import TrainerContext
+from ganforge.training.distributed import SINGLE_PROCESS, DistContext
 from ganforge.training.evaluation_budget import EvaluationBudget
-from ganforge.training.metrics_buffer import FLUSH_EVERY, Ledger, Stopwatch, first_not_finite
-from ganforge.training.precision import Precision, matrix_products
-from ganforge.training.resume import roll_back
+from ganforge.training.metrics_buffer import FLUSH_EVERY, MetricsBuffer, ThroughputMeter, first_not_finite
+from ganforge.training.optimizer_state import optimizer_groups
+from ganforge.training.precision import Precision
+from ganforge.training.resume import roll_back, save_checkpoint
 from ganforge.training.run_directory import RunDirectory
-from ganforge.training.services import Services
-from ganforge.training.setup import prepare_steps
+from ganforge.training.setup import setup_training
 from ganforge.training.signals import Interruption
-from ganforge.training.state import Parts, digest, first_not_finite_weight, part_tensors, trained_tensors
+from ganforge.training.state import TrainState, frozen_fingerprints
 from ganforge.training.writer import Writer
+from ganforge.utils.matmul import float32_matmul
 
 
 class Trainer:
-    """Train an gan within a run directory; the weights move to the device that is asked for.
+    """Training of components, which writes into a run directory.
 
-    `recovery.restore` first where training goes on, then `train`. `step`, `images_seen`, `losses` and `stopwatch` tell
-    how far it came, whatever ended it. Of several processes all train, and the first one writes.
+    A resumed run calls `resume.load_checkpoint` before `train`. Every rank trains; the main one writes.
+
+    Attributes:
+        step: Completed steps.
+        losses: Last losses by network.
+        best: Best score so far, as state.json holds it, or None.
+        saved_step: Step of the last checkpoint, or None.
+        batch: Batch of the last discriminator update, whose conditions the generator's fakes have.
+        steps_per_epoch: Steps in which all training images are seen once.
+        total_steps: Last step of the training.
     """
 
     def __init__(
@@ -44,84 +54,79 @@ class Trainer:
         *,
         device: torch.device,
         precision: Precision,
-        services: Services,
-        processes: Processes = ALONE,
+        context: TrainerContext,
+        dist: DistContext = SINGLE_PROCESS,
     ) -> None:
         self.gan = gan
         self.experiment = gan.resolved.experiment
         self.run = run
-        self.services = services
+        self.context = context
         self.device = device
-        self.precision = precision
-        self.processes = processes
-        self.feed = make_feed(gan, device, rank=processes.rank, ranks=processes.count)
-        notice = services.observer.noticed
-        self.steps, self.ema = prepare_steps(
-            gan, device=device, precision=precision, processes=processes, notice=notice
-        )
-        self.parts = Parts(gan, self.steps.optimizers, self.ema)
-        self.ledger = Ledger(self.steps.columns, device, processes)
-        alone = self.experiment.batch_size <= processes.count * self.experiment.gradient_accumulation
-        self.health = Health(watch_diversity=not alone)
-        self.stopwatch = Stopwatch()
+        self.precision: Precision = precision
+        self.dist = dist
+        new_loader = partial(make_loader, gan, device, rank=dist.rank, world_size=dist.world_size)
+        self.loader = new_loader()
+        self.generator_loader: BatchLoader | None = None
+        generator_batch_size = self.experiment.generator_batch_size
+        if generator_batch_size not in {None, self.experiment.batch_size}:
+            self.generator_loader = new_loader(batch_size=generator_batch_size)
+        self.steps_per_epoch = self.experiment.steps_per_epoch(self.loader.size)
+        self.total_steps = self.experiment.total_steps(self.loader.size)
+        self.sample_every = self.experiment.sample_every or self.steps_per_epoch
+        self.checkpoint_every = self.experiment.checkpoint_every or self.steps_per_epoch
+        notice = context.callback.on_message
+        self.gan_step, self.ema = setup_training(gan, device=device, precision=precision, dist=dist, notice=notice)
+        optimizers = {name: phase.optimizer for name, phase in self.gan_step.phases.items()}
+        self.train_state = TrainState(gan, optimizers, self.ema)
+        self.frozen = frozen_fingerprints(gan)
+        self.metrics = MetricsBuffer(dist)
+        several_images = self.experiment.batch_size > dist.world_size * self.experiment.gradient_accumulation
+        self.health = HealthMonitor(watch_diversity=several_images)
+        self.meter = ThroughputMeter()
         self.budget = EvaluationBudget(self.experiment.max_eval_time_fraction, notice)
-        self.writer = Writer(run, services, gan.generator, seed=self.experiment.seed)
+        self.writer = Writer(run, context, gan, seed=self.experiment.seed)
         self.step = 0
         self.rollbacks = 0
         self.losses: dict[str, float] = {}
         self.best: dict[str, Any] | None = None
         self.saved_step: int | None = None
-        #: The batch of the last discriminator update, whose labels are those of the generator's fakes.
         self.batch: Batch | None = None
 
     @property
-    def steps_per_epoch(self) -> int:
-        """Generator updates in which all training images are seen once."""
-        return self.experiment.steps_per_epoch(self.feed.size)
-
-    @property
-    def total_steps(self) -> int:
-        """The step that training ends after."""
-        return self.experiment.total_steps(self.feed.size)
-
-    @property
     def images_seen(self) -> int:
-        """Real images consumed so far."""
+        """Real images seen so far."""
         return self.experiment.batches(self.step) * self.experiment.batch_size
 
     @property
-    def sample_every(self) -> int:
-        """Steps between grids."""
-        return self.experiment.sample_every or self.steps_per_epoch
-
-    @property
-    def checkpoint_every(self) -> int:
-        """Steps between checkpoints."""
-        return self.experiment.checkpoint_every or self.steps_per_epoch
-
-    @property
     def sampled_generator(self) -> Generator:
-        """The generator that pictures and scores are made with: the moving average where there is one."""
+        """Generator for samples and evaluations: the moving average, if there is one."""
         return self.gan.generator if self.ema is None else self.ema.generator
 
     def train(self, interruption: Interruption) -> None:
-        """Train until the last step, or until a signal arrives; save a checkpoint either way.
+        """Train until the last step or a signal, and save a checkpoint.
 
-        Raises DivergedError where a loss or weight is not finite or the fakes have collapsed (the last good checkpoint
-        is kept) and OSError where a file cannot be written. The global random state is left as it was.
+        The global random state is restored.
+
+        Raises:
+            DivergedError: A loss or weight is not finite, or the fakes have collapsed.
+            OSError: A file cannot be written.
         """
         devices = [self.device] if self.device.type == "cuda" else []
-        with matrix_products(self.precision), torch.random.fork_rng(devices), closing(self.feed):
-            self.gan.generator.train()
-            self.gan.discriminator.train()
-            self.services.observer.started(step=self.step, total_steps=self.total_steps)
-            self.services.observer.found(list(self.health.current))
+        with ExitStack() as stack:
+            stack.enter_context(float32_matmul(tf32=self.precision == "tf32"))
+            stack.enter_context(torch.random.fork_rng(devices))
+            for loader in (self.loader, self.generator_loader):
+                if loader is not None:
+                    stack.enter_context(closing(loader))
+            set_training_mode(self.gan.modules())
+            self.context.callback.on_train_start(step=self.step, total_steps=self.total_steps)
+            self.context.callback.on_alert(list(self.health.active))
             if self.step == 0:
-                if self.processes.first:
+                if self.dist.is_main:
                     self.writer.samples(self.sampled_generator, self.step)
                 if "rollback" in {self.experiment.on_nan, self.experiment.on_collapse}:
-                    self._save_checkpoint()  # there must be something to go back to
-            self.stopwatch.restart_window()
+                    save_checkpoint(self)  # a rollback needs one
+            self.meter.restart_window()
             while True:
                 try:
                     self._train(interruption)
@@ -131,58 +136,79 @@ class Trainer:
                     return
 
     def _train(self, interruption: Interruption) -> None:
-        stopping = self._stopping(interruption)
+        stopping = self._is_interrupted(interruption)
         while self.step < self.total_steps and not stopping:
             self._train_step()
-            settled = self.step % FLUSH_EVERY == 0 or self._due() or self.step == self.total_steps
-            if settled:
-                self._settle()
-            if settled or self.processes.count == 1:
-                stopping = self._stopping(interruption)
-        self._settle()
+            flush = self.step % FLUSH_EVERY == 0 or self._is_due() or self.step == self.total_steps
+            if flush:
+                self._run_periodic_actions()
+            if flush or self.dist.world_size == 1:
+                stopping = self._is_interrupted(interruption)
+        self._run_periodic_actions()
         if self.saved_step != self.step:
-            self._save_checkpoint()
-        if stopping and self.processes.first and self.step % self.sample_every != 0 and self.step < self.total_steps:
+            save_checkpoint(self)
+        if stopping and self.dist.is_main and self.step % self.sample_every != 0 and self.step < self.total_steps:
             self.writer.samples(self.sampled_generator, self.step)
 
-    def _stopping(self, interruption: Interruption) -> bool:
-        """Whether a signal has arrived at one of the processes: all must stop at the same step."""
-        received = self.processes.highest(interruption.received or 0)
+    def _is_interrupted(self, interruption: Interruption) -> bool:
+        """Return whether any rank has received a signal, so that all stop at the same step."""
+        received = self.dist.all_reduce_max(interruption.received or 0)
         if received:
             interruption.received = signal.Signals(received)
         return received > 0
 
     def _train_step(self) -> None:
-        seen, due = self.experiment.batches(self.step), self.experiment.batches(self.step + 1)
-        judged = self.steps.judged
-        for index in range(seen, due):
-            self.batch = self.feed.batch(index)
-            judged = self.steps.discriminator(self.batch, index)
-        if self.batch is None:  # going on between two discriminator updates
-            self.batch = self.feed.batch(due - 1)
-        made = self.steps.generator_step(self.batch, self.step)
+        """Update every phase: the discriminator for each of its batches, the others once."""
+        gan_step = self.gan_step
+        first, end = self.experiment.batches(self.step), self.experiment.batches(self.step + 1)
+        batches: dict[int, Batch] = {}
+        if next(iter(gan_step.phases)) != "disc":  # phases before `disc` need its last batch
+            batches = {index: self.loader.batch(index) for index in range(first, end)}
+            self.batch = batches.get(end - 1, self.batch)
+        for name in gan_step.phases:
+            if name == "disc":
+                for index in range(first, end):
+                    self.batch = batches[index] if batches else self.loader.batch(index)
+                    gan_step.last_stats |= gan_step.update("disc", self.batch, index, self.step)
+            else:
+                batch = self._batch_of(name, end - 1)
+                gan_step.last_stats |= gan_step.update(name, batch, self.step, self.step)
         self.step += 1
-        self.ledger.record(self.step, torch.cat([judged, made]))
+        self.metrics.record(self.step, gan_step.last_stats)
         if self.ema is not None:
-            new_images = self.experiment.batch_size * self.experiment.critic_steps / self.experiment.generator_steps
-            self.ema.update(self.gan.generator, images_seen=self.images_seen, new_images=new_images)
+            self.ema.update(
+                self.gan.generator,
+                images_seen=self.images_seen,
+                new_images=self.experiment.batch_size * self.experiment.critic_steps / self.experiment.generator_steps,
+                halflife_scale=gan_step.schedules.halflife_scale(self.step - 1),
+            )
+            self.ema.generator.stage(self.step)
 
-    def _due(self) -> bool:
+    def _batch_of(self, phase: str, index: int) -> Batch:
+        """Return the batch of a phase other than `disc`."""
+        if phase == "gen" and self.generator_loader is not None:
+            return self.generator_loader.batch(self.step)
+        if self.batch is None:  # after a resume, if the discriminator has no update in this step
+            self.batch = self.loader.batch(index)
+        return self.batch
+
+    def _is_due(self) -> bool:
         every = (self.sample_every, self.checkpoint_every, self.experiment.evaluate_every)
         return any(interval is not None and self.step % interval == 0 for interval in every)
 
-    def _settle(self) -> None:
-        """Read the numbers collected on the device, and do what is due at this step."""
-        rows = self.ledger.flush()
+    def _run_periodic_actions(self) -> None:
+        """Flush the metrics, and sample, evaluate and save if due at this step."""
+        rows = self.metrics.flush()
         if not rows:
             return
+        self.gan_step.set_stages(self.step)  # of the generator in this step's samples and scores
         bad = first_not_finite(rows)
         if bad is not None:
             self._log({step: row for step, row in rows.items() if step < bad[0]})
-            raise self._not_finite(bad[0], f"{bad[1]} is not a finite number")
-        self._heed(self._log(rows))
-        with self.stopwatch.paused():
-            if self.processes.first:
+            raise self.not_finite_error(bad[0], f"{bad[1]} is not a finite number")
+        self._report_alerts(self._log(rows))
+        with self.meter.paused():
+            if self.dist.is_main:
                 if self.step % self.sample_every == 0 or self.step == self.total_steps:
                     self.writer.samples(self.sampled_generator, self.step)
                 else:
@@ -192,77 +218,68 @@ class Trainer:
             if every and self.step % every == 0:
                 improved = self._evaluate(every)
             if improved or self.step % self.checkpoint_every == 0 or self.step == self.total_steps:
-                self._save_checkpoint()
+                save_checkpoint(self)
 
     def _evaluate(self, every: int) -> bool:
-        """Score the generator, unless scoring has taken too long so far; return whether it is the best so far."""
+        """Evaluate the generator within the time budget; return whether its score is the best so far."""
         better: dict[str, Any] | None = None
         last = self.step + every > self.total_steps
-        if self.processes.first and self.budget.allows(self.stopwatch.elapsed_seconds, last=last):
-            scored = self.writer.evaluation(self.sampled_generator, self.step)
-            self.budget.spend(scored.row["seconds"])
-            self.services.observer.evaluated(self.step, scored.row["scores"], scored.row["floor"])
-            better = scored.better_than(self.best, self.step)
-        better = self.processes.share(better)
+        if self.dist.is_main and self.budget.allows(self.meter.elapsed_seconds, last=last):
+            result = self.writer.evaluation(self.sampled_generator, self.step)
+            self.budget.spend(result.row["seconds"])
+            self.context.callback.on_evaluate(self.step, result.row["scores"], result.row["reference"])
+            better = result.better_than(self.best, self.step)
+        better = self.dist.broadcast_object(better)
         self.best = better or self.best
         return better is not None
 
-    def _heed(self, changes: Sequence[Finding]) -> None:
-        """Tell what has been found, or is over. Raises CollapsedError where a collapse is not to go on."""
-        collapse = self.health.current.get("collapse")
+    def _report_alerts(self, changes: Sequence[Alert]) -> None:
+        """Report changed alerts. Raises CollapsedError if the run must not continue."""
+        collapse = self.health.active.get("collapse")
         if collapse is not None and self.experiment.on_collapse != "warn":
             since = collapse.since_step
-            raise CollapsedError(f"collapse since step {since}: {collapse.words}", since_step=since, fix=collapse.helps)
-        if changes and self.processes.first:
+            message = f"collapse since step {since}: {collapse.message}"
+            raise CollapsedError(message, since_step=since, fix=collapse.hint)
+        if changes and self.dist.is_main:
             self.writer.health(self.health, changes)
 
-    def _not_finite(self, step: int, what: str) -> DivergedError:
-        self.health.not_finite(step)
-        return DivergedError(f"step {step}: {what}", fix=MEANINGS["not-finite"].helps)
+    def not_finite_error(self, step: int, what: str) -> DivergedError:
+        """Raise an alert and return the error for a number that is not finite."""
+        self.health.alert_not_finite(step)
+        return DivergedError(f"step {step}: {what}", fix=DIAGNOSES["not-finite"].hint)
 
-    def _log(self, rows: Mapping[int, Mapping[str, float]]) -> list[Finding]:
-        """Look at rows, write down those that are due, and return what was found in them, or is over."""
-        changes: list[Finding] = []
+    def _log(self, rows: Mapping[int, Mapping[str, float]]) -> list[Alert]:
+        """Pass rows to the health monitor, write those that are due, and return the changed alerts."""
+        changes: list[Alert] = []
         if not rows:
             return changes
-        experiment = self.experiment
+        experiment, schedules = self.experiment, self.gan_step.schedules
         new_batches = experiment.batches(max(rows)) - experiment.batches(min(rows) - 1)
-        rate = self.stopwatch.window(new_batches * experiment.batch_size)
+        rate = self.meter.window(new_batches * experiment.batch_size)
         for step, values in rows.items():
-            changes += self.health.watch(step, values)
+            changes += self.health.update(step, values)
             self.losses = {name.removeprefix("loss/"): values[name] for name in values if name.startswith("loss/")}
-            if self.processes.first and (step % experiment.log_every == 0 or step == self.total_steps):
+            if self.dist.is_main and (step % experiment.log_every == 0 or step == self.total_steps):
                 batches = experiment.batches(step)
                 self.writer.log(
                     {
                         "step": step,
-                        "epoch": batches / self.feed.batches_per_epoch,
+                        "epoch": batches / self.loader.batches_per_epoch,
                         "images_seen": batches * experiment.batch_size,
                         **values,
-                        "health/findings": len(self.health.current),
+                        **{f"lr/{name}": schedules.learning_rate(name, step - 1) for name in self.gan_step.phases},
+                        "health/alerts": len(self.health.active),
                         "images_per_second": rate,
-                        "elapsed_seconds": self.stopwatch.elapsed_seconds,
+                        "elapsed_seconds": self.meter.elapsed_seconds,
                     }
                 )
         return changes
 
-    def _save_checkpoint(self) -> None:
-        tensors = part_tensors(self.parts)
-        bad = first_not_finite_weight(tensors)
-        if self.processes.highest(bad is not None):
-            raise self._not_finite(self.step, f"{bad or 'a number of another process'} is not finite")
-        if self.processes.count > 1:
-            self.processes.check_same(digest(trained_tensors(self.parts)), "the weights")
-        state = self.state()
-        if self.processes.first:
-            keep = self.experiment.keep_checkpoints
-            self.writer.checkpoint(Checkpoint(tensors, state), keep=keep, best=self.best)
-        self.saved_step = self.step
-
     def state(self) -> dict[str, Any]:
-        """Return the numbers of a checkpoint; none of them is a time, so that equal training makes equal files."""
-        judged = self.steps.judged.clone()
-        self.processes.average([judged])
+        """Return the content of state.json; it has no times, so equal trainings write equal files."""
+        stats = self.gan_step.last_stats
+        values = torch.stack([value.float() for value in stats.values()]) if stats else torch.zeros(0)
+        self.dist.all_reduce_mean([values])
         return {
             "step": self.step,
             "images_seen": self.images_seen,
@@ -270,6 +287,8 @@ class Trainer:
             "precision": self.precision,
             "best": self.best,
             "rollbacks": self.rollbacks,
-            "health": self.health.state(),
-            "judged": dict(zip(self.steps.columns[:-1], judged.tolist(), strict=True)),
+            "health": self.health.state_dict(),
+            "last_stats": dict(zip(stats, values.tolist(), strict=True)),
+            "frozen": self.frozen,
+            "optimizers": {name: optimizer_groups(phase.optimizer) for name, phase in self.gan_step.phases.items()},
         }

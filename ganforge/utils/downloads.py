@@ -1,7 +1,7 @@
-"""Where data sets lie on this machine, and how they get there: whole and within a bounded time, or not at all.
+"""Folders of datasets on this machine, and downloads: whole and within a time limit, or not at all.
 
-What downloads may know no time limit, so that it runs in a process that can be killed, and writes into a folder that
-can be thrown away. Imports the standard library and platformdirs only.
+Downloaders may have no time limit of their own, so they run in a process that can be killed, and write into a temporary
+folder. Imports the standard library and platformdirs only.
 """
 
 from __future__ import annotations
@@ -27,22 +27,26 @@ import platformdirs
 
 from ganforge.errors import DataError
 
+#: Limit of the connection that tests the network.
 PROBE_SECONDS = 2.0
-
-#: A server that says nothing for so long is given up.
+#: Limit of a server's silence.
 SOCKET_SECONDS = 15.0
 
 
 class DownloadError(Exception):
-    """Say in a few words why there was no download."""
+    """Reason why there was no download, in a few words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """Say what a data set's folder must hold.
+class RequiredFiles:
+    """Files, or folders, that a dataset needs.
 
-    title: what people call the data. layouts: where the files may lie below a root, best first. names: of the files,
-    or folders, that must all be there. packed: whether .gz files do as well. fix: what to do where some are missing.
+    Attributes:
+        title: Name of the data in messages.
+        layouts: Folders below a root that may have the files, preferred ones first.
+        names: Names of the files; all are needed.
+        packed: Whether .gz files are accepted, too.
+        fix: Fix if some are missing.
     """
 
     title: str
@@ -53,61 +57,66 @@ class Wanted:
 
 
 def search_places(root: Path | None) -> dict[Path, bool]:
-    """Return the folders to look for data in, in order, each with whether a person named it.
+    """Return the folders to search for data, in order, each with whether the user named it.
 
-    They are `root`, the folder that GANFORGE_DATA names, and the user's cache; a download goes into the first.
+    They are `root`, the folder that GANFORGE_DATA names, and the user's cache; downloads are stored in the first.
     """
     named = [str(root or ""), os.environ.get("GANFORGE_DATA", "")]
-    places = {expanded(place): True for place in named if place}
-    places.setdefault(platformdirs.user_cache_path("ganforge"), False)
-    return places
+    folders = {expanded(path): True for path in named if path}
+    folders.setdefault(platformdirs.user_cache_path("ganforge"), False)
+    return folders
 
 
-def expanded(place: str | Path) -> Path:
-    """Return a path with ~ replaced, or as it is where there is no such user, to be reported."""
-    return Path(os.path.expanduser(place))  # noqa: PTH111 - Path.expanduser raises
+def expanded(path: str | Path) -> Path:
+    """Return a path with ~ replaced, or unchanged if no such user exists."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises
 
 
-def find_folder(root: Path, wanted: Wanted, *, named: bool) -> Path | None:
-    """Return the folder at or below `root` that holds all that is wanted, or None.
+def find_folder(root: Path, required: RequiredFiles, *, named: bool) -> Path | None:
+    """Return the folder at or below `root` that has all required files, or None.
 
-    named: whether a person named `root`; only then is it an error that some files are missing, that it is no folder,
-    or that it may not be read. Raises DataError.
+    Args:
+        root: Folder to search.
+        required: Files that the dataset needs.
+        named: Whether the user named `root`.
+
+    Raises:
+        DataError: The user named `root`, and some files are missing, it is not a folder, or it cannot be read.
     """
     partial: tuple[Path, list[str]] | None = None
-    for layout in wanted.layouts:
+    for layout in required.layouts:
         folder = root / layout
-        present = _names_within(folder, root, wanted, named=named)
-        missing = [name for name in wanted.names if name not in present]
+        present = _names_within(folder, root, required, named=named)
+        missing = [name for name in required.names if name not in present]
         if not missing:
             return folder
-        if len(missing) < len(wanted.names):
+        if len(missing) < len(required.names):
             partial = partial or (folder, missing)
     if named and partial:
         folder, missing = partial
-        how = " (plain or .gz)" if wanted.packed else ""
+        formats = " (plain or .gz)" if required.packed else ""
         raise DataError(
-            f"{folder} holds only a part of {wanted.title}; these files are missing{how}: {', '.join(missing)}",
-            fix=wanted.fix,
+            f"{folder} holds only a part of {required.title}; these files are missing{formats}: {', '.join(missing)}",
+            fix=required.fix,
         )
     return None
 
 
-def _names_within(folder: Path, root: Path, wanted: Wanted, *, named: bool) -> set[str]:
-    """Return the names of what a folder holds; none where there is no such folder."""
+def _names_within(folder: Path, root: Path, required: RequiredFiles, *, named: bool) -> set[str]:
+    """Return the names of a folder's entries; none if it does not exist."""
     try:
         present = {entry.name for entry in folder.iterdir()}
     except FileNotFoundError:
         return set()
     except NotADirectoryError as error:
         if named and not root.is_dir():
-            raise DataError(f"{root} is not a folder; {wanted.title}'s root must be one") from error
+            raise DataError(f"{root} is not a folder; {required.title}'s root must be one") from error
         return set()
     except OSError as error:
         if named:
             raise DataError(f"{folder} cannot be read: {_reason(error)}") from error
         return set()
-    if wanted.packed:
+    if required.packed:
         present |= {name.removesuffix(".gz") for name in present}
     return present
 
@@ -123,71 +132,83 @@ def download(
     check: Callable[[Path], None] | None = None,
     announcement: str | None = None,
 ) -> Path:
-    """Run a downloader, and put what it fetched into `folder` below `root`; return that folder.
+    """Run a downloader, store its data in `folder` below `root`, and return that folder.
 
-    command: starts the process that downloads, which gets a folder to write into and `arguments`, and calls
-    `run_downloader`. fetched: where below its folder it leaves the data. addresses: where it downloads from; one of
-    them must be reachable. seconds: the limit after which it is killed. check: raises DownloadError for what has come
-    but is not the data. announcement: a line for standard error, once it is known that there is a network.
+    Args:
+        command: Command of the process that downloads. Its further arguments are a folder to write into and
+            `arguments`; it calls `run_downloader`.
+        arguments: Arguments for the process.
+        root: Folder for data.
+        folder: Folder below `root` to store the data in.
+        fetched: Path of the downloaded data within the process's folder.
+        addresses: Addresses that it downloads from; one of them must be reachable.
+        seconds: Limit after which the process is killed.
+        check: Function that raises DownloadError if the downloaded data is wrong.
+        announcement: Line for standard error once a server was reached.
 
-    GANFORGE_OFFLINE=1 forbids it. Raises DownloadError, and leaves nothing behind then.
+    Raises:
+        DownloadError: The download failed and left nothing, or GANFORGE_OFFLINE=1 forbids it.
     """
     if os.environ.get("GANFORGE_OFFLINE", "0") not in ("", "0"):
         raise DownloadError("GANFORGE_OFFLINE is set")
     target = root / folder
-    beside = _writable_folder(target)
+    parent = _writable_folder(target)
     _probe(addresses)
     if announcement is not None:
         sys.stderr.write(f"{announcement}\n")
     try:
-        # Not in `root` if that does not exist yet: a download that fails makes no folders.
-        with tempfile.TemporaryDirectory(prefix=".ganforge-", dir=beside, ignore_cleanup_errors=True) as temporary:
+        # Not in `root` if that does not exist yet: a failed download creates no folders.
+        with tempfile.TemporaryDirectory(prefix=".ganforge-", dir=parent, ignore_cleanup_errors=True) as temporary:
             _fetch([*command, temporary, *arguments], Path(temporary), seconds)
-            arrived = Path(temporary, fetched)
+            data = Path(temporary, fetched)
             if check is not None:
-                check(arrived)
-            _store(arrived, target)
+                check(data)
+            _store(data, target)
     except OSError as error:
         raise DownloadError(f"{root} cannot be written: {_reason(error)}") from error
     return target
 
 
 def run_downloader(folder: Path, work: Callable[[], object]) -> None:
-    """Download, in the process that `download` started, or exit with status 1 and the reason as the last line.
+    """Download in the process that `download` started, or exit with status 1 and the reason as the last line.
 
-    The parent holds the other end of the standard input, which closes when it dies, however it dies; this process then
-    removes `folder` and ends.
+    The parent has the other end of the standard input, which closes when it dies for any reason; this process then
+    removes `folder` and exits.
     """
     threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
     socket.setdefaulttimeout(SOCKET_SECONDS)
     try:
         work()
-    except Exception as error:  # noqa: BLE001 - downloaders let through whatever urllib, gzip and the disk raise
-        sys.exit(_shortened(error))
+    except Exception as error:  # noqa: BLE001 - downloaders raise any error of urllib, gzip and the disk
+        sys.exit(_summary(error))
 
 
 def _writable_folder(folder: Path) -> Path:
-    """Return the folder, or the nearest above it that exists. Raises DownloadError where nothing can be stored."""
-    nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.access(place, os.F_OK))
+    """Return the folder, or the nearest parent that exists. Raises DownloadError if it is not writable."""
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.access(path, os.F_OK))
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise DownloadError(f"{nearest} cannot be written")
     return nearest
 
 
 def _reason(error: OSError | ValueError) -> str:
-    """Return an error's words without its number."""
+    """Return the message of an error without its number."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _probe(addresses: Sequence[str]) -> None:
-    """Open and close one connection to any address, or raise DownloadError: being offline is known within a moment.
+    """Connect to any of the addresses, or raise DownloadError soon if the machine is offline.
 
-    A name's look-up cannot be interrupted, so this happens in threads, which touch nothing and can be left behind.
+    DNS lookups cannot be interrupted, so they run in daemon threads that can be abandoned.
     """
     problems = dict.fromkeys(addresses, f"no answer within {PROBE_SECONDS:g} seconds")
     answers: SimpleQueue[tuple[str, str | None]] = SimpleQueue()
+
+    def connect(address: str) -> None:
+        answers.put((address, _connection_problem(address)))
+
     for address in problems:
-        threading.Thread(target=lambda one: answers.put((one, _problem(one))), args=(address,), daemon=True).start()
+        threading.Thread(target=connect, args=(address,), daemon=True).start()
     deadline = time.monotonic() + PROBE_SECONDS
     for _ in problems:
         try:
@@ -200,8 +221,8 @@ def _probe(addresses: Sequence[str]) -> None:
     raise DownloadError(problems[addresses[0]])
 
 
-def _problem(address: str) -> str | None:
-    """Return why an address, or the proxy that leads there, cannot be connected to, or None."""
+def _connection_problem(address: str) -> str | None:
+    """Return the reason why an address, or the proxy for it, cannot be reached, or None."""
     parts = urlsplit(address)
     proxy = None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
     if proxy:
@@ -215,17 +236,17 @@ def _problem(address: str) -> str | None:
 
 
 def _fetch(command: Sequence[str], folder: Path, seconds: float) -> None:
-    """Run a downloader into an empty folder; whatever happens, it has ended. Raises DownloadError."""
+    """Run a downloader with an empty folder until it has ended. Raises DownloadError."""
     log = folder / "log"
     reader, writer = os.pipe()
     try:
         with log.open("wb") as errors:
             process = subprocess.Popen(
                 command,
-                stdin=reader,  # nothing is written: that it closes tells the process that this one is gone
+                stdin=reader,  # never written to; it closes when this process is gone
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
-                start_new_session=True,  # Ctrl-C is this process's to answer
+                start_new_session=True,  # this process handles Ctrl-C
             )
         try:
             status = process.wait(seconds)
@@ -238,16 +259,16 @@ def _fetch(command: Sequence[str], folder: Path, seconds: float) -> None:
         os.close(reader)
         os.close(writer)
     if status:
-        # The reason is the last line, after progress and warnings; a process that was killed gives none.
+        # The reason is the last line, after progress and warnings; a killed process has none.
         lines = log.read_text(errors="replace").split("\n") if status == 1 else []
-        words = next((line for line in reversed(lines) if line.strip()), f"exit status {status}")
-        raise DownloadError("".join(char for char in words if char.isprintable()))
+        reason = next((line for line in reversed(lines) if line.strip()), f"exit status {status}")
+        raise DownloadError("".join(char for char in reason if char.isprintable()))
 
 
 def _store(fetched: Path, folder: Path) -> None:
-    """Sync what was fetched, and rename it into place."""
+    """Sync downloaded data, and rename it into place."""
     files = (path for path in fetched.rglob("*") if path.is_file())
-    with ThreadPoolExecutor() as pool:  # of two hundred thousand pictures, one after the other takes minutes
+    with ThreadPoolExecutor() as pool:  # one after the other takes minutes for 200,000 images
         list(pool.map(_sync, files))
     folder.parent.mkdir(parents=True, exist_ok=True)
     _move(fetched, folder)
@@ -258,29 +279,29 @@ def _sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _move(new: Path, place: Path) -> None:
-    """Rename a file or a folder, into one that is there already if need be."""
+def _move(new: Path, target: Path) -> None:
+    """Rename a file or a folder; merge a folder into an existing one."""
     try:
-        new.replace(place)
+        new.replace(target)
     except OSError:
         if not new.is_dir():
             raise
-        # The folder exists and is not empty: another process was faster, or a part of the data lay there.
-        place.mkdir(exist_ok=True)
+        # The folder exists and is not empty: another process was faster, or it had a part of the data.
+        target.mkdir(exist_ok=True)
         for entry in sorted(new.iterdir()):
-            _move(entry, place / entry.name)
+            _move(entry, target / entry.name)
 
 
-def _shortened(error: Exception) -> str:
-    """Return torchvision's report on all its mirrors, or any other error, in one line."""
-    words = re.sub(r"<urlopen error (?:\[Errno -?\d+\] )?(.*?)>", r"\1", str(error))
-    tried = re.findall(r"Tried (.+), got:\n(.*)", words)
-    words = "; ".join(f"{mirror}: {why.rstrip('.')}" for mirror, why in tried) or words
-    return " ".join(words.split()) or type(error).__name__
+def _summary(error: Exception) -> str:
+    """Return an error in one line; torchvision's has a line for each of its mirrors."""
+    message = re.sub(r"<urlopen error (?:\[Errno -?\d+\] )?(.*?)>", r"\1", str(error))
+    mirrors = re.findall(r"Tried (.+), got:\n(.*)", message)
+    message = "; ".join(f"{mirror}: {reason.rstrip('.')}" for mirror, reason in mirrors) or message
+    return " ".join(message.split()) or type(error).__name__
 
 
 def _end_with_parent(folder: Path) -> None:
-    """Wait until the parent is gone, then end and leave nothing."""
+    """Wait until the parent is gone, then remove the folder and exit."""
     os.read(0, 1)
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)

@@ -1,38 +1,44 @@
-"""Numbers and times as people read them."""
+"""Formatting of numbers, durations, sizes and settings for readers."""
 
 from __future__ import annotations
 
+import json
 import math
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
-KIBIBYTE, STEPS_OF_SIZE = 1024, ("bytes", "KiB", "MiB", "GiB", "TiB")
-WHOLE = 1e15  # beyond, a float has no ones any more
-SMALL, TINY, LARGE = 1e-3, 1e-5, 1e6
+KIBIBYTE, SIZE_UNITS = 1024, ("bytes", "KiB", "MiB", "GiB", "TiB")
+#: Larger integers are not exact as floats.
+MAX_INTEGER = 1e15
+MIN_DECIMAL, MIN_PLAIN, MAX_PLAIN = 1e-3, 1e-5, 1e6
 DIGITS = 4
 
 
-def number(value: float | None) -> str:
-    """Return a number with four digits that count, whole ones in full; None is what a score is that is not finite."""
+def format_number(value: float | None) -> str:
+    """Return a number with four significant digits, integers in full, None and infinities as "not finite"."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "not finite"
     if isinstance(value, int):
-        return f"{value:,}" if abs(value) < WHOLE else "huge"
-    return _digits(value)
-
-
-def _digits(value: float) -> str:
+        return f"{value:,}" if abs(value) < MAX_INTEGER else "huge"
     value = float(f"{value:.{DIGITS - 1}e}")  # rounded first: 0.99996 is 1.000
-    if value.is_integer() and abs(value) < LARGE:
+    if value.is_integer() and abs(value) < MAX_PLAIN:
         return f"{value:,.0f}"
-    if TINY <= abs(value) < SMALL:
+    if MIN_PLAIN <= abs(value) < MIN_DECIMAL:
         return f"{value:.{DIGITS}g}"
-    if not SMALL <= abs(value) < LARGE:
+    if not MIN_DECIMAL <= abs(value) < MAX_PLAIN:
         return f"{value:.{DIGITS - 1}e}"
     decimals = max(DIGITS - 1 - math.floor(math.log10(abs(value))), 0)
     return f"{value:,.{decimals}f}"
 
 
-def duration(seconds: float) -> str:
+def format_loss(value: float) -> str:
+    """Return a loss in a width that stays the same while it changes: 0.712, 12.30, 431.8, 1.2e+04."""
+    for limit, pattern in ((10, "{:.3f}"), (100, "{:.2f}"), (1000, "{:.1f}")):
+        if abs(value) < limit:
+            return pattern.format(value)
+    return f"{value:.1e}"
+
+
+def format_duration(seconds: float) -> str:
     """Return seconds as `850 ms`, `12.3 s`, `4 min 05 s`, `3 h 20 min` or `2 d 4 h`."""
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
@@ -46,9 +52,23 @@ def duration(seconds: float) -> str:
     return f"{whole // DAY} d {whole % DAY // HOUR} h"
 
 
-def size(count: float) -> str:
-    """Return bytes as `23.5 GiB`."""
+def format_clock(seconds: float) -> str:
+    """Return seconds as `00:02:10` or `1d 06:00:00`."""
+    days, rest = divmod(math.ceil(seconds), DAY)
+    hours, rest = divmod(rest, HOUR)
+    return (f"{days}d " if days else "") + f"{hours:02}:{rest // MINUTE:02}:{rest % MINUTE:02}"
+
+
+def format_bytes(count: float) -> str:
+    """Return a number of bytes as `23.5 GiB`."""
     unit = 0
-    while count >= KIBIBYTE and unit < len(STEPS_OF_SIZE) - 1:
+    while count >= KIBIBYTE and unit < len(SIZE_UNITS) - 1:
         count, unit = count / KIBIBYTE, unit + 1
-    return f"{count:.0f} {STEPS_OF_SIZE[unit]}" if unit == 0 else f"{count:.1f} {STEPS_OF_SIZE[unit]}"
+    return f"{count:.0f} {SIZE_UNITS[unit]}" if unit == 0 else f"{count:.1f} {SIZE_UNITS[unit]}"
+
+
+def format_value(value: object) -> str:
+    """Return the value of a setting as the command line takes it."""
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)

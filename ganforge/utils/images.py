@@ -1,47 +1,86 @@
-"""Pictures for people: images as bytes, many in one grid, PNG files."""
+"""Pictures: images as bytes, grids and PNG files."""
 
 from __future__ import annotations
 
 import io
 import math
-import os
 from typing import TYPE_CHECKING
 
+import torch
 from PIL import Image
+
+from ganforge.utils.files import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
 
-GREY, RGB = 1, 3
+GRAY, GRAY_PAIR, RGB = 1, 2, 3
+
+
+def normalize(values: Tensor) -> Tensor:
+    """Return uint8 values as float32 in [-1, 1], and others unchanged.
+
+    The textbook's (x/255 - 0.5)/0.5 has the same bits as x/127.5 - 1, since halves and doubles are exact.
+    """
+    return values.div(127.5).sub_(1) if values.dtype == torch.uint8 else values
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Turn images in [-1, 1] into bytes: (x + 1)·127.5, rounded to the nearest, clamped to 0…255.
+    """Return images in [-1, 1] as bytes: (x + 1)·127.5, rounded to the nearest, clamped to 0…255; NaN becomes 0.
 
-    images: any float, `(N, C, H, W)`; returns uint8, `(N, C, H, W)`, on the same device. NaN becomes 0. For float32
-    this is the exact inverse of the scaling of pixels, (x/255 - 0.5)/0.5, for all 256 values.
+    For float32 this is the exact inverse of `normalize` for all 256 values.
+
+    Args:
+        images: `(N, C, H, W)`, any float type.
+
+    Returns:
+        `(N, C, H, W)` uint8, on the same device.
     """
-    # Half precisions cannot hold all of 0…255 after the scaling, so it is done in float32.
+    # Half precision cannot hold all of 0…255 after the scaling, so it is done in float32.
     scaled = images.detach().float().add(1).mul(127.5).nan_to_num(nan=0.0)
     return scaled.round().clamp(0, 255).byte()
 
 
 def visible_channels(images: Tensor) -> Tensor:
-    """Return what a screen can show: grey as it is, otherwise the first three channels; of two, the first as grey.
+    """Return images that a screen can show, `(…, 1 or 3, H, W')`.
 
-    images: `(…, C, H, W)`; returns `(…, 1 or 3, H, W)`.
+    Two channels are shown side by side in gray; of more than three, the first three are shown.
+
+    Args:
+        images: `(…, C, H, W)`.
     """
-    return images[..., :RGB, :, :] if images.shape[-3] >= RGB else images[..., :GREY, :, :]
+    channels = images.shape[-3]
+    if channels == GRAY_PAIR:
+        return torch.cat([images[..., :1, :, :], images[..., 1:, :, :]], dim=-1)
+    return images[..., :RGB, :, :] if channels >= RGB else images
+
+
+def side_by_side(conditions: Tensor, images: Tensor) -> Tensor:
+    """Return pictures of a condition to the left of each image, `(N, 1 or 3, H, W')` uint8.
+
+    Args:
+        conditions: `(N, C, h, w)` uint8, scaled to the images' height (nearest neighbor).
+        images: `(N, C', H, W)` uint8.
+    """
+    left, right = visible_channels(conditions), visible_channels(images)
+    height, width = right.shape[-2], max(1, round(left.shape[-1] * right.shape[-2] / left.shape[-2]))
+    left = torch.nn.functional.interpolate(left, size=(height, width), mode="nearest-exact")
+    channels = max(left.shape[1], right.shape[1])
+    return torch.cat([part.expand(-1, channels, -1, -1) for part in (left, right)], dim=-1)
 
 
 def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Tensor:
-    """Lay images out in rows, as near to a square as can be unless `columns` says how many stand in a row.
+    """Return images in rows, `(1 or 3, H', W')` uint8, on a black ground.
 
-    images: uint8, `(N, C, H, W)`; returns uint8, `(1 or 3, H', W')`, see visible_channels. padding: pixels around and
-    between the images; black, as places left over in the last row are, so that digits stand on one quiet ground.
-    Raises ValueError where there is no image, or no column.
+    Args:
+        images: `(N, C, H, W)` uint8; see `visible_channels`.
+        columns: Images per row; by default the grid is nearly square.
+        padding: Pixels around and between the images.
+
+    Raises:
+        ValueError: There are no images or no columns.
     """
     count = len(images)
     columns = math.ceil(math.sqrt(count)) if columns is None else min(columns, count)
@@ -59,28 +98,28 @@ def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Tensor
 
 
 def png_bytes(picture: Tensor) -> bytes:
-    """Return a picture as the bytes of a PNG file; the same picture gives the same bytes.
+    """Return the bytes of a picture's PNG file; the same picture gives the same bytes.
 
-    picture: uint8, `(C, H, W)`, on any device; shown as visible_channels says.
+    Args:
+        picture: `(C, H, W)` uint8 on any device; see `visible_channels`.
     """
     pixels = visible_channels(picture).cpu()
-    array = pixels.squeeze(0).numpy() if len(pixels) == GREY else pixels.permute(1, 2, 0).contiguous().numpy()
+    array = pixels.squeeze(0).numpy() if len(pixels) == GRAY else pixels.permute(1, 2, 0).contiguous().numpy()
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
 def save_png(picture: Tensor, path: Path) -> None:
-    """Write a picture to a PNG file that is there whole or not at all.
+    """Write a PNG file, whole or not at all, into a folder that exists.
 
-    picture: uint8, `(C, H, W)`. The folder must exist. Raises OSError as the file system does, and leaves nothing then.
+    Args:
+        picture: `(C, H, W)` uint8.
+        path: Target; replaced if it exists.
+
+    Raises:
+        OSError: The file cannot be written.
     """
     content = png_bytes(picture)
-    # Beside the target, to stay within one file system; not by tempfile, whose files only their owner can read.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         temporary.write_bytes(content)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -1,4 +1,4 @@
-"""Files that a person names, read with a limit."""
+"""Reading of files that the user names."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 from ganforge.errors import DataError
 
 
-def read_whole(path: Path, *, limit_bytes: int, fix: str) -> bytes:
-    """Return what a file holds.
+def read_limited(path: Path, *, limit_bytes: int, fix: str) -> bytes:
+    """Return the content of a file.
 
-    Raises DataError where it is none (a folder, a device, a pipe), is larger than the limit or cannot be read.
+    Raises:
+        DataError: It is not a file (a folder, a device, a pipe), is larger than the limit, or cannot be read.
     """
     try:
         if path.exists() and not path.is_file():

@@ -1,4 +1,4 @@
-"""Every random number has an address: a seed, a named stream, and indices such as a step."""
+"""Random number generators derived from an address: a seed, a named stream, and indices such as a step."""
 
 from __future__ import annotations
 
@@ -6,37 +6,17 @@ import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import TypeAlias
 
 import numpy as np
 import torch
 
-Stream = Literal[
-    "weights/generator",
-    "weights/discriminator",
-    "weights/features",
-    "data",
-    "data/items",
-    "latents/discriminator",
-    "latents/generator",
-    "dropout/discriminator",
-    "dropout/generator",
-    "penalty",
-    "augment/discriminator",
-    "augment/generator",
-    "samples",
-    "evaluation",
-    "evaluation/items",
-    "evaluation/floor",
-    "evaluation/train",
-    "evaluation/metric",
-    "preflight",
-    "conformance",
-]
+#: Name of a stream of random numbers, such as `data` or `term/r1`.
+Stream: TypeAlias = str
 
 
-def stream_seed(seed: int, stream: Stream, *indices: int) -> int:
-    """Return a number that is the same for the same address, and unrelated for any other.
+def derive_seed(seed: int, stream: Stream, *indices: int) -> int:
+    """Return a seed that is the same for the same address, and unrelated for any other.
 
     torch's generators on the CPU use its low 32 bits.
     """
@@ -44,17 +24,17 @@ def stream_seed(seed: int, stream: Stream, *indices: int) -> int:
     return int.from_bytes(hashlib.blake2b(address.encode(), digest_size=8).digest(), "little") >> 1
 
 
-def stream_rng(seed: int, stream: Stream, *indices: int) -> torch.Generator:
-    """Return a fresh generator on the CPU for an address."""
-    return torch.Generator().manual_seed(stream_seed(seed, stream, *indices))
+def derive_generator(seed: int, stream: Stream, *indices: int) -> torch.Generator:
+    """Return a new generator on the CPU for an address."""
+    return torch.Generator().manual_seed(derive_seed(seed, stream, *indices))
 
 
-def reseed_layers(seed: int, stream: Stream, *indices: int, device: torch.device) -> None:
-    """Seed the default generators, which layers such as dropout draw from and cannot be told otherwise.
+def seed_torch(seed: int, stream: Stream, *indices: int, device: torch.device) -> None:
+    """Seed torch's default generators of the CPU and of a device, for layers such as dropout that use no other.
 
-    torch.manual_seed would do, but it also formats a stack trace for every device that is not there.
+    torch.manual_seed does more than that: it formats a stack trace for every device that does not exist.
     """
-    value = stream_seed(seed, stream, *indices)
+    value = derive_seed(seed, stream, *indices)
     torch.default_generator.manual_seed(value)
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(value)
@@ -63,25 +43,25 @@ def reseed_layers(seed: int, stream: Stream, *indices: int, device: torch.device
 
 
 @contextmanager
-def layers_seeded(
+def fork_torch_rng(
     seed: int,
     stream: Stream,
     *indices: int,
     device: torch.device = torch.device("cpu"),  # noqa: B008 - immutable
 ) -> Iterator[None]:
-    """Seed the default generators of the CPU and of a device for a while, and leave them as they were."""
+    """Seed torch's default generators of the CPU and of a device within the block, and restore them afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        reseed_layers(seed, stream, *indices, device=device)
+        seed_torch(seed, stream, *indices, device=device)
         yield
 
 
 @contextmanager
-def globals_seeded(seed: int, stream: Stream, *indices: int) -> Iterator[None]:
-    """Seed torch's generator of the CPU, Python's and numpy's for a while, and leave them as they were."""
-    value = stream_seed(seed, stream, *indices)
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global one is what is meant
+def fork_all_rngs(seed: int, stream: Stream, *indices: int) -> Iterator[None]:
+    """Seed the generators of torch (CPU), Python and numpy within the block, and restore them afterwards."""
+    value = derive_seed(seed, stream, *indices)
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - datasets use the global generator
     try:
-        with layers_seeded(seed, stream, *indices):
+        with fork_torch_rng(seed, stream, *indices):
             random.seed(value)
             np.random.seed(value & 0xFFFFFFFF)  # noqa: NPY002 - as above; it takes 32 bits
             yield

@@ -1,4 +1,4 @@
-"""A local plugin: the sample digits that ship with ganforge, given image by image through `open`."""
+"""Local plugin: the sample digits that ship with ganforge, read image by image."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Literal
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
-from ganforge import Component, Dataset, DatasetInfo, Images, ImageSpec, hookimpl
+from ganforge import Component, ConditionSpec, Dataset, DatasetInfo, ImageSpec, ImageTensors, hookimpl
 from ganforge.builtin.datasets.mnist import SAMPLE
 from ganforge.builtin.datasets.mnist_files import CLASSES, read_split
 
 
 class Digits(TorchDataset[tuple[torch.Tensor, int]]):
-    """One split, image by image."""
+    """Map-style dataset of one split."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: ImageTensors) -> None:
         self.images = images
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        assert self.images.labels is not None
-        return self.images.pixels[index], int(self.images.labels[index])
+        assert self.images.condition is not None
+        return self.images.images[index], int(self.images.condition[index])
 
 
 class StreamedDigits(Dataset):
-    """Handwritten digits that are never loaded whole, as far as the engine knows."""
+    """Handwritten digits that the engine streams."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -41,8 +41,7 @@ class StreamedDigits(Dataset):
     def info(self) -> DatasetInfo:
         train, test = (read_split(SAMPLE, split) for split in ("train", "test"))
         return DatasetInfo(
-            name="streamed-digits",
-            image=ImageSpec(1, 28, 28, len(CLASSES)),
+            image=ImageSpec(1, 28, 28, ConditionSpec.classes(len(CLASSES))),
             class_names=CLASSES,
             sizes={"train": len(train), "test": len(test)},
             fingerprint=train.fingerprint(),
@@ -52,5 +51,5 @@ class StreamedDigits(Dataset):
 
 @hookimpl
 def ganforge_components() -> list[Component]:
-    """Give the data set."""
+    """Provide the dataset."""
     return [Component(kind="dataset", name="streamed-digits", target="streamed_digits:StreamedDigits")]

@@ -1,4 +1,4 @@
-"""Pictures of a folder that are read one by one, where all of them would not fit in memory."""
+"""Pictures of a folder that are read one by one, because all of them would not fit in memory."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from ganforge.builtin.datasets.folder_pictures import read_pixels, reason, shown
+from ganforge.builtin.datasets.folder_pictures import Depth, describe_error, printable, read_pixels
 from ganforge.errors import DataError
 
 
-def too_large(needed: int, memory: int | None) -> bool:
-    """Tell whether so many bytes of pixels are more than half of the machine's memory, if that is known."""
-    return memory is not None and needed > memory // 2
+def too_large(required_bytes: int, memory: int | None) -> bool:
+    """Return whether pixels take more than half of the machine's memory, if that is known."""
+    return memory is not None and required_bytes > memory // 2
 
 
 def machine_memory() -> int | None:
-    """Return the bytes of memory that this machine has, or None where the system does not say.
+    """Return the bytes of memory of this machine, or None if the system does not report them.
 
-    What is free at the moment would be another number in every run, and does not count what the system uses as a cache.
+    Free memory would be another number in every run, and does not count the system's caches.
     """
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -32,9 +32,9 @@ def machine_memory() -> int | None:
 
 
 def fingerprint(root: Path, files: Sequence[tuple[Path, int]], *facts: object) -> str:
-    """Return the SHA-256 of files' names below `root`, labels and sizes in bytes, and of whatever else decides pixels.
+    """Return the SHA-256 of the files' names below `root`, labels and sizes in bytes, and of other facts.
 
-    The pictures themselves are not read: one that is changed and keeps its size is not noticed.
+    The pictures are not read: a changed picture of the same size goes unnoticed.
     """
     digest = hashlib.sha256(repr(facts).encode())
     for path, label in files:
@@ -43,16 +43,24 @@ def fingerprint(root: Path, files: Sequence[tuple[Path, int]], *facts: object) -
 
 
 class Pictures(TorchDataset[tuple[Tensor, int]]):
-    """Decode each picture when it is asked for.
+    """Map-style dataset that decodes a picture when it is read.
 
-    files: paths below `root`, and labels. grey and size: as for `read_pixels`.
+    Args:
+        root: The folder.
+        files: Paths below `root`, and labels.
+        gray: As for `read_pixels`.
+        size: As for `read_pixels`.
+        depth: As for `read_pixels`.
     """
 
-    def __init__(self, root: Path, files: Sequence[tuple[Path, int]], *, grey: bool, size: int | None) -> None:
+    def __init__(
+        self, root: Path, files: Sequence[tuple[Path, int]], *, gray: bool, size: int | None, depth: Depth
+    ) -> None:
         self._root = root
         self._files = files
-        self._grey = grey
+        self._gray = gray
         self._size = size
+        self._depth = depth
 
     def __len__(self) -> int:
         return len(self._files)
@@ -60,10 +68,10 @@ class Pictures(TorchDataset[tuple[Tensor, int]]):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         path, label = self._files[index]
         try:
-            with warnings.catch_warnings(action="ignore"):  # as where pictures are loaded: Pillow's, of odd metadata
-                return read_pixels(path, grey=self._grey, size=self._size), label
-        except Exception as error:  # damaged files make Pillow raise nearly anything
+            with warnings.catch_warnings(action="ignore"):  # Pillow's, of odd metadata
+                return read_pixels(path, gray=self._gray, size=self._size, depth=self._depth), label
+        except Exception as error:  # damaged files make Pillow raise nearly any error
             raise DataError(
-                f"{shown(str(path.relative_to(self._root)))} in {self._root}: {reason(error)}",
-                fix="Repair or remove it and start anew, or pass --data.stream no: loading all skips such pictures.",
+                f"{printable(str(path.relative_to(self._root)))} in {self._root}: {describe_error(error)}",
+                fix="Repair or remove it and start again, or pass --data.stream no, which skips such pictures.",
             ) from error

@@ -1,4 +1,4 @@
-"""IDX, the format of the MNIST files: a magic number, the sizes big-endian, then the bytes. Plain, .gz or .xz."""
+"""IDX, the format of the MNIST files: magic number, big-endian sizes, bytes; plain, .gz or .xz."""
 
 from __future__ import annotations
 
@@ -18,28 +18,34 @@ from ganforge.errors import DataError
 
 UNSIGNED_BYTE = 0x08
 
-#: No image set of this format comes near it (EMNIST, the largest, has 0.6 GB); a header may claim anything.
-LIMIT_BYTES = 1 << 30
+#: Limit against headers that claim too much; EMNIST, the largest dataset of this format, has 0.6 GB.
+MAX_BYTES = 1 << 30
 
 CHUNK_BYTES = 1 << 20
 
-#: A crafted .xz may ask for a dictionary of 4 GiB; xz's largest preset needs 65 MiB.
-XZ_MEMORY_BYTES = 128 << 20
+#: A crafted .xz may need a dictionary of 4 GiB; xz's largest preset needs 65 MiB.
+MAX_XZ_MEMORY_BYTES = 128 << 20
 
 FIX = "Replace the file with a whole copy of the original."
 
 
 def header(shape: tuple[int, ...]) -> bytes:
-    """Return the bytes that an IDX file of unsigned bytes with this shape begins with."""
+    """Return the header of an IDX file of unsigned bytes with this shape."""
     return struct.pack(f">BBBB{len(shape)}I", 0, 0, UNSIGNED_BYTE, len(shape), *shape)
 
 
 def read_idx(path: Path, dimensions: int) -> Tensor:
-    """Read a file of unsigned bytes whole: uint8, with as many `dimensions` as asked for.
+    """Return the content of a file of unsigned bytes, uint8.
 
-    Whether it is compressed is seen from its first bytes, not from its name. Memory grows with what is really in the
-    file, never with what its header claims. Raises DataError that names the file: unreadable, no IDX file, cut short,
-    too long or with other dimensions.
+    Compression is detected by the first bytes, not by the name. Memory grows with the real content of the file, never
+    with the sizes that its header claims.
+
+    Args:
+        path: The file.
+        dimensions: Required number of dimensions.
+
+    Raises:
+        DataError: The file is unreadable, not an IDX file, cut short, too long, or has other dimensions.
     """
     length = 4 + 4 * dimensions
     data = bytearray()
@@ -58,11 +64,11 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     if expected is None:
         _check_magic(path, data, dimensions)
-        raise DataError(f"{path} is no IDX file: it ends within its header, after {len(data)} bytes", fix=FIX)
+        raise DataError(f"{path} is not an IDX file: it ends within its header, after {len(data)} bytes", fix=FIX)
     if len(data) != expected:
-        found = "goes on behind them" if len(data) > expected else f"ends after {len(data):,}"
-        raise DataError(f"{path} is damaged: its header announces {expected:,} bytes, but it {found}", fix=FIX)
-    # Everything behind the header; frombuffer refuses an empty buffer, which a size of 0 gives.
+        actual = "is longer" if len(data) > expected else f"ends after {len(data):,}"
+        raise DataError(f"{path} is damaged: its header announces {expected:,} bytes, but it {actual}", fix=FIX)
+    # frombuffer refuses the empty buffer of a size of 0.
     shape = _shape(path, data, dimensions)
     if expected == length:
         return torch.empty(shape, dtype=torch.uint8)
@@ -70,29 +76,29 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
 
 
 def _shape(path: Path, data: bytearray, dimensions: int) -> tuple[int, ...]:
-    """Return the sizes in the header, or raise DataError where it is not what was asked for."""
+    """Return the sizes in the header. Raises DataError for other dimensions and for too many bytes."""
     _check_magic(path, data, dimensions)
     shape = struct.unpack_from(f">{dimensions}I", data, 4)
-    if math.prod(shape) > LIMIT_BYTES:
+    if math.prod(shape) > MAX_BYTES:
         raise DataError(
-            f"{path} announces {'×'.join(map(str, shape))} bytes, more than the {LIMIT_BYTES:,} that are read", fix=FIX
+            f"{path} announces {'×'.join(map(str, shape))} bytes, more than the {MAX_BYTES:,} that are read", fix=FIX
         )
     return shape
 
 
 def _check_magic(path: Path, data: bytearray, dimensions: int) -> None:
-    """Raise DataError where the file, or what there is of it, does not begin as its kind does."""
+    """Raise DataError unless the file begins with the magic number of its kind."""
     magic = bytes((0, 0, UNSIGNED_BYTE, dimensions))
     if data[:4] != magic[: len(data)]:
         raise DataError(
-            f"{path} is no IDX file of unsigned bytes with {dimensions} dimension{'s' * (dimensions > 1)}: "
+            f"{path} is not an IDX file of unsigned bytes with {dimensions} dimension{'s' * (dimensions > 1)}: "
             f"it begins with {data[:4].hex(' ')}, not with {magic.hex(' ')}",
             fix=FIX,
         )
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the file's content, decompressed, in pieces of at most `CHUNK_BYTES`."""
+    """Yield the content of the file, decompressed, in chunks of at most `CHUNK_BYTES`."""
     start = file.read(6)
     file.seek(0)
     if start == b"\xfd7zXZ\x00":
@@ -104,8 +110,8 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _xz_chunks(file: BinaryIO) -> Iterator[bytes]:
-    """Yield an .xz file's content; lzma.open knows no memory limit."""
-    decoder = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES)
+    """Yield the content of an .xz file; lzma.open has no memory limit."""
+    decoder = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=MAX_XZ_MEMORY_BYTES)
     while not decoder.eof:
         compressed = file.read(CHUNK_BYTES) if decoder.needs_input else b""
         if decoder.needs_input and not compressed:

@@ -1,4 +1,4 @@
-"""Download MNIST with torchvision's own downloader, and leave either all of it or nothing."""
+"""Download of MNIST with torchvision's downloader: all of it or nothing."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from ganforge.builtin.datasets.mnist_files import SHA256
 from ganforge.utils.downloads import DownloadError, download
 
-#: torchvision's mirrors, in its order; asking torchvision would mean to import it.
+#: torchvision's mirrors, in its order; importing torchvision for them would be slow.
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")
 
-#: Starts the process that downloads, before its arguments; -P: files in the working folder are not its modules.
+#: Command of the process that downloads; -P keeps files in the working folder from being imported.
 DOWNLOADER = (sys.executable, "-P", "-m", "ganforge.builtin.datasets.mnist_fetch")
 
 TOTAL_SECONDS = 120.0
@@ -21,7 +21,8 @@ TOTAL_SECONDS = 120.0
 def download_mnist(root: Path) -> Path:
     """Download the four files, check them, and put them into `root`/MNIST/raw; return that folder.
 
-    Raises DownloadError.
+    Raises:
+        DownloadError: The files could not be downloaded, or are not the original ones.
     """
     return download(
         DOWNLOADER,
@@ -40,4 +41,4 @@ def _check(folder: Path) -> None:
     for name, original in SHA256.items():
         with (folder / name).open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != original:
-                raise DownloadError(f"{name} has other bytes than the original (SHA-256)")
+                raise DownloadError(f"{name} differs from the original (SHA-256)")

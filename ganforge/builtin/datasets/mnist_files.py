@@ -1,4 +1,4 @@
-"""The four files of MNIST: their names, their hashes, and how a split is read from a folder."""
+"""The four files of MNIST: names, hashes, and reading of a split."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from torch import Tensor, int64
 
 from ganforge.builtin.datasets.idx import header, read_idx
-from ganforge.components import Images, Split
+from ganforge.components import ImageTensors, Split
 from ganforge.errors import DataError
-from ganforge.utils.downloads import Wanted, find_folder
+from ganforge.utils.downloads import RequiredFiles, find_folder
 
-#: Pixels and labels of each split.
+#: Images and labels of each split.
 FILES: dict[Split, tuple[str, str]] = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
@@ -26,8 +26,8 @@ SHA256 = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 
-#: Where the files lie below the folder that a person names: torchvision's layout, and shorter ones.
-WANTED = Wanted(
+#: Layouts below the folder that the user names: torchvision's, and shorter ones.
+WANTED = RequiredFiles(
     title="MNIST",
     layouts=("MNIST/raw", "raw", ""),
     names=tuple(SHA256),
@@ -42,36 +42,41 @@ CLASSES = tuple(str(digit) for digit in range(10))
 def find_files(root: Path, *, named: bool) -> Path | None:
     """Return the folder at or below `root` that holds all four files, plain or .gz, or None.
 
-    named: whether a person named `root`, as for `ganforge.utils.downloads.find_folder`. Raises DataError.
+    Args:
+        root: Folder to search.
+        named: Whether the user named `root`, as for `ganforge.utils.downloads.find_folder`.
+
+    Raises:
+        DataError: A folder that the user named holds only a part of the files, or cannot be read.
     """
     return find_folder(root, WANTED, named=named)
 
 
-def read_split(folder: Path, split: Split) -> Images:
-    """Read one split: pixels uint8 `(N, 1, 28, 28)`, labels int64 `(N,)`. Raises DataError that names the file."""
-    pixels_path, labels_path = (_present(folder, name) for name in FILES[split])
-    pixels, labels = read_idx(pixels_path, 3), read_idx(labels_path, 1)
-    if tuple(pixels.shape[1:]) != (SIDE_PIXELS, SIDE_PIXELS):
-        height, width = pixels.shape[1:]
+def read_split(folder: Path, split: Split) -> ImageTensors:
+    """Return one split: images `(N, 1, 28, 28)` uint8, classes `(N,)` int64. Raises DataError that names the file."""
+    images_path, labels_path = (_present(folder, name) for name in FILES[split])
+    images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
+    if tuple(images.shape[1:]) != (SIDE_PIXELS, SIDE_PIXELS):
+        height, width = images.shape[1:]
         raise DataError(
-            f"{pixels_path} holds images of {height}×{width} pixels; MNIST's have {SIDE_PIXELS}×{SIDE_PIXELS}"
+            f"{images_path} holds images of {height}×{width} pixels; MNIST's have {SIDE_PIXELS}×{SIDE_PIXELS}"
         )
-    if len(pixels) == 0:
-        raise DataError(f"{pixels_path} holds no images")
-    if len(pixels) != len(labels):
+    if len(images) == 0:
+        raise DataError(f"{images_path} holds no images")
+    if len(images) != len(labels):
         raise DataError(
-            f"{pixels_path} holds {len(pixels):,} images but {labels_path} {len(labels):,} labels",
+            f"{images_path} holds {len(images):,} images but {labels_path} {len(labels):,} labels",
             fix="Replace both with whole copies of the original files.",
         )
     if int(labels.max()) >= len(CLASSES):
         raise DataError(f"{labels_path} holds the label {int(labels.max())}; MNIST's are 0 to 9")
-    return Images(pixels.unsqueeze(1), labels.to(int64))
+    return ImageTensors(images.unsqueeze(1), labels.to(int64))
 
 
-def changed_files(images: Images, split: Split) -> list[str]:
-    """Return which of a split's two files differ from the original ones; Fashion-MNIST's, for one, share the names."""
-    assert images.labels is not None  # noqa: S101 - read_split always gives them
-    tensors = (images.pixels.squeeze(1), images.labels.byte())
+def changed_files(images: ImageTensors, split: Split) -> list[str]:
+    """Return the files of a split that differ from the original ones; those of Fashion-MNIST have the same names."""
+    assert images.condition is not None, "read_split returns labels"  # noqa: S101
+    tensors = (images.images.squeeze(1), images.condition.byte())
     return [name for name, tensor in zip(FILES[split], tensors, strict=True) if file_sha256(tensor) != SHA256[name]]
 
 
@@ -83,9 +88,9 @@ def file_sha256(tensor: Tensor) -> str:
 
 
 def _present(folder: Path, name: str) -> Path:
-    """Return the file under the first of its names that exists; the plain one where none does, for the error."""
+    """Return the path under the first of its names that exists, or the plain one for the error message."""
     try:
         present = {entry.name for entry in folder.iterdir()}
     except OSError:
-        present = set()  # reading the file says why
+        present = set()  # reading the file raises the error
     return next((folder / f"{name}{end}" for end in ("", ".gz", ".xz") if f"{name}{end}" in present), folder / name)

@@ -1,4 +1,4 @@
-"""The small network behind the features `digits` and `fashion`; docs/scripts/train_features.py trains it."""
+"""Small network of the features `digits` and `fashion`; docs/scripts/train_features.py trains it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-#: What it takes: channels, height and width of an image.
+#: Channels, height and width of an image.
 SHAPE = (1, 28, 28)
 SIZE = 64
 CLASSES = 10
 
-#: Channels of the maps: two at 28×28 pixels, the image being the first, then two at 14×14 and three at 7×7.
+#: Channels of the maps: two at 28×28 pixels (the first is the image), two at 14×14 and three at 7×7.
 CHANNELS = (1, 32, 64, 64, 128, 128, SIZE)
 STRIDES = (1, 2, 1, 2, 1, 1)
 
 
 class Classifier(nn.Module):
-    """Tell ten classes of grey 28×28 images apart: six 3×3 convolutions with ReLU, a mean over the map, one layer.
+    """Classifier of gray 28×28 images into ten classes: six 3×3 convolutions with ReLU, a mean over the map, one layer.
 
-    Batch norm, which it is trained with, is folded into the convolutions, so that it treats every image by itself,
-    in training mode too. 351,626 weights, 25 million multiplications an image.
+    Batch norm of its training is folded into the convolutions, so an image's output never depends on the batch.
+    351,626 weights, 25 million multiplications per image.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Features of the small classifiers that ship with ganforge: of handwritten digits, and of clothes."""
+"""Features of the small classifiers that ship with ganforge: handwritten digits and clothes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ganforge.builtin.features.classifier import SHAPE, SIZE, Classifier
 from ganforge.components import FeatureExtractor, FeatureOutput, ImageSpec
 from ganforge.errors import DataError, IncompatibleError
 from ganforge.utils.downloads import expanded
-from ganforge.utils.io import read_whole
+from ganforge.utils.io import read_limited
 
 FOLDER = Path(__file__).parent / "weights"
 
@@ -27,16 +27,16 @@ SCRIPT = "docs/scripts/train_features.py"
 
 
 class TrainedFeatures(FeatureExtractor, ABC):
-    """Take what a small classifier has before its last layer: 64 features of a grey image of 28×28 pixels.
+    """Penultimate layer of a small classifier: 64 features of a gray image of 28×28 pixels.
 
-    It was trained on 55,000 of the 60,000 training images, and has seen no test image. It computes in float32.
+    It was trained on 55,000 of the 60,000 training images and on no test image. It computes in float32.
     """
 
     class Options(FeatureExtractor.Options):
-        """Which weights it has."""
+        """Options of the weights."""
 
         weights: Path | None = None
-        """Your own weights for the same network and classes, a .safetensors file; none: those that ship."""
+        """Your own weights of the same network and classes, a .safetensors file; none: those that ship."""
 
         @field_validator("weights")
         @classmethod
@@ -45,9 +45,10 @@ class TrainedFeatures(FeatureExtractor, ABC):
 
     options: Options
     preprocessing: ClassVar = "pixels scaled to [0, 1]; nothing is resized"
+    accepts_float: ClassVar = True
     size = SIZE
 
-    #: The name that it has as a component and as a file, what it describes, and the SHA-256 of that file.
+    #: Name of the component and of its file, images it is trained on, and the SHA-256 of the file.
     name: ClassVar[str]
     title: ClassVar[str]
     sha256: ClassVar[str]
@@ -58,28 +59,28 @@ class TrainedFeatures(FeatureExtractor, ABC):
 
     @property
     def file(self) -> Path:
-        """The file with its weights."""
+        """File with the weights."""
         return self.options.weights or FOLDER / f"{self.name}.safetensors"
 
     @classmethod
     def check_image(cls, options: FeatureExtractor.Options, image: ImageSpec) -> None:
-        """Raise IncompatibleError for all but grey images of 28×28 pixels; nothing is resized in silence."""
+        """Raise IncompatibleError for all but gray images of 28×28 pixels; nothing is resized silently."""
         if (image.channels, image.height, image.width) != SHAPE:
-            papers = "inception (plugin ganforge-inception) for scores as papers have them, or "
+            papers = "inception (plugin ganforge-inception) for scores comparable with papers, or "
             raise IncompatibleError(
                 f"features {cls.name!r} describe {cls.title} of {ImageSpec(*SHAPE)}; the images are {image}",
                 fix=f"pass --features {papers if image.channels in (1, 3) else ''}random-convolutions, for any images",
             )
 
     def forward(self, images: Tensor) -> FeatureOutput:
-        """Return features, `(N, 64)`, and logits, `(N, 10)`, of images, uint8 `(N, 1, 28, 28)`."""
+        """Return features, `(N, 64)`, and logits, `(N, 10)`, of `(N, 1, 28, 28)` pictures."""
         return FeatureOutput(*self.network(images.float() / 255))
 
 
 class Digits(TrainedFeatures):
-    """Take 64 features from a small classifier of handwritten digits, for MNIST and what should look like it.
+    """64 features of a small classifier of handwritten digits, for MNIST and similar images.
 
-    It was trained on MNIST's training split and tells 99.66% of the test digits right.
+    It was trained on MNIST's training split; its accuracy on the test split is 99.66%.
     """
 
     name: ClassVar = "digits"
@@ -89,9 +90,9 @@ class Digits(TrainedFeatures):
 
 
 class Fashion(TrainedFeatures):
-    """Take 64 features from a small classifier of clothes, for Fashion-MNIST and what should look like it.
+    """64 features of a small classifier of clothes, for Fashion-MNIST and similar images.
 
-    It was trained on Fashion-MNIST's training split and tells 93.96% of the test images right.
+    It was trained on Fashion-MNIST's training split; its accuracy on the test split is 93.96%.
     """
 
     name: ClassVar = "fashion"
@@ -104,41 +105,46 @@ class Fashion(TrainedFeatures):
 
 
 def read_classifier(path: Path, sha256: str | None) -> Classifier:
-    """Return the classifier with the weights of a file, whose SHA-256 must be the one given.
+    """Return the classifier with the weights of a file.
 
-    sha256: None for a person's own weights, which only have to fit. Raises DataError.
+    Args:
+        path: A .safetensors file.
+        sha256: SHA-256 of the file, or None for the user's own weights, which only have to fit.
+
+    Raises:
+        DataError: The file cannot be read, is damaged, or does not fit.
     """
     if sha256 is None:
         fix = f"pass --features.weights with a file that {SCRIPT} wrote, or leave it out for the weights that ship"
     else:
-        fix = "install ganforge again: python -m pip install --force-reinstall --no-deps ganforge"
-    content = read_whole(path, limit_bytes=LIMIT_BYTES, fix=fix)
-    found = hashlib.sha256(content).hexdigest()
-    if sha256 not in (None, found):
-        raise DataError(f"{path} is damaged: its SHA-256 is {found}, not {sha256}", fix=fix)
+        fix = "reinstall ganforge: python -m pip install --force-reinstall --no-deps ganforge"
+    content = read_limited(path, limit_bytes=LIMIT_BYTES, fix=fix)
+    actual = hashlib.sha256(content).hexdigest()
+    if sha256 not in (None, actual):
+        raise DataError(f"{path} is damaged: its SHA-256 is {actual}, not {sha256}", fix=fix)
     try:
         weights = load(content)
-    except Exception as error:  # its errors are of many kinds, some without words
-        raise DataError(f"{path} is no safetensors file: {' '.join(str(error).split())}", fix=fix) from error
-    with torch.device("meta"):  # no weights are drawn that others replace
+    except Exception as error:  # safetensors raises errors of many kinds, some without a message
+        raise DataError(f"{path} is not a safetensors file: {' '.join(str(error).split())}", fix=fix) from error
+    with torch.device("meta"):  # no initial weights, since all are replaced
         network = Classifier()
     if problem := _misfit(weights, network.state_dict()):
-        raise DataError(f"{path} holds no weights of this network: {problem}", fix=fix)
+        raise DataError(f"{path} does not hold weights of this network: {problem}", fix=fix)
     network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
     return network
 
 
-def _misfit(weights: dict[str, Tensor], wanted: dict[str, Tensor]) -> str | None:
-    """Return in what respect weights are not the ones wanted, or None."""
-    for name in sorted({*weights, *wanted}):
+def _misfit(weights: dict[str, Tensor], expected: dict[str, Tensor]) -> str | None:
+    """Return the first difference of weights from the expected ones, or None."""
+    for name in sorted({*weights, *expected}):
         if name not in weights:
             return f"{name} is missing"
-        if name not in wanted:
+        if name not in expected:
             return f"the network has no {name}"
-        if weights[name].shape != wanted[name].shape:
-            return f"{name} is {tuple(weights[name].shape)}, not {tuple(wanted[name].shape)}"
+        if weights[name].shape != expected[name].shape:
+            return f"{name} is {tuple(weights[name].shape)}, not {tuple(expected[name].shape)}"
         if not weights[name].is_floating_point():
-            return f"{name} is {weights[name].dtype}, not of floating-point numbers"
+            return f"{name} is {weights[name].dtype}, not floating point"
         if not bool(weights[name].float().isfinite().all()):
             return f"{name} has numbers that are not finite"
     return None

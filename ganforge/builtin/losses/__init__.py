@@ -1,1 +1,1 @@
-"""Losses that ship with ganforge."""
+"""Built-in losses."""

@@ -1,8 +1,7 @@
-"""Whether fakes are copies of the images that the generator was trained on."""
+"""Data-copying test: fakes that are copies of training images."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Annotated, ClassVar
 
 import torch
@@ -11,89 +10,109 @@ from torch import Tensor
 
 from ganforge.builtin.metrics.inputs import features_of, require_features
 from ganforge.builtin.metrics.pairwise import squared_distances
-from ganforge.components import EvaluationContext, FeatureExtractor, Metric
+from ganforge.components import EvaluationContext, FeatureExtractor, Metric, MetricResult
+from ganforge.components.metrics import Source
 from ganforge.errors import DataError
+from ganforge.utils.images import visible_channels
 
-RGB, PADDING = 3, 2
+COLUMNS, PADDING = 8, 2
 
 
 class DataCopying(Metric):
-    """How near fakes are to the images trained on, compared with real images that were not trained on.
+    """Distance of fakes to the training images, compared with real images that were not trained on.
 
-    data-copying: the probability that a fake is farther from its nearest training image than a test image is from its
-    own; ties count half. 0.5 where fakes are as new as test images, 0 where they are copies; above 0.5 they are far
-    from everything, which is no virtue. copies: the share of fakes that are nearer to a training image than 99% of the
-    test images are; 0.01 where fakes are as new as those. After the data-copying test of Meehan et al. 2020, over the
-    whole feature space. A picture shows the fakes that are nearest, above their training images; the details say which
-    share of the fakes is the same, pixel by pixel, as a training image.
+    data-copying: probability that a fake is farther from its nearest training image than a test image is from its own;
+    ties count half. 0.5 for fakes as new as test images, 0 for copies; above 0.5 fakes are far from all images, which
+    is not better. copies: share of fakes that are nearer to a training image than 99% of the test images; 0.01 for
+    fakes as new as those. After the data-copying test of Meehan et al. 2020, over the whole feature space. The picture
+    shows the fakes that are nearest, above their training images; the details hold the share of fakes that equal a
+    training image pixel by pixel.
     """
 
     class Options(Metric.Options):
-        """What counts as a copy, and what is shown."""
+        """Options of the threshold for copies, and of the picture."""
 
         nearer_than: Annotated[float, Field(gt=0, lt=1)] = 0.99
-        """A copy is nearer to a training image than this share of the test images."""
+        """Share of the test images that are farther from the training images than a copy is."""
         shown: PositiveInt = 16
-        """How many pairs the picture shows."""
+        """Pairs in the picture."""
 
     options: Options
-    better: ClassVar = {"data-copying": "higher", "copies": "lower"}
+    higher_is_better: ClassVar = {"data-copying": True, "copies": False}
     needs: ClassVar = frozenset({"features", "train"})
     has_reference: ClassVar = False
 
-    def check(self, *, count: int, extractor: FeatureExtractor | None) -> None:
-        """Raise DataError where there are no features."""
+    def check(self, *, num_samples: int, extractor: FeatureExtractor | None) -> None:
+        """Raise DataError without features."""
         require_features(extractor, score="data-copying")
 
-    def compute(self, context: EvaluationContext) -> dict[str, float]:
-        """Return both scores. Raises DataError without images that were trained on, or without others to compare."""
-        if context.train is None:
-            raise DataError("data-copying compares with the images that were trained on, and they are not given")
-        train = features_of(context, context.train, score="data-copying", what="training images")
-        test = features_of(context, context.real, score="data-copying", what="real images")
-        fake = features_of(context, context.fake, score="data-copying", what="fakes")
-        known = set(fingerprints(context.train))
-        if share_of(context.real, known) > 1 / 2:
+    def compute(self, context: EvaluationContext) -> MetricResult:
+        """Return both scores, or raise DataError if the real images were trained on."""
+        train, test, fake = (features_of(context, source, score="data-copying") for source in ("train", "real", "fake"))
+        test_distances, distances = nearest(test, train), nearest(fake, train)
+        closest = distances.argsort(stable=True)[: self.options.shown]
+        partners = torch.cat([squared for _, squared in squared_distances(train, fake[closest])]).argmin(dim=0)
+        train_prints, train_images = fingerprints(context, "train", partners)
+        known = set(train_prints)
+        test_prints, _ = fingerprints(context, "real")
+        if share_of(test_prints, known) > 1 / 2:
             raise DataError(
                 "data-copying compares with real images that were not trained on; most of these were",
                 fix="evaluate on the test split: --split test",
             )
-        context.details["data-copying"] = {"identical": share_of(context.fake, known)}
-        test_distances, distances = nearest(test, train), nearest(fake, train)
-        closest = distances.argsort(stable=True)[: self.options.shown]
-        partners = torch.cat([squared for _, squared in squared_distances(train, fake[closest])]).argmin(dim=0)
-        context.pictures["data-copying"] = pairs(context.fake[closest], context.train[partners])
+        fake_prints, fake_images = fingerprints(context, "fake", closest)
         below, above = _shares_beyond(distances, test_distances)
-        copied = above >= self.options.nearer_than
-        return {
+        scores = {
             "data-copying": float((below + (1 - below - above) / 2).mean()),
-            "copies": float(copied.double().mean()),
+            "copies": float((above >= self.options.nearer_than).double().mean()),
         }
+        details = {"identical": share_of(fake_prints, known)}
+        return MetricResult(scores, details, {"data-copying": pairs(fake_images, train_images)})
 
 
 def nearest(points: Tensor, others: Tensor) -> Tensor:
-    """Return each point's squared distance to the nearest of others: `(N,)` float32.
+    """Return each point's squared distance to the nearest other point, `(N,)` float32.
 
-    points: `(N, D)`; others: `(M, D)`, of which there may be many.
+    Args:
+        points: `(N, D)`.
+        others: `(M, D)`, of which there may be many.
     """
-    found = torch.full((len(points),), torch.inf)
+    distances = torch.full((len(points),), torch.inf)
     for _, squared in squared_distances(others, points):
-        found = torch.minimum(found, squared.amin(dim=0))
-    return found
+        distances = torch.minimum(distances, squared.amin(dim=0))
+    return distances
 
 
-def fingerprints(images: Tensor) -> list[int]:
-    """Return a number for each image, uint8 `(N, C, H, W)`, that is the same for the same pixels only."""
-    return [hash(image.numpy().tobytes()) for image in images.cpu()]
+def fingerprints(context: EvaluationContext, source: Source, indices: Tensor | None = None) -> tuple[list[int], Tensor]:
+    """Return a number for each image of a source that is equal for equal pixels only, and some of the images.
+
+    Args:
+        context: The evaluation.
+        source: Source of the images.
+        indices: Indices of the images to return, `(K,)`; none by default.
+
+    Returns:
+        The numbers, and `(K, C, H, W)` uint8.
+    """
+    prints: list[int] = []
+    selected = set() if indices is None else set(indices.tolist())
+    chosen: dict[int, Tensor] = {}
+    for batch in context.batches(source):
+        for image in batch:
+            if len(prints) in selected:
+                chosen[len(prints)] = image.clone()
+            prints.append(hash(image.numpy().tobytes()))
+    images = [chosen[index] for index in ([] if indices is None else indices.tolist())]
+    return prints, torch.stack(images) if images else torch.empty(0)
 
 
-def share_of(images: Tensor, known: Collection[int]) -> float:
-    """Return the share of images, uint8 `(N, C, H, W)`, whose fingerprint is known."""
-    return sum(fingerprint in known for fingerprint in fingerprints(images)) / len(images)
+def share_of(prints: list[int], known: set[int]) -> float:
+    """Return the share of fingerprints that are known."""
+    return sum(fingerprint in known for fingerprint in prints) / len(prints)
 
 
 def _shares_beyond(values: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """Return for each value, `(N,)`, which shares of the reference are smaller, and greater: `(N,)` float64 each."""
+    """Return the shares of the reference that are smaller and greater than each value, `(N,)` float64 each."""
     ordered = reference.sort().values
     smaller = torch.searchsorted(ordered, values).double()
     greater = len(ordered) - torch.searchsorted(ordered, values, right=True).double()
@@ -101,18 +120,22 @@ def _shares_beyond(values: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pairs(above: Tensor, below: Tensor) -> Tensor:
-    """Lay pairs of images out in rows of eight, one above the other, on white.
+    """Return a picture of pairs in rows of eight, one image above the other, on white.
 
-    above, below: uint8, `(N, C, H, W)`; returns uint8, `(1 or 3, H', W')`: of two channels the first, of four or more
-    three.
+    Args:
+        above: `(N, C, H, W)` uint8; see `visible_channels`.
+        below: `(N, C, H, W)` uint8.
+
+    Returns:
+        `(1 or 3, H', W')` uint8.
     """
-    above, below = (images[:, :RGB] if images.shape[1] >= RGB else images[:, :1] for images in (above, below))
+    above, below = visible_channels(above), visible_channels(below)
     count, channels, height, width = above.shape
-    columns = min(count, 8)
+    columns = min(count, COLUMNS)
     rows = -(-count // columns)
-    deep = 2 * height + PADDING
-    picture = above.new_full((channels, rows * deep + PADDING, columns * (width + PADDING) + PADDING), 255)
+    row_height = 2 * height + PADDING
+    picture = above.new_full((channels, rows * row_height + PADDING, columns * (width + PADDING) + PADDING), 255)
     for index, pair in enumerate(zip(above, below, strict=True)):
-        top, left = index // columns * deep + PADDING, index % columns * (width + PADDING) + PADDING
+        top, left = index // columns * row_height + PADDING, index % columns * (width + PADDING) + PADDING
         picture[:, top : top + 2 * height, left : left + width] = torch.cat(pair, dim=1)
     return picture

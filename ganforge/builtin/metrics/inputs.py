@@ -1,44 +1,50 @@
-"""What metrics compare: features and logits of images, looked at before they become a score."""
+"""Checked inputs of metrics: features and logits of the images, and their count."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from ganforge.components import EvaluationContext, FeatureExtractor
+from ganforge.components.metrics import Source
 from ganforge.errors import DataError
 
+#: Names of the sources in messages.
+SOURCE_NAMES: dict[Source, str] = {"real": "real images", "fake": "fakes", "train": "training images"}
 
-def features_of(context: EvaluationContext, images: Tensor, *, score: str, what: str) -> Tensor:
-    """Return what describes images, uint8 `(N, C, H, W)`: `(N, D)` float32.
 
-    what: which images they are, for messages. Raises DataError where a feature is not finite.
+def features_of(context: EvaluationContext, source: Source, *, score: str) -> Tensor:
+    """Return the features of a source's images, `(N, D)` float32.
+
+    Raises:
+        DataError: A feature is not finite.
     """
-    return _finite(context.extract(images).features, f"{score}: the features of the {what}")
+    return _finite(context.features(source).features, f"{score}: the features of the {SOURCE_NAMES[source]}")
 
 
-def logits_of(context: EvaluationContext, images: Tensor, *, score: str, what: str) -> Tensor:
-    """Return a classifier's logits for images, uint8 `(N, C, H, W)`: `(N, K)` float32.
+def logits_of(context: EvaluationContext, source: Source, *, score: str) -> Tensor:
+    """Return a classifier's logits for a source's images, `(N, K)` float32.
 
-    what: as above. Raises DataError where there are none, or one is not finite.
+    Raises:
+        DataError: The extractor is not a classifier, or a logit is not finite.
     """
-    logits = context.extract(images).logits
+    logits = context.features(source).logits
     if logits is None:
         raise _no_classes(score)
-    return _finite(logits, f"{score}: the logits of the {what}")
+    return _finite(logits, f"{score}: the logits of the {SOURCE_NAMES[source]}")
 
 
-def _finite(values: Tensor, words: str) -> Tensor:
+def _finite(values: Tensor, name: str) -> Tensor:
     broken = len(values) - int(values.isfinite().all(dim=1).sum())
     if broken:
         raise DataError(
-            f"{words} are not finite for {broken} of {len(values)} images",
+            f"{name} are not finite for {broken} of {len(values)} images",
             fix="choose other features, such as --features random-convolutions",
         )
     return values
 
 
 def require_features(extractor: FeatureExtractor | None, *, score: str) -> FeatureExtractor:
-    """Return the extractor. Raises DataError where there is none."""
+    """Return the extractor. Raises DataError if it is None."""
     if extractor is None:
         raise DataError(
             f"{score} compares features, and this evaluation has no feature extractor",
@@ -48,7 +54,7 @@ def require_features(extractor: FeatureExtractor | None, *, score: str) -> Featu
 
 
 def require_classes(extractor: FeatureExtractor | None, *, score: str) -> FeatureExtractor:
-    """Return the extractor. Raises DataError where it does not classify, or there is none."""
+    """Return the extractor. Raises DataError if it is not a classifier."""
     if extractor is None or not extractor.class_names:
         raise _no_classes(score)
     return extractor
@@ -56,15 +62,15 @@ def require_classes(extractor: FeatureExtractor | None, *, score: str) -> Featur
 
 def _no_classes(score: str) -> DataError:
     return DataError(
-        f"{score} asks a classifier which class each image is of; these features have none",
+        f"{score} needs a classifier's classes; these features have none",
         fix="choose features that classify: --features digits (MNIST), --features fashion (Fashion-MNIST)",
     )
 
 
-def require_images(least: int, *counts: int, score: str, because: str) -> None:
-    """Raise DataError where a count of images is below `least`."""
-    if min(counts) < least:
+def require_images(minimum: int, *counts: int, score: str, because: str) -> None:
+    """Raise DataError if a count of images is below the minimum."""
+    if min(counts) < minimum:
         raise DataError(
-            f"{score} needs {least} images or more, real ones and fakes each, not {min(counts)}: {because}",
-            fix=f"compare {least} or more: --samples for `ganforge evaluate`, --num-samples for `ganforge run`",
+            f"{score} needs {minimum} images or more, real ones and fakes each, not {min(counts)}: {because}",
+            fix=f"compare {minimum} or more: --num-samples {minimum}",
         )

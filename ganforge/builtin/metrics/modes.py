@@ -1,4 +1,4 @@
-"""Which classes a generator reaches, and how far its classes are from the data's."""
+"""Class coverage of a generator."""
 
 from __future__ import annotations
 
@@ -9,54 +9,53 @@ from pydantic import Field
 from torch import Tensor
 
 from ganforge.builtin.metrics.inputs import logits_of, require_classes
-from ganforge.components import EvaluationContext, FeatureExtractor, Metric
+from ganforge.components import EvaluationContext, FeatureExtractor, Metric, MetricResult
 
-#: By so much a share may be below what is asked for, for rounding: far less than an image.
+#: Tolerance of shares for rounding, far less than one image.
 ROUNDING = 1e-12
 
 
 class Modes(Metric):
-    """How many classes a classifier finds among the fakes, and how far their shares are from the real images'.
+    """Number of classes that a classifier finds among the fakes, and distance of their shares from the real images'.
 
-    A class is reached where its share among the fakes is at least a tenth of its share among the real images; classes
-    that no real image is taken for don't count. The divergence is Jensen and Shannon's (Lin 1991), in nats: 0 for equal
-    shares, log 2 for no class in common. The same classifier judges real images and fakes, so that its mistakes are on
-    both sides. The shares stand in the details.
+    A class is reached if its share among the fakes is at least a tenth of its share among the real images; classes
+    without real images do not count. The divergence is Jensen and Shannon's (Lin 1991), in nats: 0 for equal shares,
+    log 2 for no class in common. The same classifier judges real images and fakes, so its mistakes are on both sides.
+    The details hold the shares.
     """
 
     class Options(Metric.Options):
-        """When a class counts as reached."""
+        """Options of the threshold for reached classes."""
 
         reached: Annotated[float, Field(gt=0, le=1)] = 0.1
-        """The share that a class must have among the fakes, relative to its share among the real images."""
+        """Share that a class needs among the fakes, relative to its share among the real images."""
 
     options: Options
-    better: ClassVar = {"modes": "higher", "modes-divergence": "lower"}
+    higher_is_better: ClassVar = {"modes": True, "modes-divergence": False}
     needs: ClassVar = frozenset({"logits"})
 
-    def check(self, *, count: int, extractor: FeatureExtractor | None) -> None:
-        """Raise DataError where nothing classifies."""
+    def check(self, *, num_samples: int, extractor: FeatureExtractor | None) -> None:
+        """Raise DataError without a classifier."""
         require_classes(extractor, score="modes")
 
-    def compute(self, context: EvaluationContext) -> dict[str, float]:
-        """Return the number of classes, and the divergence. Raises DataError where nothing classifies."""
-        real = class_shares(logits_of(context, context.real, score="modes", what="real images"))
-        fake = class_shares(logits_of(context, context.fake, score="modes", what="fakes"))
+    def compute(self, context: EvaluationContext) -> MetricResult:
+        """Return the number of classes and the divergence."""
+        real, fake = (class_shares(logits_of(context, source, score="modes")) for source in ("real", "fake"))
         names = context.class_names or tuple(str(number) for number in range(len(real)))
-        context.details["modes"] = {
+        shares = {
             "fake": dict(zip(names, fake.tolist(), strict=True)),
             "real": dict(zip(names, real.tolist(), strict=True)),
         }
         reached = (real > 0) & (fake >= self.options.reached * real - ROUNDING)
-        return {"modes": float(reached.sum()), "modes-divergence": jensen_shannon(real, fake)}
+        return MetricResult({"modes": float(reached.sum()), "modes-divergence": jensen_shannon(real, fake)}, shares)
 
 
 def class_shares(logits: Tensor) -> Tensor:
-    """Return the share of images that is taken for each class, `(K,)` float64, from logits `(N, K)`."""
+    """Return the share of images predicted as each class, `(K,)` float64, from logits, `(N, K)`."""
     return logits.argmax(dim=1).bincount(minlength=logits.shape[1]).double() / len(logits)
 
 
-def jensen_shannon(one: Tensor, other: Tensor) -> float:
+def jensen_shannon(p: Tensor, q: Tensor) -> float:
     """Return the Jensen-Shannon divergence of two distributions, `(K,)`, in nats."""
-    mixed, first, second = (float(torch.special.entr(shares).sum()) for shares in ((one + other) / 2, one, other))
-    return max(0.0, mixed - (first + second) / 2)  # rounding alone could take it below 0
+    mixed, first, second = (float(torch.special.entr(shares).sum()) for shares in ((p + q) / 2, p, q))
+    return max(0.0, mixed - (first + second) / 2)  # negative by rounding only

@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage: which images lie among the nearest neighbours of others."""
+"""Precision, recall, density and coverage: nearest neighbors of images in feature space."""
 
 from __future__ import annotations
 
@@ -12,114 +12,117 @@ from torch import Tensor
 
 from ganforge.builtin.metrics.inputs import features_of, require_features, require_images
 from ganforge.builtin.metrics.pairwise import squared_distances
-from ganforge.components import EvaluationContext, FeatureExtractor, Metric
+from ganforge.components import EvaluationContext, FeatureExtractor, Metric, MetricResult
 
-#: The neighbours that the papers take: of these much is computed at once, since it costs little more than for one.
+#: Numbers of neighbors in the papers, computed together because one more costs little.
 USUAL = (3, 5)
 
 
-class Neighbourly(Metric):
-    """Share what four metrics have in common: how many neighbours, and what is computed once for all of them."""
+class NeighborMetric(Metric):
+    """Base of the four metrics: number of neighbors, and distances that are computed once for all of them."""
 
     class Options(Metric.Options):
-        """Whose distance makes an image's neighbourhood."""
+        """Options of the neighborhoods."""
 
-        neighbours: PositiveInt = 3
-        """How many nearest neighbours an image's neighbourhood reaches to."""
+        neighbors: PositiveInt = 3
+        """Number of nearest neighbors within an image's neighborhood."""
 
     options: Options
     needs: ClassVar = frozenset({"features"})
 
-    def check(self, *, count: int, extractor: FeatureExtractor | None) -> None:
-        """Raise DataError where an image has fewer neighbours than are asked for."""
-        (score,) = self.better
+    def check(self, *, num_samples: int, extractor: FeatureExtractor | None) -> None:
+        """Raise DataError if there are fewer other images than neighbors."""
+        (score,) = self.higher_is_better
         require_features(extractor, score=score)
-        self._check_counts(count)
+        self._check_counts(num_samples)
 
     def _check_counts(self, *counts: int) -> None:
-        (score,) = self.better
-        k = self.options.neighbours
-        require_images(k + 1, *counts, score=score, because=f"an image's neighbourhood reaches to {k} others")
+        (score,) = self.higher_is_better
+        k = self.options.neighbors
+        require_images(k + 1, *counts, score=score, because=f"an image's neighborhood reaches to {k} others")
 
-    def compute(self, context: EvaluationContext) -> dict[str, float]:
-        """Return the score. Raises DataError where an image has fewer neighbours than are asked for."""
-        (score,) = self.better
-        real = features_of(context, context.real, score=score, what="real images")
-        fake = features_of(context, context.fake, score=score, what="fakes")
+    def compute(self, context: EvaluationContext) -> MetricResult:
+        """Return the score."""
+        (score,) = self.higher_is_better
+        real, fake = features_of(context, "real", score=score), features_of(context, "fake", score=score)
         self._check_counts(len(real), len(fake))
-        found = context.shared.get("neighbours")
-        if not isinstance(found, Neighbours) or found.real is not real or found.fake is not fake:
-            found = context.shared["neighbours"] = Neighbours(real, fake)
-        return {score: self.score(found, self.options.neighbours)}
+        neighbors = context.shared.get("neighbors")
+        if not isinstance(neighbors, Neighbors) or neighbors.real is not real or neighbors.fake is not fake:
+            neighbors = context.shared["neighbors"] = Neighbors(real, fake)
+        return MetricResult({score: self.score(neighbors, self.options.neighbors)})
 
     @abstractmethod
-    def score(self, neighbours: Neighbours, k: int) -> float:
-        """Return the score for neighbourhoods of k."""
+    def score(self, neighbors: Neighbors, k: int) -> float:
+        """Return the score for neighborhoods of k."""
 
 
-class Precision(Neighbourly):
-    """The share of fakes that lie within the neighbourhood of a real image (Kynkäänniemi et al. 2019, k = 3)."""
+class Precision(NeighborMetric):
+    """Share of fakes within the neighborhood of a real image (Kynkäänniemi et al. 2019, k = 3)."""
 
-    better: ClassVar = {"precision": "higher"}
+    higher_is_better: ClassVar = {"precision": True}
 
-    def score(self, neighbours: Neighbours, k: int) -> float:
+    def score(self, neighbors: Neighbors, k: int) -> float:
         """Return the share of fakes."""
-        return share(neighbours.crossing(k).fake_within_real)
+        return share(neighbors.crossing(k).fake_within_real)
 
 
-class Recall(Neighbourly):
-    """The share of real images that lie within the neighbourhood of a fake (Kynkäänniemi et al. 2019, k = 3)."""
+class Recall(NeighborMetric):
+    """Share of real images within the neighborhood of a fake (Kynkäänniemi et al. 2019, k = 3)."""
 
-    better: ClassVar = {"recall": "higher"}
+    higher_is_better: ClassVar = {"recall": True}
 
-    def score(self, neighbours: Neighbours, k: int) -> float:
+    def score(self, neighbors: Neighbors, k: int) -> float:
         """Return the share of real images."""
-        return share(neighbours.crossing(k).real_within_fake)
+        return share(neighbors.crossing(k).real_within_fake)
 
 
-class Density(Neighbourly):
-    """In how many real images' neighbourhoods a fake lies, over k, on average (Naeem et al. 2020, k = 5).
+class Density(NeighborMetric):
+    """Number of real images whose neighborhood has a fake in it, over k, mean over fakes (Naeem et al. 2020, k = 5).
 
-    About 1 for fakes of the same distribution; above it where they crowd into dense regions.
+    About 1 for fakes of the same distribution; larger if they crowd into dense regions.
     """
 
-    class Options(Neighbourly.Options):
-        """Whose distance makes an image's neighbourhood."""
+    class Options(NeighborMetric.Options):
+        """Options of the neighborhoods."""
 
-        neighbours: PositiveInt = 5
-        """How many nearest neighbours an image's neighbourhood reaches to."""
+        neighbors: PositiveInt = 5
+        """Number of nearest neighbors within an image's neighborhood."""
 
-    better: ClassVar = {"density": "higher"}
+    higher_is_better: ClassVar = {"density": True}
 
-    def score(self, neighbours: Neighbours, k: int) -> float:
+    def score(self, neighbors: Neighbors, k: int) -> float:
         """Return the mean over fakes."""
-        return neighbours.crossing(k).pairs / (k * len(neighbours.fake))
+        return neighbors.crossing(k).pairs / (k * len(neighbors.fake))
 
 
-class Coverage(Neighbourly):
-    """The share of real images that have a fake in their neighbourhood (Naeem et al. 2020, k = 5)."""
+class Coverage(NeighborMetric):
+    """Share of real images with a fake in their neighborhood (Naeem et al. 2020, k = 5)."""
 
-    class Options(Neighbourly.Options):
-        """Whose distance makes an image's neighbourhood."""
+    class Options(NeighborMetric.Options):
+        """Options of the neighborhoods."""
 
-        neighbours: PositiveInt = 5
-        """How many nearest neighbours an image's neighbourhood reaches to."""
+        neighbors: PositiveInt = 5
+        """Number of nearest neighbors within an image's neighborhood."""
 
-    better: ClassVar = {"coverage": "higher"}
+    higher_is_better: ClassVar = {"coverage": True}
 
-    def score(self, neighbours: Neighbours, k: int) -> float:
+    def score(self, neighbors: Neighbors, k: int) -> float:
         """Return the share of real images."""
-        return share(neighbours.crossing(k).real_with_fake)
+        return share(neighbors.crossing(k).real_with_fake)
 
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """Hold which images lie in which neighbourhoods.
+    """Membership of images in neighborhoods.
 
-    fake_within_real: for each fake, whether it lies within a real image's, `(M,)`. real_within_fake: the other way
-    round, `(N,)`. real_with_fake: for each real image, whether a fake lies in its own, `(N,)`. pairs: how many pairs of
-    a real image and a fake in its neighbourhood there are. The edge belongs to neighbourhoods in the first two, as in
-    Kynkäänniemi et al., eq. 1; not in the others, as in the code of Naeem et al.
+    An edge belongs to the neighborhood in the first two fields, as in Kynkäänniemi et al., eq. 1; not in the others, as
+    in the code of Naeem et al.
+
+    Attributes:
+        fake_within_real: Whether each fake lies within a real image's neighborhood, `(M,)`.
+        real_within_fake: Whether each real image lies within a fake's neighborhood, `(N,)`.
+        real_with_fake: Whether a fake lies within each real image's neighborhood, `(N,)`.
+        pairs: Number of pairs of a real image and a fake within its neighborhood.
     """
 
     fake_within_real: Tensor
@@ -128,33 +131,32 @@ class Crossing:
     pairs: int
 
 
-class Neighbours:
-    """Find who lies near whom among real images and fakes, once for all metrics, in blocks of bounded size.
+class Neighbors:
+    """Nearest neighbors among real images, `(N, D)`, and fakes, `(M, D)`, found once for all metrics, in blocks.
 
-    real: `(N, D)`; fake: `(M, D)`. The square of the distance to the k-th other image of its own kind is an image's
-    radius.
+    The radius of an image is its distance to the k-th other image of its own kind.
     """
 
     def __init__(self, real: Tensor, fake: Tensor) -> None:
         self.real = real
         self.fake = fake
-        self._most = 0
+        self._computed = 0
         self._nearest: tuple[Tensor, Tensor] = (real[:, :0], fake[:, :0])
         self._crossings: dict[int, Crossing] = {}
 
     def crossing(self, k: int) -> Crossing:
-        """Return who lies in whose neighbourhood of k; k is below both N and M."""
+        """Return the membership in neighborhoods of k, which is below both N and M."""
         if k not in self._crossings:
-            fewest = min(len(self.real), len(self.fake))
-            missing = {k, *(usual for usual in USUAL if usual < fewest)} - self._crossings.keys()
-            if k > self._most:
-                self._most = max(missing)
-                self._nearest = nearest_others(self.real, self._most), nearest_others(self.fake, self._most)
+            smaller = min(len(self.real), len(self.fake))
+            missing = {k, *(usual for usual in USUAL if usual < smaller)} - self._crossings.keys()
+            if k > self._computed:
+                self._computed = max(missing)
+                self._nearest = nearest_others(self.real, self._computed), nearest_others(self.fake, self._computed)
             self._cross(sorted(missing))
         return self._crossings[k]
 
     def _cross(self, ks: list[int]) -> None:
-        """Compare every real image with every fake, once for all of several k."""
+        """Compare every real image with every fake, once for several k."""
         near_real, near_fake = self._nearest
         fake_within_real = torch.zeros(len(ks), len(self.fake), dtype=torch.bool)
         real_within_fake = torch.zeros(len(ks), len(self.real), dtype=torch.bool)
@@ -173,12 +175,12 @@ class Neighbours:
 
 
 def nearest_others(points: Tensor, k: int) -> Tensor:
-    """Return the squared distances of points, `(N, D)`, to the k nearest of the others, `(N, k)`, ascending."""
-    found = torch.empty(len(points), k)
+    """Return squared distances of points, `(N, D)`, to the k nearest other points, `(N, k)`, ascending."""
+    nearest = torch.empty(len(points), k)
     for rows, squared in squared_distances(points, points):
         squared.diagonal(offset=rows.start).fill_(torch.inf)  # not to itself
-        found[rows] = squared.topk(k, dim=1, largest=False, sorted=True).values
-    return found
+        nearest[rows] = squared.topk(k, dim=1, largest=False, sorted=True).values
+    return nearest
 
 
 def share(true: Tensor) -> float:

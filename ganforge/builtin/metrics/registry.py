@@ -1,4 +1,4 @@
-"""The metrics that come with ganforge, as components; each one's module is imported when it is used."""
+"""Registry of the built-in metrics; a metric's module is imported when it is used."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ METRICS = (
         kind="metric",
         name="fid",
         target="ganforge.builtin.metrics.fid:Fid",
-        summary="Fréchet distance between Gaussians fitted to features; more images than features.",
+        summary="Fréchet distance between Gaussians fitted to features; needs more images than features.",
         paper="Heusel et al. 2017, GANs Trained by a Two Time-Scale Update Rule, arXiv:1706.08500",
     ),
     Component(
         kind="metric",
         name="fid-infinity",
         target="ganforge.builtin.metrics.fid:FidInfinity",
-        summary="The FID that infinitely many images would have: a line over 1/N, continued to 0.",
+        summary="FID extrapolated to infinitely many images: a line over 1/N at 0.",
         paper="Chong & Forsyth 2020, Effectively Unbiased FID and Inception Score, arXiv:1911.07023",
     ),
     Component(
@@ -33,7 +33,7 @@ METRICS = (
         kind="metric",
         name="inception-score",
         target="ganforge.builtin.metrics.inception_score:InceptionScore",
-        summary="How sure a classifier is of each fake, and how many classes it sees; looks at no real image.",
+        summary="Confidence and variety of a classifier's predictions for the fakes; uses no real image.",
         paper="Salimans et al. 2016, Improved Techniques for Training GANs, arXiv:1606.03498",
         tags=("classifier",),
     ),
@@ -41,35 +41,35 @@ METRICS = (
         kind="metric",
         name="precision",
         target="ganforge.builtin.metrics.prdc:Precision",
-        summary="The share of fakes that lie near real images.",
+        summary="Share of fakes near real images.",
         paper=KYNKAANNIEMI,
     ),
     Component(
         kind="metric",
         name="recall",
         target="ganforge.builtin.metrics.prdc:Recall",
-        summary="The share of real images that lie near fakes.",
+        summary="Share of real images near fakes.",
         paper=KYNKAANNIEMI,
     ),
     Component(
         kind="metric",
         name="density",
         target="ganforge.builtin.metrics.prdc:Density",
-        summary="How many real images a fake lies near; steadier than precision where there are outliers.",
+        summary="Number of real images near a fake; more robust to outliers than precision.",
         paper=NAEEM,
     ),
     Component(
         kind="metric",
         name="coverage",
         target="ganforge.builtin.metrics.prdc:Coverage",
-        summary="The share of real images that have a fake near them; steadier than recall.",
+        summary="Share of real images with a fake near them; more robust than recall.",
         paper=NAEEM,
     ),
     Component(
         kind="metric",
         name="modes",
         target="ganforge.builtin.metrics.modes:Modes",
-        summary="How many classes the fakes reach, and how far their shares are from the data's.",
+        summary="Number of classes among the fakes, and the distance of their shares from the data's.",
         paper="Metz et al. 2016, Unrolled Generative Adversarial Networks, arXiv:1611.02163",
         tags=("classifier",),
     ),
@@ -77,7 +77,7 @@ METRICS = (
         kind="metric",
         name="data-copying",
         target="ganforge.builtin.metrics.data_copying:DataCopying",
-        summary="Whether fakes are copies of training images, with a picture of the nearest pairs.",
+        summary="Test for copies of training images, with a picture of the nearest pairs.",
         paper="Meehan et al. 2020, A Non-Parametric Test to Detect Data-Copying, arXiv:2004.05675",
         tags=("training images",),
     ),
@@ -85,7 +85,15 @@ METRICS = (
         kind="metric",
         name="sliced-wasserstein",
         target="ganforge.builtin.metrics.sliced_wasserstein:SlicedWasserstein",
-        summary="Distance between the pixels' distributions along random directions; needs no features.",
+        summary="Distance between the distributions of pixels along random directions; needs no features.",
         paper="Rabin et al. 2011, Wasserstein Barycenter and Its Application to Texture Mixing",
+    ),
+    Component(
+        kind="metric",
+        name="ppl",
+        target="ganforge.builtin.metrics.ppl:PerceptualPathLength",
+        summary="Perceptual path length: smoothness of the latent space, in the run's features instead of LPIPS.",
+        paper="Karras et al. 2019, A Style-Based Generator Architecture for GANs, arXiv:1812.04948",
+        tags=("generator",),
     ),
 )

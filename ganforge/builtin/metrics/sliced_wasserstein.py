@@ -1,4 +1,4 @@
-"""A score for any images that needs no trained features."""
+"""Sliced Wasserstein distance of pixels."""
 
 from __future__ import annotations
 
@@ -8,38 +8,44 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from ganforge.components import EvaluationContext, Metric
+from ganforge.components import EvaluationContext, Metric, MetricResult
+from ganforge.components.metrics import Source
 from ganforge.errors import DataError
 
 
 class SlicedWasserstein(Metric):
-    """Average 2-Wasserstein distances of pixels along random directions.
+    """Mean 2-Wasserstein distance of pixels along random directions.
 
     SW₂² = mean over unit directions θ of W₂²(⟨θ, real⟩, ⟨θ, fake⟩); in one dimension W₂² is the mean squared difference
     of the sorted values (Rabin et al. 2011). Pixels are scaled to [0, 1] and the result multiplied by √(C·H·W), which
-    makes it a root mean square over the whole image. It sees brightness and coarse shape, not whether a digit can be
-    read.
+    makes it a root mean square over the whole image. It measures brightness and coarse shape, not readable digits.
+    Memory grows with directions · (images + pixels of one image).
     """
 
     class Options(Metric.Options):
-        """How exact the score is."""
+        """Options of the estimate."""
 
         directions: PositiveInt = 512
-        """How many random directions are averaged."""
+        """Number of random directions."""
 
     options: Options
-    better: ClassVar = {"sliced-wasserstein": "lower"}
+    higher_is_better: ClassVar = {"sliced-wasserstein": False}
 
-    def compute(self, context: EvaluationContext) -> dict[str, float]:
-        """Return the score over as many real images as there are fakes. Raises DataError where fewer are real."""
-        real, fake = (images.flatten(1).float().div(255) for images in (context.real, context.fake))
+    def compute(self, context: EvaluationContext) -> MetricResult:
+        """Return the score over as many real images as there are fakes."""
+        fake_size = next(context.batches("fake"))[0].numel()
+        theta = torch.randn(fake_size, self.options.directions, generator=context.rng)
+        theta = theta / theta.norm(dim=0)
+        real, fake = (self._projected(context, source, theta) for source in ("real", "fake"))
         if len(real) < len(fake):
             raise DataError(f"sliced-wasserstein compares equal counts: {len(fake)} fakes, but {len(real)} real images")
-        size = real.shape[1]
-        theta = torch.randn(size, self.options.directions, generator=context.rng)
-        theta = theta / theta.norm(dim=0)
-        squared = wasserstein2_squared(real[: len(fake)] @ theta, fake @ theta)
-        return {"sliced-wasserstein": float((squared.mean() * size).sqrt())}
+        squared = wasserstein2_squared(real[: len(fake)], fake)
+        return MetricResult({"sliced-wasserstein": float((squared.mean() * fake_size).sqrt())})
+
+    @staticmethod
+    def _projected(context: EvaluationContext, source: Source, theta: Tensor) -> Tensor:
+        """Return each image's coordinate along each direction, `(N, D)`."""
+        return torch.cat([batch.flatten(1).float().div(255) @ theta for batch in context.batches(source)])
 
 
 def wasserstein2_squared(real: Tensor, fake: Tensor) -> Tensor:

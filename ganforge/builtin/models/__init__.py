@@ -1,1 +1,1 @@
-"""Generators and discriminators that ship with ganforge."""
+"""Built-in generators and discriminators."""

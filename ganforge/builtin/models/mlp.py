@@ -1,4 +1,4 @@
-"""The textbook's MLP GAN: fully connected layers and nothing else."""
+"""The textbook's MLP GAN: fully connected networks."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ganforge.components import Discriminator, Generator, ImageSpec
 
 
 class MlpGenerator(Generator):
-    """Z → 256 → 512 → 1024 → C·H·W, LeakyReLU 0.2 between, tanh at the end."""
+    """Z → 256 → 512 → 1024 → C·H·W, LeakyReLU 0.2 between the layers, tanh at the end."""
 
     class Options(Generator.Options):
-        """How many hidden layers there are, and how wide."""
+        """Options of the MLP generator."""
 
         hidden: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (256, 512, 1024)
         """Widths of the hidden layers, from the latents to the image."""
@@ -30,22 +30,22 @@ class MlpGenerator(Generator):
             layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Linear(options.hidden[-1], image.numel), nn.Tanh())
 
-    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return images, `(N, C, H, W)`, from latents, `(N, Z)`; labels are not used."""
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return images, `(N, C, H, W)`, of latents, `(N, Z)`; the condition is not used."""
         images: Tensor = self.layers(z)
-        return images.view(len(z), self.image.channels, self.image.height, self.image.width)
+        return images.view(len(z), *self.image.shape)
 
 
 class MlpDiscriminator(Discriminator):
     """C·H·W → 1024 → 512 → 256 → 1, LeakyReLU 0.2 and dropout 0.5 after each hidden layer."""
 
     class Options(Discriminator.Options):
-        """How many hidden layers there are, how wide, and how much dropout removes."""
+        """Options of the MLP discriminator."""
 
         hidden: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1024, 512, 256)
         """Widths of the hidden layers, from the image to the logit."""
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-        """The share of each hidden layer that dropout removes; 0 for none."""
+        """Dropout rate of each hidden layer."""
 
     options: Options
     batch_independent: ClassVar[bool] = True
@@ -54,11 +54,11 @@ class MlpDiscriminator(Discriminator):
         super().__init__(options, image)
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise((image.numel, *options.hidden)):
-            # Not in place: dropout over LeakyReLU's own output is what autograd rejects in the textbook's code.
+            # Not in place: autograd refuses an in-place dropout on the output of LeakyReLU, as the textbook has it.
             layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2), Dropout(options.dropout)]
         self.layers = nn.Sequential(*layers, nn.Linear(options.hidden[-1], 1))
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return logits, `(N,)`, for images, `(N, C, H, W)`; labels are not used."""
+    def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return logits, `(N,)`, of images, `(N, C, H, W)`; the condition is not used."""
         logits: Tensor = self.layers(images.flatten(1))
         return logits.squeeze(1)

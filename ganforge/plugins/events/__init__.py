@@ -1,1 +1,1 @@
-"""Run events, forwarded to listeners in a process of their own."""
+"""Events of a run, forwarded to listeners in a separate process."""

@@ -1,8 +1,8 @@
-"""Passing a run's events to the plugins that listen, in a process of their own.
+"""Sender of a run's events to the plugins that listen, which run in a separate process.
 
-A listener may hang, crash, fork, draw random numbers or hold Python's lock for a minute: training notices none of it.
-Events wait in a bounded queue; where listeners are too slow, events are dropped and that is said once. At the end they
-get a few seconds to catch up.
+A listener may hang, crash, fork, draw random numbers or hold Python's lock for a minute without any effect on training.
+Events wait in a bounded queue. If listeners are too slow, events are dropped, which is reported once. At the end
+listeners have a few seconds to catch up.
 """
 
 from __future__ import annotations
@@ -24,21 +24,28 @@ from typing import IO, Any, Self
 QUEUE_LENGTH = 1000
 DRAIN_SECONDS = 10.0
 
-#: What the listeners' process has, beyond that, to say which listener did not come to an end.
+#: Time for the listeners' process, after DRAIN_SECONDS, to report listeners that did not finish.
 GRACE_SECONDS = 2.0
 
-#: The process finds modules and plugins exactly where this one does, and nothing that happens to lie in its folder.
+#: The process has the module search path of this one, without its working folder.
 PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
     "from ganforge.plugins.events.worker import main; main(sys.argv[1:])"
 )
 
 
-class ListenerRelay:
-    """Start the listeners' process, send it events without ever waiting, and end it.
+class EventSender:
+    """Sender that starts the listeners' process, sends events without waiting, and ends the process.
 
-    notice: called with one line for each thing that went wrong, from another thread. log: the file that receives what
-    listeners print. Used as a context manager; without listeners it does nothing.
+    A context manager; without listeners it does nothing.
+
+    Args:
+        listening: Whether any plugin listens.
+        local: Paths of local plugins.
+        no_plugins: Whether installed plugins are not loaded.
+        log: File for the output of listeners.
+        notice: Callback for one line about each failure, called from another thread.
+        drain_seconds: Time for listeners to finish.
     """
 
     def __init__(
@@ -58,7 +65,7 @@ class ListenerRelay:
         self._notice = notice
         self._seconds_to_end = drain_seconds + GRACE_SECONDS
         self._queue: queue.Queue[str | None] = queue.Queue(QUEUE_LENGTH)
-        self._said: set[str] = set()
+        self._reported: set[str] = set()
         self._process: subprocess.Popen[str] | None = None
         self._threads: list[threading.Thread] = []
 
@@ -68,7 +75,7 @@ class ListenerRelay:
         try:
             self._process = self._start()
         except OSError as error:
-            self._say_once(f"the plugins that listen to this run could not be started: {error}")
+            self._report_once(f"the plugins that listen to this run could not be started: {error}")
             return self
         for target, pipe in ((self._write, self._process.stdin), (self._read, self._process.stdout)):
             thread = threading.Thread(target=target, args=(pipe,), daemon=True)
@@ -85,19 +92,19 @@ class ListenerRelay:
                 stderr=log,
                 encoding="utf-8",
                 errors="replace",
-                start_new_session=True,  # Ctrl-C is the training's to answer
+                start_new_session=True,  # the training handles Ctrl-C
             )
 
-    def send(self, event: str, **arguments: Any) -> None:  # noqa: ANN401 - whatever the hook takes
+    def send(self, event: str, **arguments: Any) -> None:  # noqa: ANN401 - arguments of the hook
         """Queue an event: a hook's name without `ganforge_`, and its arguments. Never waits and never raises."""
         if self._process is None:
             return
         try:
             self._queue.put_nowait(json.dumps({"event": event, "arguments": arguments}, default=str))
         except queue.Full:
-            self._say_once("a plugin that listens to this run is too slow; it will miss events")
-        except (TypeError, ValueError) as error:  # a plugin's scores may be anything
-            self._say_once(f"plugins that listen to this run could not be told that it {event}: {error}")
+            self._report_once("a plugin that listens to this run is too slow; it will miss events")
+        except (TypeError, ValueError) as error:  # a plugin's scores may have any type
+            self._report_once(f"event {event!r} could not be sent to the plugins that listen to this run: {error}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -110,18 +117,18 @@ class ListenerRelay:
             status = self._process.wait(max(0.0, deadline - time.monotonic()))
         except (queue.Full, subprocess.TimeoutExpired):
             self._kill(self._process)
-            self._say_once("the plugins that listen to this run did not come to an end; they were stopped")
+            self._report_once("the plugins that listen to this run did not finish in time; they were stopped")
         else:
             if status:
-                self._say_ended_early()
+                self._report_early_exit()
         for thread in self._threads:
-            # It closes its pipe when the other end is closed. A process that a plugin left behind may hold that open:
-            # the thread is then left to it, and closing the pipe here would wait for it.
+            # A thread ends when the other end of its pipe is closed. A process that a plugin left behind may keep that
+            # open: such a thread is abandoned, since closing the pipe here would wait for the process.
             thread.join(timeout=1)
 
     @staticmethod
     def _kill(process: subprocess.Popen[str]) -> None:
-        """End the process and, where it has a session of its own, all that it started."""
+        """Kill the process and, except on Windows, all processes of its session."""
         if sys.platform == "win32":
             process.kill()
         else:
@@ -129,13 +136,13 @@ class ListenerRelay:
                 os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    def _say_once(self, line: str) -> None:
-        if line not in self._said:
-            self._said.add(line)
+    def _report_once(self, line: str) -> None:
+        if line not in self._reported:
+            self._reported.add(line)
             self._notice(line)
 
-    def _say_ended_early(self) -> None:
-        self._say_once(f"the process of the plugins that listen to this run has ended early; see {self._log}")
+    def _report_early_exit(self) -> None:
+        self._report_once(f"the process of the plugins that listen to this run ended early; see {self._log}")
 
     def _write(self, pipe: IO[str]) -> None:
         line: str | None = ""
@@ -144,10 +151,10 @@ class ListenerRelay:
                 while (line := self._queue.get()) is not None:
                     pipe.write(line + "\n")
                     pipe.flush()
-        except OSError:  # broken, also where what is left is written while it is closed
-            self._say_ended_early()
+        except OSError:  # the pipe is broken; closing it may raise too, as it flushes
+            self._report_early_exit()
         while line is not None:
-            line = self._queue.get()  # nobody listens any more, but the sender must not find the queue full
+            line = self._queue.get()  # keep the queue from filling up: the events have no reader
 
     def _read(self, pipe: IO[str]) -> None:
         with pipe:

@@ -1,7 +1,7 @@
-"""The listeners' process: reads events from its standard input and calls every listener, each in a thread of its own.
+"""Listeners' process: reads events from its standard input and calls every listener, each in its own thread.
 
-`relay` starts it. What it writes to standard output are lines for a person: the first time that a listener raises, that
-it cannot keep up, or that it does not come to an end. Whatever listeners print goes to the run's listeners.log.
+`EventSender` starts it. Its standard output is for the user: a line for the first time that a listener raises, cannot
+keep up, or does not finish. Output of listeners goes to the run's listeners.log.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ from ganforge.errors import GanforgeError
 from ganforge.plugins.discovery import LISTENER_HOOKS, Plugins, discover
 from ganforge.plugins.filter import Policy
 from ganforge.plugins.hookspecs import RunInfo
-from ganforge.plugins.sources import Source, explain
+from ganforge.plugins.sources import Source
+from ganforge.utils.tracebacks import summarize_exception
 
 #: Rows that wait for a listener. A slow one misses rows beyond it, but none of the rarer events.
-MOST_ROWS = 1000
+MAX_ROWS = 1000
 ROW = "ganforge_step_logged"
 
 Report = Callable[[str], None]
 
 
 class Listener:
-    """Call one plugin's hooks, in order, in a thread; report the first time that it raises or is too slow.
+    """Thread that calls one plugin's hooks in order, and reports the first time that it raises or is too slow.
 
-    Each listener reads the events for itself, so that none can change what another is given.
+    Each listener parses the events, so that none can change the arguments of another.
     """
 
     def __init__(self, source: Source, implementations: dict[str, Any], report: Report) -> None:
@@ -47,38 +48,40 @@ class Listener:
         self.thread = threading.Thread(target=self.work, daemon=True)
         self.thread.start()
 
-    def hear(self, line: str) -> None:
+    def enqueue(self, line: str) -> None:
         """Queue an event, unless it is a row and too many events wait already. Never waits."""
         name, arguments = read_event(line, self.run)
         self.run = arguments["run"]
-        if name == ROW and self.events.qsize() >= MOST_ROWS:
+        if name == ROW and self.events.qsize() >= MAX_ROWS:
             self.report_once("slow", "is too slow; it misses rows of metrics.jsonl")
         elif name in self.implementations:
             self.events.put((name, arguments))
 
     def end(self) -> None:
-        """Say that no event follows."""
+        """Queue the end of the events."""
         self.events.put(None)
 
     def done(self, deadline: float) -> bool:
-        """Wait while it works through its events, until a moment of the monotonic clock; return whether it is done."""
+        """Wait for the thread until a deadline of the monotonic clock; return whether it has ended."""
         self.thread.join(max(0.0, deadline - time.monotonic()))
         return not self.thread.is_alive()
 
     def work(self) -> None:
-        """Work through the events until None comes."""
+        """Call the hooks of queued events until the end is queued."""
         while (item := self.events.get()) is not None:
             name, arguments = item
             function = self.implementations[name]
             try:
-                # By the signature, since pluggy passes nothing to parameters that have a default.
-                wanted = inspect.signature(function).parameters.keys() & arguments.keys()
-                function(**{word: arguments[word] for word in wanted})
+                # The signature decides, since pluggy passes nothing to parameters that have a default.
+                parameters = inspect.signature(function).parameters.keys() & arguments.keys()
+                function(**{name: arguments[name] for name in parameters})
             except BaseException as error:  # noqa: BLE001 - a plugin may even call sys.exit()
-                self.report_once("raises", f"failed in {name}: {explain(error)}; its later failures are not shown")
+                self.report_once(
+                    "raises", f"failed in {name}: {summarize_exception(error)}; its later failures are not shown"
+                )
 
     def report_once(self, kind: str, message: str) -> None:
-        """Report something about this listener, the first time that it happens."""
+        """Report a kind of failure of this listener, the first time that it happens."""
         if kind not in self.reported:
             self.reported.add(kind)
             self.report(f"plugin {self.source} {message}")
@@ -89,8 +92,8 @@ def read_event(line: str, run: RunInfo | None) -> tuple[str, dict[str, Any]]:
     message = json.loads(line)
     arguments: dict[str, Any] = message["arguments"]
     if message["event"] == "started":
-        given = arguments.pop("run")
-        run = RunInfo(Path(given["path"]), given["experiment"], given["manifest"])
+        info = arguments.pop("run")
+        run = RunInfo(Path(info["path"]), info["experiment"], info["manifest"])
     if "path" in arguments:
         arguments["path"] = Path(arguments["path"])
     arguments["run"] = run
@@ -104,7 +107,7 @@ def start(plugins: Plugins, report: Report) -> list[Listener]:
 
 
 def _own_channels() -> tuple[IO[str], IO[str]]:
-    """Take standard input and output away from plugins and the processes that they start; return them."""
+    """Return standard input and output, and detach them from plugins and the processes that they start."""
     events = os.fdopen(os.dup(0), encoding="utf-8")
     messages = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -133,13 +136,13 @@ def main(arguments: list[str]) -> None:
         listeners = []
     for line in events:
         for listener in listeners:
-            listener.hear(line)
+            listener.enqueue(line)
     for listener in listeners:
         listener.end()
     deadline = time.monotonic() + float(drain_seconds)
     late = [listener for listener in listeners if not listener.done(deadline)]
     for listener in late:
-        report(f"plugin {listener.source} did not come to an end within {float(drain_seconds):g} s; it was stopped")
+        report(f"plugin {listener.source} did not finish within {float(drain_seconds):g} s; it was stopped")
     if late:
         sys.stderr.flush()
         os._exit(0)  # a thread that hangs may keep Python from ending

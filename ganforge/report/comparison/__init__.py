@@ -1,6 +1,6 @@
-"""Runs side by side: what differs between their configurations, their scores over seeds, their curves and samples."""
+"""Comparison of runs: differing settings, scores over seeds, curves, samples."""
 
-from ganforge.report.comparison.making import compare
+from ganforge.report.comparison.build import compare
 from ganforge.report.comparison.result import Comparison
 
 __all__ = ["Comparison", "compare"]

@@ -1,4 +1,4 @@
-"""What changes over the steps: a line for each group, its mean over the seeds."""
+"""Curves of losses, health and scores: a line per group, the mean over its seeds."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ganforge.report.comparison.records import Run
-from ganforge.report.pages.thinning import thin
+from ganforge.report.pages import thin
 from ganforge.runs.score_table import Column, finite
 
+#: Columns that come first, and prefixes of further ones.
 LOSSES = ("loss/discriminator", "loss/generator")
-HEALTH = "health/"
-MOST_POINTS = 300
+PREFIXES = ("loss/", "term/", "prob/", "health/")
+MAX_POINTS = 300
 
 
 class Point(NamedTuple):
-    """Hold the mean, lowest and highest value of the seeds that came to a step; None where none of them is finite."""
+    """Mean, lowest and highest value of the seeds at a step; None if no value is finite."""
 
     step: int
     mean: float | None
@@ -28,9 +29,12 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Hold one measure.
+    """One quantity over the steps.
 
-    lines: by the group's label. column: of the scores that it shows; None for losses and health.
+    Attributes:
+        name: Name of the quantity.
+        column: Column of its scores, or None for a column of metrics.jsonl.
+        lines: Points by the group's label.
     """
 
     name: str
@@ -38,7 +42,7 @@ class Curve:
     lines: Mapping[str, Sequence[Point]]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
+        """Return the curve as JSON."""
         return {
             "name": self.name,
             "lines": {label: [[point.step, point.mean] for point in points] for label, points in self.lines.items()},
@@ -46,18 +50,18 @@ class Curve:
 
 
 def curves(groups: Sequence[tuple[str, Sequence[Run]]], columns: Sequence[Column]) -> list[Curve]:
-    """Return the curves of losses and health, and of each column's scores that were taken more than once."""
-    found: dict[str, dict[str, Sequence[Point]]] = {name: {} for name in LOSSES}
+    """Return the curves of losses, terms, probabilities and health, and of scores of several steps."""
+    by_curve: dict[str, dict[str, Sequence[Point]]] = {name: {} for name in LOSSES}
     for label, runs in groups:
         by_name: dict[str, list[Iterable[tuple[int, float | None]]]] = defaultdict(list)
         for run in runs:
             rows = list(_rows(run))
-            names = dict.fromkeys(key for row in rows for key in row if key in LOSSES or key.startswith(HEALTH))
+            names = dict.fromkeys(key for row in rows for key in row if key.startswith(PREFIXES))
             for name in names:
                 by_name[name].append([(row["step"], finite(row[name])) for row in rows if name in row])
         for name, series in by_name.items():
-            found.setdefault(name, {})[label] = _mean(series)
-    made = [Curve(name, None, lines) for name, lines in found.items() if lines]
+            by_curve.setdefault(name, {})[label] = _mean(series)
+    charted = [Curve(name, None, lines) for name, lines in by_curve.items() if lines]
     for column in columns:
         lines = {}
         for label, runs in groups:
@@ -66,8 +70,8 @@ def curves(groups: Sequence[tuple[str, Sequence[Run]]], columns: Sequence[Column
             if points:
                 lines[label] = points
         if any(len(points) > 1 for points in lines.values()):
-            made.append(Curve(column.name, column, lines))
-    return made
+            charted.append(Curve(column.name, column, lines))
+    return charted
 
 
 def _rows(run: Run) -> Iterator[dict[str, Any]]:
@@ -78,14 +82,14 @@ def _rows(run: Run) -> Iterator[dict[str, Any]]:
 
 
 def _mean(series: Iterable[Iterable[tuple[int, float | None]]]) -> list[Point]:
-    """Return several lines as one, thinned; what is not finite is a gap."""
+    """Return the thinned mean of several lines; values that are not finite are gaps."""
     values: dict[int, list[float]] = defaultdict(list)
     for line in series:
-        for step, value in dict(line).items():  # where a step was scored again, the last time counts
+        for step, value in dict(line).items():  # the last score of a step counts
             values[step] += [] if value is None else [value]
     points = [_point(step, values[step]) for step in sorted(values)]
     heights = [math.nan if point.mean is None else point.mean for point in points]
-    return [points[row] for row in thin({"mean": heights}, MOST_POINTS)]
+    return [points[row] for row in thin({"mean": heights}, MAX_POINTS)]
 
 
 def _point(step: int, values: Sequence[float]) -> Point:

@@ -1,4 +1,4 @@
-"""A comparison as a page: one file with its tables, curves and samples, and nothing to fetch."""
+"""Page of a comparison: one file with tables, curves and samples."""
 
 from __future__ import annotations
 
@@ -9,35 +9,31 @@ from pathlib import Path
 from ganforge.report import pages
 from ganforge.report.comparison.curves import Curve
 from ganforge.report.comparison.result import Comparison, Group
-from ganforge.report.comparison.words import heading, measured
-from ganforge.runs.settings import in_words
+from ganforge.runs.settings import format_setting
 
 TEMPLATES = "report/comparison/"
-MOST_LINES = 12  # in a chart
-MOST_PICTURES = 24
-CHARACTERS_OF_PICTURES = 3_000_000
-SIDES = (640, 320, 160)  # the largest that leaves room for the others is taken
+#: Lines of a chart, pictures of a page, and characters of their data URIs.
+MAX_LINES, MAX_PICTURES, MAX_PICTURE_CHARACTERS = 12, 24, 3_000_000
+#: Sizes of a picture, from the largest; the first one within the limit is used.
+SIDES = (640, 320, 160)
 
 
 def page(comparison: Comparison) -> str:
-    """Return the page."""
-    charts = [_chart(curve, comparison.groups[:MOST_LINES]) for curve in comparison.curves]
+    """Render the page."""
+    charts = [_chart(curve, comparison.groups[:MAX_LINES]) for curve in comparison.curves]
     return pages.render(
         f"{TEMPLATES}page.html.j2",
-        **_words(comparison),
+        comparison=comparison,
+        format_setting=format_setting,
         charts=[chart for chart in charts if chart.drawing() is not None],
-        most_lines=MOST_LINES,
+        max_lines=MAX_LINES,
         pictures=list(_pictures(comparison.groups)),
     )
 
 
 def fragment(comparison: Comparison) -> str:
-    """Return the table of scores and the notes alone, as a notebook shows them."""
-    return pages.render(f"{TEMPLATES}fragment.html.j2", **_words(comparison))
-
-
-def _words(comparison: Comparison) -> dict[str, object]:
-    return {"comparison": comparison, "in_words": in_words, "heading": heading, "measured": measured}
+    """Render the table of scores and the notes, for a notebook."""
+    return pages.render(f"{TEMPLATES}fragment.html.j2", comparison=comparison, format_setting=format_setting)
 
 
 def _chart(curve: Curve, groups: Sequence[Group]) -> pages.Chart:
@@ -49,29 +45,31 @@ def _chart(curve: Curve, groups: Sequence[Group]) -> pages.Chart:
             means = [(float(point.step), point.mean) for point in points]
             series.append(pages.Series(group.label, means, bands if len(group.counted) > 1 else ()))
     column = curve.column
-    floor = [] if column is None or column.floor is None else [pages.Reference("floor", column.floor)]
-    better = "" if column is None or column.better is None else f"{column.better} is better"
-    return pages.Chart(curve.name, series, y_label=better, references=floor)
+    if column is None:
+        return pages.Chart(curve.name, series, y_label="")
+    references = [] if column.reference is None else [pages.Reference("reference", column.reference)]
+    better = {True: "higher is better", False: "lower is better", None: ""}[column.higher_is_better]
+    return pages.Chart(curve.name, series, y_label=better, references=references)
 
 
 def _pictures(groups: Sequence[Group]) -> Iterator[tuple[str, str, pages.Picture]]:
-    """Yield each group's label, the run and step, and its newest grid of samples, for as many as a page holds."""
-    shown = groups[:MOST_PICTURES]
-    for group in shown:
+    """Yield label, run with step, and newest grid of samples of each group, up to the limits of a page."""
+    max_characters = MAX_PICTURE_CHARACTERS // max(min(len(groups), MAX_PICTURES), 1)
+    for group in groups[:MAX_PICTURES]:
         for run in group.runs:
             grids = sorted(run.directory.samples.glob("step-*.png"))
             if grids:
                 with suppress(pages.PictureError):
-                    picture = _embedded(grids[-1], CHARACTERS_OF_PICTURES // len(shown))
+                    picture = _embed(grids[-1], max_characters)
                     yield group.label, f"{run.name}, step {_step(grids[-1]):,}", picture
                     break
 
 
-def _embedded(grid: Path, most_characters: int) -> pages.Picture:
-    """Return a grid as large as it may be. Raises PictureError."""
+def _embed(grid: Path, max_characters: int) -> pages.Picture:
+    """Return a grid at the largest size within the limit. Raises PictureError."""
     for side in SIDES:
-        picture = pages.embed(grid, most_side=side, most_bytes=most_characters * 3 // 4)
-        if len(picture.uri) <= most_characters:
+        picture = pages.embed(grid, max_side=side, max_bytes=max_characters * 3 // 4)
+        if len(picture.uri) <= max_characters:
             break
     return picture
 

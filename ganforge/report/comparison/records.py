@@ -1,4 +1,4 @@
-"""A run as it is compared: its settings, its evaluations, how it ended."""
+"""Runs to compare: settings, evaluations, status."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 from ganforge.config import read_document
 from ganforge.errors import GanforgeError, RunDirectoryError
-from ganforge.report.health import Finding, findings
-from ganforge.runs.index import catalogue
-from ganforge.runs.score_table import sound
+from ganforge.report.health import AlertRow, alert_rows
+from ganforge.runs.index import find_runs
+from ganforge.runs.score_table import valid_rows
 from ganforge.runs.settings import SEED, canonical, provenance, settings_of
 from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.files import read_rows
@@ -19,10 +19,12 @@ from ganforge.utils.files import read_rows
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Hold a run.
+    """Run of a comparison.
 
-    steps: how far it came, None while it has not ended. settings: run.toml as dotted keys, with what run.json adds.
-    findings: what watching its health has found.
+    Attributes:
+        steps: Trained steps, or None before the end.
+        settings: run.toml as dotted keys, with the provenance of run.json.
+        alerts: Health alerts.
     """
 
     directory: RunDirectory
@@ -33,11 +35,11 @@ class Run:
     steps: int | None
     settings: dict[str, Any]
     evaluations: list[dict[str, Any]]
-    findings: list[Finding]
+    alerts: list[AlertRow]
 
     @property
     def identity(self) -> str:
-        """What is equal for runs that differ in their seed only."""
+        """Settings without the seed, as text."""
         return canonical({key: value for key, value in self.settings.items() if key != SEED})
 
     def rows(self) -> list[dict[str, Any]]:
@@ -45,33 +47,34 @@ class Run:
         return read_rows(self.directory.metrics)
 
 
-def find(places: Iterable[Path]) -> list[Path]:
-    """Return the run directories that are given, or lie below a given folder, each once.
+def find_directories(places: Iterable[Path]) -> list[Path]:
+    """Return run directories: the places themselves, or all runs below them, each once.
 
-    Raises RunDirectoryError for a place that is not there, or holds no run.
+    Raises:
+        RunDirectoryError: A place does not exist, or has no runs.
     """
-    found: dict[Path, Path] = {}
+    paths: dict[Path, Path] = {}
     for place in places:
         if not place.is_dir():
-            raise RunDirectoryError(f"{place} does not exist", fix="ganforge runs lists the runs that there are")
-        below = [Path(summary.path) for summary in catalogue(place)]
+            raise RunDirectoryError(f"{place} does not exist", fix="ganforge runs lists the existing runs")
+        below = [Path(summary.path) for summary in find_runs(place)]
         if not below:
-            raise RunDirectoryError(f"there are no runs in {place}", fix="ganforge run makes one")
+            raise RunDirectoryError(f"no runs in {place}", fix="ganforge run starts a run")
         for path in sorted(below):
-            found.setdefault(path.resolve(), path)
-    return list(found.values())
+            paths.setdefault(path.resolve(), path)
+    return list(paths.values())
 
 
-def read(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
-    """Return the runs that can be read, and a line about each one that cannot."""
+def read_runs(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
+    """Return the readable runs, and a line per unreadable one."""
     runs, problems = [], []
     for path in paths:
         try:
             runs.append(_read(RunDirectory.open(path)))
         except GanforgeError as error:
-            problems.append(f"{path} is left out: {error.message}")
+            problems.append(f"{path} is skipped: {error.message}")
         except (OSError, RecursionError) as error:
-            problems.append(f"{path} is left out: it cannot be read: {error}")
+            problems.append(f"{path} is skipped: it cannot be read: {error}")
     return _named(runs), problems
 
 
@@ -88,19 +91,18 @@ def _read(directory: RunDirectory) -> Run:
         seed=seed,
         steps=None if manifest.get("status") == "running" else _steps(manifest.get("summary")),
         settings=settings | provenance(manifest),
-        evaluations=list(sound(read_rows(directory.evaluations))),
-        findings=findings(manifest.get("health")),
+        evaluations=list(valid_rows(read_rows(directory.evaluations))),
+        alerts=alert_rows(manifest.get("health")),
     )
 
 
 def _steps(summary: object) -> int | None:
-    """Return how far a run came, where it has ended."""
     steps = summary.get("steps") if isinstance(summary, dict) else None
     return steps if isinstance(steps, int) and not isinstance(steps, bool) else None
 
 
 def _named(runs: list[Run]) -> list[Run]:
-    """Call each run as its directory is called, with as much of the path before it as tells it from the others."""
+    """Name runs after their directories, with as many parent folders as make the names unique."""
     names = {id(run): run.directory.path.resolve().parts for run in runs}
     length = 1
     while length < max(map(len, names.values()), default=0):

@@ -1,4 +1,4 @@
-"""What a comparison found, and its forms: a document, a table in a notebook, a file of numbers."""
+"""Result of a comparison: as JSON, as a table in a notebook, as CSV, as a page."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from typing import Any
 from ganforge.report.comparison.curves import Curve
 from ganforge.report.comparison.records import Run
 from ganforge.runs.score_table import Cell, Column
-from ganforge.runs.settings import in_words
+from ganforge.runs.settings import format_setting
 from ganforge.utils.files import write_atomically
 
-#: What a spreadsheet would take for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+#: First characters of a formula in a spreadsheet.
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Hold runs that differ in their seed only.
+    """Runs that differ only in their seed.
 
-    label: what tells the group from the others. settings: the values of the keys that differ between the groups.
-    counted: one run for each seed. cells: by the column's name.
+    Attributes:
+        settings: Values of the keys that differ between groups.
+        counted: One run per seed.
+        cells: Scores by the column's name.
     """
 
     label: str
@@ -35,16 +37,24 @@ class Group:
 
     @property
     def seeds(self) -> list[int]:
-        """The seeds, each once."""
+        """Distinct seeds."""
         return [run.seed for run in self.counted]
+
+    def format_score(self, column: Column) -> str:
+        """Return the score in a column as text, empty if it is missing."""
+        cell = self.cells.get(column.name)
+        return "" if cell is None else cell.format()
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Hold runs side by side; a notebook shows it as a table.
+    """Comparison of runs, shown by a notebook as a table.
 
-    shared: settings that all runs have in common. settings: the keys that differ. groups: in their order. columns:
-    comparable scores. curves: losses, health and scores over the steps. notes: what a reader must know.
+    Attributes:
+        shared: Settings that all runs have in common.
+        settings: Keys that differ.
+        curves: Losses, health and scores over the steps.
+        notes: Lines for the reader.
     """
 
     shared: Mapping[str, Any]
@@ -59,7 +69,7 @@ class Comparison:
         return f"<ganforge comparison of {runs} runs in {len(self.groups)} groups>"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything as JSON can hold it, as `compare --json` prints it."""
+        """Return the document that `compare --json` prints."""
         return {
             "shared": dict(self.shared),
             "settings": list(self.settings),
@@ -67,8 +77,8 @@ class Comparison:
                 {
                     "name": column.name,
                     "score": column.score,
-                    "better": column.better,
-                    "floor": column.floor,
+                    "higher_is_better": column.higher_is_better,
+                    "reference": column.reference,
                     "protocol": column.protocol,
                 }
                 for column in self.columns
@@ -92,7 +102,7 @@ class Comparison:
                     "status": run.status,
                     "seed": run.seed,
                     "scores": {
-                        column.name: {"step": score.step, "value": score.value, "floor": score.floor}
+                        column.name: {"step": score.step, "value": score.value, "reference": score.reference}
                         for column in self.columns
                         if (score := column.latest(run.name)) is not None
                     },
@@ -102,20 +112,20 @@ class Comparison:
         }
 
     def csv(self) -> str:
-        """Return a row for each run: its group, what differs, and its latest score in each column, with the step."""
+        """Return CSV with a row per run: group, differing settings, latest scores with their steps."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         names = [column.name for column in self.columns]
-        heads = [head for name in names for head in (name, f"{name}: step", f"{name}: floor")]
+        heads = [head for name in names for head in (name, f"{name}: step", f"{name}: reference")]
         settings = [f"{key} (setting)" if key in names else key for key in self.settings]
         writer.writerow(map(_cell, ["run", "group", "status", "seed", *settings, *heads]))
         for group in self.groups:
             for run in group.runs:
                 values: list[object] = [str(run.directory.path), group.label, run.status, run.seed]
-                values += [in_words(run.settings.get(key)) for key in self.settings]
+                values += [format_setting(run.settings.get(key)) for key in self.settings]
                 for column in self.columns:
                     score = column.latest(run.name)
-                    values += [None] * 3 if score is None else [score.value, score.step, score.floor]
+                    values += [None] * 3 if score is None else [score.value, score.step, score.reference]
                 writer.writerow(map(_cell, values))
         return text.getvalue()
 
@@ -126,7 +136,7 @@ class Comparison:
         return page(self)
 
     def save(self, path: str | Path) -> None:
-        """Write the page to a file, or the numbers where it is called .csv. Raises OSError."""
+        """Write the page to a file, or CSV if its suffix is .csv. Raises OSError."""
         place = Path(path)
         write_atomically(place, self.csv() if place.suffix.lower() == ".csv" else self.html())
 
@@ -137,7 +147,7 @@ class Comparison:
 
 
 def _cell(value: object) -> object:
-    """Return a cell's content. A text that a spreadsheet would compute is marked as text."""
+    """Return the content of a cell; formulas are quoted."""
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(FORMULA) else value
+        return f"'{value}" if value.startswith(FORMULA_PREFIXES) else value
     return "" if value is None else value

@@ -1,4 +1,4 @@
-"""A chart's axis: the range that it shows, and round values in it."""
+"""Axis of a chart: its range, and round values in it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 TICKS = 5
-NEAR_ZERO = 0.3  # of an axis' end: an axis that begins that near begins at 0
+#: Share of its end below which the start of an axis is moved to 0.
+NEAR_ZERO = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Hold the range that an axis shows."""
+    """Range of an axis."""
 
     low: float
     high: float
 
     @classmethod
     def over(cls, values: Sequence[float], padding: float) -> Axis:
-        """Return the axis that shows all values, with a share of their range as space around; never an empty one."""
+        """Return an axis over all values; its range is never empty.
+
+        Args:
+            values: At least one value.
+            padding: Space on either side, as a share of the range.
+        """
         low, high = min(values), max(values)
         space = (high - low) * padding
         if high <= low:
@@ -27,11 +33,11 @@ class Axis:
         return cls(low - space, high + space)
 
     def from_zero(self) -> Axis:
-        """Return the axis that begins at 0, where it nearly does."""
+        """Return the axis, started at 0 if it nearly starts there."""
         return Axis(0, self.high) if 0 <= self.low < NEAR_ZERO * self.high else self
 
     def share(self, value: float) -> float:
-        """Return where a value lies, from 0 at the axis' beginning to 1 at its end."""
+        """Return the position of a value, from 0 at the start of the axis to 1 at its end."""
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self) -> Iterator[tuple[float, str]]:
@@ -43,5 +49,5 @@ class Axis:
         large = max(abs(self.low), abs(self.high))
         for index in range(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1):
             value = index * step
-            plain = large < 1e6 and decimals <= 4  # noqa: PLR2004 - what fits beside a plot
+            plain = large < 1e6 and decimals <= 4  # noqa: PLR2004 - the width of the labels
             yield value, f"{value:,.{decimals}f}" if plain else f"{value:.3g}"

@@ -1,34 +1,42 @@
-"""A line chart's geometry: what a template draws as SVG, and a script reads where somebody points at it."""
+"""Line charts: geometry for the SVG of a template and the script of a page, and thinning of long curves."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ganforge.report.pages.axis import Axis
-from ganforge.utils.format import number
+from ganforge.utils.format import format_number
 
-#: A plot is this many units wide, whatever the screen, and this many pixels high.
+#: Width of a plot in SVG units, and height in pixels.
 WIDTH, HEIGHT = 1000, 220
-COLOURS, DASHES = 6, 6
-#: A line with so few points shows each of them.
-MOST_MARKED = 40
-PADDING = 0.06  # of the values' range, above and below
-ENDS = 4.0  # per cent from an edge; a label that near grows inwards
-LARGEST = 1e300
-MOST_SPARSE = 150  # a line of more points is drawn thinner
+COLORS, DASHES = 6, 6
+#: Largest number of points with marks.
+MAX_MARKED = 40
+#: Space above and below, as a share of the range of the values.
+PADDING = 0.06
+#: Distance from an edge, in per cent, within which a label is aligned with the edge.
+EDGE = 4.0
+MAX_VALUE = 1e300
+#: Largest number of points of a line of full width.
+MAX_SPARSE = 150
 DIGITS = 6
+#: Rows of a thinned curve.
+MAX_ROWS = 500
 
 Point = tuple[float, float | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Hold a line: points in the order of x, with None for a gap.
+    """Line of a chart.
 
-    band: at each point the lowest and highest value that are likely, such as a 95% interval; None where there is none.
+    Attributes:
+        name: Name in the legend.
+        points: (x, y) in the order of x; y is None in a gap.
+        band: Interval of likely values at each point, such as a 95% interval, or None.
     """
 
     name: str
@@ -38,7 +46,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Hold a level to compare with, such as a score's floor."""
+    """Level to compare with, such as the reference of a score."""
 
     name: str
     value: float
@@ -46,10 +54,15 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Hold what a chart shows; the macro `chart` draws it.
+    """Content of a chart; the macro `chart` draws it.
 
-    title must differ from those of the page's other charts. y_label: what is measured, with its unit. note: a sentence
-    below the title.
+    Attributes:
+        title: Title, unique in its page.
+        series: Lines.
+        y_label: Measure, with its unit.
+        x_label: Measure of the x axis.
+        references: Horizontal lines.
+        note: Sentence below the title.
     """
 
     title: str
@@ -60,7 +73,7 @@ class Chart:
     note: str = ""
 
     def drawing(self) -> Drawing | None:
-        """Return the chart's geometry, or None where it has no point at all."""
+        """Return the geometry, or None for a chart without points."""
         series = [_clean(line) for line in self.series]
         values = [y for line in series for _, y in line.points if y is not None]
         if not values:
@@ -86,19 +99,30 @@ class Chart:
 
 
 class Tick(NamedTuple):
-    """Hold where a label stands, and what it says; `at` is in per cent along x, in pixels from the top along y."""
+    """Label of an axis.
+
+    Attributes:
+        at: Position: per cent of the x axis, or pixels from the top.
+        text: The label.
+    """
 
     at: float
     text: str
 
     @property
     def anchor(self) -> str:
-        """How the text lies at its place, so that none leaves the plot."""
-        return "start" if self.at < ENDS else "end" if self.at > 100 - ENDS else "middle"
+        """Alignment of the text, so that it stays within the plot."""
+        return "start" if self.at < EDGE else "end" if self.at > 100 - EDGE else "middle"
 
 
 class Level(NamedTuple):
-    """Hold a horizontal line: its name, its value, and how many pixels from the top it lies."""
+    """Horizontal line.
+
+    Attributes:
+        name: Name in the legend.
+        value: Its value.
+        y: Pixels from the top.
+    """
 
     name: str
     value: float
@@ -107,15 +131,23 @@ class Level(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Hold how a series is drawn, and what its row in the table says.
+    """Geometry of a series, and its row in the table.
 
-    colour, dash: numbers of the style sheet's classes; together they tell 36 lines apart, also without colour. dense:
-    it has so many points that a thick line would fill the plot. path, band: SVG path data. marks: places of single
-    points, in per cent and pixels. A summary is a value and its x.
+    Attributes:
+        name: Name in the legend.
+        color: Class of the style sheet; color and dash together distinguish 36 lines.
+        dash: Class of the style sheet.
+        dense: Whether a thick line would fill the plot.
+        path: SVG path data of the line.
+        band: SVG path data of the band.
+        marks: Positions of single points, in per cent and pixels.
+        last: Last value and its x.
+        lowest: Lowest value and its x.
+        highest: Highest value and its x.
     """
 
     name: str
-    colour: int
+    color: int
     dash: int
     dense: bool
     path: str
@@ -128,7 +160,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """Hold a chart's geometry. data: what the script needs, as JSON can hold it."""
+    """Geometry of a chart.
+
+    Attributes:
+        x_ticks: Labels of the x axis.
+        y_ticks: Labels of the y axis.
+        lines: Lines.
+        references: Horizontal lines.
+        data: JSON for the script.
+    """
 
     x_ticks: list[Tick]
     y_ticks: list[Tick]
@@ -140,14 +180,14 @@ class Drawing:
 
 
 def _clean(series: Series) -> Series:
-    """Return the series with everything that cannot be drawn as a gap."""
+    """Return the series with gaps in place of values that cannot be drawn."""
     points = [(x, y if y is not None and _drawable(y) else None) for x, y in series.points if _drawable(x)]
     band = [pair if pair is not None and all(map(_drawable, pair)) else None for pair in series.band]
     return Series(series.name, points, band if len(band) == len(points) else ())
 
 
 def _drawable(value: float) -> bool:
-    return math.isfinite(value) and abs(value) < LARGEST
+    return math.isfinite(value) and abs(value) < MAX_VALUE
 
 
 def _line(index: int, series: Series, x_axis: Axis, y_axis: Axis) -> Line:
@@ -157,26 +197,26 @@ def _line(index: int, series: Series, x_axis: Axis, y_axis: Axis) -> Line:
     known = [(x, y) for x, y in series.points if y is not None]
     pieces = list(_pieces(series.points))
     alone = [piece[0] for piece in pieces if len(piece) == 1]
-    marked = known if len(known) <= MOST_MARKED else alone
+    marked = known if len(known) <= MAX_MARKED else alone
     pairs = zip(series.points, series.band, strict=False)
     banded = [(x, pair) for (x, _), pair in pairs if pair is not None]
     outline = [place(x, pair[1]) for x, pair in banded] + [place(x, pair[0]) for x, pair in reversed(banded)]
     return Line(
         name=series.name,
-        colour=index % COLOURS,
-        dash=(index + index // COLOURS) % DASHES,
-        dense=len(known) > MOST_SPARSE,
+        color=index % COLORS,
+        dash=(index + index // COLORS) % DASHES,
+        dense=len(known) > MAX_SPARSE,
         path=" ".join(_path([place(x, y) for x, y in piece]) for piece in pieces if len(piece) > 1),
         band=_path(outline) + "Z" if outline else "",
         marks=[(round(place(x, y)[0] * 100 / WIDTH, 2), round(place(x, y)[1], 1)) for x, y in marked],
-        last=_words(known[-1:]),
-        lowest=_words(sorted(known, key=lambda point: point[1])[:1]),
-        highest=_words(sorted(known, key=lambda point: -point[1])[:1]),
+        last=_summary(known[-1:]),
+        lowest=_summary(sorted(known, key=lambda point: point[1])[:1]),
+        highest=_summary(sorted(known, key=lambda point: -point[1])[:1]),
     )
 
 
 def _pieces(points: Sequence[Point]) -> Iterator[list[tuple[float, float]]]:
-    """Yield the parts of a line between its gaps."""
+    """Yield the parts of a line between gaps."""
     piece: list[tuple[float, float]] = []
     for x, y in points:
         if y is not None:
@@ -192,8 +232,8 @@ def _path(places: Sequence[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in places)
 
 
-def _words(points: Sequence[tuple[float, float]]) -> tuple[str, str]:
-    return (number(float(points[0][1])), number(_whole(points[0][0]))) if points else ("none", "")
+def _summary(points: Sequence[tuple[float, float]]) -> tuple[str, str]:
+    return (format_number(float(points[0][1])), format_number(_whole(points[0][0]))) if points else ("none", "")
 
 
 def _data(series: Series) -> dict[str, object]:
@@ -206,3 +246,29 @@ def _data(series: Series) -> dict[str, object]:
 
 def _whole(x: float) -> float:
     return int(x) if float(x).is_integer() else x
+
+
+def thin(columns: Mapping[str, Sequence[float]], limit: int = MAX_ROWS) -> list[int]:
+    """Return the rows to draw, in order, including the first and the last.
+
+    In each of several equal stretches, a column keeps its lowest value, its highest value, and its first value that is
+    not finite. Peaks, dips and gaps stay at their places.
+
+    Args:
+        columns: Values by name, of equal length; NaN is a gap.
+        limit: Approximate maximum number of rows.
+    """
+    count = max(map(len, columns.values()), default=0)
+    if count <= limit:
+        return list(range(count))
+    stretches = max(limit // (2 * len(columns)), 1)
+    kept = {0, count - 1}
+    for stretch in range(stretches):
+        rows = range(stretch * count // stretches, (stretch + 1) * count // stretches)
+        for values in columns.values():
+            finite = [row for row in rows if math.isfinite(values[row])]
+            if finite:
+                kept |= {min(finite, key=values.__getitem__), max(finite, key=values.__getitem__)}
+            if len(finite) < len(rows):
+                kept.add(next(row for row in rows if not math.isfinite(values[row])))
+    return sorted(kept)

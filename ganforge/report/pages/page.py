@@ -1,4 +1,4 @@
-"""A page in one file: everything it shows stands in it, nothing is fetched, and only its own script runs."""
+"""Self-contained pages, rendered from templates."""
 
 from __future__ import annotations
 
@@ -14,24 +14,31 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ganforge.report.pages.pictures import Picture
-from ganforge.utils import format as words
 from ganforge.utils.files import write_atomically
+from ganforge.utils.format import format_bytes, format_duration, format_number
 
-PLACE = "ganforge.report.pages"
+PACKAGE = "ganforge.report.pages"
 
 
 def render(template: str, **context: object) -> str:
-    """Return a page. Everything in `context` is escaped, whatever it is; only templates write markup.
+    """Render a page; the context is escaped.
 
-    template: its path within the package, such as `report/run.html.j2`; it extends `report/pages/base.html.j2`.
-    What cannot be written as UTF-8, such as half a surrogate in a file's name, becomes a question mark.
+    Text that UTF-8 cannot encode, such as a lone surrogate in a file name, becomes a question mark.
+
+    Args:
+        template: Path within the package, such as `report/run.html.j2`; it extends `report/pages/base.html.j2`.
+        context: Variables of the template.
     """
     text = _environment().get_template(template).render(context)
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def write_page(path: Path, page: str) -> None:
-    """Write a page, whole or not at all. Raises OSError."""
+    """Write a page atomically.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
     write_atomically(path, page)
 
 
@@ -45,13 +52,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "number": words.number,
-        "duration": words.duration,
-        "size": words.size,
+        "number": format_number,
+        "duration": format_duration,
+        "size": format_bytes,
         "pairs": _pairs,
     }
-    style, script = _own("style.css"), _own("script.js")
-    # Whatever might slip into the page: it loads nothing, sends nothing, and runs only what has this hash.
+    style, script = _read_resource("style.css"), _read_resource("script.js")
+    # Injected markup can neither load, send nor run anything: the policy admits one script by its hash.
     policy = (
         f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
         "base-uri 'none'; form-action 'none'"
@@ -66,14 +73,14 @@ def _environment() -> Environment:
 
 
 def _pairs(steps: Iterable[tuple[str, Picture]]) -> list[tuple[str, str]]:
-    """Return labelled pictures as the script reads them."""
+    """Return labeled pictures in the form of the script."""
     return [(label, picture.uri) for label, picture in steps]
 
 
-def _own(name: str) -> str:
-    return files(PLACE).joinpath(name).read_text(encoding="utf-8")
+def _read_resource(name: str) -> str:
+    return files(PACKAGE).joinpath(name).read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:
-    """Return a text's hash as a Content-Security-Policy writes it."""
+    """Return the hash of a text as in a Content-Security-Policy."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

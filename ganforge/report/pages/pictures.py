@@ -1,4 +1,4 @@
-"""Pictures within a page: as data URIs, made smaller where they would fill it."""
+"""Pictures in a page: data URIs, reduced if they are large."""
 
 from __future__ import annotations
 
@@ -14,20 +14,27 @@ from PIL import Image
 
 T = TypeVar("T")
 
-#: A file that is larger is shown smaller, and compressed with a loss.
-MOST_BYTES = 300_000
-MOST_SIDE = 1024
-MOST_PIXELS = 50_000_000
+#: Larger files are reduced and compressed as JPEG.
+MAX_BYTES = 300_000
+MAX_SIDE = 1024
+MAX_PIXELS = 50_000_000
 QUALITY = 80
 
 
 class PictureError(Exception):
-    """Say why a picture cannot be shown."""
+    """Picture that cannot be shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Hold a picture as a data URI, with its size in pixels; reduced: it is smaller, or less exact, than its file."""
+    """Picture as a data URI.
+
+    Attributes:
+        uri: The data URI.
+        width: Width in pixels.
+        height: Height in pixels.
+        reduced: Whether it is smaller, or less exact, than its file.
+    """
 
     uri: str
     width: int
@@ -35,25 +42,34 @@ class Picture:
     reduced: bool
 
 
-def embed(path: Path, *, most_side: int = MOST_SIDE, most_bytes: int = MOST_BYTES) -> Picture:
-    """Return a picture for a page. Raises PictureError for one that is missing, damaged or unreasonably large."""
+def embed(path: Path, *, max_side: int = MAX_SIDE, max_bytes: int = MAX_BYTES) -> Picture:
+    """Return a picture for a page.
+
+    Args:
+        path: PNG or JPEG file.
+        max_side: Larger pictures are reduced to this many pixels.
+        max_bytes: Larger files are compressed.
+
+    Raises:
+        PictureError: The file is missing, damaged or too large.
+    """
     try:
         content = path.read_bytes()
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             image: Image.Image = Image.open(io.BytesIO(content), formats=["PNG", "JPEG"])
             kind = image.format or "PNG"
-            fits = image.width * image.height <= MOST_PIXELS
+            fits = image.width * image.height <= MAX_PIXELS
             if fits:
                 image.load()
     except Exception as error:  # noqa: BLE001 - a damaged picture raises nearly everything
         raise PictureError(f"{path.name} cannot be read: {error}") from None
     if not fits:
-        raise PictureError(f"{path.name} has {image.width}×{image.height} pixels, too many to be shown")
-    reduced = len(content) > most_bytes or max(image.size) > most_side
+        raise PictureError(f"{path.name} has {image.width}×{image.height} pixels, too many to show")
+    reduced = len(content) > max_bytes or max(image.size) > max_side
     if reduced:
         image = image.convert("L" if image.mode in {"1", "L", "I", "F"} else "RGB")
-        image.thumbnail((most_side, most_side))
+        image.thumbnail((max_side, max_side))
         buffer = io.BytesIO()
         image.save(buffer, format="JPEG", quality=QUALITY)
         content, kind = buffer.getvalue(), "JPEG"
@@ -62,18 +78,20 @@ def embed(path: Path, *, most_side: int = MOST_SIDE, most_bytes: int = MOST_BYTE
 
 
 def embed_series(
-    paths: Sequence[Path], *, most: int, most_characters: int
+    paths: Sequence[Path], *, limit: int, max_characters: int
 ) -> tuple[list[tuple[Path, Picture]], list[str]]:
-    """Return as many pictures, evenly chosen, as a share of a page allows; and what is wrong with the others.
+    """Return evenly chosen pictures within limits, and the problems of unreadable ones.
 
-    paths: in their order; the first and the last are among the chosen ones where they can be read. most_characters: of
-    all data URIs together.
+    Args:
+        paths: Files in order; the first and the last readable ones are chosen.
+        limit: Maximum number of pictures.
+        max_characters: Maximum length of all data URIs together.
     """
     problems: dict[Path, str] = {}
     embedded: dict[Path, Picture] = {}
-    while most > 0:
+    while limit > 0:
         readable = [path for path in paths if path not in problems]
-        chosen = choose_evenly(readable, most)
+        chosen = choose_evenly(readable, limit)
         for path in chosen:
             if path not in embedded:
                 try:
@@ -83,16 +101,16 @@ def embed_series(
         if any(path in problems for path in chosen):
             continue
         total = sum(len(embedded[path].uri) for path in chosen)
-        if total <= most_characters:
+        if total <= max_characters:
             return [(path, embedded[path]) for path in chosen], list(problems.values())
-        most = min(len(chosen) - 1, len(chosen) * most_characters // total)
+        limit = min(len(chosen) - 1, len(chosen) * max_characters // total)
     return [], list(problems.values())
 
 
-def choose_evenly(items: Sequence[T], most: int) -> list[T]:
-    """Return at most `most` items at equal distances, the last one and, of two or more, the first one among them."""
-    if len(items) <= most:
+def choose_evenly(items: Sequence[T], limit: int) -> list[T]:
+    """Return at most `limit` items at equal distances, including the last one and, if possible, the first one."""
+    if len(items) <= limit:
         return list(items)
-    if most == 1:
+    if limit == 1:
         return [items[-1]]
-    return [items[round(index * (len(items) - 1) / (most - 1))] for index in range(most)]
+    return [items[round(index * (len(items) - 1) / (limit - 1))] for index in range(limit)]

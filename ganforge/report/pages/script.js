@@ -1,21 +1,21 @@
 
 "use strict";
-// What the page can do beyond showing: values of a curve under the pointer, and pictures through time. Text goes in as text only.
+// Values of a curve under the pointer, and pictures behind a slider. Text is inserted as text only.
 
 function element(name, attributes = {}, text = "") {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.textContent = text;
-  return made;
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.textContent = text;
+  return node;
 }
 
-function words(value) {
+function format(value) {
   if (value === null) return "no value";
   if (Number.isInteger(value)) return value.toLocaleString("en");
   return Math.abs(value) >= 1e-3 && Math.abs(value) < 1e6 ? value.toLocaleString("en", { maximumSignificantDigits: 5 }) : value.toExponential(3);
 }
 
-// Where in a sorted list a value is nearest.
+// Index of the nearest value in a sorted list.
 function nearest(list, value) {
   let low = 0, high = list.length - 1;
   while (high - low > 1) {
@@ -55,24 +55,24 @@ function hover(figure) {
     pointer.value = position;
     for (const end of ["x1", "x2"]) cursor.setAttribute(end, share * 100 + "%");
     cursor.style.display = readout.style.display = "";
-    const said = [data.label + " " + words(x)];
-    readout.replaceChildren(element("b", {}, said[0]));
+    const labels = [data.label + " " + format(x)];
+    readout.replaceChildren(element("b", {}, labels[0]));
     data.series.forEach((line, index) => {
       const mark = marks[index], at = line.x.length ? nearest(line.x, x) : -1, value = at < 0 ? null : line.y[at];
       mark.style.display = value === null ? "none" : "";
       if (at < 0) return;
-      const text = words(value) + (line.x[at] === x ? "" : " (at " + words(line.x[at]) + ")");
+      const text = format(value) + (line.x[at] === x ? "" : " (at " + format(line.x[at]) + ")");
       const row = element("span");
       row.append(element("span", {}, line.name), element("b", {}, text));
       readout.append(row);
-      said.push(line.name + " " + text);
+      labels.push(line.name + " " + text);
       if (value === null) return;
       mark.setAttribute("cx", (line.x[at] - low) / (high - low) * 100 + "%");
       mark.setAttribute("cy", 8 + height * (1 - (value - data.y[0]) / (data.y[1] - data.y[0])));
     });
     readout.style.left = share < .5 ? "calc(" + share * 100 + "% + 12px)" : "auto";
     readout.style.right = share < .5 ? "auto" : "calc(" + (1 - share) * 100 + "% + 12px)";
-    pointer.setAttribute("aria-valuetext", said.join(", "));
+    pointer.setAttribute("aria-valuetext", labels.join(", "));
   }
 
   const follow = event => {
@@ -85,7 +85,7 @@ function hover(figure) {
   pointer.addEventListener("focus", () => show(Number(pointer.value)));
   pointer.addEventListener("blur", hide);
   pointer.addEventListener("pointerleave", () => { if (document.activeElement !== pointer) hide(); });
-  pointer.setAttribute("aria-valuetext", data.label + " " + words(places[places.length - 1]));
+  pointer.setAttribute("aria-valuetext", data.label + " " + format(places[places.length - 1]));
   pointer.value = places.length - 1;
   hide();
 }
@@ -95,7 +95,7 @@ function throughTime(figure) {
   if (!source) return;
   const steps = JSON.parse(source.textContent), name = figure.dataset.name;
   const image = figure.querySelector("img"), output = figure.querySelector("output"), caption = figure.querySelector("figcaption");
-  const slider = element("input", { type: "range", min: 0, max: steps.length - 1, step: 1, "aria-label": name + " through time" });
+  const slider = element("input", { type: "range", min: 0, max: steps.length - 1, step: 1, "aria-label": name + " over the steps" });
   const button = element("button", { type: "button" }, "Play");
   let timer = null;
 
@@ -130,7 +130,7 @@ function throughTime(figure) {
   show(steps.length - 1);
 }
 
-// Only what does scroll takes the focus; without the script all of it does.
+// Only boxes that scroll take the focus; without the script all of them do.
 const scrolling = new ResizeObserver(entries => {
   for (const { target } of entries) target.tabIndex = target.scrollWidth > target.clientWidth || target.scrollHeight > target.clientHeight ? 0 : -1;
 });

@@ -1,4 +1,4 @@
-"""What this plugin provides: two augmentations. It imports nothing heavy."""
+"""Augmentations for training with little data. Their classes are imported on first use."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ganforge import Component, hookimpl
 
 @hookimpl
 def ganforge_components() -> Iterable[Component]:
-    """Provide two augmentations."""
+    """Return two augmentations."""
     return [
         Component(
             kind="augmentation",
             name="ada",
             target="ganforge_augment.ada:Ada",
-            summary="Flips, turns, warps and recolours images, the more often the more the discriminator overfits.",
+            summary="Flips, rotations, warps and color changes, more often the more the discriminator overfits.",
             paper="Karras et al. 2020, Training Generative Adversarial Networks with Limited Data, arXiv:2006.06676",
             tags=("limited data", "adaptive", "stylegan2-ada"),
         ),
@@ -23,7 +23,7 @@ def ganforge_components() -> Iterable[Component]:
             kind="augmentation",
             name="diffaugment",
             target="ganforge_augment.diffaugment:DiffAugment",
-            summary="Changes colours, shifts and cuts a rectangle out of every image.",
+            summary="Color changes, shifts and a cut-out rectangle for every image.",
             paper="Zhao et al. 2020, Differentiable Augmentation for Data-Efficient GAN Training, arXiv:2006.10738",
             tags=("limited data",),
         ),

@@ -1,4 +1,4 @@
-"""The conformance kit's checks, with ADA at work from the start."""
+"""Conformance kit for both augmentations, with ADA active from the start."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from ganforge.testing import parametrize_components
     "ganforge-augment", options={"augmentation/ada": {"initial": 0.5, "ramp_images": 400, "interval": 3}}
 )
 def test_conforms(check: Callable[[], None]) -> None:
-    """Both keep what their interface promises: they train, and resume exactly while p moves."""
+    """Both keep the promises of their interface: they train, and resume exactly while p moves."""
     check()

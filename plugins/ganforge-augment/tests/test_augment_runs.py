@@ -1,4 +1,4 @@
-"""The plugin as a user meets it: installed, listed, trained, resumed."""
+"""Augmentations at the command line: listed, trained, resumed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -17,7 +18,7 @@ NARROW = ("--gen.hidden", "[32]", "--disc.hidden", "[32]")
 
 
 def ganforge(*arguments: str, code: int = 0) -> str:
-    """Run the command line and return what it prints; where it fails as expected, what it says."""
+    """Run the command line and return its output, or its messages if it is expected to fail."""
     done = subprocess.run(
         [sys.executable, "-m", "ganforge", *arguments], capture_output=True, text=True, check=False, timeout=120
     )
@@ -26,27 +27,27 @@ def ganforge(*arguments: str, code: int = 0) -> str:
 
 
 def run(path: Path, *arguments: str) -> dict[str, Any]:
-    """Train, and return what `run --json` says."""
-    told: dict[str, Any] = json.loads(ganforge("run", *FLAGS, *NARROW, *arguments, "--out", str(path), "--json"))
-    assert told["status"] == "finished"
-    return told
+    """Train and return the result of `run --json`."""
+    result: dict[str, Any] = json.loads(ganforge("run", *FLAGS, *NARROW, *arguments, "--out", str(path), "--json"))
+    assert result["status"] == "finished"
+    return result
 
 
 def tensors(path: Path, step: int, part: str) -> dict[str, Tensor]:
-    """Return what a checkpoint holds of a part."""
-    found: dict[str, Tensor] = load_file(path / "checkpoints" / f"step-{step:08d}" / f"{part}.safetensors")
-    return found
+    """Return the tensors of a component in a checkpoint."""
+    state: dict[str, Tensor] = load_file(path / "checkpoints" / f"step-{step:08d}" / f"{part}.safetensors")
+    return state
 
 
 def test_they_are_listed_with_their_distribution() -> None:
-    """Once installed, `ganforge list` shows both and where they come from."""
+    """`ganforge list` shows both with the plugin's name."""
     entries = json.loads(ganforge("list", "augmentation", "--json"))
-    mine = {entry["name"] for entry in entries if entry["distribution"] == "ganforge-augment"}
-    assert mine == {"ada", "diffaugment"}
+    names = {entry["name"] for entry in entries if entry["distribution"] == "ganforge-augment"}
+    assert names == {"ada", "diffaugment"}
 
 
 def test_ada_adapts_and_resumes_exactly(tmp_path: Path) -> None:
-    """Stopped within an interval and resumed, it ends with the bits of an uninterrupted run; p has moved."""
+    """Stopped within an interval and resumed, a run ends with the bits of an uninterrupted one; p has moved."""
     # The mean of 80 signs is never 0.61, so that p moves by 80/2000 each time.
     flags = (
         "--augment",
@@ -72,15 +73,28 @@ def test_ada_adapts_and_resumes_exactly(tmp_path: Path) -> None:
 
 
 def test_both_train_together_in_low_precision(tmp_path: Path) -> None:
-    """In bfloat16, one after the other, with a policy from the command line."""
+    """In bfloat16, both run one after the other, with a policy from the command line."""
     flags = ("--augment", "diffaugment,ada", "--augment.diffaugment.policy", "translation,cutout")
     run(tmp_path / "run", *flags, "--augment.ada.initial", "0.8", "--precision", "bf16", "--steps", "3")
     assert '"translation",' in (tmp_path / "run" / "run.toml").read_text()
 
 
 def test_a_wrong_policy_is_one_clear_line() -> None:
-    """A misspelt word is answered with the three that there are."""
-    told = ganforge("run", *FLAGS, "--augment", "diffaugment", "--augment.policy", "colour", "--dry-run", code=2)
-    assert "'colour'" in told
-    assert "'color', 'translation' or 'cutout'" in told
-    assert "Traceback" not in told
+    """The message for a misspelled word lists the three."""
+    message = ganforge("run", *FLAGS, "--augment", "diffaugment", "--augment.policy", "colour", "--dry-run", code=2)
+    assert "'colour'" in message
+    assert "'color', 'translation' or 'cutout'" in message
+    assert "Traceback" not in message
+
+
+def test_gradient_accumulation_changes_nothing(tmp_path: Path) -> None:
+    """In two parts, a batch has the augmentations that it has as a whole: losses and p agree to 1e-5."""
+    flags = ("--augment", "ada,diffaugment", "--augment.ada.initial", "0.5", "--augment.ada.interval", "1")
+    ends = []
+    for parts in ("1", "2"):
+        path = tmp_path / parts
+        run(path, *flags, "--disc.dropout", "0", "--steps", "3", "--log-every", "1", "--gradient-accumulation", parts)
+        rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+        losses = [row[f"loss/{network}"] for row in rows for network in ("discriminator", "generator")]
+        ends.append([*losses, float(tensors(path, 3, "augmentation-ada")["p"])])
+    assert ends[0] == pytest.approx(ends[1], rel=1e-5)

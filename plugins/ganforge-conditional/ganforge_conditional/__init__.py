@@ -1,4 +1,4 @@
-"""What this plugin provides. It imports nothing heavy: the classes are imported when they are used."""
+"""Conditional networks, and terms for auxiliary classifiers and features. Their classes are imported on first use."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ SALIMANS = "Salimans et al. 2016, Improved Techniques for Training GANs, arXiv:1
 
 @hookimpl
 def ganforge_components() -> Iterable[Component]:
-    """Provide networks that know their images' labels, and two losses that look beyond the logits."""
+    """Return five networks and two terms."""
     return [
         Component(
             kind="generator",
             name="conditional-mlp",
             target="ganforge_conditional.mlp:ConditionalMlpGenerator",
-            summary="Fully connected; an embedding of the label beside the latents.",
+            summary="Fully connected; an embedding of the condition concatenated with the latents.",
             paper=MIRZA,
             tags=("conditional",),
         ),
@@ -27,7 +27,7 @@ def ganforge_components() -> Iterable[Component]:
             kind="generator",
             name="conditional-dcgan",
             target="ganforge_conditional.dcgan:ConditionalDcganGenerator",
-            summary="DCGAN with an embedding of the label beside the latents; 28, 32, 64, 128, … pixels.",
+            summary="DCGAN with an embedding of the condition next to the latents; 28, 32, 64, 128, … pixels.",
             paper=MIRZA,
             tags=("conditional", "convolutional"),
         ),
@@ -35,7 +35,7 @@ def ganforge_components() -> Iterable[Component]:
             kind="discriminator",
             name="conditional-mlp",
             target="ganforge_conditional.mlp:ConditionalMlpDiscriminator",
-            summary="Fully connected; an embedding of the label beside the pixels. Gives features.",
+            summary="Fully connected; an embedding of the condition concatenated with the pixels. Gives features.",
             paper=MIRZA,
             tags=("conditional", "features"),
         ),
@@ -43,7 +43,7 @@ def ganforge_components() -> Iterable[Component]:
             kind="discriminator",
             name="conditional-dcgan",
             target="ganforge_conditional.dcgan:ConditionalDcganDiscriminator",
-            summary="DCGAN with maps of the label beside the image's channels. Gives features.",
+            summary="DCGAN with maps of the condition concatenated with the image. Gives features.",
             paper=MIRZA,
             tags=("conditional", "convolutional", "features"),
         ),
@@ -51,23 +51,23 @@ def ganforge_components() -> Iterable[Component]:
             kind="discriminator",
             name="ac-dcgan",
             target="ganforge_conditional.ac_dcgan:AcDcganDiscriminator",
-            summary="DCGAN that also guesses the label, for the loss ac-gan. Gives features.",
+            summary="DCGAN with an auxiliary classifier, for the term ac-gan. Gives features.",
             paper=ODENA,
-            tags=("conditional", "convolutional", "classifier", "features"),
+            tags=("convolutional", "classifier", "features"),
         ),
         Component(
-            kind="loss",
+            kind="term",
             name="ac-gan",
             target="ganforge_conditional.ac_gan:AcGan",
-            summary="Binary cross-entropy, and the cross-entropy of the label on real and on fake images.",
+            summary="Cross-entropy of the discriminator's auxiliary classifier, for both networks.",
             paper=ODENA,
             tags=("conditional", "classifier"),
         ),
         Component(
-            kind="loss",
+            kind="term",
             name="feature-matching",
             target="ganforge_conditional.feature_matching:FeatureMatching",
-            summary="The generator matches the mean of the discriminator's features; the discriminator has BCE.",
+            summary="The generator matches the mean of the discriminator's features on real images.",
             paper=SALIMANS,
             tags=("features",),
         ),

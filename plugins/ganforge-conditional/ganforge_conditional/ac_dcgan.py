@@ -1,60 +1,62 @@
-"""A DCGAN discriminator with an auxiliary classifier."""
+"""DCGAN discriminator with an auxiliary classifier."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar
 
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from ganforge import Discriminator, DiscriminatorOutput, ImageSpec
-from ganforge_conditional.convolutions import draw_normal, trunk
-from ganforge_conditional.labels import class_count
-from ganforge_conditional.sizes import halve, widths
+from ganforge.errors import IncompatibleError
+from ganforge_conditional.layers import DcganOptions, initialize_normal, trunk
+from ganforge_conditional.sizes import channels_per_level, halve
 
 
 class AcDcganDiscriminator(Discriminator):
-    """Judge an image and guess its label, both from one trunk (Odena et al. 2017, section 3).
+    """One trunk with two heads, for the logit and for the class (Odena et al. 2017, section 3).
 
     At 1×28×28 with `base_channels` 112: Conv 1→112 (4, 2, 1), 112→224 (4, 2, 1), each with batch norm and LeakyReLU
-    0.2; from that map a convolution 224→1 (7, 1, 0) judges, and a linear layer 224·7·7→K guesses. Its features are
-    that map, `(N, 224, 7, 7)`.
+    0.2; from that map a convolution 224→1 (7, 1, 0) for the logit, and a linear layer 224·7·7→K for the class. Features
+    are that map, `(N, 224, 7, 7)`. The term `ac-gan` trains the classifier.
     """
 
-    class Options(Discriminator.Options):
-        """How wide the network is, and how its weights start."""
+    partners: ClassVar[Mapping[str, str]] = {"gen": "conditional-dcgan", "term": "ac-gan"}
 
-        base_channels: PositiveInt = 112
-        """Channels of the map next to the image; they double with every map towards the base."""
-        init: Literal["default", "normal"] = "default"
-        """How weights start: PyTorch's default, or N(0, 0.02) as DCGAN's authors draw them."""
+    class Options(DcganOptions, Discriminator.Options):
+        """Options of the DCGAN discriminator with an auxiliary classifier."""
 
     options: Options
 
     def __init__(self, options: Options, image: ImageSpec) -> None:
         super().__init__(options, image)
-        count, (height, width) = halve("discriminator 'ac-dcgan'", image)
-        channels = widths(options.base_channels, count)
+        count, (height, width), classes = self._check(image)
+        channels = channels_per_level(options.base_channels, count)
         self.trunk = trunk([image.channels, *channels])
         self.head = nn.Sequential(nn.Conv2d(channels[-1], 1, (height, width), bias=False), nn.Flatten(0))
-        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(channels[-1] * height * width, class_count(image)))
+        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(channels[-1] * height * width, classes))
         if options.init == "normal":
-            draw_normal(self)
+            initialize_normal(self)
 
     @classmethod
     def check_image(cls, options: Options, image: ImageSpec) -> None:
-        """Raise IncompatibleError where the size cannot be halved to a map of 4 to 7 pixels."""
-        halve("discriminator 'ac-dcgan'", image)
+        """Raise IncompatibleError if there are no classes, or the size cannot be halved to a map of 4 to 7 pixels."""
+        cls._check(image)
 
-    @property
-    def conditional(self) -> bool:
-        """The loss compares its guesses with the labels; they reach the loss through the judgement."""
-        return True
+    @staticmethod
+    def _check(image: ImageSpec) -> tuple[int, tuple[int, int], int]:
+        """Return the number of halvings, the size of the map, and the number of classes."""
+        if image.num_classes is None:
+            raise IncompatibleError(
+                "discriminator 'ac-dcgan' predicts classes, but the data has no class labels",
+                fix="use data with class labels (subfolders of a folder are classes), or another --disc",
+            )
+        return *halve("discriminator 'ac-dcgan'", image), image.num_classes
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
-        """Return logits, `(N,)`, class logits, `(N, K)`, and features for images, `(N, C, H, W)`.
+    def forward(self, images: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
+        """Return logits, `(N,)`, class logits, `(N, K)`, and features of images, `(N, C, H, W)`.
 
-        labels: what it should guess, so they are not looked at.
+        The condition is not used: the classifier predicts it.
         """
         features = self.trunk(images)
         return DiscriminatorOutput(self.head(features), class_logits=self.classifier(features), features=(features,))

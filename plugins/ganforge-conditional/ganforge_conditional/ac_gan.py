@@ -1,57 +1,74 @@
-"""The loss of AC-GAN."""
+"""Loss of an auxiliary classifier (AC-GAN)."""
 
 from __future__ import annotations
 
-from pydantic import NonNegativeFloat
-from torch import Tensor
-from torch.nn.functional import cross_entropy, softplus
+from collections.abc import Mapping
+from typing import ClassVar
 
-from ganforge import DiscriminatorOutput, Loss
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from ganforge import DiscriminatorOutput, Generator, LossTerm, TrainStep
 from ganforge.errors import IncompatibleError
 
 
-class AcGan(Loss):
-    """Judge the source by binary cross-entropy, and the label by cross-entropy.
+class AcGan(LossTerm):
+    """Cross-entropy of the classes that the discriminator predicts: -L_C of Odena et al. 2017, eq. 3.
 
-    With Odena et al. 2017, eq. 2 and 3: the discriminator minimises -(L_S + w·L_C), the generator -(w·L_C - L_S), its
-    source term in the non-saturating form. L_C is taken on real and on fake images, which have the labels that the
-    generator was given.
-
-    On fakes both networks lower L_C together, so that they may agree on a code in which a fake 8 is called a 1. Without
-    `classify_fakes` the discriminator learns labels from real images alone.
+    The discriminator lowers it on real images and on fakes, whose classes the generator was given; the generator lowers
+    it on its fakes. Both networks lower it on fakes together, so they may agree on a code in which a fake 8 is called a
+    1. Without `classify_fakes` the discriminator learns classes from real images alone.
     """
 
-    class Options(Loss.Options):
-        """How much the label counts, and for which images."""
+    phases: ClassVar[tuple[str, ...]] = ("disc", "gen")
+    partners: ClassVar[Mapping[str, str]] = {"gen": "conditional-dcgan", "disc": "ac-dcgan"}
 
-        class_weight: NonNegativeFloat = 1.0
-        """What the cross-entropy of the label is multiplied by, in both networks' losses."""
+    class Options(LossTerm.Options):
+        """Options of the auxiliary classifier's loss."""
+
         classify_fakes: bool = True
-        """Whether the discriminator learns the labels of fakes too, as in the paper; the generator's loss has them."""
+        """Train the discriminator's classifier on fakes too, as in the paper."""
 
     options: Options
 
-    def discriminator(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
-        """Return BCE(real, 1) + BCE(fake, 0) + w·(CE(real) + CE(fake)), `(N,)`, the last term if `classify_fakes`."""
-        source = softplus(-real.logits) + softplus(fake.logits)
-        classes = label_loss(real) + label_loss(fake) if self.options.classify_fakes else label_loss(real)
-        return source + self.options.class_weight * classes
+    def setup(self, modules: Mapping[str, nn.Module]) -> None:
+        """Raise IncompatibleError unless the generator makes images of given classes."""
+        generator = modules["generator"]
+        assert isinstance(generator, Generator)  # noqa: S101 - the engine's promise
+        if generator.image.num_classes is None:
+            raise IncompatibleError(
+                "term 'ac-gan' needs class labels, but the data has none",
+                fix="use data with class labels (subfolders of a folder are classes)",
+            )
+        if not generator.conditional:
+            raise IncompatibleError(
+                "term 'ac-gan' needs a generator of given classes, but this one is not conditional: its fakes have no "
+                "classes that a classifier could learn",
+                fix="use a conditional generator, such as --gen conditional-dcgan",
+            )
 
-    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
-        """Return BCE(fake, 1) + w·CE(fake), `(N,)`."""
-        return softplus(-fake.logits) + self.options.class_weight * label_loss(fake)
+    def forward(self, step: TrainStep) -> Tensor:
+        """Return the cross-entropy of each image's class, `(N,)`; in the discriminator's phase of real and fake."""
+        if step.phase == "gen":
+            return class_loss(step.fake_output, step.condition)
+        real = class_loss(step.real_output, step.condition)
+        return real + class_loss(step.fake_output, step.condition) if self.options.classify_fakes else real
 
 
-def label_loss(judgement: DiscriminatorOutput) -> Tensor:
-    """Return the cross-entropy of each image's label, `(N,)`. Raises IncompatibleError where a part of it is absent."""
-    if judgement.class_logits is None:
+def class_loss(output: DiscriminatorOutput, classes: Tensor | None) -> Tensor:
+    """Return the cross-entropy of each image's class, `(N,)`.
+
+    Args:
+        output: Output of the discriminator.
+        classes: `(N,)` int64; not None for data with class labels.
+
+    Raises:
+        IncompatibleError: The discriminator has no auxiliary classifier.
+    """
+    if output.class_logits is None:
         raise IncompatibleError(
-            "loss 'ac-gan' compares class logits with labels, but the discriminator gives no class logits",
-            fix="use one with an auxiliary classifier, such as --disc ac-dcgan",
+            "term 'ac-gan' compares class logits with classes, but the discriminator gives no class logits",
+            fix="use a discriminator with an auxiliary classifier, such as --disc ac-dcgan",
         )
-    if judgement.labels is None:
-        raise IncompatibleError(
-            "loss 'ac-gan' compares class logits with labels, but the discriminator takes no labels",
-            fix="let its `conditional` be True: the labels then reach the loss; --disc ac-dcgan does so",
-        )
-    return cross_entropy(judgement.class_logits, judgement.labels, reduction="none")
+    assert classes is not None  # noqa: S101 - see `setup`
+    return cross_entropy(output.class_logits, classes, reduction="none")

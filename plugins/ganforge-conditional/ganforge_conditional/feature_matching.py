@@ -1,43 +1,49 @@
-"""The loss of feature matching."""
+"""Feature matching."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
-from ganforge import DiscriminatorOutput, Loss
+from ganforge import LossTerm, TrainStep
 from ganforge.errors import IncompatibleError
 
 
-class FeatureMatching(Loss):
-    """Let the generator match the mean of the discriminator's features over real images.
+class FeatureMatching(LossTerm):
+    """||E f(real) - E f(fake)||² with all features f of the discriminator (Salimans et al. 2016, section 3.1).
 
-    The generator minimises ||E f(real) - E f(fake)||² (Salimans et al. 2016, section 3.1), where f are the
-    discriminator's features, all layers side by side. The discriminator trains with binary cross-entropy.
+    It takes the place of the generator's adversarial loss, as in the paper; the discriminator keeps its own. The
+    expectation is the mean over a batch: with gradient accumulation and in several processes, over each part.
     """
 
-    needs_real: ClassVar[bool] = True
+    phases: ClassVar[tuple[str, ...]] = ("gen",)
+    partners: ClassVar[Mapping[str, str]] = {"disc": "conditional-mlp"}
 
-    def discriminator(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
-        """Return BCE(real, 1) + BCE(fake, 0), `(N,)`."""
-        return softplus(-real.logits) + softplus(fake.logits)
+    class Options(LossTerm.Options):
+        """Options of feature matching."""
 
-    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
-        """Return the batch's ||E f(real) - E f(fake)||² for each image, `(N,)`: their mean is that number again.
+        replace: bool = True
+        """Drop the generator's adversarial loss, as in the paper; otherwise the term is added to it."""
 
-        Raises IncompatibleError where the discriminator gives no features.
+    options: Options
+
+    def forward(self, step: TrainStep) -> Tensor:
+        """Return the squared distance of the batch's mean features, `()`.
+
+        Raises:
+            IncompatibleError: The discriminator gives no features.
         """
-        assert real is not None, "needs_real is True"  # noqa: S101 - the engine's promise
-        if not fake.features:
+        if not step.fake_output.features:
             raise IncompatibleError(
-                "loss 'feature-matching' compares a discriminator's features, but this discriminator gives none",
-                fix="use one that gives features, such as --disc conditional-dcgan, which has them",
+                "term 'feature-matching' compares features, but the discriminator gives none",
+                fix="use a discriminator that gives features, such as --disc conditional-dcgan",
             )
-        distances = [
-            (at_real.mean(0) - at_fake.mean(0)).square().sum()
-            for at_real, at_fake in zip(real.features, fake.features, strict=True)
-        ]
-        return torch.stack(distances).sum().expand(len(fake.logits))
+        pairs = zip(step.real_output.features, step.fake_output.features, strict=True)
+        return torch.stack([(real.mean(0) - fake.mean(0)).square().sum() for real, fake in pairs]).sum()
+
+    def reweight(self, step: TrainStep, values: Tensor) -> Tensor | None:
+        """Return zeros for the generator's adversarial loss, if it is replaced."""
+        return torch.zeros_like(values) if self.options.replace and step.phase == "gen" else None

@@ -1,4 +1,4 @@
-"""DCGAN's rule for sizes: halve the image until a map of 4 to 7 pixels is left, and double the channels as often."""
+"""Sizes of DCGAN: the image is halved until it is 4 to 7 pixels wide, and the channels double as often."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ BASES = range(4, 8)
 
 
 def halvings(side: int) -> int | None:
-    """Return how often `side` is halved until 4 to 7 pixels are left, at least once, or None where that cannot be."""
+    """Return the number of halvings, at least one, of a side until it is 4 to 7 pixels, or None if there is none."""
     counts = range(1, side.bit_length())
     return next((count for count in counts if side % 2**count == 0 and side >> count in BASES), None)
 
 
 def halve(network: str, image: ImageSpec) -> tuple[int, tuple[int, int]]:
-    """Return how often both sides are halved, and the height and width that are left.
+    """Return the number of halvings of both sides, and the height and width that remain.
 
-    network: whose images these are, for the message. Raises IncompatibleError, naming the nearest sizes that fit.
+    Args:
+        network: Name of the network, for the message.
+        image: Shape of the images.
+
+    Raises:
+        IncompatibleError: The sides do not halve equally often; the message names the nearest sizes.
     """
     count = halvings(image.height)
     if count is None or count != halvings(image.width):
@@ -27,12 +32,12 @@ def halve(network: str, image: ImageSpec) -> tuple[int, tuple[int, int]]:
         raise IncompatibleError(
             f"{network} cannot halve images of {image.height}×{image.width} pixels: both sides must halve equally "
             f"often, down to {BASES[0]} to {BASES[-1]} pixels",
-            fix=f"the nearest sizes are {' and '.join(f'{size}×{size}' for size in nearest)}; a folder's pictures are "
-            "resized with --data.size",
+            fix=f"the nearest sizes are {' and '.join(f'{size}×{size}' for size in nearest)}; --data.size resizes the "
+            "pictures of a folder",
         )
     return count, (image.height >> count, image.width >> count)
 
 
-def widths(base_channels: int, count: int) -> list[int]:
-    """Return the channels of each map, from the image's side to the smallest: 112, 224, … for `base_channels` 112."""
+def channels_per_level(base_channels: int, count: int) -> list[int]:
+    """Return the channels of each map from the image to the smallest: 112, 224, … for `base_channels` 112."""
     return [base_channels << level for level in range(count)]

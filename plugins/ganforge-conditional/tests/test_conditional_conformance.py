@@ -1,4 +1,4 @@
-"""Every component of this plugin keeps what its interface promises."""
+"""Conformance kit for all components of this plugin."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ SMALL = {"base_channels": 8}
     },
 )
 def test_conforms(check: Callable[[], None]) -> None:
-    """The kit finds nothing that is missing."""
+    """Each component keeps the promises of its interface."""
     check()

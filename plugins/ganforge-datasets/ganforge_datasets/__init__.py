@@ -1,4 +1,4 @@
-"""What this plugin provides. It imports nothing heavy: the classes are imported when they are used."""
+"""Components of this plugin. Nothing heavy is imported: classes are imported when they are used."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ganforge import Component, hookimpl
 
 @hookimpl
 def ganforge_components() -> Iterable[Component]:
-    """Provide seven data sets."""
+    """Provide seven datasets."""
     return [
         Component(
             kind="dataset",
             name="fashion-mnist",
             target="ganforge_datasets.idx:FashionMnist",
-            summary="Clothes in grey, 1×28×28: 60,000 + 10,000 in ten classes.",
+            summary="Gray clothes, 1×28×28: 60,000 + 10,000 in ten classes.",
             paper="Xiao, Rasul, Vollgraf 2017, Fashion-MNIST, arXiv:1708.07747",
             tags=("labels",),
         ),
@@ -41,7 +41,7 @@ def ganforge_components() -> Iterable[Component]:
             target="ganforge_datasets.cifar:Cifar10",
             summary="Small photographs, 3×32×32: 50,000 + 10,000 in ten classes.",
             paper="Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images",
-            tags=("labels", "colour"),
+            tags=("labels", "color"),
         ),
         Component(
             kind="dataset",
@@ -49,16 +49,16 @@ def ganforge_components() -> Iterable[Component]:
             target="ganforge_datasets.svhn:Svhn",
             summary="House numbers in photographs, 3×32×32: 73,257 + 26,032 in ten classes.",
             paper="Netzer et al. 2011, Reading Digits in Natural Images with Unsupervised Feature Learning",
-            tags=("labels", "colour"),
+            tags=("labels", "color"),
             requires=("scipy>=1.11",),
         ),
         Component(
             kind="dataset",
             name="celeba",
             target="ganforge_datasets.celeba:CelebA",
-            summary="Faces, cropped and resized: 162,770 + 19,962, read while training goes on; attributes as labels.",
+            summary="Faces, cropped and resized: 162,770 + 19,962, read during training; attributes as classes.",
             paper="Liu et al. 2015, Deep Learning Face Attributes in the Wild, arXiv:1411.7766",
-            tags=("labels", "colour", "large"),
+            tags=("labels", "color", "large"),
         ),
         Component(
             kind="dataset",
@@ -66,7 +66,7 @@ def ganforge_components() -> Iterable[Component]:
             target="ganforge_datasets.huggingface:HuggingFace",
             summary="Any images that the datasets library loads: from the hub, a folder, or parquet files.",
             paper="Lhoest et al. 2021, Datasets: A Community Library for Natural Language Processing, arXiv:2109.02846",
-            tags=("labels", "colour", "large"),
+            tags=("labels", "color", "large"),
             requires=("datasets>=2.20",),
         ),
     ]

@@ -1,4 +1,4 @@
-"""CelebA: faces, read while training goes on."""
+"""CelebA: faces, read during training."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import datasets as torchvision
 from torchvision.transforms.functional import pil_to_tensor
 
-from ganforge import DatasetInfo, ImageSpec
+from ganforge import ConditionSpec, DatasetInfo, ImageSpec
 from ganforge.errors import DataError
 from ganforge_datasets.downloaded import Downloaded
 
-#: Aligned faces are 178×218; papers cut out the centred square (StarGAN: Choi et al. 2018, section 5.1).
+#: Aligned faces are 178×218; papers crop the centered square (StarGAN: Choi et al. 2018, section 5.1).
 WIDTH, HEIGHT = 178, 218
 PICTURES = "img_align_celeba"
 
@@ -37,10 +37,10 @@ Attribute = Literal[
 
 
 class CelebA(Downloaded):
-    """Faces: pixels `(N, 3, size, size)`; 162,770 to train on and 19,962 to test.
+    """Faces: images `(N, 3, size, size)`; 162,770 for training and 19,962 for testing.
 
-    The 178×178 pixels at the centre of the aligned pictures are resized to `size`. Without `attributes` there are no
-    labels; k attributes give 2ᵏ classes, one for each combination.
+    The central 178×178 pixels of the aligned pictures are resized to `size`. Without `attributes` there are no classes;
+    k attributes give 2ᵏ classes, one for each combination.
     """
 
     title = "CelebA"
@@ -48,24 +48,24 @@ class CelebA(Downloaded):
     folder = torchvision.CelebA.base_folder
 
     class Options(Downloaded.Options):
-        """Where the data lies or goes, the side of the images, and what their labels are."""
+        """Location of the data, size of the images, and their classes."""
 
         size: PositiveInt = 64
-        """Side in pixels, after the centred square of 178 pixels was cut out."""
+        """Side in pixels to which the central square of 178 pixels is resized."""
         attributes: tuple[Attribute, ...] = Field(default=(), max_length=8)
-        """What the labels tell apart, such as ["Smiling", "Male"]: k attributes give 2ᵏ classes; empty: no labels."""
+        """Attributes that make the classes, such as ["Smiling", "Male"]: k attributes give 2ᵏ classes."""
 
         @field_validator("attributes", mode="before")
         @classmethod
         def _split(cls, value: object) -> object:
-            """Take one word, or several with commas between them, as the command line gives them."""
+            """Split words at commas, as the command line gives them."""
             return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
     options: Options
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
-        self._read: dict[str, torchvision.CelebA] = {}
+        self._tables: dict[str, torchvision.CelebA] = {}
 
     @property
     def checksums(self) -> dict[str, str | None]:
@@ -75,56 +75,56 @@ class CelebA(Downloaded):
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where torchvision gets the files, through the distribution gdown."""
+        """Address that torchvision downloads from, through the distribution gdown."""
         return ("https://drive.google.com",)
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """Every combination of the attributes, such as `Smiling, not Male`, or None."""
+        """Combinations of the attributes, such as `Smiling, not Male`, or None."""
         if not self.options.attributes:
             return None
         return tuple(map(", ".join, product(*((f"not {name}", name) for name in self.options.attributes))))
 
     @cached_property
     def info(self) -> DatasetInfo:
-        """Describe the data; its pictures are not read."""
-        size, classes = self.options.size, self.class_names
+        """Metadata; the pictures are not read."""
+        size, names = self.options.size, self.class_names
         return DatasetInfo(
-            name=self.title,
-            image=ImageSpec(3, size, size, None if classes is None else len(classes)),
-            class_names=classes,
+            image=ImageSpec(3, size, size, None if names is None else ConditionSpec.classes(len(names))),
+            class_names=names,
             sizes={split: len(self._table(split).filename) for split in self.splits},
             fingerprint=self._fingerprint(),
+            name=self.title,
             source=self.source,
         )
 
     def open(self, split: str) -> Faces:
-        """Return a split's faces, each read when it is asked for. Raises DataError."""
+        """Return the faces of a split, each decoded when it is read. Raises DataError."""
         table = self._table(split)
         return Faces(self.root / self.folder / PICTURES, table.filename, self._labels(table), self.options.size)
 
     @classmethod
     def fetch(cls, root: Path, *arguments: str) -> None:
-        """Download into `root`, with torchvision and gdown."""
+        """Download into `root` with torchvision and gdown."""
         torchvision.CelebA(root, download=True)
         (root / cls.folder / f"{PICTURES}.zip").unlink()
 
     def _table(self, split: str) -> torchvision.CelebA:
-        """Return torchvision's view of a split: file names and attributes, `(N, 40)`. It takes seconds to read."""
-        if split not in self._read:
+        """Return file names and attributes of a split, `(N, 40)`; reading them takes seconds."""
+        if split not in self._tables:
             with self.reading():
-                self._read[split] = torchvision.CelebA(self.root, split=split)
-        return self._read[split]
+                self._tables[split] = torchvision.CelebA(self.root, split=split)
+        return self._tables[split]
 
     def _labels(self, table: torchvision.CelebA) -> Tensor:
-        """Return the number of each face's combination of attributes, `(N,)`; the first attribute weighs most."""
+        """Return the class of each face, `(N,)`; the first attribute is the most significant bit."""
         labels = torch.zeros(len(table.filename), dtype=torch.int64)
         for name in self.options.attributes:
             labels = 2 * labels + table.attr[:, table.attr_names.index(name)]
         return labels
 
     def _fingerprint(self) -> str:
-        """Return the SHA-256 of the training pictures' names, labels and sizes in bytes, and of the options."""
+        """Return the SHA-256 of the names, classes and sizes in bytes of the training pictures, and of the options."""
         table, digest = self._table("train"), hashlib.sha256(f"{self.options.size}\0{self.class_names}\0".encode())
         folder = self.root / self.folder / PICTURES
         for name, label in zip(table.filename, self._labels(table).tolist(), strict=True):
@@ -136,9 +136,13 @@ class CelebA(Downloaded):
 
 
 class Faces(TorchDataset[tuple[Tensor, int]]):
-    """Decode, crop and resize each face when it is asked for.
+    """Map-style dataset that decodes, crops and resizes a face when it is read.
 
-    folder: of the pictures. names: of their files. labels: `(N,)`. size: side in pixels.
+    Args:
+        folder: Folder of the pictures.
+        names: Names of their files.
+        labels: Classes, `(N,)`.
+        size: Side in pixels.
     """
 
     def __init__(self, folder: Path, names: list[str], labels: Tensor, size: int) -> None:
@@ -155,15 +159,16 @@ class Faces(TorchDataset[tuple[Tensor, int]]):
         try:
             with Image.open(path) as picture:
                 return crop_and_resize(picture, self._size), int(self._labels[index])
-        except Exception as error:  # damaged files make Pillow raise nearly anything
+        except Exception as error:  # damaged files make Pillow raise nearly any error
             words = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
             raise DataError(f"{path} cannot be read: {words}", fix="Replace it with the original.") from error
 
 
 def crop_and_resize(picture: Image.Image, size: int) -> Tensor:
-    """Return the centred square of an aligned face, resized (bilinear, antialiased), uint8 `(3, size, size)`.
+    """Return the central square of an aligned face, resized (bilinear, antialiased), `(3, size, size)` uint8.
 
-    Raises ValueError for a picture of another size.
+    Raises:
+        ValueError: The picture has another size.
     """
     if picture.size != (WIDTH, HEIGHT):
         raise ValueError(f"it has {picture.width}×{picture.height} pixels; aligned faces have {WIDTH}×{HEIGHT}")

@@ -7,16 +7,16 @@ from pathlib import Path
 import torch
 from torchvision.datasets import CIFAR10
 
-from ganforge import Images
-from ganforge_datasets.downloaded import LoadedWhole
+from ganforge import ImageTensors
+from ganforge_datasets.downloaded import DownloadedInMemory
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-class Cifar10(LoadedWhole):
-    """Small photographs: pixels `(N, 3, 32, 32)`, ten classes of 5,000 + 1,000 images each.
+class Cifar10(DownloadedInMemory):
+    """Small photographs: images `(N, 3, 32, 32)`, ten classes of 5,000 + 1,000 images each.
 
-    Its files are pickles, which run code when they are read; torchvision reads none whose MD5 is not the original's.
+    The files are pickles, which run code when they are read; torchvision reads only those with the original MD5.
     """
 
     title = "CIFAR-10"
@@ -30,21 +30,21 @@ class Cifar10(LoadedWhole):
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where torchvision gets its one archive."""
+        """Address of the archive."""
         return (CIFAR10.url,)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The labels' names."""
+        """Names of the classes."""
         return CLASSES
 
-    def read(self, split: str) -> Images:
-        """Read a split's batches: pixels `(N, 3, 32, 32)` uint8, labels `(N,)` int64."""
-        found = CIFAR10(self.root, train=split == "train")
-        pixels = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
-        return Images(pixels, torch.tensor(found.targets))
+    def read(self, split: str) -> ImageTensors:
+        """Return a split: images `(N, 3, 32, 32)` uint8, classes `(N,)` int64."""
+        cifar = CIFAR10(self.root, train=split == "train")
+        images = torch.from_numpy(cifar.data).permute(0, 3, 1, 2).contiguous()
+        return ImageTensors(images, torch.tensor(cifar.targets))
 
     @classmethod
     def fetch(cls, root: Path, *arguments: str) -> None:
-        """Download into `root`, with torchvision."""
+        """Download into `root` with torchvision."""
         CIFAR10(root, download=True)

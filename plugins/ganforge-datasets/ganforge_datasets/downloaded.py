@@ -1,4 +1,4 @@
-"""What the data sets that torchvision knows have in common."""
+"""Base of the datasets that torchvision downloads."""
 
 from __future__ import annotations
 
@@ -11,75 +11,78 @@ from typing import ClassVar
 
 from torchvision.datasets.utils import check_integrity
 
-from ganforge import Dataset, Images
+from ganforge import Dataset, ImageTensors
 from ganforge.errors import DataError
-from ganforge.utils.downloads import Wanted
+from ganforge.utils.downloads import RequiredFiles
 from ganforge_datasets.locating import Remote, locate
 
-#: A download that is slower than this is given up.
-MEGABYTES_PER_SECOND = 0.5
-LEAST_SECONDS = 60.0
+#: A slower download is aborted.
+MIN_MEGABYTES_PER_SECOND = 0.5
+MIN_SECONDS = 60.0
 
 
 class Downloaded(Dataset):
-    """Look for data in torchvision's layout, else let torchvision download it.
+    """Dataset in torchvision's layout, on disk or downloaded by torchvision.
 
-    It is looked for in `root`, then in the folder that the environment variable GANFORGE_DATA names, then in the user's
-    cache folder. If none has it, torchvision downloads it into the first of these folders, whole and verified or not at
-    all, within a time that fits its size. GANFORGE_OFFLINE=1 forbids the download.
+    It is searched for in `root`, then in the folder of the environment variable GANFORGE_DATA, then in the user's cache
+    folder. If none has it, torchvision downloads it into the first of these folders, whole and verified or not at all,
+    within a time that fits its size. GANFORGE_OFFLINE=1 forbids the download.
+
+    Attributes:
+        title: Name for messages.
+        megabytes: Size of the download.
+        folder: Folder of the files below the root.
     """
 
     class Options(Dataset.Options):
-        """Where the data lies or goes."""
+        """Location of the data."""
 
         root: Path | None = None
-        """The folder that holds the data as torchvision lays it out; a download goes there too."""
+        """Folder that holds the data in torchvision's layout; a download goes there too."""
 
     options: Options
 
-    #: What people call it, and how much is downloaded.
     title: ClassVar[str]
     megabytes: ClassVar[int]
-    #: Where its files lie below the root.
     folder: ClassVar[str]
 
     @property
     @abstractmethod
     def checksums(self) -> Mapping[str, str | None]:
-        """The files, or folders, that are needed, and the MD5 of those of which torchvision knows it."""
+        """Required files and folders, each with its MD5 if torchvision has one."""
 
     @property
     @abstractmethod
     def addresses(self) -> tuple[str, ...]:
-        """Where torchvision downloads it from."""
+        """Addresses that torchvision downloads from."""
 
     @classmethod
     @abstractmethod
     def fetch(cls, root: Path, *arguments: str) -> None:
-        """Let torchvision download into `root`, and remove the archives; runs in a process of its own."""
+        """Download into `root` with torchvision, and remove the archives; runs in a separate process."""
 
     @cached_property
     def root(self) -> Path:
-        """The folder that holds the data in torchvision's layout. Raises DataError."""
+        """Folder that holds the data in torchvision's layout. Raises DataError."""
         return locate(self.options.root, self._remote())
 
     @property
     def source(self) -> str:
-        """Say which folder it was; known once a split is loaded or `info` asked for."""
+        """The folder; known once a split is open or `info` was read."""
         return f"{self.title} from {self.root / self.folder}" if "root" in vars(self) else ""
 
     def resolved(self) -> Options:
-        """Return options whose `root` is the folder that was found, from whichever working folder."""
+        """Return options with the absolute `root`, valid in every working folder."""
         return self.options.model_copy(update={"root": self.root.absolute()})
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Turn whatever torchvision raises for files that it cannot read into a DataError that names the file."""
+        """Turn any error of torchvision's readers into a DataError that names the file."""
         try:
             yield
         except DataError:
             raise
-        except Exception as error:  # its readers let through whatever pickle, scipy and the disk raise
+        except Exception as error:  # its readers let through any error of pickle, scipy and the disk
             for name, md5 in self.checksums.items():
                 if problem := _problem(self.root / self.folder / name, md5):
                     raise DataError(problem, fix=self.renew) from error
@@ -88,36 +91,36 @@ class Downloaded(Dataset):
 
     @property
     def renew(self) -> str:
-        """What to do with a file that is damaged."""
-        return "Replace it with a whole copy of the original, or remove it and the others to have all downloaded anew."
+        """Fix for a damaged file."""
+        return "Replace it with a whole copy of the original, or remove it and the others to download all again."
 
     def _remote(self) -> Remote:
         names = tuple(self.checksums)
         paths = ", ".join(str(PurePosixPath(self.folder, name)) for name in names)
         return Remote(
-            wanted=Wanted(title=self.title, layouts=(self.folder,), names=names),
+            required=RequiredFiles(title=self.title, layouts=(self.folder,), names=names),
             fetcher=type(self),
             addresses=self.addresses,
-            seconds=LEAST_SECONDS + self.megabytes / MEGABYTES_PER_SECOND,
+            seconds=MIN_SECONDS + self.megabytes / MIN_MEGABYTES_PER_SECOND,
             size=f"{self.megabytes:,} MB",
             fix="Put torchvision's files anywhere, and pass --data.root or set GANFORGE_DATA to the folder that holds "
             f"{paths}.",
         )
 
 
-class LoadedWhole(Downloaded):
-    """Read each split once, into memory."""
+class DownloadedInMemory(Downloaded):
+    """Downloaded dataset whose splits are read once, into memory."""
 
     def __init__(self, options: Downloaded.Options) -> None:
         super().__init__(options)
-        self._loaded: dict[str, Images] = {}
+        self._loaded: dict[str, ImageTensors] = {}
 
     @abstractmethod
-    def read(self, split: str) -> Images:
-        """Read a whole split from `root`. Raises DataError, or whatever torchvision raises."""
+    def read(self, split: str) -> ImageTensors:
+        """Return a split, read from `root`. Raises DataError, or any error of torchvision."""
 
-    def load(self, split: str) -> Images:
-        """Return a whole split. Raises DataError that names the file that is missing or damaged."""
+    def open(self, split: str) -> ImageTensors:
+        """Return a split in memory. Raises DataError that names a missing or damaged file."""
         if split not in self._loaded:
             with self.reading():
                 self._loaded[split] = self.read(split)
@@ -125,7 +128,7 @@ class LoadedWhole(Downloaded):
 
 
 def _problem(path: Path, md5: str | None) -> str | None:
-    """Return what is wrong with a file of which torchvision knows the MD5, or None."""
+    """Return the problem of a file whose MD5 torchvision has, or None."""
     if not path.exists():
         return f"{path} is missing"
     if md5 is None:

@@ -1,4 +1,4 @@
-"""Download a data set: python -P -m ganforge_datasets.fetch FOLDER MODULE:CLASS ARGUMENT..."""
+"""Download of a dataset: python -P -m ganforge_datasets.fetch FOLDER MODULE:CLASS ARGUMENT..."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from ganforge.utils.downloads import run_downloader
 
-#: Below the folder that the process is given: what another would call the root of the data.
+#: Subfolder of the given folder that becomes the root of the data.
 FILES = "files"
 
 
 def main(folder: Path, target: str, *arguments: str) -> None:
-    """Let a data set's class download into `folder`/files, or exit with status 1 and the reason as the last line."""
+    """Download into `folder`/files with a dataset's class, or exit with status 1 and the reason as the last line."""
     run_downloader(folder, lambda: _fetch(folder / FILES, target, *arguments))
 
 

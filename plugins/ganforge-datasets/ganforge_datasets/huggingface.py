@@ -1,4 +1,4 @@
-"""Any images of the datasets library."""
+"""Images of the datasets library."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import datasets
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from ganforge import Dataset, DatasetInfo, Images, ImageSpec
+from ganforge import ConditionSpec, Dataset, DatasetInfo, ImageSpec, ImageTensors
 from ganforge.errors import DataError
-from ganforge.utils.downloads import Wanted, expanded
+from ganforge.utils.downloads import RequiredFiles, expanded
 from ganforge_datasets import tables
 from ganforge_datasets.locating import Remote, locate
-from ganforge_datasets.rows import Rows, look
+from ganforge_datasets.rows import Rows, probe_shape
 
 HUB_NAME = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)?")
 MARKER = "dataset_dict.json"
@@ -29,57 +29,56 @@ Tables = tables.Tables
 class HuggingFace(Dataset):
     """Images that the datasets library loads: from the hub, a folder of pictures, parquet files, or `save_to_disk`.
 
-    What comes from the hub is kept as `save_to_disk` writes it, in `huggingface/OWNER___NAME/SUBSET` below
-    `root`, or below the folder that the environment variable GANFORGE_DATA names, or in the user's cache folder, and
-    found there the next time. GANFORGE_OFFLINE=1 forbids the download.
+    Data from the hub is kept as `save_to_disk` writes it, in `huggingface/OWNER___NAME/SUBSET` below `root`, the folder
+    of the environment variable GANFORGE_DATA, or the user's cache folder. GANFORGE_OFFLINE=1 forbids the download.
 
-    Images are loaded whole where they take at most `whole_gigabytes`, else read while training goes on.
+    Images are in memory if they take at most `max_memory_gigabytes`, else they are read during training.
     """
 
     class Options(Dataset.Options):
-        """Where the images are, in which columns, and what shape they get."""
+        """Location, columns and shape of the images."""
 
         path: str = Field(min_length=1)
-        """A name on the hub, such as ylecun/mnist; else a folder of pictures or parquet files, or one such file."""
+        """Name on the hub, such as ylecun/mnist; or a folder of pictures or parquet files, or one such file."""
         subset: str | None = Field(default=None, pattern=r'^[^.<>:"/\\|?*][^<>:"/\\|?*]*$')
-        """The subset, or configuration, where data on the hub has several."""
+        """Subset, or configuration, if data on the hub has several."""
         root: Path | None = None
-        """The folder that downloads from the hub are kept in."""
+        """Folder that keeps downloads from the hub."""
         image: str = "auto"
-        """The column of images; auto: the only one."""
+        """Column of images; auto: the only one."""
         label: str | None = "auto"
-        """The column of labels; auto: the only one, if any; none: no labels."""
+        """Column of class labels; auto: the only one, if any; none: no classes."""
         train: str = "train"
-        """The split to train on."""
+        """Split to train on."""
         test: str | None = "auto"
-        """The split to evaluate on; auto: test, else validation, if there is one; none: no such split."""
+        """Split to evaluate on; auto: test, else validation, if there is one; none: no such split."""
         size: PositiveInt | None = None
-        """Side in pixels: the shorter side is resized to it (Lanczos, antialiased), the longer one cropped at its
-        centre. none: pictures stay as they are; all must have one size."""
+        """Side in pixels: the shorter side is resized to it (Lanczos, antialiased), the longer side is cropped around
+        its center. none: pictures keep their size; all must have the same."""
         channels: Literal[1, 3] | None = None
-        """1: grey; 3: colours; none: grey where the first pictures are."""
-        whole_gigabytes: NonNegativeFloat = 4.0
-        """Images that take more, as pixels, are read while training goes on; 0: always."""
+        """1: gray; 3: RGB; none: gray if the first pictures are."""
+        max_memory_gigabytes: NonNegativeFloat = 4.0
+        """Images that take more, as pixels, are read during training; 0: always."""
 
     options: Options
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
-        self._loaded: dict[str, Images] = {}
+        self._loaded: dict[str, ImageTensors] = {}
 
     @property
     def splits(self) -> tuple[Literal["train", "test"], ...]:
-        """`train`, and `test` where there is one."""
+        """`train`, and `test` if there is one."""
         return ("train", "test") if "test" in self._tables else ("train",)
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """The labels' names, or None."""
+        """Names of the classes, or None."""
         return self._labels[0]
 
     @property
     def source(self) -> str:
-        """Say where the rows came from, and how many there are; known once a split is loaded or `info` asked for."""
+        """Where the rows come from, and how many; known once a split is open or `info` was read."""
         if "_tables" not in vars(self):
             return ""
         counts = ", ".join(f"{len(table):,} for {split}ing" for split, table in self._tables.items())
@@ -87,129 +86,129 @@ class HuggingFace(Dataset):
         return f"rows of {where}: {counts}"
 
     def resolved(self) -> Options:
-        """Return options that name the folder, the columns and the splits that were found."""
-        found: dict[str, object] = {
+        """Return options that name the folder, the columns and the splits."""
+        resolved: dict[str, object] = {
             "image": self._image,
             "label": self._label,
             "test": self._splits.get("test"),
             "channels": self._shape[0],
         }
         if self._local is None:
-            found["root"] = self._root.absolute()
+            resolved["root"] = self._root.absolute()
         else:
-            found["path"] = str(self._local.absolute())
-        return self.options.model_copy(update=found)
+            resolved["path"] = str(self._local.absolute())
+        return self.options.model_copy(update=resolved)
 
-    def load(self, split: str) -> Images | None:
-        """Return a whole split, or None where images are read while training goes on. Raises DataError."""
-        if self._too_large:
-            return None
-        if split not in self._loaded:
-            self._loaded[split] = self.open(split).load()
-        return self._loaded[split]
+    def open(self, split: str) -> ImageTensors | Rows:
+        """Return a split: in memory, decoded once, or as rows that are decoded when they are read.
 
-    def open(self, split: str) -> Rows:
-        """Return a split's rows, each decoded when it is asked for. Raises DataError."""
+        Raises:
+            DataError: There is no such split, or a row cannot be read.
+        """
         if split not in self._images:
             raise DataError(f"{self.options.path} has no {split} split; pass --data.{split}")
-        return Rows(
+        if split in self._loaded:
+            return self._loaded[split]
+        rows = Rows(
             self._images[split],
             self._labels[1].get(split),
-            image=ImageSpec(*self._shape),
+            shape=self._shape,
             size=self.options.size,
-            grey_is_a_guess=self._shape[0] == 1 and self.options.channels is None,
-            what=f"{self._splits[split]!r} in {self._folder}",
+            gray_is_guessed=self._shape[0] == 1 and self.options.channels is None,
+            source=f"{self._splits[split]!r} in {self._folder}",
         )
+        if self._too_large:
+            return rows
+        self._loaded[split] = rows.decode_all()
+        return self._loaded[split]
 
     @cached_property
     def info(self) -> DatasetInfo:
-        """Describe the data: of images that are not loaded by the sizes of the encoded pictures."""
+        """Metadata; the fingerprint of images that are not in memory is that of the sizes of the encoded pictures."""
         if not self._too_large:
             return super().info
-        classes = self.class_names
+        names = self.class_names
         return DatasetInfo(
-            name=self.options.path,
-            image=ImageSpec(*self._shape, None if classes is None else len(classes)),
-            class_names=classes,
+            image=ImageSpec(*self._shape, None if names is None else ConditionSpec.classes(len(names))),
+            class_names=names,
             sizes={split: len(table) for split, table in self._tables.items()},
             fingerprint=tables.fingerprint(
-                self._images["train"], self._labels[1].get("train"), self._shape, self.options.size, classes
+                self._images["train"], self._labels[1].get("train"), self._shape, self.options.size, names
             ),
+            name=self.options.path,
             source=self.source,
         )
 
     @classmethod
     def fetch(cls, root: Path, *arguments: str) -> None:
-        """Download from the hub, and save below `root`; what the library's own cache holds is taken from there."""
+        """Download from the hub, or copy from the library's own cache, and save below `root`."""
         path, subset = arguments
-        found = datasets.load_dataset(path, subset or None)
-        found.save_to_disk(str(root / _folder(path, subset)))
+        datasets.load_dataset(path, subset or None).save_to_disk(str(root / _folder(path, subset)))
 
     @cached_property
     def _local(self) -> Path | None:
         """The folder or file on this machine, or None for a name on the hub. Raises DataError."""
-        given = self.options.path
-        place = expanded(given)
-        if place.exists():
-            return place
-        if place.is_absolute() or place.suffix in {".parquet", ".arrow"} or not HUB_NAME.fullmatch(given):
+        path = expanded(self.options.path)
+        if path.exists():
+            return path
+        if path.is_absolute() or path.suffix in {".parquet", ".arrow"} or not HUB_NAME.fullmatch(self.options.path):
             raise DataError(
-                f"there is no folder or file {place}, and it is no name on the hub either",
+                f"no folder or file {path}, and not a name on the hub",
                 fix="Pass --data.path FOLDER, or a name such as ylecun/mnist.",
             )
         return None
 
     @cached_property
     def _root(self) -> Path:
-        """The folder that holds what came from the hub. Raises DataError."""
+        """The folder that holds downloads from the hub. Raises DataError."""
         path, subset = self.options.path, self.options.subset or ""
         folder = _folder(path, subset)
-        asked = f"{path!r}, {subset!r}" if subset else f"{path!r}"
+        call = f"{path!r}, {subset!r}" if subset else f"{path!r}"
         return locate(
             self.options.root,
             Remote(
-                wanted=Wanted(title=f"{path} of the hub", layouts=(folder,), names=(MARKER,)),
+                required=RequiredFiles(title=f"{path} of the hub", layouts=(folder,), names=(MARKER,)),
                 fetcher=HuggingFace,
                 arguments=(path, subset),
                 addresses=(datasets.config.HF_ENDPOINT,),
                 seconds=DOWNLOAD_SECONDS,
-                size="its size is not known",
-                fix="Where it can be loaded, run datasets.load_dataset"
-                f"({asked}).save_to_disk(FOLDER) in Python, and pass --data.path FOLDER; or put what that wrote, "
-                f"{MARKER} and the folders beside it, into {folder} below the folder of --data.root or GANFORGE_DATA.",
+                size="size unknown",
+                fix=f"On a machine with a network, run datasets.load_dataset({call}).save_to_disk(FOLDER) in Python, "
+                f"and pass --data.path FOLDER; or put its content, {MARKER} and the folders next to it, into {folder} "
+                "below the folder of --data.root or GANFORGE_DATA.",
             ),
         )
 
     @property
     def _folder(self) -> Path:
-        """Where the tables lie."""
+        """The folder of the tables."""
         if self._local is not None:
             return self._local
         return self._root / _folder(self.options.path, self.options.subset or "")
 
     @cached_property
-    def _found(self) -> Tables:
+    def _all_tables(self) -> Tables:
         """All splits, by their own names. Raises DataError."""
         return tables.open_tables(self._folder)
 
     @cached_property
     def _splits(self) -> dict[str, str]:
-        """The names of the splits to train on and to evaluate on. Raises DataError."""
+        """Names of the splits to train on and to evaluate on. Raises DataError."""
         train, test = self.options.train, self.options.test
         if test == "auto":
-            test = next((name for name in ("test", "validation") if name in self._found and name != train), None)
+            test = next((name for name in ("test", "validation") if name in self._all_tables and name != train), None)
         chosen = {"train": train} if test is None else {"train": train, "test": test}
         for option, name in chosen.items():
-            if name not in self._found:
+            if name not in self._all_tables:
                 raise DataError(
-                    f"{self._folder} has no split {name!r}; it has {', '.join(self._found)}",
-                    fix=f"Name one of them: --data.{option} {next(iter(self._found))}",
+                    f"{self._folder} has no split {name!r}; it has {', '.join(self._all_tables)}",
+                    fix=f"Name one of them: --data.{option} {next(iter(self._all_tables))}",
                 )
         return chosen
 
     @cached_property
     def _tables(self) -> Tables:
-        return {split: self._found[name] for split, name in self._splits.items()}
+        return {split: self._all_tables[name] for split, name in self._splits.items()}
 
     @cached_property
     def _image(self) -> str:
@@ -221,27 +220,27 @@ class HuggingFace(Dataset):
 
     @cached_property
     def _labels(self) -> tuple[tuple[str, ...] | None, dict[str, Tensor]]:
-        """The classes' names, or None, and each split's labels."""
+        """Names of the classes, or None, and the classes of each split."""
         return (None, {}) if self._label is None else tables.read_labels(self._tables, self._label)
 
     @cached_property
     def _images(self) -> Tables:
-        """Each split's column of images alone."""
+        """Column of images of each split."""
         return {split: tables.as_images(table, self._image) for split, table in self._tables.items()}
 
     @cached_property
     def _shape(self) -> tuple[int, int, int]:
         """Channels, height and width."""
-        what = f"{self._splits['train']!r} in {self._folder}"
-        return look(self._images["train"], what, self.options.size, self.options.channels)
+        source = f"{self._splits['train']!r} in {self._folder}"
+        return probe_shape(self._images["train"], source, self.options.size, self.options.channels)
 
     @property
     def _too_large(self) -> bool:
         channels, height, width = self._shape
         images = sum(map(len, self._tables.values()))
-        return images * channels * height * width > self.options.whole_gigabytes * GIGABYTE
+        return images * channels * height * width > self.options.max_memory_gigabytes * GIGABYTE
 
 
 def _folder(path: str, subset: str) -> str:
-    """Return where data of the hub is kept, below a root."""
+    """Return the folder of data from the hub below a root."""
     return f"huggingface/{path.replace('/', '___')}/{subset or 'default'}"

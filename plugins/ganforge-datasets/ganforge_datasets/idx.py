@@ -1,4 +1,4 @@
-"""The relatives of MNIST, in its format: Fashion-MNIST, KMNIST, EMNIST."""
+"""Datasets in the format of MNIST: Fashion-MNIST, KMNIST, EMNIST."""
 
 from __future__ import annotations
 
@@ -11,95 +11,97 @@ from torch import Tensor
 from torchvision.datasets import EMNIST, KMNIST, MNIST, FashionMNIST
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
-from ganforge import Images
+from ganforge import ImageTensors
 from ganforge.errors import DataError
-from ganforge_datasets.downloaded import Downloaded, LoadedWhole
+from ganforge_datasets.downloaded import Downloaded, DownloadedInMemory
 
 SIDE_PIXELS = 28
 
 
-class IdxDataset(LoadedWhole):
-    """Grey images of 28×28 pixels in two files for each split: pixels and labels."""
+class IdxDataset(DownloadedInMemory):
+    """Gray images of 28×28 pixels in two files for each split: images and labels."""
 
     @abstractmethod
     def files(self, split: str) -> tuple[str, str]:
-        """Return the names of a split's two files."""
+        """Return the names of the two files of a split."""
 
     @property
     @abstractmethod
     def class_names(self) -> tuple[str, ...]:
-        """The labels' names, in order."""
+        """Names of the classes, in order."""
 
     @abstractmethod
-    def arranged(self, pixels: Tensor, labels: Tensor) -> Images:
-        """Return pixels, `(N, 1, 28, 28)`, upright, and labels, `(N,)`, from 0, of what stands in the files."""
+    def arrange(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return upright images, `(N, 1, 28, 28)`, and classes from 0, `(N,)`, from the content of the files."""
 
     @property
     def checksums(self) -> dict[str, None]:
-        """The files; torchvision knows the MD5 of the archives alone, and checks it when it downloads them."""
+        """The files; torchvision has an MD5 only of the archives, and checks it when it downloads them."""
         return dict.fromkeys(name for split in self.splits for name in self.files(split))
 
-    def read(self, split: str) -> Images:
-        """Read a split's two files. Raises DataError that names the file."""
-        pixels_path, labels_path = (self.root / self.folder / name for name in self.files(split))
-        pixels, labels = self._tensor(pixels_path, read_image_file), self._tensor(labels_path, read_label_file)
-        if tuple(pixels.shape[1:]) != (SIDE_PIXELS, SIDE_PIXELS):
-            shape = "×".join(map(str, pixels.shape))
-            raise DataError(f"{pixels_path} holds {shape} pixels; {self.title}'s are N×28×28", fix=self.renew)
-        if len(pixels) != len(labels):
+    def read(self, split: str) -> ImageTensors:
+        """Return a split. Raises DataError that names the file."""
+        images_path, labels_path = (self.root / self.folder / name for name in self.files(split))
+        images, labels = self._tensor(images_path, read_image_file), self._tensor(labels_path, read_label_file)
+        if tuple(images.shape[1:]) != (SIDE_PIXELS, SIDE_PIXELS):
+            shape = "×".join(map(str, images.shape))
+            raise DataError(f"{images_path} holds {shape} pixels; {self.title}'s are N×28×28", fix=self.renew)
+        if len(images) != len(labels):
             raise DataError(
-                f"{pixels_path} holds {len(pixels):,} images but {labels_path} {len(labels):,} labels", fix=self.renew
+                f"{images_path} holds {len(images):,} images but {labels_path} {len(labels):,} labels", fix=self.renew
             )
-        images = self.arranged(pixels.unsqueeze(1), labels)
-        assert images.labels is not None  # noqa: S101 - `arranged` keeps them
-        if int(images.labels.min()) < 0 or int(images.labels.max()) >= len(self.class_names):
+        images, classes = self.arrange(images.unsqueeze(1), labels)
+        if int(classes.min()) < 0 or int(classes.max()) >= len(self.class_names):
             raise DataError(f"{labels_path} holds labels that {self.title} does not have", fix=self.renew)
-        return images
+        return ImageTensors(images, classes)
 
     def _tensor(self, path: Path, read: Callable[[str], Tensor]) -> Tensor:
         try:
             return read(str(path))
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror or error}", fix=self.renew) from error
-        except Exception as error:  # torchvision's reader raises nearly anything, some of it without words
-            words = " ".join(str(error).split()) or "it does not begin as one does"
-            raise DataError(f"{path} is damaged, or no IDX file: {words}", fix=self.renew) from error
+        except Exception as error:  # torchvision's reader raises nearly any error, some without a message
+            words = " ".join(str(error).split()) or "its header is wrong"
+            raise DataError(f"{path} is damaged, or not an IDX file: {words}", fix=self.renew) from error
 
 
 class MnistLike(IdxDataset):
-    """What has the very files of MNIST, with other images."""
+    """Other images in files named like those of MNIST.
 
-    #: torchvision's class.
+    Attributes:
+        original: Class of torchvision.
+    """
+
     original: ClassVar[type[MNIST]]
 
     def files(self, split: str) -> tuple[str, str]:
-        """Return the names of a split's two files, which are MNIST's."""
+        """Return the names of the two files of a split, as in MNIST."""
         prefix = "train" if split == "train" else "t10k"
         return f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The labels' names, as torchvision gives them."""
+        """Names of the classes, as in torchvision."""
         return tuple(self.original.classes)
 
-    def arranged(self, pixels: Tensor, labels: Tensor) -> Images:
-        """Return pixels and labels as they are."""
-        return Images(pixels, labels)
+    def arrange(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return images and labels unchanged."""
+        return images, labels
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The mirrors that torchvision knows."""
+        """Mirrors of torchvision."""
         return tuple(self.original.mirrors)
 
     @classmethod
     def fetch(cls, root: Path, *arguments: str) -> None:
-        """Download into `root`, with torchvision."""
+        """Download into `root` with torchvision."""
         cls.original(root, download=True)
         _remove(root / cls.folder, "*.gz")
 
 
 class FashionMnist(MnistLike):
-    """Clothes, grey on black: pixels `(N, 1, 28, 28)`, ten classes of 6,000 + 1,000 images each."""
+    """Clothes, gray on black: images `(N, 1, 28, 28)`, ten classes of 6,000 + 1,000 images each."""
 
     title = "Fashion-MNIST"
     megabytes = 31
@@ -109,7 +111,7 @@ class FashionMnist(MnistLike):
 
 
 class Kmnist(MnistLike):
-    """Ten characters of cursive Japanese: pixels `(N, 1, 28, 28)`, 6,000 + 1,000 images of each class."""
+    """Ten characters of cursive Japanese: images `(N, 1, 28, 28)`, 6,000 + 1,000 images of each class."""
 
     title = "KMNIST"
     megabytes = 21
@@ -118,7 +120,7 @@ class Kmnist(MnistLike):
 
 
 class Emnist(IdxDataset):
-    """Handwritten letters and digits, upright: pixels `(N, 1, 28, 28)`; the split decides on classes and number.
+    """Handwritten letters and digits, upright: images `(N, 1, 28, 28)`; the split decides on classes and number.
 
     | split | classes | train | test |
     | --- | --- | --- | --- |
@@ -129,7 +131,7 @@ class Emnist(IdxDataset):
     | bymerge | 47 | 697,932 | 116,323 |
     | mnist | 10 | 60,000 | 10,000 |
 
-    balanced and bymerge take those small letters that look like their capitals for the same; letters takes all of them.
+    balanced and bymerge merge small letters that look like their capitals; letters merges all of them.
     """
 
     title = "EMNIST"
@@ -137,7 +139,7 @@ class Emnist(IdxDataset):
     folder = "EMNIST/raw"
 
     class Options(Downloaded.Options):
-        """Where the data lies or goes, and which part of it is used."""
+        """Location of the data, and the part that is used."""
 
         split: Literal["balanced", "letters", "digits", "byclass", "bymerge", "mnist"] = "balanced"
         """balanced: 47 classes of equal number; letters: 26; digits: 10; byclass: 62; bymerge: 47; mnist: 10."""
@@ -145,37 +147,37 @@ class Emnist(IdxDataset):
     options: Options
 
     def files(self, split: str) -> tuple[str, str]:
-        """Return the names of a split's two files."""
+        """Return the names of the two files of a split."""
         prefix = f"emnist-{self.options.split}-{split}"
         return f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The characters, as torchvision gives them: digits, capitals, small letters."""
+        """The characters, as in torchvision: digits, capitals, small letters."""
         return tuple(EMNIST.classes_split_dict[self.options.split][self._first_label :])
 
     @property
     def _first_label(self) -> int:
-        """The label of the first class in the files: letters are counted from 1."""
+        """Label of the first class in the files; letters count from 1."""
         return 1 if self.options.split == "letters" else 0
 
-    def arranged(self, pixels: Tensor, labels: Tensor) -> Images:
-        """Return characters upright, which lie on their side and mirrored in the files, and labels from 0."""
-        return Images(pixels.transpose(2, 3).contiguous(), labels - self._first_label)
+    def arrange(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return upright characters, which are transposed in the files, and classes from 0."""
+        return images.transpose(2, 3).contiguous(), labels - self._first_label
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where torchvision gets its one archive."""
+        """Address of the archive."""
         return (EMNIST.url,)
 
     @classmethod
     def fetch(cls, root: Path, *arguments: str) -> None:
-        """Download into `root`, with torchvision: all splits, since they come in one archive."""
+        """Download all splits, which are in one archive, into `root` with torchvision."""
         EMNIST(root, split="mnist", download=True)
         _remove(root / cls.folder, "*.zip")
 
 
 def _remove(folder: Path, pattern: str) -> None:
-    """Remove the archives, whose content lies beside them."""
+    """Remove the archives, which are unpacked."""
     for path in folder.glob(pattern):
         path.unlink()

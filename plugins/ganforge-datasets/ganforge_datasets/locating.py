@@ -1,4 +1,4 @@
-"""Find data on this machine, else download it."""
+"""Location of data on this machine, with a download as the fallback."""
 
 from __future__ import annotations
 
@@ -7,23 +7,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ganforge.errors import DataError
-from ganforge.utils.downloads import DownloadError, Wanted, download, find_folder, search_places
+from ganforge.utils.downloads import DownloadError, RequiredFiles, download, find_folder, search_places
 from ganforge_datasets.fetch import FILES
 
-#: Starts the process that downloads, before its arguments; -P: files in the working folder are not its modules.
+#: Command of the process that downloads; -P keeps files in the working folder from being imported.
 FETCHER = (sys.executable, "-P", "-m", "ganforge_datasets.fetch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remote:
-    """Say what is to be found, and how it is downloaded.
+    """Files of a dataset and their download.
 
-    wanted: its files; a download goes where the first layout says. fetcher: the class whose `fetch` downloads it.
-    arguments: what `fetch` is given beside the root. addresses: where it comes from. seconds: the limit. size: in
-    words. fix: what to do where it is neither found nor downloaded.
+    Attributes:
+        required: The files; a download uses the first layout.
+        fetcher: Class whose `fetch` downloads them.
+        addresses: Addresses that it downloads from.
+        seconds: Limit of the download.
+        size: Size of the download, for messages.
+        fix: Fix if the files are missing and cannot be downloaded.
+        arguments: Further arguments of `fetch`, after the root.
     """
 
-    wanted: Wanted
+    required: RequiredFiles
     fetcher: type
     addresses: tuple[str, ...]
     seconds: float
@@ -35,13 +40,16 @@ class Remote:
 def locate(root: Path | None, remote: Remote) -> Path:
     """Return the folder that holds the data: `root`, GANFORGE_DATA or the user's cache, in this order.
 
-    Where none has it, it is downloaded into the first of them. Raises DataError.
+    If none has it, it is downloaded into the first of them.
+
+    Raises:
+        DataError: The data is missing and cannot be downloaded.
     """
     places = search_places(root)
     for place, named in places.items():
-        if find_folder(place, remote.wanted, named=named) is not None:
+        if find_folder(place, remote.required, named=named) is not None:
             return place
-    first, title, folder = next(iter(places)), remote.wanted.title, remote.wanted.layouts[0]
+    first, title, folder = next(iter(places)), remote.required.title, remote.required.layouts[0]
     try:
         download(
             FETCHER,
@@ -53,11 +61,11 @@ def locate(root: Path | None, remote: Remote) -> Path:
             addresses=remote.addresses,
             seconds=remote.seconds,
             announcement=f"downloading {title} ({remote.size}) into {first}; "
-            f"this is given up after {remote.seconds / 60:.0f} minutes",
+            f"this is aborted after {remote.seconds / 60:.0f} minutes",
         )
     except DownloadError as error:
-        looked = " or ".join(map(str, places))
+        searched = " or ".join(map(str, places))
         raise DataError(
-            f"no {title}: its files are not in {looked} and could not be downloaded: {error}", fix=remote.fix
+            f"no {title}: its files are not in {searched} and could not be downloaded: {error}", fix=remote.fix
         ) from error
     return first

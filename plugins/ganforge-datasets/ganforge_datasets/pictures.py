@@ -1,4 +1,4 @@
-"""From a picture, of whatever kind, to 8-bit pixels of one shape."""
+"""Conversion of pictures of any kind to 8-bit pixels."""
 
 from __future__ import annotations
 
@@ -10,16 +10,22 @@ from torch import Tensor
 WHITE_16_BIT = 0xFFFF
 
 
-def is_grey(picture: Image.Image) -> bool:
-    """Tell whether a picture has no colours by its kind, not by its pixels."""
-    return picture.mode in {"1", "L", "LA", "La"} or _is_sixteen_bit(picture)
+def is_gray(picture: Image.Image) -> bool:
+    """Return whether the kind of a picture has no colors; its pixels are not read."""
+    return picture.mode in {"1", "L", "LA", "La"} or _is_16_bit(picture)
 
 
 def to_pixels(picture: Image.Image, channels: int, size: int | None) -> Tensor:
-    """Return a picture's pixels, uint8 `(C, H, W)`, on white where it is transparent.
+    """Return a picture as `(C, H, W)` uint8, on white where it is transparent.
 
-    size: the side that the shorter side is resized to (Lanczos, antialiased) before the longer one is cropped at its
-    centre; None keeps it as it is. Raises ValueError for pixels of which it is not known what is white.
+    Args:
+        picture: The picture.
+        channels: 1 for gray, 3 for RGB.
+        size: Side to which the shorter side is resized (Lanczos, antialiased) before the longer side is cropped around
+            its center, or None.
+
+    Raises:
+        ValueError: The pixels have no defined white.
     """
     flat = _flat(picture).convert("L" if channels == 1 else "RGB")
     if size is not None:
@@ -30,11 +36,11 @@ def to_pixels(picture: Image.Image, channels: int, size: int | None) -> Tensor:
 def _flat(picture: Image.Image) -> Image.Image:
     """Return a picture of at most 8 bits per channel, and without transparency."""
     if picture.mode == "F":
-        raise ValueError("its pixels are floating-point numbers, of which it is not known what is white")
-    if _is_sixteen_bit(picture):
+        raise ValueError("its pixels are floating-point numbers without a defined white")
+    if _is_16_bit(picture):
         values = np.asarray(picture).astype(np.int64)
         if values.min() < 0 or values.max() > WHITE_16_BIT:
-            raise ValueError("its pixels have 32 bits, of which it is not known what is white")
+            raise ValueError("its pixels have 32 bits without a defined white")
         return Image.fromarray(np.rint(values * (255 / WHITE_16_BIT)).astype(np.uint8))
     if not picture.has_transparency_data:
         return picture
@@ -42,6 +48,6 @@ def _flat(picture: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", front.size, "white"), front)
 
 
-def _is_sixteen_bit(picture: Image.Image) -> bool:
-    """Tell whether a picture's grey has 16 bits; Pillow keeps some of them in 32."""
+def _is_16_bit(picture: Image.Image) -> bool:
+    """Return whether a picture is gray with 16 bits; Pillow keeps some of them in 32."""
     return picture.mode == "I" or picture.mode.startswith("I;16")

@@ -11,31 +11,35 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from ganforge import Images, ImageSpec
+from ganforge import ImageTensors
 from ganforge.errors import DataError
-from ganforge_datasets.pictures import is_grey, to_pixels
+from ganforge_datasets.pictures import is_gray, to_pixels
 
-#: Rows that decide whether a table is grey, and which size its pictures have.
-LOOKED_AT = 64
+#: Number of rows that decide whether a table is gray.
+PROBED_ROWS = 64
 
 
-def look(images: datasets.Dataset, what: str, size: int | None, channels: int | None) -> tuple[int, int, int]:
-    """Return channels, height and width that a table's images have, by its first rows. Raises DataError."""
+def probe_shape(images: datasets.Dataset, source: str, size: int | None, channels: int | None) -> tuple[int, int, int]:
+    """Return channels, height and width of a table's images from its first rows. Raises DataError."""
     if len(images) == 0:
-        raise DataError(f"{what} has no rows")
+        raise DataError(f"{source} has no rows")
     pictures = [
-        _picture(images, index, what) for index in range(min(len(images), LOOKED_AT if channels is None else 1))
+        _picture(images, index, source) for index in range(min(len(images), PROBED_ROWS if channels is None else 1))
     ]
-    found = channels or (1 if all(map(is_grey, pictures)) else 3)
-    return (found, size, size) if size else (found, pictures[0].height, pictures[0].width)
+    channels = channels or (1 if all(map(is_gray, pictures)) else 3)
+    return (channels, size, size) if size else (channels, pictures[0].height, pictures[0].width)
 
 
 class Rows(TorchDataset[tuple[Tensor, int]]):
-    """Decode each row's picture when it is asked for.
+    """Map-style dataset that decodes the picture of a row when it is read.
 
-    images: a table of one column. labels: `(N,)` int64, or None. image: the shape of all. size: the side that pictures
-    are resized to, or None where they keep theirs. grey_is_a_guess: whether a colour picture is an error, since nobody
-    asked for grey. what: the table, in words.
+    Args:
+        images: Table of one column.
+        labels: Classes, `(N,)` int64, or None.
+        shape: Channels, height and width of all images.
+        size: Side to which pictures are resized, or None.
+        gray_is_guessed: Whether a color picture is an error, because only the first rows were read.
+        source: The table, for messages.
     """
 
     def __init__(
@@ -43,17 +47,17 @@ class Rows(TorchDataset[tuple[Tensor, int]]):
         images: datasets.Dataset,
         labels: Tensor | None,
         *,
-        image: ImageSpec,
+        shape: tuple[int, int, int],
         size: int | None,
-        grey_is_a_guess: bool,
-        what: str,
+        gray_is_guessed: bool,
+        source: str,
     ) -> None:
         self._images = images
         self._labels = labels
-        self._image = image
+        self._shape = shape
         self._size = size
-        self._grey_is_a_guess = grey_is_a_guess
-        self._what = what
+        self._gray_is_guessed = gray_is_guessed
+        self._source = source
 
     def __len__(self) -> int:
         return len(self._images)
@@ -61,42 +65,41 @@ class Rows(TorchDataset[tuple[Tensor, int]]):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self._pixels(index), 0 if self._labels is None else int(self._labels[index])
 
-    def load(self) -> Images:
-        """Decode all rows, on all cores, into one tensor. Raises DataError."""
-        image = self._image
-        pixels = torch.empty((len(self), image.channels, image.height, image.width), dtype=torch.uint8)
+    def decode_all(self) -> ImageTensors:
+        """Return all rows, decoded on all cores into one tensor. Raises DataError."""
+        images = torch.empty((len(self), *self._shape), dtype=torch.uint8)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for index, decoded in enumerate(pool.map(self._pixels, range(len(self)))):
-                pixels[index] = decoded
-        return Images(pixels, self._labels)
+            for index, pixels in enumerate(pool.map(self._pixels, range(len(self)))):
+                images[index] = pixels
+        return ImageTensors(images, self._labels)
 
     def _pixels(self, index: int) -> Tensor:
-        picture, image = _picture(self._images, index, self._what), self._image
-        which = f"row {index} of {self._what}"
-        if self._grey_is_a_guess and not is_grey(picture):
+        channels, height, width = self._shape
+        picture, row = _picture(self._images, index, self._source), f"row {index} of {self._source}"
+        if self._gray_is_guessed and not is_gray(picture):
             raise DataError(
-                f"{which} has colours; the first rows have none", fix="Pass --data.channels 3, or 1 to make all grey."
+                f"{row} has colors; the first rows have none", fix="Pass --data.channels 3, or 1 to make all gray."
             )
         try:
-            pixels = to_pixels(picture, image.channels, self._size)
+            pixels = to_pixels(picture, channels, self._size)
         except ValueError as error:
-            raise DataError(f"{which} cannot be used: {error}") from error
-        if tuple(pixels.shape[1:]) != (image.height, image.width):
+            raise DataError(f"{row} cannot be used: {error}") from error
+        if tuple(pixels.shape[1:]) != (height, width):
             raise DataError(
-                f"{which} has {picture.width}×{picture.height} pixels; the first has {image.width}×{image.height}",
+                f"{row} has {picture.width}×{picture.height} pixels; the first has {width}×{height}",
                 fix="Pass the side to resize them to, such as --data.size 64.",
             )
         return pixels
 
 
-def _picture(images: datasets.Dataset, index: int, what: str) -> Image.Image:
-    """Return a row's picture, decoded. Raises DataError."""
+def _picture(images: datasets.Dataset, index: int, source: str) -> Image.Image:
+    """Return the picture of a row, decoded. Raises DataError."""
     (column,) = images.column_names
     try:
         picture = images[index][column]
-    except Exception as error:  # damaged files make Pillow and pyarrow raise nearly anything
+    except Exception as error:  # damaged files make Pillow and pyarrow raise nearly any error
         words = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"row {index} of {what} cannot be read: {words}") from error
+        raise DataError(f"row {index} of {source} cannot be read: {words}") from error
     if not isinstance(picture, Image.Image):
-        raise DataError(f"row {index} of {what} holds no picture")
+        raise DataError(f"row {index} of {source} holds no picture")
     return picture

@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from torchvision.datasets import SVHN
 
-from ganforge import Images
-from ganforge_datasets.downloaded import LoadedWhole
+from ganforge import ImageTensors
+from ganforge_datasets.downloaded import DownloadedInMemory
 
 
-class Svhn(LoadedWhole):
-    """House numbers, cropped to one digit: pixels `(N, 3, 32, 32)`, labels 0 to 9; 73,257 + 26,032 images."""
+class Svhn(DownloadedInMemory):
+    """House numbers, cropped to one digit: images `(N, 3, 32, 32)`, classes 0 to 9; 73,257 + 26,032 images."""
 
     title = "SVHN"
     megabytes = 246
@@ -20,12 +20,12 @@ class Svhn(LoadedWhole):
 
     @property
     def checksums(self) -> dict[str, str]:
-        """A file for each split."""
+        """One file for each split."""
         return dict(SVHN.split_list[split][1:] for split in self.splits)
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where torchvision gets the files."""
+        """Addresses that torchvision downloads from."""
         return tuple(SVHN.split_list[split][0] for split in self.splits)
 
     @property
@@ -33,13 +33,13 @@ class Svhn(LoadedWhole):
         """The digits, `0` to `9`."""
         return tuple(map(str, range(10)))
 
-    def read(self, split: str) -> Images:
-        """Read a split's file: pixels `(N, 3, 32, 32)` uint8, labels `(N,)` int64."""
-        found = SVHN(self.root, split=split)
-        return Images(torch.from_numpy(found.data).contiguous(), torch.from_numpy(found.labels))
+    def read(self, split: str) -> ImageTensors:
+        """Return a split: images `(N, 3, 32, 32)` uint8, classes `(N,)` int64."""
+        svhn = SVHN(self.root, split=split)
+        return ImageTensors(torch.from_numpy(svhn.data).contiguous(), torch.from_numpy(svhn.labels))
 
     @classmethod
     def fetch(cls, root: Path, *arguments: str) -> None:
-        """Download into `root`, with torchvision."""
+        """Download into `root` with torchvision."""
         for split in ("train", "test"):
             SVHN(root, split=split, download=True)

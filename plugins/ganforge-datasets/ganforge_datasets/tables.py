@@ -1,4 +1,4 @@
-"""Tables of the datasets library: opened from the disk, and what stands in their columns."""
+"""Tables of the datasets library and their columns."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ from ganforge.errors import DataError
 
 Tables = dict[str, datasets.Dataset]
 
-#: What an image column without a type of its own may be called.
+#: Names of image columns without a type.
 IMAGE_NAMES = ("image", "img", "picture")
 LABEL_NAMES = ("label", "labels")
 
 
 def open_tables(path: Path) -> Tables:
-    """Open a folder that `save_to_disk` wrote, another one that the library can load, or a file of one, by split.
+    """Return tables by split, from a folder that `save_to_disk` wrote, another one that the library loads, or a file.
 
-    Raises DataError, which names a file that is damaged.
+    Raises:
+        DataError: The path cannot be loaded; the message names a damaged file.
     """
     try:
         if path.is_file():
-            found = datasets.load_dataset(str(path.parent), data_files=path.name)
+            loaded = datasets.load_dataset(str(path.parent), data_files=path.name)
         elif any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
-            found = datasets.load_from_disk(str(path))
+            loaded = datasets.load_from_disk(str(path))
         else:
-            found = datasets.load_dataset(str(path))
-    except Exception as error:  # the library lets through whatever pyarrow, its builders and the disk raise
+            loaded = datasets.load_dataset(str(path))
+    except Exception as error:  # the library lets through any error of pyarrow, its builders and the disk
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if problem := _problem(file):
                 raise DataError(problem, fix="Replace it with a whole copy.") from error
@@ -45,11 +46,11 @@ def open_tables(path: Path) -> Tables:
             f"{path} cannot be loaded by the datasets library: {words}",
             fix="It loads folders of pictures, parquet files, and what save_to_disk wrote.",
         ) from error
-    return {"train": found} if isinstance(found, datasets.Dataset) else dict(found)
+    return {"train": loaded} if isinstance(loaded, datasets.Dataset) else dict(loaded)
 
 
 def _problem(file: Path) -> str | None:
-    """Return why a file of a table cannot be read, or None where it can, or is of another kind."""
+    """Return why a file of a table cannot be read, or None if it can, or is of another kind."""
     try:
         if file.suffix == ".parquet":
             pyarrow.parquet.read_table(file)
@@ -57,68 +58,68 @@ def _problem(file: Path) -> str | None:
             datasets.Dataset.from_file(str(file))
         elif file.suffix == ".json":
             json.loads(file.read_bytes())
-    except Exception as error:  # noqa: BLE001 - whatever pyarrow raises is the answer
+    except Exception as error:  # noqa: BLE001 - any error of pyarrow is the answer
         return f"{file} is damaged: {' '.join(str(error).split())}"
     return None
 
 
-def image_column(table: datasets.Dataset, asked: str) -> str:
-    """Return the name of the column of images: the one asked for, or the only one. Raises DataError."""
-    if asked != "auto":
-        check_column(table, asked, "image")
-        return asked
-    found: list[str] = [name for name, kind in table.features.items() if isinstance(kind, datasets.Image)]
-    found = found or [name for name in table.column_names if name in IMAGE_NAMES]
-    if len(found) != 1:
+def image_column(table: datasets.Dataset, option: str) -> str:
+    """Return the name of the column of images: the chosen one, or the only one. Raises DataError."""
+    if option != "auto":
+        check_column(table, option, "image")
+        return option
+    columns: list[str] = [name for name, kind in table.features.items() if isinstance(kind, datasets.Image)]
+    columns = columns or [name for name in table.column_names if name in IMAGE_NAMES]
+    if len(columns) != 1:
         raise DataError(
-            f"{len(found)} columns hold images; there are {', '.join(table.column_names)}",
+            f"{len(columns)} columns hold images; there are {', '.join(table.column_names)}",
             fix="Name the one to use, such as --data.image photo.",
         )
-    return found[0]
+    return columns[0]
 
 
-def label_column(table: datasets.Dataset, asked: str | None) -> str | None:
-    """Return the name of the column of labels: the one asked for, the only one, or None. Raises DataError."""
-    if asked is None:
+def label_column(table: datasets.Dataset, option: str | None) -> str | None:
+    """Return the name of the column of labels: the chosen one, the only one, or None. Raises DataError."""
+    if option is None:
         return None
-    if asked != "auto":
-        check_column(table, asked, "label")
-        return asked
-    found: list[str] = [name for name, kind in table.features.items() if isinstance(kind, datasets.ClassLabel)]
-    found = found or [name for name in table.column_names if name in LABEL_NAMES]
-    if len(found) > 1:
+    if option != "auto":
+        check_column(table, option, "label")
+        return option
+    columns: list[str] = [name for name, kind in table.features.items() if isinstance(kind, datasets.ClassLabel)]
+    columns = columns or [name for name in table.column_names if name in LABEL_NAMES]
+    if len(columns) > 1:
         raise DataError(
-            f"{len(found)} columns hold labels: {', '.join(found)}",
-            fix=f"Name the one to use, such as --data.label {found[0]}, or pass --data.label none.",
+            f"{len(columns)} columns hold labels: {', '.join(columns)}",
+            fix=f"Name the one to use, such as --data.label {columns[0]}, or pass --data.label none.",
         )
-    return found[0] if found else None
+    return columns[0] if columns else None
 
 
 def check_column(table: datasets.Dataset, column: str, option: str) -> None:
-    """Raise DataError where a table has no such column."""
+    """Raise DataError if a table has no such column."""
     if column not in table.column_names:
         raise DataError(
-            f"there is no column {column!r} in {table.split or 'the table'}; there are {', '.join(table.column_names)}",
+            f"no column {column!r} in {table.split or 'the table'}; there are {', '.join(table.column_names)}",
             fix=f"Name one that is in every split: --data.{option} {table.column_names[0]}",
         )
 
 
 def as_images(table: datasets.Dataset, column: str) -> datasets.Dataset:
-    """Return a table of a column alone, whose rows are decoded into pictures. Raises DataError."""
+    """Return a table of one column, whose rows are decoded into pictures. Raises DataError."""
     check_column(table, column, "image")
     try:
-        alone = table.select_columns([column])
-        return (
-            alone if isinstance(table.features[column], datasets.Image) else alone.cast_column(column, datasets.Image())
-        )
-    except Exception as error:  # pyarrow raises several kinds for what is no picture
-        raise DataError(f"column {column!r} holds {table.features[column]}, which is no image") from error
+        selected = table.select_columns([column])
+        if isinstance(table.features[column], datasets.Image):
+            return selected
+        return selected.cast_column(column, datasets.Image())
+    except Exception as error:  # pyarrow raises several kinds of errors for other values
+        raise DataError(f"column {column!r} holds {table.features[column]}, not images") from error
 
 
 def read_labels(tables: Tables, column: str) -> tuple[tuple[str, ...], dict[str, Tensor]]:
-    """Return the classes' names and each split's labels, `(N,)` int64, from 0. Raises DataError.
+    """Return the names of the classes and the classes of each split, `(N,)` int64, from 0. Raises DataError.
 
-    A column of whole numbers or words has a class for each value that occurs in any split.
+    A column of integers or words has a class for each value that occurs in any split.
     """
     for table in tables.values():
         check_column(table, column, "label")
@@ -134,25 +135,25 @@ def read_labels(tables: Tables, column: str) -> tuple[tuple[str, ...], dict[str,
         row = next((row for row, value in enumerate(given) if value not in numbers), None)
         if row is not None:
             raise DataError(
-                f"row {row} of {split!r} has the label {given[row]!r}, which is no class",
+                f"row {row} of {split!r} has the label {given[row]!r}, which is not a class",
                 fix="Pass --data.label none to train without labels, or --data.test none to leave that split out.",
             )
     return names, {split: torch.tensor([numbers[value] for value in given]) for split, given in values.items()}
 
 
 def _values(columns: Iterable[list[Any]], column: str) -> set[Any]:
-    """Return which whole numbers or words occur; others are no labels."""
-    found = {value for given in columns for value in given if value is not None}
-    if not (all(isinstance(value, int) for value in found) or all(isinstance(value, str) for value in found)):
-        kinds = ", ".join(sorted({type(value).__name__ for value in found}))
-        raise DataError(f"column {column!r} holds {kinds}; labels are whole numbers or words")
-    return found
+    """Return the integers or words that occur. Raises DataError for other values."""
+    values = {value for given in columns for value in given if value is not None}
+    if not (all(isinstance(value, int) for value in values) or all(isinstance(value, str) for value in values)):
+        kinds = ", ".join(sorted({type(value).__name__ for value in values}))
+        raise DataError(f"column {column!r} holds {kinds}; labels are integers or words")
+    return values
 
 
 def fingerprint(images: datasets.Dataset, labels: Tensor | None, *facts: object) -> str:
-    """Return the SHA-256 of the encoded pictures' sizes in bytes, labels, and of whatever else decides pixels.
+    """Return the SHA-256 of the sizes of the encoded pictures in bytes, of the classes and of other facts.
 
-    The pictures themselves are not read: one that is changed and keeps its size is not noticed.
+    The pictures are not read: a changed picture of the same size goes unnoticed.
     """
     (column,) = images.column_names
     encoded = images.cast_column(column, datasets.Image(decode=False)).with_format("arrow")[:][column]

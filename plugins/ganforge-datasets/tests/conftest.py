@@ -1,4 +1,4 @@
-"""A place of its own for every test, and no network but what it starts itself."""
+"""Fixtures: an empty cache for each test, and no network but servers of the test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datasets_parts import Patches
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep everybody's caches out of reach; return the cache folder that is used instead."""
+    """Replace all caches by folders of the test, and return ganforge's."""
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "huggingface")
     monkeypatch.setenv("GANFORGE_OFFLINE", "1")
@@ -22,7 +22,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Patch:
-    """Let small files be the original ones."""
+    """Sets attributes of torchvision's classes, so that small files count as the original ones."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
@@ -35,5 +35,5 @@ class Patch:
 
 @pytest.fixture
 def patch(monkeypatch: pytest.MonkeyPatch) -> Patch:
-    """Return what tells torchvision's classes other MD5s and addresses."""
+    """Return a setter of MD5s and addresses of torchvision's classes."""
     return Patch(monkeypatch)

@@ -1,4 +1,4 @@
-"""What the tests of the data sets share: small real files in each format, and a place of their own."""
+"""Helpers of the tests: small real files in each format, and a local server."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from torchvision.datasets import CIFAR10, EMNIST, SVHN, CelebA, FashionMNIST
 
 SIZES = {"train": 30, "test": 20}
 FACES = {"train": 30, "valid": 4, "test": 20}
-#: Attributes and values that torchvision's classes have, by class.
+#: Attributes and values of torchvision's classes, by class.
 Patches = dict[type, dict[str, Any]]
 
 
 def md5(content: bytes) -> str:
-    """Return the MD5 that torchvision would compare."""
+    """Return the MD5 that torchvision compares."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
@@ -41,17 +41,17 @@ def write(path: Path, content: bytes) -> str:
 
 
 def noise(*shape: int, seed: int = 1) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Return bytes that are the same each time."""
+    """Return random bytes, the same for a seed."""
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
 def idx(values: np.ndarray[Any, Any]) -> bytes:
-    """Return an array of bytes as an IDX file, written down from the format's description."""
+    """Return an array of bytes as an IDX file, after the description of the format."""
     return struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape) + values.tobytes()
 
 
 def idx_files(pattern: str, splits: tuple[str, str], classes: int, first_label: int = 0) -> dict[str, bytes]:
-    """Return pixels and labels of both splits by their names."""
+    """Return images and labels of both splits by the names of their files."""
     files = {}
     for seed, (count, split) in enumerate(zip(SIZES.values(), splits, strict=True)):
         files[pattern.format(split, "images-idx3")] = idx(noise(count, 28, 28, seed=seed))
@@ -75,7 +75,7 @@ def cifar_files() -> dict[str, bytes]:
 
 
 def svhn_array(split: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return what stands in SVHN's files: pixels `(32, 32, 3, N)`, labels `(N, 1)` from 1 to 10."""
+    """Return the content of SVHN's files: pixels `(32, 32, 3, N)`, labels `(N, 1)` from 1 to 10."""
     count = SIZES[split]
     return noise(32, 32, 3, count, seed=count), (np.arange(count, dtype=np.uint8) % 10 + 1)[:, None]
 
@@ -88,7 +88,7 @@ def put_idx(root: Path, folder: str, files: dict[str, bytes]) -> Path:
 
 
 def put_cifar(root: Path) -> Patches:
-    """Write CIFAR-10's batches, and return the MD5s that these have."""
+    """Write CIFAR-10's batches, and return their MD5s."""
     sums = {name: write(root / CIFAR10.base_folder / name, content) for name, content in cifar_files().items()}
     return {
         CIFAR10: {
@@ -100,7 +100,7 @@ def put_cifar(root: Path) -> Patches:
 
 
 def put_svhn(root: Path) -> Patches:
-    """Write SVHN's files, and return the MD5s that these have."""
+    """Write SVHN's files, and return their MD5s."""
     split_list = dict(SVHN.split_list)
     root.mkdir(parents=True, exist_ok=True)
     for split in SIZES:
@@ -112,12 +112,12 @@ def put_svhn(root: Path) -> Patches:
 
 
 def attribute(number: int, face: int) -> int:
-    """Return 1 or -1: whether a face has an attribute."""
+    """Return 1 if a face has an attribute, else -1."""
     return 1 if (face >> (number % 5)) & 1 else -1
 
 
 def put_celeba(root: Path) -> Patches:
-    """Write some faces and CelebA's tables, and return the MD5s that these have."""
+    """Write some faces and CelebA's tables, and return their MD5s."""
     names = [f"{number + 1:06}.jpg" for number in range(sum(FACES.values()))]
     folder = root / CelebA.base_folder
     (folder / "img_align_celeba").mkdir(parents=True)
@@ -161,7 +161,7 @@ ATTRIBUTES = (
 
 
 def table(split: str, side: int = 16) -> datasets.Dataset:
-    """Return a small table of colour pictures with two named classes."""
+    """Return a small table of color pictures with two named classes."""
     count = SIZES[split]
     columns = {
         "image": [Image.fromarray(noise(side, side, 3, seed=seed + count)) for seed in range(count)],
@@ -172,7 +172,7 @@ def table(split: str, side: int = 16) -> datasets.Dataset:
 
 
 def put_parquet(folder: Path) -> Path:
-    """Write the table as the hub keeps it: a parquet file for each split."""
+    """Write the table as on the hub: a parquet file for each split."""
     folder.mkdir(parents=True, exist_ok=True)
     for split in SIZES:
         table(split).to_parquet(str(folder / f"{split}-00000-of-00001.parquet"))
@@ -196,7 +196,7 @@ def put_pictures(folder: Path) -> Path:
     return folder
 
 
-# What a server holds
+# Content of the server
 
 
 def served_fashion(folder: Path) -> Patches:

@@ -1,4 +1,4 @@
-"""Every data set keeps what ganforge's conformance kit asks, with small files of its own format."""
+"""Every dataset passes ganforge's conformance kit, on small files of its own format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(tempfile.mkdtemp(prefix="ganforge-datasets-"))
 
 @pytest.fixture(scope="module")
 def _files() -> Iterator[list[dict[type, dict[str, object]]]]:
-    """Write small files of every format; give the MD5s that they have."""
+    """Write small files of every format, and yield their MD5s."""
     put_idx(ROOT, "FashionMNIST/raw", MNIST_LIKE)
     put_idx(ROOT, "KMNIST/raw", MNIST_LIKE)
     put_idx(ROOT, "EMNIST/raw", LETTERS)
@@ -42,9 +42,9 @@ def _original(_files: list[dict[type, dict[str, object]]], patch: Patch) -> None
         "dataset/cifar10": {"root": str(ROOT)},
         "dataset/svhn": {"root": str(ROOT)},
         "dataset/celeba": {"root": str(ROOT), "size": 16, "attributes": ["Smiling", "Male"]},
-        "dataset/huggingface": {"path": str(ROOT / "parquet"), "whole_gigabytes": 0},
+        "dataset/huggingface": {"path": str(ROOT / "parquet"), "max_memory_gigabytes": 0},
     },
 )
 def test_conforms(check: Callable[[], None]) -> None:
-    """Each check of the kit is a test of its own."""
+    """Each check of the kit is a test."""
     check()

@@ -1,4 +1,4 @@
-"""Laws of downloading: torchvision's own downloaders, whole and verified or not at all, and what to do without."""
+"""Laws of downloads: torchvision's downloaders, whole and verified or not at all, and messages without a network."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from ganforge.utils import downloads
 
 Use = Callable[[str], None]
 
-#: The real downloader, after a few words about which files are the original ones, and where they are.
+#: The real downloader, after code that sets checksums and addresses.
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -51,7 +51,7 @@ main(Path(sys.argv[1]), *sys.argv[2:])
 
 
 def addressed(patches: Patches, address: str) -> Patches:
-    """Add to MD5s where the files are."""
+    """Add the addresses of the files to their MD5s."""
     first = {
         FashionMNIST: {"mirrors": ["http://127.0.0.1:1/", address]},
         EMNIST: {"url": f"{address}gzip.zip"},
@@ -75,7 +75,7 @@ def spelled(patches: Patches) -> str:
 
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch) -> Use:
-    """Return what sets the script of the process that downloads, and allow that."""
+    """Allow downloads, and return a function that sets the script of the process that downloads."""
     monkeypatch.delenv("GANFORGE_OFFLINE")
     return lambda words: monkeypatch.setattr(locating, "FETCHER", (sys.executable, "-c", SCRIPT.format(words)))
 
@@ -115,7 +115,7 @@ def test_torchvision_downloads_it(
     options: dict[str, str],
     kept: list[str],
 ) -> None:
-    """It comes into the first folder, without archives, says how large it is, and the next run needs no network."""
+    """A download arrives in the first folder, without archives, announces its size, and is found without a network."""
     patches, place = serve(tmp_path / "served"), tmp_path / "first"
     with server(tmp_path / "served") as address:
         patch(addressed(patches, address))
@@ -136,7 +136,7 @@ def test_torchvision_downloads_it(
 def test_celeba_is_unpacked_and_kept(
     tmp_path: Path, cache: Path, patch: Patch, use: Use, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its archive of pictures is unpacked beside the tables and removed; what does the download is gdown, not here."""
+    """The archive of pictures is unpacked next to the tables and removed; gdown is replaced by a server."""
     served = tmp_path / "served"
     patches = put_celeba(served)
     patch(patches)
@@ -157,7 +157,7 @@ def test_celeba_is_unpacked_and_kept(
 
 
 def test_other_bytes_than_the_original_are_not_kept(tmp_path: Path, patch: Patch, use: Use) -> None:
-    """Where a file's MD5 is not torchvision's, it is one error with the reason and what to do, and nothing is left."""
+    """A wrong MD5 is one error with reason and fix, and nothing is left."""
     patches = served_fashion(tmp_path / "served")
     resources = patches[FashionMNIST]["resources"]
     patches[FashionMNIST]["resources"] = [*resources[:-1], (resources[-1][0], "0" * 32)]
@@ -165,23 +165,23 @@ def test_other_bytes_than_the_original_are_not_kept(tmp_path: Path, patch: Patch
         patch(addressed(patches, address))
         use(spelled(patches))
         with pytest.raises(DataError, match=r"could not be downloaded: .*File not found or corrupted") as raised:
-            FashionMnist(FashionMnist.Options(root=tmp_path / "data")).load("train")
+            FashionMnist(FashionMnist.Options(root=tmp_path / "data")).open("train")
     assert raised.value.message.isprintable()
     assert "FashionMNIST/raw/t10k-labels-idx1-ubyte" in str(raised.value.fix)
     assert [path.name for path in tmp_path.iterdir()] == ["served"]
 
 
 @pytest.mark.parametrize("cls", [FashionMnist, Kmnist, Emnist, Cifar10, Svhn, CelebA])
-def test_without_a_network_it_says_which_files_are_needed(
+def test_without_a_network_the_error_names_the_required_files(
     tmp_path: Path, cache: Path, cls: type[Downloaded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One error names the folders that were looked in, the reason, and each file that is needed, and where."""
+    """One error names the searched folders, the reason, and the path of each required file."""
     monkeypatch.setenv("GANFORGE_DATA", str(tmp_path / "variable"))
     data = cls(cls.Options(root=tmp_path / "root"))
     with pytest.raises(DataError) as raised:
-        data.load("train") or data.open("train")
-    looked = f"{tmp_path / 'root'} or {tmp_path / 'variable'} or {cache}"
-    expected = f"no {cls.title}: its files are not in {looked} and could not be downloaded: GANFORGE_OFFLINE is set"
+        data.open("train")
+    searched = f"{tmp_path / 'root'} or {tmp_path / 'variable'} or {cache}"
+    expected = f"no {cls.title}: its files are not in {searched} and could not be downloaded: GANFORGE_OFFLINE is set"
     assert raised.value.message == expected
     fix = str(raised.value.fix)
     assert all(word in fix for word in ("--data.root", "GANFORGE_DATA"))
@@ -192,12 +192,12 @@ def test_without_a_network_it_says_which_files_are_needed(
 def test_being_offline_is_known_at_once(
     tmp_path: Path, patch: Patch, use: Use, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where nothing answers no process is started, and the probe's time is all that it takes."""
+    """Without an answer no process is started, and the error takes no longer than the probe."""
     use("raise SystemExit('started')")
     patch({CIFAR10: {"url": "http://127.0.0.1:1/cifar.tar.gz"}})
     began = time.monotonic()
     with pytest.raises(DataError, match=r"127\.0\.0\.1 cannot be reached: Connection refused"):
-        Cifar10(Cifar10.Options(root=tmp_path)).load("train")
+        Cifar10(Cifar10.Options(root=tmp_path)).open("train")
     assert time.monotonic() - began < downloads.PROBE_SECONDS
 
 
@@ -220,16 +220,16 @@ def test_the_time_limit_fits_the_size(patch: Patch, use: Use, monkeypatch: pytes
 
 
 def hub(**options: object) -> HuggingFace:
-    """Make the data set as the engine does, from options."""
+    """Return the dataset, built from options as by the engine."""
     return HuggingFace(HuggingFace.Options.model_validate({"path": "somebody/pets", **options}))
 
 
 def test_data_of_the_hub_is_kept_and_found_again(
     tmp_path: Path, cache: Path, use: Use, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is saved whole below the first folder, pictures included, and found there without a network."""
+    """Data is saved below the first folder, pictures included, and found there without a network."""
     served = put_parquet(tmp_path / "served")
-    words = "import datasets; real = datasets.load_dataset; asked = []\n"
+    words = "import datasets; real = datasets.load_dataset\n"
     words += f"datasets.config.HF_DATASETS_CACHE = {str(tmp_path / 'huggingface')!r}\n"
     words += "def load(path, name): assert (path, name) == ('somebody/pets', 'small'); "
     words += f"return real({str(served)!r})\n"
@@ -250,8 +250,8 @@ def test_data_of_the_hub_is_kept_and_found_again(
         _ = hub().info
 
 
-def test_without_a_network_the_hub_says_what_to_do(tmp_path: Path) -> None:
-    """The error shows the call that saves the data elsewhere, and both places for what that wrote."""
+def test_without_a_network_the_hub_error_has_a_fix(tmp_path: Path) -> None:
+    """The error shows the call that saves the data elsewhere, and both places for its output."""
     with pytest.raises(DataError, match=r"no somebody/pets of the hub: .* GANFORGE_OFFLINE is set") as raised:
         _ = hub(root=tmp_path / "root", subset="small").info
     for words in (
@@ -266,7 +266,7 @@ def test_without_a_network_the_hub_says_what_to_do(tmp_path: Path) -> None:
 def test_names_of_the_hub_lead_nowhere_else() -> None:
     """A name or a subset that would leave the folder is refused."""
     for path in ("../x", "a/..", "a/b/c", ".hidden"):
-        with pytest.raises(DataError, match="no name on the hub"):
+        with pytest.raises(DataError, match="not a name on the hub"):
             _ = hub(path=path).info
     for subset in ("..", "a/b", ""):
         with pytest.raises(ValueError, match="subset"):

@@ -1,4 +1,4 @@
-"""Laws of `huggingface`: the same images from every kind of file, columns that are found, and damage by its name."""
+"""Laws of `huggingface`: the same images from every kind of file, detected columns, damage named."""
 
 from __future__ import annotations
 
@@ -17,17 +17,32 @@ import pytest
 import torch
 from datasets_parts import SIZES, noise, put_parquet, put_pictures, put_saved, table
 from ganforge_datasets.huggingface import HuggingFace
+from ganforge_datasets.rows import Rows
 from PIL import Image
 
-from ganforge.components import check_images
+from ganforge.components import ConditionSpec, ImageSpec, ImageTensors, Split, check_images
 from ganforge.errors import DataError
 
 Column = list[Any]
 
 
 def images(path: Path | str, **options: object) -> HuggingFace:
-    """Make the data set as the engine does, from options."""
+    """Return the dataset, built from options as by the engine."""
     return HuggingFace(HuggingFace.Options.model_validate({"path": str(path), **options}))
+
+
+def in_memory(data: HuggingFace, split: Split = "train") -> ImageTensors:
+    """Return a split that is in memory."""
+    opened = data.open(split)
+    assert isinstance(opened, ImageTensors)
+    return opened
+
+
+def rows(data: HuggingFace, split: Split = "train") -> Rows:
+    """Return a split that is read row by row."""
+    opened = data.open(split)
+    assert isinstance(opened, Rows)
+    return opened
 
 
 def parquet(path: Path, **columns: Column) -> Path:
@@ -43,42 +58,41 @@ def pictures(count: int, *shape: int) -> list[Image.Image]:
 
 @pytest.mark.parametrize("put", [put_parquet, put_saved, put_pictures])
 def test_every_kind_of_file_gives_the_same_images(tmp_path: Path, put: Any) -> None:
-    """Parquet files, what save_to_disk wrote and folders of pictures give the pixels and labels that were put in."""
+    """Parquet files, folders of save_to_disk and folders of pictures return the pixels and labels put in."""
     data = images(put(tmp_path / "data"))
     for split in data.splits:
-        found = data.load(split)
-        assert found is not None
-        check_images(found, split)
+        loaded = in_memory(data, split)
+        check_images(loaded, split)
         expected = {row["image"].tobytes(): row["label"] for row in table(split)}
-        assert len(expected) == len(found) == SIZES[split]
-        assert found.labels is not None
-        for pixels, label in zip(found.pixels, found.labels, strict=True):
+        assert len(expected) == len(loaded) == SIZES[split]
+        assert loaded.condition is not None
+        for pixels, label in zip(loaded.images, loaded.condition, strict=True):
             assert expected[pixels.permute(1, 2, 0).numpy().tobytes()] == label
     assert data.info.class_names == ("cat", "dog")
     assert data.info.sizes == SIZES
     assert data.source == f"rows of {tmp_path}/data: 30 for training, 20 for testing"
 
 
-def test_read_meanwhile_is_the_same_as_loaded(tmp_path: Path) -> None:
-    """What takes more than the limit is given by `open`, to the same bits, and each has a fingerprint of its own."""
+def test_streamed_rows_equal_those_in_memory(tmp_path: Path) -> None:
+    """Images beyond the limit are read row by row, with the same bits and classes."""
     put_parquet(tmp_path / "data")
-    whole, meanwhile = images(tmp_path / "data"), images(tmp_path / "data", whole_gigabytes=30 * 768 / 1e9)
-    loaded = whole.load("train")
-    assert meanwhile.load("train") is None
-    assert loaded is not None
-    assert loaded.labels is not None
-    for split in meanwhile.splits:
-        assert len(meanwhile.open(split)) == meanwhile.info.sizes[split] == SIZES[split]
-    for index, (pixels, label) in enumerate(meanwhile.open("train")[index] for index in range(30)):
-        assert torch.equal(pixels, loaded.pixels[index])
-        assert label == loaded.labels[index]
-    assert images(tmp_path / "data", whole_gigabytes=50 * 768 / 1e9).load("train") is not None
+    loaded = in_memory(images(tmp_path / "data"))
+    streamed = images(tmp_path / "data", max_memory_gigabytes=30 * 768 / 1e9)
+    assert loaded.condition is not None
+    for split in streamed.splits:
+        assert len(rows(streamed, split)) == streamed.info.sizes[split] == SIZES[split]
+    for index in range(30):
+        pixels, label = rows(streamed)[index]
+        assert torch.equal(pixels, loaded.images[index])
+        assert label == loaded.condition[index]
+    assert streamed.info.image == images(tmp_path / "data").info.image == ImageSpec(3, 16, 16, ConditionSpec.classes(2))
+    assert len(in_memory(images(tmp_path / "data", max_memory_gigabytes=50 * 768 / 1e9))) == 30
 
 
-def test_the_fingerprint_of_what_is_not_loaded_tells_other_images(tmp_path: Path) -> None:
-    """Other pictures, labels or shapes give another one; the same in another kind of file and another place do not."""
+def test_the_fingerprint_of_streamed_rows_changes_with_the_images(tmp_path: Path) -> None:
+    """Other pictures, classes or shapes change it; another kind of file and another place do not."""
     prints = {
-        name: images(tmp_path / name, whole_gigabytes=0, **options).info.fingerprint
+        name: images(tmp_path / name, max_memory_gigabytes=0, **options).info.fingerprint
         for name, options in (
             (put_parquet(tmp_path / "a").name, {}),
             (put_saved(tmp_path / "b").name, {}),
@@ -92,11 +106,11 @@ def test_the_fingerprint_of_what_is_not_loaded_tells_other_images(tmp_path: Path
     assert len(set(prints.values())) == 5
     victim = next((tmp_path / "f" / "train").rglob("*.png"))
     Image.new("RGB", (16, 16)).save(victim)
-    assert images(tmp_path / "f", whole_gigabytes=0).info.fingerprint != prints["f"]
+    assert images(tmp_path / "f", max_memory_gigabytes=0).info.fingerprint != prints["f"]
 
 
-def test_resolved_names_what_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Folder, columns, splits and channels stand in it, so that a repeated run uses them from any working folder."""
+def test_resolved_names_folder_columns_and_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resolved options hold folder, columns, splits and channels, valid in every working folder."""
     put_parquet(tmp_path / "data")
     (tmp_path / "data" / "test-00000-of-00001.parquet").rename(tmp_path / "data" / "validation.parquet")
     monkeypatch.chdir(tmp_path)
@@ -110,62 +124,60 @@ def test_resolved_names_what_was_found(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_labels_may_be_numbers_or_words(tmp_path: Path) -> None:
-    """A column without names has a class for each value that occurs; none leaves labels out."""
+    """A column without names has a class for each value that occurs; `none` reads no classes."""
     for values, names in (([7, 3, 7, 5], ("3", "5", "7")), (["b", "a", "b", "b"], ("a", "b"))):
         path = parquet(tmp_path / f"{len(names)}.parquet", photo=pictures(4, 8, 8), label=values)
         data = images(path, image="photo")
-        loaded = data.load("train")
-        assert loaded is not None
-        assert loaded.labels is not None
+        loaded = in_memory(data)
+        assert loaded.condition is not None
         assert data.class_names == names
-        assert [names[label] for label in loaded.labels] == list(map(str, values))
+        assert [names[label] for label in loaded.condition] == list(map(str, values))
         without = images(path, label="none")
         assert without.info.class_names is None
-        assert without.open("train")[0][1] == 0
+        assert in_memory(without).condition is None
 
 
 def test_pictures_of_every_kind_become_eight_bits(tmp_path: Path) -> None:
-    """16-bit grey is scaled, transparency lies on white, palettes and grey become colours where some have them."""
+    """16-bit gray is scaled, transparency lies on white, palettes and gray become RGB if some pictures have colors."""
     sixteen = Image.fromarray(np.array([[0, 257, 65535, 32896]], dtype=np.uint16))
     clear = Image.fromarray(np.array([[[10, 20, 30, 255], [10, 20, 30, 0]] * 2], dtype=np.uint8), "RGBA")
     palette = Image.fromarray(np.array([[[255, 0, 0], [0, 0, 255]] * 2], dtype=np.uint8)).quantize(2)
     data = images(parquet(tmp_path / "some.parquet", image=[sixteen, clear, palette]))
-    found = data.load("train")
-    assert found is not None
-    assert found.pixels.shape == (3, 3, 1, 4)
-    assert found.pixels[0, :, 0].tolist() == [[0, 1, 255, 128]] * 3
-    assert found.pixels[1, :, 0, :2].T.tolist() == [[10, 20, 30], [255, 255, 255]]
-    assert found.pixels[2, :, 0, :2].T.tolist() == [[255, 0, 0], [0, 0, 255]]
-    grey = images(parquet(tmp_path / "grey.parquet", image=[sixteen, sixteen]))
-    assert grey.info.image.channels == 1
+    pixels = in_memory(data).images
+    assert pixels.shape == (3, 3, 1, 4)
+    assert pixels[0, :, 0].tolist() == [[0, 1, 255, 128]] * 3
+    assert pixels[1, :, 0, :2].T.tolist() == [[10, 20, 30], [255, 255, 255]]
+    assert pixels[2, :, 0, :2].T.tolist() == [[255, 0, 0], [0, 0, 255]]
+    gray = images(parquet(tmp_path / "gray.parquet", image=[sixteen, sixteen]))
+    assert gray.info.image.channels == 1
 
 
 def test_sizes_and_channels_can_be_asked_for(tmp_path: Path) -> None:
-    """A size crops the longer side at its centre; without one all pictures must agree, and an error names the row."""
+    """A size crops the longer side around its center; without one, an error names the row that differs."""
     wide = np.zeros((8, 24, 3), dtype=np.uint8)
     wide[:, 8:16] = (255, 0, 0)
     path = parquet(tmp_path / "wide.parquet", image=[Image.fromarray(wide), *pictures(1, 8, 8, 3)])
-    first = images(path, size=4).open("train")[0][0]
+    first = in_memory(images(path, size=4)).images[0]
     assert first.shape == (3, 4, 4)
     assert first[0, :, 1:3].eq(255).all()
     assert not first[1:].any()
-    assert images(path, size=4, channels=1).open("train")[0][0].shape == (1, 4, 4)
+    assert in_memory(images(path, size=4, channels=1)).images[0].shape == (1, 4, 4)
     with pytest.raises(DataError, match=r"row 1 of 'train' in .* has 8×8 pixels; the first has 24×8") as raised:
-        images(path).load("train")
+        images(path).open("train")
     assert "--data.size" in str(raised.value.fix)
 
 
 def test_a_guess_that_was_wrong_is_an_error(tmp_path: Path) -> None:
-    """Colours after many grey pictures are not made grey in silence."""
+    """Colors after many gray pictures are an error, not made gray in silence."""
     path = parquet(tmp_path / "mixed.parquet", image=[*pictures(70, 4, 4), *pictures(1, 4, 4, 3)])
-    with pytest.raises(DataError, match=r"row 70 .* has colours") as raised:
-        images(path).load("train")
+    with pytest.raises(DataError, match=r"row 70 .* has colors") as raised:
+        images(path).open("train")
     assert "--data.channels 3" in str(raised.value.fix)
     assert images(path, channels=1).info.sizes == {"train": 71}
 
 
-def test_what_cannot_be_chosen_is_an_error_that_says_how(tmp_path: Path) -> None:
-    """Missing and ambiguous columns and splits, and values that are no labels, are named, and so is the option."""
+def test_missing_and_ambiguous_columns_are_errors_with_a_fix(tmp_path: Path) -> None:
+    """Messages name missing and ambiguous columns and splits, invalid labels, and the option that helps."""
     one, two = pictures(2, 4, 4), pictures(2, 4, 4)
     named = datasets.ClassLabel(names=["a", "b"])
     both = datasets.Dataset.from_dict({"image": one, "fine": [0, 1], "coarse": [1, 0]})
@@ -178,15 +190,15 @@ def test_what_cannot_be_chosen_is_an_error_that_says_how(tmp_path: Path) -> None
         (parquet(tmp_path / "d.parquet", image=one), {"train": "all"}, "no split 'all'; it has train", "--data.train"),
         (parquet(tmp_path / "e.parquet", image=one), {"test": "dev"}, "no split 'dev'", "--data.test"),
         (tmp_path / "both.parquet", {}, "2 columns hold labels: fine, coarse", "--data.label"),
-        (parquet(tmp_path / "f.parquet", image=one, label=[1, None]), {}, "row 1 .* no class", "--data.label none"),
+        (parquet(tmp_path / "f.parquet", image=one, label=[1, None]), {}, "row 1 .* not a class", "--data.label none"),
     ]
     for path, options, words, fix in cases:
         with pytest.raises(DataError, match=words) as raised:
             _ = images(path, **options).info
         assert fix in str(raised.value.fix)
     for path, options, words in (
-        (parquet(tmp_path / "g.parquet", image=one, label=[0.5, 1.5]), {}, "holds float; labels are whole numbers"),
-        (parquet(tmp_path / "h.parquet", image=one, size=[1, 2]), {"image": "size"}, "'size' holds .* no image"),
+        (parquet(tmp_path / "g.parquet", image=one, label=[0.5, 1.5]), {}, "holds float; labels are integers"),
+        (parquet(tmp_path / "h.parquet", image=one, size=[1, 2]), {"image": "size"}, "'size' holds .* not images"),
         (parquet(tmp_path / "i.parquet", image=[one[0], None]), {}, "row 1 of .* holds no picture"),
     ):
         with pytest.raises(DataError, match=words):
@@ -194,7 +206,7 @@ def test_what_cannot_be_chosen_is_an_error_that_says_how(tmp_path: Path) -> None
 
 
 def test_damage_is_named(tmp_path: Path) -> None:
-    """A file that is cut short and a picture that cannot be decoded are named; what is missing says so."""
+    """A file that is cut short, a picture that cannot be decoded and a missing path are named."""
     for folder, name in (
         (put_parquet(tmp_path / "parquet"), "train-00000-of-00001.parquet"),
         (put_saved(tmp_path / "saved"), "train/data-00000-of-00001.arrow"),
@@ -203,11 +215,13 @@ def test_damage_is_named(tmp_path: Path) -> None:
         content = (folder / name).read_bytes()
         (folder / name).write_bytes(content[: len(content) // 3])
         with pytest.raises(DataError, match="is damaged") as raised:
-            images(folder).load("train")
+            images(folder).open("train")
         assert str(folder / name) in raised.value.message
     broken = {"bytes": b"\x89PNG\r\n\x1a\n broken", "path": None}
-    rows = datasets.Dataset.from_dict({"image": [broken]}, features=datasets.Features({"image": datasets.Image()}))
-    rows.to_parquet(str(tmp_path / "broken.parquet"))
+    table_of_one = datasets.Dataset.from_dict(
+        {"image": [broken]}, features=datasets.Features({"image": datasets.Image()})
+    )
+    table_of_one.to_parquet(str(tmp_path / "broken.parquet"))
     with pytest.raises(DataError, match=r"row 0 of 'train' in .* cannot be read"):
         _ = images(tmp_path / "broken.parquet").info
     (tmp_path / "empty").mkdir()
@@ -220,7 +234,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
 
 
 def test_local_files_ask_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What lies on the disk is loaded without a connection, even where one would be allowed."""
+    """Local files are loaded without a connection, even if one is allowed."""
 
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError
@@ -233,11 +247,11 @@ def test_local_files_ask_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert images(tmp_path / "a" / "train-00000-of-00001.parquet").info.sizes == {"train": 30}
 
 
-def test_it_trains_while_rows_are_read(tmp_path: Path) -> None:
-    """A short run on the command line reads parquet files in processes of their own."""
+def test_it_trains_on_streamed_rows(tmp_path: Path) -> None:
+    """A short run on the command line reads parquet files in a worker."""
     put_parquet(tmp_path / "data")
     flags = ("--gen", "mlp", "--disc", "mlp", "--gen.hidden", "[16]", "--disc.hidden", "[16]", "--batch-size", "8")
-    data = ("--data", "huggingface", "--data.path", "data", "--data.whole_gigabytes", "0", "--workers", "1")
+    data = ("--data", "huggingface", "--data.path", "data", "--data.max_memory_gigabytes", "0", "--workers", "1")
     done = subprocess.run(
         [sys.executable, "-m", "ganforge", "run", *flags, *data, "--steps", "3", "--precision", "fp32", "--json"],
         capture_output=True,

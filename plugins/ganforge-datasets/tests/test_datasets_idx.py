@@ -1,4 +1,4 @@
-"""Laws of Fashion-MNIST, KMNIST and EMNIST: what they give, where they look, and what they refuse."""
+"""Laws of Fashion-MNIST, KMNIST and EMNIST: content, places, and damage."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import torch
 from datasets_parts import LETTERS, MNIST_LIKE, SIZES, idx, noise, put_idx, write
-from ganforge_datasets.downloaded import Downloaded
-from ganforge_datasets.idx import Emnist, FashionMnist, Kmnist
+from ganforge_datasets.idx import Emnist, FashionMnist, Kmnist, MnistLike
 
 from ganforge.builtin.features.trained import Fashion
 from ganforge.errors import DataError
@@ -21,45 +20,44 @@ RAW = "FashionMNIST/raw"
 
 
 def fashion(root: Path | None = None) -> FashionMnist:
-    """Make the data set as the engine does, from options."""
+    """Return the dataset, built from options as by the engine."""
     return FashionMnist(FashionMnist.Options.model_validate({"root": root}))
 
 
 @pytest.mark.parametrize("cls", [FashionMnist, Kmnist])
-def test_it_gives_what_stands_in_the_files(tmp_path: Path, cls: type[Downloaded]) -> None:
-    """Pixels and labels are those of the files, in their order; classes are named, and the folder is."""
+def test_images_and_classes_are_those_of_the_files(tmp_path: Path, cls: type[MnistLike]) -> None:
+    """Images and classes are those of the files, in order; classes have names, and the source names the folder."""
     data = cls(cls.Options(root=put_idx(tmp_path, cls.folder, MNIST_LIKE)))
     for seed, (split, count) in enumerate(SIZES.items()):
-        images = data.load(split)  # type: ignore[arg-type]
-        assert images is not None
-        assert images.pixels.numpy().tobytes() == noise(count, 28, 28, seed=seed).tobytes()
-        assert images.labels is not None
-        assert images.labels.tolist() == [index % 10 for index in range(count)]
+        images = data.open(split)
+        assert images.images.numpy().tobytes() == noise(count, 28, 28, seed=seed).tobytes()
+        assert images.condition is not None
+        assert images.condition.tolist() == [index % 10 for index in range(count)]
     assert data.info.sizes == SIZES
     assert data.info.image.num_classes == len(set(data.class_names or ())) == 10
     assert data.info.source == f"{cls.title} from {tmp_path / cls.folder}"
 
 
-def test_clothes_are_described_by_their_own_features() -> None:
-    """Fashion-MNIST recommends the extractor that knows its classes; what has no such extractor recommends none."""
+def test_fashion_mnist_recommends_the_features_of_its_classes() -> None:
+    """Fashion-MNIST recommends the extractor with its classes; datasets without such an extractor recommend none."""
     assert FashionMnist.recommended == {"features": Fashion.name}
-    assert fashion().classes == Fashion.class_names
+    assert fashion().class_names == Fashion.class_names
     assert not Kmnist.recommended
     assert not Emnist.recommended
 
 
 def test_the_places_are_searched_in_order(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`root` comes before GANFORGE_DATA, which comes before the cache; resolved() names the one that had it."""
+    """`root` comes before GANFORGE_DATA, which comes before the cache; resolved() names the place with the data."""
     monkeypatch.setenv("GANFORGE_DATA", str(tmp_path / "variable"))
     for root in (cache, tmp_path / "variable", tmp_path / "root"):
         put_idx(root, RAW, MNIST_LIKE)
         data = fashion(tmp_path / "root")
         assert data.resolved() == FashionMnist.Options(root=root)
-        assert data.load("test").pixels.shape == (20, 1, 28, 28)
+        assert data.open("test").images.shape == (20, 1, 28, 28)
         assert data.source == f"Fashion-MNIST from {root / RAW}"
 
 
-def test_what_is_written_down_holds_in_every_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resolved_root_holds_in_every_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative `root` is resolved, so that a run can be resumed from elsewhere."""
     put_idx(tmp_path / "own", RAW, MNIST_LIKE)
     monkeypatch.chdir(tmp_path)
@@ -67,17 +65,17 @@ def test_what_is_written_down_holds_in_every_working_folder(tmp_path: Path, monk
 
 
 def test_emnist_is_upright_and_letters_count_from_zero(tmp_path: Path) -> None:
-    """The files hold each image transposed and letters from 1; it gives them as one reads them, a to z from 0."""
+    """The files hold transposed images and letters from 1; the dataset returns upright ones, a to z from 0."""
     upright = np.zeros((2, 28, 28), dtype=np.uint8)
     upright[0, 4:24, 6] = upright[0, 23, 6:18] = 255  # the letter L
     upright[1, 4:24, 14] = upright[1, 4, 6:22] = 255  # the letter T
     files = {**LETTERS, "emnist-letters-train-images-idx3-ubyte": idx(upright.transpose(0, 2, 1))}
     files["emnist-letters-train-labels-idx1-ubyte"] = idx(np.array([12, 20], dtype=np.uint8))
     data = Emnist(Emnist.Options(root=put_idx(tmp_path, "EMNIST/raw", files), split="letters"))
-    images = data.load("train")
-    assert torch.equal(images.pixels[:, 0], torch.from_numpy(upright))
-    assert images.labels is not None
-    assert [data.class_names[label] for label in images.labels] == ["l", "t"]
+    images = data.open("train")
+    assert torch.equal(images.images[:, 0], torch.from_numpy(upright))
+    assert images.condition is not None
+    assert [data.class_names[label] for label in images.condition] == ["l", "t"]
 
 
 @pytest.mark.parametrize(
@@ -92,8 +90,8 @@ def test_emnist_is_upright_and_letters_count_from_zero(tmp_path: Path) -> None:
     ],
 )
 def test_emnist_has_the_classes_of_its_paper(split: str, classes: int, some: dict[int, str]) -> None:
-    """Each split has as many classes as table II of Cohen et al. says, named in the order of their mapping files."""
-    names = Emnist(Emnist.Options.model_validate({"split": split})).classes
+    """Each split has the classes of table II of Cohen et al., named in the order of their mapping files."""
+    names = Emnist(Emnist.Options.model_validate({"split": split})).class_names
     assert len(names) == len(set(names)) == classes
     assert {number: names[number] for number in some} == some
 
@@ -103,8 +101,8 @@ def test_files_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     labels, images = "train-labels-idx1-ubyte", "train-images-idx3-ubyte"
     for name, content, words in (
         (images, MNIST_LIKE[images][:-1], "is damaged"),
-        (images, b"<html>", "no IDX file"),
-        (labels, b"", "no IDX file"),
+        (images, b"<html>", "not an IDX file"),
+        (labels, b"", "not an IDX file"),
         (images, idx(noise(30, 32, 32)), "holds 30×32×32 pixels"),
         (images, idx(noise(0, 28, 28)), "is damaged"),
         (images, idx(noise(29, 28, 28)), "29 images but .* 30 labels"),
@@ -112,20 +110,20 @@ def test_files_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     ):
         write(put_idx(tmp_path, RAW, MNIST_LIKE) / RAW / name, content)
         with pytest.raises(DataError, match=words) as raised:
-            fashion(tmp_path).load("train")
+            fashion(tmp_path).open("train")
         assert str(tmp_path / RAW / name) in raised.value.message
         assert raised.value.fix
 
 
-def test_a_part_of_it_is_an_error_where_a_person_named_the_place(tmp_path: Path) -> None:
-    """Missing files are named, not downloaded over."""
+def test_a_part_of_it_is_an_error_if_the_user_named_the_place(tmp_path: Path) -> None:
+    """Missing files are named, and nothing is downloaded over the others."""
     (put_idx(tmp_path, RAW, MNIST_LIKE) / RAW / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(DataError, match=r"only a part of Fashion-MNIST; .* missing: t10k-labels-idx1-ubyte"):
-        fashion(tmp_path).load("train")
+        fashion(tmp_path).open("train")
 
 
 def test_it_trains(tmp_path: Path) -> None:
-    """A short run on the command line, from a folder in torchvision's layout, says where the images came from."""
+    """A short run on the command line, from a folder in torchvision's layout, records the source of the images."""
     put_idx(tmp_path, RAW, MNIST_LIKE)
     flags = ("--gen", "mlp", "--disc", "mlp", "--gen.hidden", "[16]", "--disc.hidden", "[16]", "--batch-size", "8")
     data = ("--data", "fashion-mnist", "--data.root", str(tmp_path))

@@ -1,4 +1,4 @@
-"""What this plugin provides. It imports nothing heavy: the class is imported when it is used."""
+"""The smallest plugin: one generator. Its class is imported on first use."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ganforge import Component, hookimpl
 
 @hookimpl
 def ganforge_components() -> Iterable[Component]:
-    """Provide one generator."""
+    """Return one generator."""
     return [
         Component(
             kind="generator",
             name="linear",
             target="ganforge_hello.linear:LinearGenerator",
-            summary="One linear layer and a tanh: the baseline that any other generator should beat.",
+            summary="One linear layer and a tanh: a baseline for every other generator.",
         )
     ]

@@ -1,4 +1,4 @@
-"""The smallest generator there is."""
+"""Linear generator."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ class LinearGenerator(Generator):
     """Z → C·H·W, tanh: images are a mean and Z directions, squashed into [-1, 1]."""
 
     class Options(Generator.Options):
-        """One option beside those of every generator."""
+        """Options of the linear generator."""
 
         bias: bool = True
-        """Whether there is a mean image."""
+        """Add a mean image."""
 
     options: Options
 
@@ -22,7 +22,7 @@ class LinearGenerator(Generator):
         super().__init__(options, image)
         self.layer = nn.Linear(options.latent_dim, image.numel, bias=options.bias)
 
-    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return images, `(N, C, H, W)`, from latents, `(N, Z)`; labels are not used."""
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return images, `(N, C, H, W)`, of latents, `(N, Z)`; the condition is not used."""
         images: Tensor = self.layer(z).tanh()
-        return images.view(len(z), self.image.channels, self.image.height, self.image.width)
+        return images.view(len(z), *self.image.shape)

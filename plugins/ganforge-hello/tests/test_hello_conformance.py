@@ -1,4 +1,4 @@
-"""The generator keeps what its interface promises."""
+"""Conformance kit for the linear generator."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from ganforge.testing import parametrize_components
 
 @parametrize_components("ganforge-hello")
 def test_conforms(check: Callable[[], None]) -> None:
-    """Each check passes, or does not apply and is skipped."""
+    """Each check passes, or is skipped because it does not apply."""
     check()

@@ -1,4 +1,4 @@
-"""The plugin as a user meets it: installed, listed, trained."""
+"""Linear generator at the command line: listed, trained."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ganforge import ImageSpec
 
 
 def ganforge(*arguments: str) -> str:
-    """Run the command line and return what it prints."""
+    """Run the command line and return its output."""
     done = subprocess.run(
         [sys.executable, "-m", "ganforge", *arguments], capture_output=True, text=True, check=False, timeout=120
     )
@@ -23,13 +23,13 @@ def ganforge(*arguments: str) -> str:
 
 
 def test_it_is_listed_with_its_distribution() -> None:
-    """Once installed, `ganforge list` shows it and where it comes from."""
+    """`ganforge list` shows it with the plugin's name and version."""
     (entry,) = [entry for entry in json.loads(ganforge("list", "generator", "--json")) if entry["name"] == "linear"]
     assert (entry["distribution"], entry["version"]) == ("ganforge-hello", "0.1.0")
 
 
 def test_it_trains(tmp_path: Path) -> None:
-    """It goes into a run with built-in partners, and its run can be sampled."""
+    """It trains with built-in components, and its run can be sampled."""
     run = str(tmp_path / "run")
     flags = ("--gen", "linear", "--disc", "mlp", "--data.source", "sample", "--steps", "3", "--precision", "fp32")
     assert json.loads(ganforge("run", *flags, "--out", run, "--json"))["status"] == "finished"
@@ -37,7 +37,7 @@ def test_it_trains(tmp_path: Path) -> None:
 
 
 def test_images_are_a_mean_and_directions() -> None:
-    """Before the tanh the image is affine in the latents."""
+    """Before the tanh, the image is affine in the latents."""
     generator = LinearGenerator(LinearGenerator.Options(latent_dim=3), ImageSpec(2, 4, 5))
     z = torch.randn(2, 3)
     middle = generator(z.mean(0, keepdim=True)).atanh()

@@ -1,4 +1,4 @@
-"""What this plugin provides. It imports nothing heavy: the class is imported when it is used."""
+"""Inception features for ganforge. Importing the plugin is light: the class is imported when it is used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def ganforge_components() -> Iterable[Component]:
             kind="features",
             name="inception",
             target="ganforge_inception.features:Inception",
-            summary="2,048 features of Inception, as torch-fidelity computes them: for scores as papers have them.",
+            summary="2,048 features of Inception, as torch-fidelity computes them: for scores comparable with papers.",
             paper="Szegedy et al. 2016, Rethinking the Inception Architecture for Computer Vision, arXiv:1512.00567",
             tags=("classifier",),
             requires=("torch-fidelity>=0.4",),

@@ -1,4 +1,4 @@
-"""Features of the Inception network that published scores are taken with."""
+"""Inception features of published scores."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from ganforge_inception.weights import find_weights, read_network
 
 SIZE, CLASSES = 2048, 1008
 
-#: Images that pass the network at once: at 299×299 pixels a hundred need more than a gigabyte.
-PART = 25
+#: Images in one forward pass; at 299×299 pixels a hundred need more than a gigabyte.
+BATCH_SIZE = 25
 
 
 class Inception(FeatureExtractor):
-    """Look through the network of the first Fréchet Inception distances, as torch-fidelity has it.
+    """Network of the original Fréchet Inception distance, as torch-fidelity implements it.
 
-    The features are those before the last layer, 2,048 of an image; the logits are of 1,008 classes, without the last
-    layer's bias, as the inception score has them. A score that needs more images than features needs more than 2,048.
-    The classes are those of the graph that Google published in December 2015: ImageNet's, and eight that are not used.
+    The features are the 2,048 of the penultimate layer; the logits are of 1,008 classes, without the last layer's bias,
+    as for the inception score. Scores that need more images than features need more than 2,048. The classes are those
+    of the graph that Google published in December 2015: ImageNet's, and eight that are not used.
     """
 
     class Options(FeatureExtractor.Options):
-        """Which weights it has."""
+        """Options of the weights."""
 
         weights: Path | None = None
-        """The published file, or your own weights in a .safetensors file; none: looked for, else downloaded."""
+        """The published file, or your own weights in a .safetensors file; none: searched, else downloaded."""
 
         @field_validator("weights")
         @classmethod
@@ -41,7 +41,7 @@ class Inception(FeatureExtractor):
 
     options: Options
     preprocessing: ClassVar = (
-        "grey repeated to three channels; resized to 299×299, bilinear as in TensorFlow 1 (torch-fidelity), "
+        "gray repeated to three channels; resized to 299×299, bilinear as in TensorFlow 1 (torch-fidelity), "
         "without antialiasing; (pixels - 128) / 128"
     )
     size = SIZE
@@ -54,15 +54,15 @@ class Inception(FeatureExtractor):
 
     @classmethod
     def check_image(cls, options: FeatureExtractor.Options, image: ImageSpec) -> None:
-        """Raise IncompatibleError for images that are neither grey nor of three colours."""
+        """Raise IncompatibleError unless images have one or three channels."""
         if image.channels not in (1, 3):
             raise IncompatibleError(
-                f"features 'inception' describe images with 1 or 3 channels; the images are {image}",
+                f"features 'inception' need images with 1 or 3 channels; the images are {image}",
                 fix="pass --features random-convolutions, for any images",
             )
 
     def forward(self, images: Tensor) -> FeatureOutput:
-        """Return features, `(N, 2048)`, and logits, `(N, 1008)`, of images, uint8 `(N, C, H, W)`, C being 1 or 3."""
-        coloured = images.expand(-1, 3, -1, -1)
-        features, logits = zip(*(self.network(part) for part in coloured.split(PART)), strict=True)
+        """Return features, `(N, 2048)`, and logits, `(N, 1008)`, of pictures, `(N, 1 or 3, H, W)` uint8."""
+        batches = torch.split(images.expand(-1, 3, -1, -1), BATCH_SIZE)
+        features, logits = zip(*(self.network(batch) for batch in batches), strict=True)
         return FeatureOutput(torch.cat(features), torch.cat(logits))

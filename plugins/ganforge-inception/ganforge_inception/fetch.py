@@ -1,4 +1,4 @@
-"""Download the weights: python -P -m ganforge_inception.fetch FOLDER ADDRESS."""
+"""Download of the weights: python -P -m ganforge_inception.fetch FOLDER ADDRESS."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FILE = "weights-inception-2015-12-05-6726825d.pth"
 
 
 def main(folder: Path, address: str) -> None:
-    """Download into `folder`/inception, or exit with status 1 and the reason as the last line on standard error."""
+    """Download into `folder`/inception, or exit with status 1 and the reason in the last line of stderr."""
     run_downloader(folder, lambda: _fetch(folder / "inception", address))
 
 

@@ -1,4 +1,4 @@
-"""Where the weights lie, how they get there, and how they are read without running any code from them."""
+"""Weights of the network: search, download, and reading without running code from the file."""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ from torch_fidelity import FeatureExtractorInceptionV3
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
 from ganforge.errors import DataError
-from ganforge.utils.downloads import DownloadError, Wanted, download, find_folder, search_places
-from ganforge.utils.io import read_whole
+from ganforge.utils.downloads import DownloadError, RequiredFiles, download, find_folder, search_places
+from ganforge.utils.io import read_limited
 from ganforge_inception.fetch import FILE
 
 FOLDER = "inception"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
-#: Where it may lie below a root: where a download puts it, where torch.hub does, and the root itself.
-WANTED = Wanted(title="Inception weights", layouts=(FOLDER, "checkpoints", ""), names=(FILE,))
+#: Folders of the file below a root: of a download, of torch.hub, and the root itself.
+WANTED = RequiredFiles(title="Inception weights", layouts=(FOLDER, "checkpoints", ""), names=(FILE,))
 
 MEGABYTES, SECONDS = 96, 240.0
 
-#: No weights of this network come near it, in float64 neither.
+#: More than weights of this network need, even in float64.
 LIMIT_BYTES = 1 << 30
 
-#: Starts the process that downloads, before its arguments; -P: files in the working folder are not its modules.
+#: Command of the process that downloads; -P: files in the working folder are not modules.
 FETCHER = (sys.executable, "-P", "-m", "ganforge_inception.fetch")
 
-#: What torch-fidelity is asked for: what Fréchet distances use, and what inception scores use.
+#: Outputs of torch-fidelity's network: for Fréchet distances, and for inception scores.
 LAYERS = ["2048", "logits_unbiased"]
-LONGEST = 200
+MAX_LENGTH = 200
 
 
 def find_weights() -> Path:
     """Return the published file: below GANFORGE_DATA, the user's cache or torch.hub's, else downloaded.
 
-    Raises DataError.
+    Raises:
+        DataError: It is not there and cannot be downloaded.
     """
     places = search_places(None)
     places.setdefault(Path(torch.hub.get_dir()), False)
@@ -59,7 +60,7 @@ def find_weights() -> Path:
             seconds=SECONDS,
             check=_check,
             announcement=f"downloading {WANTED.title} ({MEGABYTES} MB) into {first}; "
-            f"this is given up after {SECONDS / 60:.0f} minutes",
+            f"the limit is {SECONDS / 60:.0f} minutes",
         )
     except DownloadError as error:
         looked = " or ".join(map(str, places))
@@ -74,11 +75,16 @@ def find_weights() -> Path:
 def read_network(path: Path, *, published: bool) -> FeatureExtractorInceptionV3:
     """Return torch-fidelity's network with the weights of a file.
 
-    published: whether it must be the published file; else it may be a .safetensors file too. Raises DataError.
+    Args:
+        path: The published file, or a .safetensors file.
+        published: Whether it must be the published file.
+
+    Raises:
+        DataError: The file is damaged or does not fit.
     """
     fix = f"get {FILE} from {URL_INCEPTION_V3}"
-    fix += " and put it there, or remove it to have it downloaded anew" if published else ""
-    content = read_whole(path, limit_bytes=LIMIT_BYTES, fix=fix)
+    fix += " and put it there, or remove it to have it downloaded again" if published else ""
+    content = read_limited(path, limit_bytes=LIMIT_BYTES, fix=fix)
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 == SHA256:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -86,7 +92,7 @@ def read_network(path: Path, *, published: bool) -> FeatureExtractorInceptionV3:
         raise DataError(f"{path} is damaged: its SHA-256 is {sha256}, not {SHA256}", fix=fix)
     else:
         state = _tensors(path, content, fix)
-    # torch-fidelity's constructor reads a pickle and trusts it: it gets one that holds these tensors and nothing else.
+    # torch-fidelity's constructor trusts the pickle that it reads: it gets one of these tensors only.
     trusted = io.BytesIO()
     torch.save(state, trusted)
     trusted.seek(0)
@@ -94,22 +100,23 @@ def read_network(path: Path, *, published: bool) -> FeatureExtractorInceptionV3:
         return FeatureExtractorInceptionV3("inception", LAYERS, feature_extractor_weights_path=trusted)
     except RuntimeError as error:
         words = " ".join(str(error).split())
-        words = words if len(words) <= LONGEST else f"{words[:LONGEST]}…"
-        raise DataError(f"{path} holds no weights of this network: {words}", fix=fix) from error
+        words = words if len(words) <= MAX_LENGTH else f"{words[:MAX_LENGTH]}…"
+        raise DataError(f"{path} does not hold weights of this network: {words}", fix=fix) from error
 
 
 def _tensors(path: Path, content: bytes, fix: str) -> dict[str, Tensor]:
-    """Return the tensors of a .safetensors file. Raises DataError for any other, and for numbers that are not finite.
+    """Return the tensors of a .safetensors file. A pickle is not opened, since it may run code.
 
-    A pickle is opened only where its SHA-256 tells that it is the published one: others may run code.
+    Raises:
+        DataError: It is another file, or has numbers that are not finite.
     """
     try:
         state = load(content)
-    except Exception as error:  # its errors are of many kinds, some without words
+    except Exception as error:  # safetensors raises errors of many kinds, some without a message
         raise DataError(
             f"{path} is neither the published file (SHA-256 {SHA256}) nor a .safetensors file, and other files are not "
             "opened, since a pickle may run code",
-            fix=f"{fix}; write weights of your own with safetensors.torch.save_file",
+            fix=f"{fix}; write your own weights with safetensors.torch.save_file",
         ) from error
     for name, tensor in state.items():
         if not bool(tensor.isfinite().all()):

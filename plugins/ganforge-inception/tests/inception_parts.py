@@ -1,4 +1,4 @@
-"""Weights of a network that learnt nothing, in files of both kinds, and what several tests ask of them."""
+"""Random weights in files of both kinds, and helpers of several tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch_fidelity import FeatureExtractorInceptionV3
 from ganforge import ImageSpec
 
 LAYERS = ["2048", "logits_unbiased"]
-COLOUR = ImageSpec(3, 32, 32)
+COLOR = ImageSpec(3, 32, 32)
 
 
 class Fresh(FeatureExtractorInceptionV3):
@@ -37,7 +37,7 @@ def fresh_state() -> dict[str, Tensor]:
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = 1.0
-        network.train()(noise(4, COLOUR))
+        network.train()(noise(4, COLOR))
     return {name: tensor for name, tensor in network.state_dict().items() if "num_batches" not in name}
 
 
@@ -54,7 +54,7 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def built(weights: Path | None, image: ImageSpec = COLOUR) -> Inception:
+def built(weights: Path | None, image: ImageSpec = COLOR) -> Inception:
     """Return the extractor as an evaluation has it."""
     return Inception(Inception.Options(weights=weights), image).eval().requires_grad_(requires_grad=False)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from ganforge_inception import features
 from ganforge_inception.features import Inception
-from inception_parts import COLOUR, LAYERS, built, noise
+from inception_parts import COLOR, LAYERS, built, noise
 from torch_fidelity import FeatureExtractorInceptionV3
 
 from ganforge import ImageSpec
@@ -17,7 +17,7 @@ from ganforge.errors import IncompatibleError
 Files = tuple[Path, Path]
 
 
-@pytest.mark.parametrize("image", [COLOUR, ImageSpec(1, 28, 28), ImageSpec(3, 320, 300)], ids=str)
+@pytest.mark.parametrize("image", [COLOR, ImageSpec(1, 28, 28), ImageSpec(3, 320, 300)], ids=str)
 def test_it_gives_what_torch_fidelity_gives(files: Files, image: ImageSpec) -> None:
     """With the same weights features and logits are those of torch-fidelity's own extractor, grey three times."""
     pickle, safetensors = files
@@ -35,9 +35,9 @@ def test_it_gives_what_torch_fidelity_gives(files: Files, image: ImageSpec) -> N
 
 def test_parts_make_a_whole(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """Images pass the network in parts that memory suffices for, and keep their order."""
-    extractor, images = built(files[1]), noise(5, COLOUR)
+    extractor, images = built(files[1]), noise(5, COLOR)
     together = extractor(images)
-    monkeypatch.setattr(features, "PART", 2)
+    monkeypatch.setattr(features, "BATCH_SIZE", 2)
     apart = extractor(images)
     torch.testing.assert_close(apart.features, together.features, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(apart.logits, together.logits, rtol=1e-4, atol=1e-5)
@@ -52,7 +52,7 @@ def test_other_channels_are_refused(channels: int) -> None:
     assert "random-convolutions" in error.value.fix
 
 
-def test_passports_tell_the_weights(files: Files) -> None:
+def test_protocols_hold_the_weights(files: Files) -> None:
     """The fingerprint is of the weights, whichever file they came from, and preprocessing is told in one line."""
     one, two = (built(files[1]) for _ in range(2))
     assert one.fingerprint() == two.fingerprint()

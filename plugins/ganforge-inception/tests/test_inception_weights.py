@@ -138,7 +138,7 @@ def test_weights_that_do_not_fit(tmp_path: Path, state: dict[str, Tensor]) -> No
     assert "nor a .safetensors file" in refused(file).message
     save_file({"fc.bias": state["fc.bias"]}, file)
     message = refused(file).message
-    assert "holds no weights of this network" in message
+    assert "does not hold weights of this network" in message
     assert "Conv2d_1a_3x3.conv.weight" in message
     assert len(message) < 600
     save_file({**state, "fc.bias": state["fc.bias"][:1000]}, file)

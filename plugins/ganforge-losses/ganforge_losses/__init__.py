@@ -1,4 +1,4 @@
-"""Losses by their mathematics, penalties by their paper's name. Their classes are imported when they are used."""
+"""Losses and gradient penalties of GAN papers. Their classes are imported on first use."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ MESCHEDER = "Mescheder et al. 2018, Which Training Methods for GANs do actually 
 
 @hookimpl
 def ganforge_components() -> Iterable[Component]:
-    """Provide six losses and three penalties."""
+    """Return six losses and three gradient penalties."""
     return [
         Component(
             kind="loss",
             name="minimax",
             target="ganforge_losses.minimax:Minimax",
-            summary="The first GAN's zero-sum game: G minimises log(1 - σ(D)), which saturates.",
+            summary="The zero-sum game of the first GAN: G minimizes log(1 - σ(D)), which saturates.",
             paper=GOODFELLOW,
         ),
         Component(
             kind="loss",
             name="least-squares",
             target="ganforge_losses.least_squares:LeastSquares",
-            summary="Half the squared distance of logits to 1 for real and 0 for fake images.",
+            summary="Half the squared distance of logits to 1 for real and 0 for fake images (LSGAN).",
             paper=MAO,
         ),
         Component(
             kind="loss",
             name="hinge",
             target="ganforge_losses.hinge:Hinge",
-            summary="D pushes logits beyond ±1 and no further; G raises those of its fakes.",
+            summary="D pushes logits beyond ±1 and no further; G raises the logits of its fakes.",
             paper=LIM,
         ),
         Component(
@@ -64,27 +64,27 @@ def ganforge_components() -> Iterable[Component]:
             paper=HUANG,
         ),
         Component(
-            kind="penalty",
+            kind="term",
             name="r1",
-            target="ganforge_losses.r1:R1",
-            summary="The squared length of D's gradient at real images.",
+            target="ganforge_losses.gradient_penalties:R1",
+            summary="Squared norm of D's gradient at real images.",
             paper=MESCHEDER,
-            tags=("gradient",),
+            tags=("gradient penalty",),
         ),
         Component(
-            kind="penalty",
+            kind="term",
             name="r2",
-            target="ganforge_losses.r2:R2",
-            summary="The squared length of D's gradient at fake images.",
+            target="ganforge_losses.gradient_penalties:R2",
+            summary="Squared norm of D's gradient at fake images.",
             paper=MESCHEDER,
-            tags=("gradient",),
+            tags=("gradient penalty",),
         ),
         Component(
-            kind="penalty",
+            kind="term",
             name="gradient-penalty",
-            target="ganforge_losses.gradient_penalty:GradientPenalty",
-            summary="How far D's gradient is from length 1 between real and fake images.",
+            target="ganforge_losses.gradient_penalties:GradientPenalty",
+            summary="Squared distance of D's gradient norm to 1 between real and fake images.",
             paper=GULRAJANI,
-            tags=("gradient",),
+            tags=("gradient penalty",),
         ),
     ]

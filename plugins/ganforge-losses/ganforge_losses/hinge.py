@@ -1,4 +1,4 @@
-"""A margin, as support vector machines have it."""
+"""Hinge loss."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from ganforge import DiscriminatorOutput, Loss
 
 
 class Hinge(Loss):
-    """D learns from real images with logits below 1 and from fakes with logits above -1, and from no others.
+    """Hinge loss: real logits above 1 and fake logits below -1 give the discriminator no gradient.
 
-    Lim & Ye 2017; as Miyato et al. 2018, eq. 16 and 17, write it.
+    Lim & Ye 2017, in the form of Miyato et al. 2018, eq. 16 and 17.
     """
 
-    def discriminator(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
-        """Return max(0, 1 - real) + max(0, 1 + fake), `(N,)`."""
+    def discriminator_loss(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
+        """Return max(0, 1 - real) + max(0, 1 + fake)."""
         return relu(1 - real.logits) + relu(1 + fake.logits)
 
-    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
-        """Return -fake, `(N,)`."""
+    def generator_loss(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
+        """Return -fake."""
         return -fake.logits

@@ -1,4 +1,4 @@
-"""Regression instead of classification."""
+"""Least-squares loss (LSGAN)."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from ganforge import DiscriminatorOutput, Loss
 
 
 class LeastSquares(Loss):
-    """Half the squared distance of logits to what they should be (Mao et al. 2016, eq. 2).
+    """Half the squared distance of logits to their targets (Mao et al. 2016, eq. 2).
 
     The paper's a, b and c are `fake_target`, `real_target` and `generator_target`: 0, 1 and 1 by default (eq. 9). With
-    -1, 1 and 0 (eq. 8) the generator minimises a Pearson χ² divergence.
+    -1, 1 and 0 (eq. 8) the generator minimizes a Pearson χ² divergence.
     """
 
     class Options(Loss.Options):
-        """What the logits should be."""
+        """Options of the least-squares loss."""
 
         fake_target: float = 0.0
-        """What D should say of fakes: the paper's a."""
+        """Target of the discriminator for fakes: the paper's a."""
         real_target: float = 1.0
-        """What D should say of real images: the paper's b."""
+        """Target of the discriminator for real images: the paper's b."""
         generator_target: float = 1.0
-        """What G wants D to say of its fakes: the paper's c."""
+        """Target of the generator for its fakes: the paper's c."""
 
     options: Options
 
-    def discriminator(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
-        """Return ½(real - b)² + ½(fake - a)², `(N,)`."""
+    def discriminator_loss(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
+        """Return ½(real - b)² + ½(fake - a)²."""
         real_error = real.logits - self.options.real_target
         fake_error = fake.logits - self.options.fake_target
         return (real_error.square() + fake_error.square()) / 2
 
-    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
-        """Return ½(fake - c)², `(N,)`."""
+    def generator_loss(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
+        """Return ½(fake - c)²."""
         return (fake.logits - self.options.generator_target).square() / 2

@@ -1,4 +1,4 @@
-"""The game that GANs began with."""
+"""Minimax loss of the first GAN."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from ganforge import DiscriminatorOutput, Loss
 
 
 class Minimax(Loss):
-    """V = log σ(D(real)) + log(1 - σ(D(fake))), which D maximises and G minimises (Goodfellow et al. 2014, eq. 1).
+    """V = log σ(D(real)) + log(1 - σ(D(fake))), which D maximizes and G minimizes (Goodfellow et al. 2014, eq. 1).
 
-    log σ(x) = -softplus(-x) and log(1 - σ(x)) = -softplus(x). Where D is sure of the fakes, G hardly gets a gradient;
-    the loss `bce` is the same for D and has the authors' remedy for G.
+    log σ(x) = -softplus(-x) and log(1 - σ(x)) = -softplus(x). The generator's gradient vanishes where the discriminator
+    recognizes its fakes; `bce` has the same loss for D and the authors' remedy for G.
     """
 
-    def discriminator(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
-        """Return -V, which is BCE(real, 1) + BCE(fake, 0), `(N,)`."""
+    def discriminator_loss(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
+        """Return -V, which is BCE(real, 1) + BCE(fake, 0)."""
         return softplus(-real.logits) + softplus(fake.logits)
 
-    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
-        """Return log(1 - σ(D(fake))), what of V depends on G, `(N,)`."""
+    def generator_loss(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
+        """Return log(1 - σ(D(fake))), the part of V that depends on G."""
         return -softplus(fake.logits)

@@ -1,4 +1,4 @@
-"""The critic's estimate of the Wasserstein distance, and two ways to keep the critic Lipschitz."""
+"""Wasserstein losses, with weight clipping and with a gradient penalty."""
 
 from __future__ import annotations
 
@@ -9,36 +9,35 @@ import torch
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from ganforge import Discriminator, DiscriminatorOutput, Loss
+from ganforge import DiscriminatorOutput, Loss, TrainStep
 
 
 class Critic(Loss):
-    """E[D(real)] - E[D(fake)], which D maximises and G minimises (Arjovsky et al. 2017, eq. 2).
+    """E[D(real)] - E[D(fake)], which D maximizes and G minimizes (Arjovsky et al. 2017, eq. 2).
 
-    That is a distance only as long as D is Lipschitz, which the losses below see to. Logits are scores here, no log
-    odds: only their differences mean something.
+    It is a distance only as long as D is Lipschitz. Logits are scores here, not log-odds: only differences matter.
     """
 
-    def discriminator(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
-        """Return fake - real, `(N,)`."""
+    def discriminator_loss(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
+        """Return fake - real."""
         return fake.logits - real.logits
 
-    def generator(self, *, real: DiscriminatorOutput | None, fake: DiscriminatorOutput) -> Tensor:
-        """Return -fake, `(N,)`."""
+    def generator_loss(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
+        """Return -fake."""
         return -fake.logits
 
 
 class Wasserstein(Critic):
-    """The first Wasserstein GAN: after each update D's weights are clipped (Arjovsky et al. 2017, algorithm 1).
+    """Wasserstein GAN: D's weights are clipped after each of its updates (Arjovsky et al. 2017, algorithm 1).
 
-    All of them are, biases and scales of normalising layers too, as in the authors' code.
+    All weights are clipped, biases and scales of normalization layers included, as in the authors' code.
     """
 
     class Options(Critic.Options):
-        """How far from zero a weight may be."""
+        """Options of the Wasserstein loss with weight clipping."""
 
         clip: PositiveFloat = 0.01
-        """Weights of the discriminator are kept in [-clip, clip]."""
+        """Bound of the discriminator's weights: they stay in [-clip, clip]."""
 
     options: Options
     recommended: ClassVar[Mapping[str, Any]] = {
@@ -48,22 +47,23 @@ class Wasserstein(Critic):
     }
 
     @torch.no_grad()
-    def constrain(self, discriminator: Discriminator) -> None:
+    def after_step(self, step: TrainStep) -> None:
         """Clip all weights of the discriminator in place."""
-        for weight in discriminator.parameters():
-            weight.clamp_(-self.options.clip, self.options.clip)
+        if step.phase == "disc":
+            for weight in step.discriminator.parameters():
+                weight.clamp_(-self.options.clip, self.options.clip)
 
 
 class WassersteinGp(Critic):
-    """The Wasserstein GAN with a gradient penalty instead (Gulrajani et al. 2017, eq. 3 and algorithm 1).
+    """Wasserstein GAN with a gradient penalty (Gulrajani et al. 2017, eq. 3 and algorithm 1).
 
-    The penalty is a component of its own, which this loss recommends with the rest of the paper's settings.
+    The penalty is a term, recommended by this loss together with the paper's other settings.
     """
 
-    # The penalty's full name, so that another plugin's `gradient-penalty` is never taken for it.
+    # The full name, so that `gradient-penalty` of another plugin is never taken for this one.
     recommended: ClassVar[Mapping[str, Any]] = {
-        "penalty": ["ganforge-losses/gradient-penalty"],
-        "penalty.ganforge-losses/gradient-penalty.weight": 10.0,
+        "term": ["ganforge-losses/gradient-penalty"],
+        "term.ganforge-losses/gradient-penalty.weight": 10.0,
         "critic_steps": 5,
         "optimizer.lr": 1e-4,
         "optimizer.betas": (0.0, 0.9),

@@ -1,4 +1,4 @@
-"""Every loss against numbers worked out by hand, and against its paper's formula on probabilities."""
+"""Losses against values computed by hand and against the formulas of their papers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ganforge_losses.least_squares import LeastSquares
 from ganforge_losses.minimax import Minimax
 from ganforge_losses.relativistic import Relativistic
 from ganforge_losses.wasserstein import Wasserstein, WassersteinGp
+from losses_parts import Linear, train_step
 from torch import Tensor
 
 from ganforge import DiscriminatorOutput, Loss
@@ -22,7 +23,7 @@ LOG2 = math.log(2)
 
 @dataclass(frozen=True)
 class Paper:
-    """Hold a loss, its formulas as the paper writes them, and values (real, fake, of D, of G) found by hand."""
+    """Loss, its formulas as in the paper, and values by hand: (real, fake, of D, of G)."""
 
     loss: Loss
     discriminator: Callable[[Tensor, Tensor], Tensor]
@@ -31,7 +32,7 @@ class Paper:
 
 
 def critic(loss: Loss) -> Paper:
-    """Return a Wasserstein loss: D maximises E[D(real)] - E[D(fake)], G lowers it."""
+    """Return a Wasserstein loss: D maximizes E[D(real)] - E[D(fake)], G minimizes it."""
     return Paper(loss, lambda r, f: -(r - f), lambda r, f: -f, ((2.0, -3.0, -5.0, 3.0), (0.0, 0.5, 0.5, -0.5)))
 
 
@@ -81,42 +82,38 @@ def logits(*, seed: int, count: int = 64) -> tuple[Tensor, Tensor]:
 
 
 def losses(loss: Loss, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the discriminator's and the generator's loss as the engine asks for them."""
-    judged_real, judged_fake = DiscriminatorOutput(real), DiscriminatorOutput(fake)
-    needed = judged_real if loss.needs_real else None
-    return (
-        loss.discriminator(real=judged_real, fake=judged_fake),
-        loss.generator(real=needed, fake=judged_fake),
-    )
+    """Return the discriminator's and the generator's loss of logits."""
+    outputs = {"real": DiscriminatorOutput(real), "fake": DiscriminatorOutput(fake)}
+    return loss.discriminator_loss(**outputs), loss.generator_loss(**outputs)
 
 
 @papers
 def test_values_by_hand(paper: Paper) -> None:
-    """At chosen logits both losses are the numbers that one finds with pencil and paper."""
+    """At chosen logits, both losses are the numbers of a computation by hand."""
     for real, fake, of_discriminator, of_generator in paper.by_hand:
-        found = losses(paper.loss, *(torch.tensor([value], dtype=torch.float64) for value in (real, fake)))
-        assert [float(value) for value in found] == pytest.approx([of_discriminator, of_generator], abs=1e-12)
+        values = losses(paper.loss, *(torch.tensor([value], dtype=torch.float64) for value in (real, fake)))
+        assert [float(value) for value in values] == pytest.approx([of_discriminator, of_generator], abs=1e-12)
 
 
 @papers
 def test_values_and_gradients_are_the_paper_s(paper: Paper) -> None:
-    """Each image's loss, and the gradient in its logits, are those of the formula in float64."""
+    """Loss and gradient of each image are those of the paper's formula in float64."""
     real, fake = logits(seed=1)
     for ours, theirs in zip(
         losses(paper.loss, real, fake), (paper.discriminator(real, fake), paper.generator(real, fake)), strict=True
     ):
         torch.testing.assert_close(ours, theirs)
         for side in (real, fake):
-            slopes = [
+            gradients = [
                 torch.autograd.grad(values.sum(), side, retain_graph=True, allow_unused=True, materialize_grads=True)[0]
                 for values in (ours, theirs)
             ]
-            torch.testing.assert_close(*slopes)
+            torch.testing.assert_close(*gradients)
 
 
 @papers
 def test_float32_is_as_good_where_probabilities_are_not(paper: Paper) -> None:
-    """At logits of ±60, where 1 - σ is 0 in float32, values in float32 are those of the same formulas in float64."""
+    """At logits of ±60, where 1 - σ is 0 in float32, float32 values equal those of the same formulas in float64."""
     far = torch.tensor([60.0, -60.0, 0.25])
     for real, fake in ((far, -far), (-far, far), (far, far)):
         for low, high in zip(
@@ -126,25 +123,34 @@ def test_float32_is_as_good_where_probabilities_are_not(paper: Paper) -> None:
             torch.testing.assert_close(low.double(), high, rtol=1e-6, atol=1e-6)
 
 
+@papers
+def test_several_logits_per_image(paper: Paper) -> None:
+    """Logits `(N, K)` give values `(N, K)`, each the value of its logit alone."""
+    real, fake = (values.detach().view(16, 4) for values in logits(seed=4))
+    alone = [losses(paper.loss, real[:, k], fake[:, k]) for k in range(4)]
+    for number, values in enumerate(losses(paper.loss, real, fake)):
+        torch.testing.assert_close(values, torch.stack([columns[number] for columns in alone], 1))
+
+
 @pytest.mark.parametrize("name", ["minimax", "wasserstein", "wasserstein-gp"])
 def test_zero_sum(name: str) -> None:
-    """What G wins D loses: their losses sum to something that no fake changes."""
+    """The sum of both losses does not depend on the fakes."""
     (real, fake), (_, others) = logits(seed=1), logits(seed=2)
-    sums = [sum(losses(PAPERS[name].loss, real, given)) for given in (fake, others)]
+    sums = [sum(losses(PAPERS[name].loss, real, values)) for values in (fake, others)]
     torch.testing.assert_close(*sums)
 
 
 def test_minimax_saturates() -> None:
-    """Where D is sure of a fake, G's gradient is the probability σ(D(fake)) itself, next to nothing."""
+    """The generator's gradient is the probability σ(D(fake)): next to nothing for recognized fakes."""
     fake = torch.tensor([-12.0, 0.0, 12.0], dtype=torch.float64, requires_grad=True)
-    PAPERS["minimax"].loss.generator(real=None, fake=DiscriminatorOutput(fake)).sum().backward()
+    losses(PAPERS["minimax"].loss, fake.detach(), fake)[1].sum().backward()  # type: ignore[no-untyped-call]
     torch.testing.assert_close(fake.grad, -fake.detach().sigmoid())
 
 
-def test_hinge_lets_go_beyond_the_margin() -> None:
-    """Real logits above 1 and fake ones below -1 give D no gradient; all others give it the same."""
+def test_hinge_ignores_logits_beyond_the_margin() -> None:
+    """Real logits above 1 and fake ones below -1 give D no gradient; all others give the same."""
     real, fake = (torch.tensor(values, requires_grad=True) for values in ([1.5, 0.5, -9.0], [-1.5, -0.5, 9.0]))
-    PAPERS["hinge"].loss.discriminator(real=DiscriminatorOutput(real), fake=DiscriminatorOutput(fake)).sum().backward()
+    losses(PAPERS["hinge"].loss, real, fake)[0].sum().backward()  # type: ignore[no-untyped-call]
     assert real.grad is not None
     assert fake.grad is not None
     assert real.grad.tolist() == [0.0, -1.0, -1.0]
@@ -152,7 +158,7 @@ def test_hinge_lets_go_beyond_the_margin() -> None:
 
 
 def test_relativistic_compares_within_pairs() -> None:
-    """Only differences count, each image's own; exchanging real and fake exchanges the two losses."""
+    """Only differences within pairs matter; exchanging real and fake exchanges the two losses."""
     loss = PAPERS["relativistic"].loss
     real, fake = (values.detach() for values in logits(seed=3))
     of_discriminator, of_generator = losses(loss, real, fake)
@@ -160,3 +166,28 @@ def test_relativistic_compares_within_pairs() -> None:
     torch.testing.assert_close(losses(loss, fake, real), (of_generator, of_discriminator))
     shuffled = losses(loss, real, fake.roll(1))[0]
     assert not torch.allclose(shuffled.mean(), of_discriminator.mean())
+
+
+@papers
+@pytest.mark.parametrize("phase", ["disc", "gen"])
+def test_forward_is_the_loss_of_the_phase(paper: Paper, phase: str) -> None:
+    """In a step, a loss has the value of its phase's formula at the discriminator's logits."""
+    real, fake = (torch.randn(5, 2, 3, 2, generator=torch.Generator().manual_seed(seed)).double() for seed in (1, 2))
+    discriminator = Linear(1.5)
+    formula = paper.discriminator if phase == "disc" else paper.generator
+    expected = formula(discriminator(real).logits, discriminator(fake).logits)
+    torch.testing.assert_close(paper.loss(train_step(discriminator, real, fake, phase=phase)), expected)
+
+
+def test_wasserstein_clips_after_updates_of_the_discriminator() -> None:
+    """`after_step` clips D's weights in place in the discriminator's phase, and in no other."""
+    images = torch.zeros(2, 2, 3, 2).double()
+    loss, discriminator = Wasserstein(Wasserstein.Options(clip=0.02)), Linear(3.0)
+    weight = discriminator.weight
+    before = weight.detach().clone()
+    loss.after_step(train_step(discriminator, images, images, phase="gen"))
+    assert torch.equal(weight, before)
+    loss.after_step(train_step(discriminator, images, images, phase="disc"))
+    assert discriminator.weight is weight
+    assert torch.equal(weight, before.clamp(-0.02, 0.02))
+    assert not torch.equal(weight, before)

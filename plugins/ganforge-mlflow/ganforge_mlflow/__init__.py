@@ -1,4 +1,4 @@
-"""Log every run to MLflow. It imports nothing heavy: MLflow is imported when a run starts."""
+"""Tracking of runs in MLflow, which is imported when a run starts."""
 
 from __future__ import annotations
 
@@ -11,51 +11,53 @@ from ganforge import RunInfo, hookimpl
 if TYPE_CHECKING:
     from ganforge_mlflow.tracker import Tracker
 
-#: By run directory. A run whose start failed has none, and what follows is not for it.
+#: Trackers by run directory. A run without configuration, or whose start failed, has none; its events are ignored.
 trackers: dict[Path, Tracker] = {}
 
 
 @hookimpl
 def ganforge_started(run: RunInfo, step: int) -> None:
-    """Begin a run in MLflow, or go on with the one that the run directory names."""
-    from ganforge_mlflow.environment import set_defaults  # noqa: PLC0415 - nearly every command imports this module
+    """Start an MLflow run, or resume the one that the run directory names, if MLflow is configured."""
+    from ganforge_mlflow.environment import is_configured, set_defaults  # noqa: PLC0415 - as below
 
+    if not is_configured():
+        return
     set_defaults()  # before MLflow is imported
-    from ganforge_mlflow.tracker import Tracker  # noqa: PLC0415
+    from ganforge_mlflow.tracker import Tracker  # noqa: PLC0415 - nearly every command imports this module
 
     trackers[run.path] = Tracker(run, step)
 
 
 @hookimpl
 def ganforge_step_logged(run: RunInfo, row: Mapping[str, float]) -> None:
-    """Log a row's numbers as metrics."""
+    """Log a row of metrics.jsonl as metrics."""
     if run.path in trackers:
-        trackers[run.path].row(row)
+        trackers[run.path].log_row(row)
 
 
 @hookimpl
 def ganforge_images_saved(run: RunInfo, step: int, path: Path) -> None:
-    """Log the grid as an image."""
+    """Log a grid as an image."""
     if run.path in trackers:
-        trackers[run.path].grid(step, path)
+        trackers[run.path].log_grid(step, path)
 
 
 @hookimpl
 def ganforge_checkpoint_saved(run: RunInfo, step: int, path: Path) -> None:
-    """Send what waits, and the checkpoint itself where that was asked for."""
+    """Send pending metrics, and upload the checkpoint if GANFORGE_MLFLOW_CHECKPOINTS is set."""
     if run.path in trackers:
-        trackers[run.path].checkpoint(step, path)
+        trackers[run.path].log_checkpoint(step, path)
 
 
 @hookimpl
 def ganforge_evaluated(run: RunInfo, step: int, scores: Mapping[str, float | None]) -> None:
-    """Log the scores as metrics."""
+    """Log scores as metrics."""
     if run.path in trackers:
-        trackers[run.path].scores(step, scores)
+        trackers[run.path].log_scores(step, scores)
 
 
 @hookimpl
 def ganforge_finished(run: RunInfo, status: str, error: str | None) -> None:
-    """Send what waits and the last grid, and say how the run ended."""
+    """Send pending metrics and the last grid, and log the status."""
     if run.path in trackers:
         trackers.pop(run.path).finish(status, error)

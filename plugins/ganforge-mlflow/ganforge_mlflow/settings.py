@@ -1,4 +1,4 @@
-"""A run's configuration and manifest, as MLflow takes them: names and texts."""
+"""Settings and manifest of a run in the forms of MLflow."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-#: What run.json says about where and on what a run trains.
+#: Keys of run.json that become tags.
 FACTS = ("seed", "device", "precision", "created", "data", "versions", "hardware")
 
-#: What MLflow refuses in a name.
+#: Characters that MLflow does not allow in names.
 FORBIDDEN = re.compile(r"[^\w\-. :/]")
 
 
-def flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each value under its path, such as `gen.mlp.latent_dim`; a text as it is, others as JSON, None not."""
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield dotted keys such as `gen.mlp.latent_dim` with their values as text or JSON; None is left out."""
     for key, value in nested.items():
         if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
         elif value is not None:
             yield prefix + key, value if isinstance(value, str) else json.dumps(value)
 
 
 def tags(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Return the facts of a manifest, the command that began the run, and what MLflow shows as its source."""
+    """Return the facts of a manifest, the original command, and MLflow's own tags."""
     chosen = {name: manifest[name] for name in FACTS if name in manifest}
     own = {"mlflow.source.name": "ganforge", "mlflow.source.type": "LOCAL"}
     if manifest.get("git_commit"):
         own["mlflow.source.git.commit"] = manifest["git_commit"]
-    return {**dict(flat(chosen)), "command": shlex.join(manifest.get("command", ())), **own}
+    return {**dict(flatten(chosen)), "command": shlex.join(manifest.get("command", ())), **own}
 
 
-def allowed(name: str) -> str:
-    """Return a metric's name with an underscore for what MLflow refuses."""
+def metric_name(name: str) -> str:
+    """Return a name with underscores in place of characters that MLflow does not allow."""
     return FORBIDDEN.sub("_", name)

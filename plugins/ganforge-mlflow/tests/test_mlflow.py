@@ -1,4 +1,4 @@
-"""Laws of the MLflow tracker: what a real server has, read back, is what the run wrote; the run notices nothing."""
+"""Laws of the MLflow tracker: a real server has the rows of the run, and the training is unchanged."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from urllib.request import urlopen
 import ganforge_mlflow
 import pytest
 from ganforge_mlflow import tracker as tracking
-from ganforge_mlflow.environment import DEFAULTS, set_defaults
-from ganforge_mlflow.settings import allowed, flat
+from ganforge_mlflow.environment import CONFIGURATION, DEFAULTS, set_defaults
+from ganforge_mlflow.settings import flatten, metric_name
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
 from mlflow.exceptions import MlflowException
@@ -37,21 +37,21 @@ TRAINING += ("--metric", "sliced-wasserstein,gate", "--quiet", "--json")
 LAST = "step-00000008"
 SECONDS = 200.0
 
-#: A metric that waits until the test lets the run go on: a tracker may take longer to begin than this training takes.
+#: Metric that waits for the test: a tracker may take longer to start than this training takes.
 GATE = """
 import time
 from pathlib import Path
-from ganforge import Component, Metric, hookimpl
+from ganforge import Component, Metric, MetricResult, hookimpl
 
 class Gate(Metric):
-    better = {"gate": "lower"}
+    higher_is_better = {"gate": False}
 
     def compute(self, context):
         folder = Path(__file__).parent
         (folder / "reached").touch()
         while not (folder / "open").exists():
             time.sleep(0.05)
-        return {"gate": 1.0}
+        return MetricResult({"gate": 1.0})
 
 @hookimpl
 def ganforge_components():
@@ -73,15 +73,19 @@ def kill(process: subprocess.Popen[Any]) -> None:
     process.wait()
 
 
-def told(folder: Path) -> list[str]:
-    """Return what a person was told about plugins so far."""
+def messages(folder: Path) -> list[str]:
+    """Return the messages about plugins so far."""
     return [line for line in (folder / "stderr").read_text().splitlines() if "plugin" in line]
 
 
 def ganforge(*arguments: str | Path, folder: Path, meanwhile: Callable[[], None], **environment: str) -> list[str]:
-    """Run the command line with this plugin alone; return what a person was told about it.
+    """Run the command line with this plugin alone; return the messages about plugins.
 
-    meanwhile: called when the run waits at its first evaluation; then it goes on.
+    Args:
+        arguments: Words of the command line.
+        folder: Folder for the output.
+        meanwhile: Called while the run waits at its first evaluation.
+        environment: Environment variables.
     """
     (folder / "gate.py").write_text(GATE)
     for flag in ("reached", "open"):
@@ -105,12 +109,12 @@ def ganforge(*arguments: str | Path, folder: Path, meanwhile: Callable[[], None]
             raise
     assert process.returncode == 0, (folder / "stderr").read_text()
     assert json.loads((folder / "stdout").read_text())["status"] == "finished"
-    return told(folder)
+    return messages(folder)
 
 
 @dataclass
 class Server:
-    """A real server on loopback, with its database and artefacts in a folder."""
+    """A real server on loopback, with its database and artifacts in a folder."""
 
     folder: Path
 
@@ -164,7 +168,7 @@ class Server:
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_telemetry() -> Iterator[None]:
-    """Let this process's own client ask nobody but the servers."""
+    """Keep this process's own client from contacting other hosts than the servers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
         yield
@@ -181,7 +185,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a run to which nobody listened."""
+    """Return a run without listeners."""
     folder = tmp_path_factory.mktemp("quiet")
     environment = {"GANFORGE_PLUGINS": "ganforge", "GANFORGE_DISABLE_PLUGINS": "mlflow"}
     arguments = ("run", *TRAINING, "--out", folder / "r")
@@ -195,7 +199,7 @@ def tracked(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a run that was logged to the server, in an experiment of its own, with its checkpoints."""
     folder = tmp_path_factory.mktemp("tracked")
     run = folder / "first"
-    said = ganforge(
+    lines = ganforge(
         *("run", *TRAINING, "--out", run),
         folder=folder,
         meanwhile=lambda: wait(lambda: server.has(run, "loss/generator", 1)),
@@ -204,20 +208,25 @@ def tracked(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
         MLFLOW_EXPERIMENT_NAME="digits",
         MLFLOW_HTTP_REQUEST_TIMEOUT="60",
     )
-    assert said == []
+    assert lines == []
     return run
 
 
 def checkpoint(run: Path) -> dict[str, bytes]:
-    """Return the last checkpoint's files: weights, optimisers and state."""
+    """Return the last checkpoint's files: weights, optimizers and state."""
     return {file.name: file.read_bytes() for file in (run / "checkpoints" / LAST).iterdir()}
 
 
 def back_to_the_middle(run: Path, folder: Path) -> Path:
-    """Return a copy of a run that has lost its last checkpoint, so that it can be resumed."""
+    """Return a copy of a run that has lost its last checkpoint, so that it can be resumed.
+
+    Its evaluation took no time, although the gate was closed for long; otherwise the next one may be skipped.
+    """
     copy = folder / "copy"
     shutil.copytree(run, copy)
     shutil.rmtree(copy / "checkpoints" / LAST)
+    rows = [json.loads(line) | {"seconds": 0.0} for line in (copy / "evaluation.jsonl").read_text().splitlines()]
+    (copy / "evaluation.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return copy
 
 
@@ -232,7 +241,8 @@ def expected_metrics(run: Path) -> dict[str, dict[int, float]]:
         row = json.loads(line)
         for name, value in row["scores"].items():
             expected.setdefault(f"evaluation/{name}", {})[row["step"]] = value
-    assert len(expected) == 12
+    assert {"prob/real", "prob/fake", "lr/gen", "lr/disc", "health/alerts"} <= expected.keys()
+    assert len(expected) == 16
     return expected
 
 
@@ -246,8 +256,8 @@ def metrics(server: Server, run: Path) -> dict[str, dict[int, float]]:
     }
 
 
-def artefacts(server: Server, run: Path, folder: Path) -> dict[str, bytes]:
-    """Download every artefact of a run."""
+def artifacts(server: Server, run: Path, folder: Path) -> dict[str, bytes]:
+    """Download every artifact of a run."""
     root = Path(server.client.download_artifacts(server.run(run).info.run_id, "", str(folder)))
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
@@ -260,7 +270,7 @@ def test_metrics_are_the_rows(server: Server, tracked: Path) -> None:
 def test_settings_are_parameters_and_tags(server: Server, tracked: Path) -> None:
     """The configuration of run.toml is there as parameters, the manifest's facts as tags; names are as usual."""
     found = server.run(tracked)
-    expected = dict(flat(tomllib.loads((tracked / "run.toml").read_text())))
+    expected = dict(flatten(tomllib.loads((tracked / "run.toml").read_text())))
     assert expected["gen.mlp.hidden"] == "[16]"
     assert found.data.params == expected
     manifest = json.loads((tracked / "run.json").read_text())
@@ -272,9 +282,9 @@ def test_settings_are_parameters_and_tags(server: Server, tracked: Path) -> None
     assert server.client.get_experiment(found.info.experiment_id).name == "digits"
 
 
-def test_files_are_artefacts(server: Server, tracked: Path, tmp_path: Path) -> None:
+def test_files_are_artifacts(server: Server, tracked: Path, tmp_path: Path) -> None:
     """run.toml, the last grid and, where asked for, checkpoints are there, byte for byte; every grid is an image."""
-    found = artefacts(server, tracked, tmp_path)
+    found = artifacts(server, tracked, tmp_path)
     images = sorted(name.split("+")[2] for name in found if name.startswith("images/samples+") and ".png" in name)
     assert images == ["0", "4", "8"]
     expected = {"run.toml": tracked / "run.toml", f"samples/{LAST}.png": tracked / "samples" / f"{LAST}.png"}
@@ -286,21 +296,21 @@ def test_files_are_artefacts(server: Server, tracked: Path, tmp_path: Path) -> N
     }
 
 
-def test_the_end_is_told(server: Server, tracked: Path) -> None:
+def test_the_status_is_logged(server: Server, tracked: Path) -> None:
     """A run that finished is FINISHED."""
     found = server.run(tracked)
     assert (found.info.status, found.data.tags["status"]) == ("FINISHED", "finished")
 
 
-def test_training_notices_nothing(tracked: Path, quiet: Path) -> None:
-    """The last checkpoint has the bits of one that nobody listened to."""
+def test_training_is_unchanged(tracked: Path, quiet: Path) -> None:
+    """The last checkpoint has the bits of a run without listeners."""
     assert checkpoint(tracked) == checkpoint(quiet)
 
 
-def test_a_resumed_run_goes_on(server: Server, tracked: Path, tmp_path: Path) -> None:
-    """It goes on in the same run of MLflow's, to more steps, and ends there; no checkpoint goes along unasked.
+def test_a_resumed_run_continues(server: Server, tracked: Path, tmp_path: Path) -> None:
+    """It continues the same MLflow run, to more steps; checkpoints are not uploaded unless the user wants them.
 
-    The parameter that has changed since is a tag: MLflow never changes one.
+    A changed parameter is a tag, since MLflow never changes parameters.
     """
     run = back_to_the_middle(tracked, tmp_path)
     before = server.run(run)
@@ -308,25 +318,25 @@ def test_a_resumed_run_goes_on(server: Server, tracked: Path, tmp_path: Path) ->
     def resumed() -> bool:
         return server.run(run).info.status == "RUNNING" and "resumed.step" in server.run(run).data.tags
 
-    said = ganforge(
+    lines = ganforge(
         *("resume", run, "--steps", "12", "--quiet", "--json"),
         folder=tmp_path,
         meanwhile=lambda: wait(resumed),
         MLFLOW_TRACKING_URI=server.uri,
         MLFLOW_HTTP_REQUEST_TIMEOUT="60",
     )
-    assert said == []
+    assert lines == []
     after = server.run(run)
     assert after.info.run_id == before.info.run_id
     assert after.info.status == "FINISHED"
     assert (after.data.tags["resumed.step"], after.data.tags["resumed.steps"]) == ("4", "12")
     assert after.data.params == before.data.params
     assert metrics(server, run) == expected_metrics(run)
-    assert "checkpoints/step-00000012/state.json" not in artefacts(server, run, tmp_path)
+    assert "checkpoints/step-00000012/state.json" not in artifacts(server, run, tmp_path)
 
 
 def test_a_server_that_is_killed_changes_nothing(server: Server, quiet: Path, tmp_path: Path) -> None:
-    """A server that dies while a run goes on costs one line; the run finishes with the same bits."""
+    """A server that dies during a run costs one line; the run finishes with the same bits."""
     shutil.copy(server.folder / "store.db", tmp_path)
     mortal = Server(tmp_path)
     mortal.start()
@@ -346,7 +356,7 @@ def test_a_server_that_is_killed_changes_nothing(server: Server, quiet: Path, tm
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """Return the address of a server that takes connections and never says a word."""
+    """Return the address of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
@@ -357,7 +367,7 @@ def test_a_server_that_does_not_answer_changes_nothing(silent: str, quiet: Path,
     (line,) = ganforge(
         *("run", *TRAINING, "--out", run),
         folder=tmp_path,
-        meanwhile=lambda: wait(lambda: told(tmp_path) != []),
+        meanwhile=lambda: wait(lambda: messages(tmp_path) != []),
         MLFLOW_TRACKING_URI=silent,
     )
     assert "ganforge-mlflow 0.1.0 failed in ganforge_started: MlflowException" in line
@@ -365,8 +375,8 @@ def test_a_server_that_does_not_answer_changes_nothing(silent: str, quiet: Path,
     assert checkpoint(run) == checkpoint(quiet)
 
 
-def test_an_address_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What MLflow cannot use is raised at the start, and what follows is not for a tracker that never began."""
+def test_an_invalid_address_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An invalid address is an error at the start, and further events of the run are ignored."""
     for name in DEFAULTS:
         monkeypatch.setenv(name, DEFAULTS[name])  # and takes them away again
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://here")
@@ -378,7 +388,7 @@ def test_an_address_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 def test_a_database_needs_all_of_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without SQLAlchemy, what is missing is said, not what MLflow makes of it."""
+    """Without SQLAlchemy the error names the missing part of MLflow."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///here.db")
     monkeypatch.setattr(tracking, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"set MLFLOW_TRACKING_URI .* or install ganforge-mlflow\[local\]"):
@@ -410,7 +420,7 @@ def unreliable(monkeypatch: pytest.MonkeyPatch) -> Unreliable:
     """Let a tracker talk to such a client, which it asks again at once and for rows of no time at all."""
     client = Unreliable()
     monkeypatch.setattr(tracking, "connect", lambda: client)
-    monkeypatch.setattr(tracking.Tracker, "_begin", lambda self, run, step: "id")
+    monkeypatch.setattr(tracking.Tracker, "_start", lambda self, run, step: "id")
     monkeypatch.setattr(tracking, "SEND_SECONDS", 0.0)
     return client
 
@@ -420,16 +430,16 @@ def test_numbers_wait_for_a_server_that_is_away(
 ) -> None:
     """Its absence is raised once in each pause; what was not sent then arrives when it is back: all, once, in order."""
     tracker = tracking.Tracker(RunInfo(tmp_path, {}, {}), 0)
-    tracker.row({"step": 1, "loss": 1.0})
+    tracker.log_row({"step": 1, "loss": 1.0})
     unreliable.away = True
     with pytest.raises(ConnectionError):
-        tracker.row({"step": 2, "loss": 2.0})
-    tracker.row({"step": 3, "loss": 3.0})  # within the pause: nothing is tried
-    tracker.grid(3, tmp_path / "missing.png")
+        tracker.log_row({"step": 2, "loss": 2.0})
+    tracker.log_row({"step": 3, "loss": 3.0})  # within the pause: nothing is tried
+    tracker.log_grid(3, tmp_path / "missing.png")
     assert unreliable.kept == [(1, 1.0)]
     unreliable.away = False
     monkeypatch.setattr(tracking.time, "monotonic", lambda: time.perf_counter() + 10**9)
-    tracker.row({"step": 4, "loss": 4.0})
+    tracker.log_row({"step": 4, "loss": 4.0})
     assert unreliable.kept == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
 
 
@@ -452,10 +462,35 @@ def test_what_the_user_sets_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {name: os.environ[name] for name in DEFAULTS} == {**DEFAULTS, "MLFLOW_HTTP_REQUEST_TIMEOUT": "77"}
 
 
+def test_nothing_is_tracked_without_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a variable of MLflow's a run has no tracker, no file and no message."""
+    for name in CONFIGURATION:
+        monkeypatch.delenv(name, raising=False)
+    ganforge_mlflow.ganforge_started(RunInfo(tmp_path, {}, {}), 0)
+    assert (ganforge_mlflow.trackers, [*tmp_path.iterdir()]) == ({}, [])
+
+
+def test_passwords_are_moved_out_of_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No message can contain a password: user and password become variables of their own, unless these are set."""
+    for name in DEFAULTS:
+        monkeypatch.setenv(name, DEFAULTS[name])
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:s%40cret@example.org:5000/base")
+    set_defaults()
+    names = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    assert [os.environ[name] for name in names] == ["https://example.org:5000/base", "me", "s@cret"]
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "mine")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:other@example.org")
+    set_defaults()
+    assert [os.environ[name] for name in names] == ["http://example.org", "me", "mine"]
+
+
 def test_names_are_what_mlflow_allows() -> None:
     """Names that MLflow takes stay as they are; in others an underscore stands for what it refuses."""
-    assert allowed("evaluation/kid_mean-1.0 a:b") == "evaluation/kid_mean-1.0 a:b"
-    assert allowed("top-1 (%)") == "top-1 ___"
+    assert metric_name("evaluation/kid_mean-1.0 a:b") == "evaluation/kid_mean-1.0 a:b"
+    assert metric_name("top-1 (%)") == "top-1 ___"
 
 
 def test_importing_it_is_light() -> None:

@@ -1,4 +1,4 @@
-"""What this plugin provides. It imports nothing heavy: a class is imported when it is used."""
+"""Networks of R3GAN. Their classes are imported on first use."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ PAPER = "Huang et al. 2024, The GAN is dead; long live the GAN! A Modern Baselin
 
 @hookimpl
 def ganforge_components() -> Iterable[Component]:
-    """Provide a generator and a discriminator."""
+    """Return a generator and a discriminator."""
     return [
         Component(
             kind="generator",
             name="r3gan",
             target="ganforge_r3gan.networks:R3ganGenerator",
-            summary="R3GAN's generator: residual blocks without normalisation behind a learned, modulated base map.",
+            summary="R3GAN's generator: residual blocks without normalization after a learned, modulated base map.",
             paper=PAPER,
-            tags=("residual", "grouped convolutions", "no normalisation", "class-conditional"),
+            tags=("residual", "grouped convolutions", "no normalization", "class-conditional"),
         ),
         Component(
             kind="discriminator",
             name="r3gan",
             target="ganforge_r3gan.networks:R3ganDiscriminator",
-            summary="R3GAN's discriminator, the generator's mirror: no normalisation, for penalties R1 and R2.",
+            summary="R3GAN's discriminator, the generator's mirror: no normalization, for the terms R1 and R2.",
             paper=PAPER,
-            tags=("residual", "grouped convolutions", "no normalisation", "class-conditional", "projection"),
+            tags=("residual", "grouped convolutions", "no normalization", "class-conditional", "projection"),
         ),
     ]

@@ -1,4 +1,4 @@
-"""R3GAN's layers: none has a bias, but for the activations, and none normalises (Huang et al. 2024, section 3)."""
+"""Layers of R3GAN, without normalization; only activations have biases (Huang et al. 2024, section 3)."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 SLOPE = 0.2
-#: What keeps the variance through a linear layer that follows a LeakyReLU (He et al. 2015, eq. 14).
+#: Gain that keeps the variance through a linear layer after a LeakyReLU (He et al. 2015, eq. 14).
 GAIN = math.sqrt(2 / (1 + SLOPE**2))
 LAYERS_PER_BLOCK = 3
 
 Weighted = TypeVar("Weighted", nn.Conv2d, nn.Linear)
 
 
-def initialised(layer: Weighted, gain: float = 1.0) -> Weighted:
-    """Draw a layer's weights from N(0, gain² / fan-in) (He et al. 2015) and return the layer."""
+def initialized(layer: Weighted, gain: float = 1.0) -> Weighted:
+    """Return the layer with weights from N(0, gain² / fan-in) (He et al. 2015)."""
     nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(layer.weight[0].numel()))
     return layer
 
 
 def convolution(inputs: int, outputs: int, size: int = 1, *, groups: int = 1, gain: float = 1.0) -> nn.Conv2d:
-    """Make a convolution that keeps the map's size: `size` is odd, stride 1, no bias."""
-    return initialised(nn.Conv2d(inputs, outputs, size, padding=size // 2, groups=groups, bias=False), gain)
+    """Return a convolution that keeps the map's size, with an odd kernel size and no bias."""
+    return initialized(nn.Conv2d(inputs, outputs, size, padding=size // 2, groups=groups, bias=False), gain)
 
 
 def block_gain(depth: int) -> float:
     """Return the gain of a block's first two layers in a network of `depth` blocks.
 
-    √(2 / 1.04) · depth^(-1 / (2m - 2)) for the m = 3 layers of a block (Fixup: Zhang et al. 2019, section 3).
+    It is √(2 / 1.04) · depth^(-1 / (2m - 2)) for the m = 3 layers of a block (Fixup: Zhang et al. 2019, section 3).
     """
     return GAIN * math.pow(depth, -1 / (2 * LAYERS_PER_BLOCK - 2))
 
 
 class BiasedActivation(nn.Module):
-    """Add a bias for each channel, 0 at first, then LeakyReLU 0.2; its gain is in the weights before it."""
+    """Bias per channel, initially 0, and LeakyReLU 0.2; its gain is in the weights before it."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -49,10 +49,10 @@ class BiasedActivation(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x + f(x), with f a 1×1, a grouped 3×3 and a 1×1 convolution, an activation between each two.
+    """x + f(x), with f a 1×1, a grouped 3×3 and a 1×1 convolution, and activations between them.
 
     An inverted bottleneck: the 3×3 convolution works on `expansion` times as many channels, in groups of `group_width`.
-    The last layer starts at zero, so that a new block gives what it is given (Fixup: Zhang et al. 2019).
+    The last layer is initially zero, so a new block is the identity (Fixup: Zhang et al. 2019).
     """
 
     def __init__(self, channels: int, *, expansion: int, group_width: int, depth: int) -> None:
@@ -73,11 +73,11 @@ class ResidualBlock(nn.Module):
 
 
 class Resampling(nn.Module):
-    """Double or halve a map with the low-pass kernel [1, 3, 3, 1] along both sides, zeros beyond the edge.
+    """Base of doubling and halving with the low-pass kernel [1, 3, 3, 1] along both sides, zeros beyond the edge.
 
     [1, 3, 3, 1] is the binomial filter [1, 2, 1] of StyleGAN folded with a pixel's two halves [1, 1]; doubling with it
-    is bilinear interpolation. The kernel sums to 1 where it halves and to 4 where it doubles: constants are kept, but
-    next to the edge, and doubling is four times the adjoint of halving.
+    is bilinear interpolation. The kernel sums to 1 for halving and to 4 for doubling: constants are kept
+    except next to the edge, and doubling is four times the adjoint of halving.
     """
 
     kernel: Tensor
@@ -89,12 +89,12 @@ class Resampling(nn.Module):
         self.register_buffer("kernel", torch.outer(line, line)[None, None], persistent=False)
 
     def kernels(self, maps: Tensor) -> Tensor:
-        """Return the kernel once for each channel, `(C, 1, 4, 4)`, in the maps' type."""
+        """Return the kernel, repeated for each channel, `(C, 1, 4, 4)`, in the maps' type."""
         return self.kernel.to(maps.dtype).expand(self.channels, -1, -1, -1)
 
 
 class Doubling(Resampling):
-    """Make a map twice as high and wide."""
+    """Map of twice the height and width."""
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return `(N, C, 2h, 2w)` from `(N, C, h, w)`."""
@@ -102,7 +102,7 @@ class Doubling(Resampling):
 
 
 class Halving(Resampling):
-    """Make a map half as high and wide."""
+    """Map of half the height and width."""
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return `(N, C, h/2, w/2)` from `(N, C, h, w)`, both sides even."""
@@ -110,27 +110,27 @@ class Halving(Resampling):
 
 
 class GenerativeBasis(nn.Module):
-    """Turn latents into the base map: a learned constant for each channel, times a linear function of the latent."""
+    """Base map: a learned constant per channel, times a linear function of the latent."""
 
     def __init__(self, inputs: int, channels: int, size: tuple[int, int]) -> None:
         super().__init__()
         self.basis = nn.Parameter(torch.randn(channels, *size))
-        self.modulation = initialised(nn.Linear(inputs, channels, bias=False))
+        self.modulation = initialized(nn.Linear(inputs, channels, bias=False))
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return maps, `(N, C, h, w)`, from latents, `(N, Z)`."""
         scales: Tensor = self.modulation(latents)
-        # Channels go last, the layout in which the engine keeps weights and the next layer wants its maps.
+        # Channels last is the memory layout of the engine's weights and of the next layer's input.
         return (self.basis.permute(1, 2, 0) * scales[:, None, None, :]).permute(0, 3, 1, 2)
 
 
 class DiscriminativeBasis(nn.Module):
-    """Turn the base map into features: one learned kernel of the map's size for each channel, then a linear layer."""
+    """Features of the base map: a learned kernel of the map's size per channel, then a linear layer."""
 
     def __init__(self, channels: int, outputs: int, size: tuple[int, int]) -> None:
         super().__init__()
-        self.basis = initialised(nn.Conv2d(channels, channels, size, groups=channels, bias=False))
-        self.mixing = initialised(nn.Linear(channels, outputs, bias=False))
+        self.basis = initialized(nn.Conv2d(channels, channels, size, groups=channels, bias=False))
+        self.mixing = initialized(nn.Linear(channels, outputs, bias=False))
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return features, `(N, F)`, from maps, `(N, C, h, w)`."""

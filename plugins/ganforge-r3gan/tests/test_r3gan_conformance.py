@@ -1,8 +1,9 @@
-"""Both networks keep what their interfaces promise, with labels and without."""
+"""Conformance kit for both networks, with and without classes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
@@ -13,11 +14,11 @@ SMALL = {"base_channels": 8, "group_width": 4}
 
 @parametrize_components("ganforge-r3gan", options={"generator/r3gan": SMALL, "discriminator/r3gan": SMALL})
 def test_conforms(check: Callable[[], None]) -> None:
-    """Each check of the kit, without labels."""
+    """Without classes, each check passes."""
     check()
 
 
 @pytest.mark.parametrize("kind", ["generator", "discriminator"])
-def test_conforms_with_labels(kind: str) -> None:
-    """All checks of the kit, with labels."""
+def test_conforms_with_classes(kind: Literal["generator", "discriminator"]) -> None:
+    """With classes, all checks pass."""
     check_component(kind, "ganforge-r3gan/r3gan", options=SMALL | {"conditional": True}).raise_for_failures()

@@ -1,4 +1,4 @@
-"""The layers against their formulas, written plainly."""
+"""Layers against plain formulas."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def _seeded() -> None:
 
 
 def inner(maps: Tensor, edge: int = 1) -> Tensor:
-    """Leave the edge out."""
+    """Return maps without their edge."""
     return maps[..., edge:-edge, edge:-edge]
 
 
-def test_a_new_block_gives_what_it_is_given() -> None:
-    """The last layer of a block is zero, so that the block is the identity, bit by bit; its other layers are not."""
+def test_a_new_block_is_the_identity() -> None:
+    """The last layer of a block is zero, so the block is the identity to the bit; its other layers are not zero."""
     block = ResidualBlock(4, expansion=2, group_width=4, depth=3)
     maps = torch.randn(2, 4, 5, 5)
     assert torch.equal(block(maps), maps)
@@ -53,14 +53,14 @@ def test_a_block_is_its_formula() -> None:
         return torch.where(shifted > 0, shifted, shifted / 5)
 
     hidden = activated(torch.einsum("oi,nihw->nohw", first[:, :, 0, 0], maps), first_bias)
-    padded, found = pad(hidden, (1, 1, 1, 1)), torch.zeros_like(hidden)
+    padded, grouped = pad(hidden, (1, 1, 1, 1)), torch.zeros_like(hidden)
     for output in range(channels * expansion):
         begin = output // width * width
         for row in range(3):
             for column in range(3):
                 seen = padded[:, begin : begin + width, row : row + 5, column : column + 7]
-                found[:, output] += torch.einsum("i,nihw->nhw", middle[output, :, row, column], seen)
-    expected = maps + torch.einsum("oi,nihw->nohw", last[:, :, 0, 0], activated(found, middle_bias))
+                grouped[:, output] += torch.einsum("i,nihw->nhw", middle[output, :, row, column], seen)
+    expected = maps + torch.einsum("oi,nihw->nohw", last[:, :, 0, 0], activated(grouped, middle_bias))
     torch.testing.assert_close(block(maps), expected)
 
 
@@ -68,8 +68,8 @@ def test_gains_keep_the_variance_and_share_the_depth() -> None:
     """GAIN keeps the second moment through LeakyReLU and weights; the two gains of L blocks shrink it by 1/L."""
     layer, activation = convolution(256, 256, gain=GAIN), BiasedActivation(256)
     with torch.no_grad():
-        found = layer(activation(torch.randn(8, 256, 8, 8))).square().mean()
-    assert float(found) == pytest.approx(1, rel=0.05)
+        moment = layer(activation(torch.randn(8, 256, 8, 8))).square().mean()
+    assert float(moment) == pytest.approx(1, rel=0.05)
     assert block_gain(1) == GAIN
     assert (block_gain(16) / GAIN) ** 4 == pytest.approx(1 / 16)
 
@@ -82,7 +82,7 @@ def test_weights_start_with_the_fan_in() -> None:
 
 
 def test_resampling_keeps_constants() -> None:
-    """Inside, a constant stays; next to the edge, where zeros are seen, an eighth (a quarter, doubled) is missing."""
+    """A constant stays, except next to the edge, where an eighth (a quarter, doubled) is missing."""
     ones = torch.ones(1, 3, 6, 6)
     halved, doubled = Halving(3)(ones), Doubling(3)(ones)
     assert (halved.shape, doubled.shape) == ((1, 3, 3, 3), (1, 3, 12, 12))
@@ -107,7 +107,7 @@ def test_doubling_is_four_times_the_adjoint_of_halving() -> None:
 
 
 def test_halving_is_low_pass() -> None:
-    """What alternates from pixel to pixel disappears; a wave of eight pixels passes with its share cos³(π/8)."""
+    """Alternating pixels vanish; a wave of eight pixels is multiplied by cos³(π/8)."""
     column = torch.arange(32)
     alternating = torch.where(column % 2 == 0, 1.0, -1.0).expand(1, 1, 32, 32)
     torch.testing.assert_close(inner(Halving(1)(alternating)), torch.zeros(1, 1, 14, 14))

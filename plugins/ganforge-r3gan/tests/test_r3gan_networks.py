@@ -1,4 +1,4 @@
-"""The whole networks: sizes and counts as the authors' code has them, their start, labels, second derivatives."""
+"""Whole networks: sizes and counts of the authors' code, initial functions, classes, second derivatives."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ganforge_r3gan.networks import R3ganDiscriminator, R3ganGenerator
 from ganforge_r3gan.stages import StageOptions, plan
 from torch import Tensor, nn
 
-from ganforge import ImageSpec
+from ganforge import ConditionSpec, ImageSpec
 from ganforge.errors import IncompatibleError
 
-DIGITS = ImageSpec(1, 28, 28, num_classes=10)
+DIGITS = ImageSpec(1, 28, 28, ConditionSpec.classes(10))
 SMALL = {"base_channels": 8, "group_width": 4}
-#: The authors' preset CIFAR10: widths of 768, 96 groups, two blocks at each of four sizes.
+#: The authors' preset CIFAR10: 768 channels, 96 groups, two blocks at each of four sizes.
 AUTHORS = {"base_channels": 768, "widest_size": 32, "blocks": 2, "group_width": 16}
 
 Network = TypeVar("Network", R3ganGenerator, R3ganDiscriminator)
@@ -30,17 +30,17 @@ def _seeded() -> None:
 
 
 def generator(image: ImageSpec = DIGITS, **options: int) -> R3ganGenerator:
-    """Make a small generator, unless options say otherwise."""
+    """Return a generator, small by default."""
     return R3ganGenerator(R3ganGenerator.Options.model_validate(SMALL | options), image)
 
 
 def discriminator(image: ImageSpec = DIGITS, **options: int) -> R3ganDiscriminator:
-    """Make a small discriminator, unless options say otherwise."""
+    """Return a discriminator, small by default."""
     return R3ganDiscriminator(R3ganDiscriminator.Options.model_validate(SMALL | options), image)
 
 
 def trained(network: Network) -> Network:
-    """Return a network with weights as after some training: no layer is zero any more."""
+    """Return the network with weights as after some training: no layer is zero."""
     with torch.no_grad():
         for weight in network.parameters():
             weight.add_(torch.randn_like(weight), alpha=0.1)
@@ -48,12 +48,12 @@ def trained(network: Network) -> Network:
 
 
 def count(network: nn.Module) -> int:
-    """Count the weights."""
+    """Return the number of weights."""
     return sum(weight.numel() for weight in network.parameters())
 
 
 def block_weights(channels: int, expanded: int, group_width: int) -> int:
-    """Count a block's weights: 1×1, bias, grouped 3×3, bias, 1×1."""
+    """Return the number of weights of a block: 1×1, bias, grouped 3×3, bias, 1×1."""
     return channels * expanded + expanded + expanded * group_width * 9 + expanded + expanded * channels
 
 
@@ -72,7 +72,7 @@ def test_counts_by_default() -> None:
 
 def test_counts_of_the_authors() -> None:
     """Conditional at 3×32×32 they are 20,781,952 and 21,280,512, as the authors' classes count for CIFAR10."""
-    image, options = ImageSpec(3, 32, 32, num_classes=10), AUTHORS | {"conditional": True}
+    image, options = ImageSpec(3, 32, 32, ConditionSpec.classes(10)), AUTHORS | {"conditional": True}
     with torch.device("meta"):
         counts = [count(generator(image, **options)), count(discriminator(image, **options))]
     body = 8 * block_weights(768, 1536, 16)
@@ -84,7 +84,7 @@ def test_counts_of_the_authors() -> None:
 
 
 def test_structure_of_the_authors() -> None:
-    """Two blocks follow each map; within, 96 groups of 16 channels; no layer but activations has a bias."""
+    """Two blocks follow each map, with 96 groups of 16 channels; only activations have a bias."""
     with torch.device("meta"):
         network = generator(ImageSpec(3, 32, 32), **AUTHORS)
         images = network(torch.empty(2, 64))
@@ -110,17 +110,17 @@ def test_widths_of_the_authors() -> None:
     [(28, 28, (7, 7)), (32, 32, (4, 4)), (64, 64, (4, 4)), (48, 56, (6, 7)), (8, 8, (4, 4))],
 )
 def test_sizes_and_channels(height: int, width: int, bases: tuple[int, int]) -> None:
-    """Sizes that halve to 4 to 7 pixels work, with any count of channels, by default too."""
+    """Sizes that halve to 4 to 7 pixels work, with any number of channels, also by default."""
     for channels in (1, 2, 5):
         image = ImageSpec(channels, height, width)
         assert plan("it", StageOptions(), image)[0].size == bases
         images = generator(image, base_channels=16)(torch.randn(2, 64))
         assert images.shape == (2, channels, height, width)
-        assert discriminator(image, base_channels=16)(images).shape == (2,)
+        assert discriminator(image, base_channels=16)(images).logits.shape == (2,)
 
 
-def test_what_does_not_fit_is_refused() -> None:
-    """A size that does not halve, widths without whole groups, and missing labels are named, with what would fit."""
+def test_misfits_are_refused() -> None:
+    """The message names sizes that do not halve, widths without whole groups and missing classes, with a fix."""
     cases = [
         (StageOptions(), ImageSpec(1, 27, 27), r"27×27", r"26×26|28×28"),
         (StageOptions(), ImageSpec(1, 28, 32), r"28×32", r"32×32"),
@@ -136,68 +136,75 @@ def test_what_does_not_fit_is_refused() -> None:
             r"have 2.5, and 5 within",
             r"is 4",
         ),
-        (StageOptions(conditional=True), ImageSpec(1, 28, 28), r"no labels", r"conditional at false"),
+        (StageOptions(conditional=True), ImageSpec(1, 28, 28), r"no class labels", r"conditional at false"),
+        (
+            StageOptions(conditional=True),
+            ImageSpec(1, 28, 28, ConditionSpec.vector(3)),
+            r"no class labels",
+            r"conditional at false",
+        ),
     ]
     for options, image, message, fix in cases:
-        with pytest.raises(IncompatibleError, match=message) as caught:
+        with pytest.raises(IncompatibleError, match=message) as error:
             plan("it", options, image)
-        assert caught.match(fix)
-    for network in (R3ganGenerator, R3ganDiscriminator):
-        with pytest.raises(IncompatibleError, match="r3gan"):
-            network.check_image(network.Options(), ImageSpec(1, 27, 27))
+        assert error.match(fix)
+    with pytest.raises(IncompatibleError, match="generator 'r3gan'"):
+        R3ganGenerator.check_image(R3ganGenerator.Options(), ImageSpec(1, 27, 27))
+    with pytest.raises(IncompatibleError, match="discriminator 'r3gan'"):
+        R3ganDiscriminator.check_image(R3ganDiscriminator.Options(), ImageSpec(1, 27, 27))
 
 
 def test_a_new_generator_only_resamples() -> None:
-    """At first no block does anything: the image is tanh of a linear function of the latent, doubled twice."""
+    """Initially blocks are identities: the image is tanh of a linear function of the latent, doubled twice."""
     network = generator(base_channels=8, widest_size=32).double()
     z = torch.randn(3, 64).double()
     doubling = Doubling(8).double()
-    colours: Tensor = network.layers[-2].weight
+    colors = network.get_parameter(f"layers.{len(network.layers) - 2}.weight")
     maps = doubling(doubling(network.basis(z)))
-    torch.testing.assert_close(network(z), torch.einsum("oi,nihw->nohw", colours[:, :, 0, 0], maps).tanh())
+    torch.testing.assert_close(network(z), torch.einsum("oi,nihw->nohw", colors[:, :, 0, 0], maps).tanh())
     torch.testing.assert_close(network(2 * z).atanh(), 2 * network(z).atanh())
     assert not torch.allclose(trained(network)(2 * z).atanh(), 2 * network(z).atanh())
 
 
 def test_a_new_discriminator_is_linear() -> None:
-    """At first a logit is ⟨w, image⟩ with one w for all images; so R1, the squared gradient, is |w|² everywhere."""
+    """Initially a logit is ⟨w, image⟩ with one w for all images; R1, the squared gradient, is |w|² everywhere."""
     network = discriminator().double()
     images = torch.randn(4, 1, 28, 28).double().requires_grad_()
-    logits = network(images)
+    logits = network(images).logits
     (slopes,) = torch.autograd.grad(logits.sum(), images)
     torch.testing.assert_close((slopes * images).sum((1, 2, 3)), logits)
     torch.testing.assert_close(slopes, slopes[:1].expand_as(slopes))
 
 
 def test_weights_shrink_with_depth() -> None:
-    """In a network of L blocks the first layers of each start L^(-1/4) smaller (Fixup)."""
+    """In a network of L blocks, the first layers of each are initially smaller by L^(-1/4) (Fixup)."""
     for blocks, make in product((1, 4), (generator, discriminator)):
         network = make(base_channels=64, widest_size=32, blocks=blocks)
-        found = [layer for layer in network.layers if isinstance(layer, ResidualBlock)]
-        assert len(found) == 3 * blocks
-        for block in found:
+        residual = [layer for layer in network.modules() if isinstance(layer, ResidualBlock)]
+        assert len(residual) == 3 * blocks
+        for block in residual:
             expected = block_gain(3 * blocks) / math.sqrt(64)
-            assert float(block.layers[0].weight.detach().std()) == pytest.approx(expected, rel=0.05)
+            assert float(block.get_parameter("layers.0.weight").detach().std()) == pytest.approx(expected, rel=0.05)
 
 
 def test_a_gradient_penalty_trains_it() -> None:
-    """R1 in float32 reaches every weight, and changes with a weight as its gradient says."""
+    """R1 in float32 reaches every weight, and changes with a weight as its gradient predicts."""
     network = trained(discriminator())
     images = torch.randn(3, 1, 28, 28)
 
-    def penalty(judging: R3ganDiscriminator, given: Tensor) -> Tensor:
-        given = given.clone().requires_grad_()
-        (slopes,) = torch.autograd.grad(judging(given).sum(), given, create_graph=True)
+    def penalty(discriminator: R3ganDiscriminator, images: Tensor) -> Tensor:
+        images = images.clone().requires_grad_()
+        (slopes,) = torch.autograd.grad(discriminator(images).logits.sum(), images, create_graph=True)
         return slopes.square().sum((1, 2, 3)).mean()
 
-    penalty(network, images).backward()
-    found = {name: weight.grad for name, weight in network.named_parameters()}
-    # Biases act through the sign of what is activated alone, so that the penalty has no derivative by them.
-    for name, gradient in found.items():
+    penalty(network, images).backward()  # type: ignore[no-untyped-call]
+    gradients = {name: weight.grad for name, weight in network.named_parameters()}
+    # Biases act through the sign of activations only, so the penalty has no derivative in them.
+    for name, gradient in gradients.items():
         assert name.endswith(".bias") or (gradient is not None and bool(gradient.any())), name
     double, step = trained_copy(network), 1e-6
     for name in ("layers.1.layers.2.weight", "basis.basis.weight", "layers.0.weight"):
-        weight, gradient = double.get_parameter(name), found[name]
+        weight, gradient = double.get_parameter(name), gradients[name]
         assert gradient is not None
         direction = torch.randn_like(weight)
         values = []
@@ -218,44 +225,45 @@ def trained_copy(network: R3ganDiscriminator) -> R3ganDiscriminator:
     return double
 
 
-def test_labels_of_the_generator() -> None:
-    """The class's vector stands beside the latent: other labels give other images, none an error."""
+def test_classes_of_the_generator() -> None:
+    """The vector of the class is concatenated with the latent: other classes give other images, none an error."""
     network = generator(conditional=True)
     z, labels = torch.randn(3, 64), torch.tensor([0, 4, 9])
     assert network.conditional
     both = torch.cat([z, network.embedding.weight[labels]], 1)  # type: ignore[union-attr]
     assert torch.equal(network(z, labels), network.layers(network.basis(both)))
     assert not torch.equal(network(z, labels), network(z, labels.flip(0)))
-    with pytest.raises(IncompatibleError, match="generator 'r3gan' is conditional"):
+    with pytest.raises(IncompatibleError, match="generator 'r3gan' was called without a condition"):
         network(z)
     assert not generator().conditional
 
 
-def test_labels_of_the_discriminator() -> None:
-    """A conditional logit is the product of the features with the class's vector, and nothing beside it."""
+def test_classes_of_the_discriminator() -> None:
+    """A conditional logit is the product of the features with the vector of the class, and nothing else."""
     network = trained(discriminator(conditional=True))
     images, labels = torch.randn(3, 1, 28, 28), torch.tensor([0, 4, 9])
     features = network.basis(network.layers(images))
     assert features.shape == (3, 8)
     vectors = network.embedding.weight[labels]  # type: ignore[union-attr]
-    torch.testing.assert_close(network(images, labels), torch.stack([features[n] @ vectors[n] for n in range(3)]))
-    with pytest.raises(IncompatibleError, match="discriminator 'r3gan' is conditional"):
+    expected = torch.stack([features[n] @ vectors[n] for n in range(3)])
+    torch.testing.assert_close(network(images, labels).logits, expected)
+    with pytest.raises(IncompatibleError, match="discriminator 'r3gan' was called without a condition"):
         network(images)
     assert not discriminator().conditional
 
 
 def test_class_vectors_start_as_a_linear_layer_on_one_hot_labels() -> None:
-    """Their deviation is 1/√K in G and 1/√(K·E) in D, for K classes and vectors of E numbers."""
-    image = ImageSpec(1, 28, 28, num_classes=50)
+    """Their standard deviation is 1/√K in G and 1/√(K·E) in D, for K classes and vectors of E numbers."""
+    image = ImageSpec(1, 28, 28, ConditionSpec.classes(50))
     vectors = [generator(image, conditional=True).embedding, discriminator(image, conditional=True).embedding]
     assert [tuple(item.weight.shape) for item in vectors if item] == [(50, 64), (50, 8)]
     expected = [1 / math.sqrt(50), 1 / math.sqrt(50 * 8)]
     assert [float(item.weight.detach().std()) for item in vectors if item] == pytest.approx(expected, rel=0.1)
 
 
-def test_images_are_judged_one_by_one() -> None:
-    """Nothing normalises over the batch, as `batch_independent` says."""
+def test_logits_are_independent_of_the_batch() -> None:
+    """Nothing is normalized over the batch, as `batch_independent` promises."""
     network, images = trained(discriminator()), torch.randn(4, 1, 28, 28)
-    apart = torch.cat([network(images[n : n + 1]) for n in range(4)])
-    torch.testing.assert_close(network(images), apart)
+    alone = torch.cat([network(images[n : n + 1]).logits for n in range(4)])
+    torch.testing.assert_close(network(images).logits, alone)
     assert R3ganDiscriminator.batch_independent

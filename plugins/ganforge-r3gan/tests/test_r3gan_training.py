@@ -1,20 +1,36 @@
-"""A short training, as a person starts it."""
+"""Short trainings at the command line."""
 
 from __future__ import annotations
 
 import json
+import math
+import re
+import shlex
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
-NAMES = ("--gen", "r3gan", "--disc", "r3gan", "--loss", "relativistic", "--data.source", "sample")
+import pytest
+
+NETWORKS = ("--gen", "r3gan", "--disc", "r3gan", "--data.source", "sample", "--precision", "fp32", "--device", "cpu")
 SMALL = ("--gen.base_channels", "16", "--disc.base_channels", "16")
-SHORT = (*SMALL, "--batch-size", "16", "--steps", "4", "--log-every", "1", "--precision", "fp32")
+SHORT = (*SMALL, "--batch-size", "16", "--steps", "4", "--log-every", "1")
+#: Final factors of the recommended schedules.
+RECOMMENDED = {
+    "optimizer.gen.lr": 0.25,
+    "optimizer.gen.betas.1": 1.1,
+    "optimizer.disc.lr": 0.25,
+    "optimizer.disc.betas.1": 1.1,
+    "term.r1.weight": 0.1,
+    "term.r2.weight": 0.1,
+}
+README = Path(__file__).parent.parent / "README.md"
 
 
 def ganforge(*arguments: str) -> str:
-    """Run the command line and return what it prints."""
+    """Run the command line and return its output."""
     done = subprocess.run(
         [sys.executable, "-m", "ganforge", *arguments], capture_output=True, text=True, check=False, timeout=120
     )
@@ -22,18 +38,55 @@ def ganforge(*arguments: str) -> str:
     return done.stdout
 
 
-def test_the_recipe_trains(tmp_path: Path) -> None:
-    """The names alone give the paper's recipe, R1 and R2 included; a short run of it finishes and can be sampled."""
-    run = tmp_path / "run"
-    summary = json.loads(ganforge("run", *NAMES, *SHORT, "--out", str(run), "--json"))
+def train(run: Path, *flags: str) -> tuple[dict[str, Any], list[dict[str, float]]]:
+    """Train four steps; return the configuration and the rows of metrics.jsonl."""
+    summary = json.loads(ganforge("run", *flags, "--out", str(run), "--json"))
     assert (summary["status"], summary["steps"]) == ("finished", 4)
     experiment = tomllib.loads((run / "run.toml").read_text(encoding="utf-8"))
-    assert experiment["penalty"]["names"] == ["r1", "r2"]
-    for network in ("gen", "disc"):
-        optimizer = experiment["optimizer"][network]
-        assert (optimizer["name"], optimizer["lr"], optimizer["betas"]) == ("adam", 2e-4, [0.0, 0.99])
-    assert experiment["ema_halflife_images"] == 500_000
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
-    assert all(row["penalty/r1"] > 0 and row["penalty/r2"] > 0 for row in rows)
-    ganforge("sample", str(run), "-n", "4")
+    assert all(math.isfinite(value) for row in rows for value in row.values())
+    return experiment, rows
+
+
+def schedules(experiment: dict[str, Any]) -> dict[str, Any]:
+    """Return the schedules of a configuration by target."""
+    return {target: experiment["schedules"][target] for target in experiment["schedules"]["names"]}
+
+
+def cosine(step: int, final: float) -> float:
+    """Return the factor of the authors' schedule at a step of four."""
+    return final + (1 - final) * (1 + math.cos(math.pi * step / 4)) / 2
+
+
+def test_the_recipe_trains(tmp_path: Path) -> None:
+    """The names alone give the paper's recipe, R1, R2 and schedules included; a run of it finishes and is sampled."""
+    experiment, rows = train(tmp_path / "run", *NETWORKS, "--loss", "relativistic", *SHORT)
+    assert experiment["term"]["names"] == ["r1", "r2"]
+    for network in ("gen", "disc"):
+        optimizer = experiment["optimizer"][network]["adam"]
+        assert (optimizer["lr"], optimizer["betas"]) == (2e-4, [0.0, 0.9])
+        assert [row[f"lr/{network}"] for row in rows] == pytest.approx([2e-4 * cosine(step, 0.25) for step in range(4)])
+    assert experiment["ema_halflife_images"] == 500_000
+    assert {target: options["cosine"]["final"] for target, options in schedules(experiment).items()} == RECOMMENDED
+    assert all(row["term/r1"] > 0 and row["term/r2"] > 0 for row in rows)
+    ganforge("sample", str(tmp_path / "run"), "-n", "4")
+
+
+def test_the_authors_command_of_the_readme(tmp_path: Path) -> None:
+    """The README's command of the authors' training, in a small size, finishes with every schedule."""
+    text = README.read_text(encoding="utf-8")
+    (command,) = re.findall(r"    ganforge run ((?:.*\\\n)+.*ema_halflife_images.*)\n", text)
+    flags = shlex.split(command.replace("\\\n", ""))
+    small = ("--data", "mnist", "--gen.blocks", "1", "--disc.blocks", "1")
+    experiment, rows = train(tmp_path / "run", *flags, *small, *NETWORKS, *SHORT)
+    finals = {target: options["cosine"]["final"] for target, options in schedules(experiment).items()}
+    assert finals == RECOMMENDED | {"ema_halflife_images": 5_000_000}
+    assert experiment["gen"]["r3gan"]["conditional"]
+    assert [row["lr/gen"] for row in rows] == pytest.approx([2e-4 * cosine(step, 0.25) for step in range(4)])
+
+
+def test_other_losses_need_no_terms() -> None:
+    """Without R1 and R2, the recommended schedules of their weights are left out."""
+    plan = json.loads(ganforge("run", *NETWORKS, *SHORT, "--loss", "bce", "--dry-run", "--json"))
+    assert not any(target.startswith("term.") for target in plan["experiment"]["schedules"]["names"])

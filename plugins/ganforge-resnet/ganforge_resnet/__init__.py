@@ -1,4 +1,4 @@
-"""What this plugin provides. It imports nothing heavy: the classes are imported when they are used."""
+"""Residual networks of SNGAN. Their classes are imported on first use."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ MIYATO = "Miyato et al. 2018, Spectral Normalization for Generative Adversarial 
 
 @hookimpl
 def ganforge_components() -> Iterable[Component]:
-    """Provide a generator and a discriminator that belong together."""
+    """Return a generator and a discriminator."""
     return [
         Component(
             kind="generator",
             name="resnet",
             target="ganforge_resnet.generator:ResnetGenerator",
-            summary="SNGAN's residual generator, by class if you like; 28, 32, 48, 64 or 128 pixels.",
+            summary="SNGAN's residual generator, with or without classes; 28, 32, 48, 64 or 128 pixels.",
             paper=MIYATO,
-            tags=("residual", "convolutional", "labels"),
+            tags=("residual", "convolutional", "class-conditional"),
         ),
         Component(
             kind="discriminator",
             name="resnet",
             target="ganforge_resnet.discriminator:ResnetDiscriminator",
-            summary="SNGAN's residual discriminator with spectral norm, by projection if you like; 28 to 128 pixels.",
+            summary="SNGAN's residual discriminator with spectral norm, with or without projection; 28 to 128 pixels.",
             paper=MIYATO,
-            tags=("residual", "convolutional", "spectral-norm", "labels"),
+            tags=("residual", "convolutional", "spectral-norm", "class-conditional"),
         ),
     ]

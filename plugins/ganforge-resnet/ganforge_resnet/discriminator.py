@@ -1,26 +1,31 @@
-"""SNGAN's residual discriminator, and its projection by class."""
+"""SNGAN's residual discriminator, with an optional projection by class."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, relu
 
 from ganforge import Discriminator, DiscriminatorOutput, ImageSpec
-from ganforge_resnet.layers import convolution, prepared
-from ganforge_resnet.plans import class_count, labels_needed, plan_for
+from ganforge_resnet.layers import convolution, initialized
+from ganforge_resnet.plans import class_count, plan_for, required
 
 NAME = "discriminator 'resnet'"
 
 
 class Block(nn.Module):
-    """Pass a map through ReLU, conv, ReLU, conv, beside a shortcut with a convolution where the shape changes.
+    """ReLU, conv, ReLU, conv, plus a shortcut, which has a convolution if the shape changes.
 
-    halve: whether 2×2 means follow on both ways. first: whether it is given the image itself, which a ReLU would cut
-    (Gulrajani et al. 2017, appendix F).
+    Args:
+        inputs: C, channels of the input.
+        outputs: C', channels of the result.
+        halve: Halve the map by 2×2 means.
+        first: The input is the image, without a ReLU before it (Gulrajani et al. 2017, appendix F).
+        spectral_norm: Use spectral norm.
     """
 
     def __init__(self, inputs: int, outputs: int, *, halve: bool, first: bool, spectral_norm: bool) -> None:
@@ -35,41 +40,41 @@ class Block(nn.Module):
             self.shortcut = convolution(inputs, outputs, 1, spectral_norm=spectral_norm, gain=1.0)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return maps, `(N, C', h, w)` or halved, for maps, `(N, C, h, w)`."""
+        """Return maps, `(N, C', h, w)` or halved, of maps, `(N, C, h, w)`."""
         residual: Tensor = self.conv2(relu(self.conv1(maps if self.first else relu(maps))))
         if self.halve:
-            # In all blocks but the first the paper halves the shortcut at its end. Means and a convolution of single
-            # pixels may change places; in this order it costs a quarter.
+            # In all blocks but the first, the paper halves the shortcut at its end. Means and a convolution of single
+            # pixels commute; in this order they cost a quarter.
             residual, maps = avg_pool2d(residual, 2), avg_pool2d(maps, 2)
-        beside: Tensor = self.shortcut(maps)
-        return residual + beside
+        shortcut: Tensor = self.shortcut(maps)
+        return residual + shortcut
 
 
 class ResnetDiscriminator(Discriminator):
-    """Halve the image by residual blocks, add up the pixels of the last map, and weigh the sums.
+    """Residual blocks that halve the image, the sum over the pixels of the last map, and a dense layer.
 
     At 3×32×32: two blocks of 128 that halve, two that do not, ReLU, sum, dense 1 (Miyato et al. 2018, table 4), without
-    batch norm. Where it is conditional it is a projection discriminator: with features φ(x), the sums, its logit is
+    batch norm. A conditional one is a projection discriminator: with features φ(x), the sums, its logit is
     f(x, y) = ψ(φ(x)) + ⟨v_y, φ(x)⟩, ψ the dense layer and v a table of classes (Miyato & Koyama 2018, section 3,
-    arXiv:1802.05637). The features are given to losses that compare them.
+    arXiv:1802.05637). The sums are the features of its output.
 
-    Spectral norm takes a step of power iteration at each forward pass in training. It follows the weights, not the
-    images, so that each image is judged by itself in training too.
+    Spectral norm takes a step of power iteration in each forward pass in training. It depends on the weights, not on
+    the images, so logits are independent of the batch in training too.
     """
 
     batch_independent: ClassVar[bool] = True
-    #: Miyato et al. 2018, section 4 and appendix B: how the residual networks were trained.
-    recommended: ClassVar = {"critic_steps": 5, "optimizer.lr": 2e-4, "optimizer.betas": (0.0, 0.9)}
+    #: Training of the residual networks: Miyato et al. 2018, section 4 and appendix B.
+    recommended: ClassVar[Mapping[str, Any]] = {"critic_steps": 5, "optimizer.lr": 2e-4, "optimizer.betas": (0.0, 0.9)}
 
     class Options(Discriminator.Options):
-        """How wide the network is, and whether it judges by class."""
+        """Options of the residual discriminator."""
 
         base_channels: PositiveInt | None = None
         """Channels of the first block; none: the paper's, 128 at 28 and 32 pixels, else 64."""
         spectral_norm: bool = True
-        """Whether all layers have spectral norm."""
+        """Use spectral norm in all layers."""
         conditional: bool = False
-        """Whether images are judged by class, by projection; the data must have labels."""
+        """Use class labels, by projection."""
 
     options: Options
 
@@ -86,31 +91,31 @@ class ResnetDiscriminator(Discriminator):
                 for number, (inputs, outputs) in enumerate(pairwise(channels))
             )
         )
-        self.head = prepared(nn.Linear(channels[-1], 1), spectral_norm=spectral_norm)
+        self.head = initialized(nn.Linear(channels[-1], 1), spectral_norm=spectral_norm)
         self.embedding: nn.Embedding | None = None
         if classes is not None:
-            self.embedding = prepared(nn.Embedding(classes, channels[-1]), spectral_norm=spectral_norm)
+            self.embedding = initialized(nn.Embedding(classes, channels[-1]), spectral_norm=spectral_norm)
 
     @property
     def conditional(self) -> bool:
-        """Whether it is conditional."""
+        """Option `conditional`."""
         return self.options.conditional
 
     @classmethod
     def check_image(cls, options: Options, image: ImageSpec) -> None:
-        """Raise IncompatibleError for a size without a table, and for a conditional one without labels."""
+        """Raise IncompatibleError for a size without a table, or for a conditional network without classes."""
         plan_for(NAME, image)
         class_count(NAME, image, conditional=options.conditional)
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
-        """Return logits, `(N,)`, and features, `(N, C')`, for images, `(N, C, H, W)`.
+    def forward(self, images: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
+        """Return logits, `(N,)`, and features, `(N, C')`.
 
-        labels: `(N,)` int64; only used where it is conditional.
+        Args:
+            images: `(N, C, H, W)`.
+            condition: Classes, `(N,)` int64, of a conditional discriminator.
         """
         features = relu(self.blocks(images)).sum((2, 3))
         logits: Tensor = self.head(features).squeeze(1)
         if self.embedding is not None:
-            if labels is None:
-                raise labels_needed(NAME)
-            logits = logits + (self.embedding(labels) * features).sum(1)
+            logits = logits + (self.embedding(required(NAME, condition)) * features).sum(1)
         return DiscriminatorOutput(logits, features=(features,))

@@ -1,8 +1,10 @@
-"""How the networks are built up at each image size: the tables of Miyato et al. 2018, appendix B.4."""
+"""Widths and depths of the networks at each image size: the tables of Miyato et al. 2018, appendix B.4."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from torch import Tensor
 
 from ganforge import ImageSpec
 from ganforge.errors import IncompatibleError
@@ -10,11 +12,15 @@ from ganforge.errors import IncompatibleError
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Hold one size's tables. Widths are multiples of `base_channels`, whose value in the paper stands beside them.
+    """Tables of one size. Widths are multiples of `base_channels`.
 
-    base: side in pixels of the map that the generator starts from. generator_widths: of that map, then of each block's
-    result; every block doubles the map. discriminator_widths: of each block's result, of which the first `halvings`
-    blocks halve the map.
+    Attributes:
+        base: Side in pixels of the generator's first map.
+        generator_channels: The paper's `base_channels` of the generator.
+        generator_widths: Widths of the first map and of each block's result; every block doubles the map.
+        discriminator_channels: The paper's `base_channels` of the discriminator.
+        discriminator_widths: Widths of each block's result.
+        halvings: Number of the discriminator's blocks that halve the map, the first ones.
     """
 
     base: int
@@ -26,7 +32,7 @@ class Plan:
 
 
 #: By the images' side in pixels. 32, 48 and 128 are the paper's tables 4 (CIFAR-10), 5 (STL-10) and 6 (ImageNet); 28
-#: follows table 4; 64 is table 6 with one doubling less, and without the last block, as in its authors' code.
+#: follows table 4; 64 is table 6 with one doubling less and without the last block, as in the authors' code.
 PLANS = {
     28: Plan(7, 256, (1, 1, 1), 128, (1, 1, 1, 1), 2),
     32: Plan(4, 256, (1, 1, 1, 1), 128, (1, 1, 1, 1), 2),
@@ -37,7 +43,7 @@ PLANS = {
 
 
 def plan_for(network: str, image: ImageSpec) -> Plan:
-    """Return the plan for an image's size. Raises IncompatibleError, naming the nearest sizes that there are."""
+    """Return the plan for an image's size, or raise IncompatibleError with the nearest sizes."""
     if image.height == image.width and image.height in PLANS:
         return PLANS[image.height]
     side = max(image.height, image.width)
@@ -47,23 +53,26 @@ def plan_for(network: str, image: ImageSpec) -> Plan:
     raise IncompatibleError(
         f"{network} cannot work with images of {image.height}×{image.width} pixels: it has tables for square images of "
         f"{', '.join(map(str, PLANS))}",
-        fix=f"the nearest sizes are {nearest}; a folder's pictures are resized with --data.size",
+        fix=f"the nearest sizes are {nearest}; --data.size resizes the pictures of a folder",
     )
 
 
 def class_count(network: str, image: ImageSpec, *, conditional: bool) -> int | None:
-    """Return how many classes a network has to tell apart, None where it is not conditional.
+    """Return the number of classes of a conditional network, or None for one that is not.
 
-    Raises IncompatibleError where it is, and the data has no labels.
+    Raises:
+        IncompatibleError: The network is conditional, but the data has no class labels.
     """
     if conditional and image.num_classes is None:
         raise IncompatibleError(
-            f"{network} is conditional, but the data has no labels",
-            fix="use data with labels (a folder's subfolders are classes), or leave `conditional` false",
+            f"{network} is conditional, but the data has no class labels",
+            fix="leave conditional at false, or use data with class labels (subfolders of a folder are classes)",
         )
     return image.num_classes if conditional else None
 
 
-def labels_needed(network: str) -> IncompatibleError:
-    """Return the error for a conditional network that is given no labels."""
-    return IncompatibleError(f"{network} is conditional: it needs labels, (N,) int64", fix="pass labels")
+def required(network: str, condition: Tensor | None) -> Tensor:
+    """Return the condition of a conditional network, or raise IncompatibleError if it is None."""
+    if condition is None:
+        raise IncompatibleError(f"{network} was called without a condition", fix="pass class labels, (N,) int64")
+    return condition

@@ -1,4 +1,4 @@
-"""The plugin as a user meets it: installed, listed, trained, sampled."""
+"""Residual networks at the command line: listed, trained, sampled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHORT = ("--data.source", "sample", "--steps", "3", "--batch-size", "4", "--prec
 
 
 def ganforge(*arguments: str) -> str:
-    """Run the command line and return what it prints."""
+    """Run the command line and return its output."""
     done = subprocess.run(
         [sys.executable, "-m", "ganforge", *arguments], capture_output=True, text=True, check=False, timeout=120
     )
@@ -25,9 +25,9 @@ def ganforge(*arguments: str) -> str:
 
 
 def test_it_is_listed_with_its_distribution() -> None:
-    """Once installed, `ganforge list` shows both networks and where they come from."""
-    found = [entry for entry in json.loads(ganforge("list", "--json")) if entry["distribution"] == "ganforge-resnet"]
-    assert {(entry["kind"], entry["name"], entry["version"]) for entry in found} == {
+    """`ganforge list` shows both networks with the plugin's name and version."""
+    entries = [entry for entry in json.loads(ganforge("list", "--json")) if entry["distribution"] == "ganforge-resnet"]
+    assert {(entry["kind"], entry["name"], entry["version"]) for entry in entries} == {
         ("discriminator", "resnet", "0.1.0"),
         ("generator", "resnet", "0.1.0"),
     }
@@ -35,15 +35,24 @@ def test_it_is_listed_with_its_distribution() -> None:
 
 @pytest.mark.parametrize("conditional", ["false", "true"])
 def test_it_trains(tmp_path: Path, conditional: str) -> None:
-    """A run ends, takes the paper's settings unless told otherwise, and can be sampled, by class where it knows any."""
+    """A run finishes, has the paper's settings by default, and can be sampled, with classes if it is conditional."""
     run, out = str(tmp_path / "run"), tmp_path / "images.npz"
     by_class = ("--gen.conditional", conditional, "--disc.conditional", conditional)
     summary = json.loads(ganforge("run", *NETWORKS, *by_class, *SHORT, "--out", run, "--json"))
     assert (summary["status"], summary["images_seen"]) == ("finished", 3 * 5 * 4)
     experiment = tomllib.loads(Path(run, "run.toml").read_text(encoding="utf-8"))
     for network in ("gen", "disc"):
-        assert experiment["optimizer"][network]["betas"] == [0.0, 0.9]
+        assert experiment["optimizer"][network]["adam"]["betas"] == [0.0, 0.9]
     ganforge("sample", run, "-n", "4", "--out", str(out))
     with np.load(out) as drawn:
         assert drawn["images"].shape == (4, 28, 28, 1)
-        assert ("labels" in drawn) == (conditional == "true")
+        assert ("condition" in drawn) == (conditional == "true")
+
+
+def test_the_authors_command_of_the_readme(tmp_path: Path) -> None:
+    """Flags of the README's command of the authors' training: larger batches of G, and a linear decay of both rates."""
+    flags = ("--generator-batch-size", "8", "--optimizer.schedule", "linear", "--log-every", "1")
+    ganforge("run", *NETWORKS, *SHORT, *flags, "--critic-steps", "1", "--out", str(tmp_path / "run"), "--quiet")
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    for network in ("gen", "disc"):
+        assert [row[f"lr/{network}"] for row in rows] == pytest.approx([2e-4, 2e-4 * 2 / 3, 2e-4 / 3])

@@ -1,4 +1,4 @@
-"""Write every run to TensorBoard. It imports nothing heavy: TensorBoard is imported when a run starts."""
+"""Tracking of runs in TensorBoard, which is imported when a run starts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ganforge import RunInfo, hookimpl
 if TYPE_CHECKING:
     from ganforge_tensorboard.tracker import Tracker
 
-#: By run directory. A run whose start failed has none, and what follows is not for it.
+#: Trackers by run directory. A run whose start failed has none; its further events are ignored.
 trackers: dict[Path, Tracker] = {}
 
 
@@ -25,27 +25,27 @@ def ganforge_started(run: RunInfo, step: int) -> None:
 
 @hookimpl
 def ganforge_step_logged(run: RunInfo, row: Mapping[str, float]) -> None:
-    """Write a row's numbers as scalars."""
+    """Write a row of metrics.jsonl as scalars."""
     if run.path in trackers:
-        trackers[run.path].row(row)
+        trackers[run.path].log_row(row)
 
 
 @hookimpl
 def ganforge_images_saved(run: RunInfo, step: int, path: Path) -> None:
-    """Write the grid as an image."""
+    """Write a grid as an image."""
     if run.path in trackers:
-        trackers[run.path].grid(step, path)
+        trackers[run.path].log_grid(step, path)
 
 
 @hookimpl
 def ganforge_evaluated(run: RunInfo, step: int, scores: Mapping[str, float | None]) -> None:
-    """Write the scores as scalars."""
+    """Write scores as scalars."""
     if run.path in trackers:
-        trackers[run.path].scores(step, scores)
+        trackers[run.path].log_scores(step, scores)
 
 
 @hookimpl
 def ganforge_finished(run: RunInfo, status: str, error: str | None) -> None:
-    """Write how the run ended, and close the file."""
+    """Write the status and close the file."""
     if run.path in trackers:
         trackers.pop(run.path).finish(status, error)

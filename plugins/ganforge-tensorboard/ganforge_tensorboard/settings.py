@@ -1,4 +1,4 @@
-"""A run's configuration and manifest, as TensorBoard shows them."""
+"""Settings and manifest of a run in the forms of TensorBoard."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-#: What run.json says about where and on what a run trains.
+#: Keys of run.json that are shown as text.
 FACTS = ("seed", "device", "precision", "created", "git_commit", "data", "versions", "hardware")
 
 
-def flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, bool | float | str]]:
-    """Yield each value under its path, such as `gen.mlp.latent_dim`; a list becomes its JSON, None is left out."""
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, bool | float | str]]:
+    """Yield dotted keys such as `gen.mlp.latent_dim` with their values; lists become JSON, None is left out."""
     for key, value in nested.items():
         if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
         elif isinstance(value, bool | float | int | str):
             yield prefix + key, value
         elif value is not None:
@@ -23,12 +23,12 @@ def flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, boo
 
 
 def facts(manifest: Mapping[str, Any]) -> dict[str, bool | float | str]:
-    """Return the facts of a manifest, and the command that began the run."""
+    """Return the facts of a manifest, with the original command."""
     chosen = {name: manifest[name] for name in FACTS if name in manifest}
-    return {**dict(flat(chosen)), "command": shlex.join(manifest.get("command", ()))}
+    return {**dict(flatten(chosen)), "command": shlex.join(manifest.get("command", ()))}
 
 
 def table(rows: Mapping[str, object]) -> str:
-    """Return rows of two columns in Markdown."""
+    """Return a Markdown table of two columns."""
     lines = [f"| {key} | {str(value).replace('|', chr(92) + '|')} |" for key, value in rows.items()]
     return "\n".join(["| | |", "| --- | --- |", *lines])

@@ -1,4 +1,4 @@
-"""One session of a run, written to an event file of its own in RUN/tensorboard."""
+"""Event file of one session of a run, in RUN/tensorboard."""
 
 from __future__ import annotations
 
@@ -22,57 +22,65 @@ from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from ganforge import RunInfo
-from ganforge_tensorboard.settings import facts, flat, table
+from ganforge_tensorboard.settings import facts, flatten, table
 
-#: The format of an event file: its first record says which one follows.
+#: Format of an event file, named in its first record.
 VERSION = "brain.Event:2"
 
 FOLDER = "tensorboard"
 
 
 class Tracker:
-    """Write a run's events as they come. What is written is with the system at once, so that a kill loses nothing.
+    """Writer of a session's events, flushed at once, so that a kill loses nothing.
 
-    A run that goes on, or goes back to a checkpoint, takes steps again: TensorBoard is told to forget what it read of
-    them. Raises OSError where the folder cannot be written.
+    A resumed run and a rollback repeat steps: TensorBoard is told to drop what it has read of them.
     """
 
     def __init__(self, run: RunInfo, step: int) -> None:
+        """Open a new event file.
+
+        Args:
+            run: The run.
+            step: Steps already done.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
         folder = run.path / FOLDER
-        again = folder.is_dir() and any(folder.iterdir())
+        resumed = folder.is_dir() and any(folder.iterdir())
         folder.mkdir(exist_ok=True)
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"
         self._file = RecordWriter((folder / name).open("xb"))
-        self._furthest = step
+        self._last_step = step
         self._write(Event(file_version=VERSION))
-        if again:
-            self._forget_from(step + 1 if step else 0)
-        self._settings(run, step)
+        if resumed:
+            self._drop_from(step + 1 if step else 0)
+        self._write_settings(run, step)
 
-    def row(self, row: Mapping[str, float]) -> None:
-        """Write the numbers of a row of metrics.jsonl under their own names."""
+    def log_row(self, row: Mapping[str, float]) -> None:
+        """Write a row of metrics.jsonl; tags are the columns."""
         self._scalars(int(row["step"]), {name: value for name, value in row.items() if name != "step"})
 
-    def scores(self, step: int, scores: Mapping[str, float | None]) -> None:
-        """Write the scores of an evaluation; one that could not be computed is left out."""
-        found = {f"evaluation/{name}": value for name, value in scores.items() if value is not None}
-        self._scalars(step, found)
+    def log_scores(self, step: int, scores: Mapping[str, float | None]) -> None:
+        """Write the scores of an evaluation, without those that are not finite."""
+        finite = {f"evaluation/{name}": value for name, value in scores.items() if value is not None}
+        self._scalars(step, finite)
 
-    def grid(self, step: int, path: Path) -> None:
-        """Write a grid of samples, the file as it stands."""
+    def log_grid(self, step: int, path: Path) -> None:
+        """Write a grid of samples; the file is copied unchanged."""
         with Image.open(path) as image:
             (width, height), channels = image.size, len(image.getbands())
         content = Summary.Image(width=width, height=height, colorspace=channels, encoded_image_string=path.read_bytes())
         self._summary(step, Summary.Value(tag="samples", image=content))
 
     def finish(self, status: str, error: str | None) -> None:
-        """Write how the run ended."""
-        self._text(self._furthest, "status", status if error is None else f"{status}: {error}")
-        if status == "finished":  # TensorBoard keeps the first end that it reads, and any other may be resumed from
+        """Write the status of the run and close the file."""
+        self._text(self._last_step, "status", status if error is None else f"{status}: {error}")
+        if status == "finished":  # TensorBoard keeps the first end that it reads, and other runs may be resumed
             end = HParamsPluginData(session_end_info=SessionEndInfo(status=STATUS_SUCCESS, end_time_secs=time.time()))
             metadata = hparams.create_summary_metadata(end)
             self._summary(
-                self._furthest,
+                self._last_step,
                 Summary.Value(tag=hparams.SESSION_END_INFO_TAG, metadata=metadata, tensor=hparams.NULL_TENSOR),
             )
         self.close()
@@ -81,8 +89,8 @@ class Tracker:
         """Close the file."""
         self._file.close()
 
-    def _settings(self, run: RunInfo, step: int) -> None:
-        settings = dict(flat(run.experiment))
+    def _write_settings(self, run: RunInfo, step: int) -> None:
+        settings = dict(flatten(run.experiment))
         self._write(Event(step=step, summary=hparams_pb(settings, trial_id=run.path.name)))
         self._text(step, "configuration", table(settings))
         self._text(step, "facts", table(facts(run.manifest)))
@@ -97,13 +105,13 @@ class Tracker:
         self._summary(step, Summary.Value(tag=tag, metadata=metadata, tensor=content))
 
     def _summary(self, step: int, *values: Any) -> None:  # noqa: ANN401 - protobuf's classes have no types
-        if step < self._furthest:
-            self._forget_from(step)
-        self._furthest = step
+        if step < self._last_step:
+            self._drop_from(step)
+        self._last_step = step
         self._write(Event(step=step, summary=Summary(value=values)))
 
-    def _forget_from(self, step: int) -> None:
-        """Tell TensorBoard that this step and all later ones are taken again."""
+    def _drop_from(self, step: int) -> None:
+        """Tell TensorBoard to drop this step and all later ones."""
         self._write(Event(step=step, session_log=SessionLog(status=SessionLog.START)))
 
     def _write(self, event: Event) -> None:

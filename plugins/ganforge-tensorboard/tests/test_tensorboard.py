@@ -1,4 +1,4 @@
-"""Laws of the TensorBoard tracker: what it writes, read back, is what the run wrote itself; the run notices nothing."""
+"""Laws of the TensorBoard tracker: its events are the rows of the run, and the training is unchanged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ganforge_tensorboard.settings import flat
+from ganforge_tensorboard.settings import flatten
 from ganforge_tensorboard.tracker import Tracker
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, metadata
@@ -48,12 +48,12 @@ def ganforge(*arguments: str | Path, **environment: str) -> subprocess.Completed
 
 
 def notes(done: subprocess.CompletedProcess[str]) -> list[str]:
-    """Return what a person was told about this plugin."""
+    """Return the messages about this plugin."""
     return [line for line in done.stderr.splitlines() if "plugin" in line]
 
 
 def checkpoint(run: Path) -> dict[str, bytes]:
-    """Return the last checkpoint's files: weights, optimisers and state."""
+    """Return the last checkpoint's files: weights, optimizers and state."""
     return {file.name: file.read_bytes() for file in (run / "checkpoints" / LAST).iterdir()}
 
 
@@ -63,7 +63,7 @@ def rows(run: Path, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
 
 
 def read(run: Path) -> EventAccumulator:
-    """Return what TensorBoard reads of a run, all of it."""
+    """Return everything that TensorBoard reads of a run."""
     everything = EventAccumulator(str(run / "tensorboard"), {"scalars": 0, "images": 0, "tensors": 0})
     return everything.Reload()
 
@@ -77,7 +77,8 @@ def check_scalars(run: Path, events: EventAccumulator) -> None:
     for row in rows(run, "evaluation.jsonl"):
         for name, value in row["scores"].items():
             expected.setdefault(f"evaluation/{name}", []).append((row["step"], np.float32(value)))
-    assert len(expected) == 11
+    assert {"prob/real", "prob/fake", "lr/gen", "lr/disc", "health/alerts"} <= expected.keys()
+    assert len(expected) == 15
     found = {
         name: [(event.step, np.float32(event.value)) for event in events.Scalars(name)]
         for name in events.Tags()["scalars"]
@@ -92,7 +93,7 @@ def texts(events: EventAccumulator, tag: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a run to which nobody listened."""
+    """Return a run without listeners."""
     run = tmp_path_factory.mktemp("quiet") / "r"
     ganforge("run", *TRAINING, "--out", run, GANFORGE_PLUGINS="ganforge", GANFORGE_DISABLE_PLUGINS="tensorboard")
     return run
@@ -100,7 +101,7 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a run that this plugin listened to."""
+    """Return a tracked run."""
     run = tmp_path_factory.mktemp("tracked") / "first"
     assert notes(ganforge("run", *TRAINING, "--out", run)) == []
     assert (run / "listeners.log").read_text() == ""
@@ -127,13 +128,13 @@ def test_settings_are_hyperparameters(tracked: Path) -> None:
     events = read(tracked)
     content = events.PluginTagToContent("hparams")
     info = metadata.parse_session_start_info_plugin_data(content[metadata.SESSION_START_INFO_TAG])
-    expected = dict(flat(tomllib.loads((tracked / "run.toml").read_text())))
+    expected = dict(flatten(tomllib.loads((tracked / "run.toml").read_text())))
     assert expected["gen.mlp.hidden"] == "[16]"
     found = {name: getattr(value, value.WhichOneof("kind")) for name, value in info.hparams.items()}
     assert found == expected
     assert info.group_name == "first"
     (text,) = texts(events, "configuration")
-    assert "| optimizer.gen.lr | 0.0002 |" in text.splitlines()
+    assert "| optimizer.gen.adam.lr | 0.0002 |" in text.splitlines()
     manifest = json.loads((tracked / "run.json").read_text())
     (text,) = texts(events, "facts")
     facts = dict(line.strip("| ").split(" | ", 1) for line in text.splitlines()[2:])
@@ -143,7 +144,7 @@ def test_settings_are_hyperparameters(tracked: Path) -> None:
     assert shlex.split(facts["command"]) == manifest["command"]
 
 
-def test_the_end_is_told(tracked: Path) -> None:
+def test_the_status_is_written(tracked: Path) -> None:
     """A run that finished is a session that succeeded."""
     events = read(tracked)
     end = metadata.parse_session_end_info_plugin_data(
@@ -153,14 +154,14 @@ def test_the_end_is_told(tracked: Path) -> None:
     assert texts(events, "status") == ["finished"]
 
 
-def test_training_notices_nothing(tracked: Path, quiet: Path) -> None:
-    """The last checkpoint has the bits of one that nobody listened to."""
+def test_training_is_unchanged(tracked: Path, quiet: Path) -> None:
+    """The last checkpoint has the bits of a run without listeners."""
     assert not (quiet / "tensorboard").exists()
     assert checkpoint(tracked) == checkpoint(quiet)
 
 
-def test_a_resumed_run_goes_on(tracked: Path, tmp_path: Path) -> None:
-    """What was written beyond the checkpoint is forgotten: each step is there once, as in the run's own files."""
+def test_a_resumed_run_continues(tracked: Path, tmp_path: Path) -> None:
+    """Steps after the checkpoint are dropped: each step is there once, as in the files of the run."""
     run = tmp_path / "r"
     shutil.copytree(tracked, run)
     shutil.rmtree(run / "checkpoints" / LAST)
@@ -174,7 +175,7 @@ def test_a_resumed_run_goes_on(tracked: Path, tmp_path: Path) -> None:
 
 
 def test_a_tracker_that_fails_changes_nothing(tracked: Path, quiet: Path, tmp_path: Path) -> None:
-    """Where it cannot write, one line says so, and the run ends with the same bits."""
+    """If it cannot write, one line says so, and the run ends with the same bits."""
     run = tmp_path / "r"
     shutil.copytree(tracked, run)
     shutil.rmtree(run / "checkpoints" / LAST)
@@ -185,22 +186,22 @@ def test_a_tracker_that_fails_changes_nothing(tracked: Path, quiet: Path, tmp_pa
     assert checkpoint(run) == checkpoint(quiet)
 
 
-def events_of(folder: Path, *told: tuple[int, float]) -> list[tuple[int, float]]:
-    """Tell a tracker rows of (step, loss); return what TensorBoard reads."""
+def events_of(folder: Path, *rows: tuple[int, float]) -> list[tuple[int, float]]:
+    """Log rows of (step, loss); return what TensorBoard reads."""
     with closing(Tracker(RunInfo(folder, {}, {}), 0)) as tracker:
-        for step, loss in told:
-            tracker.row({"step": step, "loss/generator": loss})
+        for step, loss in rows:
+            tracker.log_row({"step": step, "loss/generator": loss})
         return [(event.step, event.value) for event in read(folder).Scalars("loss/generator")]
 
 
-def test_a_run_that_goes_back_is_read_once(tmp_path: Path) -> None:
-    """After on_nan = "rollback", steps that are taken again replace those before."""
-    told = ((10, 1.0), (20, 2.0), (30, 3.0), (20, 2.5), (30, 3.5))
-    assert events_of(tmp_path, *told) == [(10, 1.0), (20, 2.5), (30, 3.5)]
+def test_a_rollback_is_read_once(tmp_path: Path) -> None:
+    """After a rollback, repeated steps replace the earlier ones."""
+    rows = ((10, 1.0), (20, 2.0), (30, 3.0), (20, 2.5), (30, 3.5))
+    assert events_of(tmp_path, *rows) == [(10, 1.0), (20, 2.5), (30, 3.5)]
 
 
 def test_everything_is_on_the_disk_at_once(tmp_path: Path) -> None:
-    """A tracker that is never closed, as after a kill, has lost nothing; a run without a checkpoint starts anew."""
+    """A tracker that is never closed, as after a kill, has lost nothing; a run without a checkpoint starts over."""
     assert events_of(tmp_path, (1, 1.0), (2, 2.0)) == [(1, 1.0), (2, 2.0)]
     time.sleep(1.1)  # TensorBoard reads files by second
     for file in (tmp_path / "tensorboard").iterdir():
@@ -208,11 +209,11 @@ def test_everything_is_on_the_disk_at_once(tmp_path: Path) -> None:
     assert events_of(tmp_path, (1, 5.0)) == [(1, 5.0)]
 
 
-def test_a_score_that_could_not_be_computed_is_left_out(tmp_path: Path) -> None:
-    """None is no number; the others are written."""
+def test_scores_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
+    """None is not written; the other scores are."""
     scores: Mapping[str, float | None] = {"good": 0.5, "none": None}
     with closing(Tracker(RunInfo(tmp_path, {}, {}), 0)) as tracker:
-        tracker.scores(3, scores)
+        tracker.log_scores(3, scores)
     assert read(tmp_path).Tags()["scalars"] == ["evaluation/good"]
 
 

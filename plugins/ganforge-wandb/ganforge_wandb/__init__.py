@@ -1,4 +1,4 @@
-"""Log every run to Weights & Biases. It imports nothing heavy: wandb is imported when a run starts."""
+"""Tracking of runs in Weights & Biases, which is imported when a run starts."""
 
 from __future__ import annotations
 
@@ -11,48 +11,50 @@ from ganforge import RunInfo, hookimpl
 if TYPE_CHECKING:
     from ganforge_wandb.tracker import Tracker
 
-#: By run directory. A run whose start failed has none, and what follows is not for it.
+#: Trackers by run directory. A run without a login, or whose start failed, has none; its further events are ignored.
 trackers: dict[Path, Tracker] = {}
 
 
 @hookimpl
 def ganforge_started(run: RunInfo, step: int) -> None:
-    """Begin a run of W&B's, or go on with the one that the run directory names."""
-    from ganforge_wandb.tracker import Tracker  # noqa: PLC0415 - nearly every command imports this module
+    """Start a W&B run, or resume the one that the run directory names."""
+    from ganforge_wandb.tracker import start_tracker  # noqa: PLC0415 - nearly every command imports this module
 
-    trackers[run.path] = Tracker(run, step)
+    tracker = start_tracker(run, step)
+    if tracker is not None:
+        trackers[run.path] = tracker
 
 
 @hookimpl
 def ganforge_step_logged(run: RunInfo, row: Mapping[str, float]) -> None:
-    """Log a row's numbers."""
+    """Log a row of metrics.jsonl."""
     if run.path in trackers:
-        trackers[run.path].row(row)
+        trackers[run.path].log_row(row)
 
 
 @hookimpl
 def ganforge_images_saved(run: RunInfo, step: int, path: Path) -> None:
-    """Log the grid as an image."""
+    """Log a grid as an image."""
     if run.path in trackers:
-        trackers[run.path].grid(step, path)
+        trackers[run.path].log_grid(step, path)
 
 
 @hookimpl
 def ganforge_checkpoint_saved(run: RunInfo, step: int, path: Path) -> None:
-    """Log the checkpoint as an artefact, where that was asked for."""
+    """Log a checkpoint as an artifact, if GANFORGE_WANDB_CHECKPOINTS is set."""
     if run.path in trackers:
-        trackers[run.path].checkpoint(step, path)
+        trackers[run.path].log_checkpoint(step, path)
 
 
 @hookimpl
 def ganforge_evaluated(run: RunInfo, step: int, scores: Mapping[str, float | None]) -> None:
-    """Log the scores."""
+    """Log scores."""
     if run.path in trackers:
-        trackers[run.path].scores(step, scores)
+        trackers[run.path].log_scores(step, scores)
 
 
 @hookimpl
 def ganforge_finished(run: RunInfo, status: str, error: str | None) -> None:
-    """Keep the last grid, say how the run ended, and end W&B's run."""
+    """Keep the last grid, log the status, and finish the W&B run."""
     if run.path in trackers:
         trackers.pop(run.path).finish(status, error)

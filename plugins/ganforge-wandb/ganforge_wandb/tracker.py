@@ -1,4 +1,4 @@
-"""One session of a run, logged to a run of W&B's."""
+"""W&B run of one session."""
 
 from __future__ import annotations
 
@@ -18,109 +18,127 @@ from ganforge import RunInfo
 
 PROJECT = "ganforge"
 
-#: Set to anything but 0, it uploads checkpoints.
+#: Variable that turns on the upload of checkpoints.
 CHECKPOINTS = "GANFORGE_WANDB_CHECKPOINTS"
 
-#: What run.json says about where and on what a run trains.
+#: Keys of run.json in the W&B config.
 FACTS = ("seed", "device", "precision", "created", "git_commit", "command", "data", "versions", "hardware")
 
-#: The exit codes of ganforge itself: W&B calls a run that ends with another than 0 failed.
+#: Exit codes of ganforge; W&B marks a run with another code than 0 as failed.
 EXIT_CODES = {"finished": 0, "interrupted": 130, "diverged": 1, "failed": 1}
 KILLED = 137
 
-#: What W&B refuses in an artefact's name.
+#: Characters that W&B does not allow in names of artifacts.
 FORBIDDEN = re.compile(r"[^\w\-.]")
 
 
 class Tracker:
-    """Log a run's events as they come; wandb's own process takes them from here at once.
+    """Logger of a session's events; wandb's own process takes them at once."""
 
-    RUN/wandb.json keeps the id of W&B's run, so that a run that goes on goes on there. Raises what wandb raises.
-    """
+    def __init__(self, run: RunInfo, step: int, wandb_run: wandb.Run) -> None:
+        """Log the settings of a session.
 
-    def __init__(self, run: RunInfo, step: int) -> None:
+        Args:
+            run: The run.
+            step: Steps already done.
+            wandb_run: The open W&B run.
+        """
         self._grid: Path | None = None
         self._name = run.path.name
-        # What waits to be uploaded, checkpoints included, stays with the run: offline it may wait for long.
-        os.environ.setdefault("WANDB_DATA_DIR", str(run.path / "wandb"))
-        self._run = begin(run)
-        # wandb would call a run that was killed finished, when this process ends. Python calls what was registered last
-        # first.
-        atexit.register(self._lose)
+        self._run = wandb_run
+        # At the end of this process wandb would mark a killed run as finished. Python calls the functions that were
+        # registered last first.
+        atexit.register(self._finish_killed)
         self._run.summary["status"] = "running"
         if step:
             self._run.summary["resumed_step"] = step
         self._keep(run.path / "run.toml", "run.toml")
 
-    def row(self, row: Mapping[str, float]) -> None:
-        """Log the numbers of a row of metrics.jsonl under their own names."""
+    def log_row(self, row: Mapping[str, float]) -> None:
+        """Log a row of metrics.jsonl under the names of its columns."""
         self._run.log({name: value for name, value in row.items() if name != "step"}, step=int(row["step"]))
 
-    def scores(self, step: int, scores: Mapping[str, float | None]) -> None:
-        """Log the scores of an evaluation; one that could not be computed is left out."""
+    def log_scores(self, step: int, scores: Mapping[str, float | None]) -> None:
+        """Log the scores of an evaluation, without those that are not finite."""
         self._run.log({f"evaluation/{name}": value for name, value in scores.items() if value is not None}, step=step)
 
-    def grid(self, step: int, path: Path) -> None:
-        """Log a grid of samples as an image of its step."""
+    def log_grid(self, step: int, path: Path) -> None:
+        """Log a grid of samples as an image."""
         self._grid = path
         self._run.log({"samples": wandb.Image(str(path))}, step=step)
 
-    def checkpoint(self, step: int, path: Path) -> None:
-        """Log a checkpoint as an artefact, where that was asked for. Its files are copied before this returns."""
+    def log_checkpoint(self, step: int, path: Path) -> None:
+        """Log a checkpoint as an artifact, if it is wanted. Its files are copied before this returns."""
         if os.environ.get(CHECKPOINTS, "") in {"", "0"}:
             return
         name = FORBIDDEN.sub("-", f"{self._name}-{self._run.id}")
-        artefact = wandb.Artifact(name, type="checkpoint", metadata={"step": step})
-        artefact.add_dir(str(path))
-        self._run.log_artifact(artefact, aliases=["latest", path.name])
+        artifact = wandb.Artifact(name, type="checkpoint", metadata={"step": step})
+        artifact.add_dir(str(path))
+        self._run.log_artifact(artifact, aliases=["latest", path.name])
 
     def finish(self, status: str, error: str | None) -> None:
-        """Keep the last grid, and say how the run ended."""
-        atexit.unregister(self._lose)
+        """Keep the last grid, log the status, and finish the W&B run."""
+        atexit.unregister(self._finish_killed)
         self._run.summary.update({"status": status, "error": error})
         if self._grid is not None:
             self._keep(self._grid, "last-samples.png")
         self._run.finish(exit_code=EXIT_CODES[status])
 
     def _keep(self, path: Path, name: str) -> None:
-        """Add a file to W&B's run: a copy, since wandb would link to the original."""
+        """Add a copy of a file to the W&B run; wandb itself would link to the original."""
         if self._run.disabled:  # it has no folder
             return
         place = Path(self._run.dir) / name
         shutil.copyfile(path, place)
         self._run.save(str(place), base_path=self._run.dir, policy="now")
 
-    def _lose(self) -> None:
-        """Say that the run was killed: this process ends, and nobody has told how the run ended."""
+    def _finish_killed(self) -> None:
+        """Finish the W&B run of a training that was killed: this process ends without a status."""
         self._run.summary["status"] = "killed"
         self._run.finish(exit_code=KILLED)
 
 
-def begin(run: RunInfo) -> wandb.Run:
-    """Return a new run of W&B's, or the one to go on with, as the user's variables and settings files have it.
+def start_tracker(run: RunInfo, step: int) -> Tracker | None:
+    """Return the tracker of a session, or None without a login.
 
-    Where nobody is logged in and no mode is set, it is kept offline, and that is said.
+    Raises whatever wandb raises.
+
+    Args:
+        run: The run.
+        step: Steps already done.
+    """
+    # Files that wait for their upload, checkpoints included, stay with the run: offline they may wait for long.
+    os.environ.setdefault("WANDB_DATA_DIR", str(run.path / "wandb"))
+    wandb_run = init(run)
+    return None if wandb_run is None else Tracker(run, step, wandb_run)
+
+
+def init(run: RunInfo) -> wandb.Run | None:
+    """Return a new W&B run, or the resumed one of RUN/wandb.json, as the user's variables and settings files say.
+
+    Without a login nothing is tracked unless WANDB_MODE is set; a line in RUN/listeners.log says so.
     """
     place = run.path / "wandb.json"
     earlier = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {}
     user = wandb.setup().settings
     options: dict[str, Any] = {
-        "id": earlier.get("id"),  # without one, WANDB_RUN_ID or a new one
+        "id": earlier.get("id"),  # None: WANDB_RUN_ID or a new id
         "resume": "allow",
         "project": user.project or earlier.get("project") or PROJECT,
         "name": user.run_name or run.path.name,
         "dir": os.environ.get("WANDB_DIR") or str(run.path),
         "config": {**run.experiment, "facts": {name: run.manifest.get(name) for name in FACTS}},
-        "settings": wandb.Settings(console="off"),  # what is printed here is not the training's
+        # The console of this process is not the training's. What wandb prints may contain a password of WANDB_BASE_URL.
+        "settings": wandb.Settings(console="off", silent=True),
     }
     try:
-        found = wandb.init(**options)
-    except UsageError:
-        if "WANDB_MODE" in os.environ:
+        wandb_run = wandb.init(**options)
+    except UsageError as error:
+        if "WANDB_MODE" in os.environ or "wandb login" not in str(error):
             raise
-        found = wandb.init(mode="offline", **options)
-        # A listener's output goes to the run's listeners.log.
-        print("ganforge-wandb: nobody is logged in (wandb login), so this run is kept offline")  # noqa: T201
-    if not found.disabled:
-        place.write_text(json.dumps({"id": found.id, "project": found.project}) + "\n", encoding="utf-8")
-    return found
+        # The output of listeners goes to listeners.log.
+        print("ganforge-wandb: not logged in, so the run is not tracked: wandb login, or set WANDB_MODE=offline")  # noqa: T201
+        return None
+    if not wandb_run.disabled:
+        place.write_text(json.dumps({"id": wandb_run.id, "project": wandb_run.project}) + "\n", encoding="utf-8")
+    return wandb_run

@@ -1,0 +1,285 @@
+"""Display of a run on stderr: live on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import TYPE_CHECKING, Self, final
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ganforge.cli._picture import MAX_LINES, SamplesPicture
+from ganforge.cli._progress import Progress, format_evaluation
+from ganforge.training.callbacks import Callback
+from ganforge.utils.format import format_clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import TracebackType
+    from typing import TextIO
+
+    from rich.console import ConsoleOptions, RenderResult
+    from torch import Tensor
+
+REFRESHES_PER_SECOND = 4.0
+#: Minimum interval of plain lines.
+PLAIN_SECONDS = 10.0
+#: Width of the live display on wide terminals; eight images of 28 pixels fit.
+MAX_WIDTH = 119
+STATUS_STYLES = {"finished": "green", "interrupted": "yellow", "diverged": "red", "failed": "red"}
+NUMBER = r"(?<![\w.])-?\d[\d.,:/e+-]*"
+
+
+class Display(Callback):
+    """Callback that shows a run; a context manager that restores the terminal however it is left.
+
+    Errors of the terminal are ignored: a run continues after its terminal was closed.
+    """
+
+    def __init__(
+        self, write_line: Callable[[str], object], surface: AbstractContextManager[object] | None = None
+    ) -> None:
+        """Create a display.
+
+        Args:
+            write_line: Function that writes one line.
+            surface: Context that is entered and left with the display.
+        """
+        self._write_line = write_line
+        self._surface = nullcontext() if surface is None else surface
+        self._messages: set[str] = set()
+
+    @final
+    def __enter__(self) -> Self:
+        try:
+            self._surface.__enter__()
+        except BaseException:
+            # An interrupt at this point would leave the cursor hidden: `with` closes only what was entered.
+            self._surface.__exit__(None, None, None)
+            raise
+        return self
+
+    @final
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with suppress(OSError):
+            self._surface.__exit__(kind, error, traceback)
+
+    @final
+    def on_message(self, message: str) -> None:
+        """Show a line, once."""
+        if message not in self._messages:
+            self._messages.add(message)
+            self._show(message)
+
+    @final
+    def _show(self, line: str) -> None:
+        with suppress(OSError):
+            self._write_line(line)
+
+
+@final
+class QuietDisplay(Display):
+    """Display of messages without progress."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(lambda line: stream.write(f"{line}\n"))
+
+
+@final
+class PlainDisplay(Display):
+    """Display of plain lines without escape codes: the first row, one every ten seconds, and the last row."""
+
+    def __init__(
+        self, stream: TextIO, *, epochs: int | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Create a display.
+
+        Args:
+            stream: The output.
+            epochs: Length of the run, if it is given in epochs.
+            clock: Seconds since a fixed moment.
+        """
+        super().__init__(lambda line: stream.write(f"{line}\n"))
+        utf = (stream.encoding or "utf-8").lower().startswith("utf")
+        self._separator = " · " if utf else " | "
+        self._progress = Progress(epochs, clock)
+        self._clock = clock
+        self._written_at: float | None = None
+        self._pending = False
+
+    def on_train_start(self, *, step: int, total_steps: int) -> None:
+        """Start the clock."""
+        self._progress.start(step=step, total_steps=total_steps)
+
+    def on_log(self, row: Mapping[str, float]) -> None:
+        """Write the row, if it is time."""
+        self._progress.update(row)
+        self._pending = True
+        if self._written_at is None or self._clock() - self._written_at >= PLAIN_SECONDS:
+            self._write_row()
+
+    def on_alert(self, failures: Sequence[str]) -> None:
+        """Name the active alerts in all further lines."""
+        self._progress.alerts = failures
+
+    def on_evaluate(self, step: int, scores: Mapping[str, float | None], reference: Mapping[str, float | None]) -> None:
+        """Write the scores, each with its reference."""
+        self._show(format_evaluation(step, scores, reference, self._separator))
+
+    def on_train_end(self, status: str) -> None:
+        """Write the last row, unless it has been written."""
+        if self._pending:
+            self._write_row()
+
+    def _write_row(self) -> None:
+        progress = self._progress
+        parts = [*progress.position(), *progress.metrics(), *progress.alerts]
+        parts += [*progress.speed(), *progress.remaining()]
+        self._show(self._separator.join(parts))
+        self._written_at, self._pending = self._clock(), False
+
+
+@final
+class LiveDisplay(Display):
+    """Display of a progress bar, metrics and a picture of the fixed samples at the bottom of a terminal.
+
+    The training thread only stores values; rich draws them in its own thread.
+    """
+
+    wants_previews = True
+
+    def __init__(self, console: Console, *, run_name: str, epochs: int | None = None) -> None:
+        """Create a display.
+
+        Args:
+            console: The terminal.
+            run_name: Title.
+            epochs: Length of the run, if it is given in epochs.
+        """
+        self._view = View(run_name, Progress(epochs))
+        self._ascii_only = console.options.ascii_only
+        live = Live(
+            self._view,
+            console=console,
+            refresh_per_second=REFRESHES_PER_SECOND,
+            vertical_overflow="crop",
+        )
+        super().__init__(lambda line: console.print(Text(line), soft_wrap=True), live)
+
+    def on_train_start(self, *, step: int, total_steps: int) -> None:
+        """Start the clock."""
+        self._view.progress.start(step=step, total_steps=total_steps)
+
+    def on_log(self, row: Mapping[str, float]) -> None:
+        """Show the row from the next refresh on."""
+        self._view.progress.update(row)
+
+    def on_alert(self, failures: Sequence[str]) -> None:
+        """Show the active alerts from the next refresh on."""
+        self._view.progress.alerts = failures
+
+    def on_sample(self, images: Tensor) -> None:
+        """Show the samples, uint8 `(N, C, H, W)` on the CPU, from the next refresh on."""
+        self._view.picture = SamplesPicture(images)
+
+    def on_evaluate(self, step: int, scores: Mapping[str, float | None], reference: Mapping[str, float | None]) -> None:
+        """Write a line with the scores above the live display."""
+        self._show(format_evaluation(step, scores, reference, " | " if self._ascii_only else " · "))
+
+    def on_train_end(self, status: str) -> None:
+        """Stop the clock and show the status."""
+        self._view.progress.stop()
+        self._view.status = status
+
+
+class View:
+    """Renderable of the live display, laid out for the size of the terminal at every refresh."""
+
+    def __init__(self, run_name: str, progress: Progress) -> None:
+        self.progress = progress
+        self.picture: SamplesPicture | None = None
+        self.status: str | None = None
+        self._run_name = run_name
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        options = options.update(width=min(options.max_width, MAX_WIDTH))
+        lines = self._lines(options)
+        yield lines[0]
+        if self.progress.total_steps is not None:
+            yield self._bar()
+        yield from lines[1:]
+        # One line for the bar, one above the picture, and one for the cursor.
+        space = min(options.max_height - len(lines) - 3, max(MAX_LINES, options.max_height // 2))
+        if self.picture is not None and self.picture.lines <= space:
+            yield ""
+            yield from console.render(self.picture, options.update(height=space))
+
+    def _lines(self, options: ConsoleOptions) -> list[Text]:
+        status = self.status or ("" if self.progress.total_steps is not None else "getting ready")
+        title = Text(no_wrap=True, overflow="crop" if options.ascii_only else "ellipsis")
+        title.append(self._run_name, "bold").append(f"  {status}", STATUS_STYLES.get(status, "dim"))
+        for failure in self.progress.alerts:
+            title.append(f"  {failure}", "bold yellow")
+        if self.progress.total_steps is None:
+            return [title]
+        progress = self.progress
+        remaining = progress.remaining() if self.status is None else []
+        pace = [*progress.position(), *progress.speed(), *remaining]
+        separator = " | " if options.ascii_only else " · "
+        return [
+            title,
+            *_flow(pace, separator, options.max_width),
+            *_flow(progress.metrics(), separator, options.max_width),
+        ]
+
+    def _bar(self) -> Table:
+        step, total = self.progress.step, max(1, self.progress.total_steps or 0)
+        bar = Table.grid(padding=(0, 1), expand=True)
+        bar.add_column(ratio=1)
+        bar.add_column(no_wrap=True)
+        bar.add_column(no_wrap=True, style="dim")
+        bar.add_row(
+            ProgressBar(total, step, style="bright_black", complete_style="cyan", finished_style="green"),
+            f"{100 * step // total:3}%",
+            format_clock(self.progress.elapsed_seconds),
+        )
+        return bar
+
+
+def _flow(parts: Sequence[str], separator: str, width: int) -> Iterator[Text]:
+    """Yield parts as lines that are broken only between parts."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and cell_len(lines[-1] + separator + part) <= width:
+            lines[-1] += separator + part
+        else:
+            lines.append(part)
+    for line in lines:
+        text = Text(line, "dim", no_wrap=True, overflow="crop")
+        text.highlight_regex(NUMBER, "not dim")
+        yield text
+
+
+def make_display(*, run_name: str, epochs: int | None, quiet: bool) -> Display:
+    """Return a display for stderr.
+
+    Args:
+        run_name: Title.
+        epochs: Length of the run, if it is given in epochs.
+        quiet: Whether only messages are shown.
+    """
+    if quiet:
+        return QuietDisplay(sys.stderr)
+    console = Console(stderr=True)
+    # isatty as well, because FORCE_COLOR makes rich treat a file as a terminal. A dumb terminal cannot move its cursor.
+    if console.is_terminal and not console.is_dumb_terminal and sys.stderr.isatty():
+        return LiveDisplay(console, run_name=run_name, epochs=epochs)
+    return PlainDisplay(sys.stderr, epochs=epochs)

@@ -1,0 +1,69 @@
+"""Long tables as plain lines, since rich takes a second for a thousand rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from rich.cells import cell_len, set_cell_size
+
+from ganforge.components.spec import CONTROL
+
+GAP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Table whose columns are as wide as their widest cell.
+
+    Attributes:
+        heads: Names of the columns.
+        rows: Cells as text.
+        numbers: Indices of the columns that are aligned to the right.
+    """
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    numbers: frozenset[int] = frozenset()
+
+    def render(self, width: int | None, paint: Callable[[str], str] = str) -> tuple[str, list[str]]:
+        """Return the lines, and the names of the columns on the right that do not fit.
+
+        Args:
+            width: Maximum width in characters; None for no limit. The first two columns are always shown.
+            paint: Function applied to the padded cells of the second column.
+        """
+        columns = [_clean(column) for column in zip(self.heads, *self.rows, strict=True)]
+        widths = [max(map(_length, column)) for column in columns]
+        ends = accumulate(width + GAP for width in widths)
+        kept = [width is None or end - GAP <= width for end in ends]
+        kept[:2] = [True] * len(kept[:2])
+        count = kept.index(False) if False in kept else len(kept)
+        padded = [_pad(column, widths[index], index in self.numbers) for index, column in enumerate(columns[:count])]
+        if len(padded) > 1:
+            padded[1] = [padded[1][0], *map(paint, padded[1][1:])]
+        gap = " " * GAP
+        lines = [f"{gap.join(cells).rstrip()}\n" for cells in zip(*padded, strict=True)]
+        return "".join(lines), list(self.heads[count:])
+
+
+def _clean(column: Sequence[str]) -> Sequence[str]:
+    """Return the cells of a column with `safe` applied."""
+    text = "".join(column)
+    return column if text.isascii() and text.isprintable() else list(map(safe, column))
+
+
+def safe(text: str) -> str:
+    """Return text without control characters and line breaks."""
+    return text if text.isascii() and text.isprintable() else CONTROL.sub("�", text)
+
+
+def _length(text: str) -> int:
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def _pad(column: Sequence[str], width: int, right: bool) -> list[str]:  # noqa: FBT001 - private
+    if "".join(column).isascii():
+        return [text.rjust(width) if right else text.ljust(width) for text in column]
+    return [" " * (width - cell_len(text)) + text if right else set_cell_size(text, width) for text in column]

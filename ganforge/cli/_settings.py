@@ -1,0 +1,137 @@
+"""Flags for settings: every setting of an experiment and every option of its components is a flag of `ganforge run`.
+
+`--gen dcgan --gen.base-channels 64 --epochs 5` becomes `--set gen=dcgan --set gen.base_channels=64 --set epochs=5`
+before parsing. This keeps the order of the flags: the last value of a setting wins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from typing import Any, ClassVar
+
+from typer.core import TyperCommand
+
+from ganforge.cli._completion import completions
+from ganforge.components.spec import FLAGS, Section
+from ganforge.config import Experiment
+from ganforge.config.dotted import RENAMED
+from ganforge.errors import GanforgeError
+from ganforge.plugins.registry import Registry
+
+#: Key of the arguments in the context's metadata, for completion.
+ARGUMENTS = "ganforge.arguments"
+
+#: Examples for the help of a command with some sections, and with all.
+EXAMPLES = ("--metric.kid.subsets 50", "--gen.base_channels 64")
+
+#: Start of a flag; a negative number is not one.
+FLAG = re.compile(r"--|-[A-Za-z]")
+
+
+def settings_of_experiment() -> frozenset[str]:
+    """Return the settings of an experiment, and renamed ones, which have an error message."""
+    return frozenset(Experiment.model_fields) | RENAMED.keys()
+
+
+def switches_of_experiment() -> frozenset[str]:
+    """Return the boolean settings of an experiment."""
+    return frozenset(key for key, field in Experiment.model_fields.items() if field.annotation is bool)
+
+
+def as_settings(arguments: list[str], keys: Collection[str] | None = None, own: Collection[str] = ()) -> Iterator[str]:
+    """Yield arguments, with each flag of a setting as `--set key=value`.
+
+    Args:
+        arguments: Words of the command line.
+        keys: Settings of the command; those of an experiment by default.
+        own: Settings whose flags belong to the command; flags of their options are still settings.
+    """
+    keys, switches = settings_of_experiment() if keys is None else keys, switches_of_experiment()
+    remaining = iter(enumerate(arguments))
+    for position, argument in remaining:
+        if argument == "--":
+            yield from arguments[position:]
+            return
+        name, equals, value = argument.removeprefix("--").partition("=")
+        key = name.partition(".")[0].replace("-", "_")
+        dotted = "." in name
+        if not argument.startswith("--") or key not in keys or (key in own and not dotted):
+            yield argument
+            continue
+        if not equals:
+            following = arguments[position + 1] if position + 1 < len(arguments) else None
+            if following is not None and not FLAG.match(following):
+                next(remaining)
+                value = following
+            elif dotted or key in switches:
+                value = "true"  # `--gen.conditional` without a value
+            else:
+                yield argument  # the parser reports the missing value
+                continue
+        yield from ("--set", f"{name if dotted else key}={value}")
+
+
+class SettingsCommand(TyperCommand):
+    """Command whose flags may be settings; its help lists the available components.
+
+    Attributes:
+        sections: Sections of the command, if it has no other settings; None for all settings of an experiment.
+        sampling: Whether the command has sampling options of a generator, such as `--sampling.truncation 0.7`.
+        own: Settings whose flags mean something else in this command.
+    """
+
+    sections: ClassVar[tuple[Section, ...] | None] = None
+    sampling: ClassVar[bool] = False
+    own: ClassVar[frozenset[str]] = frozenset()
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's own, vendored by typer or not
+        """Rewrite the arguments, then parse them."""
+        ctx.meta[ARGUMENTS] = list(args)
+        keys = None if self.sections is None else (*self.sections, *(["sampling"] if self.sampling else []))
+        return super().parse_args(ctx, list(as_settings(args, keys, self.own)))
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:  # noqa: ANN401 - as above
+        """Complete settings and options of the chosen components, in addition to the declared flags."""
+        declared = super().shell_complete(ctx, incomplete)
+        item = type(super().shell_complete(ctx, "-")[0])  # click's own, vendored by typer or not
+        known = {completion.value for completion in declared}
+        words = completions(ctx.meta[ARGUMENTS], incomplete, self.sections)
+        return [*declared, *(item(word, help=text) for word, text in words if word not in known)]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
+        """Add the installed components to the help, without importing torch."""
+        try:
+            registry = Registry.discover()
+        except GanforgeError:  # a broken plugin in a strict environment; the command itself reports it
+            super().format_help(ctx, formatter)
+            return
+        names = {
+            flag: ", ".join(registry.name_of(entry) for entry in registry.of_kind(kind))
+            for flag, kind in FLAGS.items()
+            if self.sections is None or flag in self.sections
+        }
+        lines = [f"--{flag}: {text}" for flag, text in names.items() if text]
+        texts = []
+        if lines:
+            example = EXAMPLES[self.sections is None]
+            texts.append(
+                f"Components: {' · '.join(lines)}. Options of components are flags, such as {example}; "
+                "ganforge describe NAME lists them."
+            )
+        if self.sampling:
+            texts.append("Sampling options of the generator are flags, such as --sampling.truncation 0.7.")
+        if self.sections is None:
+            texts.append(
+                "Every other setting is a flag, too, such as --critic-steps 5, --optimizer.gen.lr 1e-4 or "
+                "--schedules.term.r1.weight cosine."
+            )
+        self.epilog = " ".join(texts)
+        super().format_help(ctx, formatter)
+
+
+class SamplingCommand(SettingsCommand):
+    """Command whose flags may be sampling options of a generator."""
+
+    sections: ClassVar[tuple[Section, ...] | None] = ()
+    sampling: ClassVar[bool] = True

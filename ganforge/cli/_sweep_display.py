@@ -1,0 +1,160 @@
+"""Display of a sweep on stderr: a bar over all trials on a terminal, a line per trial elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import TYPE_CHECKING, Self, final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from ganforge.utils.format import format_clock, format_duration, format_number
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ganforge.sweep.launcher import Stage
+    from ganforge.sweep.scheduler import TrialResult
+    from ganforge.sweep.trials import Trial
+
+STYLES = {"scored": "green", "diverged": "red", "failed": "red", "unscored": "red"}
+VERBS = {"run": "training", "resume": "resuming", "evaluate": "scoring"}
+
+
+class RemainingTime:
+    """Estimate of the remaining time, from the trials that ended in this process."""
+
+    def __init__(self, jobs: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """Create an estimate without data.
+
+        Args:
+            jobs: Number of trials that run at the same time.
+            clock: Seconds since a fixed moment.
+        """
+        self._jobs = jobs
+        self._clock = clock
+        self._durations: list[tuple[str, float]] = []  # (configuration, seconds)
+        self._started: dict[str, tuple[str, float]] = {}  # by trial: (configuration, time)
+
+    def start(self, trial: Trial) -> None:
+        """Record the start of a trial; later calls are ignored."""
+        self._started.setdefault(trial.name, (trial.config.name, self._clock()))
+
+    def end(self, trial: Trial, seconds: float) -> None:
+        """Record the end of a trial; 0 seconds if its result existed before."""
+        self._started.pop(trial.name, None)
+        if seconds > 0:
+            self._durations.append((trial.config.name, seconds))
+
+    def seconds(self, trials: int) -> float | None:
+        """Return the seconds until the given number of trials, running ones included, has ended; None if unknown."""
+        if not self._durations:
+            return None
+        now = self._clock()
+        running = [max(0.0, self._mean(name) - (now - started)) for name, started in self._started.values()]
+        waiting = max(0, trials - len(running)) * self._mean(None)
+        return max(max(running, default=0.0), (sum(running) + waiting) / self._jobs)
+
+    def _mean(self, name: str | None) -> float:
+        """Return the mean duration of a configuration's trials, or of all if it has none."""
+        durations = [seconds for config, seconds in self._durations if config == name]
+        durations = durations or [seconds for _, seconds in self._durations]
+        return sum(durations) / len(durations)
+
+
+@final
+class SweepDisplay:
+    """Callback that shows a sweep; a context manager that restores the terminal.
+
+    Errors of the terminal are ignored: a sweep continues after its terminal was closed.
+    """
+
+    def __init__(self, *, count: int, jobs: int, quiet: bool) -> None:
+        """Create a display.
+
+        Args:
+            count: Number of trials.
+            jobs: Number of trials that run at the same time.
+            quiet: Whether only problems are shown.
+        """
+        self._console = Console(stderr=True, soft_wrap=True, highlight=False)
+        self._quiet = quiet
+        self._count = count
+        self._done = 0
+        self._remaining = RemainingTime(jobs)
+        console = self._console
+        live = not quiet and console.is_terminal and not console.is_dumb_terminal and sys.stderr.isatty()
+        self._progress = _make_progress(console) if live else None
+        self._task = None if self._progress is None else self._progress.add_task("", total=count, now="", left="")
+
+    def __enter__(self) -> Self:
+        self._surface.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with suppress(OSError):
+            self._surface.__exit__(kind, error, traceback)
+
+    @property
+    def _surface(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._progress is None else self._progress
+
+    def on_trial_start(self, trial: Trial, stage: Stage) -> None:
+        """Show the process."""
+        self._remaining.start(trial)
+        if self._progress is None and not self._quiet:
+            self._show(f"{VERBS[stage]} {escape(trial.label)}")
+        self._update(f"{VERBS[stage]} {trial.label}")
+
+    def on_trial_end(self, result: TrialResult, seconds: float) -> None:
+        """Show the result."""
+        self._done += 1
+        self._remaining.end(result.trial, seconds)
+        row = {} if result.row is None else result.row["scores"]
+        scores = " ".join(f"{name} {format_number(value)}" for name, value in row.items())
+        parts = [
+            f"[{STYLES[result.status]}]{self._done}/{self._count} {result.status}[/] {escape(result.trial.label)}",
+            escape(scores or result.error or ""),
+            format_duration(seconds) if seconds > 0 else "already there",
+            "" if self._progress is not None else self._time_left(),
+        ]
+        if not self._quiet or result.status != "scored":
+            self._show(" · ".join(filter(None, parts)))
+        self._update("")
+
+    def on_message(self, message: str) -> None:
+        """Show a line."""
+        self._show(f"[yellow]note[/]: {escape(message)}")
+
+    def on_poll(self) -> None:
+        """Update the remaining time."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=self._done, left=self._time_left())
+
+    def _update(self, now: str) -> None:
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=self._done, now=escape(now))
+
+    def _time_left(self) -> str:
+        seconds = self._remaining.seconds(self._count - self._done)
+        return "" if seconds is None or self._done >= self._count else f"{format_clock(seconds)} left"
+
+    def _show(self, line: str) -> None:
+        with suppress(OSError):
+            self._console.print(line)
+
+
+def _make_progress(console: Console) -> Progress:
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[left]}"),
+        TextColumn("[dim]{task.fields[now]}"),
+    )
+    return Progress(*columns, console=console, transient=True, redirect_stdout=False)

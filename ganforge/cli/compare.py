@@ -1,0 +1,198 @@
+"""Command `ganforge compare`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from ganforge.cli._lines import Lines, safe
+from ganforge.cli._options import Json
+from ganforge.cli._output import check_output_path, handle_errors, notice, out, print_json, results
+from ganforge.errors import UsageError
+from ganforge.runs.settings import format_setting
+from ganforge.utils.files import write_atomically
+from ganforge.utils.format import format_number
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ganforge.report.comparison import Comparison
+    from ganforge.report.comparison.curves import Curve
+
+SPARKLINE_WIDTH = 24
+BLOCKS = "▁▂▃▄▅▆▇█"
+ASCII_BLOCKS = "_.-=+*#@"
+STDOUT = "-"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("compare")(compare)
+
+
+@handle_errors
+def compare(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="RUN|DIR...", help="Run directories, or folders of runs, at any depth.")
+    ],
+    metric: Annotated[
+        str | None, typer.Option(metavar="SCORE,SCORE", help="Show these scores only, in this order.")
+    ] = None,
+    sort: Annotated[str | None, typer.Option(metavar="SCORE", help="Sort by this score, the best first.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write a page with curves and samples.")
+    ] = None,
+    csv: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="Also write a row per run; - prints nothing else.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    json: Json = False,
+) -> None:
+    """Compare runs: differing settings, scores with mean and 95% interval over seeds, curves, samples."""
+    if html is not None and str(html) == STDOUT:
+        raise UsageError("--html writes to files only", fix="--html comparison.html")
+    if json and csv == STDOUT:
+        raise UsageError("--json and --csv - both print to stdout", fix="name a file for --csv")
+    files = [path for path in (html, None if csv in {None, STDOUT} else Path(str(csv))) if path is not None]
+    for path in files:
+        check_output_path(path, force=force)
+    from ganforge.report.comparison import compare as compare_runs  # noqa: PLC0415 - imports Pillow
+
+    names = None if metric is None else [word.strip() for word in metric.split(",") if word.strip()]
+    comparison = compare_runs(*paths, metrics=names, sort=sort)
+    for path in files:
+        _write(path, comparison.html() if path is html else comparison.csv())
+    if csv == STDOUT:
+        results().write(comparison.csv())
+    elif json:
+        print_json(comparison.as_dict())
+    else:
+        _print(comparison)
+        for path in files:
+            out().print(f"written: [bold]{escape(str(path))}[/]", highlight=False)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_atomically(path, text.encode("utf-8", "replace"))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def _print(comparison: Comparison) -> None:
+    console = out()
+    runs = sum(len(group.runs) for group in comparison.groups)
+    shared = ", ".join(f"{key} {format_setting(value)}" for key, value in comparison.shared.items())
+    console.print(
+        f"{_count(runs, 'run')} in {_count(len(comparison.groups), 'group')}"
+        + _escaped(f"; all with {shared}" if shared else ""),
+        highlight=False,
+    )
+    _print_scores(comparison, console)
+    curves = [curve for curve in comparison.curves if not curve.name.startswith("health/")]
+    if curves:
+        console.print(_curves(comparison, curves, console))
+    for line in comparison.notes:
+        notice(safe(line))
+
+
+def _print_scores(comparison: Comparison, console: Console) -> None:
+    """Print a line per group; columns without room are named, never cut."""
+    heads = ["runs", "seeds", *(column.heading for column in comparison.columns)]
+    rows = [
+        [group.label, str(len(group.seeds)), *(group.format_score(column) for column in comparison.columns)]
+        for group in comparison.groups
+    ]
+    references = ["" if column.reference is None else format_number(column.reference) for column in comparison.columns]
+    if any(references):
+        rows.append(["reference", "", *references])
+    table = Lines(heads, rows, frozenset(range(1, len(heads))))
+    text, omitted = table.render(console.width if console.is_terminal else None)
+    console.print(Text(text.rstrip()), soft_wrap=True)
+    if omitted:
+        notice(f"no room for {', '.join(omitted)}: a wider terminal, --metric, --html or --csv show them")
+
+
+def _curves(comparison: Comparison, curves: Sequence[Curve], console: Console) -> Table:
+    table = Table("curve", "runs", "over the steps", "last")
+    table.columns[-1].justify = "right"
+    for curve in curves:
+        table.add_section()
+        lines = {label: [(float(point.step), point.mean) for point in points] for label, points in curve.lines.items()}
+        steps = [step for line in lines.values() for step, _ in line]
+        values = [value for line in lines.values() for _, value in line if value is not None]
+        if not values:
+            continue
+        for index, group in enumerate(group for group in comparison.groups if group.label in lines):
+            line = lines[group.label]
+            blocks = sparkline(
+                line,
+                x=(min(steps), max(steps)),
+                y=(min(values), max(values)),
+                width=SPARKLINE_WIDTH,
+                ascii_only=console.options.ascii_only,
+            )
+            last = next((value for _, value in reversed(line) if value is not None), None)
+            name = _escaped(curve.name) if index == 0 else ""
+            table.add_row(name, _escaped(group.label), blocks, format_number(last))
+    return table
+
+
+def _escaped(text: str) -> str:
+    """Return text that neither rich nor the terminal interprets."""
+    return escape(safe(text))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def sparkline(
+    points: Sequence[tuple[float, float | None]],
+    *,
+    x: tuple[float, float],
+    y: tuple[float, float],
+    width: int,
+    ascii_only: bool = False,
+) -> str:
+    """Return a curve as `width` characters.
+
+    A character is as high as the mean of its points, or as the straight line through it. Gaps are spaces.
+
+    Args:
+        points: (x, y) in the order of x; y is None in a gap.
+        x: Range of the x axis.
+        y: Range of the y axis.
+        width: Number of characters.
+        ascii_only: Whether to draw with ASCII characters.
+    """
+    levels = ASCII_BLOCKS if ascii_only else BLOCKS
+    cells: list[list[float]] = [[] for _ in range(width)]
+    for start, end in pairwise([*points, (math.inf, None)]):
+        if start[1] is None:
+            continue
+        first = _bin(start[0], x, width)
+        cells[first].append(start[1])
+        if end[1] is not None:
+            last = _bin(end[0], x, width)
+            for cell in range(first + 1, last):
+                fraction = (cell - first) / (last - first)
+                cells[cell].append(start[1] * (1 - fraction) + end[1] * fraction)
+    means = [sum(values) / len(values) if values else None for values in cells]
+    return "".join(" " if mean is None else levels[_bin(mean, y, len(levels))] for mean in means)
+
+
+def _bin(value: float, limits: tuple[float, float], count: int) -> int:
+    """Return the index of a value's bin, of `count` equal bins between two limits."""
+    low, high = limits
+    if high <= low:
+        return 0
+    return min(max(int((value - low) / (high - low) * count), 0), count - 1)

@@ -1,0 +1,126 @@
+"""Command `ganforge describe`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ganforge.cli._options import Json, NoPlugins, Plugins, open_registry, parse_kind
+from ganforge.cli._output import handle_errors, out, print_json
+from ganforge.cli.list import component_facts
+from ganforge.components.spec import FLAGS, KINDS
+from ganforge.errors import PluginError, UnknownComponentError, UsageError
+from ganforge.plugins.registry import Entry, Registry
+from ganforge.utils.format import format_value
+from ganforge.utils.suggest import did_you_mean, nearest
+from ganforge.utils.tracebacks import summarize_exception
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("describe")(describe)
+
+
+@handle_errors
+def describe(
+    names: Annotated[list[str], typer.Argument(metavar="[KIND] NAME", help="Component, with its kind if necessary.")],
+    plugin: Plugins = None,
+    no_plugins: NoPlugins = False,
+    json: Json = False,
+) -> None:
+    """Describe a component: source, paper, recommended settings, and options with types and defaults."""
+    registry = open_registry(plugin, no_plugins=no_plugins)
+    documents = [_describe_component(registry, entry) for entry in _find_entries(registry, names)]
+    if json:
+        print_json(documents[0] if len(documents) == 1 else documents)
+        return
+    for document in documents:
+        _print(document)
+
+
+def _find_entries(registry: Registry, names: list[str]) -> list[Entry]:
+    """Return the component of a kind and a name, or all components of a name."""
+    if len(names) > 1:
+        try:
+            kind, name = names
+        except ValueError:
+            raise UsageError(f"describe takes a kind and a name, not {len(names)} words") from None
+        return [registry.find(parse_kind(kind), name)]
+    (name,) = names
+    entries = [entry for each in KINDS if (entry := registry.get(each, name)) is not None]
+    if not entries:
+        candidates = {registry.name_of(entry) for entry in registry.entries}
+        fix = registry.fix_for_missing(near=nearest(name, candidates) is not None)
+        raise UnknownComponentError(f"no component {name!r}{did_you_mean(name, candidates)}", fix=fix)
+    return entries
+
+
+def _describe_component(registry: Registry, entry: Entry) -> dict[str, Any]:
+    cls = registry.load(entry)
+    try:
+        schema: dict[str, Any] = cls.Options.model_json_schema()
+    except Exception as error:  # pydantic refuses types without a JSON schema, which the plugin's author must change
+        raise PluginError(f"{entry}: its options have no JSON schema: {summarize_exception(error)}") from error
+    facts = component_facts(registry, entry)
+    facts["requires"] = list(entry.component.requires)
+    facts["recommended"] = dict(cls.recommended.items())
+    facts["documentation"] = _description(cls.__doc__ or "") or None
+    if entry.component.kind in {"loss", "term"}:
+        facts["phases"] = list(cls.phases)
+    facts["options"] = schema
+    return facts
+
+
+def _description(docstring: str) -> str:
+    """Return a docstring on one line, without sections such as `Attributes:`."""
+    return " ".join(re.split(r"\n\s*[A-Z][a-z]+:\s*\n", docstring)[0].split())
+
+
+def _print(document: Mapping[str, Any]) -> None:
+    console = out()
+    title = f"[bold]{escape(document['name'])}[/] · {document['kind']} · "
+    console.print(title + escape(f"{document['distribution']} {document['version']}"), highlight=False)
+    console.print(escape(document["documentation"] or document["summary"]), highlight=False)
+    for label in ("paper", "target"):
+        if document[label]:
+            console.print(f"[dim]{label}[/]  {escape(document[label])}", highlight=False)
+    if document["tags"]:
+        console.print(f"[dim]tags[/]   {escape(', '.join(document['tags']))}", highlight=False)
+    if "phases" in document:
+        console.print(f"[dim]phases[/] {escape(', '.join(document['phases']))}", highlight=False)
+    for key, value in document["recommended"].items():
+        console.print(f"[dim]recommends[/] {escape(key)} = {escape(format_value(value))}", highlight=False)
+    if not document["options"].get("properties"):
+        console.print("[dim]no options[/]", highlight=False)
+        return
+    flag = next(flag for flag, kind in FLAGS.items() if kind == document["kind"])
+    table = Table("option", "type", "default", "", title=f"Options, such as --{flag}.NAME VALUE", title_justify="left")
+    required = document["options"].get("required", [])
+    for name, schema in document["options"]["properties"].items():
+        default = "[red]required[/]" if name in required else escape(format_value(schema.get("default", "none")))
+        table.add_row(
+            f"[bold]{escape(name)}[/]", escape(option_type(schema)), default, escape(schema.get("description", ""))
+        )
+    console.print(table)
+
+
+def option_type(schema: Mapping[str, Any]) -> str:
+    """Return the type of an option as text."""
+    if "enum" in schema:
+        return " | ".join(format_value(value) for value in schema["enum"])
+    if "const" in schema:
+        return format_value(schema["const"])
+    if "anyOf" in schema:
+        return " | ".join(option_type(part) for part in schema["anyOf"])
+    text = str(schema.get("format") or schema.get("type", "value")).replace("null", "none")
+    if text == "array":
+        parts = schema.get("prefixItems") or [schema.get("items", {})]
+        text = f"[{', '.join(option_type(part) for part in parts)}{'' if 'prefixItems' in schema else ', …'}]"
+    limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    bounds = [f"{sign} {schema[key]:g}" for key, sign in limits.items() if key in schema]
+    return f"{text} {', '.join(bounds)}".rstrip()

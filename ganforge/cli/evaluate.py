@@ -1,0 +1,209 @@
+"""Command `ganforge evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ganforge.cli._options import (
+    CheckpointName,
+    Json,
+    NoPlugins,
+    Plugins,
+    Quiet,
+    RunPath,
+    checkpoint_choice,
+    complete,
+    open_registry,
+)
+from ganforge.cli._output import err, handle_errors, notice, out, print_json
+from ganforge.cli._settings import SettingsCommand
+from ganforge.components.spec import Section
+from ganforge.config.dotted import literal
+from ganforge.errors import ConfigError, UsageError
+from ganforge.training.run_directory import RunDirectory
+from ganforge.utils.format import format_number
+
+if TYPE_CHECKING:
+    from ganforge.components import Split
+    from ganforge.runs.evaluate import RunScores
+
+SHOWN_HASH_LENGTH = 12
+SPLITS: tuple[Split, ...] = ("test", "train")
+
+
+class EvaluateCommand(SettingsCommand):
+    """Command whose flags may be options of metrics, of features and of sampling."""
+
+    sections: ClassVar[tuple[Section, ...] | None] = ("metric", "features")
+    sampling: ClassVar[bool] = True
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("evaluate", cls=EvaluateCommand)(evaluate)
+
+
+# --metric, --features, their options and --sampling.NAME become --set KEY=VALUE before parsing (see `SettingsCommand`);
+# --metric and --features are declared for the help.
+@handle_errors
+def evaluate(
+    run: RunPath,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            metavar="NAME,NAME",
+            help="Metrics (fid,kid,precision,recall, and modes for features with classes).",
+            autocompletion=complete("metric"),
+        ),
+    ] = None,
+    num_samples: Annotated[
+        int | None,
+        typer.Option(
+            "--num-samples",
+            "-n",
+            min=1,
+            metavar="N",
+            help="Fakes, and as many real images (10,000, or as many as the split has).",
+        ),
+    ] = None,
+    checkpoint: CheckpointName = "newest",
+    split: Annotated[
+        str | None,
+        typer.Option(metavar="test|train", help="Split of the real images (test, if there is one)."),
+    ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Feature extractor (the run's).", autocompletion=complete("features")),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="An option of a metric, of the features or of sampling, such as metric.kid.subsets=50.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Seed of latents and real images (the run's).")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    ema: Annotated[
+        bool | None,
+        typer.Option("--ema/--no-ema", help="Moving average or weights (the average, if there is one)."),
+    ] = None,
+    plugin: Plugins = None,
+    no_plugins: NoPlugins = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score a run's generator against real images, with a protocol of everything that the scores depend on."""
+    directory = RunDirectory.open(run)
+    choice = checkpoint_choice(checkpoint)
+    chosen_split = next((name for name in SPLITS if name == split), None)
+    if chosen_split is None and split is not None:
+        raise UsageError(f"invalid split {split!r} (available: {', '.join(SPLITS)})")
+    names, options, sampling = _read_settings(settings or [])
+    registry = open_registry(plugin, no_plugins=no_plugins)
+    with _stages(quiet=quiet) as progress:
+        progress("reading the run")
+
+        from ganforge.report import report_run  # noqa: PLC0415 - imports Pillow
+        from ganforge.runs.evaluate import EvaluationRequest, evaluate_run  # noqa: PLC0415 - imports torch
+        from ganforge.runs.trained import TrainedRun  # noqa: PLC0415 - imports torch
+
+        trained = TrainedRun(directory, registry, report=report_run)
+        request = EvaluationRequest(
+            metrics=names or None,
+            num_samples=num_samples,
+            checkpoint=choice,
+            split=chosen_split,
+            options=options,
+            sampling=sampling,
+            seed=seed,
+            device=device,
+            ema=ema,
+        )
+        scores = evaluate_run(trained, request, progress=progress)
+    for line in trained.notices:
+        notice(line)
+    if json:
+        print_json(scores.as_dict())
+    else:
+        _print(scores)
+
+
+def _read_settings(settings: list[str]) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
+    """Return the names of metrics, options of metrics and features, and sampling options. Raises ConfigError."""
+    names: list[str] = []
+    options: dict[str, Any] = {}
+    sampling: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        section, dot, name = key.strip().partition(".")
+        if not equals or (section == "sampling" and not dot):
+            raise ConfigError(f"invalid setting {setting!r}", fix="write key=value, such as metric.kid.subsets=50")
+        if section == "sampling":
+            sampling[name.replace("-", "_")] = literal(text)
+        elif key.strip() == "metric":
+            names += text.split(",")
+        else:
+            options[key.strip()] = literal(text)
+    return names, options, sampling
+
+
+@contextmanager
+def _stages(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Show the stages of the work on stderr: one line that changes on a terminal, a line for each elsewhere."""
+    console = err()
+    if quiet:
+        yield lambda stage: None
+    elif console.is_terminal:
+        with console.status("") as status:
+            yield lambda stage: status.update(f"[dim]{escape(stage)} …[/]")
+    else:
+        yield lambda stage: console.print(escape(f"{stage} …"), style="dim")
+
+
+def _print(scores: RunScores) -> None:
+    """Print the scores with their references, and the protocol in a few lines."""
+    console = out()
+    table = Table("score", "value", "reference", "better", title=f"{escape(str(scores.run))}, step {scores.step:,}")
+    for name, value in scores.scores.items():
+        details = scores.details.get(name)
+        deviation = details.get("deviation") if isinstance(details, dict) else None
+        spread = f" ± {format_number(deviation)}" if isinstance(deviation, int | float) else ""
+        reference = format_number(scores.reference[name]) if name in scores.reference else ""
+        direction = "higher" if scores.higher_is_better[name] else "lower"
+        table.add_row(escape(name), f"[bold]{format_number(value)}[/]{spread}", reference, direction)
+    console.print(table)
+    for line in _protocol_lines(scores.protocol):
+        console.print(escape(line), style="dim", highlight=False)
+    for path in scores.pictures.values():
+        console.print(f"picture: [bold]{escape(str(path))}[/]", highlight=False)
+
+
+def _protocol_lines(protocol: dict[str, Any]) -> Iterator[str]:
+    """Yield the protocol in lines for readers."""
+    yield (
+        f"{protocol['fake_images']:,} fakes and {protocol['real_images']:,} real images: {protocol['split']} split of "
+        f"{protocol['data']} ({protocol['fingerprint'][:SHOWN_HASH_LENGTH]})"
+    )
+    if "train_images" in protocol:
+        yield f"{protocol['train_images']:,} training images"
+    features = protocol["features"]
+    if features is not None:
+        yield (
+            f"features: {features['name']} ({features['distribution']}, {features['weights'][:SHOWN_HASH_LENGTH]}): "
+            f"{features['preprocessing']}"
+        )
+    if protocol["sampling"]:
+        yield f"sampling: {', '.join(f'{name} {value}' for name, value in protocol['sampling'].items())}"
+    versions = ", ".join(f"{name} {version[:SHOWN_HASH_LENGTH]}" for name, version in protocol["versions"].items())
+    yield f"{protocol['weights']} {protocol['checkpoint'][:SHOWN_HASH_LENGTH]}, seed {protocol['seed']}; {versions}"

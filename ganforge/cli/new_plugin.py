@@ -1,0 +1,105 @@
+"""Command `ganforge new-plugin`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ganforge.cli._options import Json, open_registry, parse_kind
+from ganforge.cli._output import handle_errors, notice, out, print_json
+from ganforge.components.spec import KINDS, Kind
+from ganforge.errors import UsageError
+from ganforge.scaffold import Project
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("new-plugin")(new_plugin)
+
+
+def _complete(incomplete: str) -> list[str]:
+    return [kind for kind in KINDS if kind.startswith(incomplete)]
+
+
+@handle_errors
+def new_plugin(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of the distribution, such as my-gan.", show_default=False)
+    ],
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND",
+            help=f"Kind of its component: {', '.join(KINDS)}. Repeatable; commas separate kinds, too.",
+            autocompletion=_complete,
+            show_default=False,
+        ),
+    ] = None,
+    parent: Annotated[Path, typer.Option("--out", metavar="DIR", help="Parent of the project's folder.")] = Path(),
+    json: Json = False,
+) -> None:
+    """Write the project of a new plugin, which can be installed, trained and tested at once."""
+    project = Project.of(name, _kinds(kind or []))
+    for line in _conflicts(project):
+        notice(line)
+    files = project.write(parent)
+    folder = parent / project.names.distribution
+    if json:
+        document = {
+            "path": str(folder.absolute()),
+            "distribution": project.names.distribution,
+            "package": project.names.package,
+            "kinds": list(project.kinds),
+            "files": files,
+        }
+        print_json(document)
+    else:
+        _print(project, folder)
+
+
+def _kinds(texts: list[str]) -> list[Kind]:
+    """Return the kinds of --kind. Raises UsageError for other words, and if there is none."""
+    words = [word.strip() for text in texts for word in text.split(",") if word.strip()]
+    if not words:
+        raise UsageError(
+            "a plugin needs a component: give its kind with --kind", fix=f"--kind {KINDS[0]}; kinds: {', '.join(KINDS)}"
+        )
+    return [parse_kind(word) for word in words]
+
+
+def _conflicts(project: Project) -> Iterator[str]:
+    """Yield a message for each name of the project that an installed distribution or component has."""
+    distribution, component = project.names.distribution, project.names.component
+    registry = open_registry(None, no_plugins=False)
+    with suppress(PackageNotFoundError):
+        yield f"{distribution} {version(distribution)} is installed already; installing this project replaces it"
+    for entry in registry.entries:
+        if (
+            entry.component.kind in project.kinds
+            and entry.component.name == component
+            and entry.source.distribution != distribution
+        ):
+            yield (
+                f"{entry} has the same name; write {distribution}/{component} for the new one, "
+                f"or rename it in {project.names.package}/__init__.py"
+            )
+
+
+def _print(project: Project, folder: Path) -> None:
+    """Print the folder and the next three commands."""
+    path = str(folder) if folder.is_absolute() else f"./{folder}"
+    commands = (
+        ["python", "-m", "pip", "install", "-e", f"{path}[test]"],
+        ["ganforge", "run", *" ".join(project.run).split(), "--epochs", "2"],
+        ["python", "-m", "pytest", path],
+    )
+    console = out()
+    console.print(f"wrote {folder}, a plugin with {project.provided}; next:", highlight=False, markup=False)
+    for command in commands:
+        console.print(f"  {shlex.join(command)}", highlight=False, markup=False, soft_wrap=True)

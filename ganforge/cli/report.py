@@ -1,0 +1,52 @@
+"""Command `ganforge report`."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from ganforge.cli._options import Json
+from ganforge.cli._output import check_output_path, handle_errors, notice, out, print_json
+from ganforge.errors import RunDirectoryError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("report")(report)
+
+
+@handle_errors
+def report(
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="RUN|DIR", help="Run directory, or a folder of runs for a page of all of them."),
+    ],
+    out_path: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="File of the page (report.html in RUN or DIR)."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file of --out.")] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    json: Json = False,
+) -> None:
+    """Write a self-contained HTML file of a run, or of all runs of a folder."""
+    from ganforge.report import report_folder, report_run  # noqa: PLC0415 - imports Pillow
+
+    if not path.is_dir():
+        raise RunDirectoryError(f"{path} does not exist", fix="ganforge runs lists the runs")
+    if out_path is not None:
+        check_output_path(out_path, force=force)
+    is_run = any((path / name).is_file() for name in ("run.json", "run.toml"))
+    page = (report_run if is_run else report_folder)(path, out_path)
+    for line in page.missing:
+        notice(line)
+    if json:
+        print_json({"report": str(page.path), "bytes": page.size, "runs": page.runs, "missing": page.missing})
+    else:
+        out().print(f"report: [bold]{escape(str(page.path))}[/]", highlight=False)
+    if show:
+        webbrowser.open(page.path.resolve().as_uri())

@@ -1,0 +1,127 @@
+"""Command `ganforge runs`."""
+
+from __future__ import annotations
+
+import json as json_text
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ganforge.cli._lines import Lines
+from ganforge.cli._options import Json
+from ganforge.cli._output import handle_errors, notice, out, results
+from ganforge.runs.listing import ListedRun, Listing, gc_paused, list_runs
+from ganforge.utils.format import format_number
+
+STATUS_STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow"}
+HEADS = ("run", "status", "steps", "gen", "disc", "loss", "data", "seed", "images/s", "updated")
+#: Length of a time to the minute.
+TIME_LENGTH = len("2026-01-01 00:00")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("runs")(runs)
+
+
+@handle_errors
+def runs(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of runs, at any depth.")] = Path("runs"),
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where",
+            "-w",
+            metavar="FILTER",
+            help="Only runs that match: loss=hinge, gen.base_channels=64, steps>=1000, fid<20; may be repeated.",
+        ),
+    ] = None,
+    status: Annotated[
+        list[str] | None, typer.Option(metavar="STATUS", help="Only runs with this status; may be repeated.")
+    ] = None,
+    sort: Annotated[
+        str,
+        typer.Option(
+            metavar="KEY", help="Sort key: name, created, updated, step, images_per_second, a setting, or a score."
+        ),
+    ] = "updated",
+    reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Reverse the order.")] = False,
+    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, metavar="N", help="The first N only.")] = None,
+    json: Json = False,
+) -> None:
+    """List runs with components, progress and status, the newest first."""
+    with gc_paused():
+        listing = list_runs(folder, where=where or [], status=status or [], sort=sort, reverse=reverse, limit=limit)
+        for line in listing.notes:
+            notice(line)
+        if json:
+            _print_json(listing)
+        elif not listing.runs:
+            notice("no matching runs" if where or status else "no runs")
+        else:
+            _print(listing)
+            if len(listing.runs) < listing.count:
+                notice(f"{len(listing.runs):,} of {listing.count:,} runs")
+
+
+def _print_json(listing: Listing) -> None:
+    """Print one document with a run on each line; indentation would take four times as long."""
+    rows = (json_text.dumps(run.as_dict(), ensure_ascii=False) for run in listing.runs)
+    results().write("[\n" + ",\n".join(rows) + "\n]\n")
+    results().flush()
+
+
+def _print(listing: Listing) -> None:
+    console = out()
+    heads = [*HEADS[:3], *listing.columns, *HEADS[3:]]
+    numbers = {index for index, head in enumerate(heads) if head in {"steps", "seed", "images/s", *listing.columns}}
+    lines = Lines(heads, [cells(run, listing.columns) for run in listing.runs], frozenset(numbers))
+    text, omitted = lines.render(console.width if console.is_terminal else None, _painter(console))
+    results().write(text)
+    results().flush()
+    if omitted:
+        notice(f"no room for {', '.join(omitted)}; --json has everything")
+
+
+def cells(run: ListedRun, columns: Sequence[str]) -> list[str]:
+    """Return the cells of a run, in the order of the heads."""
+    summary = run.summary
+    components = (summary.gen, summary.disc, summary.loss, summary.data, summary.seed)
+    scores = (run.scores.get(column) for column in columns)
+    return [
+        summary.path,
+        summary.status,
+        _number(summary.steps, ",.0f"),
+        *("" if score is None else format_number(score) for score in scores),
+        *("" if value is None else str(value) for value in components),
+        _number(summary.images_per_second, ",.0f"),
+        str(summary.updated or "")[:TIME_LENGTH].replace("T", " "),
+    ]
+
+
+def _number(value: object, form: str) -> str:
+    """Return a number as text; other values of a damaged manifest are shown unchanged."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return format(value, form)
+    return "" if value is None else str(value)
+
+
+def _painter(console: Console) -> Callable[[str], str]:
+    """Return a function that colors a status, on a terminal with colors."""
+    if not console.is_terminal or console.no_color or console.color_system is None:
+        return str
+    painted: dict[str, str] = {}
+
+    def paint(cell: str) -> str:
+        if cell not in painted:
+            with console.capture() as captured:
+                console.print(cell, style=STATUS_STYLES.get(cell.strip(), "red"), end="", markup=False, highlight=False)
+            painted[cell] = captured.get()
+        return painted[cell]
+
+    return paint

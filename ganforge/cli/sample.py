@@ -1,0 +1,148 @@
+"""Command `ganforge sample`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from ganforge.cli._options import CheckpointName, Json, NoPlugins, Plugins, RunPath, checkpoint_choice, open_registry
+from ganforge.cli._output import handle_errors, notice, out, print_json
+from ganforge.cli._settings import SamplingCommand
+from ganforge.config.dotted import literal
+from ganforge.errors import ConfigError, UsageError
+from ganforge.training.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ganforge.runs.trained import TrainedRun
+
+NUM_SAMPLES, COLUMNS = 64, 10
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("sample", cls=SamplingCommand)(sample)
+
+
+@handle_errors
+def sample(
+    run: RunPath,
+    path: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE|DIR", help="FILE.png: one grid; FILE.npz: arrays; else a folder of PNGs."
+        ),
+    ] = None,
+    num_samples: Annotated[
+        int | None,
+        typer.Option(
+            "--num-samples",
+            "-n",
+            min=1,
+            metavar="N",
+            help="Number of images (64; 10 of each class if the generator takes classes).",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the latents.")] = 0,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VALUE",
+            help="Condition of the images: a class by number or name, a vector such as 0.3,0.7, or a picture, a folder "
+            "of pictures or a .npz file. If repeated, the values take turns.",
+        ),
+    ] = None,
+    label: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A sampling option of the generator, such as sampling.truncation=0.7; also --sampling.truncation 0.7.",
+        ),
+    ] = None,
+    ema: Annotated[
+        bool | None,
+        typer.Option("--ema/--no-ema", help="Moving average or weights (the average, if there is one)."),
+    ] = None,
+    checkpoint: CheckpointName = "newest",
+    columns: Annotated[int | None, typer.Option(min=1, metavar="N", help="Images in a row of the grid.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    plugin: Plugins = None,
+    no_plugins: NoPlugins = False,
+    json: Json = False,
+) -> None:
+    """Draw images from a run's generator, by default as a grid in the run directory."""
+    if label:
+        raise UsageError("invalid option --label", fix=f"write --condition {label[0]}")
+    directory = RunDirectory.open(run)
+    target = _target(directory.path, path, seed, force=force)
+    choice = checkpoint_choice(checkpoint)
+    sampling = _sampling(settings or [])
+    registry = open_registry(plugin, no_plugins=no_plugins)
+
+    from ganforge.runs.trained import TrainedRun  # noqa: PLC0415 - imports torch
+
+    trained = TrainedRun(directory, registry)
+    samples = None
+    if num_samples is None and not condition and target.suffix.lower() == ".png":
+        samples = trained.sample_by_class(columns or COLUMNS, seed, sampling=sampling, ema=ema, checkpoint=choice)
+    if samples is None:
+        values = _condition(trained, condition, num_samples) if condition else None
+        samples = trained.sample(num_samples, seed, condition=values, sampling=sampling, ema=ema, checkpoint=choice)
+    for line in trained.notices:
+        notice(line)
+    try:
+        if target.suffix.lower() == ".png":
+            samples.save_grid(target, columns=columns)
+        elif target.suffix.lower() == ".npz":
+            samples.save_npz(target)
+        else:
+            samples.save_folder(target)
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written: {error.strerror or error}") from None
+    if json:
+        print_json({"run": str(directory.path), "out": str(target), "num_samples": len(samples), "seed": seed})
+    else:
+        out().print(f"{len(samples)} images: [bold]{escape(str(target))}[/]", highlight=False)
+
+
+def _target(run: Path, path: Path | None, seed: int, *, force: bool) -> Path:
+    """Return the path that images are written to. Raises UsageError for other file types and existing paths."""
+    if path is None:
+        return run / f"sample-seed{seed}.png"
+    if path.suffix.lower() not in {"", ".png", ".npz"} and not path.is_dir():
+        raise UsageError(f"--out {path}: images are written as .png, .npz, or into a folder")
+    if path.exists() and not (force and path.is_file()):
+        raise UsageError(f"{path} exists already", fix="choose another --out, or pass --force to replace a file")
+    return path
+
+
+def _sampling(settings: list[str]) -> dict[str, Any]:
+    """Return sampling options by name. Raises ConfigError for other settings."""
+    options: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        section, _, name = key.strip().partition(".")
+        if section != "sampling" or not name or not equals:
+            raise ConfigError(f"invalid setting {setting!r}", fix="write sampling.OPTION=VALUE")
+        options[name.replace("-", "_")] = literal(text)
+    return options
+
+
+def _condition(trained: TrainedRun, words: list[str], num_samples: int | None) -> Tensor:
+    """Return a condition for each image; fewer ones take turns."""
+    import torch  # noqa: PLC0415 - takes a second to import
+
+    from ganforge.runs.conditions import read_condition  # noqa: PLC0415 - imports torch
+
+    info = trained.dataset_info()
+    values = read_condition(words, info)
+    if num_samples is None:
+        one_each = info.image.num_classes is None and len(values) > 1
+        num_samples = len(values) if one_each else NUM_SAMPLES
+    return values[torch.arange(num_samples) % len(values)]

@@ -1,0 +1,243 @@
+"""Command `ganforge sweep`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from ganforge.cli._options import Json, NoPlugins, Plugins, Quiet, complete, open_registry
+from ganforge.cli._output import err, handle_errors, notice, out, print_json, problem, waiting
+from ganforge.cli._settings import SettingsCommand
+from ganforge.cli._sweep_display import SweepDisplay
+from ganforge.components.spec import SECTIONS, Section
+from ganforge.errors import UsageError
+from ganforge.runs.score_table import ARROWS
+from ganforge.sweep.config import SweepConfig
+from ganforge.sweep.parse import parse_layers, parse_scoring, parse_search, parse_seeds
+from ganforge.sweep.search_space import add_objective_metric
+from ganforge.sweep.trials import TrialConfig, merge_configs
+from ganforge.training.signals import Interruption
+
+if TYPE_CHECKING:
+    from ganforge.plugins.registry import Registry
+    from ganforge.sweep.leaderboard import Leaderboard
+
+DEFAULT_SEEDS = "3"
+NOUNS: dict[Section, str] = {"gen": "generators", "disc": "discriminators", "loss": "losses", "data": "datasets"}
+
+
+class SweepCommand(SettingsCommand):
+    """Command whose flags may be settings of all trials, except those of the scores."""
+
+    own: ClassVar[frozenset[str]] = frozenset({"metric", "num_samples"})
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("sweep", cls=SweepCommand)(sweep)
+
+
+def _names(section: Section) -> Any:  # noqa: ANN401 - typer.Option returns any type
+    text, completer = f"Names of {NOUNS[section]}.", complete(SECTIONS[section])
+    return typer.Option(f"--{section}", metavar="NAME,NAME", help=text, autocompletion=completer, show_default=False)
+
+
+# The four names, and every setting of `run`, become --set KEY=VALUE before parsing (see `SettingsCommand`); the names
+# are declared for the help and for completion.
+@handle_errors
+def sweep(
+    gen: Annotated[str | None, _names("gen")] = None,
+    disc: Annotated[str | None, _names("disc")] = None,
+    loss: Annotated[str | None, _names("loss")] = None,
+    data: Annotated[str | None, _names("data")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="N|N,N", help="3: seeds 0, 1, 2 (the default); 3,5,8: those; 3,: seed 3.")
+    ] = None,
+    sweeps: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sweep", metavar="KEY=VALUE,VALUE", help="Try each value, such as gen.base_channels=32,64; repeatable."
+        ),
+    ] = None,
+    search: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Let Optuna choose N configurations, instead of all.")
+    ] = None,
+    space: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=LOW..HIGH[:log|:int]", help="Range of a search: optimizer.lr=1e-5..1e-2:log."),
+    ] = None,
+    objective: Annotated[str | None, typer.Option(metavar="SCORE", help="Score that a search improves (fid).")] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Storage of a search, for several machines (a journal in DIR)."),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            metavar="NAME,NAME",
+            help="Metrics of the leaderboard, as in evaluate; --set metric=NAME is for evaluations during training.",
+            autocompletion=complete("metric"),
+        ),
+    ] = None,
+    num_samples: Annotated[
+        int | None,
+        typer.Option(
+            "--num-samples",
+            "-n",
+            min=1,
+            metavar="N",
+            help="Fakes for the leaderboard, as in evaluate; --set num_samples=N is for evaluations during training.",
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="As in run, for all trials; so is every other flag of run."),
+    ] = None,
+    preset: Annotated[str | None, typer.Option(metavar="NAME", help="As in run, for all trials.")] = None,
+    config: Annotated[
+        list[Path] | None, typer.Option("--config", metavar="FILE", help="Settings in TOML, for all trials.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder of all runs (runs/sweep-…).")
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Continue a sweep; the same command continues it, too."),
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Runs at the same time.")] = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, list the trials, write nothing.")
+    ] = False,
+    plugin: Plugins = None,
+    no_plugins: NoPlugins = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train every combination of components and settings with several seeds, score each run, and rank them."""
+    if resume is not None:
+        others = (settings, seeds, sweeps, search, space, objective, storage, metric, num_samples)
+        if any((*others, preset, config, folder, plugin, no_plugins)):
+            raise UsageError(
+                f"--resume {resume} continues a sweep unchanged, so it cannot be combined with other settings",
+                fix="leave them out; to extend the sweep, give the whole command again with --out",
+            )
+        sweep_config, folder = SweepConfig.read(resume), resume
+    else:
+        axes, base = parse_layers(settings or [], sweeps or [], preset, config or [])
+        sweep_config = SweepConfig(
+            axes=axes,
+            base=base,
+            seeds=parse_seeds(DEFAULT_SEEDS if seeds is None else seeds),
+            plugins=tuple(str(path.resolve()) for path in plugin or []),
+            no_plugins=no_plugins,
+            scoring=parse_scoring(metric or [], num_samples),
+            search=parse_search(search, space or [], objective, storage),
+        )
+    registry = open_registry([Path(path) for path in sweep_config.plugins], no_plugins=sweep_config.no_plugins)
+    if sweep_config.search is not None:
+        sweep_config = add_objective_metric(sweep_config, sweep_config.search.objective, registry)
+    if dry_run:
+        _show_plan(sweep_config, registry, folder, json=json)
+        return
+    configs: list[TrialConfig] = []
+    with ExitStack() as stack:
+        with waiting("checking every configuration", quiet=quiet):
+            from ganforge.sweep.sweep import Sweep  # noqa: PLC0415 - imports torch
+
+            prepared = Sweep.prepare(sweep_config, registry, folder, configs.append)
+        _print_notices(configs)
+        path = prepared.directory.path
+        if not quiet:
+            suffix = "" if jobs == 1 else f", {jobs} at the same time"
+            err().print(f"[dim]{prepared.count:,} runs{suffix}, in {escape(str(path))}[/]")
+        display = stack.enter_context(SweepDisplay(count=prepared.count, jobs=jobs, quiet=quiet))
+        interruption = stack.enter_context(Interruption())
+        try:
+            leaderboard = prepared.run(jobs, display, interruption)
+        except (KeyboardInterrupt, SystemExit):  # a second signal; the runs got both, and save what they can
+            notice(f"resume with: ganforge sweep --resume {path}")
+            raise
+    _print_leaderboard(leaderboard, path, json=json)
+    if interruption.received is not None:
+        count = len(leaderboard.unfinished)
+        remaining = f"{count} run{' is' if count == 1 else 's are'} unfinished"
+        notice(f"{remaining}; resume with: ganforge sweep --resume {path}")
+        raise typer.Exit(128 + interruption.received)
+    raise typer.Exit(1 if any(result.status != "diverged" for result in leaderboard.unscored) else 0)
+
+
+def _print_notices(configs: Sequence[TrialConfig]) -> None:
+    """Print the notices of all configurations once, and the number of those that do not fit."""
+    notices = [set(config.notices) for config in configs if config.experiment is not None]
+    for line in dict.fromkeys(line for config in configs for line in config.notices):
+        # An unused setting matters only if no configuration uses it.
+        if "is kept but not used" not in line or all(line in lines for lines in notices):
+            notice(line)
+    unfit = [config for config in configs if config.experiment is None]
+    if unfit:
+        more = "" if len(unfit) == 1 else f" (and {len(unfit) - 1} more; the reasons follow at the end)"
+        notice(f"not applicable: {unfit[0].label}: {unfit[0].reason}{more}")
+
+
+def _show_plan(sweep_config: SweepConfig, registry: Registry, folder: Path | None, *, json: bool) -> None:
+    """Print the configurations, and the folder of their runs."""
+    from ganforge.sweep.sweep import plan  # noqa: PLC0415 - imports torch
+
+    if sweep_config.search is not None:
+        raise UsageError("a search has no plan: it chooses while it runs", fix="leave --dry-run out")
+    directory, planned = plan(sweep_config, registry, folder, lambda _: None)
+    configs = merge_configs(planned)
+    if json:
+        documents = [
+            {"config": item.choices, "fits": item.experiment is not None, "reason": item.reason, "fix": item.fix}
+            for item in configs
+        ]
+        print_json({"out": str(directory.path), "seeds": sweep_config.seeds, "configs": documents})
+        return
+    seeds = ", ".join(map(str, sweep_config.seeds))
+    table = Table("configuration", "seeds", title=escape(str(directory.path)))
+    for config in configs:
+        table.add_row(
+            escape(config.label), seeds if config.experiment is not None else f"[yellow]{escape(str(config.reason))}[/]"
+        )
+    out().print(table)
+
+
+def _print_leaderboard(leaderboard: Leaderboard, path: Path, *, json: bool) -> None:
+    """Print the tables, the configurations that do not fit, and on stderr errors and alerts."""
+    from ganforge.sweep.leaderboard import format_estimate  # noqa: PLC0415 - imports torch
+
+    for result in leaderboard.unscored:
+        problem(f"{path / result.trial.name}: {result.status}: {result.error}")
+    for trial, alert in leaderboard.alerts:
+        notice(f"{path / trial.name}: {alert.line()}")
+    if json:
+        print_json({"sweep": str(path), **leaderboard.as_dict()})
+        return
+    console = out()
+    for scores in leaderboard.tables:
+        keys, directions = scores.varied(), scores.directions
+        table = Table(*keys, "seeds", title=escape(scores.title), title_justify="left")
+        for score, higher_is_better in directions.items():
+            table.add_column(f"{score} {ARROWS[higher_is_better]}", justify="right")
+        for row in scores.ranked(leaderboard.objective):
+            means = [format_estimate(row.estimate(score)) for score in directions]
+            table.add_row(*(escape(row.text(key)) for key in keys), str(len(row.seeds)), *means)
+        console.print(table)
+    if leaderboard.inapplicable:
+        table = Table("not applicable", "reason", title_justify="left")
+        for config in leaderboard.inapplicable:
+            table.add_row(escape(config.label), escape(str(config.reason)))
+        console.print(table)
+    if leaderboard.tables:
+        err().print(
+            f"[dim]mean over seeds ± half of Student's 95% interval; ↓ lower is better. "
+            f"Full leaderboard: {escape(str(path / 'leaderboard.md'))}[/]"
+        )

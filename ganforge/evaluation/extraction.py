@@ -1,0 +1,132 @@
+"""Pictures and features of images."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ganforge.components import Dataset, FeatureExtractor, FeatureOutput
+from ganforge.config.resolved import ResolvedComponent
+from ganforge.data.pictures import to_pictures
+from ganforge.data.scoring import Scoring, blame
+from ganforge.errors import GanforgeError, PluginError
+from ganforge.plugins.registry import Entry
+from ganforge.utils.matmul import float32_matmul
+from ganforge.utils.tracebacks import summarize_exception
+
+#: Limits of the images that an extractor gets at once: their number, and pixels of one channel.
+MAX_BATCH_SIZE, MAX_BATCH_PIXELS = 100, 2**20
+
+
+class PictureConverter:
+    """Conversion of images as networks see them, float32, to uint8 pictures, as the dataset defines it."""
+
+    def __init__(self, dataset: Dataset, chosen: ResolvedComponent) -> None:
+        self._dataset = dataset
+        self._chosen = chosen
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return pictures, `(N, C', H', W')` uint8 on the CPU, or raise PluginError that names the dataset."""
+        with blame(self._chosen, "make pictures of images"), torch.no_grad():
+            return to_pictures(self._dataset, images)
+
+    def unrounded(self, images: Tensor) -> Tensor:
+        """Return pictures, float32 in [0, 255], not rounded unless the dataset overrides `to_pixels`."""
+        if type(self._dataset).to_pixels is not Dataset.to_pixels:
+            return self(images).float()
+        return images.float().clamp(-1, 1).add(1).mul(127.5)
+
+
+class Extraction:
+    """Feature extractor on a device, applied in batches that fit into memory; its output is checked.
+
+    Args:
+        extractor: The extractor, in evaluation mode.
+        device: Device to compute on.
+        entry: Component of the extractor, for messages.
+        converter: Conversion of images to pictures.
+        batch_size: Most images at once.
+    """
+
+    def __init__(
+        self,
+        extractor: FeatureExtractor,
+        device: torch.device,
+        entry: Entry,
+        converter: PictureConverter,
+        batch_size: int = MAX_BATCH_SIZE,
+    ) -> None:
+        self.extractor = extractor.to(device).eval()
+        self._device = device
+        self._entry = entry
+        self._converter = converter
+        self._batch_size = batch_size
+
+    def empty(self, count: int) -> FeatureOutput:
+        """Return an output for `count` images that is not filled yet."""
+        classes = len(self.extractor.class_names)
+        logits = torch.empty(count, classes) if classes else None
+        return FeatureOutput(torch.empty(count, self.extractor.size), logits)
+
+    def unrounded(self, images: Tensor) -> FeatureOutput:
+        """Return features of images as the generator returns them; pictures are rounded only if need be."""
+        if self.extractor.raw_images:
+            return self(images, images)
+        convert = self._converter.unrounded if self.extractor.accepts_float else self._converter
+        return self(images, convert(images))
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, pictures: Tensor) -> FeatureOutput:
+        """Return features of images in float32, on the CPU.
+
+        Args:
+            images: `(N, C, H, W)` float32 as networks see them.
+            pictures: Their pictures, `(N, C', H', W')`.
+
+        Raises:
+            PluginError: The extractor fails, or returns something else than it declares.
+        """
+        inputs = images if self.extractor.raw_images else pictures
+        features, logits = self.empty(len(inputs)).features, self.empty(len(inputs)).logits
+        size = max(1, min(self._batch_size, MAX_BATCH_PIXELS // (inputs.shape[-2] * inputs.shape[-1])))
+        with float32_matmul(), torch.autocast(self._device.type, enabled=False):
+            for begin in range(0, len(inputs), size):
+                batch = slice(begin, min(begin + size, len(inputs)))
+                output = self._extract(inputs[batch])
+                features[batch] = self._checked(output.features, features[batch], "features")
+                if logits is not None:
+                    logits[batch] = self._checked(output.logits, logits[batch], "logits")
+        if not bool(features.isfinite().all()):
+            raise PluginError(f"{self._entry} returns a feature that is not finite")
+        return FeatureOutput(features, logits)
+
+    def _extract(self, inputs: Tensor) -> FeatureOutput:
+        try:
+            output = self.extractor(inputs.to(self._device, copy=True))  # extractors may write into their input
+        except GanforgeError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise PluginError(
+                f"{self._entry} cannot extract features of {len(inputs)} images: {summarize_exception(error)}"
+            ) from error
+        if not isinstance(output, FeatureOutput):
+            raise PluginError(
+                f"{self._entry} returns {type(output).__name__}; FeatureOutput(features, logits) is required"
+            )
+        return output
+
+    def _checked(self, values: object, expected: Tensor, name: str) -> Tensor:
+        if not isinstance(values, Tensor):
+            raise PluginError(f"{self._entry} returns {name} that are {type(values).__name__}, not a tensor")
+        if values.shape != expected.shape:
+            raise PluginError(
+                f"{self._entry} returns {name} of shape {tuple(values.shape)}; {tuple(expected.shape)} is required"
+            )
+        return values
+
+
+def build_extraction(
+    scoring: Scoring, device: torch.device, converter: PictureConverter, batch_size: int = MAX_BATCH_SIZE
+) -> Extraction:
+    """Return the extraction of the chosen features."""
+    return Extraction(scoring.extractor(), device, scoring.resolved.one("features").entry, converter, batch_size)

@@ -1,0 +1,149 @@
+"""Conditions for samples: values from Python, text and files from the command line."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from ganforge.components import ConditionSpec, DatasetInfo
+from ganforge.errors import IncompatibleError, UsageError
+from ganforge.utils.suggest import did_you_mean
+
+#: Condition of all images, or one for each: classes by number or name, vectors, tensors.
+Condition: TypeAlias = "int | str | Sequence[int | str] | Sequence[float] | NDArray[Any] | Tensor"
+
+#: PIL's mode for each number of channels.
+PICTURE_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+
+
+def class_number(name: float | str, class_names: Sequence[str] | None) -> int:
+    """Return the number of a class from its number or name; sampling checks its range.
+
+    Raises:
+        IncompatibleError: The class is unknown.
+    """
+    names = class_names or ()
+    if isinstance(name, str) and name in names:
+        return names.index(name)
+    if isinstance(name, str) and not name.isdecimal():
+        raise IncompatibleError(f"no class {name!r}{did_you_mean(name, names)}")
+    if not float(name).is_integer():
+        raise IncompatibleError(f"invalid class {name!r}: not a name or a non-negative integer")
+    return int(name)
+
+
+def to_condition(values: Condition, info: DatasetInfo) -> Tensor:
+    """Return conditions as a tensor, `(N, …)`; a common one for all images as `(1, …)`.
+
+    Raises:
+        IncompatibleError: The values do not fit the dataset's conditions.
+    """
+    spec = _spec(info)
+    if spec.kind == "classes":
+        classes: Any = values.tolist() if isinstance(values, np.ndarray | np.generic | Tensor) else values
+        names = [classes] if isinstance(classes, int | float | str) else classes
+        return torch.tensor([class_number(name, info.class_names) for name in names], dtype=torch.int64)
+    try:
+        tensor = torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError):
+        raise IncompatibleError(f"invalid condition {values!r:.60}: the dataset has {spec} for each image") from None
+    if tensor.is_floating_point() or spec.dtype != "uint8":
+        tensor = tensor.float()
+    return tensor[None] if tensor.ndim == len(spec.shape) else tensor
+
+
+def read_condition(arguments: Iterable[str], info: DatasetInfo) -> Tensor:
+    """Return the conditions of the command line, `(N, …)`.
+
+    Args:
+        arguments: Numbers or names of classes; comma-separated numbers for vectors; picture files, folders of
+            pictures, or .npz files.
+        info: Dataset of the run.
+
+    Raises:
+        UsageError: An argument is not a condition, or a file cannot be read.
+    """
+    spec = _spec(info)
+    return torch.cat([_read(argument, spec, info) for argument in arguments])
+
+
+def _spec(info: DatasetInfo) -> ConditionSpec:
+    if info.image.condition is None:
+        raise IncompatibleError(f"data {info.name!r} has no condition", fix="leave the condition out")
+    return info.image.condition
+
+
+def _read(argument: str, spec: ConditionSpec, info: DatasetInfo) -> Tensor:
+    path = Path(argument)
+    if spec.kind != "classes" and path.suffix.lower() == ".npz":
+        return to_condition(_read_npz(path), info)
+    if spec.kind == "classes":
+        return to_condition(argument, info)
+    if spec.kind == "vector":
+        return _read_vector(argument, spec)
+    if not spec.is_image:
+        raise UsageError(
+            f"--condition {argument}: the dataset has {spec} for each image",
+            fix="save them as `condition` in a .npz file",
+        )
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
+        if not files:
+            raise UsageError(f"--condition {argument}: no pictures in this folder")
+        return torch.stack([_read_picture(file, spec) for file in files])
+    return _read_picture(path, spec)[None]
+
+
+def _read_vector(argument: str, spec: ConditionSpec) -> Tensor:
+    try:
+        vector = torch.tensor([float(number) for number in argument.split(",")])
+    except ValueError:
+        vector = torch.empty(0)
+    if tuple(vector.shape) != spec.shape:
+        names = f" ({', '.join(spec.names)})" if spec.names else ""
+        raise UsageError(
+            f"--condition {argument}: not {spec.shape[0]} numbers{names}",
+            fix=f"separate them by commas: --condition {','.join(['0.5'] * spec.shape[0])}",
+        )
+    return vector[None]
+
+
+def _read_npz(path: Path) -> NDArray[Any]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            names = list(arrays)
+            if "condition" not in names and len(names) != 1:
+                raise UsageError(f"{path} has no array `condition` (available: {', '.join(names) or 'none'})")
+            values: NDArray[Any] = arrays["condition" if "condition" in names else names[0]]
+            return values
+    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+
+
+def _read_picture(path: Path, spec: ConditionSpec) -> Tensor:
+    """Return a picture as a condition, `(C, H, W)` uint8."""
+    channels, height, width = spec.shape
+    if channels not in PICTURE_MODES:
+        raise UsageError(
+            f"{path}: a picture cannot have {channels} channels", fix="save conditions as `condition` in a .npz file"
+        )
+    try:
+        with Image.open(path) as picture:
+            pixels = np.array(picture.convert(PICTURE_MODES[channels]))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UsageError(f"{path} cannot be read as a picture: {error}") from None
+    if pixels.shape[:2] != (height, width):
+        raise UsageError(
+            f"{path} has {pixels.shape[1]}×{pixels.shape[0]} pixels; conditions have {width}×{height}",
+            fix="resize the picture first",
+        )
+    return torch.from_numpy(pixels.reshape(height, width, channels)).permute(2, 0, 1).contiguous()

@@ -1,0 +1,96 @@
+"""Components of a trained run, rebuilt from configuration, run.json and checkpoint without opening data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from ganforge.components import Generator, LatentDistribution, TrainedComponent
+from ganforge.config import SECTIONS, Section
+from ganforge.config.reload import reload
+from ganforge.config.resolved import ResolvedComponent
+from ganforge.data.scoring import blame
+from ganforge.errors import UsageError
+from ganforge.training import checkpoint as checkpoints
+from ganforge.training.build import TrainedModules, build_modules, build_network
+from ganforge.training.checkpoint import Checkpoint
+from ganforge.training.state import load_components
+from ganforge.utils.rng import fork_torch_rng
+from ganforge.utils.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from ganforge.runs.trained import TrainedRun
+
+#: Sections that have no part in a training step.
+UNTRAINED: frozenset[Section] = frozenset({"data", "features", "metric"})
+
+
+def rebuild_modules(run: TrainedRun, checkpoint: Checkpoint) -> TrainedModules:
+    """Return all trained components with the weights of a checkpoint, in evaluation mode on the CPU.
+
+    Raises:
+        UnknownComponentError: A component is missing.
+        PluginError: A component cannot be built.
+        CheckpointError: The checkpoint belongs to other components.
+    """
+    sections = [section for section in SECTIONS if section not in UNTRAINED]
+    resolved = reload(run.experiment, run.registry, run.manifest, sections)
+    modules = build_modules(resolved, run.dataset_info(), initialize=False)
+    load_components(modules, checkpoint)
+    for module in modules.modules().values():
+        module.eval().requires_grad_(requires_grad=False)
+    return modules
+
+
+def rebuild_generator(run: TrainedRun, checkpoint: Checkpoint, file: str) -> Generator:
+    """Return the generator of a checkpoint's file, in evaluation mode on the CPU. Raises as `rebuild_modules`."""
+    component = _component(run, "gen")
+    if not _is_independent(component):
+        generator = rebuild_modules(run, checkpoint).generator
+    else:
+        generator = build_network(component, run.dataset_info(), run.experiment.seed, "weights/generator")
+        generator.stage(checkpoint.step)
+    checkpoints.load_module(generator, checkpoint.file(file), file, frozen=generator.frozen)
+    return generator.eval().requires_grad_(requires_grad=False)
+
+
+def rebuild_latent(run: TrainedRun, checkpoint: Checkpoint) -> LatentDistribution:
+    """Return the latent distribution of a checkpoint, in evaluation mode on the CPU. Raises as `rebuild_modules`."""
+    component = _component(run, "latent")
+    if not _is_independent(component):
+        return rebuild_modules(run, checkpoint).latent
+    with blame(component), fork_torch_rng(run.experiment.seed, "weights/latent"):
+        latent: LatentDistribution = component.cls(component.options)
+    latent.stage(checkpoint.step)
+    checkpoints.load_module(latent, checkpoint.tensors.get("latent", {}), "latent")
+    return latent.eval().requires_grad_(requires_grad=False)
+
+
+def find_module(modules: TrainedModules, name: str) -> nn.Module:
+    """Return a component by its name, or a submodule as `COMPONENT.ATTRIBUTE` or, if it is the only one, by attribute.
+
+    Raises:
+        UsageError: The name is unknown or ambiguous.
+    """
+    components: dict[str, nn.Module] = dict(modules.modules())
+    children = {
+        f"{owner}.{child}": module for owner, part in components.items() for child, module in part.named_children()
+    }
+    modules_by_name = components | children
+    matches = [name] if name in modules_by_name else [path for path in children if path.endswith(f".{name}")]
+    if len(matches) > 1:
+        raise UsageError(f"ambiguous module {name!r}: {', '.join(matches)}", fix="use the full name")
+    if not matches:
+        raise UsageError(f"no module {name!r}{did_you_mean(name, modules_by_name)}")
+    return modules_by_name[matches[0]]
+
+
+def _component(run: TrainedRun, section: Section) -> ResolvedComponent:
+    return reload(run.experiment, run.registry, run.manifest, (section,)).one(section)
+
+
+def _is_independent(component: ResolvedComponent) -> bool:
+    """Return whether a component can be built without the others and loaded from its own file alone."""
+    cls: Any = component.cls
+    return cls.setup is TrainedComponent.setup and not cls.frozen

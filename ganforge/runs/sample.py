@@ -1,0 +1,196 @@
+"""Images drawn from a trained run, and the files that they are saved to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ganforge.components import Dataset, Generator, LatentDistribution
+from ganforge.components.sampling import Sampler, class_rows, default_condition, draw_latents
+from ganforge.config.reload import reload
+from ganforge.data.pictures import render, sample_condition, to_pictures
+from ganforge.data.scoring import build_scoring, instantiate
+from ganforge.errors import IncompatibleError, UsageError
+from ganforge.runs.conditions import Condition, to_condition
+from ganforge.utils.files import replacing
+from ganforge.utils.images import grid, png_bytes, save_png, side_by_side
+
+if TYPE_CHECKING:
+    from ganforge.runs.trained import TrainedRun
+
+NUM_SAMPLES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Images drawn from a generator, shown by a notebook as one picture.
+
+    Attributes:
+        images: Pictures, `(N, H, W, C)` uint8.
+        latents: `(N, Z)` float32.
+        condition: Condition of each image, `(N,)` int64 classes, `(N, D)` float32 vectors or `(N, …)` tensors, or None.
+        raw: Images of a dataset of float32 numbers as the generator returned them, `(N, H, W, C)` float32, or None.
+        columns: Images per row of the grid; by default it is nearly square.
+        rendered: One picture of all samples, `(C, H, W)` uint8, of a dataset that renders them, or None for a grid.
+    """
+
+    images: NDArray[np.uint8]
+    latents: NDArray[np.float32]
+    condition: NDArray[Any] | None = None
+    raw: NDArray[np.float32] | None = None
+    columns: int | None = None
+    rendered: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def picture(self, columns: int | None = None) -> Tensor:
+        """Return one picture of all samples, `(C, H, W)` uint8: a grid, with image conditions to the left of results.
+
+        Args:
+            columns: Images per row.
+        """
+        return self.rendered if self.rendered is not None else grid(self._pictures(), columns or self.columns)
+
+    def _pictures(self) -> Tensor:
+        pictures = torch.from_numpy(self.images).permute(0, 3, 1, 2)
+        condition = self.condition
+        if condition is None or condition.dtype != np.uint8 or condition.ndim != pictures.ndim:
+            return pictures
+        return side_by_side(torch.from_numpy(condition), pictures)
+
+    def _repr_png_(self) -> bytes:
+        return png_bytes(self.picture())
+
+    def save_grid(self, path: str | Path, *, columns: int | None = None) -> None:
+        """Write one picture of all samples as PNG. Raises OSError."""
+        save_png(self.picture(columns), Path(path))
+
+    def save_folder(self, folder: str | Path) -> None:
+        """Write each image as a PNG, 00000.png and so on, into a new folder. Raises OSError."""
+        path = Path(folder)
+        path.mkdir(parents=True)
+        classes = self.condition if self.condition is not None and self.condition.dtype == np.int64 else None
+        for number, image in enumerate(torch.from_numpy(self.images).permute(0, 3, 1, 2)):
+            suffix = "" if classes is None else f"-{classes[number]}"
+            save_png(image, path / f"{number:05d}{suffix}.png")
+
+    def save_npz(self, path: str | Path) -> None:
+        """Write `images`, `latents` and, if there is one, `condition` as one compressed file. Raises OSError.
+
+        For a dataset of float32 numbers, `images` are those numbers, and the pictures are saved as `pixels`.
+        """
+        arrays: dict[str, NDArray[Any]] = {"images": self.images, "latents": self.latents}
+        if self.raw is not None:
+            arrays |= {"images": self.raw, "pixels": self.images}
+        if self.condition is not None:
+            arrays["condition"] = self.condition
+        with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy types allow_pickle as any keyword
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRequest:
+    """Images to draw; the attributes are described in `TrainedRun.sample`."""
+
+    num_samples: int | None = None
+    seed: int = 0
+    condition: Condition | None = None
+    latents: NDArray[np.float32] | Tensor | None = None
+    sampling: Mapping[str, Any] | None = None
+
+
+def sample_run(run: TrainedRun, generator: Generator, latent: LatentDistribution, request: SampleRequest) -> Samples:
+    """Draw images from a run's generator. Raises as `TrainedRun.sample`."""
+    condition = None if request.condition is None else _to_condition(run, generator, request.condition)
+    latents = None if request.latents is None else _to_latents(generator, request.latents)
+    count = request.num_samples
+    if count is None:
+        longest = max(0 if values is None else len(values) for values in (condition, latents))
+        count = longest if longest > 1 or latents is not None else NUM_SAMPLES
+    if count < 1:
+        raise UsageError(f"invalid number of images {count}; the minimum is 1")
+    if latents is None:
+        latents = draw_latents(latent, generator, count, seed=request.seed)
+    if len(latents) != count:
+        raise UsageError(f"{len(latents)} latents for {count} images")
+    if condition is None:
+        condition = _default_condition(run, generator, count)
+    elif len(condition) == 1:
+        condition = condition.expand(count, *condition.shape[1:])
+    return _draw(generator, latents, condition, _dataset(run), request)
+
+
+def sample_run_by_class(
+    run: TrainedRun, generator: Generator, latent: LatentDistribution, request: SampleRequest
+) -> Samples | None:
+    """Draw `num_samples` images of each class from the same latents. Raises as `TrainedRun.sample_by_class`."""
+    columns = request.num_samples or 1
+    classes = class_rows(generator, columns)
+    if classes is None:
+        return None
+    latents = draw_latents(latent, generator, columns, seed=request.seed).repeat(len(classes) // columns, 1)
+    return _draw(generator, latents, classes, _dataset(run), request, columns)
+
+
+def _draw(
+    generator: Generator,
+    latents: Tensor,
+    condition: Tensor | None,
+    dataset: Dataset,
+    request: SampleRequest,
+    columns: int | None = None,
+) -> Samples:
+    rendered, is_float = type(dataset).render is not Dataset.render, generator.image.dtype == "float32"
+    pictures, images = [], []
+    for batch in Sampler(generator, seed=request.seed, sampling=request.sampling).batches(latents, condition):
+        pictures.append(to_pictures(dataset, batch))
+        images += [batch.cpu()] if rendered or is_float else []
+    return Samples(
+        images=_channels_last(torch.cat(pictures)),
+        latents=latents.float().numpy(),
+        condition=None if condition is None else condition.numpy(),
+        raw=_channels_last(torch.cat(images)) if is_float else None,
+        columns=columns,
+        rendered=render(dataset, torch.cat(images)) if rendered else None,
+    )
+
+
+def _channels_last(images: Tensor) -> NDArray[Any]:
+    array: NDArray[Any] = images.permute(0, 2, 3, 1).contiguous().numpy()
+    return array
+
+
+def _to_condition(run: TrainedRun, generator: Generator, condition: Condition) -> Tensor:
+    if not generator.conditional:
+        raise IncompatibleError("this generator takes no condition", fix="leave the condition out")
+    return to_condition(condition, run.dataset_info())
+
+
+def _to_latents(generator: Generator, latents: NDArray[np.float32] | Tensor) -> Tensor:
+    z = torch.as_tensor(latents, dtype=torch.float32)
+    if z.ndim != len("NZ") or z.shape[1] != generator.latent_dim:
+        raise UsageError(f"latents have shape {tuple(z.shape)}; (N, {generator.latent_dim}) is required")
+    return z
+
+
+def _default_condition(run: TrainedRun, generator: Generator, count: int) -> Tensor | None:
+    """Return classes in turn, or the conditions of real images."""
+    if not generator.conditional or generator.image.num_classes is not None:
+        return default_condition(generator, count)
+    experiment = run.experiment.model_copy(update={"metric": ()})
+    resolved = reload(experiment, run.registry, run.manifest, ("data", "metric"))
+    return sample_condition(generator, build_scoring(resolved), count)
+
+
+def _dataset(run: TrainedRun) -> Dataset:
+    """Return the run's dataset without opening its data."""
+    dataset: Dataset = instantiate(reload(run.experiment, run.registry, run.manifest, ("data",)).one("data"))
+    return dataset

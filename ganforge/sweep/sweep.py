@@ -1,0 +1,117 @@
+"""Sweep from its configuration to the leaderboard."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from ganforge.plugins.registry import Registry
+from ganforge.sweep.config import SweepConfig
+from ganforge.sweep.directory import SweepDirectory
+from ganforge.sweep.expand import Planner, check_count, check_some_fit
+from ganforge.sweep.leaderboard import Leaderboard, build_leaderboard
+from ganforge.sweep.scheduler import Scheduler, SweepCallback, TrialResult, TrialSource
+from ganforge.sweep.search import SearchSource
+from ganforge.sweep.trials import Trial, TrialConfig, list_trials, merge_configs
+from ganforge.training.signals import Interruption
+
+
+@dataclass(slots=True)
+class GridSource:
+    """Source of the trials of a list."""
+
+    trials: deque[Trial]
+
+    def next_trial(self) -> Trial | None:
+        """Return the next trial."""
+        return self.trials.popleft() if self.trials else None
+
+    def report(self, result: TrialResult) -> None:
+        """Ignore a result, since no other trial depends on it."""
+
+    def exhausted(self) -> bool:
+        """Return whether every trial has been returned."""
+        return not self.trials
+
+
+@dataclass(slots=True)
+class Sweep:
+    """Sweep with a folder, and either planned configurations or a search."""
+
+    directory: SweepDirectory
+    config: SweepConfig
+    grid: list[TrialConfig]
+    search: SearchSource | None = None
+
+    @classmethod
+    def prepare(
+        cls, config: SweepConfig, registry: Registry, out: Path | None, on_config: Callable[[TrialConfig], None]
+    ) -> Self:
+        """Check every configuration, then create or open the folder.
+
+        Args:
+            config: Configuration of the sweep.
+            registry: Installed components.
+            out: Folder; derived from the configuration if None.
+            on_config: Function that gets each configuration.
+
+        Raises:
+            UsageError: The folder holds another sweep.
+            UnknownComponentError: A component is unknown.
+            IncompatibleError: No configuration fits.
+            RunDirectoryError: The folder cannot be used. Nothing has been written after any of these.
+        """
+        if config.search is None:
+            directory, configs = plan(config, registry, out, on_config)
+            return cls(directory, config, merge_configs(directory.write(config, configs)))
+        directory = SweepDirectory.locate(out, config)
+        planner = _make_planner(config, registry, directory)
+        return cls(directory, config, [], SearchSource.open(directory, config, config.search, planner, on_config))
+
+    @property
+    def configs(self) -> list[TrialConfig]:
+        """Configurations; those of a search that are known so far."""
+        return self.grid if self.search is None else self.search.configs
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Trials in their order; those of a search that are known so far."""
+        return list_trials(self.configs, self.config.seeds)
+
+    @property
+    def count(self) -> int:
+        """Number of trials; an upper bound for a search."""
+        search = self.config.search
+        return len(self.trials) if search is None else search.num_configs * len(self.config.seeds)
+
+    def run(self, jobs: int, callback: SweepCallback, interruption: Interruption) -> Leaderboard:
+        """Run and score all trials without a result, write the leaderboard, and return it. Raises RunDirectoryError."""
+        source: TrialSource = GridSource(deque(self.trials)) if self.search is None else self.search
+        scheduler = Scheduler(self.directory, self.config, jobs, callback, interruption)
+        results = {result.trial.name: result for result in scheduler.run(source)}
+        # After an interruption, some trials with results have not been visited.
+        remaining = (scheduler.known_result(trial) for trial in self.trials if trial.name not in results)
+        results |= {result.trial.name: result for result in remaining if result is not None}
+        leaderboard = build_leaderboard(self.directory, self.config, self.configs, results)
+        leaderboard.write(self.directory)
+        return leaderboard
+
+
+def plan(
+    config: SweepConfig, registry: Registry, out: Path | None, on_config: Callable[[TrialConfig], None]
+) -> tuple[SweepDirectory, list[TrialConfig]]:
+    """Return the folder and the checked configurations of a grid, without writing. Raises as `Sweep.prepare`."""
+    check_count(config)
+    directory = SweepDirectory.locate(out, config)
+    configs = _make_planner(config, registry, directory).plan_all(on_config)
+    check_some_fit(configs)
+    return directory, configs
+
+
+def _make_planner(config: SweepConfig, registry: Registry, directory: SweepDirectory) -> Planner:
+    planner = Planner(config, registry, directory.read_plan())
+    planner.check_names()
+    return planner

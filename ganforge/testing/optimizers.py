@@ -1,0 +1,139 @@
+"""Checks of optimizers."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ganforge.components import OptimizerFactory
+from ganforge.testing.checks import Check, register_check, require
+from ganforge.testing.common import BUILDS
+from ganforge.testing.fixture import Fixture
+
+CHECKS: list[Check] = []
+CREATES = "creates-optimizer"
+STEPS = 10
+
+
+class Quadratic(nn.Module):
+    """Least squares with two named weights; the minimum is zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.linspace(-1, 1, 12).view(3, 4))
+        self.bias = nn.Parameter(torch.ones(3))
+
+    def forward(self) -> Tensor:
+        """Return half the squared distance to the minimum, `()`."""
+        return (self.weight.square().sum() + (self.bias - 2).square().sum()) / 2
+
+
+def create(fixture: Fixture, model: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimizer of a model's named weights."""
+    factory: OptimizerFactory = fixture.make()
+    return factory.create(list(model.named_parameters()))
+
+
+def advance(fixture: Fixture, model: nn.Module, optimizer: torch.optim.Optimizer, steps: int = STEPS) -> int:
+    """Take steps as the engine does, with a closure if the factory asks for one; return how often it was called."""
+    calls = 0
+
+    def closure() -> float:
+        nonlocal calls
+        calls += 1
+        with torch.enable_grad():
+            optimizer.zero_grad(set_to_none=True)
+            loss = model()
+            loss.backward()
+        return loss.item()  # type: ignore[no-any-return]
+
+    step: Callable[..., object] = optimizer.step
+    for _ in range(steps):
+        if fixture.cls.needs_closure:
+            step(closure)
+        else:
+            closure()
+            step()
+    return calls
+
+
+@register_check(
+    CHECKS,
+    CREATES,
+    "optimizer",
+    fix="return a torch.optim.Optimizer of all weights that create(parameters) is given",
+    needs=(BUILDS,),
+)
+def _creates_optimizer(fixture: Fixture) -> None:
+    """`create` returns a torch optimizer that holds every weight once, each group with a learning rate."""
+    model = Quadratic()
+    optimizer = create(fixture, model)
+    require(isinstance(optimizer, torch.optim.Optimizer), f"it creates a {type(optimizer).__name__}")
+    held = [id(weight) for group in optimizer.param_groups for weight in group["params"]]
+    require(sorted(held) == sorted(map(id, model.parameters())), "its groups do not hold every weight exactly once")
+    for group in optimizer.param_groups:
+        lr = float(group.get("lr", math.nan))
+        require(math.isfinite(lr) and lr > 0, f"a group has the learning rate {lr}; schedules scale group['lr']")
+
+
+@register_check(
+    CHECKS,
+    "lowers-quadratic",
+    "optimizer",
+    fix="follow the negative gradient; set needs_closure = False unless step(closure) calls the closure",
+    needs=(CREATES,),
+)
+def _lowers_quadratic(fixture: Fixture) -> None:
+    """Steps lower a quadratic, and stay finite; the closure is called if the factory says that it needs one."""
+    model = Quadratic()
+    optimizer = create(fixture, model)
+    before = model().item()
+    calls = advance(fixture, model, optimizer)
+    require(calls > 0, "it has needs_closure = True, but does not call the closure")
+    after = model().item()
+    require(math.isfinite(after), f"after {STEPS} steps on a quadratic the loss is {after}")
+    require(after < before, f"{STEPS} steps on a quadratic change the loss from {before:.6g} to {after:.6g}")
+
+
+@register_check(
+    CHECKS,
+    "follows-lr",
+    "optimizer",
+    fix="read group['lr'] in each step: schedules, warm-up and rollbacks change it",
+    needs=("lowers-quadratic",),
+)
+def _follows_lr(fixture: Fixture) -> None:
+    """Steps scale with the learning rates of the groups: with zero, weights stay unchanged."""
+    model = Quadratic()
+    optimizer = create(fixture, model)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    advance(fixture, model, optimizer)
+    for name, weight in model.named_parameters():
+        require(torch.equal(weight, before[name]), f"with a learning rate of 0 it changes {name}")
+
+
+@register_check(
+    CHECKS,
+    "optimizer-resumes",
+    "optimizer",
+    fix="keep state in optimizer.state[weight] and param_groups, as tensors and numbers; draw no random numbers",
+    needs=("lowers-quadratic",),
+)
+def _optimizer_resumes(fixture: Fixture) -> None:
+    """Its state survives its state dict: loaded into a new optimizer, it continues with the same bits."""
+    model = Quadratic()
+    optimizer = create(fixture, model)
+    advance(fixture, model, optimizer, STEPS // 2)
+    twin = copy.deepcopy(model)
+    other = create(fixture, twin)
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    advance(fixture, model, optimizer)
+    advance(fixture, twin, other)
+    for (name, weight), expected in zip(twin.named_parameters(), model.parameters(), strict=True):
+        require(torch.equal(weight, expected), f"resumed from its state dict, {name} ends otherwise")

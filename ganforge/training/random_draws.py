@@ -1,0 +1,192 @@
+"""Random draws of a training step: made for the whole batch and cut, and repeatable in CUDA graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+#: Functions whose positional arguments are a size.
+SIZED = frozenset({torch.rand, torch.randn})
+
+
+class NotRecordableError(RuntimeError):
+    """Error for code that a recorded update cannot repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSlice:
+    """Position of a `TrainStep`'s images in the whole batch.
+
+    Attributes:
+        begin: Number of the first image.
+        count: Number of images.
+        whole: Number of images of all ranks and parts.
+    """
+
+    begin: int
+    count: int
+    whole: int
+
+    def cut(self, draw: Callable[[int], Tensor]) -> Tensor:
+        """Return this part of a draw for a number of images."""
+        return draw(self.whole)[self.begin : self.begin + self.count]
+
+
+@dataclass(slots=True)
+class Draw:
+    """Random draw of a recorded update.
+
+    Attributes:
+        rng_name: Name of its generator.
+        function: Function that draws.
+        buffer: Tensor that the recording reads.
+    """
+
+    rng_name: str
+    function: Callable[[torch.Generator], Tensor]
+    buffer: Tensor
+
+
+@dataclass(slots=True)
+class DrawTape:
+    """Random draws of an update, in order, so that each replay gets new ones.
+
+    The first pass collects them into buffers on the device, which the recording reads.
+
+    Attributes:
+        position: Number of draws that the recording has read; None while draws are collected.
+        conflict: Reason why the draws cannot be repeated, or None.
+    """
+
+    device: torch.device
+    draws: list[Draw] = field(default_factory=list)
+    position: int | None = None
+    conflict: str | None = None
+
+    def add(self, rng_name: str, function: Callable[[torch.Generator], Tensor], rng: torch.Generator) -> Tensor:
+        """Return the buffer of the next draw."""
+        if self.position is None:
+            self.draws.append(Draw(rng_name, function, function(rng).to(self.device)))
+            return self.draws[-1].buffer
+        if self.position >= len(self.draws):
+            raise NotRecordableError("its random draws differ between two updates")
+        self.position += 1
+        return self.draws[self.position - 1].buffer
+
+    def check(self, numbers_read: Sequence[str]) -> None:
+        """Raise NotRecordableError if the collected update cannot be repeated.
+
+        Args:
+            numbers_read: Python numbers of the step that components read.
+        """
+        if numbers_read:
+            raise NotRecordableError(f"a component reads step.{numbers_read[0]}, a Python number")
+        if self.conflict is not None:
+            raise NotRecordableError(self.conflict)
+
+    def redraw(self, derive_rng: Callable[[str], torch.Generator]) -> None:
+        """Fill the buffers with the draws of another update."""
+        generators: dict[str, torch.Generator] = {}
+        for draw in self.draws:
+            if draw.rng_name not in generators:
+                generators[draw.rng_name] = derive_rng(draw.rng_name)
+            values = draw.function(generators[draw.rng_name])
+            if self.device.type == "cuda":
+                values = values.pin_memory()
+            draw.buffer.copy_(values, non_blocking=True)
+
+
+class StepRandomness(TorchFunctionMode):
+    """Mode in which draws from a step's generators follow the whole batch.
+
+    A draw by `torch.rand` or `torch.randn`, or in place, whose first dimension is this part's number of images is made
+    for the whole batch and cut. With a tape, draws are collected for a recorded update.
+    """
+
+    def __init__(self, batch_slice: BatchSlice, tape: DrawTape | None = None) -> None:
+        super().__init__()
+        self.batch_slice = batch_slice
+        self.tape = tape
+        self._names: dict[int, tuple[str, torch.Generator]] = {}
+
+    def track(self, derive_rng: Callable[[str], torch.Generator]) -> Callable[[str], torch.Generator]:
+        """Return `derive_rng`, with its generators known to the mode."""
+
+        def derive(name: str) -> torch.Generator:
+            rng = derive_rng(name)
+            self._names[id(rng)] = (name, rng)
+            return rng
+
+        return derive
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - any torch function
+        kwargs = dict(kwargs or {})
+        rng = kwargs.get("generator")
+        if not isinstance(rng, torch.Generator) or id(rng) not in self._names:
+            return func(*args, **kwargs)
+        name = self._names[id(rng)][0]
+        if func in SIZED:
+            function = self._sized(func, args, kwargs)
+        elif args and isinstance(args[0], Tensor) and getattr(func, "__name__", "").endswith("_"):
+            if self.tape is not None:
+                self.tape.conflict = f"{func.__name__} draws in place"
+            return self._in_place(func, args, kwargs)
+        elif any(isinstance(value, Tensor) for value in args):
+            if self.tape is not None:
+                self.tape.conflict = f"{getattr(func, '__name__', func)} draws from tensors"
+            return func(*args, **kwargs)
+        else:
+            function = self._other(func, args, kwargs)
+        return function(rng) if self.tape is None else self.tape.add(name, function, rng)
+
+    def _other(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Callable[[torch.Generator], Tensor]:
+        """Return the draw of another function; N numbers of `torch.randint` are cut as those of `torch.rand`."""
+        size = kwargs.get("size")
+        if size is None and func is torch.randint and isinstance(args[-1], tuple | list | torch.Size):
+            size = args[-1]
+        if func is not torch.randint or not size or size[0] != self.batch_slice.count:
+            return lambda rng: func(*args, **{**kwargs, "generator": rng})
+
+        def draw(rng: torch.Generator) -> Tensor:
+            def sized(count: int) -> Tensor:
+                whole = (count, *size[1:])
+                arguments = (*args, whole) if "size" in kwargs else (*args[:-1], whole)
+                others = {key: value for key, value in kwargs.items() if key != "size"}
+                result: Tensor = func(*arguments, **{**others, "generator": rng})
+                return result
+
+            return self.batch_slice.cut(sized)
+
+        return draw
+
+    def _sized(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Callable[[torch.Generator], Tensor]:
+        size = kwargs.pop("size", None)
+        if size is None:
+            size = tuple(args[0]) if len(args) == 1 and not isinstance(args[0], int) else tuple(args)
+        if not size or size[0] != self.batch_slice.count:
+            return lambda rng: func(size, **{**kwargs, "generator": rng})
+        return lambda rng: self.batch_slice.cut(lambda count: func((count, *size[1:]), **{**kwargs, "generator": rng}))
+
+    def _in_place(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        values: Tensor = args[0]
+        if values.ndim == 0 or len(values) != self.batch_slice.count:
+            return func(*args, **kwargs)  # type: ignore[no-any-return]
+        whole = values.new_empty((self.batch_slice.whole, *values.shape[1:]))
+        func(whole, *args[1:], **kwargs)
+        with torch.no_grad():
+            return values.copy_(whole[self.batch_slice.begin : self.batch_slice.begin + self.batch_slice.count])
