@@ -366,7 +366,7 @@ class VectorsFail(StubDiscriminator):
         return super().forward(images, condition)
 
 
-of_generator("says-conditional", "conditions", conditional=property(lambda self: "always"))
+of_generator("declares-conditional", "conditions", conditional=property(lambda self: "always"))
 of_generator("image-shape", forward=lambda self, z, condition=None: images_of(self, z, condition)[..., 1:])
 of_generator(
     "image-finite", forward=lambda self, z, condition=None: images_of(self, z, condition) * (z.norm() / z.norm())

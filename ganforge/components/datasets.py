@@ -115,7 +115,7 @@ class Dataset(Configurable, ABC):
 
     @property
     def source(self) -> str:
-        """Where the images come from, in one line; known once a split is open."""
+        """Origin of the images, in one line; known once a split is open."""
         return ""
 
     @property
@@ -185,7 +185,7 @@ class Dataset(Configurable, ABC):
 def _condition_spec(
     condition: Tensor | None, class_names: tuple[str, ...] | None, names: tuple[str, ...] | None
 ) -> ConditionSpec | None:
-    """Return the spec of conditions in memory. Class labels without names have as many classes as the largest says."""
+    """Return the spec of conditions in memory. Without names, the largest label determines the number of classes."""
     if condition is None:
         return None
     if condition.dtype == torch.int64 and condition.ndim == 1:

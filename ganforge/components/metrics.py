@@ -15,7 +15,7 @@ from ganforge.components.features import FeatureExtractor, FeatureOutput
 from ganforge.components.latents import LatentDistribution
 from ganforge.components.networks import Generator
 
-#: Input of a metric beside the images: their features, a classifier's logits, the training images, the generator.
+#: Further input of a metric: their features, a classifier's logits, the training images, the generator.
 Need = Literal["features", "logits", "train", "generator"]
 #: A set of images: the real ones, the fakes, or the training images.
 Source = Literal["real", "fake", "train"]
@@ -79,7 +79,7 @@ class Metric(Configurable, ABC):
 
     Attributes:
         higher_is_better: For each score's name, whether a higher value is better.
-        needs: Inputs beside the images.
+        needs: Inputs in addition to the images.
         has_reference: Whether training images in place of the fakes give a meaningful reference score.
     """
 

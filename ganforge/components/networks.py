@@ -105,7 +105,7 @@ class Generator(Network, ABC):
 
 
 class Discriminator(Network, ABC):
-    """Network that tells real images from fakes.
+    """Network that classifies images as real or fake.
 
     Calling it always returns a `DiscriminatorOutput` that carries the condition.
 

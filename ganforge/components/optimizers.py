@@ -18,9 +18,9 @@ class OptimizerFactory(Configurable, ABC):
 
     Attributes:
         needs_closure: Whether the optimizer evaluates the gradient itself, through the closure of `step(closure)`, as
-            extragradient and L-BFGS do. The closure clears the gradients, computes them anew for the same batch and the
-            same random numbers, averages them over ranks, clips them and returns the loss. False for optimizers that
-            only read `.grad`: the engine then computes the gradients first and calls `step()`.
+            extragradient and L-BFGS do. The closure clears the gradients, computes them again for the same batch and
+            the same random numbers, averages them over ranks, clips them and returns the loss. False for optimizers
+            that only read `.grad`: the engine then computes the gradients first and calls `step()`.
     """
 
     needs_closure: ClassVar[bool] = True

@@ -137,7 +137,7 @@ class TrainStep:
 
     @property
     def generator_output(self) -> GeneratorOutput:
-        """What the generator returned for `z`, in float32; detached in the discriminator's update."""
+        """Output of the generator for `z`, in float32; detached in the discriminator's update."""
         if self._generator_output is None:
             if self._raw_output is None:
                 with self._low_precision():
@@ -154,12 +154,12 @@ class TrainStep:
 
     @property
     def fake_features(self) -> Mapping[str, Tensor]:
-        """Features that the generator returned beside the images."""
+        """Features that the generator returned with the images."""
         return self.generator_output.features
 
     @property
     def fake_input(self) -> DiscriminatorInput:
-        """What the discriminator gets for the fakes, before augmentation: the images, or several levels."""
+        """Input of the discriminator for the fakes, before augmentation: the images, or several levels."""
         output = self.generator_output
         return output.images if output.discriminator_input is None else output.discriminator_input
 

@@ -19,7 +19,7 @@ class TrainedComponent(Configurable, nn.Module):
     Attributes:
         optimized_in: Phase whose optimizer trains a submodule or parameter, by attribute name. `"gen"` and `"disc"` are
             the updates of the generator and the discriminator; any other name adds a phase with an optimizer and a
-            checkpoint file of its own, updated after them unless `phase_order` says otherwise.
+            checkpoint file of its own, updated after them unless `phase_order` is set.
         frozen: Names of submodules that never change, such as a pretrained encoder. They stay in evaluation mode,
             their weights get no gradient, and checkpoints hold their fingerprint instead of their weights.
     """

@@ -152,7 +152,7 @@ def _order_equivariant(fixture: Fixture) -> None:
     needs=("order-equivariant",),
 )
 def _batch_independent(fixture: Fixture) -> None:
-    """If it says that an image's output does not depend on the others of the batch, that is so."""
+    """A declared independence of the batch holds for its outputs."""
     network = fixture.network()
     if not network.batch_independent:
         skip("it is not declared batch_independent: real images and fakes are passed through apart")

@@ -18,7 +18,7 @@ from ganforge.utils.rng import derive_generator, fork_torch_rng
 COUNT = 6
 TOTAL_STEPS = 100
 LR = 1e-3
-#: Phase that trains a network's weights unless `optimized_in` says otherwise.
+#: Phase that trains a network's weights unless `optimized_in` names another one.
 OWN_PHASE = {"generator": "gen", "discriminator": "disc"}
 
 

@@ -24,7 +24,7 @@ def loss_of(fixture: Fixture) -> Loss:
     """Return the loss. Raises CheckSkipped for a loss that is computed from a whole update."""
     component = fixture.make()
     if not isinstance(component, Loss):
-        skip("it is no function of two outputs; it is examined in whole updates")
+        skip("it is not a function of two outputs; it is examined in whole updates")
     return component
 
 

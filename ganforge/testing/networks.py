@@ -273,7 +273,7 @@ def _require_works(network: nn.Module, fixture: Fixture) -> None:
 
 @register_check(
     CHECKS,
-    "says-conditional",
+    "declares-conditional",
     *NETWORKS,
     fix="let `conditional` be True or False, and the same in both modes",
     needs=(BUILDS,),

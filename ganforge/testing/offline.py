@@ -39,7 +39,7 @@ def _no_network(fixture: Fixture) -> None:
     CHECKS,
     "missing-data",
     *READING,
-    fix="raise ganforge.errors.DataError(message, fix=…) that says where to put it",
+    fix="raise ganforge.errors.DataError(message, fix=…) with the place where the user puts it",
     needs=(BUILDS,),
 )
 def _missing_data(fixture: Fixture) -> None:
@@ -53,4 +53,4 @@ def _missing_data(fixture: Fixture) -> None:
         return
     reason = f"without its data it raises {result['error']}: {result['message'][:200]}"
     require(result["error"] == DataError.__name__, f"{reason}; a DataError is needed")
-    require(result["fix"], f"{reason}; it must say how to fix it")
+    require(result["fix"], f"{reason}; a fix is required")

@@ -39,7 +39,7 @@ def create(fixture: Fixture, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def advance(fixture: Fixture, model: nn.Module, optimizer: torch.optim.Optimizer, steps: int = STEPS) -> int:
-    """Take steps as the engine does, with a closure if the factory asks for one; return how often it was called."""
+    """Take steps as the engine does, with a closure if the factory needs one; return the number of its calls."""
     calls = 0
 
     def closure() -> float:
@@ -88,7 +88,7 @@ def _creates_optimizer(fixture: Fixture) -> None:
     needs=(CREATES,),
 )
 def _lowers_quadratic(fixture: Fixture) -> None:
-    """Steps lower a quadratic, and stay finite; the closure is called if the factory says that it needs one."""
+    """Steps lower a quadratic, and stay finite; the closure is called if the factory declares that it needs one."""
     model = Quadratic()
     optimizer = create(fixture, model)
     before = model().item()

@@ -1,6 +1,6 @@
 """Safe reading of checkpoint files from untrusted sources: bounded in size, and CheckpointError as the only error.
 
-Checksums detect damage, not manipulation, so a valid checksum is no reason to trust a file.
+Checksums detect damage, not manipulation, so a file with a valid checksum is validated, too.
 """
 
 from __future__ import annotations

@@ -240,7 +240,7 @@ def _copy_part(part: Part, device: torch.device) -> Part:
 
 
 def accelerate(gan_step: GANStep, gan: GANComponents, notice: Callable[[str], None]) -> None:
-    """Compile losses and record updates if the experiment says `on`."""
+    """Compile losses and record updates if the experiment sets them to `on`."""
     experiment = gan.resolved.experiment
     if experiment.compile == "on" and compile_conflict(gan) is None:
         compile_losses(gan_step)

@@ -78,7 +78,7 @@ class HuggingFace(Dataset):
 
     @property
     def source(self) -> str:
-        """Where the rows come from, and how many; known once a split is open or `info` was read."""
+        """Origin and number of the rows; known once a split is open or `info` was read."""
         if "_tables" not in vars(self):
             return ""
         counts = ", ".join(f"{len(table):,} for {split}ing" for split, table in self._tables.items())

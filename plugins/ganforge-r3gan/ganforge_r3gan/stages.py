@@ -101,7 +101,7 @@ def _check_widths(network: str, options: StageOptions, divisor: int) -> None:
         channels = options.base_channels / divisor
         raise IncompatibleError(
             f"{network} cannot have {options.base_channels} base_channels: the map next to the image would have "
-            f"{channels:g}, and {channels * options.expansion:g} within its blocks, which are no whole groups of "
+            f"{channels:g}, and {channels * options.expansion:g} within its blocks, which are not whole groups of "
             f"{options.group_width}",
             fix=f"the nearest base_channels is {nearest}; or choose another group_width",
         )

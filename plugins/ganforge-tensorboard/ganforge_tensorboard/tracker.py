@@ -33,7 +33,7 @@ FOLDER = "tensorboard"
 class Tracker:
     """Writer of a session's events, flushed at once, so that a kill loses nothing.
 
-    A resumed run and a rollback repeat steps: TensorBoard is told to drop what it has read of them.
+    A resumed run and a rollback repeat steps: a purge event makes TensorBoard drop the old ones.
     """
 
     def __init__(self, run: RunInfo, step: int) -> None:
@@ -111,7 +111,7 @@ class Tracker:
         self._write(Event(step=step, summary=Summary(value=values)))
 
     def _drop_from(self, step: int) -> None:
-        """Tell TensorBoard to drop this step and all later ones."""
+        """Write a purge event: TensorBoard drops this step and all later ones."""
         self._write(Event(step=step, session_log=SessionLog(status=SessionLog.START)))
 
     def _write(self, event: Event) -> None:

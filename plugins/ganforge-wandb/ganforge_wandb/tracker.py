@@ -114,9 +114,9 @@ def start_tracker(run: RunInfo, step: int) -> Tracker | None:
 
 
 def init(run: RunInfo) -> wandb.Run | None:
-    """Return a new W&B run, or the resumed one of RUN/wandb.json, as the user's variables and settings files say.
+    """Return a new W&B run, or the resumed one of RUN/wandb.json, by the user's variables and settings files.
 
-    Without a login nothing is tracked unless WANDB_MODE is set; a line in RUN/listeners.log says so.
+    Without a login nothing is tracked unless WANDB_MODE is set; a line in RUN/listeners.log states it.
     """
     place = run.path / "wandb.json"
     earlier = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {}
@@ -128,7 +128,7 @@ def init(run: RunInfo) -> wandb.Run | None:
         "name": user.run_name or run.path.name,
         "dir": os.environ.get("WANDB_DIR") or str(run.path),
         "config": {**run.experiment, "facts": {name: run.manifest.get(name) for name in FACTS}},
-        # The console of this process is not the training's. What wandb prints may contain a password of WANDB_BASE_URL.
+        # The console of this process is not the training's. Output of wandb may contain a password of WANDB_BASE_URL.
         "settings": wandb.Settings(console="off", silent=True),
     }
     try:
