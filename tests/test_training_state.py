@@ -14,7 +14,17 @@ from safetensors.torch import load_file, save_file
 from test_resume import digests
 from torch import Tensor, nn
 
-from ganforge import Augmentation, Component, Generator, ImageSpec, Loss, LossTerm, OptimizerFactory, TrainStep
+from ganforge import (
+    Augmentation,
+    Component,
+    Generator,
+    ImageSpec,
+    LatentDistribution,
+    Loss,
+    LossTerm,
+    OptimizerFactory,
+    TrainStep,
+)
 from ganforge.components import DiscriminatorOutput, weights_sha256
 from ganforge.errors import CheckpointError, ConfigError, GanforgeError, PluginError
 from ganforge.plugins import Plugins, Source
@@ -159,6 +169,34 @@ class CountingFactory(OptimizerFactory):
         return CountingSgd([weight for _, weight in parameters], self.options.lr)
 
 
+class Learned(LatentDistribution):
+    """Normal latents whose scale is trained with the generator."""
+
+    optimized_in: ClassVar[Mapping[str, str]] = {"scale": "gen"}
+
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        self.scale = nn.Parameter(torch.ones(100))
+
+    def sample(self, count: int, dim: int, rng: torch.Generator) -> Tensor:
+        return self.scale * torch.randn(count, dim, generator=rng)
+
+
+class TwiceSgd(torch.optim.SGD):
+    """Gradient descent that evaluates the gradient twice, as extragradient does."""
+
+    def step(self, closure: Any = None) -> Any:
+        closure()
+        return super().step(closure)
+
+
+class TwiceFactory(OptimizerFactory):
+    """Factory of the optimizer above."""
+
+    def create(self, parameters: Any) -> torch.optim.Optimizer:
+        return TwiceSgd([weight for _, weight in parameters], self.options.lr)
+
+
 class Misnamed(LossTerm):
     """Term that optimizes an attribute which is no module."""
 
@@ -195,6 +233,8 @@ def papers(registry: Registry, tmp_path: Path) -> Registry:
         ("term", "inversion", Inversion),
         ("term", "sizes", Sizes),
         ("term", "stray", Stray),
+        ("latent", "learned", Learned),
+        ("optimizer", "twice", TwiceFactory),
         ("optimizer", "counting", CountingFactory),
         ("augmentation", "sizes", Brighter),
         ("term", "misnamed", Misnamed),
@@ -312,6 +352,18 @@ def test_python_numbers_of_an_optimizer_resume_exactly(papers: Registry, tmp_pat
     assert loaded.tensors["optimizers"]["gen/0/step:int"].item() == 6
     assert loaded.tensors["optimizers"]["gen/0/share:float"].item() == pytest.approx(0.9**6, rel=1e-15)
     assert loaded.state["optimizers"]["gen"][0]["updates"] == 6
+
+
+def test_trained_latents_get_the_gradients_of_all_parts(papers: Registry, tmp_path: Path) -> None:
+    """The graph of latents is a new one for each part and each evaluation of the gradient."""
+    settings = ("latent=learned", "disc.dropout=0.0", "steps=3", "optimizer=sgd", "optimizer.lr=0.1")
+    whole = start(papers, tmp_path / "whole", *settings)
+    parts = start(papers, tmp_path / "parts", *settings, "gradient_accumulation=2")
+    twice = start(papers, tmp_path / "twice", *settings, "optimizer=twice", "optimizer.lr=0.1")
+    scales = [checkpoints.load(run.checkpoint_path(3)).tensors["latent"]["scale"] for run in (whole, parts, twice)]
+    assert float((scales[0] - 1).abs().max()) > 0
+    torch.testing.assert_close(scales[1], scales[0], rtol=0, atol=1e-6)
+    torch.testing.assert_close(scales[2], scales[0], rtol=0, atol=1e-6)
 
 
 def test_stages_follow_the_step(papers: Registry, tmp_path: Path) -> None:

@@ -45,20 +45,26 @@ def compile_conflict(gan: GANComponents) -> str | None:
 
 def graph_conflict(gan: GANComponents, device: torch.device) -> str | None:
     """Return the reason that the updates of an experiment cannot be recorded, or None."""
-    experiment = gan.resolved.experiment
-    if device.type != "cuda":
-        return f"{device.type} has no CUDA graphs"
-    if experiment.gradient_accumulation > 1:
-        return "gradients are accumulated"
-    if experiment.sync_batch_norm:
-        return "batch norm is shared among ranks"
-    for phase, item in gan.resolved.optimizers.items():
-        if item.cls.needs_closure:
-            return f"the optimizer of {phase} evaluates the gradient itself"
-    for target in gan.resolved.schedules:
-        if not target.endswith((".lr", ".weight")) and target != "ema_halflife_images":
-            return f"{target} is scheduled, and a recording would keep its first value"
-    return "fakes are used in both updates" if experiment.reuse_fakes else None
+    experiment, resolved = gan.resolved.experiment, gan.resolved
+    conflicts = [
+        (device.type != "cuda", f"{device.type} has no CUDA graphs"),
+        (experiment.gradient_accumulation > 1, "gradients are accumulated"),
+        (experiment.sync_batch_norm, "batch norm is shared among ranks"),
+        (any(weight.requires_grad for weight in gan.latent.parameters()), "the latent distribution is trained"),
+        (experiment.reuse_fakes, "fakes are used in both updates"),
+    ]
+    conflicts += [
+        (item.cls.needs_closure, f"the optimizer of {phase} evaluates the gradient itself")
+        for phase, item in resolved.optimizers.items()
+    ]
+    conflicts += [
+        (
+            not target.endswith((".lr", ".weight")) and target != "ema_halflife_images",
+            f"{target} is scheduled, and a recording would keep its first value",
+        )
+        for target in resolved.schedules
+    ]
+    return next((reason for holds, reason in conflicts if holds), None)
 
 
 def compile_losses(gan_step: GANStep, backend: str = "inductor") -> None:

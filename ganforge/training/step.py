@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -168,6 +169,9 @@ class GANStep:
     def loss(self, name: str, part: Part, update: Update, number: int) -> tuple[Tensor, Stats, TrainStep]:
         """Return the loss of a part of a batch, `()`, its numbers, and the step that its terms received."""
         randomness = self._randomness(len(part.z), number)
+        if part.z.requires_grad:  # trained latents: each part and each evaluation needs a graph of its own
+            parts = self.experiment.gradient_accumulation
+            part = replace(part, z=self._latents(name, parts * len(part.z), update.index).chunk(parts)[number])
         step = self.train_step(name, part, update, randomness)
         stats: Stats = {}
         step._log = log_into(stats, self.device)  # noqa: SLF001
@@ -260,7 +264,7 @@ class GANStep:
         rng = derive_generator(self.experiment.seed, f"latents/{long_name(name)}", index)
         drawn = self.gan.latent.sample(self.dist.world_size * count, self.gan.generator.latent_dim, rng)
         z = drawn[self.dist.rank * count : (self.dist.rank + 1) * count]
-        return z.pin_memory() if self.device.type == "cuda" else z
+        return z.pin_memory() if self.device.type == "cuda" and not z.requires_grad else z
 
     def set_stages(self, step: int) -> None:
         """Set the stage of all components; a changed stage discards compiled and recorded updates."""
