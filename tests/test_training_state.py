@@ -26,7 +26,7 @@ from ganforge import (
     TrainStep,
 )
 from ganforge.components import DiscriminatorOutput, weights_sha256
-from ganforge.errors import CheckpointError, ConfigError, GanforgeError, PluginError
+from ganforge.errors import CheckpointError, ConfigError, GanforgeError, IncompatibleError, PluginError
 from ganforge.plugins import Plugins, Source
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
@@ -169,6 +169,16 @@ class CountingFactory(OptimizerFactory):
         return CountingSgd([weight for _, weight in parameters], self.options.lr)
 
 
+class Choosy(LossTerm):
+    """Term that refuses the data."""
+
+    def setup(self, modules: Mapping[str, Any]) -> None:
+        raise IncompatibleError("pairs of images are needed", fix="use other data")
+
+    def forward(self, step: TrainStep) -> Tensor:
+        return step.fake.flatten(1).mean(1)
+
+
 class Learned(LatentDistribution):
     """Normal latents whose scale is trained with the generator."""
 
@@ -233,6 +243,7 @@ def papers(registry: Registry, tmp_path: Path) -> Registry:
         ("term", "inversion", Inversion),
         ("term", "sizes", Sizes),
         ("term", "stray", Stray),
+        ("term", "choosy", Choosy),
         ("latent", "learned", Learned),
         ("optimizer", "twice", TwiceFactory),
         ("optimizer", "counting", CountingFactory),
@@ -376,6 +387,7 @@ def test_stages_follow_the_step(papers: Registry, tmp_path: Path) -> None:
     ("settings", "error", "message"),
     [
         (("term=stray",), PluginError, r"term 'stray' .* has weights in no optimizer, such as head(.|\n)*optimized_in"),
+        (("term=choosy",), IncompatibleError, "term 'choosy' .*: pairs of images are needed"),
         (("term=misnamed",), PluginError, r"term 'misnamed' .*: optimized_in names 'options'"),
         (("term=inversion", "phase_order=disc,gen"), ConfigError, "phase_order"),
         (("optimizer.encoder.lr=0.1",), ConfigError, "encoder"),

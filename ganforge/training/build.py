@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ from ganforge.components import (
 from ganforge.config import ComponentRef
 from ganforge.config.resolved import ResolvedComponent, ResolvedConfig
 from ganforge.data.scoring import Scoring, blame, build_scoring
-from ganforge.errors import IncompatibleError, PluginError
+from ganforge.errors import GanforgeError, IncompatibleError, PluginError
 from ganforge.utils.rng import Stream, fork_torch_rng
 
 
@@ -209,17 +210,29 @@ def set_up(gan: TrainedModules, seed: int, *, initialize: bool) -> None:
     modules, owners = gan.modules(), gan.owners()
 
     for name, component in modules.items():
-        with blame(owners[name], "be set up"), fork_torch_rng(seed, f"setup/{name}"):
-            component.setup(modules)
-        if initialize or component.frozen:
-            with blame(owners[name], "be initialized"), fork_torch_rng(seed, f"initialize/{name}"):
-                component.initialize()
+        with _naming(owners[name]):
+            with blame(owners[name], "be set up"), fork_torch_rng(seed, f"setup/{name}"):
+                component.setup(modules)
+            if initialize or component.frozen:
+                with blame(owners[name], "be initialized"), fork_torch_rng(seed, f"initialize/{name}"):
+                    component.initialize()
         missing = [attribute for attribute in component.frozen if not _is_module(component, attribute)]
         if missing:
             raise PluginError(f"{owners[name].entry}: frozen names {missing[0]!r}, which is not a submodule")
     for module in gan.frozen_modules().values():
         module.eval().requires_grad_(requires_grad=False)
     gan.optimized_modules()  # raises PluginError for invalid names
+
+
+@contextmanager
+def _naming(owner: ResolvedComponent) -> Iterator[None]:
+    """Add the component to a message of its own that does not name it."""
+    try:
+        yield
+    except GanforgeError as error:
+        if owner.entry.component.name in error.message:
+            raise
+        raise type(error)(f"{owner.entry}: {error.message}", fix=error.fix) from error
 
 
 def _is_module(component: nn.Module, attribute: str) -> bool:
