@@ -70,7 +70,7 @@ def _kinds(texts: list[str]) -> list[Kind]:
         raise UsageError(
             "a plugin needs a component: give its kind with --kind", fix=f"--kind {KINDS[0]}; kinds: {', '.join(KINDS)}"
         )
-    return [parse_kind(word) for word in words]
+    return [parse_kind(name) for name in words]
 
 
 def _conflicts(project: Project) -> Iterator[str]:

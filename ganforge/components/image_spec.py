@@ -47,7 +47,7 @@ class ConditionSpec:
 
     @property
     def is_image(self) -> bool:
-        """Whether the condition is a picture, `(C, H, W)` uint8."""
+        """True if the condition is an image, `(C, H, W)` uint8."""
         return self.kind == "tensor" and self.dtype == "uint8" and len(self.shape) == len("CHW")
 
     def __str__(self) -> str:

@@ -88,7 +88,7 @@ class LeaderboardTable:
 
     @property
     def directions(self) -> dict[str, bool]:
-        """Whether a higher value is better, for each score in the order of the metrics."""
+        """True for each score of which a higher value is better, in the order of the metrics."""
         metrics: Mapping[str, Any] = self.protocol["metrics"]
         return {score: higher for metric in metrics.values() for score, higher in metric["higher_is_better"].items()}
 

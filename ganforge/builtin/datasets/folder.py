@@ -137,7 +137,7 @@ class Folder(Dataset):
 
     @cached_property
     def _streamed(self) -> bool:
-        """Whether pictures are read during training."""
+        """True if image files are read during training."""
         if self.options.stream != "auto":
             return self.options.stream == "yes"
         pictures = sum(len(self._readable(split)) for split in self.splits)

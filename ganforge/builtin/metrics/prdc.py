@@ -134,7 +134,7 @@ class Crossing:
 class Neighbors:
     """Nearest neighbors among real images, `(N, D)`, and fakes, `(M, D)`, found once for all metrics, in blocks.
 
-    The radius of an image is its distance to the k-th other image of its own kind.
+    The radius of an image is its distance to the k-th nearest other image of the same set.
     """
 
     def __init__(self, real: Tensor, fake: Tensor) -> None:
