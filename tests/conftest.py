@@ -1,4 +1,4 @@
-"""What many tests share."""
+"""Fixtures of all tests."""
 
 from __future__ import annotations
 
@@ -10,35 +10,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # processes that share the cores wait f
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from plugin_parts import in_process
 
-from ganforge.config import command_line_layer
-from ganforge.config.resolve import resolve
-from ganforge.config.resolved import ResolvedConfig
 from ganforge.plugins.registry import Registry
 from ganforge.training.build import GANComponents, build
-from ganforge.utils.files import read_rows
-
-ROOT = Path(__file__).parents[1]
-TIMES = ("images_per_second", "elapsed_seconds", "seconds")
-
-
-def tiny(registry: Registry, *settings: str) -> ResolvedConfig:
-    """Resolve settings as on the command line, on the sample that ships and in float32 unless told otherwise."""
-    return resolve([command_line_layer(["data.source=sample", "precision=fp32", "device=cpu", *settings])], registry)
-
-
-def read_rows_without_times(path: Path) -> list[dict[str, Any]]:
-    """Return a file's rows without what the clock says."""
-    return [{key: value for key, value in row.items() if key not in TIMES} for row in read_rows(path)]
+from tests.helpers.plugins import in_process
+from tests.helpers.runs import tiny
 
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test looks for data outside itself, nor on the network; each has an empty working folder."""
+    """Give each test an empty working folder and cache, without network and settings of the environment."""
     for name in list(os.environ):
         if name.startswith("GANFORGE_"):
             monkeypatch.delenv(name)
@@ -55,7 +38,7 @@ def registry() -> Registry:
 
 @pytest.fixture
 def assemble(registry: Registry) -> Callable[..., GANComponents]:
-    """Build an gan from settings as on the command line, on the sample that ships unless told otherwise."""
+    """Build a GAN from settings as on the command line, on the sample that ships unless told otherwise."""
 
     def make(*settings: str) -> GANComponents:
         return build(tiny(registry, *settings))

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import read_rows_without_times
 
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.run_directory import RunDirectory
+from tests.helpers.runs import read_rows_without_times
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1200)]

@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from conftest import read_rows_without_times
 
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.run_directory import RunDirectory
+from tests.helpers.runs import ROOT, read_rows_without_times
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(3600)]
 
@@ -33,7 +33,7 @@ START_SECONDS = 6.0
 RESIDENT = ("--data", "mnist", "--data.source", "sample", "--evaluate-every", "23", "--num-samples", "20")
 RESIDENT = (*RESIDENT, "--max-eval-time-fraction", "1")
 STREAMED = ("--data", "streamed-digits")
-STREAMED_PLUGIN = ("--plugin", str(Path(__file__).parent / "streamed_digits.py"))
+STREAMED_PLUGIN = ("--plugin", str(ROOT / "tests" / "helpers" / "streamed_digits.py"))
 MLP = ("--gen", "mlp", "--disc", "mlp", "--gen.hidden", "[32]", "--disc.hidden", "[32]", "--batch-size", "100")
 DCGAN = ("--gen", "dcgan", "--disc", "dcgan", "--gen.base_channels", "4", "--disc.base_channels", "4")
 DCGAN = (*DCGAN, "--batch-size", "40")

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import read_rows_without_times
 
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.files import read_rows
+from tests.helpers.runs import read_rows_without_times
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1200)]

@@ -1,0 +1,121 @@
+"""Laws of pictures that cannot be read."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, PngImagePlugin
+
+from ganforge.builtin.datasets import folder_pictures
+from ganforge.errors import DataError
+from tests.helpers.image_folders import folder, grays, in_memory, noise, save
+
+
+def test_unreadable_pictures_are_skipped_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Damage, wrong extensions, pipes, broken links and bombs cause one notice, and no good picture is lost."""
+    whole = save(tmp_path / "0.png", noise("L")).read_bytes()
+    save(tmp_path / "8.png", noise("L").point(lambda value: 255 - value))
+    (tmp_path / "1.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "2.png").write_bytes(b"")
+    (tmp_path / "3.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    os.mkfifo(tmp_path / "4.png")
+    (tmp_path / "5.png").symlink_to("nowhere")
+    save(tmp_path / "6.png", Image.new("L", (200, 200)))
+    (tmp_path / "7\n\x1b[31m.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+    data = folder(tmp_path, size=40)
+    pixels = in_memory(data).images
+    assert len(pixels) == 2
+    assert torch.equal(pixels[0], 255 - pixels[1])
+    (notice,) = data.notices
+    assert notice.startswith(f"{tmp_path}: 7 of 9 pictures could not be read and are skipped: 2.png (not a picture")
+    assert "3.jpg (not a picture" in notice, "a disguised EPS does not reach Ghostscript"
+    assert "4.png (not a regular file)" in notice
+    assert "5.png (No such file or directory)" in notice
+    assert notice.endswith(", and 2 more")
+    assert notice.isprintable()
+    assert data.source.endswith(": 2 for training")
+
+
+def test_names_are_fit_for_one_line(tmp_path: Path) -> None:
+    """Line ends, escapes and undecodable bytes in a file's name are spelled out."""
+    assert folder_pictures.printable("a\n\x1b[31m\udcff é.png") == "a\\n\\x1b[31m\\udcff é.png"
+    name = os.fsdecode(b"\xff\n.png")
+    save(tmp_path / "1.png")
+    (tmp_path / name).write_bytes(b"no picture")
+    data = folder(tmp_path)
+    assert len(in_memory(data)) == 1
+    data.notices[0].encode()
+
+
+def test_nothing_left_is_an_error(tmp_path: Path) -> None:
+    """No readable picture, in all or in one class, is an error that names some and why."""
+    save(tmp_path / "cat" / "1.png")
+    (tmp_path / "dog").mkdir()
+    (tmp_path / "dog" / "1.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"no picture of class 'dog' .* dog/1.png \(not a picture in a format"):
+        folder(tmp_path).open("train")
+    with pytest.raises(DataError, match=r"no picture in .* could be read; 1 of 1 pictures"):
+        folder(tmp_path / "dog").open("train")
+
+
+def test_pillows_warnings_do_not_leak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture that Pillow warns of is read without a warning, and the warnings' filters are restored."""
+    save(tmp_path / "1.png", Image.new("L", (150, 100), 5))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+    before = warnings.filters[:]
+    assert grays(folder(tmp_path)) == [5]
+    assert warnings.filters == before
+
+
+def test_a_text_bomb_is_skipped(tmp_path: Path) -> None:
+    """A PNG whose text unpacks to more than Pillow allows is skipped like any damage."""
+    info = PngImagePlugin.PngInfo()
+    info.add_text("k", "x" * (PngImagePlugin.MAX_TEXT_CHUNK + 1), zip=True)
+    save(tmp_path / "1.png", 1)
+    save(tmp_path / "2.png", 2, pnginfo=info)
+    data = folder(tmp_path)
+    assert grays(data) == [1]
+    assert "2.png" in data.notices[0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), end=st.sampled_from(["png", "jpg", "gif", "bmp", "tiff", "webp"]))
+def test_any_damage_is_contained(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, end: str) -> None:
+    """If any bytes of one picture change, the others are read, and it is either read or named."""
+    place = tmp_path_factory.mktemp("damage")
+    save(place / "good.png", noise("RGB", (8, 8)))
+    path = save(place / f"bad.{end}", noise("RGB", (8, 8)))
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    pictures = folder(place, size=8, color="rgb")
+    count = len(in_memory(pictures))
+    assert torch.equal(in_memory(pictures).images[-1], torch.tensor(np.asarray(noise("RGB", (8, 8)))).permute(2, 0, 1))
+    assert count + len(pictures.notices) == 2
+    assert all(f"bad.{end}" in line for line in pictures.notices)
+
+
+def test_a_size_beyond_memory_is_an_error(tmp_path: Path) -> None:
+    """A side beyond any memory is refused, and the fix names the option."""
+    save(tmp_path / "1.png")
+    with pytest.raises(DataError, match=r"(?s)do not fit into memory.*smaller --data.size"):
+        folder(tmp_path, size=1 << 30, stream="no").open("train")
+
+
+def test_splits_are_read_once(tmp_path: Path) -> None:
+    """A split that is opened again is the same object, even if the files are gone."""
+    path = save(tmp_path / "1.png", 3)
+    data = folder(tmp_path)
+    first = data.open("train")
+    path.unlink()
+    assert data.open("train") is first
+    assert data.info.sizes == {"train": 1}

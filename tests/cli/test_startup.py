@@ -1,0 +1,70 @@
+"""Laws of starting fast: what needs no network, no data and no array imports none of their libraries."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.plugins import distribution, provides
+
+HEAVY = ("torch", "torchvision", "numpy", "PIL")
+COMMAND_LINE = "import sys; from ganforge.cli.app import main; sys.argv[0] = 'ganforge'; main()"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install a plugin as one should be: its light module names a class in a heavy one."""
+    folder = distribution(
+        tmp_path_factory.mktemp("site"), "good-losses", provides("loss", "hinge", "good_losses_hinge:Hinge")
+    )
+    (folder / "good_losses_hinge.py").write_text("import torch, torchvision, numpy\nclass Hinge: pass\n")
+    return folder
+
+
+def imported(site: Path, program: str, *arguments: str) -> tuple[set[str], str]:
+    """Run a program in a fresh process; return which heavy libraries it has imported when it ends, and its output."""
+    said = site / "modules.json"
+    at_exit = (
+        "import atexit, json, pathlib, sys\n"
+        f"atexit.register(lambda: pathlib.Path({str(said)!r}).write_text(json.dumps(list(sys.modules))))\n"
+    )
+    said.unlink(missing_ok=True)
+    finished = subprocess.run(
+        [sys.executable, "-W", "error", "-c", at_exit + program, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        cwd=site,
+        env={**os.environ, "PYTHONPATH": str(site)},
+    )
+    assert finished.stderr == ""
+    return set(json.loads(said.read_text())) & set(HEAVY), finished.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["--help", "--version", "list", "list --json", "run --help", "evaluate --help", "doctor --help", "describe --help"],
+)
+def test_light_commands(arguments: str, site: Path) -> None:
+    """Help, version and lists are answered without torch or numpy, also with a good plugin installed and shown."""
+    modules, printed = imported(site, COMMAND_LINE, *arguments.split())
+    assert modules == set()
+    assert ("hinge" in printed) == (arguments in {"list", "list --json", "run --help"})
+    assert printed.strip()
+
+
+def test_importing_ganforge_is_light(site: Path) -> None:
+    """`import ganforge`, its words for plugin authors, and looking for names import nothing heavy."""
+    program = "import ganforge as g; g.hookimpl, g.Component, g.RunInfo, g.GanforgeError; dir(g)"
+    assert imported(site, program)[0] == set()
+
+
+def test_the_instrument_sees(site: Path) -> None:
+    """What the other tests look for would be found."""
+    assert imported(site, "import numpy")[0] == {"numpy"}

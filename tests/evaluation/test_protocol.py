@@ -1,0 +1,213 @@
+"""Protocols: differences that matter for a score are found and named, and no others."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ganforge.evaluation.comparability import diff
+from ganforge.evaluation.evaluator import Evaluator
+from ganforge.plugins.registry import Registry
+from ganforge.training.build import GANComponents, build
+from tests.helpers.evaluation_plugin import scoring_plugin
+from tests.helpers.runs import tiny
+
+SMALL = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]")
+
+EXAMPLE: dict[str, Any] = {
+    "data": "mnist",
+    "fingerprint": "a" * 64,
+    "split": "test",
+    "real_images": 10_000,
+    "fake_images": 10_000,
+    "train_images": 60_000,
+    "train_fingerprint": "b" * 64,
+    "features": {
+        "name": "digits",
+        "distribution": "ganforge",
+        "options": {"layer": "last"},
+        "weights": "c" * 64,
+        "preprocessing": "none",
+    },
+    "metrics": {
+        "fid": {"distribution": "ganforge", "options": {}, "higher_is_better": {"fid": False}, "needs": ["features"]},
+        "kid": {
+            "distribution": "ganforge",
+            "options": {"subsets": 100},
+            "higher_is_better": {"kid": False},
+            "needs": ["features"],
+        },
+        "modes": {
+            "distribution": "ganforge",
+            "options": {},
+            "higher_is_better": {"modes": True, "modes-divergence": False},
+            "needs": ["logits"],
+        },
+        "data-copying": {
+            "distribution": "ganforge",
+            "options": {},
+            "higher_is_better": {"data-copying": True, "copies": False},
+            "needs": ["features", "train"],
+        },
+        "sliced-wasserstein": {
+            "distribution": "ganforge",
+            "options": {"directions": 512},
+            "higher_is_better": {"sliced-wasserstein": False},
+            "needs": [],
+        },
+    },
+    "sampling": {"truncation": 0.7},
+    "latent": {"name": "normal", "distribution": "ganforge", "options": {}},
+    "weights": "generator",
+    "checkpoint": "d" * 64,
+    "seed": 0,
+    "versions": {"ganforge": "0.1.0", "torch": "2.10.0"},
+}
+
+
+def changed(path: str, value: object) -> dict[str, Any]:
+    """Return the example with one thing otherwise; `path` has slashes between keys."""
+    protocol = copy.deepcopy(EXAMPLE)
+    *tables, key = path.split("/")
+    place = protocol
+    for table in tables:
+        place = place[table]
+    place[key] = value
+    return protocol
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "score", "said"),
+    [
+        ("data", "fashion-mnist", "fid", "data: mnist, fashion-mnist"),
+        ("fingerprint", "e" * 64, "fid", "images of the data (fingerprint): aaaaaaaaaaaa, eeeeeeeeeeee"),
+        ("split", "train", "sliced-wasserstein", "split: test, train"),
+        ("real_images", 2000, "kid", "real images: 10,000, 2,000"),
+        ("fake_images", 2000, "modes", "fakes: 10,000, 2,000"),
+        ("train_images", 10_000, "copies", "training images: 60,000, 10,000"),
+        ("train_fingerprint", None, "copies", "training images (fingerprint): bbbbbbbbbbbb, unknown"),
+        ("features/name", "inception", "fid", "features: digits, inception"),
+        ("features/distribution", "other", "fid", "features from: ganforge, other"),
+        ("features/options", {"layer": "first"}, "kid", "options of the features, layer: last, first"),
+        ("features/weights", "e" * 64, "modes", "weights of the features (SHA-256): cccccccccccc, eeeeeeeeeeee"),
+        ("features/preprocessing", "resized", "data-copying", "preprocessing: none, resized"),
+        ("features", None, "fid", "features: digits, unknown"),
+        ("metrics/kid/options", {"subsets": 50}, "kid", "options of kid, subsets: 100, 50"),
+        ("metrics/kid/distribution", "mine", "kid", "kid from: ganforge, mine"),
+        ("metrics/kid/higher_is_better", {"kid": True}, "kid", "higher_is_better of kid: False, True"),
+        ("metrics/modes/needs", ["features"], "modes", "inputs of modes: ['logits'], ['features']"),
+        ("metrics/kid", {}, "kid", "kid from: ganforge, unknown"),
+        ("metrics", {}, "kid", "one protocol has no metric that gives kid"),
+        ("sampling", {"truncation": 1.0}, "fid", "sampling options, truncation: 0.7, 1.0"),
+        ("sampling", {}, "sliced-wasserstein", "sampling options, truncation: 0.7, unknown"),
+    ],
+)
+def test_what_matters_is_noticed_and_named(path: str, value: object, score: str, said: str) -> None:
+    """One thing that is otherwise, and that a score depends on, is said in words, both values beside each other."""
+    other = changed(path, value)
+    assert said in diff(EXAMPLE, other, score)
+    swapped = diff(other, EXAMPLE, score)
+    assert len(swapped) == len(diff(EXAMPLE, other, score))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "score"),
+    [
+        ("seed", 7, "fid"),
+        ("checkpoint", "e" * 64, "fid"),
+        ("weights", "generator_ema", "fid"),
+        ("latent", {"name": "uniform", "distribution": "ganforge", "options": {}}, "fid"),
+        ("versions", {"ganforge": "0.2.0", "torch": "3.0"}, "fid"),
+        ("features/name", "inception", "sliced-wasserstein"),
+        ("features/weights", "e" * 64, "sliced-wasserstein"),
+        ("features", None, "sliced-wasserstein"),
+        ("features/options", {"layer": "last", "weights": "/somewhere/else"}, "fid"),
+        ("metrics/kid/options", {"subsets": 50}, "fid"),
+        ("train_images", 10_000, "fid"),
+        ("train_fingerprint", "e" * 64, "modes-divergence"),
+    ],
+)
+def test_what_does_not_matter_is_not_noticed(path: str, value: object, score: str) -> None:
+    """The generator, versions, other metrics' options, and features for a score that needs none: comparable."""
+    assert diff(EXAMPLE, changed(path, value), score) == []
+    assert diff(EXAMPLE, EXAMPLE, score) == []
+
+
+def test_incomplete_protocols_are_compared() -> None:
+    """One without features and directions, and an empty one: what is missing is named."""
+    metric = {"distribution": "ganforge 0.1.0", "options": {"directions": 512}}
+    old = {**EXAMPLE, "metrics": {"sliced-wasserstein": metric}}
+    old.pop("features")
+    assert diff(EXAMPLE, old, "sliced-wasserstein")
+    assert diff({}, EXAMPLE, "fid") == ["one protocol has no metric that gives fid"]
+    assert diff({}, {}, "fid") == ["both protocols have no metric that gives fid"]
+
+
+@pytest.fixture
+def assembled(tmp_path: Path) -> Callable[..., GANComponents]:
+    """Build an gan on the sample that ships, with the tests' own metrics and extractors."""
+    registry = Registry.discover([scoring_plugin(tmp_path)], no_plugins=True)
+    return lambda *settings: build(tiny(registry, *SMALL, *settings))
+
+
+def stamped(gan: GANComponents, seed: int = 0, count: int = 20) -> dict[str, Any]:
+    """Return the protocol that an evaluation of the gan's generator gives."""
+    evaluator = Evaluator(gan, num_samples=count, split="test", seed=seed, weights="generator")
+    return evaluator.evaluate(gan.generator, gan.latent).protocol
+
+
+def test_a_protocol_has_everything_that_scores_depend_on(assembled: Callable[..., GANComponents]) -> None:
+    """Every key of the contract, hashes of the weights that were really used, and no features where none are needed."""
+    gan = assembled("metric=gap,telling", "metric.telling.what=none", "features=classes")
+    found = stamped(gan)
+    test = gan.images("test")
+    assert test is not None
+    assert (found["data"], found["fingerprint"], found["split"]) == ("mnist", test.fingerprint(), "test")
+    assert (found["real_images"], found["fake_images"], found["seed"]) == (20, 20, 0)
+    extractor = gan.extractor()
+    assert found["features"] == {
+        "name": "classes",
+        "distribution": "scoring.py",
+        "options": {},
+        "weights": extractor.fingerprint(),
+        "preprocessing": "none",
+    }
+    assert found["metrics"] == {
+        "gap": {"distribution": "scoring.py", "options": {}, "higher_is_better": {"gap": False}, "needs": ["features"]},
+        "telling": {
+            "distribution": "scoring.py",
+            "options": {"what": "none"},
+            "higher_is_better": {"telling": False},
+            "needs": [],
+        },
+    }
+    assert found["sampling"] == {}
+    assert found["latent"] == {"name": "normal", "distribution": "ganforge", "options": {}}
+    digest = hashlib.sha256()
+    for name, value in sorted(gan.generator.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode() + value.numpy().tobytes())
+    assert found["checkpoint"] == digest.hexdigest()
+    assert found["versions"].keys() == {"ganforge", "torch", "scoring.py"}
+    assert stamped(assembled("metric=sliced-wasserstein"))["features"] is None
+
+
+def test_two_generators_are_comparable_and_two_ways_of_measuring_are_not(
+    assembled: Callable[..., GANComponents],
+) -> None:
+    """Other weights and seeds change nothing but the checkpoint's hash; another count or extractor is said."""
+    gan = assembled("metric=gap", "features=rows")
+    one = stamped(gan)
+    with torch.no_grad():
+        next(gan.generator.parameters()).add_(1)
+    other = stamped(gan, seed=3)
+    assert one["checkpoint"] != other["checkpoint"]
+    assert diff(one, other, "gap") == []
+    assert diff(one, stamped(gan, count=30), "gap") == ["real images: 20, 30", "fakes: 20, 30"]
+    elsewhere = stamped(assembled("metric=gap", "features=classes"))
+    assert diff(one, elsewhere, "gap") == ["features: rows, classes"]

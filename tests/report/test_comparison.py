@@ -1,0 +1,479 @@
+"""Laws of comparing runs: who is in a group, what tells groups apart, and what may stand in one column."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+import statistics
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ganforge as package
+from ganforge.cli.compare import sparkline
+from ganforge.errors import RunDirectoryError, UsageError
+from ganforge.evaluation.comparability import diff
+from ganforge.runs.score_table import columns
+from ganforge.runs.settings import canonical, differing, settings_in, settings_of
+from tests.helpers.comparisons import change, made, protocol_of, scored
+from tests.helpers.runs import ROOT
+
+Ganforge = Callable[..., subprocess.CompletedProcess[str]]
+
+#: The 0.975 quantile of Student's t by degrees of freedom (Abramowitz & Stegun 1964, table 26.10).
+T = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}
+
+
+# Groups
+
+
+def test_runs_that_differ_in_their_seed_are_one_group(tmp_path: Path) -> None:
+    """Three seeds are one group whatever their directories are called; nothing differs between them."""
+    for seed in (2, 0, 1):
+        made(tmp_path / f"run-{seed}", seed=seed)
+    comparison = package.compare(tmp_path)
+    (group,) = comparison.groups
+    assert (group.seeds, [run.seed for run in group.runs]) == ([0, 1, 2], [0, 1, 2])
+    assert (list(comparison.settings), list(comparison.notes)) == ([], [])
+    assert comparison.shared == {"gen": "mlp", "disc": "mlp", "loss": "bce", "data": "mnist", "steps": 1000} | {
+        "term": ["r1"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("setting", "key"),
+    [
+        ("gen.mlp.hidden=[8]", "gen.hidden"),
+        ("loss=hinge", "loss"),
+        ("steps=500", "steps"),
+        ("term.r1.weight=1.0", "term.r1.weight"),
+        ("optimizer.gen.adam.lr=0.001", "optimizer.gen.lr"),
+        ("ema_halflife_images=500", "ema_halflife_images"),
+    ],
+)
+def test_any_other_setting_makes_another_group(setting: str, key: str, tmp_path: Path) -> None:
+    """Exactly the key that differs is shown, and both groups have their value of it."""
+    made(tmp_path / "a")
+    made(tmp_path / "b", setting, seed=1)
+    comparison = package.compare(tmp_path)
+    assert list(comparison.settings) == [key]
+    assert len({canonical(group.settings.get(key)) for group in comparison.groups}) == 2
+
+
+def test_other_data_or_another_plugin_makes_another_group(tmp_path: Path) -> None:
+    """Settings alike do not make runs alike: the data's fingerprint and a local plugin's hash must agree, too."""
+    made(tmp_path / "a")
+    made(tmp_path / "data", manifest={"data": {"fingerprint": "ffff"}}, seed=1)
+    made(tmp_path / "plugin", manifest={"plugins": [{"distribution": "loud", "version": "1.2", "sha256": "6" * 64}]})
+    comparison = package.compare(tmp_path)
+    assert len(comparison.groups) == 3
+    assert list(comparison.settings) == ["fingerprint of the data", "plugin loud"]
+
+
+def test_what_a_component_s_name_says_is_not_said_twice(tmp_path: Path) -> None:
+    """Options that only one of two generators has are left out where its runs agree; so is other data's hash."""
+    made(tmp_path / "a")
+    made(tmp_path / "b", "gen=dcgan", "gen.dcgan.base_channels=32", "gen.dcgan.init=default")
+    made(tmp_path / "c", "data=fashion-mnist", manifest={"data": {"fingerprint": "ffff"}})
+    assert list(package.compare(tmp_path).settings) == ["gen", "data"]
+    made(tmp_path / "d", "gen=dcgan", "gen.dcgan.base_channels=64", "gen.dcgan.init=default")
+    assert list(package.compare(tmp_path).settings) == ["gen", "data", "gen.base_channels"]
+
+
+def test_an_option_that_an_older_run_of_the_same_component_lacks_is_said(tmp_path: Path) -> None:
+    """Two groups that nothing would tell apart otherwise; for an optimiser's options, too."""
+    made(tmp_path / "a")
+    made(tmp_path / "b", "gen.mlp.width=3", "optimizer.gen.eps=1e-8", "penalty.r1.gamma=2", seed=1)
+    assert set(package.compare(tmp_path).settings) == {"gen.width", "penalty.r1.gamma", "optimizer.gen.eps"}
+    made(tmp_path / "c", "optimizer.gen.name=sgd", "optimizer.gen.momentum=0.5", seed=2)
+    assert "optimizer.gen.momentum" not in package.compare(tmp_path).settings
+
+
+def test_scored_again_the_last_score_of_a_step_counts(tmp_path: Path) -> None:
+    """As in the curve beside it; and a manifest's odd values stop nothing."""
+    plugin = {"distribution": "loud", "version": 3, "sha256": 7}
+    made(tmp_path / "a", rows=[scored(10, 10.0), scored(10, 7.0), scored(5, 1.0)], manifest={"plugins": [plugin]})
+    (column,) = package.compare(tmp_path).columns
+    latest = column.latest("a")
+    assert latest is not None
+    assert (latest.step, latest.value) == (10, 7.0)
+
+
+def test_what_was_wrong_with_a_run_is_said_beside_its_scores(tmp_path: Path) -> None:
+    """Each finding of its health is a line, with when it held."""
+    found = {
+        "alert": "collapse",
+        "since_step": 1500,
+        "until_step": 2000,
+        "message": "all fakes are alike",
+        "hint": "x",
+    }
+    made(tmp_path / "a", rows=[scored(10, 3.0)])
+    made(tmp_path / "b", seed=1, rows=[scored(10, 4.0)], manifest={"health": [found, 3]})
+    assert package.compare(tmp_path).notes == ["b: collapse from step 1,500 to 2,000: all fakes are alike"]
+
+
+DOCUMENTS = st.fixed_dictionaries(
+    {
+        "gen": st.sampled_from(["a", "b"]).flatmap(
+            lambda name: st.fixed_dictionaries(
+                {"name": st.just(name), name: st.dictionaries(st.sampled_from(["x", "y"]), st.integers(0, 1))}
+            )
+        ),
+        "loss": st.sampled_from([{"name": "bce"}, {"name": "hinge"}]),
+        "steps": st.integers(1, 2),
+        "seed": st.integers(0, 5),
+    }
+)
+
+
+@given(st.lists(DOCUMENTS, min_size=1, max_size=5))
+@settings(max_examples=80, deadline=None)
+def test_what_is_shown_tells_the_groups_apart(documents: list[dict[str, Any]]) -> None:
+    """Two runs of one generator agree in what is shown only if they agree in all but the seed; no key is in vain."""
+    runs = [settings_of(document) for document in documents]
+    keys = differing(runs)
+
+    def shown(run: dict[str, Any]) -> str:
+        return canonical({key: run[key] for key in keys if key in run})
+
+    def whole(run: dict[str, Any]) -> str:
+        return canonical({key: value for key, value in run.items() if key != "seed"})
+
+    assert len(set(map(shown, runs))) <= len(set(map(whole, runs)))
+    for key in keys:
+        assert len({canonical(run.get(key, "none such")) for run in runs}) > 1
+    for one in runs:
+        for other in runs:
+            if one.keys() == other.keys() and whole(one) != whole(other):
+                assert shown(one) != shown(other)
+
+
+#: What makes a text hard to take apart: sections in any order and form, texts and lists over several lines.
+PIECES = st.sampled_from(
+    [
+        "steps = 3",
+        "seed = 1",
+        "# [loss]",
+        "many = [\n    1,\n]",
+        "many = [\n[1],\n[2],\n]",
+        'long = """\n[gen]\nname = "no"\n"""',
+        "long = '''\n[loss]\n'''",
+        '[gen]\nname = "a"',
+        "[gen.a]\nx = 1",
+        "[gen.b]\nx = [\n    [1, 2],\n]",
+        "  [gen.a]\n  x = 2",
+        '[penalty]\nnames = ["r1"]',
+        "[penalty.r1]\nweight = 1.0",
+        "[optimizer.gen]\nlr = 1e-3",
+        '[loss]\r\nname = "bce"\r',
+        'gen.name = "b"',
+        'loss = {name = "x"}',
+        "[[rows]]\na = 1",
+        "broken",
+        "",
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=7))
+@settings(max_examples=500, deadline=None)
+def test_settings_read_in_parts_are_those_of_the_whole(pieces: list[str]) -> None:
+    """However a file was written; what is no TOML as a whole may be an error or what its parts say."""
+    text = "\n".join(pieces)
+    try:
+        whole = settings_of(tomllib.loads(text))
+    except tomllib.TOMLDecodeError:
+        return
+    assert settings_in(text) == whole
+
+
+def test_the_real_writer_s_settings_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs that differ in their seeds have one line that differs; nothing of them is read as a whole."""
+    texts = [(made(tmp_path / str(seed), seed=seed) / "run.toml").read_text(encoding="utf-8") for seed in (123, 456)]
+    wholes = [settings_of(tomllib.loads(text)) for text in texts]
+    read: list[str] = []
+    parse = tomllib.loads
+    monkeypatch.setattr(tomllib, "loads", lambda text: read.append(text) or parse(text))
+    found = [settings_in(text) for text in texts]
+    assert found == wholes
+    assert read[-1] == "seed = 456"
+    assert read.count("seed = 123") == 1
+    assert not set(read) & set(texts)
+
+
+# Scores
+
+
+def test_a_cell_is_the_mean_over_seeds_with_student_s_interval(tmp_path: Path) -> None:
+    """Mean ± t · s / √n with the table's t; a single seed has no interval; the reference stands beside."""
+    values = [20.0, 23.0, 21.5, 26.0, 22.0]
+    for count in (1, 2, 3, 5):
+        for seed, value in enumerate(values[:count]):
+            made(tmp_path / str(count) / f"run-{seed}", seed=seed, rows=[scored(500, 99.0), scored(1000, value)])
+        comparison = package.compare(tmp_path / str(count))
+        found = comparison.groups[0].cells["fid"]
+        assert found.estimate.mean == pytest.approx(statistics.fmean(values[:count]))
+        assert (found.estimate.count, found.of, found.step) == (count, count, 1000)
+        if count == 1:
+            assert found.estimate.margin is None
+        else:
+            expected = T[count - 1] * statistics.stdev(values[:count]) / math.sqrt(count)
+            assert found.estimate.margin == pytest.approx(expected, rel=2e-4)
+        assert comparison.columns[0].reference == 1.25
+
+
+def test_unlike_scores_stand_apart_and_it_is_said_why(tmp_path: Path) -> None:
+    """A run over 10,000 images and one over 1,000 have no column in common; a line names both and both numbers."""
+    made(tmp_path / "a", rows=[scored(1000, 30.0)])
+    many = {"real_images": 10_000, "fake_images": 10_000}
+    made(tmp_path / "b", "loss=hinge", rows=[scored(1000, 20.0, **many)])
+    comparison = package.compare(tmp_path)
+    assert [column.name for column in comparison.columns] == ["fid (1)", "fid (2)"]
+    assert [sorted(group.cells) for group in comparison.groups] == [["fid (1)"], ["fid (2)"]]
+    (line,) = comparison.notes
+    assert all(word in line for word in ("fid (2)", "a and b", "1,000", "10,000"))
+
+
+def test_a_run_that_was_scored_in_both_ways_is_in_both_columns(tmp_path: Path) -> None:
+    """What is comparable is compared: the run that also has the other's kind of score stands beside it."""
+    many = {"real_images": 10_000, "fake_images": 10_000}
+    made(tmp_path / "a", rows=[scored(1000, 30.0)])
+    made(tmp_path / "b", "loss=hinge", rows=[scored(1000, 25.0), scored(1000, 20.0, **many)])
+    first, second = package.compare(tmp_path).groups
+    assert {name: cell.estimate.mean for name, cell in first.cells.items()} == {"fid (1)": 30.0}
+    assert {name: cell.estimate.mean for name, cell in second.cells.items()} == {"fid (1)": 25.0, "fid (2)": 20.0}
+
+
+PROTOCOLS = st.builds(
+    protocol_of,
+    score=st.just("fid"),
+    real_images=st.sampled_from([100, 200]),
+    split=st.sampled_from(["test", "train"]),
+    features=st.sampled_from([None, {"name": "digits", "weights": "e" * 64}, {"name": "digits", "weights": "f" * 64}]),
+    seed=st.integers(0, 2),
+    checkpoint=st.sampled_from(["a" * 64, "b" * 64]),
+)
+
+
+@given(st.lists(PROTOCOLS, min_size=1, max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_no_column_mixes_protocols(protocols: list[dict[str, Any]]) -> None:
+    """Within a column no two protocols differ in what matters, between two columns all do, and no score is lost."""
+    rows = [scored(1, float(number)) | {"protocol": item} for number, item in enumerate(protocols)]
+    made_columns = columns((f"run-{number}", [row]) for number, row in enumerate(rows))
+    members = [[protocols[int(name[4:])] for name in column.by_run] for column in made_columns]
+    assert sorted(name for column in made_columns for name in column.by_run) == sorted(
+        f"run-{number}" for number in range(len(rows))
+    )
+    for index, ours in enumerate(members):
+        for other, theirs in enumerate(members):
+            for one in ours:
+                for two in theirs:
+                    assert bool(diff(one, two, "fid")) == (index != other)
+    assert [column.difference is None for column in made_columns] == [True] + [False] * (len(made_columns) - 1)
+
+
+def test_only_scores_of_one_step_are_averaged(tmp_path: Path) -> None:
+    """A run that stopped early, one whose score is not finite and one without any do not count; each is named."""
+    made(tmp_path / "whole", seed=0, rows=[scored(500, 40.0), scored(1000, 20.0)])
+    end = {"status": "diverged", "error": "nan in\nG", "summary": {"steps": 54}}  # later than the last row, 50
+    made(tmp_path / "early", seed=1, rows=[scored(500, 30.0)], manifest=end)
+    made(tmp_path / "infinite", seed=2, rows=[scored(1000, None)])
+    made(tmp_path / "none", seed=3, manifest={"status": "running"})
+    comparison = package.compare(tmp_path)
+    found = comparison.groups[0].cells["fid"]
+    assert (dict(found.values), found.of) == ({"whole": 20.0}, 4)
+    assert list(comparison.notes) == [
+        "early diverged at step 54: nan in G",
+        "none is running or was killed at step 50",
+        "fid of early is of step 500 and does not count: the others are of step 1,000",
+        "fid of infinite is not finite",
+        "fid of none is missing",
+    ]
+
+
+def test_a_seed_counts_once(tmp_path: Path) -> None:
+    """A copy of a run makes no interval narrower, and no curve heavier; of two the one that came further counts."""
+    made(tmp_path / "a", seed=0, rows=[scored(500, 20.0)])
+    made(tmp_path / "b", seed=0, rows=[scored(1000, 20.0)])
+    made(tmp_path / "c", seed=1, rows=[scored(1000, 24.0)])
+    comparison = package.compare(tmp_path)
+    assert dict(comparison.groups[0].cells["fid"].values) == {"b": 20.0, "c": 24.0}
+    assert list(comparison.notes) == ["a repeats seed 0 of b; each seed counts once"]
+    assert [run.name for run in comparison.groups[0].counted] == ["b", "c"]
+
+
+@pytest.mark.parametrize(("higher", "order"), [(False, ["b", "a", "c", "d"]), (True, ["c", "a", "b", "d"])])
+def test_sorting_begins_with_the_best(*, higher: bool, order: list[str], tmp_path: Path) -> None:
+    """Lower or higher, as the metric says; what has no such score comes last."""
+    for steps, (name, value) in enumerate([("a", 20.0), ("d", None), ("b", 10.0), ("c", 30.0)], start=1):
+        made(
+            tmp_path / name,
+            f"steps={steps}",
+            rows=[scored(1, value) | {"protocol": protocol_of(higher_is_better=higher)}],
+        )
+    assert [group.runs[0].name for group in package.compare(tmp_path, sort="fid").groups] == order
+
+
+def test_metrics_choose_the_columns(tmp_path: Path) -> None:
+    """In the order that is given; a score that no run has is refused with the nearest one."""
+    made(tmp_path / "a", rows=[scored(1, 20.0), scored(1, 3.0, score="kid"), scored(1, 0.5, score="recall")])
+    comparison = package.compare(tmp_path / "a", metrics=["recall", "fid"])
+    assert [column.name for column in comparison.columns] == ["recall", "fid"]
+    with pytest.raises(UsageError, match="no run has a score 'recal'; did you mean 'recall'"):
+        package.compare(tmp_path, metrics=["recal"])
+    with pytest.raises(UsageError, match="no score 'fed' to sort by; did you mean 'fid'"):
+        package.compare(tmp_path, sort="fed")
+
+
+# Where runs come from
+
+
+def test_runs_are_found_once_and_named_apart(tmp_path: Path) -> None:
+    """A run that is given twice, or lies in a folder that is given too, counts once; equal names get their folder's."""
+    one = made(tmp_path / "x" / "run", seed=0)
+    made(tmp_path / "y" / "run", seed=1)
+    comparison = package.compare(one, tmp_path, tmp_path / "x")
+    assert [run.name for group in comparison.groups for run in group.runs] == ["x/run", "y/run"]
+
+
+def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
+    """A damaged run is left out and named; where nothing is left, or nothing is there, it is an error."""
+    good, bad = made(tmp_path / "good", rows=[scored(1, 2.0)]), made(tmp_path / "bad", seed=1)
+    (bad / "run.toml").write_text("x = [", encoding="utf-8")
+    with (good / "evaluation.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"step": 2, "scores": 3}\n[]\n{"step": "x", "scores": {"fid": "3"}, "protocol": {}}\n{"step"')
+    comparison = package.compare(tmp_path)
+    assert [run.name for group in comparison.groups for run in group.runs] == ["good"]
+    assert "bad is skipped" in comparison.notes[0]
+    assert comparison.groups[0].cells["fid"].estimate.mean == 2.0
+    with pytest.raises(RunDirectoryError, match="no run can be read"):
+        package.compare(bad)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunDirectoryError, match="no runs in"):
+        package.compare(tmp_path / "empty")
+    with pytest.raises(RunDirectoryError, match="does not exist"):
+        package.compare(tmp_path / "nowhere")
+
+
+# Its forms
+
+
+def test_every_form_has_the_same_numbers(tmp_path: Path, ganforge: Ganforge) -> None:
+    """--json, --csv and Python agree to the bit; each prints one thing on stdout, and the table goes to nobody else."""
+    rows = [scored(500, 40.0), scored(1000, 20.123456789012345)]
+    made(tmp_path / "r" / "a", rows=rows)
+    made(tmp_path / "r" / "b", "loss=hinge", rows=[scored(1000, 1e-30)])
+    comparison = package.compare(tmp_path / "r")
+    done = ganforge("compare", "r", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    document = json.loads(done.stdout)
+    assert document == json.loads(json.dumps(package.compare(Path("r")).as_dict()))
+    means = [group["scores"]["fid"]["mean"] for group in document["groups"]]
+    assert means == [20.123456789012345, 1e-30]
+    done = ganforge("compare", "r", "--csv", "-")
+    table = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [(row["loss"], float(row["fid"]), row["fid: step"]) for row in table] == [
+        ("bce", 20.123456789012345, "1000"),
+        ("hinge", 1e-30, "1000"),
+    ]
+    assert repr(comparison) == "<ganforge comparison of 2 runs in 2 groups>"
+    curve = next(curve for curve in document["curves"] if curve["name"] == "fid")
+    assert curve["lines"]["bce"] == [[500, 40.0], [1000, 20.123456789012345]]
+
+
+def test_files_are_written_and_never_replaced_unasked(tmp_path: Path, ganforge: Ganforge) -> None:
+    """--html and --csv write beside the table; over a file, a folder, or nowhere: exit code 2, nothing done."""
+    made(tmp_path / "a", rows=[scored(1000, 20.125)])
+    done = ganforge("compare", "a", "--html", "page.html", "--csv", "numbers.csv")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "20.12" in done.stdout
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.rstrip().endswith("</html>")
+    assert Path("numbers.csv").read_text(encoding="utf-8").startswith("run,group,status,seed,fid")
+    Path("page.html").write_text("mine", encoding="utf-8")
+    for arguments in (("--html", "page.html"), ("--csv", "."), ("--html", "no/page.html"), ("--json", "--csv", "-")):
+        assert ganforge("compare", "a", *arguments).returncode == 2
+    assert Path("page.html").read_text(encoding="utf-8") == "mine"
+    assert ganforge("compare", "a", "--html", "page.html", "--force").returncode == 0
+    missing = ganforge("compare", "b")
+    assert missing.returncode == 2
+    assert "b does not exist" in missing.stderr
+
+
+def test_a_spreadsheet_computes_nothing(tmp_path: Path) -> None:
+    """A setting that begins like a formula is marked as text; a negative score stays a number."""
+    made(tmp_path / "a", 'loss==HYPERLINK("x")', rows=[scored(1, -2.0)])
+    made(tmp_path / "b", "loss=bce")
+    first, _ = csv.DictReader(io.StringIO(package.compare(tmp_path).csv()))
+    assert (first["loss"], first["fid"]) == ('\'=HYPERLINK("x")', "-2.0")
+
+
+def test_comparing_needs_no_torch(tmp_path: Path) -> None:
+    """Neither torch nor numpy is imported to compare runs whose protocols must be held beside each other."""
+    for seed in (0, 1):
+        made(tmp_path / f"run-{seed}", seed=seed, rows=[scored(1, 2.0, seed=seed)])
+    program = (
+        "import sys, ganforge; ganforge.compare(sys.argv[1]); print(sorted({'torch', 'numpy'} & sys.modules.keys()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"
+
+
+# Curves
+
+
+def test_a_curve_is_the_mean_over_the_seeds_that_came_so_far(tmp_path: Path) -> None:
+    """At each step the mean, lowest and highest value of the runs that have one; none where no value is finite."""
+    for seed, values in enumerate([(1.0, 2.0, math.nan), (3.0, 6.0)]):
+        run = made(tmp_path / str(seed), seed=seed)
+        lines = [json.dumps({"step": 10 * index, "loss/generator": value}) for index, value in enumerate(values)]
+        (run / "metrics.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    (curve,) = package.compare(tmp_path).curves
+    (points,) = curve.lines.values()
+    assert points == [(0, 2.0, 1.0, 3.0), (10, 4.0, 2.0, 6.0), (20, None, None, None)]
+
+
+def test_a_sparkline_rises_where_the_curve_does() -> None:
+    """It has the width that is asked for; a rising line never falls, a gap is a space, one level draws something."""
+    line = [(float(x), x**2.0) for x in range(7)]
+    drawn = sparkline(line, x=(0, 6), y=(0, 36), width=20)
+    assert len(drawn) == 20
+    assert list(drawn) == sorted(drawn)
+    assert (drawn[0], drawn[-1]) == ("▁", "█")
+    assert sparkline([(0, 1.0), (5, None), (9, 1.0)], x=(0, 9), y=(1, 1), width=10) == "▁        ▁"
+    assert sparkline(line, x=(0, 6), y=(0, 36), width=20, ascii_only=True).isascii()
+
+
+def test_changing_a_run_is_seen(tmp_path: Path) -> None:
+    """Nothing is kept between two comparisons: directories are the truth."""
+    made(tmp_path / "a", rows=[scored(1, 2.0)])
+    run = made(tmp_path / "b", seed=1, rows=[scored(1, 4.0)])
+    assert package.compare(tmp_path).groups[0].cells["fid"].estimate.mean == 3.0
+    change(run, "loss=hinge")
+    assert len(package.compare(tmp_path).groups) == 2
+
+
+def test_the_documented_example_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The Python of comparing.md, as it stands there, prints each group's mean and writes the page."""
+    for seed in (0, 1):
+        made(tmp_path / "runs" / str(seed), seed=seed, rows=[scored(1, 2.0 + seed)])
+    page = (ROOT / "docs" / "comparing.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    exec(compile(example, "comparing.md", "exec"), {})  # noqa: S102 - our own page
+    assert capsys.readouterr().out.startswith("0 and others 2.5 ")
+    assert Path("comparison.html").is_file()

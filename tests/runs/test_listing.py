@@ -1,0 +1,365 @@
+"""Laws of `ganforge runs`: opened files, filters, order, output."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from ganforge.cli._lines import Lines
+from ganforge.cli.runs import HEADS, cells
+from ganforge.errors import UsageError
+from ganforge.runs.index import READ_KEYS, find_runs, read_manifest
+from ganforge.runs.listing import FIELDS, list_runs
+from ganforge.runs.query import TIMES, Filter
+from ganforge.training.run_directory import RunDirectory
+from ganforge.utils import files
+from ganforge.utils.files import newest_rows, read_rows
+from tests.helpers.comparisons import made, scored
+from tests.helpers.plugins import in_process
+
+Ganforge = Callable[..., subprocess.CompletedProcess[str]]
+
+#: Program that runs the command line and prints opened files below a folder and imported heavy libraries.
+WATCHED = """
+import atexit, json, os, sys
+opened, folder = [], sys.argv[1]
+def heard(event, arguments):
+    if event == "open" and isinstance(arguments[0], (str, os.PathLike)) and str(arguments[0]).startswith(folder):
+        opened.append(os.path.relpath(arguments[0], folder))
+sys.addaudithook(heard)
+heavy = {"torch", "numpy", "PIL", "jinja2", "ganforge.config"}
+atexit.register(lambda: print(json.dumps([opened, sorted(heavy & sys.modules.keys())]), file=sys.stderr))
+from ganforge.cli.app import main
+sys.argv = ["ganforge", "runs", *sys.argv[1:]]
+main()
+"""
+
+
+def watched(*arguments: str | Path) -> tuple[list[str], list[str]]:
+    """Return the files that `ganforge runs` opens, and its heavy imports."""
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED, *map(str, arguments)], capture_output=True, text=True, check=True, timeout=60
+    )
+    opened, heavy = json.loads(done.stderr.splitlines()[-1])
+    return opened, heavy
+
+
+def names(folder: Path, **options: Any) -> list[str]:
+    """Return the names of the listed runs, in order."""
+    return [listed.summary.name for listed in list_runs(folder, **options).runs]
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Path:
+    """Write four runs with different settings, ends, speeds and scores."""
+    table: list[tuple[str, str, int, str, float, float | None]] = [
+        ("a", "bce", 0, "finished", 100.0, 30.0),
+        ("b", "hinge", 1, "finished", 300.0, 10.0),
+        ("c", "hinge", 2, "diverged", 200.0, None),
+        ("d", "bce", 10, "running", 50.0, 20.0),
+    ]
+    for day, (name, loss, seed, status, speed, fid) in enumerate(table, start=1):
+        changes = {
+            "status": status,
+            "updated": f"2026-01-0{day}T00:00:00+00:00",
+            "summary": {"images_per_second": speed},
+        }
+        rows = [scored(5, 99.0), scored(10, fid)] if fid is not None else []
+        made(tmp_path / "runs" / name, f"loss={loss}", f"batch_size={seed + 1}", seed=seed, rows=rows, manifest=changes)
+    return tmp_path / "runs"
+
+
+# Opened files
+
+
+def test_a_list_opens_run_json_alone(several: Path) -> None:
+    """Each run.json is opened once, and nothing else; nothing heavy is imported."""
+    (several / "deep" / "er").mkdir(parents=True)
+    made(several / "deep" / "er" / "e")
+    runs = sorted(["a", "b", "c", "d", "deep/er/e"])
+    for arguments in ([], ["--json"], ["--status", "finished", "--sort", "name", "--limit", "2"]):
+        opened, heavy = watched(several, *arguments)
+        found = [path for path in opened if (several / path).exists()]
+        assert sorted(found) == [f"{run}/run.json" for run in runs]
+        assert heavy == []
+
+
+def test_other_files_are_opened_for_the_remaining_runs(several: Path) -> None:
+    """Scores are read from evaluation.jsonl and settings from run.toml, after the filters on run.json."""
+    opened, heavy = watched(several, "--where", "fid<50", "--where", "loss=hinge")
+    assert {path for path in opened if not path.endswith("run.json")} == {"b/evaluation.jsonl", "c/evaluation.jsonl"}
+    assert {"torch", "numpy"}.isdisjoint(heavy)
+    opened, _ = watched(several, "--where", "batch_size>1", "--where", "loss=hinge")
+    assert {path for path in opened if not path.endswith("run.json")} == {"b/run.toml", "c/run.toml"}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.sampled_from(READ_KEYS), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*READ_KEYS, "error", "origins"]) | st.text(), JSON, max_size=8))
+@settings(max_examples=100, deadline=None)
+def test_keys_of_a_manifest_are_those_of_its_json(content: dict[str, Any]) -> None:
+    """The keys that a list reads have the values that a JSON parser returns."""
+    written = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
+    try:
+        text = written.encode()
+    except UnicodeEncodeError:
+        return
+    assert read_manifest(text) == {key: content[key] for key in READ_KEYS if key in content}
+    compact = json.dumps(content).encode()
+    assert {key: value for key, value in read_manifest(compact).items() if key in READ_KEYS} == read_manifest(text)
+
+
+def test_written_manifests_are_read_in_part(tmp_path: Path) -> None:
+    """`RunDirectory.write_manifest` has the form of the fast path; no string is mistaken for a key."""
+    run = RunDirectory(tmp_path)
+    run.write_manifest({"error": '\n  "status": "running"', "status": "finished", "data": {"status": "x"}, "seed": 3})
+    content = run.manifest.read_bytes()
+    assert content.startswith(b"{\n")
+    assert content.endswith(b"\n}\n")
+    found = read_manifest(content)
+    assert (found["status"], found["seed"], "error" in found) == ("finished", 3, False)
+
+
+@given(st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(READ_KEYS, JSON)), min_size=1, max_size=3))
+@settings(max_examples=40, deadline=None)
+def test_no_manifest_stops_a_list(manifests: list[dict[str, Any]]) -> None:
+    """With any JSON in place of numbers and times, every order and filter works, and all runs are shown."""
+    with tempfile.TemporaryDirectory() as folder:
+        for number, manifest in enumerate(manifests):
+            (Path(folder) / str(number)).mkdir()
+            (Path(folder) / str(number) / "run.json").write_text(json.dumps(manifest), encoding="utf-8")
+        for key in sorted(FIELDS):
+            listing = list_runs(Path(folder), sort=key)
+            assert len(listing.runs) == len(manifests)
+            conditions = (f"{key}=2026", f"{key}>2026-11") if key in TIMES else (f"{key}=3", f"{key}!=x")
+            list_runs(Path(folder), where=conditions)
+        shown, _ = Lines(HEADS, [cells(run, []) for run in listing.runs]).render(None)
+        assert len(shown.splitlines()) == len(manifests) + 1
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"\xff", b'{\n  "status": "finished",\n', b'{\n  "status": x\n}\n']
+)
+def test_a_damaged_manifest_is_listed_as_damaged(content: bytes, tmp_path: Path) -> None:
+    """A torn, empty or invalid run.json is listed as damaged."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_bytes(content)
+    assert [(run.name, run.status) for run in find_runs(tmp_path)] == [("run", "damaged")]
+
+
+def test_only_folders_with_a_file_run_json_are_runs(tmp_path: Path) -> None:
+    """A folder run.json does not count; links are not followed; runs inside a run are not found."""
+    made(tmp_path / "runs" / "a" / "inner")
+    (tmp_path / "runs" / "a" / "run.json").mkdir()
+    made(tmp_path / "runs" / "b")
+    made(tmp_path / "runs" / "b" / "checkpoints" / "c")
+    (tmp_path / "runs" / "link").symlink_to(tmp_path / "runs" / "b", target_is_directory=True)
+    assert sorted(run.name for run in find_runs(tmp_path / "runs")) == ["b", "inner"]
+
+
+# Filters and order
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (["loss=hinge"], "bc"),
+        (["loss!=hinge"], "ad"),
+        (["seed=1"], "b"),
+        (["seed>=1", "seed<10"], "bc"),
+        (["step>0"], ""),
+        (["images_per_second>100"], "bc"),
+        (["images-per-second<=100"], "ad"),
+        (["updated>2026-01-02"], "cd"),
+        (["updated>=2026-01-02"], "bcd"),
+        (["updated=2026-01-02"], "b"),
+        (["updated<=2026-01-02"], "ab"),
+        (["updated!=2026"], ""),
+        (["updated<2026-01-02 00:01", "updated>2026-01-01 23:59"], "b"),
+        (["name=a"], "a"),
+        (["term=r1"], "abcd"),
+        (["term.r1.weight=10"], "abcd"),
+        (["gen.hidden=[16]"], "abcd"),
+        (["gen.hidden!=[16]"], ""),
+        (["batch_size = 2"], "b"),
+        (["optimizer.gen.lr<=2e-4"], "abcd"),
+        (["fid<20"], "b"),
+        (["fid<=20"], "bd"),
+        (["fid>0", "loss=bce"], "ad"),
+    ],
+)
+def test_filters_select_runs(filters: list[str], expected: str, several: Path) -> None:
+    """Filters on run.json, run.toml and the newest scores must all match; a run without the value matches none."""
+    assert "".join(sorted(names(several, where=filters))) == expected
+
+
+def test_statuses_select_runs(several: Path) -> None:
+    """A run has any of the statuses."""
+    assert sorted(names(several, status=["running", "diverged"])) == ["c", "d"]
+    with pytest.raises(UsageError, match="invalid status 'finish'; did you mean 'finished'"):
+        list_runs(several, status=["finish"])
+
+
+@pytest.mark.parametrize(
+    ("sort", "expected"),
+    [
+        ("updated", "dcba"),
+        ("name", "abcd"),
+        ("seed", "abcd"),
+        ("images_per_second", "bcad"),
+        ("batch_size", "abcd"),
+        ("fid", "bdac"),
+        ("path", "abcd"),
+    ],
+)
+def test_runs_are_sorted(sort: str, expected: str, several: Path) -> None:
+    """Times and counts are sorted from the largest, scores from the best, others from the smallest."""
+    assert "".join(names(several, sort=sort)) == expected
+    without = "c" if sort == "fid" else ""
+    turned = "".join(name for name in reversed(expected) if name not in without) + without
+    assert "".join(names(several, sort=sort, reverse=True)) == turned
+    assert "".join(names(several, sort=sort, limit=2)) == expected[:2]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("loss", "invalid filter"),
+        ("=3", "invalid filter"),
+        ("seed<x", "is not a number"),
+        ("seed<nan", "is not a number"),
+        ("updated>yesterday", "is not a time"),
+        ("created>2026-13-1", "is not a time"),
+        ("los=bce", "did you mean 'loss'"),
+        ("batchsize=3", "did you mean 'batch_size'"),
+        ("gen.hiden=3", "did you mean 'gen.hidden'"),
+        ("fed<3", "did you mean 'fid'"),
+    ],
+)
+def test_an_invalid_filter_is_refused(text: str, words: str, several: Path) -> None:
+    """An invalid filter, or a key that no run has, is one message with the nearest key."""
+    with pytest.raises(UsageError, match=words):
+        list_runs(several, where=[text])
+
+
+@given(st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec="ascii", exclude_characters="\n\r")))
+def test_equal_and_unequal_are_opposites(value: float | str) -> None:
+    """A value is either equal to its text or not; true is not 1."""
+    written = json.dumps(value) if not isinstance(value, str) else f"'{value}'" if "'" not in value else value
+    equal, other = (Filter.parse(f"key{sign}{written}") for sign in ("=", "!="))
+    assert equal.matches(value) != other.matches(value)
+    assert not Filter.parse("key=1").matches(value=True)
+    assert not Filter.parse("key=true").matches(1)
+
+
+def test_incomparable_scores_have_different_columns(several: Path) -> None:
+    """Scores over 1,000 and over 10,000 images are in two columns, with a note."""
+    many = {"real_images": 10_000, "fake_images": 10_000}
+    made(several / "e", rows=[scored(10, 1.0, **many)])
+    listing = list_runs(several, sort="fid")
+    assert [run.summary.name for run in listing.runs] == ["b", "d", "a", "e", "c"]
+    assert listing.columns == ["fid (1)", "fid (2)"]
+    assert [sorted(run.scores) for run in listing.runs] == [["fid (1)"]] * 3 + [["fid (2)"], []]
+    (line,) = listing.notes
+    assert "1,000, 10,000" in line
+
+
+@given(
+    st.lists(st.one_of(st.integers().map(lambda n: json.dumps({"step": n})), st.sampled_from(["", "[]", "{", '{"a"']))),
+    st.booleans(),
+    st.integers(1, 60),
+)
+@settings(max_examples=100, deadline=None)
+def test_the_newest_rows_are_all_rows_backwards(lines: list[str], ended: bool, size: int) -> None:  # noqa: FBT001
+    """With any size of the first part, and a file torn anywhere."""
+    path = Path("rows.jsonl")
+    path.write_text("\n".join(lines) + ("\n" if ended else ""), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "TAIL_BYTES", size)
+        assert list(newest_rows(path)) == read_rows(path)[::-1]
+    assert list(newest_rows(Path("none.jsonl"))) == []
+
+
+# Output
+
+
+def test_the_command_prints_the_list(several: Path, ganforge: Ganforge) -> None:
+    """The table and --json have the same runs in the same order; a note on stderr counts omitted ones."""
+    done = ganforge("runs", several, "--where", "fid<50", "--sort", "fid", "--limit", "2", "--json")
+    assert (done.returncode, [Path(run["path"]).name for run in json.loads(done.stdout)]) == (0, ["b", "d"])
+    assert json.loads(done.stdout)[0]["scores"] == {"fid": 10.0}
+    table = ganforge("runs", several, "-w", "fid<50", "--sort", "fid", "-n", "2")
+    head, *rows = table.stdout.splitlines()
+    assert head.split()[:4] == ["run", "status", "steps", "fid"]
+    assert [Path(row.split()[0]).name for row in rows] == ["b", "d"]
+    assert "2 of 3 runs" in table.stderr
+    assert json.loads(ganforge("runs", several, "-w", "seed=77", "--json").stdout) == []
+    refused = ganforge("runs", several, "--sort", "nam")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "did you mean 'name'" in refused.stderr
+
+
+@given(st.lists(st.lists(st.text(max_size=8), min_size=3, max_size=3), max_size=6), st.none() | st.integers(1, 30))
+@settings(max_examples=100, deadline=None)
+def test_columns_are_aligned_and_printable(rows: list[list[str]], width: int | None) -> None:
+    """Each run has one line of printable characters within the terminal; columns without room are named."""
+    text, left_out = Lines(("one", "two", "three"), rows, frozenset({1})).render(width)
+    lines = text.split("\n")[:-1]
+    assert len(lines) == len(rows) + 1
+    assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for line in lines for character in line)
+    assert left_out in ([], ["three"])
+    if width is None:
+        assert left_out == []
+    elif not left_out:
+        assert max(map(cell_len, lines)) <= width
+    ends = {cell_len(line[: line.index("two") + 3]) for line in lines[:1]}
+    assert len(ends) == 1
+
+
+def test_a_fifo_is_a_damaged_run(tmp_path: Path) -> None:
+    """A list does not wait for a FIFO in place of run.json."""
+    (tmp_path / "a").mkdir()
+    os.mkfifo(tmp_path / "a" / "run.json")
+    assert [run.status for run in find_runs(tmp_path)] == ["damaged"]
+
+
+def test_a_closed_stdout_and_huge_integers_are_no_internal_errors(several: Path) -> None:
+    """A closed stdout ends a list without an error; an integer of five thousand digits is an invalid filter."""
+    closed = [sys.executable, "-m", "ganforge", "runs", str(several)]
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *closed], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    refused = in_process(several, "runs", ".", "--where", f"steps>{'9' * 5000}")
+    assert "should not happen" not in refused.stderr
+
+
+def test_a_report_replaces_files_only_with_force(several: Path) -> None:
+    """`--out` never replaces a file of a run or a device, and other files only with `--force`."""
+    run = next(path for path in several.iterdir() if (path / "run.json").exists())
+    before = (run / "run.json").read_bytes()
+    refused = in_process(several, "report", run, "--out", run / "run.json")
+    assert refused.returncode == 2
+    assert "exists already" in refused.stderr
+    assert (run / "run.json").read_bytes() == before
+    os.mkfifo(several / "pipe")
+    assert in_process(several, "report", run, "--out", several / "pipe", "--force").returncode == 2
+    (several / "page.html").write_text("old")
+    assert in_process(several, "report", run, "--out", several / "page.html", "--force").returncode == 0
+    assert (several / "page.html").read_text().startswith("<!")

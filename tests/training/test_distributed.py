@@ -1,0 +1,251 @@
+"""Several processes that train one model: real ones, started by torchrun, that talk through gloo."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganforge.config import command_line_layer
+from ganforge.config.resolve import resolve
+from ganforge.errors import ConfigError
+from ganforge.plugins.registry import Registry
+from ganforge.runs.setup import prepare
+from ganforge.training import checkpoint as checkpoints
+from ganforge.training.distributed import SINGLE_PROCESS, DistContext
+from ganforge.training.run_directory import RunDirectory
+from ganforge.training.state import digest
+from ganforge.training.sync_batchnorm import SyncedBatchNorm
+from tests.helpers.plugins import local
+from tests.helpers.processes_worker import CASES, train
+from tests.helpers.runs import ROOT, read_rows_without_times
+from tests.training.test_resume import digests, wait_for_checkpoint
+
+KEEP = "keep_checkpoints=1000000"
+#: Largest differences of weights after 20 steps. Training amplifies those of DCGAN most: see test_oracle.
+TOLERANCES = {"bce": 1e-6, "term": 1e-6, "batch-norm": 1e-5}
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+#: R1 (Mescheder et al. 2018, eq. 9): the squared slope at real images, a gradient of a gradient.
+SLOPE = """
+from torch import nn
+
+import torch
+
+from ganforge import Generator, LossTerm
+
+class Slope(LossTerm):
+    phases = ("disc",)
+
+    def forward(self, step):
+        real = step.real.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(step.discriminate(real).logits.sum(), real, create_graph=True)
+        return slope.square().flatten(1).sum(1)
+
+class Still(Generator):
+    def __init__(self, options, image):
+        super().__init__(options, image)
+        self.layers = nn.Sequential(nn.Linear(self.latent_dim, image.height * image.width), nn.Tanh())
+        self.shape = (image.channels, image.height, image.width)
+
+    def forward(self, z, condition=None):
+        return self.layers(0 * z).reshape(len(z), *self.shape)
+
+@hookimpl
+def ganforge_components():
+    slope = Component(kind="term", name="slope", target=Slope)
+    return [slope, Component(kind="generator", name="still", target=Still)]
+"""
+
+
+def environment() -> dict[str, str]:
+    """Return an environment for processes that share two cores and find the tests' modules."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with every case, trained by two processes."""
+    folder = tmp_path_factory.mktemp("two")
+    plugin = local(folder / "slope.py", SLOPE)
+    command = [*TORCHRUN, str(ROOT / "tests" / "helpers" / "processes_worker.py"), str(folder), str(plugin)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment(), cwd=folder, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("case", list(TOLERANCES))
+def test_two_processes_train_what_one_does(case: str, trained: Path, tmp_path: Path) -> None:
+    """After 20 steps of the same global batches all weights agree: BCE, double backward, shared batch norm."""
+    registry = Registry.discover([trained / "slope.py"], no_plugins=True)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)  # as many as both processes have together; with one, sums are rounded in another order
+    try:
+        train(case, tmp_path, registry, SINGLE_PROCESS)
+    finally:
+        torch.set_num_threads(threads)
+    one, two = (checkpoints.load(RunDirectory(folder / case).checkpoint_path(20)) for folder in (tmp_path, trained))
+    compared = 0
+    for file in ("generator", "discriminator", *(["generator_ema"] if case == "bce" else [])):
+        assert one.tensors[file].keys() == two.tensors[file].keys()
+        for name, values in one.tensors[file].items():
+            difference = (values.double() - two.tensors[file][name].double()).abs().max()
+            assert float(difference) < TOLERANCES[case], (file, name)
+            compared += 1
+    assert compared >= 8
+    rows = zip(
+        *(read_rows_without_times(RunDirectory(folder / case).metrics) for folder in (tmp_path, trained)), strict=True
+    )
+    for ours, theirs in rows:
+        # Each process compares the images of its own part of a batch, and rows have their mean.
+        assert ours.pop("health/diversity") == pytest.approx(theirs.pop("health/diversity"), rel=0.1)
+        assert ours == pytest.approx(theirs, abs=1e-5)
+
+
+def test_two_processes_find_the_same_and_go_back_together(trained: Path) -> None:
+    """A collapse is found by both at the same step; both go back three times and give up, as one would."""
+    first, second = (json.loads((trained / f"collapse-{rank}.json").read_text()) for rank in (0, 1))
+    status, health = first
+    assert first == second
+    assert status == "diverged"
+    found = [(alert["alert"], alert["since_step"], alert["until_step"]) for alert in health]
+    assert found == [("collapse", 1, 50)] * 3 + [("collapse", 1, None)]
+    state = checkpoints.load(RunDirectory(trained / "collapse").checkpoint_path(40)).state
+    assert state["rollbacks"] == 3
+
+
+def test_processes_that_differ_are_noticed(trained: Path) -> None:
+    """Weights that differ between ranks end the run on every rank."""
+    for rank in (0, 1):
+        message = json.loads((trained / f"noticed-{rank}.json").read_text())
+        assert message == "the weights differ between the 2 ranks: weights of 0, weights of 1"
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="a process's threads are listed in /proc, as on Linux")
+def test_no_thread_outlives_the_processes_talk(trained: Path) -> None:
+    """Once they have parted, gloo's threads are gone: one that lives on aborts the process while Python ends."""
+    for rank in (0, 1):
+        names = json.loads((trained / f"threads-{rank}.json").read_text())
+        assert names
+        assert [name for name in names if "gloo" in name] == []
+
+
+def launched(run: RunDirectory, *settings: str) -> subprocess.Popen[str]:
+    """Start two dist, and wait until they have saved a first time."""
+    flags = [f"--set={setting}" for setting in (*settings, "data.source=sample", "precision=fp32", "device=cpu")]
+    launcher = subprocess.Popen(
+        [*TORCHRUN, "-m", "ganforge", "run", *flags, "--quiet", "--out", "run"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        cwd=run.path.parent,
+    )
+    wait_for_checkpoint(run, launcher)
+    return launcher
+
+
+def ranks(launcher: subprocess.Popen[str]) -> dict[int, int]:
+    """Return the processes that torchrun has started, by rank."""
+    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+    found = {}
+    for child in children:
+        variables = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+        rank = next((text for text in variables if text.startswith(b"RANK=")), None)
+        if rank is not None:
+            found[int(rank.removeprefix(b"RANK="))] = int(child)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="the processes of torchrun are found in /proc, as on Linux")
+@pytest.mark.parametrize("killed", [pytest.param(0, marks=pytest.mark.heavy), 1])
+def test_killing_one_process_ends_all_and_the_run_goes_on(killed: int, trained: Path, tmp_path: Path) -> None:
+    """Kill -9 of either ends both within 15 s; two processes go on to the same bits, one goes on too."""
+    settings = (*CASES["dropout"][:-2], "steps=100000", "checkpoint_every=10", KEEP)
+    run = RunDirectory(tmp_path / "run")
+    launcher = launched(run, *settings)
+    os.kill(ranks(launcher)[killed], signal.SIGKILL)
+    begun = time.monotonic()
+    _, errors = launcher.communicate(timeout=60)
+    assert time.monotonic() - begun < 15
+    assert launcher.returncode != 0
+    if killed == 1:  # the first one is left to say what happened
+        assert "rank 0 of 2 lost the others" in errors
+        assert run.read_manifest()["status"] == "failed"
+    later = [step for step in checkpoints.steps(run) if step > 50]
+    for step in later:  # it came too far to be compared: what is skipped as damaged takes it back
+        (run.checkpoint_path(step) / "checksums.json").unlink()
+    resume = [*TORCHRUN, "-m", "ganforge", "resume", "run", "--steps", "60", "--quiet"]
+    done = subprocess.run(
+        resume, capture_output=True, text=True, env=environment(), cwd=tmp_path, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    straight = RunDirectory(trained / "dropout")
+    assert digests(run) == digests(straight)
+    alone = [sys.executable, "-m", "ganforge", "resume", "run", "--steps", "62", "--json", "--quiet"]
+    done = subprocess.run(
+        alone, capture_output=True, text=True, env=environment(), cwd=tmp_path, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["steps"] == 62
+
+
+def test_a_batch_that_cannot_be_shared_equally_is_refused(registry: Registry) -> None:
+    """Seven processes cannot share sixty images; the message names the nearest size."""
+    resolved = resolve([command_line_layer(["data.source=sample", "device=cpu"])], registry)
+    with pytest.raises(ConfigError, match="batch of 60 cannot be shared equally by 7 processes") as caught:
+        prepare(resolved, registry, dist=DistContext(0, 7, 0))
+    assert "--batch-size 56" in str(caught.value)
+
+
+def test_shared_batch_norm_draws_and_scores_alone() -> None:
+    """In evaluation it exchanges nothing, since one process alone draws; it computes what batch norm does."""
+    for tracked in (True, False):
+        original = torch.nn.BatchNorm2d(3, track_running_stats=tracked)
+        images = torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+        original(images)  # remembers statistics where it does
+        shared = SyncedBatchNorm(original, 2).eval()
+        torch.testing.assert_close(shared(images), original.eval()(images))
+
+
+def test_numbers_of_any_shape_have_a_digest() -> None:
+    """A single number, a matrix and low precision are hashed by their bytes; another number gives another digest."""
+    tensors = [torch.tensor(1.5), torch.ones(2, 3), torch.ones(2, dtype=torch.bfloat16)]
+    assert digest(tensors) == digest([tensor.clone() for tensor in tensors])
+    assert digest(tensors) != digest([torch.tensor(1.25), *tensors[1:]])
+
+
+def test_what_cannot_be_begun_is_said_once(tmp_path: Path) -> None:
+    """Under torchrun a wrong setting is one message, from the first process; the others leave without a word."""
+    command = [*TORCHRUN, "-m", "ganforge", "run", "--data.source", "sample", "--critic-steps", "0", "--out", "run"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment(), cwd=tmp_path, timeout=120, check=False
+    )
+    assert done.returncode != 0
+    assert done.stderr.count("critic_steps = 0") == 1
+    assert "lost the others" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_to_torchrun_saves_once_and_ends_all(tmp_path: Path) -> None:
+    """SIGTERM to the launcher stops both processes at one step, saved, within seconds; the run says interrupted."""
+    settings = (*CASES["dropout"][:-2], "steps=1000000", "checkpoint_every=50")
+    run = RunDirectory(tmp_path / "run")
+    launcher = launched(run, *settings)
+    launcher.send_signal(signal.SIGTERM)
+    begun = time.monotonic()
+    _, errors = launcher.communicate(timeout=60)
+    assert time.monotonic() - begun < 15
+    manifest = run.read_manifest()
+    assert manifest["status"] == "interrupted", errors
+    assert checkpoints.steps(run)[0] == manifest["summary"]["steps"]
+    assert errors.count("resume with: torchrun … -m ganforge resume run") == 1

@@ -1,0 +1,367 @@
+"""What an update may be made of: parts, clipping, schedules, fakes used twice; each against a loop written by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from ganforge.builtin.models.dropout import Dropout
+from ganforge.builtin.models.mlp import MlpDiscriminator
+from ganforge.data.loader import Batch, InMemoryLoader
+from ganforge.errors import ConfigError, DivergedError, UsageError
+from ganforge.plugins.registry import Registry
+from ganforge.runs import launch
+from ganforge.runs.setup import prepare
+from ganforge.training.build import GANComponents
+from ganforge.training.callbacks import TrainerContext
+from ganforge.training.optim import Schedules
+from ganforge.training.run_directory import RunDirectory
+from ganforge.training.setup import setup_training
+from ganforge.training.signals import Interruption
+from ganforge.training.step import GANStep
+from ganforge.training.trainer import Trainer
+from ganforge.utils.files import read_rows
+from ganforge.utils.matmul import float32_matmul
+from ganforge.utils.rng import derive_generator
+from tests.helpers.runs import read_rows_without_times, tiny
+from tests.training.test_resume import digests
+
+Assemble = Callable[..., GANComponents]
+CPU = torch.device("cpu")
+MLP = ("gen=mlp", "disc=mlp", "gen.hidden=[32]", "disc.hidden=[32]", "disc.dropout=0.0")
+
+
+def loader_of(gan: GANComponents) -> InMemoryLoader:
+    """Return the loader of the training images in the order of the seed."""
+    images = gan.images("train")
+    assert images is not None
+    experiment = gan.resolved.experiment
+    return InMemoryLoader(images, batch_size=experiment.batch_size, seed=experiment.seed, device=CPU)
+
+
+def stepped(gan: GANComponents, count: int) -> GANStep:
+    """Take steps with the engine's own updates."""
+    gan_step, _ = setup_training(gan, device=CPU, precision="fp32")
+    loader = loader_of(gan)
+    with float32_matmul(), torch.random.fork_rng(devices=[]):
+        for index in range(count):
+            for phase in ("disc", "gen"):
+                gan_step.update(phase, loader.batch(index), index, index)
+    return gan_step
+
+
+def difference(ours: GANComponents, theirs: GANComponents) -> float:
+    """Return how far apart the weights of two assemblies lie."""
+    pairs = [
+        *zip(ours.generator.parameters(), theirs.generator.parameters(), strict=True),
+        *zip(ours.discriminator.parameters(), theirs.discriminator.parameters(), strict=True),
+    ]
+    return max(float((mine.double() - other.double()).detach().abs().max()) for mine, other in pairs)
+
+
+def test_a_batch_in_parts_gives_the_same_weights(assemble: Assemble) -> None:
+    """Gradients accumulated over four parts are those of the whole batch: 20 steps, 1e-6."""
+    whole, parts = assemble(*MLP), assemble(*MLP, "gradient_accumulation=4")
+    stepped(whole, 20)
+    stepped(parts, 20)
+    assert 0 < difference(whole, parts) < 1e-6
+
+
+def test_diversity_is_a_ratio_of_mean_squared_distances(assemble: Assemble) -> None:
+    """What a row says of diversity is the pairs' mean squared distance among fakes over that among real images."""
+    gan = assemble(*MLP)
+    gan_step, _ = setup_training(gan, device=CPU, precision="fp32")
+    real = loader_of(gan).batch(0).images
+    with torch.no_grad():
+        fake = gan.generator(gan.latent.sample(len(real), 100, derive_generator(0, "latents/discriminator", 0)))
+    row = gan_step.update("disc", loader_of(gan).batch(0), 0, 0)
+    among_fakes, among_real = (
+        torch.cdist(images.flatten(1), images.flatten(1)).square().mean() for images in (fake, real)
+    )
+    assert float(row["health/diversity"]) == pytest.approx(float(among_fakes / among_real), rel=1e-4)
+
+
+def test_judging_in_one_call_gives_the_same_weights(assemble: Assemble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A discriminator that judges each image by itself may judge real and fake ones at once: 20 steps, 1e-6."""
+    together = assemble(*MLP)
+    stepped(together, 20)
+    monkeypatch.setattr(MlpDiscriminator, "batch_independent", False)
+    apart = assemble(*MLP)
+    stepped(apart, 20)
+    assert difference(together, apart) < 1e-6
+
+
+def test_gradients_are_clipped_to_their_norm(assemble: Assemble) -> None:
+    """With plain SGD an update is the rate times the gradient, whose length is then exactly the one asked for."""
+    settings = ("optimizer=sgd", "optimizer.lr=1.0", "optimizer.disc.clip_norm=0.01", "optimizer.gen.clip_norm=0.001")
+    gan, before = assemble(*MLP, *settings), assemble(*MLP, *settings)
+    stepped(gan, 1)
+    for network, length in (("discriminator", 0.01), ("generator", 0.001)):
+        changes = zip(getattr(gan, network).parameters(), getattr(before, network).parameters(), strict=True)
+        moved = torch.cat([(new - old).detach().flatten() for new, old in changes])
+        assert float(moved.norm()) == pytest.approx(length, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ((), [1, 1, 1, 1, 1]),
+        (("optimizer.warmup_steps=4",), [0.25, 0.5, 0.75, 1, 1]),
+        (("optimizer.schedule=linear",), [1, 0.99, 0.98, 0.97, 0.96]),
+        (("optimizer.schedule=linear", "optimizer.schedule.start=0.5"), [1, 1, 1, 1, 1]),
+        (("optimizer.schedule=linear", "optimizer.schedule.final=0.5"), [1, 0.995, 0.99, 0.985, 0.98]),
+        (("optimizer.schedule=cosine",), [(1 + math.cos(math.pi * step / 100)) / 2 for step in range(5)]),
+    ],
+)
+def test_learning_rates_are_functions_of_the_step(
+    settings: tuple[str, ...], expected: list[float], registry: Registry
+) -> None:
+    """Warm-up, linear and cosine decay have their formulas' values."""
+    schedules = Schedules(tiny(registry, "optimizer.lr=2.0", *settings), 100)
+    for phase in ("gen", "disc"):
+        rates = [schedules.learning_rate(phase, step) for step in range(5)]
+        assert rates == pytest.approx([2 * share for share in expected])
+
+
+def test_decay_starts_late_and_ends_at_zero(registry: Registry) -> None:
+    """Linear decay from three quarters on is half at seven eighths and nothing at the end, and after it."""
+    resolved = tiny(registry, "optimizer.lr=1.0", "optimizer.schedule=linear", "optimizer.schedule.start=0.75")
+    rates = [Schedules(resolved, 800).learning_rate("gen", step) for step in (600, 700, 800, 900)]
+    assert rates == pytest.approx([1, 0.5, 0, 0])
+
+
+def test_optimizer_options_and_weights_are_scheduled(assemble: Assemble) -> None:
+    """A schedule of betas reaches the optimizer of its phase alone; one of the EMA's half-life is its factor."""
+    settings = ("schedules.optimizer.disc.betas.1=linear", "schedules.optimizer.disc.betas.1.final=0.5")
+    settings += ("schedules.ema_halflife_images=linear", "ema_halflife_images=1000", "steps=10")
+    gan = assemble(*MLP, *settings)
+    gan_step = stepped(gan, 6)
+    second = gan_step.phases["disc"].optimizer.param_groups[0]["betas"][1]
+    assert second == pytest.approx(0.999 * (1 - 0.5 * 5 / 10))
+    assert gan_step.phases["gen"].optimizer.param_groups[0]["betas"] == (0.5, 0.999)
+    assert gan_step.schedules.factor("ema_halflife_images", 4) == pytest.approx(0.6)
+
+
+def test_schedules_scale_each_group(registry: Registry) -> None:
+    """Groups with values of their own keep their ratios, and clipping is scheduled too."""
+    settings = ("schedules.optimizer.gen.weight_decay=linear", "optimizer.gen.weight_decay=0.1")
+    settings += ("optimizer.gen.clip_norm=2.0", "schedules.optimizer.gen.clip_norm=linear")
+    schedules = Schedules(tiny(registry, *settings), 10)
+    weights = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
+    groups = [{"params": weights[:1]}, {"params": weights[1:], "weight_decay": 0.0, "lr": 1e-4}]
+    optimizer = torch.optim.Adam(groups, lr=2e-4, weight_decay=0.1)
+    schedules.register("gen", optimizer)
+    schedules.apply("gen", optimizer, 5)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == pytest.approx([0.05, 0])
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([2e-4, 1e-4])
+    assert schedules.clip_norm("gen", 5) == pytest.approx(1.0)
+
+
+def test_the_engine_applies_the_schedule(assemble: Assemble) -> None:
+    """SGD's first update under a warm-up of four steps is a quarter of the one without."""
+    plain, warming = (
+        assemble(*MLP, "steps=8", "optimizer=sgd", f"optimizer.disc.warmup_steps={count}") for count in (0, 4)
+    )
+    start = assemble(*MLP)
+    for gan in (plain, warming):
+        stepped(gan, 1)
+    for full, quarter, old in zip(
+        plain.discriminator.parameters(), warming.discriminator.parameters(), start.discriminator.parameters(),
+        strict=True,
+    ):  # fmt: skip
+        torch.testing.assert_close(quarter - old, (full - old) / 4, rtol=1e-3, atol=1e-8)
+
+
+def test_fakes_may_be_used_by_both_networks(assemble: Assemble) -> None:
+    """With `reuse_fakes` the generator learns from the very fakes that the discriminator saw, written by hand."""
+    gan, hand = assemble(*MLP, "reuse_fakes=true"), assemble(*MLP)
+    stepped(gan, 5)
+    generator, discriminator, loader = hand.generator, hand.discriminator, loader_of(hand)
+    optimizers = [
+        torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999)) for network in (discriminator, generator)
+    ]
+    for index in range(5):
+        fake = generator(hand.latent.sample(60, 100, derive_generator(0, "latents/discriminator", index)))
+        real_logits = discriminator(loader.batch(index).images).logits
+        fake_logits = discriminator(fake.detach()).logits
+        optimizers[0].zero_grad()
+        (softplus(-real_logits).mean() + softplus(fake_logits).mean()).backward()
+        optimizers[0].step()
+        optimizers[1].zero_grad()
+        softplus(-discriminator(fake).logits).mean().backward()
+        optimizers[1].step()
+    assert difference(gan, hand) < 1e-6
+
+
+def test_several_generator_steps_for_each_of_the_discriminator(registry: Registry, tmp_path: Path) -> None:
+    """With three generator steps the discriminator changes in every third step alone, and images are counted so."""
+    settings = (*MLP, "steps=7", "generator_steps=3", "log_every=1", "checkpoint_every=1", "keep_checkpoints=9")
+    run = RunDirectory(tmp_path / "run")
+    outcome = launch.start_run(prepare(tiny(registry, *settings), registry), out=run.path)
+    assert outcome.images_seen == 3 * 60
+    rows = read_rows(run.metrics)
+    assert [row["images_seen"] for row in rows] == [60, 60, 60, 120, 120, 120, 180]
+    losses = [row["loss/discriminator"] for row in rows]
+    assert losses[0] == losses[1] == losses[2] != losses[3] == losses[4] == losses[5] != losses[6]
+    assert len({row["loss/generator"] for row in rows}) == 7
+
+
+def test_stopping_between_two_discriminator_updates_changes_no_bit(registry: Registry, tmp_path: Path) -> None:
+    """With a lazy number to show and a batch to remember, resuming after any step gives the same files and rows."""
+    settings = (*MLP, "generator_steps=3", "log_every=1", "checkpoint_every=100")
+    straight, resumed = RunDirectory(tmp_path / "straight"), RunDirectory(tmp_path / "resumed")
+    launch.start_run(prepare(tiny(registry, *settings, "steps=8"), registry), out=straight.path)
+    launch.start_run(prepare(tiny(registry, *settings, "steps=2"), registry), out=resumed.path)
+    launch.resume_run(resumed, registry, launch.ResumeOverrides(steps=5))
+    launch.resume_run(resumed, registry, launch.ResumeOverrides(steps=8))
+    assert digests(resumed) == digests(straight)
+    assert read_rows_without_times(resumed.metrics) == read_rows_without_times(straight.metrics)
+
+
+def test_stretching_a_schedule_is_said(registry: Registry, tmp_path: Path) -> None:
+    """A run with a schedule that is extended says that its learning rates are others from then on."""
+    run = RunDirectory(tmp_path / "run")
+    launch.start_run(prepare(tiny(registry, *MLP, "steps=2", "optimizer.gen.schedule=cosine"), registry), out=run.path)
+    with pytest.warns(UserWarning, match="schedules now end at the new last step"):
+        launch.resume_run(run, registry, launch.ResumeOverrides(steps=3))
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (("reuse_fakes=true", "generator_steps=2"), "generator_steps must be 1"),
+        (("reuse_fakes=true", "gradient_accumulation=2"), "gradient_accumulation must be 1"),
+        (("gradient_accumulation=7",), "batch_size 60 cannot be divided into 7 equal parts"),
+        (("optimizer.clip_norm=-1",), "clip_norm"),
+        (("optimizer.schedule=cosin",), "did you mean 'cosine'"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    settings: tuple[str, ...], reason: str, registry: Registry
+) -> None:
+    """The message says which setting must change."""
+    with pytest.raises(UsageError, match=reason):
+        tiny(registry, *settings)
+
+
+def explode(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, at: set[int]) -> list[float]:
+    """Let the generator's loss be infinite at some steps; return the factors of the learning rate there."""
+    factors: list[float] = []
+    original = GANStep.update
+
+    def update(self: GANStep, name: str, batch: Batch, index: int, step: int) -> dict[str, Tensor]:
+        stats = original(self, name, batch, index, step)
+        if name == "gen" and self is trainer.gan_step and step + 1 in at:
+            factors.append(self.schedules.lr_scale)
+            stats["loss/generator"] = stats["loss/generator"] * math.inf
+        return stats
+
+    monkeypatch.setattr(GANStep, "update", update)
+    return factors
+
+
+def trainer_of(gan: GANComponents, path: Path) -> Trainer:
+    """Return a trainer in a fresh run directory."""
+    run = RunDirectory.create(path, "run")
+    return Trainer(gan, run, device=CPU, precision="fp32", context=TrainerContext())
+
+
+def test_rolling_back_halves_the_learning_rate_and_gives_up_in_the_end(
+    assemble: Assemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`on_nan=rollback` goes back to the last checkpoint three times, each time slower, and then says so."""
+    settings = (*MLP, "steps=30", "checkpoint_every=10", "log_every=1", "on_nan=rollback")
+    trainer = trainer_of(assemble(*settings), tmp_path / "run")
+    factors = explode(trainer, monkeypatch, {15})
+    with Interruption() as interruption, pytest.raises(DivergedError, match=r"step 15: .* after 3 rollbacks"):
+        trainer.train(interruption)
+    assert factors == [1, 0.5, 0.25, 0.125]
+    assert [row["step"] for row in read_rows(trainer.run.metrics)] == list(range(1, 15))
+
+
+def test_a_run_that_rolled_back_once_goes_on_to_its_end(
+    assemble: Assemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was infinite once only is trained again, no row stands twice, and the checkpoint remembers the factor."""
+    settings = (*MLP, "steps=30", "checkpoint_every=10", "log_every=1", "on_nan=rollback")
+    trainer = trainer_of(assemble(*settings), tmp_path / "run")
+    at = {5}
+    factors = explode(trainer, monkeypatch, at)
+    reset = trainer.metrics.reset
+    monkeypatch.setattr(trainer.metrics, "reset", lambda: (at.clear(), reset()))
+    with Interruption() as interruption:
+        trainer.train(interruption)
+    assert factors == [1]
+    assert [row["step"] for row in read_rows(trainer.run.metrics)] == list(range(1, 31))
+    assert trainer.state()["rollbacks"] == 1
+
+
+def test_dropout_drops_the_share_it_says_and_keeps_the_mean() -> None:
+    """A share of 0.3 is dropped within five standard deviations; the others are scaled; evaluation changes nothing."""
+    layer, values = Dropout(0.3), torch.ones(400, 500)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        dropped = layer(values)
+        again = layer(values)
+    share = float((dropped == 0).float().mean())
+    assert abs(share - 0.3) < 5 * math.sqrt(0.3 * 0.7 / values.numel())
+    torch.testing.assert_close(
+        dropped[dropped != 0], torch.full_like(dropped[dropped != 0], 1 / 0.7), rtol=1e-4, atol=0
+    )
+    both = float(((dropped == 0) & (again == 0)).float().mean())
+    assert abs(both - 0.09) < 5 * math.sqrt(0.09 * 0.91 / values.numel())
+    for axis in (0, 1):  # no row or column is special
+        spread = (dropped == 0).float().mean(axis)
+        assert float((spread - 0.3).abs().max()) < 6 * math.sqrt(0.21 / dropped.shape[axis])
+    assert layer.eval()(values) is values
+    assert Dropout(0.0)(values) is values
+
+
+def test_dropout_passes_gradients_where_it_passes_values() -> None:
+    """The gradient of the sum is the scale where a number was kept and 0 where it was dropped; odd sizes work."""
+    values = torch.ones(3, 7, requires_grad=True)
+    with torch.random.fork_rng(devices=[]):
+        dropped = Dropout(0.5)(values)
+    dropped.sum().backward()
+    assert values.grad is not None
+    torch.testing.assert_close(values.grad, dropped.detach())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("optimizer=sgd", "optimizer.nesterov=true"), "nesterov needs a momentum above 0"),
+        (("optimizer.lr=inf",), "optimizer.disc.lr = inf (command line): input should be a finite number"),
+        (("optimizer.lr=fast",), "optimizer.disc.lr = 'fast'"),
+        (("optimizer.schedule.start=0.5",), "start"),
+        (("optimizer.disc=rmsprop", "optimizer.betas=[0.0, 0.9]"), "optimizer.disc is 'rmsprop'"),
+        (("critic_steps=1001",), "critic_steps = 1001"),
+        (("gradient_accumulation=7",), "into 6 it can"),
+    ],
+)
+def test_values_that_cannot_be_are_named_once(settings: tuple[str, ...], message: str, registry: Registry) -> None:
+    """What would fail within torch, or train nothing, is refused under the setting's own name, once for both."""
+    with pytest.raises(ConfigError) as caught:
+        tiny(registry, *settings)
+    assert str(caught.value).count(message) == 1, caught.value
+
+
+def test_a_run_goes_on_only_to_what_can_be(registry: Registry, tmp_path: Path) -> None:
+    """Changes are validated as any setting is, and a refused one leaves the run as it was."""
+    run = RunDirectory(tmp_path / "run")
+    launch.start_run(prepare(tiny(registry, *MLP, "steps=2"), registry), out=run.path)
+    before = run.config.read_text()
+    for changes in (
+        launch.ResumeOverrides(workers=-1),
+        launch.ResumeOverrides(steps=-5),
+        launch.ResumeOverrides(steps=2.5),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ConfigError, match=r"workers = -1|steps = -5|steps = 2.5"):
+            launch.resume_run(run, registry, changes)
+    assert run.config.read_text() == before
