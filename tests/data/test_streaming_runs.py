@@ -22,9 +22,9 @@ from ganforge.runs.setup import prepare
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.build import build
 from ganforge.training.run_directory import RunDirectory
+from tests.helpers.checkpoints import digests, wait_for_checkpoint
 from tests.helpers.runs import read_rows_without_times
 from tests.helpers.streaming import KINDS, SETTINGS, opened, write_plugin
-from tests.training.test_resume import digests, wait_for_checkpoint
 
 __all__ = ["opened"]  # a fixture
 

@@ -1,10 +1,12 @@
-"""What the proofs about checkpoints share: a run to harm, what it holds, and how a malicious author signs."""
+"""Checkpoints of small runs: their bits, and checksums as a malicious author writes them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
+import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,11 +49,26 @@ def exact(checkpoint: Checkpoint) -> dict[str, Any]:
     return {"state": dict(checkpoint.state), **{file: plain(part) for file, part in checkpoint.tensors.items()}}
 
 
+def digests(run: RunDirectory) -> dict[str, str]:
+    """Return the SHA-256 of every file in the newest checkpoint."""
+    folder = run.checkpoint_path(checkpoints.steps(run)[0])
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
+
+
+def wait_for_checkpoint(run: RunDirectory, process: subprocess.Popen[str], seconds: float = 60) -> None:
+    """Wait until a first checkpoint lies there."""
+    end = time.monotonic() + seconds
+    while not checkpoints.steps(run):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def sign(folder: Path) -> None:
     """Write checksums that agree with whatever lies in a checkpoint's folder, as a malicious author would."""
     files = sorted(file for file in folder.iterdir() if file.name != checkpoints.CHECKSUMS and file.is_file())
-    digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-    (folder / checkpoints.CHECKSUMS).write_text(json.dumps(digests))
+    sums = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    (folder / checkpoints.CHECKSUMS).write_text(json.dumps(sums))
 
 
 def copied(run: RunDirectory, path: Path) -> RunDirectory:

@@ -11,6 +11,12 @@ from PIL import Image
 from ganforge.builtin.datasets.folder import Folder
 from ganforge.builtin.datasets.folder_stream import Pictures
 from ganforge.components import ImageTensors, Split
+from ganforge.config import command_line_layer
+from ganforge.config.resolve import resolve
+from ganforge.plugins.registry import Registry
+from ganforge.runs import launch
+from ganforge.runs.setup import prepare
+from ganforge.training.run_directory import RunDirectory
 
 
 def folder(path: Path, **options: Any) -> Folder:
@@ -50,3 +56,22 @@ def noise(mode: str, size: tuple[int, int] = (40, 40)) -> Image.Image:
     bands = len(Image.new(mode, (1, 1)).getbands())
     values = np.random.default_rng(0).integers(0, 256, (size[1], size[0], bands), dtype=np.uint8)
     return Image.fromarray(values if bands > 1 else values[:, :, 0]).convert(mode)
+
+
+def pictures(root: Path) -> Path:
+    """Write two classes of six color pictures each, of two shapes, and return their folder."""
+    for index in range(12):
+        picture = noise("RGB", (20 + index, 18)).rotate(30 * index)
+        save(root / f"{'cat' if index % 2 else 'dog'}" / f"{index}.png", picture)
+    return root
+
+
+def run_on(root: Path, out: Path, registry: Registry, *settings: str) -> RunDirectory:
+    """Train a few steps on the pictures, and return the run directory."""
+    networks = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=5", "steps=6")
+    data = ("data=folder", f"data.path={root}", "data.size=16", "precision=fp32", "device=cpu")
+    evaluated = ("evaluate_every=3", "num_samples=10", "max_eval_time_fraction=1")
+    layer = command_line_layer([*networks, *data, *evaluated, *settings])
+    prepared = prepare(resolve([layer], registry), registry)
+    assert launch.start_run(prepared, out=out).status == "finished"
+    return RunDirectory(out)

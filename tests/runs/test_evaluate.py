@@ -20,8 +20,8 @@ from ganforge.runs.setup import prepare
 from ganforge.training.callbacks import Callback
 from ganforge.training.run_directory import RunDirectory, RunLock
 from ganforge.utils.files import read_rows
-from tests.builtin.datasets.test_folder_stream import pictures, run_on
 from tests.helpers.evaluation_plugin import scoring_plugin
+from tests.helpers.image_folders import pictures, run_on
 from tests.helpers.plugins import command, in_process, local, notes
 from tests.helpers.runs import tiny
 

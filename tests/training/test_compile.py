@@ -30,7 +30,7 @@ from ganforge.training.setup import setup_training
 from ganforge.training.step import GANStep
 from ganforge.utils.matmul import float32_matmul
 from tests.helpers.runs import tiny
-from tests.training.test_updates import CPU, MLP, Assemble, difference, loader_of, stepped
+from tests.helpers.updates import CPU, MLP, Assemble, difference, loader_of, stepped
 
 CUDA = torch.device("cuda", 0)
 DCGAN = ("gen=dcgan", "disc=dcgan", "gen.base_channels=4", "disc.base_channels=4", "batch_size=12")
@@ -155,7 +155,7 @@ def train(gan_step: GANStep, gan: GANComponents, steps: range) -> list[dict[str,
     rows = []
     with float32_matmul(), torch.random.fork_rng(devices=[]):
         for index in steps:
-            row = {}
+            row: dict[str, float] = {}
             for phase in ("disc", "gen"):
                 stats = gan_step.update(phase, loader.batch(index), index, index)
                 row |= {name: float(value) for name, value in stats.items()}

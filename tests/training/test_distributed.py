@@ -23,10 +23,10 @@ from ganforge.training.distributed import SINGLE_PROCESS, DistContext
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.state import digest
 from ganforge.training.sync_batchnorm import SyncedBatchNorm
+from tests.helpers.checkpoints import digests, wait_for_checkpoint
 from tests.helpers.plugins import local
 from tests.helpers.processes_worker import CASES, train
 from tests.helpers.runs import ROOT, read_rows_without_times
-from tests.training.test_resume import digests, wait_for_checkpoint
 
 KEEP = "keep_checkpoints=1000000"
 #: Largest differences of weights after 20 steps. Training amplifies those of DCGAN most: see test_oracle.

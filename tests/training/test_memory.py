@@ -20,7 +20,7 @@ from ganforge.training.build import GANComponents
 from ganforge.training.memory import is_out_of_memory, keep_freed_memory
 from ganforge.training.run_directory import RunDirectory
 from tests.helpers.runs import tiny
-from tests.training.test_updates import MLP, stepped
+from tests.helpers.updates import MLP, stepped
 
 CPU = torch.device("cpu")
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -23,19 +22,13 @@ from ganforge.training.build import GANComponents
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.signals import Interruption
 from ganforge.training.trainer import Trainer
-from tests.helpers.checkpoints import FILES
+from tests.helpers.checkpoints import FILES, digests, wait_for_checkpoint
 from tests.helpers.runs import read_rows_without_times, tiny
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 
 MLP = ("gen=mlp", "disc=mlp", "gen.hidden=[16]", "disc.hidden=[16]", "ema_halflife_images=200")
 DCGAN = ("gen=dcgan", "disc=dcgan", "gen.base_channels=4", "disc.base_channels=4", "critic_steps=2", "batch_size=300")
-
-
-def digests(run: RunDirectory) -> dict[str, str]:
-    """Return the SHA-256 of every file in the newest checkpoint."""
-    folder = run.checkpoint_path(checkpoints.steps(run)[0])
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
 
 
 class StopAt(Interruption):
@@ -45,12 +38,12 @@ class StopAt(Interruption):
     step: int
 
     @property
-    def received(self) -> signal.Signals | None:  # type: ignore[override]
+    def received(self) -> signal.Signals | None:
         """The signal, from that step on."""
         return signal.SIGINT if self.trainer.step >= self.step else None
 
     @received.setter
-    def received(self, value: None) -> None:
+    def received(self, value: signal.Signals | None) -> None:
         """Ignore that there is none yet."""
 
 
@@ -145,15 +138,6 @@ def start_run(out: Path, *flags: str) -> subprocess.Popen[str]:
     command += ["--gen", "mlp", "--disc", "mlp", "--gen.hidden", "[32]", "--disc.hidden", "[32]", "--precision", "fp32"]
     command += ["--checkpoint-every", "1", *flags]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
-
-
-def wait_for_checkpoint(run: RunDirectory, process: subprocess.Popen[str], seconds: float = 60) -> None:
-    """Wait until a first checkpoint lies there."""
-    end = time.monotonic() + seconds
-    while not checkpoints.steps(run):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_kill_9_at_random_moments_changes_no_bit(ganforge: Ganforge, tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ from ganforge.training import checkpoint as checkpoints
 from ganforge.training.build import build
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.setup import phase_parameters
+from tests.helpers.checkpoints import digests
 from tests.helpers.runs import tiny
-from tests.training.test_resume import digests
 
 MLP = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=10")
 #: File of the frozen weights; a test replaces it.
@@ -60,7 +60,8 @@ class Pretrained(Generator):
         self.layer.load_state_dict(load_file(self.options.path))
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        return self.layer(z).tanh().view(-1, *self.image.shape)
+        images: Tensor = self.layer(z).tanh().view(-1, *self.image.shape)
+        return images
 
 
 class Inversion(LossTerm):
@@ -78,7 +79,8 @@ class Inversion(LossTerm):
         self.backbone.load_state_dict(load_file(BACKBONE))
 
     def forward(self, step: TrainStep) -> Tensor:
-        return (self.encoder(self.backbone(step.fake)) - step.z).square().mean(1)
+        error: Tensor = self.encoder(self.backbone(step.fake)) - step.z
+        return error.square().mean(1)
 
 
 class Counting(Loss):
@@ -120,7 +122,8 @@ class Stray(LossTerm):
         self.head = nn.Linear(1, 1)
 
     def forward(self, step: TrainStep) -> Tensor:
-        return self.head(step.fake.flatten(1).mean(1, keepdim=True)).squeeze(1)
+        values: Tensor = self.head(step.fake.flatten(1).mean(1, keepdim=True))
+        return values.squeeze(1)
 
 
 class Brighter(Augmentation):

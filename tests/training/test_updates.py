@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from torch.nn.functional import softplus
 
 from ganforge.builtin.models.dropout import Dropout
 from ganforge.builtin.models.mlp import MlpDiscriminator
-from ganforge.data.loader import Batch, InMemoryLoader
+from ganforge.data.loader import Batch
 from ganforge.errors import ConfigError, DivergedError, UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
@@ -27,42 +27,10 @@ from ganforge.training.signals import Interruption
 from ganforge.training.step import GANStep
 from ganforge.training.trainer import Trainer
 from ganforge.utils.files import read_rows
-from ganforge.utils.matmul import float32_matmul
 from ganforge.utils.rng import derive_generator
+from tests.helpers.checkpoints import digests
 from tests.helpers.runs import read_rows_without_times, tiny
-from tests.training.test_resume import digests
-
-Assemble = Callable[..., GANComponents]
-CPU = torch.device("cpu")
-MLP = ("gen=mlp", "disc=mlp", "gen.hidden=[32]", "disc.hidden=[32]", "disc.dropout=0.0")
-
-
-def loader_of(gan: GANComponents) -> InMemoryLoader:
-    """Return the loader of the training images in the order of the seed."""
-    images = gan.images("train")
-    assert images is not None
-    experiment = gan.resolved.experiment
-    return InMemoryLoader(images, batch_size=experiment.batch_size, seed=experiment.seed, device=CPU)
-
-
-def stepped(gan: GANComponents, count: int) -> GANStep:
-    """Take steps with the engine's own updates."""
-    gan_step, _ = setup_training(gan, device=CPU, precision="fp32")
-    loader = loader_of(gan)
-    with float32_matmul(), torch.random.fork_rng(devices=[]):
-        for index in range(count):
-            for phase in ("disc", "gen"):
-                gan_step.update(phase, loader.batch(index), index, index)
-    return gan_step
-
-
-def difference(ours: GANComponents, theirs: GANComponents) -> float:
-    """Return how far apart the weights of two assemblies lie."""
-    pairs = [
-        *zip(ours.generator.parameters(), theirs.generator.parameters(), strict=True),
-        *zip(ours.discriminator.parameters(), theirs.discriminator.parameters(), strict=True),
-    ]
-    return max(float((mine.double() - other.double()).detach().abs().max()) for mine, other in pairs)
+from tests.helpers.updates import CPU, MLP, Assemble, difference, loader_of, stepped
 
 
 def test_a_batch_in_parts_gives_the_same_weights(assemble: Assemble) -> None:
@@ -139,8 +107,8 @@ def test_decay_starts_late_and_ends_at_zero(registry: Registry) -> None:
 def test_optimizer_options_and_weights_are_scheduled(assemble: Assemble) -> None:
     """A schedule of betas reaches the optimizer of its phase alone; one of the EMA's half-life is its factor."""
     settings = ("schedules.optimizer.disc.betas.1=linear", "schedules.optimizer.disc.betas.1.final=0.5")
-    settings += ("schedules.ema_halflife_images=linear", "ema_halflife_images=1000", "steps=10")
-    gan = assemble(*MLP, *settings)
+    average = ("schedules.ema_halflife_images=linear", "ema_halflife_images=1000", "steps=10")
+    gan = assemble(*MLP, *settings, *average)
     gan_step = stepped(gan, 6)
     second = gan_step.phases["disc"].optimizer.param_groups[0]["betas"][1]
     assert second == pytest.approx(0.999 * (1 - 0.5 * 5 / 10))
@@ -151,10 +119,10 @@ def test_optimizer_options_and_weights_are_scheduled(assemble: Assemble) -> None
 def test_schedules_scale_each_group(registry: Registry) -> None:
     """Groups with values of their own keep their ratios, and clipping is scheduled too."""
     settings = ("schedules.optimizer.gen.weight_decay=linear", "optimizer.gen.weight_decay=0.1")
-    settings += ("optimizer.gen.clip_norm=2.0", "schedules.optimizer.gen.clip_norm=linear")
-    schedules = Schedules(tiny(registry, *settings), 10)
+    clipping = ("optimizer.gen.clip_norm=2.0", "schedules.optimizer.gen.clip_norm=linear")
+    schedules = Schedules(tiny(registry, *settings, *clipping), 10)
     weights = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
-    groups = [{"params": weights[:1]}, {"params": weights[1:], "weight_decay": 0.0, "lr": 1e-4}]
+    groups: list[dict[str, Any]] = [{"params": weights[:1]}, {"params": weights[1:], "weight_decay": 0.0, "lr": 1e-4}]
     optimizer = torch.optim.Adam(groups, lr=2e-4, weight_decay=0.1)
     schedules.register("gen", optimizer)
     schedules.apply("gen", optimizer, 5)
@@ -294,7 +262,12 @@ def test_a_run_that_rolled_back_once_goes_on_to_its_end(
     at = {5}
     factors = explode(trainer, monkeypatch, at)
     reset = trainer.metrics.reset
-    monkeypatch.setattr(trainer.metrics, "reset", lambda: (at.clear(), reset()))
+
+    def reset_once() -> None:
+        at.clear()
+        reset()
+
+    monkeypatch.setattr(trainer.metrics, "reset", reset_once)
     with Interruption() as interruption:
         trainer.train(interruption)
     assert factors == [1]

@@ -19,29 +19,9 @@ from ganforge.errors import DataError
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
 from ganforge.runs.setup import prepare
-from ganforge.training.run_directory import RunDirectory
-from tests.helpers.image_folders import folder, in_memory, noise, save, streamed
+from tests.helpers.checkpoints import digests
+from tests.helpers.image_folders import folder, in_memory, noise, pictures, run_on, save, streamed
 from tests.helpers.runs import read_rows_without_times
-from tests.training.test_resume import digests
-
-
-def pictures(root: Path) -> Path:
-    """Write two classes of six color pictures each, of two shapes, and return their folder."""
-    for index in range(12):
-        picture = noise("RGB", (20 + index, 18)).rotate(30 * index)
-        save(root / f"{'cat' if index % 2 else 'dog'}" / f"{index}.png", picture)
-    return root
-
-
-def run_on(root: Path, out: Path, registry: Registry, *settings: str) -> RunDirectory:
-    """Train a few steps on the pictures, and return the run directory."""
-    networks = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=5", "steps=6")
-    data = ("data=folder", f"data.path={root}", "data.size=16", "precision=fp32", "device=cpu")
-    evaluated = ("evaluate_every=3", "num_samples=10", "max_eval_time_fraction=1")
-    layer = command_line_layer([*networks, *data, *evaluated, *settings])
-    prepared = prepare(resolve([layer], registry), registry)
-    assert launch.start_run(prepared, out=out).status == "finished"
-    return RunDirectory(out)
 
 
 @pytest.mark.parametrize("depth", [8, 16])

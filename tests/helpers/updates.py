@@ -1,0 +1,45 @@
+"""Updates of a small MLP GAN by the engine, without a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from ganforge.data.loader import InMemoryLoader
+from ganforge.training.build import GANComponents
+from ganforge.training.setup import setup_training
+from ganforge.training.step import GANStep
+from ganforge.utils.matmul import float32_matmul
+
+Assemble = Callable[..., GANComponents]
+CPU = torch.device("cpu")
+MLP = ("gen=mlp", "disc=mlp", "gen.hidden=[32]", "disc.hidden=[32]", "disc.dropout=0.0")
+
+
+def loader_of(gan: GANComponents) -> InMemoryLoader:
+    """Return the loader of the training images in the order of the seed."""
+    images = gan.images("train")
+    assert images is not None
+    experiment = gan.resolved.experiment
+    return InMemoryLoader(images, batch_size=experiment.batch_size, seed=experiment.seed, device=CPU)
+
+
+def stepped(gan: GANComponents, count: int) -> GANStep:
+    """Take steps with the engine's own updates."""
+    gan_step, _ = setup_training(gan, device=CPU, precision="fp32")
+    loader = loader_of(gan)
+    with float32_matmul(), torch.random.fork_rng(devices=[]):
+        for index in range(count):
+            for phase in ("disc", "gen"):
+                gan_step.update(phase, loader.batch(index), index, index)
+    return gan_step
+
+
+def difference(ours: GANComponents, theirs: GANComponents) -> float:
+    """Return how far apart the weights of two assemblies lie."""
+    pairs = [
+        *zip(ours.generator.parameters(), theirs.generator.parameters(), strict=True),
+        *zip(ours.discriminator.parameters(), theirs.discriminator.parameters(), strict=True),
+    ]
+    return max(float((mine.double() - other.double()).detach().abs().max()) for mine, other in pairs)
