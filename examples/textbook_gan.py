@@ -58,11 +58,11 @@ def train(
         optimizer_d.zero_grad()
         fake = generator(latents(len(real))).detach()
         loss_d = criterion(discriminator(real), 1.0) + criterion(discriminator(fake), 0.0)
-        loss_d.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+        loss_d.backward()
         optimizer_d.step()
         optimizer_g.zero_grad()
         loss_g = criterion(discriminator(generator(latents(len(real)))), 1.0)
-        loss_g.backward()  # type: ignore[no-untyped-call]
+        loss_g.backward()
         optimizer_g.step()
         losses.append((loss_d.item(), loss_g.item()))
     return losses

@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,7 +179,7 @@ def render(out: Path) -> str:
     return "\n\n".join(parts)
 
 
-def _line(recipe: Recipe, rows: list[Mapping[str, Any]]) -> tuple[str, ...]:
+def _line(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     cells = []
     for score in SCORES:
         values = [row["scores"].get(score) for row in rows]

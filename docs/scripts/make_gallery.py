@@ -122,7 +122,8 @@ def ganforge(*words: str) -> dict[str, Any]:
 
 def render(out: Path) -> str:
     """Return the generated part of the page: the table, then a picture of each run."""
-    rows, pictures = [], []
+    rows: list[tuple[str, ...]] = []
+    pictures: list[str] = []
     for recipe in RECIPES:
         if not (out / recipe.name / "run.json").is_file():
             continue

@@ -113,7 +113,7 @@ def trained(task: Task, images: Tensor, labels: Tensor, *, epochs: int) -> Class
     device = images.device
     order = torch.randperm(len(images)).to(device)
     held, kept = order[:HELD_OUT], order[HELD_OUT:]
-    network = with_batch_norm(Classifier()).to(device, memory_format=torch.channels_last)
+    network = with_batch_norm(Classifier()).to(device).to(memory_format=torch.channels_last)
     average = copy.deepcopy(network).eval()
     optimizer = torch.optim.SGD(groups(network), lr=PEAK_LEARNING_RATE, momentum=0.9, nesterov=True)
     steps = len(kept) // BATCH
@@ -172,6 +172,8 @@ def folded(network: Classifier) -> Classifier:
     for name, layer in list(network.layers.named_children()):
         if isinstance(layer, nn.Sequential):
             convolution, norm = layer
+            assert isinstance(convolution, nn.Conv2d)  # noqa: S101 - as with_batch_norm made it
+            assert isinstance(norm, nn.BatchNorm2d)  # noqa: S101 - likewise
             network.layers.set_submodule(name, fuse_conv_bn_eval(convolution, norm))
     return network
 

@@ -120,7 +120,7 @@ def _double_backward(fixture: Fixture) -> None:
     images = inputs(fixture, network).requires_grad_()
     (slope,) = torch.autograd.grad(run(fixture, network, images).sum(), images, create_graph=True)
     require(slope.requires_grad, "the gradient at the images does not depend on the weights: it has no derivative")
-    slope.square().sum().backward()  # type: ignore[no-untyped-call]
+    slope.square().sum().backward()
     gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
     require(gradients, "a penalty on the gradient at the images reaches no weight")
     require(all(bool(gradient.isfinite().all()) for gradient in gradients), "its second derivatives are not finite")

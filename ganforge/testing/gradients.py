@@ -136,7 +136,7 @@ def _compare(function: Differentiable, weights: list[Tensor], what: str, dtype: 
     epsilon, tolerance = DISTANCES[dtype]
     for weight in weights:
         weight.grad = None
-    function().backward()  # type: ignore[no-untyped-call]
+    function().backward()
     slopes = [torch.zeros_like(weight) if weight.grad is None else weight.grad.clone() for weight in weights]
     rng = torch.Generator().manual_seed(0)
     for _ in range(DIRECTIONS):

@@ -149,7 +149,7 @@ class Harness:
             step = self.step(phase, number)
             loss = self._loss(step)
             if loss is not None and loss.requires_grad:
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
             gradients = {name: weight.grad for name, weight in weights.items() if weight.grad is not None}
             with torch.no_grad():
                 for name, gradient in gradients.items():

@@ -141,7 +141,7 @@ def _gradients_by_stage(fixture: Fixture) -> Iterator[dict[str, Tensor]]:
         output = network(given, condition_for(network, fixture.conditions(COUNT)))
         parts = [_weighted(values, fixture) for _, values in tensors_of(output) if values.requires_grad]
         require(parts, "no gradient comes out of it: something is detached")
-        torch.stack(parts).sum().backward()  # type: ignore[no-untyped-call]
+        torch.stack(parts).sum().backward()
         yield {name: weight.grad for name, weight in network.named_parameters() if weight.grad is not None}
     if {"loss", "term"} & fixture.partners.keys():
         harness = Harness(fixture)
@@ -206,7 +206,7 @@ def _bfloat16(fixture: Fixture) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         values = run(fixture, network, given)
     require(bool(values.isfinite().all()), "under bfloat16 autocast its output is not finite")
-    _weighted(values, fixture).backward()  # type: ignore[no-untyped-call]
+    _weighted(values, fixture).backward()
     for name, weight in network.named_parameters():
         finite = weight.grad is None or bool(weight.grad.isfinite().all())
         require(finite, f"under bfloat16 autocast the gradient of {name} is not finite")

@@ -159,7 +159,7 @@ class GANStep:
                 self.seed_layers(phase.name, update.index, number)
             loss, stats, step = phase.loss_fn(part, update, number)
             if loss.requires_grad:
-                (loss if len(parts) == 1 else loss / len(parts)).backward()  # type: ignore[no-untyped-call]
+                (loss if len(parts) == 1 else loss / len(parts)).backward()
             losses.append(loss.detach())
             results.append((stats, step))
         if not recorded:

@@ -53,7 +53,8 @@ class Classes(Generator):
         assert condition is not None
         given = one_hot(condition, self.image.num_classes or 0).to(z.dtype)
         shape = (self.image.channels, self.image.height, self.image.width)
-        return self.layer(torch.cat([z, given], 1)).tanh().view(-1, *shape)
+        images: Tensor = self.layer(torch.cat([z, given], 1)).tanh().view(-1, *shape)
+        return images
 
 
 class Projection(Discriminator):
@@ -84,7 +85,8 @@ class Line(Discriminator):
         self.layer = nn.Linear(image.numel, 1, bias=False)
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
-        return self.layer(images.flatten(1)).squeeze(1)
+        logits: Tensor = self.layer(images.flatten(1)).squeeze(1)
+        return logits
 
 
 class Auxiliary(Loss):
@@ -261,15 +263,16 @@ def test_weights_are_clipped_after_each_update(papers: Registry, tmp_path: Path)
 def test_a_term_is_weighted_once_and_logged_unweighted(papers: Registry) -> None:
     """For D = ⟨w, x⟩, R1 is |w|²: SGD turns w into w·(1 - 2·lr·weight·every) when due, and leaves it otherwise."""
     settings = ("gen=mlp", "gen.hidden=[4]", "disc=line", "loss=nothing", "term=r1", "term.weight=3")
-    settings += ("term.every=2", "optimizer=sgd", "optimizer.lr=0.001", "batch_size=4")
-    gan = build(tiny(papers, *settings))
+    more = ("term.every=2", "optimizer=sgd", "optimizer.lr=0.001", "batch_size=4")
+    gan = build(tiny(papers, *settings, *more))
+    assert isinstance(gan.discriminator, Line)
+    weight = gan.discriminator.layer.weight
     gan_step, _ = setup_training(gan, device=torch.device("cpu"), precision="fp32")
     batch = Batch(torch.zeros(4, 1, 28, 28), None, {})
     for index, factor in ((0, 1 - 2 * 0.001 * 3 * 2), (1, 1.0), (2, 1 - 2 * 0.001 * 3 * 2)):
-        before = gan.discriminator.layer.weight.detach().clone()  # type: ignore[union-attr,operator]
+        before = weight.detach().clone()
         stats = gan_step.update("disc", batch, index, index)
-        after = gan.discriminator.layer.weight.detach()  # type: ignore[union-attr]
-        torch.testing.assert_close(after, before * factor)
+        torch.testing.assert_close(weight.detach(), before * factor)
         assert ("term/r1" in stats) == (factor < 1)
         if factor < 1:
             assert float(stats["term/r1"]) == pytest.approx(float(before.square().sum()), rel=1e-5)

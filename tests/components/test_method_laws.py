@@ -114,7 +114,7 @@ def quadratic(optimizer: torch.optim.Optimizer, weight: nn.Parameter, *, closure
     def evaluate() -> Tensor:
         optimizer.zero_grad()
         loss = 2 * weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     if closure:

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ganforge import Experiment
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
 from ganforge.runs.session import Outcome
@@ -202,8 +204,8 @@ def test_a_discriminator_that_does_not_learn_raises_an_alert(train: Train) -> No
 def test_stopping_at_a_collapse(planted: Path, ganforge: Ganforge, tmp_path: Path) -> None:
     """`--on-collapse stop` ends the run as diverged, exit code 1; a line names the step and the hint, once."""
     flags = ("--plugin", planted, "--gen", "lapsing", "--gen.since", "20", "--disc", "mlp", "--disc.hidden", "[16]")
-    flags += ("--data.source", "sample", "--precision", "fp32", "--steps", "300", "--checkpoint-every", "15")
-    done = ganforge("run", *flags, "--on-collapse", "stop", "--out", "run", "--quiet", "--json")
+    more = ("--data.source", "sample", "--precision", "fp32", "--steps", "300", "--checkpoint-every", "15")
+    done = ganforge("run", *flags, *more, "--on-collapse", "stop", "--out", "run", "--quiet", "--json")
     assert done.returncode == 1
     document = json.loads(done.stdout)
     (alert,) = document["health"]
@@ -262,6 +264,7 @@ def test_a_run_continues_after_a_rollback(train: Train, monkeypatch: pytest.Monk
     assert max(after - before for before, after in pairwise([0.0, *seconds])) > pause
     ((failure, since, until),) = alerts(outcome)
     assert failure == "collapse"
+    assert until is not None
     assert since + 49 <= until < since + 59
     assert len(watcher.messages) == 1
     assert watcher.alerts[-1] == []
@@ -269,6 +272,11 @@ def test_a_run_continues_after_a_rollback(train: Train, monkeypatch: pytest.Monk
     state = checkpoints.load(outcome.run.checkpoint_path(120)).state
     assert state["rollbacks"] == 1
     assert [alert["until_step"] for alert in state["health"]["alerts"]] == [until]
+
+
+def watching(watcher: Watcher, _: Experiment) -> Watcher:
+    """Return a watcher as the callback of any experiment."""
+    return watcher
 
 
 def test_a_resumed_run_raises_the_same_alerts_at_the_same_steps(
@@ -284,11 +292,11 @@ def test_a_resumed_run_raises_the_same_alerts_at_the_same_steps(
 
     class StopAt(Interruption):
         @property
-        def received(self) -> signal.Signals | None:  # type: ignore[override]
+        def received(self) -> signal.Signals | None:
             return signal.SIGINT if self.trainer.step >= stopping[0] else None
 
         @received.setter
-        def received(self, value: None) -> None:
+        def received(self, value: signal.Signals | None) -> None:
             """Ignore the first value."""
 
         trainer: Trainer
@@ -309,7 +317,7 @@ def test_a_resumed_run_raises_the_same_alerts_at_the_same_steps(
         stopped = stopping.pop(0)
         assert outcome.steps == stopped
         watcher = Watcher()
-        outcome = launch.resume_run(outcome.run, registry, callback=lambda experiment, watcher=watcher: watcher)
+        outcome = launch.resume_run(outcome.run, registry, callback=partial(watching, watcher))
         assert watcher.alerts[0] == ([] if stopped < 50 else ["collapse"])
     assert alerts(outcome) == alerts(straight)
     assert len(alerts(straight)) == 1
@@ -333,8 +341,8 @@ def ganforge_step_logged(row):
 """,
     )
     flags = ("--plugin", planted, "--plugin", plugin, "--gen", "still", "--disc", "mlp", "--disc.hidden", "[16]")
-    flags += ("--data.source", "sample", "--precision", "fp32", "--steps", "60", "--out", "run", "--quiet")
-    done = ganforge("run", *flags)
+    more = ("--data.source", "sample", "--precision", "fp32", "--steps", "60", "--out", "run", "--quiet")
+    done = ganforge("run", *flags, *more)
     assert done.returncode == 0, done.stderr
     received = [json.loads(line) for line in (plugin.parent / "rows.jsonl").read_text().splitlines()]
     assert [row["step"] for row in received] == [10, 20, 30, 40, 50, 60]

@@ -18,9 +18,11 @@ Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1200)]
 
 PAGE = 4096
-FLAGS = ("--data", "mnist", "--data.source", "sample", "--gen", "mlp", "--disc", "mlp", "--gen.hidden", "[16]")
-FLAGS = (*FLAGS, "--disc.hidden", "[16]", "--batch-size", "20", "--precision", "fp32", "--device", "cpu", "--quiet")
-FLAGS = (*FLAGS, "--set", "log_every=1", "--set", "ema_halflife_images=100", "--steps", "60")
+FLAGS = (
+    *("--data", "mnist", "--data.source", "sample", "--gen", "mlp", "--disc", "mlp", "--gen.hidden", "[16]"),
+    *("--disc.hidden", "[16]", "--batch-size", "20", "--precision", "fp32", "--device", "cpu", "--quiet"),
+    *("--set", "log_every=1", "--set", "ema_halflife_images=100", "--steps", "60"),
+)
 SELDOM = ("--sample-every", "1000")
 #: The function that meets the full disk, the call of it that does, flags, and the checkpoints that are there by then.
 WRITES = {

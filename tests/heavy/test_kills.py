@@ -30,16 +30,22 @@ STEPS_PER_KILL = 20
 #: What a process needs to start on a busy machine, and a little more.
 START_SECONDS = 6.0
 
-RESIDENT = ("--data", "mnist", "--data.source", "sample", "--evaluate-every", "23", "--num-samples", "20")
-RESIDENT = (*RESIDENT, "--max-eval-time-fraction", "1")
+RESIDENT = (
+    *("--data", "mnist", "--data.source", "sample", "--evaluate-every", "23", "--num-samples", "20"),
+    *("--max-eval-time-fraction", "1"),
+)
 STREAMED = ("--data", "streamed-digits")
 STREAMED_PLUGIN = ("--plugin", str(ROOT / "tests" / "helpers" / "streamed_digits.py"))
 MLP = ("--gen", "mlp", "--disc", "mlp", "--gen.hidden", "[32]", "--disc.hidden", "[32]", "--batch-size", "100")
-DCGAN = ("--gen", "dcgan", "--disc", "dcgan", "--gen.base_channels", "4", "--disc.base_channels", "4")
-DCGAN = (*DCGAN, "--batch-size", "40")
+DCGAN = (
+    *("--gen", "dcgan", "--disc", "dcgan", "--gen.base_channels", "4", "--disc.base_channels", "4"),
+    *("--batch-size", "40"),
+)
 #: Saves at every step, so that many kills fall into one; grids, scores and rows at steps of their own.
-OFTEN = ("--checkpoint-every", "1", "--sample-every", "17", "--set", "log_every=3")
-OFTEN = (*OFTEN, "--set", "ema_halflife_images=500", "--set", "keep_checkpoints=2", "--quiet")
+OFTEN = (
+    *("--checkpoint-every", "1", "--sample-every", "17", "--set", "log_every=3"),
+    *("--set", "ema_halflife_images=500", "--set", "keep_checkpoints=2", "--quiet"),
+)
 
 
 def ganforge(*words: str | Path) -> subprocess.Popen[str]:

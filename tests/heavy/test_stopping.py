@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,11 @@ def wait_until(process: subprocess.Popen[str], there: Callable[[], bool]) -> Non
         time.sleep(0.005)
 
 
+def saved(run: RunDirectory, target: int) -> bool:
+    """Return whether a run has a checkpoint of a step or a later one."""
+    return any(step >= target for step in checkpoints.steps(run))
+
+
 def contents(run: RunDirectory) -> dict[str, str]:
     """Return the SHA-256 of every file of the newest checkpoint."""
     folder = run.checkpoint_path(checkpoints.steps(run)[0])
@@ -96,7 +102,7 @@ def test_second_signals_at_once_do_no_harm(ganforge: Ganforge, tmp_path: Path) -
     process = training("run", *flags, "--out", run.path, "--quiet")
     codes = []
     for target in range(20, 261, 24):
-        wait_until(process, lambda target=target: any(step >= target for step in checkpoints.steps(run)))
+        wait_until(process, partial(saved, run, target))
         time.sleep(chance.uniform(0, 0.02))
         for _ in range(chance.choice([2, 2, 3])):
             process.send_signal(chance.choice([signal.SIGINT, signal.SIGTERM]))

@@ -20,7 +20,7 @@ def made(
     folder: Path,
     *settings: str,
     seed: int = 0,
-    rows: Sequence[Mapping[str, Any]] = (),
+    rows: Sequence[dict[str, Any]] = (),
     manifest: Mapping[str, Any] | None = None,
     grids: int = 0,
     side: int = 74,

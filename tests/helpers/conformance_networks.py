@@ -550,7 +550,7 @@ class HooksGradients(StubDiscriminator):
     def forward(self, images: Any, condition: Tensor | None = None) -> DiscriminatorOutput:
         output = super().forward(images, condition)
         if output.logits.requires_grad:
-            output.logits.register_hook(lambda gradient: gradient * 3)  # type: ignore[no-untyped-call]
+            output.logits.register_hook(lambda gradient: gradient * 3)
         return output
 
 

@@ -218,7 +218,7 @@ def test_a_run_of_something_else_works(wreck: Path, tmp_path: Path) -> None:
     """Beside every kind of broken plugin a run trains, and says one line for each of them."""
     flags = "--gen mlp --gen.hidden [8] --disc mlp --disc.hidden [8] --data.source sample --steps 2 --precision fp32"
     place = tmp_path / "run"
-    arguments = (*flags.split(), "--out", place, "--json")
+    arguments: tuple[str | Path, ...] = (*flags.split(), "--out", place, "--json")
     done = in_process(wreck, "run", *arguments, PYTHONPATH=str(wreck), GANFORGE_PLUGIN_SECONDS="0.5")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["status"] == "finished"

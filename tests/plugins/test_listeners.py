@@ -24,9 +24,11 @@ from ganforge.plugins.events.worker import MAX_ROWS, Listener
 from ganforge.runs import launch
 from tests.helpers.plugins import command, distribution, in_process, local, provides
 
-RUN = ("run", "--gen", "mlp", "--disc", "mlp", "--data.source", "sample", "--batch-size", "8", "--precision", "fp32")
-RUN += ("--steps", "3", "--log-every", "1", "--sample-every", "1", "--checkpoint-every", "2", "--device", "cpu")
-RUN += ("--quiet", "--json")
+RUN = (
+    *("run", "--gen", "mlp", "--disc", "mlp", "--data.source", "sample", "--batch-size", "8", "--precision", "fp32"),
+    *("--steps", "3", "--log-every", "1", "--sample-every", "1", "--checkpoint-every", "2", "--device", "cpu"),
+    *("--quiet", "--json"),
+)
 
 #: Hears everything, and prints in every way there is.
 SCRIBE = """

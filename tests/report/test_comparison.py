@@ -204,7 +204,12 @@ def test_the_real_writer_s_settings_are_read_in_parts(tmp_path: Path, monkeypatc
     wholes = [settings_of(tomllib.loads(text)) for text in texts]
     read: list[str] = []
     parse = tomllib.loads
-    monkeypatch.setattr(tomllib, "loads", lambda text: read.append(text) or parse(text))
+
+    def recorded(text: str) -> dict[str, Any]:
+        read.append(text)
+        return parse(text)
+
+    monkeypatch.setattr(tomllib, "loads", recorded)
     found = [settings_in(text) for text in texts]
     assert found == wholes
     assert read[-1] == "seed = 456"
@@ -236,7 +241,7 @@ def test_a_cell_is_the_mean_over_seeds_with_student_s_interval(tmp_path: Path) -
 def test_unlike_scores_stand_apart_and_it_is_said_why(tmp_path: Path) -> None:
     """A run over 10,000 images and one over 1,000 have no column in common; a line names both and both numbers."""
     made(tmp_path / "a", rows=[scored(1000, 30.0)])
-    many = {"real_images": 10_000, "fake_images": 10_000}
+    many: dict[str, Any] = {"real_images": 10_000, "fake_images": 10_000}
     made(tmp_path / "b", "loss=hinge", rows=[scored(1000, 20.0, **many)])
     comparison = package.compare(tmp_path)
     assert [column.name for column in comparison.columns] == ["fid (1)", "fid (2)"]
@@ -247,7 +252,7 @@ def test_unlike_scores_stand_apart_and_it_is_said_why(tmp_path: Path) -> None:
 
 def test_a_run_that_was_scored_in_both_ways_is_in_both_columns(tmp_path: Path) -> None:
     """What is comparable is compared: the run that also has the other's kind of score stands beside it."""
-    many = {"real_images": 10_000, "fake_images": 10_000}
+    many: dict[str, Any] = {"real_images": 10_000, "fake_images": 10_000}
     made(tmp_path / "a", rows=[scored(1000, 30.0)])
     made(tmp_path / "b", "loss=hinge", rows=[scored(1000, 25.0), scored(1000, 20.0, **many)])
     first, second = package.compare(tmp_path).groups

@@ -39,8 +39,13 @@ class Visit:
         self.requests: list[str] = []
         page.on("console", lambda message: self.errors.append(message.text))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("dialog", lambda dialog: (self.errors.append("a dialog"), dialog.dismiss()))
+        page.on("dialog", self._dismiss)
         page.on("request", lambda request: self.requests.append(request.url))
+
+    def _dismiss(self, dialog: Any) -> None:
+        """Close a dialog, which is an error."""
+        self.errors.append("a dialog")
+        dialog.dismiss()
 
     def open(self, path: Path) -> Visit:
         """Show a file."""

@@ -302,8 +302,8 @@ def test_moving_a_run_changes_nothing(run: RunDirectory, registry: Registry, tmp
 def test_only_the_newest_checkpoints_and_the_best_are_kept(registry: Registry, tmp_path: Path) -> None:
     """With keep_checkpoints=2, two newest and the best by the chosen score remain, whenever the best was."""
     run = RunDirectory(tmp_path / "run")
-    settings = (*SMALL, "steps=12", "evaluate_every=2", "max_eval_time_fraction=1", "num_samples=20")
-    settings = (*settings, "keep_checkpoints=2")
+    evaluation = ("evaluate_every=2", "max_eval_time_fraction=1", "num_samples=20")
+    settings = (*SMALL, "steps=12", "keep_checkpoints=2", *evaluation)
     launch.start_run(prepare(tiny(registry, *settings), registry), out=run.path)
     rows = [json.loads(line) for line in run.evaluations.read_text().splitlines()]
     best = min(rows, key=lambda row: row["scores"]["sliced-wasserstein"])["step"]
@@ -346,7 +346,8 @@ class TwoHeads(Discriminator):
         self.layer = nn.Linear(image.numel, 1)
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-        return self.layer(images.flatten(1)).squeeze(1)
+        logits: torch.Tensor = self.layer(images.flatten(1)).squeeze(1)
+        return logits
 
 
 class Bomb(TwoHeads):
@@ -384,13 +385,13 @@ def test_a_component_that_breaks_fails_the_run(registry: Registry, tmp_path: Pat
 def test_divergence_is_an_error_in_python(tmp_path: Path) -> None:
     """`ganforge.train` raises DivergedError, so that a sweep cannot take a diverged run for a result."""
     experiment = package.Experiment(
-        gen="mlp",  # type: ignore[arg-type]
-        disc="mlp",  # type: ignore[arg-type]
-        data={"name": "mnist", "options": {"source": "sample"}},  # type: ignore[arg-type]
+        gen="mlp",
+        disc="mlp",
+        data={"name": "mnist", "options": {"source": "sample"}},
         steps=300,
         batch_size=10,
         precision="fp32",
-        optimizer={"name": "sgd", "lr": 1e12},  # type: ignore[arg-type]
+        optimizer={"name": "sgd", "lr": 1e12},
     )
     with pytest.raises(DivergedError, match="is not a finite number"):
         package.train(experiment, out=tmp_path / "run")

@@ -272,7 +272,7 @@ def test_equal_and_unequal_are_opposites(value: float | str) -> None:
 
 def test_incomparable_scores_have_different_columns(several: Path) -> None:
     """Scores over 1,000 and over 10,000 images are in two columns, with a note."""
-    many = {"real_images": 10_000, "fake_images": 10_000}
+    many: dict[str, Any] = {"real_images": 10_000, "fake_images": 10_000}
     made(several / "e", rows=[scored(10, 1.0, **many)])
     listing = list_runs(several, sort="fid")
     assert [run.summary.name for run in listing.runs] == ["b", "d", "a", "e", "c"]

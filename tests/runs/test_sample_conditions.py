@@ -180,7 +180,7 @@ def test_float_images_are_kept_and_decoded(train: Train) -> None:
     assert samples.raw is not None
     assert np.allclose(samples.raw, run.generator()(z).permute(0, 2, 3, 1).numpy(), atol=1e-6)
     assert np.abs(samples.raw).max() > 1, "a generator that is not bounded is not clamped"
-    assert (samples.images.shape, samples.images.dtype) == ((5, 4, 4, 3), np.uint8)
+    assert (samples.images.shape, samples.images.dtype) == ((5, 4, 4, 3), np.dtype(np.uint8))
     samples.save_npz("five.npz")
     with np.load("five.npz", allow_pickle=False) as arrays:
         assert sorted(arrays) == ["images", "latents", "pixels"]

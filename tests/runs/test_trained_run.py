@@ -52,8 +52,9 @@ def test_samples_are_decided_by_the_seed(run: RunDirectory) -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
     assert np.array_equal(one.images, again.images)
     assert not np.array_equal(one.images, other.images)
-    assert (one.images.shape, one.images.dtype) == ((6, 28, 28, 1), np.uint8)
-    assert (one.latents.shape, one.latents.dtype, one.condition) == ((6, 100), np.float32, None)
+    assert (one.images.shape, one.images.dtype) == ((6, 28, 28, 1), np.dtype(np.uint8))
+    assert (one.latents.shape, one.latents.dtype) == ((6, 100), np.dtype(np.float32))
+    assert one.condition is None
 
 
 def test_samples_are_the_generator_s_images(run: RunDirectory) -> None:
@@ -176,7 +177,7 @@ def test_npz_file_is_written_whole_or_not_at_all(run: RunDirectory, tmp_path: Pa
     samples, path = package.load_run(run.path).sample(2), tmp_path / "files" / "two.npz"
     path.parent.mkdir()
     path.write_bytes(b"old")
-    broken = replace(samples, latents=Unreadable())  # type: ignore[arg-type]  # what a full disk would do
+    broken = replace(samples, latents=Unreadable())  # type: ignore[arg-type]  # fails as on a full disk
     with pytest.raises(OSError, match="no space"):
         broken.save_npz(path)
     assert [(entry.name, entry.read_bytes()) for entry in path.parent.iterdir()] == [("two.npz", b"old")]
@@ -250,9 +251,9 @@ def test_runs_get_numbered_directories(ganforge: Ganforge, tmp_path: Path) -> No
 def test_training_from_python(tmp_path: Path) -> None:
     """`ganforge.train` returns a run that can be sampled, `ganforge.resume` continues it."""
     experiment = package.Experiment(
-        gen={"name": "mlp", "options": {"hidden": [8]}},  # type: ignore[arg-type]
-        disc="mlp",  # type: ignore[arg-type]
-        data={"name": "mnist", "options": {"source": "sample"}},  # type: ignore[arg-type]
+        gen={"name": "mlp", "options": {"hidden": [8]}},
+        disc="mlp",
+        data={"name": "mnist", "options": {"source": "sample"}},
         steps=3,
         batch_size=10,
         precision="fp32",

@@ -139,7 +139,7 @@ def test_the_device_is_never_waited_for() -> None:
     augmentation = ada().to("meta")
     images = torch.empty(4, 3, 8, 8, device="meta", requires_grad=True)
     changed = augmented(augmentation, images)
-    changed.sum().backward()  # type: ignore[no-untyped-call]
+    changed.sum().backward()
     augmentation.observe(torch.empty(4, device="meta"))
     assert images.grad is not None
     assert (changed.device.type, augmentation.p.device.type) == ("meta", "meta")

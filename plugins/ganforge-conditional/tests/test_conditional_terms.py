@@ -178,7 +178,7 @@ def test_feature_matching_pulls_fakes_towards_the_real_mean() -> None:
     real = DiscriminatorOutput(torch.zeros(2), features=(torch.tensor([[1.0], [3.0]]),))
     features = torch.tensor([[5.0], [6.0]], requires_grad=True)
     value = feature_matching(real, DiscriminatorOutput(torch.zeros(2), features=(features,)))
-    value.backward()  # type: ignore[no-untyped-call]
+    value.backward()
     assert features.grad is not None
     assert features.grad.flatten().tolist() == pytest.approx([2 / 2 * (5.5 - 2.0)] * 2)
 

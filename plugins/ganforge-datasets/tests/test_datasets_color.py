@@ -13,6 +13,7 @@ from conftest import Patch
 from datasets_parts import ATTRIBUTES, FACES, SIZES, attribute, cifar_files, put_celeba, put_cifar, put_svhn, svhn_array
 from ganforge_datasets.celeba import Attribute, CelebA
 from ganforge_datasets.cifar import Cifar10
+from ganforge_datasets.downloaded import Downloaded
 from ganforge_datasets.svhn import Svhn
 from PIL import Image
 from torchvision import transforms
@@ -131,7 +132,7 @@ def test_a_file_that_is_not_the_original_is_named(
     tmp_path: Path,
     patch: Patch,
     put: object,
-    cls: type[Cifar10 | Svhn | CelebA],
+    cls: type[Downloaded],
     name: str,
 ) -> None:
     """Files are compared with torchvision's MD5s before they are read, so that no foreign pickle is loaded."""

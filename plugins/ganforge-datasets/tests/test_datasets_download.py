@@ -52,7 +52,7 @@ main(Path(sys.argv[1]), *sys.argv[2:])
 
 def addressed(patches: Patches, address: str) -> Patches:
     """Add the addresses of the files to their MD5s."""
-    first = {
+    first: dict[type, dict[str, Any]] = {
         FashionMNIST: {"mirrors": ["http://127.0.0.1:1/", address]},
         EMNIST: {"url": f"{address}gzip.zip"},
         CIFAR10: {"url": f"{address}{CIFAR10.filename}"},
@@ -125,7 +125,7 @@ def test_torchvision_downloads_it(
     files = [name for name in everything_below(place) if (place / name).is_file()]
     assert files == sorted(kept)
     assert not cache.exists()
-    assert data.resolved().root == place  # type: ignore[attr-defined]
+    assert data.resolved().root == place
     assert f"downloading {cls.title} ({cls.megabytes:,} MB) into {place}" in capsys.readouterr().err
     monkeypatch.setenv("GANFORGE_OFFLINE", "1")
     monkeypatch.setenv("GANFORGE_DATA", str(place))
@@ -210,7 +210,8 @@ def test_the_time_limit_fits_the_size(patch: Patch, use: Use, monkeypatch: pytes
         raise downloads.DownloadError
 
     monkeypatch.setattr(locating, "download", note)
-    for cls in (FashionMnist, Cifar10, CelebA):
+    classes: tuple[type[Downloaded], ...] = (FashionMnist, Cifar10, CelebA)
+    for cls in classes:
         with pytest.raises(DataError):
             _ = cls(cls.Options()).info
     assert list(limits.values()) == [60 + 2 * 31, 60 + 2 * 171, 60 + 2 * 1450]

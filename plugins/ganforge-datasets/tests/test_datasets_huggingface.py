@@ -196,11 +196,12 @@ def test_missing_and_ambiguous_columns_are_errors_with_a_fix(tmp_path: Path) -> 
         with pytest.raises(DataError, match=words) as raised:
             _ = images(path, **options).info
         assert fix in str(raised.value.fix)
-    for path, options, words in (
+    invalid: list[tuple[Path, dict[str, object], str]] = [
         (parquet(tmp_path / "g.parquet", image=one, label=[0.5, 1.5]), {}, "holds float; labels are integers"),
         (parquet(tmp_path / "h.parquet", image=one, size=[1, 2]), {"image": "size"}, "'size' holds .* not images"),
         (parquet(tmp_path / "i.parquet", image=[one[0], None]), {}, "row 1 of .* holds no picture"),
-    ):
+    ]
+    for path, options, words in invalid:
         with pytest.raises(DataError, match=words):
             _ = images(path, **options).info
 

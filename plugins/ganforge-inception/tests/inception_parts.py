@@ -19,7 +19,7 @@ LAYERS = ["2048", "logits_unbiased"]
 COLOR = ImageSpec(3, 32, 32)
 
 
-class Fresh(FeatureExtractorInceptionV3):
+class Fresh(FeatureExtractorInceptionV3):  # type: ignore[misc]  # torch-fidelity has no types
     """torch-fidelity's network with the weights that torch draws."""
 
     def load_state_dict(self, *arguments: Any, **keywords: Any) -> None:

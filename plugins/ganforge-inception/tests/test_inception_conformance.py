@@ -13,6 +13,8 @@ from torch import Tensor
 
 from ganforge.testing import parametrize_components
 
+pytest_plugins = "inception_fixtures"
+
 ROOT = Path(tempfile.mkdtemp(prefix="ganforge-inception-"))
 
 

@@ -14,6 +14,8 @@ from torch_fidelity import FeatureExtractorInceptionV3
 from ganforge import ImageSpec
 from ganforge.errors import IncompatibleError
 
+pytest_plugins = "inception_fixtures"
+
 Files = tuple[Path, Path]
 
 

@@ -29,10 +29,12 @@ from mlflow.exceptions import MlflowException
 
 from ganforge import RunInfo
 
-TRAINING = ("--gen", "mlp", "--disc", "mlp", "--gen.hidden", "[16]", "--disc.hidden", "[16]", "--data.source", "sample")
-TRAINING += ("--batch-size", "8", "--precision", "fp32", "--device", "cpu", "--steps", "8", "--checkpoint-every", "4")
-TRAINING += ("--log-every", "1", "--sample-every", "4", "--evaluate-every", "4", "--num-samples", "16")
-TRAINING += ("--metric", "sliced-wasserstein,gate", "--quiet", "--json")
+TRAINING = (
+    *("--gen", "mlp", "--disc", "mlp", "--gen.hidden", "[16]", "--disc.hidden", "[16]", "--data.source", "sample"),
+    *("--batch-size", "8", "--precision", "fp32", "--device", "cpu", "--steps", "8", "--checkpoint-every", "4"),
+    *("--log-every", "1", "--sample-every", "4", "--evaluate-every", "4", "--num-samples", "16"),
+    *("--metric", "sliced-wasserstein,gate", "--quiet", "--json"),
+)
 
 LAST = "step-00000008"
 SECONDS = 200.0
@@ -438,7 +440,7 @@ def test_numbers_wait_for_a_server_that_is_away(
     tracker.log_grid(3, tmp_path / "missing.png")
     assert unreliable.kept == [(1, 1.0)]
     unreliable.away = False
-    monkeypatch.setattr(tracking.time, "monotonic", lambda: time.perf_counter() + 10**9)
+    monkeypatch.setattr(time, "monotonic", lambda: time.perf_counter() + 10**9)
     tracker.log_row({"step": 4, "loss": 4.0})
     assert unreliable.kept == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
 

@@ -197,7 +197,7 @@ def test_a_gradient_penalty_trains_it() -> None:
         (slopes,) = torch.autograd.grad(discriminator(images).logits.sum(), images, create_graph=True)
         return slopes.square().sum((1, 2, 3)).mean()
 
-    penalty(network, images).backward()  # type: ignore[no-untyped-call]
+    penalty(network, images).backward()
     gradients = {name: weight.grad for name, weight in network.named_parameters()}
     # Biases act through the sign of activations only, so the penalty has no derivative in them.
     for name, gradient in gradients.items():

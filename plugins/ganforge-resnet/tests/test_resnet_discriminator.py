@@ -202,7 +202,7 @@ def test_two_passes_in_training_both_have_gradients() -> None:
     network, images = discriminator(), pictures(4).requires_grad_()
     one, two = network(images[:2]).logits, network(images[2:]).logits
     (slope,) = torch.autograd.grad((two - one).sum(), images, create_graph=True)
-    slope.square().sum().backward()  # type: ignore[no-untyped-call]
+    slope.square().sum().backward()
     assert all(bool(weight.grad.isfinite().all()) for weight in network.parameters() if weight.grad is not None)
 
 

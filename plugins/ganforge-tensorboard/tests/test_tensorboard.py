@@ -24,10 +24,12 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 
 from ganforge import RunInfo
 
-TRAINING = ("--gen", "mlp", "--disc", "mlp", "--gen.hidden", "[16]", "--disc.hidden", "[16]", "--data.source", "sample")
-TRAINING += ("--batch-size", "8", "--precision", "fp32", "--device", "cpu", "--steps", "8", "--checkpoint-every", "4")
-TRAINING += ("--log-every", "1", "--sample-every", "4", "--evaluate-every", "4", "--num-samples", "16")
-TRAINING += ("--metric", "sliced-wasserstein", "--quiet", "--json")
+TRAINING = (
+    *("--gen", "mlp", "--disc", "mlp", "--gen.hidden", "[16]", "--disc.hidden", "[16]", "--data.source", "sample"),
+    *("--batch-size", "8", "--precision", "fp32", "--device", "cpu", "--steps", "8", "--checkpoint-every", "4"),
+    *("--log-every", "1", "--sample-every", "4", "--evaluate-every", "4", "--num-samples", "16"),
+    *("--metric", "sliced-wasserstein", "--quiet", "--json"),
+)
 
 LAST = "step-00000008"
 
@@ -70,7 +72,7 @@ def read(run: Path) -> EventAccumulator:
 
 def check_scalars(run: Path, events: EventAccumulator) -> None:
     """Compare every scalar with the run's own files, at every step, once each."""
-    expected: dict[str, list[tuple[int, float]]] = {}
+    expected: dict[str, list[tuple[int, np.float32]]] = {}
     for row in rows(run):
         for name in row.keys() - {"step"}:
             expected.setdefault(name, []).append((row["step"], np.float32(row[name])))

@@ -19,10 +19,12 @@ from typing import Any
 import pytest
 from wandb.proto.wandb_internal_pb2 import Record
 
-TRAINING = ("--gen", "mlp", "--disc", "mlp", "--gen.hidden", "[16]", "--disc.hidden", "[16]", "--data.source", "sample")
-TRAINING += ("--batch-size", "8", "--precision", "fp32", "--device", "cpu", "--steps", "8", "--checkpoint-every", "4")
-TRAINING += ("--log-every", "1", "--sample-every", "4", "--evaluate-every", "4", "--num-samples", "16")
-TRAINING += ("--metric", "sliced-wasserstein,gate", "--quiet", "--json")
+TRAINING = (
+    *("--gen", "mlp", "--disc", "mlp", "--gen.hidden", "[16]", "--disc.hidden", "[16]", "--data.source", "sample"),
+    *("--batch-size", "8", "--precision", "fp32", "--device", "cpu", "--steps", "8", "--checkpoint-every", "4"),
+    *("--log-every", "1", "--sample-every", "4", "--evaluate-every", "4", "--num-samples", "16"),
+    *("--metric", "sliced-wasserstein,gate", "--quiet", "--json"),
+)
 
 LAST = "step-00000008"
 SECONDS = 200.0
@@ -156,8 +158,13 @@ def ganforge(
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a run without listeners."""
     folder = tmp_path_factory.mktemp("quiet")
-    environment = {"GANFORGE_PLUGINS": "ganforge", "GANFORGE_DISABLE_PLUGINS": "wandb"}
-    assert ganforge("run", *TRAINING, "--out", folder / "r", folder=folder, **environment) == []
+    notes = ganforge(
+        *("run", *TRAINING, "--out", folder / "r"),
+        folder=folder,
+        GANFORGE_PLUGINS="ganforge",
+        GANFORGE_DISABLE_PLUGINS="wandb",
+    )
+    assert notes == []
     assert not (folder / "r" / "listeners.log").exists()
     return folder / "r"
 

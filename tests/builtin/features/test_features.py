@@ -327,14 +327,15 @@ def test_flags_are_completed() -> None:
 def test_weights_of_every_type_have_a_hash(dtype: torch.dtype) -> None:
     """It is that of names, types, shapes and bytes, and changes with a value."""
     module = torch.nn.Module()
-    module.register_buffer("values", torch.tensor([[1, 0], [0, 1]]).to(dtype))
-    module.register_buffer("one", torch.ones((), dtype=dtype))
+    values, one = torch.tensor([[1, 0], [0, 1]]).to(dtype), torch.ones((), dtype=dtype)
+    module.register_buffer("values", values)
+    module.register_buffer("one", one)
     before = weights_sha256(module)
     expected = hashlib.sha256()
-    for name, value in (("one", module.one), ("values", module.values)):
+    for name, value in (("one", one), ("values", values)):
         expected.update(
             f"{name} {dtype} {tuple(value.shape)}\n".encode() + value.reshape(-1).view(torch.uint8).numpy().tobytes()
         )
     assert before == expected.hexdigest()
-    module.values[0, 1] = 1
+    values[0, 1] = 1
     assert weights_sha256(module) != before
