@@ -61,8 +61,9 @@ def main() -> None:
             run = ganforge.train(experiment, out=arguments.out / f"{arguments.model}-{precision}-{seed}")
             fakes = torch.from_numpy(run.sample(FAKES, seed=seed).images).permute(0, 3, 1, 2)
             distances.append(frechet(statistics_of(features, fakes), real))
-            seconds.append(run.manifest["summary"]["elapsed_seconds"])
-            chosen.add(run.manifest["precision"])
+            assert run.manifest.summary is not None, "the run has ended"  # noqa: S101
+            seconds.append(run.manifest.summary.elapsed_seconds)
+            chosen.add(run.manifest.precision)
         mean = f"{statistics.mean(distances):.2f} ± {statistics.stdev(distances):.2f}"
         each = ", ".join(f"{distance:.2f}" for distance in distances)
         print(

@@ -116,7 +116,7 @@ def by_ganforge(data: Mnist, arguments: argparse.Namespace) -> Iterator[tuple[st
         trained = load_run(run)
         samples = trained.sample(FAKES, 0)
         trained.sample(64, 0).save_grid(arguments.out / f"ganforge-{arguments.model}-{step:05d}.png")
-        name = f"ganforge, {trained.manifest['precision']}"
+        name = f"ganforge, {trained.manifest.precision}"
         yield name, step, before, score_of(torch.from_numpy(samples.images).permute(0, 3, 1, 2), data)
 
 

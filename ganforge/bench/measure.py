@@ -136,7 +136,7 @@ def _time_reference(prepared: Prepared, config: BenchConfig, folder: Path) -> li
 
 
 def _run_reference(experiment: dict[str, Any], folder: Path, device: str, config: BenchConfig) -> list[float]:
-    gan = build(reload(from_document(experiment), Registry.discover(no_plugins=True), {}))
+    gan = build(reload(from_document(experiment), Registry.discover(no_plugins=True), None))
     return reference_loop.seconds_per_step(
         gan.generator,
         gan.discriminator,

@@ -116,7 +116,7 @@ class SweepDisplay:
         """Show the result."""
         self._done += 1
         self._remaining.end(result.trial, seconds)
-        row = {} if result.row is None else result.row["scores"]
+        row = {} if result.row is None else result.row.scores
         scores = " ".join(f"{name} {format_number(value)}" for name, value in row.items())
         parts = [
             f"[{STYLES[result.status]}]{self._done}/{self._count} {result.status}[/] {escape(result.trial.label)}",

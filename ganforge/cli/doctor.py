@@ -55,7 +55,7 @@ def _collect(registry: Registry) -> dict[str, Any]:
     device = choose_device("auto")
     return {
         "versions": versions(),
-        "hardware": {**hardware(device), "precisions": supported_precisions(device)},
+        "hardware": {**hardware(device).model_dump(), "precisions": supported_precisions(device)},
         "plugins": [
             {
                 "distribution": source.distribution,

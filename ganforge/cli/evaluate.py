@@ -26,6 +26,7 @@ from ganforge.cli._settings import SettingsCommand
 from ganforge.components.spec import Section
 from ganforge.config.dotted import literal
 from ganforge.errors import ConfigError, UsageError
+from ganforge.schemas.rows import Protocol
 from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.format import format_number
 
@@ -189,21 +190,21 @@ def _print(scores: RunScores) -> None:
         console.print(f"picture: [bold]{escape(str(path))}[/]", highlight=False)
 
 
-def _protocol_lines(protocol: dict[str, Any]) -> Iterator[str]:
+def _protocol_lines(protocol: Protocol) -> Iterator[str]:
     """Yield the protocol in lines for readers."""
     yield (
-        f"{protocol['fake_images']:,} fakes and {protocol['real_images']:,} real images: {protocol['split']} split of "
-        f"{protocol['data']} ({protocol['fingerprint'][:SHOWN_HASH_LENGTH]})"
+        f"{protocol.fake_images:,} fakes and {protocol.real_images:,} real images: {protocol.split} split of "
+        f"{protocol.data} ({protocol.fingerprint[:SHOWN_HASH_LENGTH]})"
     )
-    if "train_images" in protocol:
-        yield f"{protocol['train_images']:,} training images"
-    features = protocol["features"]
+    if protocol.train_images is not None:
+        yield f"{protocol.train_images:,} training images"
+    features = protocol.features
     if features is not None:
         yield (
-            f"features: {features['name']} ({features['distribution']}, {features['weights'][:SHOWN_HASH_LENGTH]}): "
-            f"{features['preprocessing']}"
+            f"features: {features.name} ({features.distribution}, {features.weights[:SHOWN_HASH_LENGTH]}): "
+            f"{features.preprocessing}"
         )
-    if protocol["sampling"]:
-        yield f"sampling: {', '.join(f'{name} {value}' for name, value in protocol['sampling'].items())}"
-    versions = ", ".join(f"{name} {version[:SHOWN_HASH_LENGTH]}" for name, version in protocol["versions"].items())
-    yield f"{protocol['weights']} {protocol['checkpoint'][:SHOWN_HASH_LENGTH]}, seed {protocol['seed']}; {versions}"
+    if protocol.sampling:
+        yield f"sampling: {', '.join(f'{name} {value}' for name, value in protocol.sampling.items())}"
+    versions = ", ".join(f"{name} {str(version)[:SHOWN_HASH_LENGTH]}" for name, version in protocol.versions.items())
+    yield f"{protocol.weights} {protocol.checkpoint[:SHOWN_HASH_LENGTH]}, seed {protocol.seed}; {versions}"

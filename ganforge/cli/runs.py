@@ -13,7 +13,7 @@ from rich.console import Console
 from ganforge.cli._lines import Lines
 from ganforge.cli._options import Json
 from ganforge.cli._output import handle_errors, notice, out, results
-from ganforge.runs.listing import ListedRun, Listing, gc_paused, list_runs
+from ganforge.runs.listing import ListedRun, Listing, list_runs
 from ganforge.utils.format import format_number
 
 STATUS_STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow"}
@@ -53,18 +53,17 @@ def runs(
     json: Json = False,
 ) -> None:
     """List runs with components, progress and status, the newest first."""
-    with gc_paused():
-        listing = list_runs(folder, where=where or [], status=status or [], sort=sort, reverse=reverse, limit=limit)
-        for line in listing.notes:
-            notice(line)
-        if json:
-            _print_json(listing)
-        elif not listing.runs:
-            notice("no matching runs" if where or status else "no runs")
-        else:
-            _print(listing)
-            if len(listing.runs) < listing.count:
-                notice(f"{len(listing.runs):,} of {listing.count:,} runs")
+    listing = list_runs(folder, where=where or [], status=status or [], sort=sort, reverse=reverse, limit=limit)
+    for line in listing.notes:
+        notice(line)
+    if json:
+        _print_json(listing)
+    elif not listing.runs:
+        notice("no matching runs" if where or status else "no runs")
+    else:
+        _print(listing)
+        if len(listing.runs) < listing.count:
+            notice(f"{len(listing.runs):,} of {listing.count:,} runs")
 
 
 def _print_json(listing: Listing) -> None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ganforge.components.augmentations import Augmentation, Parameters
     from ganforge.components.base import ComponentOptions, Configurable
-    from ganforge.components.datasets import Dataset, DatasetInfo, ImageTensors, Item, Split, check_images
+    from ganforge.components.datasets import Dataset, ImageTensors, Item, Split, check_images
     from ganforge.components.features import FeatureExtractor, FeatureOutput, weights_sha256
-    from ganforge.components.image_spec import ConditionSpec, ImageSpec
+    from ganforge.components.image_spec import ConditionSpec, DatasetInfo, ImageSpec
     from ganforge.components.latents import LatentDistribution
     from ganforge.components.losses import Loss, LossTerm
     from ganforge.components.metrics import EvaluationContext, Metric, MetricResult, Need
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 _MODULES = {
     "augmentations": ("Augmentation", "Parameters"),
     "base": ("ComponentOptions", "Configurable"),
-    "datasets": ("Dataset", "DatasetInfo", "ImageTensors", "Item", "Split", "check_images"),
+    "datasets": ("Dataset", "ImageTensors", "Item", "Split", "check_images"),
     "features": ("FeatureExtractor", "FeatureOutput", "weights_sha256"),
-    "image_spec": ("ConditionSpec", "ImageSpec"),
+    "image_spec": ("ConditionSpec", "DatasetInfo", "ImageSpec"),
     "latents": ("LatentDistribution",),
     "losses": ("Loss", "LossTerm"),
     "metrics": ("EvaluationContext", "Metric", "MetricResult", "Need"),

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from ganforge.components.base import ComponentOptions, Configurable
-from ganforge.components.image_spec import ConditionSpec, ImageSpec
+from ganforge.components.image_spec import ConditionSpec, DatasetInfo, ImageSpec
 from ganforge.errors import DataError
 from ganforge.utils.images import to_uint8
 
@@ -60,27 +60,6 @@ class ImageTensors:
             digest.update(name.encode())
             digest.update(values.contiguous().numpy().data)
         return digest.hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetInfo:
-    """Metadata of a dataset.
-
-    Attributes:
-        image: Shape, type and condition of the images.
-        class_names: Names of the classes, in order, or None.
-        sizes: Number of images per split.
-        fingerprint: Text that changes when the training images change.
-        name: Name for reports.
-        source: Where the images come from, in one line.
-    """
-
-    image: ImageSpec
-    class_names: tuple[str, ...] | None
-    sizes: Mapping[str, int]
-    fingerprint: str
-    name: str = ""
-    source: str = ""
 
 
 class Dataset(Configurable, ABC):

@@ -1,7 +1,8 @@
-"""Shapes of images and of the conditions that come with them."""
+"""Metadata of datasets: shapes of images and of their conditions, classes, sizes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -92,3 +93,24 @@ class ImageSpec:
 
     def __str__(self) -> str:
         return f"{self.channels}×{self.height}×{self.width}"
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetInfo:
+    """Metadata of a dataset.
+
+    Attributes:
+        image: Shape, type and condition of the images.
+        class_names: Names of the classes, in order, or None.
+        sizes: Number of images per split.
+        fingerprint: Text that changes when the training images change.
+        name: Name for reports.
+        source: Where the images come from, in one line.
+    """
+
+    image: ImageSpec
+    class_names: tuple[str, ...] | None
+    sizes: Mapping[str, int]
+    fingerprint: str
+    name: str = ""
+    source: str = ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ganforge.components.spec import Kind
@@ -14,6 +15,7 @@ from ganforge.config.resolve import Resolver
 from ganforge.config.resolved import ResolvedComponent, ResolvedConfig
 from ganforge.errors import UnknownComponentError
 from ganforge.plugins.registry import Registry
+from ganforge.schemas.manifest import Manifest
 
 #: Sections that an evaluation may choose again for a trained run.
 SCORING: tuple[Section, ...] = ("features", "metric")
@@ -24,10 +26,10 @@ SAMPLING: tuple[Section, ...] = ("gen", "data", "latent")
 def reload(
     experiment: Experiment,
     registry: Registry,
-    manifest: Mapping[str, Any],
+    manifest: Manifest | None,
     sections: Iterable[Section] = tuple(SECTIONS),
 ) -> ResolvedConfig:
-    """Return a run's components, found by its experiment and run.json.
+    """Return a run's components, found by its experiment and run.json, or by the experiment alone.
 
     A component is searched under its distribution first, so that a plugin of the same name that was installed later is
     not mistaken for it. Optimizers, schedules and phases are found if all sections are requested.
@@ -59,7 +61,7 @@ def reload(
 class _Finder:
     """Search for the components of a run."""
 
-    def __init__(self, registry: Registry, manifest: Mapping[str, Any]) -> None:
+    def __init__(self, registry: Registry, manifest: Manifest | None) -> None:
         self.registry = registry
         self.manifest = manifest
 
@@ -76,30 +78,24 @@ class _Finder:
         return tuple(items)
 
 
-def _recorded(manifest: Mapping[str, Any], key: str, refs: Sequence[ComponentRef]) -> list[str]:
+def _recorded(manifest: Manifest | None, key: str, refs: Sequence[ComponentRef]) -> list[str]:
     """Return the qualified names that run.json has for a key's components, or their own if it has none."""
     names = [ref.name for ref in refs]
-    qualified = manifest.get("qualified")
-    recorded = qualified.get(key) if isinstance(qualified, Mapping) else None
-    if not isinstance(recorded, list) or [_short(name) for name in recorded] != [_short(name) for name in names]:
-        return names
-    return recorded
+    recorded = [] if manifest is None else manifest.qualified.get(key, [])
+    same = [name.rpartition("/")[2] for name in recorded] == [name.rpartition("/")[2] for name in names]
+    return recorded if same else names
 
 
-def _short(name: object) -> str:
-    return str(name).rpartition("/")[2]
-
-
-def _with_local(manifest: Mapping[str, Any]) -> str | None:
+def _with_local(manifest: Manifest | None) -> str | None:
     """Return a hint about the local plugins that a run needs, or None if it used none."""
-    plugins = manifest.get("plugins")
-    recorded = [plugin for plugin in plugins if isinstance(plugin, Mapping)] if isinstance(plugins, list) else []
-    local = " ".join(f"--plugin {plugin['path']}" for plugin in recorded if plugin.get("path"))
+    plugins = [] if manifest is None else manifest.plugins
+    paths = [plugin.path for plugin in plugins if plugin.path is not None]
+    local = " ".join(f"--plugin {shlex.quote(path)}" for path in paths)
     return f"this run used a local plugin: pass {local}" if local else None
 
 
 def reload_for_scoring(
-    experiment: Experiment, registry: Registry, manifest: Mapping[str, Any], layers: Sequence[Layer]
+    experiment: Experiment, registry: Registry, manifest: Manifest, layers: Sequence[Layer]
 ) -> ResolvedConfig:
     """Return a run's generator, latents and data, with the metrics and features that `layers` name, lowest first.
 

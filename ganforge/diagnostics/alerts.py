@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-FailureMode = Literal["collapse", "saturation", "divergence", "fooled", "not-finite"]
+from ganforge.schemas.manifest import FailureMode
 
 #: Alerts that are kept; beyond, the oldest resolved ones are dropped.
 MAX_ALERTS: Final = 100

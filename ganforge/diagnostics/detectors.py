@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ganforge.diagnostics.alerts import FailureMode
+from ganforge.schemas.manifest import FailureMode
 
 # Weights of the newest row in moving averages. Early rows are averaged evenly until 1/rows is smaller.
 DIVERSITY_WEIGHT, LOSS_SIZE_WEIGHT, D_WEIGHT, BASELINE_WEIGHT = 0.5, 0.2, 0.05, 0.002

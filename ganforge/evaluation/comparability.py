@@ -1,9 +1,10 @@
-"""Comparability of scores: differences of two protocols that matter. Imports nothing heavy."""
+"""Comparability of scores: differences of two protocols that matter. Imports no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+
+from ganforge.schemas.rows import MetricProtocol, Protocol
 
 #: Entries that must agree for every score, and their names in messages.
 ALWAYS = {
@@ -14,6 +15,7 @@ ALWAYS = {
     "fake_images": "fakes",
     "sampling": "sampling options",
 }
+TRAIN = {"train_images": "training images", "train_fingerprint": "training images (fingerprint)"}
 #: Entries of a feature extractor that must agree. The hash of its weights stands for their file.
 EXTRACTOR = {
     "name": "features",
@@ -22,94 +24,62 @@ EXTRACTOR = {
     "weights": "weights of the features (SHA-256)",
     "preprocessing": "preprocessing",
 }
+#: Needs of a metric that a feature extractor meets.
+EXTRACTOR_NEEDS = frozenset({"features", "logits"})
 #: Entries that describe the generator that was scored, not how.
 OF_GENERATOR = frozenset({"checkpoint", "seed", "weights", "versions", "latent"})
 MAX_LENGTH = 60
 HASH_LENGTH, SHOWN_HASH_LENGTH = 64, 12
-#: Needs of a metric that a feature extractor meets.
-EXTRACTOR_NEEDS = frozenset({"features", "logits"})
 
 
-def diff(one: Mapping[str, Any], other: Mapping[str, Any], score: str) -> list[str]:
+def diff(one: Protocol, other: Protocol, score: str) -> list[str]:
     """Return the differences of two protocols that matter for a score; empty if they are comparable.
 
-    The generator does not matter (seed, checkpoint, moving average, latents), nor do versions of programs. A damaged
-    protocol is comparable with none.
+    The generator does not matter (seed, checkpoint, moving average, latents), nor do versions of programs.
     """
-    try:
-        return _diff(one, other, score)
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return ["a damaged protocol"]
-
-
-def _diff(one: Mapping[str, Any], other: Mapping[str, Any], score: str) -> list[str]:
-    metrics = [_metric(protocol, score) for protocol in (one, other)]
-    missing = metrics.count(None)
-    if missing:
-        return [f"{'one protocol has' if missing == 1 else 'both protocols have'} no metric that gives {score}"]
-    if one.keys() == other.keys() and all(one[key] == other[key] for key in one if key not in OF_GENERATOR):
-        return []  # the usual case: must be fast for thousands of protocols
-    first, second = (metric or {} for metric in metrics)
-    needs = {need for metric in (first, second) for need in metric.get("needs", ())}
-    names = dict(ALWAYS)
-    if "train" in needs:
-        names |= {"train_images": "training images", "train_fingerprint": "training images (fingerprint)"}
-    lines = _lines(one, other, names)
+    first, second = _metric(one, score), _metric(other, score)
+    if first is None or second is None:
+        both = first is None and second is None
+        return [f"{'both protocols have' if both else 'one protocol has'} no metric that gives {score}"]
+    needs = {*first.needs, *second.needs}
+    lines = list(_lines(one, other, ALWAYS | (TRAIN if "train" in needs else {})))
     if needs & EXTRACTOR_NEEDS:
         lines += _lines(_features(one), _features(other), EXTRACTOR)
     names = {"distribution": f"{score} from", "options": f"options of {score}", "needs": f"inputs of {score}"}
     lines += _lines(first, second, names)
-    directions = [(metric.get("higher_is_better") or {}).get(score) for metric in (first, second)]
-    if directions[0] != directions[1]:
-        lines.append(_line(f"higher_is_better of {score}", *directions))
-    return lines
+    directions = (first.higher_is_better.get(score), second.higher_is_better.get(score))
+    return lines if directions[0] == directions[1] else [*lines, _line(f"higher_is_better of {score}", *directions)]
 
 
-def is_valid(protocol: Mapping[str, Any]) -> bool:
-    """Return whether a protocol has all entries with the right types; an edited file may not."""
-    metrics, features = protocol.get("metrics"), protocol.get("features")
-    return (
-        isinstance(protocol.get("data"), str)
-        and isinstance(metrics, Mapping)
-        and all(
-            isinstance(metric, Mapping) and isinstance(metric.get("higher_is_better"), Mapping)
-            for metric in metrics.values()
-        )
-        and isinstance(features, Mapping | None)
-    )
-
-
-def higher_is_better(protocol: Mapping[str, Any], score: str) -> bool | None:
+def higher_is_better(protocol: Protocol, score: str) -> bool | None:
     """Return the direction of a score, or None if the protocol does not have it."""
-    metrics = protocol.get("metrics")
-    for metric in metrics.values() if isinstance(metrics, Mapping) else ():
-        directions = metric.get("higher_is_better") if isinstance(metric, Mapping) else None
-        if isinstance(directions, Mapping) and isinstance(directions.get(score), bool):
-            return bool(directions[score])
-    return None
+    metric = _metric(protocol, score)
+    return None if metric is None else metric.higher_is_better.get(score)
 
 
-def _metric(protocol: Mapping[str, Any], score: str) -> Mapping[str, Any] | None:
-    metrics: Mapping[str, Mapping[str, Any]] = protocol.get("metrics") or {}
-    giving = (metric for metric in metrics.values() if score in (metric.get("higher_is_better") or {}))
-    return next(giving, metrics.get(score))
+def _metric(protocol: Protocol, score: str) -> MetricProtocol | None:
+    giving = (metric for metric in protocol.metrics.values() if score in metric.higher_is_better)
+    return next(giving, protocol.metrics.get(score))
 
 
-def _features(protocol: Mapping[str, Any]) -> dict[str, Any]:
-    features: Mapping[str, Any] = protocol.get("features") or {}
-    options = {key: value for key, value in (features.get("options") or {}).items() if key != "weights"}
-    return {**features, "options": options}
+def _features(protocol: Protocol) -> dict[str, object]:
+    if protocol.features is None:
+        return {}
+    features = dict(protocol.features)
+    return features | {"options": {key: value for key, value in features["options"].items() if key != "weights"}}
 
 
-def _lines(one: Mapping[str, Any], other: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
-    lines: list[str] = []
+def _lines(one: object, other: object, names: Mapping[str, str]) -> Iterator[str]:
     for key, name in names.items():
-        first, second = one.get(key), other.get(key)
+        first, second = (part.get(key) if isinstance(part, Mapping) else getattr(part, key) for part in (one, other))
         if isinstance(first, Mapping) and isinstance(second, Mapping):
-            lines += _lines(first, second, {inner: f"{name}, {inner}" for inner in sorted({*first, *second})})
+            yield from _lines(first, second, {inner: f"{name}, {inner}" for inner in _keys(first, second)})
         elif first != second:
-            lines.append(_line(name, first, second))
-    return lines
+            yield _line(name, first, second)
+
+
+def _keys(*tables: Mapping[str, object]) -> Iterable[str]:
+    return sorted({key for table in tables for key in table})
 
 
 def _line(name: str, one: object, other: object) -> str:

@@ -24,6 +24,7 @@ from ganforge.evaluation.protocol import protocol
 from ganforge.evaluation.selection import ImageSelection
 from ganforge.evaluation.validation import needs_extractor
 from ganforge.plugins.registry import Entry
+from ganforge.schemas.rows import Protocol
 from ganforge.utils.devices import module_device
 from ganforge.utils.matmul import float32_matmul
 from ganforge.utils.rng import derive_generator, fork_all_rngs, fork_torch_rng
@@ -55,7 +56,7 @@ class Evaluation:
     scores: Scores
     reference: Scores
     details: dict[str, Any]
-    protocol: dict[str, Any]
+    protocol: Protocol
     seconds: float
     pictures: dict[str, Tensor] = field(default_factory=dict, repr=False)
 

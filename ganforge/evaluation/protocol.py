@@ -9,12 +9,13 @@ from ganforge.components import Generator, weights_sha256
 from ganforge.config.resolved import ResolvedComponent
 from ganforge.evaluation.selection import ImageSelection
 from ganforge.evaluation.validation import needs_extractor
+from ganforge.schemas.rows import FeaturesProtocol, LatentProtocol, MetricProtocol, Protocol
 
 
 def protocol(
     selection: ImageSelection, generator: Generator, sampling: Generator.SamplingOptions, *, weights: str
-) -> dict[str, Any]:
-    """Return the protocol of a generator's scores, as JSON can hold it; `comparability` compares two of them.
+) -> Protocol:
+    """Return the protocol of a generator's scores; `comparability` compares two of them.
 
     Args:
         selection: The real images.
@@ -23,42 +24,48 @@ def protocol(
         weights: File of the weights, `generator` or `generator_ema`.
     """
     scoring = selection.scoring
-    chosen = scoring.resolved.chosen
+    chosen, experiment = scoring.resolved.chosen, scoring.resolved.experiment
     sources = {component.entry.source for component in chosen["metric"]}
-    content: dict[str, Any] = {
-        "data": scoring.info.name,
-        "fingerprint": selection.fingerprint,
-        "split": selection.split,
-        "real_images": selection.num_samples,
-        "fake_images": selection.num_samples,
-    }
-    if any("train" in metric.needs for metric in scoring.metrics.values()):
-        content |= {"train_images": len(selection.train), "train_fingerprint": scoring.info.fingerprint}
+    with_train = any("train" in metric.needs for metric in scoring.metrics.values())
     features = None
     if needs_extractor(scoring):
         component, extractor = scoring.resolved.one("features"), scoring.extractor()
         sources.add(component.entry.source)
-        features = _described(component) | {
-            "weights": extractor.fingerprint(),
-            "preprocessing": extractor.preprocessing,
-        }
+        features = FeaturesProtocol(
+            name=experiment.features.name,
+            **_described(component),
+            weights=extractor.fingerprint(),
+            preprocessing=extractor.preprocessing,
+        )
     named = zip(scoring.metrics.items(), chosen["metric"], strict=True)
-    experiment = scoring.resolved.experiment
-    return content | {
-        "features": None if features is None else {"name": experiment.features.name, **features},
-        "metrics": {
-            name: _described(component)
-            | {"higher_is_better": dict(metric.higher_is_better), "needs": sorted(metric.needs)}
+    return Protocol(
+        data=scoring.info.name,
+        fingerprint=selection.fingerprint,
+        split=selection.split,
+        real_images=selection.num_samples,
+        fake_images=selection.num_samples,
+        train_images=len(selection.train) if with_train else None,
+        train_fingerprint=scoring.info.fingerprint if with_train else None,
+        features=features,
+        metrics={
+            name: MetricProtocol(
+                **_described(component),
+                higher_is_better=dict(metric.higher_is_better),
+                needs=sorted(metric.needs),
+            )
             for (name, metric), component in named
         },
-        "sampling": sampling.model_dump(mode="json", exclude_defaults=True),
-        "latent": {"name": experiment.latent.name, **_described(scoring.resolved.one("latent"))},
-        "weights": weights,
-        "checkpoint": weights_sha256(generator),
-        "seed": selection.seed,
-        "versions": {"ganforge": version("ganforge"), "torch": version("torch")}
-        | {source.distribution: source.sha256 or source.version for source in sorted(sources, key=str)},
-    }
+        sampling=sampling.model_dump(mode="json", exclude_defaults=True),
+        latent=LatentProtocol(name=experiment.latent.name, **_described(scoring.resolved.one("latent"))),
+        weights=weights,
+        checkpoint=weights_sha256(generator),
+        seed=selection.seed,
+        versions={
+            "ganforge": version("ganforge"),
+            "torch": version("torch"),
+            **{source.distribution: source.sha256 or source.version for source in sorted(sources, key=str)},
+        },
+    )
 
 
 def _described(component: ResolvedComponent) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from ganforge.components.spec import SECTIONS
 from ganforge.config.dotted import flatten
-from ganforge.report.record import Record, number_of, rows, table, text
-from ganforge.utils.format import format_bytes, format_number, format_value
+from ganforge.report.record import Record
+from ganforge.schemas.manifest import Manifest
+from ganforge.utils.format import format_bytes, format_value
 
 Facts = list[tuple[str, str]]
 DEFAULT = "default"
@@ -29,38 +30,31 @@ class Setting(NamedTuple):
     origin: str
 
 
-def settings(document: Mapping[str, Any], manifest: Mapping[str, Any]) -> tuple[list[Setting], list[Setting]]:
+def settings(document: Mapping[str, Any], origins: Mapping[str, str]) -> tuple[list[Setting], list[Setting]]:
     """Return the chosen settings, components first, and the defaults.
 
     Args:
         document: Content of run.toml.
-        manifest: Content of run.json, whose `origins` names all values that are not defaults.
+        origins: Layer of the configuration that each value comes from, except defaults.
     """
-    origins = table(manifest.get("origins"))
-    components = [
-        Setting(section, text(table(document.get(section)).get("name", _names(document, section))) or "none", "")
-        for section in SECTIONS
-        if section in document
-    ]
+    components = [Setting(section, _names(document, section), "") for section in SECTIONS if section in document]
     options = [
         Setting(key, format_value(value), "") for key, value in sorted(flatten(document), key=lambda pair: pair[0])
     ]
-    known = [item._replace(origin=text(origins.get(item.key)) or DEFAULT) for item in [*components, *options]]
+    known = [item._replace(origin=origins.get(item.key, DEFAULT)) for item in [*components, *options]]
     return [item for item in known if item.origin != DEFAULT], [item for item in known if item.origin == DEFAULT]
 
 
 def _names(document: Mapping[str, Any], section: str) -> str:
-    names = table(document.get(section)).get("names")
-    return ", ".join(map(str, names)) if isinstance(names, list) else ""
+    table = document[section]
+    names = table.get("names", [table.get("name")]) if isinstance(table, dict) else []
+    return ", ".join(map(str, filter(None, names if isinstance(names, list) else []))) or "none"
 
 
 def commands_of(record: Record) -> list[tuple[str, str]]:
     """Return labeled commands that repeat or resume the run, and its original command."""
-    plugins = [
-        f"--plugin {shlex.quote(place)}"
-        for place in (text(plugin.get("path")) for plugin in rows(record.manifest.get("plugins")))
-        if place is not None
-    ]
+    recorded = [] if record.manifest is None else record.manifest.plugins
+    plugins = [f"--plugin {shlex.quote(plugin.path)}" for plugin in recorded if plugin.path is not None]
     place = shlex.quote(str(record.run.config))
     commands = [
         (
@@ -70,49 +64,32 @@ def commands_of(record: Record) -> list[tuple[str, str]]:
     ]
     if record.status in {"interrupted", "running"}:
         commands.append(("Resume it", " ".join(["ganforge resume", shlex.quote(str(record.run.path)), *plugins])))
-    original = record.manifest.get("command")
-    if isinstance(original, list) and original:
-        commands.append(("Original command", shlex.join(map(str, original))))
+    if record.manifest is not None and record.manifest.command:
+        commands.append(("Original command", shlex.join(record.manifest.command)))
     return commands
 
 
-def plugin_facts(plugin: Mapping[str, Any]) -> Facts:
-    """Return the provenance of a plugin as rows of a table."""
-    return [(key, text(plugin.get(key)) or "") for key in ("distribution", "version", "path", "sha256")]
-
-
-def machine_facts(manifest: Mapping[str, Any]) -> Facts:
+def machine_facts(manifest: Manifest) -> Facts:
     """Return machine, data and times as rows of a table."""
-    hardware, data = table(manifest.get("hardware")), table(manifest.get("data"))
-    memory = number_of(hardware.get("memory_bytes"))
-    sizes = ", ".join(f"{format_number(number_of(count))} {split}" for split, count in table(data.get("sizes")).items())
-    accelerators = [
-        f"{text(item.get('name')) or 'unnamed'} ({format_bytes(number_of(item.get('memory_bytes')) or 0)})"
-        for item in rows(hardware.get("accelerators"))
-    ]
+    hardware, data = manifest.hardware, manifest.data
+    sizes = ", ".join(f"{count:,} {split}" for split, count in data.sizes.items())
+    accelerators = [f"{item.name} ({format_bytes(item.memory_bytes)})" for item in hardware.accelerators]
     facts = [
-        ("device", text(manifest.get("device"))),
-        ("precision", text(manifest.get("precision"))),
-        ("processor", text(hardware.get("processor"))),
-        ("instructions", text(hardware.get("cpu_capability"))),
-        ("cores", text(hardware.get("cores"))),
-        ("threads", text(hardware.get("threads"))),
-        ("memory", None if memory is None else format_bytes(memory)),
+        ("device", manifest.device),
+        ("precision", manifest.precision),
+        ("processor", hardware.processor),
+        ("instructions", hardware.cpu_capability),
+        ("cores", "" if hardware.cores is None else str(hardware.cores)),
+        ("threads", str(hardware.threads)),
+        ("memory", "" if hardware.memory_bytes is None else format_bytes(hardware.memory_bytes)),
         ("accelerators", ", ".join(accelerators)),
-        ("platform", text(hardware.get("platform"))),
-        ("data", text(data.get("source")) or text(data.get("name"))),
-        ("images", " · ".join(filter(None, [_image_size(table(data.get("image"))), sizes]))),
-        ("data fingerprint", text(data.get("fingerprint"))),
-        ("seed", text(manifest.get("seed"))),
-        ("git commit", text(manifest.get("git_commit"))),
-        ("started", text(manifest.get("created"))),
-        ("last change", text(manifest.get("updated"))),
+        ("platform", hardware.platform),
+        ("data", data.source or data.name),
+        ("images", f"{data.image} {data.image.dtype} · {sizes}"),
+        ("data fingerprint", data.fingerprint),
+        ("seed", str(manifest.seed)),
+        ("git commit", manifest.git_commit or ""),
+        ("started", manifest.created),
+        ("last change", manifest.updated),
     ]
     return [(key, value) for key, value in facts if value]
-
-
-def _image_size(image: Mapping[str, Any]) -> str:
-    """Return the known parts of `3×32×32 uint8`, the shape and type of images."""
-    shape = [number_of(image.get(key)) for key in ("channels", "height", "width")]
-    known = [f"{value:.0f}" for value in shape if value is not None]
-    return " ".join(filter(None, ["×".join(known), text(image.get("dtype"))]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ganforge.report.record import number_of, rows, text
+from ganforge.schemas.manifest import AlertRecord, Manifest
 
 
 class AlertRow(NamedTuple):
@@ -27,24 +27,12 @@ class AlertRow(NamedTuple):
         return f"{self.name} {self.period}: {self.message}"
 
 
-def alert_rows(content: object) -> list[AlertRow]:
-    """Return the alerts of run.json, in order.
-
-    Args:
-        content: Value of the key `health`.
-    """
-    return [
-        AlertRow(
-            name=text(item.get("alert")) or "unnamed alert",
-            period=_period(number_of(item.get("since_step")), number_of(item.get("until_step"))),
-            message=text(item.get("message")) or "",
-            hint=text(item.get("hint")) or "",
-        )
-        for item in rows(content)
-    ]
+def alert_rows(manifest: Manifest | None) -> list[AlertRow]:
+    """Return the alerts of run.json, in order."""
+    alerts = [] if manifest is None else manifest.health
+    return [AlertRow(alert.alert, _period(alert), alert.message, alert.hint) for alert in alerts]
 
 
-def _period(since: float | None, until: float | None) -> str:
-    if since is None:
-        return ""
-    return f"from step {since:,.0f}" + (", to the end" if until is None else f" to {until:,.0f}")
+def _period(alert: AlertRecord) -> str:
+    end = ", to the end" if alert.until_step is None else f" to {alert.until_step:,}"
+    return f"from step {alert.since_step:,}{end}"

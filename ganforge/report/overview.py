@@ -6,15 +6,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from ganforge.errors import RunDirectoryError
+from ganforge.evaluation.comparability import diff
 from ganforge.report.health import AlertRow, alert_rows
 from ganforge.report.pages import Picture, PictureError, embed
-from ganforge.report.record import number_of, read_record, text
-from ganforge.report.scores import Score, protocol_diff, scores_of
+from ganforge.report.record import read_record
+from ganforge.report.scores import Score, scores_of
 from ganforge.runs.index import RunSummary, find_runs
+from ganforge.schemas.rows import Protocol
 from ganforge.utils.format import format_duration
 
 #: Limits of a page of 5 MB: newest runs, characters of data URIs, columns.
@@ -28,13 +29,13 @@ class OverviewColumn:
 
     Attributes:
         name: Name of the score.
-        row: An evaluation whose protocol the scores share.
+        protocol: Protocol of the scores.
         mark: Number of the column among those of its name, or None.
         differs: Differences from the first column of its name.
     """
 
     name: str
-    row: dict[str, Any]
+    protocol: Protocol
     mark: int | None = None
     differs: list[str] = field(default_factory=list)
 
@@ -71,7 +72,7 @@ class OverviewRow:
     @property
     def seed(self) -> str:
         """Seed."""
-        return text(self.summary.seed) or ""
+        return "" if self.summary.seed is None else str(self.summary.seed)
 
     @property
     def steps(self) -> str:
@@ -86,13 +87,13 @@ class OverviewRow:
     @property
     def time(self) -> str:
         """Training time."""
-        seconds = number_of(self.summary.elapsed_seconds)
+        seconds = self.summary.elapsed_seconds
         return "" if seconds is None else format_duration(seconds)
 
     @property
     def updated(self) -> str:
         """Time of the last change."""
-        return text(self.summary.updated) or ""
+        return self.summary.updated or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +145,7 @@ def overview(folder: Path, place: Path) -> Overview:
     )
 
 
-def _number(content: object) -> str:
-    number = number_of(content)
+def _number(number: float | None) -> str:
     return "" if number is None else f"{number:,.0f}"
 
 
@@ -169,7 +169,7 @@ def _row(summary: RunSummary, folder: Path, place: Path, space: int) -> Overview
         link=None if link is None else quote(os.fsencode(link)),
         picture=picture,
         scores=scores_of(record.evaluations),
-        alerts=alert_rows(record.manifest.get("health")),
+        alerts=alert_rows(record.manifest),
     )
 
 
@@ -179,15 +179,14 @@ def _columns(rows: Sequence[OverviewRow]) -> list[OverviewColumn]:
     places: list[dict[int, Score]] = [{} for _ in rows]
     for row, place in zip(rows, places, strict=True):
         for score in row.scores:
-            protocol = {"protocol": dict(score.protocol)}
             comparable = (
                 index
                 for index, column in enumerate(columns)
-                if column.name == score.name and not protocol_diff(column.row, protocol, score.name)
+                if column.name == score.name and not diff(column.protocol, score.protocol, score.name)
             )
             index = next(comparable, len(columns))
             if index == len(columns):
-                columns.append(OverviewColumn(score.name, protocol))
+                columns.append(OverviewColumn(score.name, score.protocol))
             place[index] = score
     filled = {index: sum(index in place for place in places) for index in range(len(columns))}
     order = sorted(filled, key=lambda index: (-filled[index], columns[index].name))
@@ -195,7 +194,7 @@ def _columns(rows: Sequence[OverviewRow]) -> list[OverviewColumn]:
         named = [columns[index] for index in order if columns[index].name == name]
         for number, column in enumerate(named if len(named) > 1 else [], start=1):
             column.mark = number
-            column.differs = [] if number == 1 else protocol_diff(named[0].row, column.row, name)
+            column.differs = [] if number == 1 else diff(named[0].protocol, column.protocol, name)
     for row, place in zip(rows, places, strict=True):
         row.values = [place.get(index) for index in order[:MAX_COLUMNS]]
     return [columns[index] for index in order]

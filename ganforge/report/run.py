@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ganforge.report.curves import training_charts
-from ganforge.report.facts import Facts, Setting, commands_of, machine_facts, plugin_facts, settings
+from ganforge.report.facts import Facts, Setting, commands_of, machine_facts, settings
 from ganforge.report.health import AlertRow, alert_rows
 from ganforge.report.images import pictures_of, samples_of
 from ganforge.report.pages import Chart, Picture
-from ganforge.report.record import Record, listed, number_of, rows, table, text
+from ganforge.report.record import Record
 from ganforge.report.scores import Score, Share, class_shares, protocol_facts, scores_of
+from ganforge.schemas.manifest import Manifest
 from ganforge.utils.format import format_duration, format_number
 
 
@@ -58,20 +57,18 @@ class RunPage:
 def run_page(record: Record) -> RunPage:
     """Return the content of the page, and add problems to `record.missing`."""
     manifest = record.manifest
-    summary = table(manifest.get("summary"))
     samples, note = samples_of(record)
     scores = scores_of(record.evaluations)
-    chosen, defaults = settings(record.document, manifest)
+    chosen, defaults = settings(record.document, {} if manifest is None else manifest.origins)
     pictures = pictures_of(record)
-    error = text(manifest.get("error"))
     return RunPage(
         name=record.run.name,
-        parts=" · ".join(parts_of(manifest)),
+        parts="" if manifest is None else " · ".join(parts_of(manifest)),
         status=record.status,
-        sentence=_sentence(record, summary, scores),
-        error=error,
+        sentence=_sentence(record, scores),
+        error=None if manifest is None else manifest.error,
         missing=record.missing,
-        figures=_figures(manifest, summary, scores),
+        figures=_figures(manifest, scores),
         samples=samples,
         samples_note=note,
         charts=training_charts(record.curves),
@@ -80,35 +77,30 @@ def run_page(record: Record) -> RunPage:
         classes=class_shares(record.evaluations),
         protocols=_protocols(scores),
         pictures=pictures,
-        alerts=alert_rows(manifest.get("health")),
+        alerts=alert_rows(manifest),
         chosen=chosen,
         defaults=defaults,
         commands=commands_of(record),
         config=record.config,
-        plugins=[plugin_facts(plugin) for plugin in rows(manifest.get("plugins"))],
-        machine=machine_facts(manifest),
-        versions=[(key, text(value) or "") for key, value in table(manifest.get("versions")).items()],
-        sessions=[
-            (
-                text(session.get("at")) or "",
-                text(session.get("step")) or "",
-                ", ".join(map(str, listed(session.get("changed")))),
-            )
-            for session in rows(manifest.get("resumed"))
-        ],
+        plugins=[]
+        if manifest is None
+        else [[(key, value or "") for key, value in plugin] for plugin in manifest.plugins],
+        machine=[] if manifest is None else machine_facts(manifest),
+        versions=[] if manifest is None else list(manifest.versions.items()),
+        sessions=[]
+        if manifest is None
+        else [(session.at, f"{session.step}", ", ".join(session.changed)) for session in manifest.resumed],
     )
 
 
-def parts_of(manifest: Mapping[str, Any]) -> list[str]:
+def parts_of(manifest: Manifest) -> list[str]:
     """Return the names of the main components."""
-    components = table(manifest.get("components"))
-    return [str(components[section]) for section in ("gen", "disc", "loss", "data") if components.get(section)]
+    return [manifest.components[section] for section in ("gen", "disc", "loss", "data")]
 
 
-def _sentence(record: Record, summary: Mapping[str, Any], scores: list[Score]) -> str:
+def _sentence(record: Record, scores: list[Score]) -> str:
     """Return the outcome of the run in one sentence."""
-    steps, images = number_of(summary.get("steps")), number_of(summary.get("images_seen"))
-    seconds = number_of(summary.get("elapsed_seconds"))
+    summary = None if record.manifest is None else record.manifest.summary
     opening = {
         "finished": "Trained for",
         "interrupted": "Interrupted after",
@@ -116,19 +108,15 @@ def _sentence(record: Record, summary: Mapping[str, Any], scores: list[Score]) -
         "failed": "Failed after",
         "running": "Still running when this page was written; so far",
     }.get(record.status, "Trained for")
-    if steps is None:
+    if summary is None:
         last = max(filter(math.isfinite, record.curves.get("step", ())), default=None)
         length = f"at least {last:,.0f} steps" if last is not None else "an unknown number of steps"
+        parts = [f"{opening} {length}"]
     else:
-        length = f"{steps:,.0f} steps"
-    parts = [f"{opening} {length}"]
-    if images is not None:
-        parts.append(f"({format_number(int(images))} images)")
-    if seconds is not None:
-        parts.append(f"in {format_duration(seconds)}")
-    device = text(record.manifest.get("device"))
-    if device is not None:
-        parts.append(f"on {device}")
+        images = f"({format_number(summary.images_seen)} images)"
+        parts = [f"{opening} {summary.steps:,} steps", images, f"in {format_duration(summary.elapsed_seconds)}"]
+    if record.manifest is not None:
+        parts.append(f"on {record.manifest.device}")
     scored = next(((score, score.last[1]) for score in scores if score.last[1] is not None), None)
     if scored is None:
         return " ".join(parts) + "."
@@ -137,24 +125,18 @@ def _sentence(record: Record, summary: Mapping[str, Any], scores: list[Score]) -
     return " ".join(parts) + f"; {score.title} {format_number(value)}{reference}."
 
 
-def _figures(
-    manifest: Mapping[str, Any], summary: Mapping[str, Any], scores: list[Score]
-) -> list[tuple[str, str, str]]:
+def _figures(manifest: Manifest | None, scores: list[Score]) -> list[tuple[str, str, str]]:
     """Return the key figures: name, value, and a remark."""
     figures: list[tuple[str, str, str]] = []
-    steps, images, rate, seconds = (
-        number_of(summary.get(key)) for key in ("steps", "images_seen", "images_per_second", "elapsed_seconds")
-    )
-    if steps is not None:
-        figures.append(("Steps", f"{steps:,.0f}", "" if images is None else f"{images:,.0f} images seen"))
-    if seconds is not None:
-        scoring = number_of(summary.get("evaluation_seconds")) or 0.0
+    if manifest is not None and manifest.summary is not None:
+        summary = manifest.summary
+        figures.append(("Steps", f"{summary.steps:,}", f"{summary.images_seen:,} images seen"))
+        scoring = summary.evaluation_seconds
         remark = f"including {format_duration(scoring)} of evaluations" if scoring else ""
-        figures.append(("Time", format_duration(seconds), remark))
-    if rate is not None:
-        precision = text(manifest.get("precision"))
-        where = ", ".join(filter(None, [text(manifest.get("device")), precision]))
-        figures.append(("Images per second", f"{rate:,.0f}", f"{where}; median" if where else "median"))
+        figures.append(("Time", format_duration(summary.elapsed_seconds), remark))
+        if summary.images_per_second is not None:
+            remark = f"{manifest.device}, {manifest.precision}; median"
+            figures.append(("Images per second", f"{summary.images_per_second:,.0f}", remark))
     for score in scores[:2]:
         step, value, deviation = score.last
         remarks = [] if deviation is None else [f"± {format_number(deviation)}"]

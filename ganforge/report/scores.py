@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ganforge.evaluation.comparability import diff, higher_is_better
 from ganforge.report.pages import Chart, Reference, Series, choose_evenly
-from ganforge.report.record import number_of, table, text
-from ganforge.utils.format import format_number
+from ganforge.schemas.rows import EvaluationRow, Protocol
+from ganforge.utils.format import format_value
 
 MAX_POINTS = 500
 MAX_CLASSES = 200
@@ -36,7 +37,7 @@ class Score:
     deviations: list[float | None]
     reference: float | None
     higher_is_better: bool | None
-    protocol: Mapping[str, Any]
+    protocol: Protocol
     mark: int | None = None
     differs: Sequence[str] = ()
 
@@ -89,43 +90,46 @@ class Score:
         )
 
 
-def scores_of(evaluations: Sequence[Mapping[str, Any]]) -> list[Score]:
+def scores_of(evaluations: Sequence[EvaluationRow]) -> list[Score]:
     """Return the scores of a run's evaluations, one per score and group of comparable protocols."""
     scores: list[Score] = []
-    names = dict.fromkeys(name for row in evaluations for name in table(row.get("scores")))
+    names = dict.fromkeys(name for row in evaluations for name in row.scores)
     for name in list(names)[:MAX_SCORES]:
-        groups: list[list[Mapping[str, Any]]] = []
+        groups: list[list[EvaluationRow]] = []
         for row in evaluations:
-            if name in table(row.get("scores")):
-                group = next((group for group in groups if not protocol_diff(group[0], row, name)), None)
+            if name in row.scores:
+                group = next((group for group in groups if not diff(group[0].protocol, row.protocol, name)), None)
                 if group is None:
                     groups.append([row])
                 else:
                     group.append(row)
         for index, group in enumerate(groups):
-            differs = protocol_diff(groups[0][0], group[0], name) if index else []
+            differs = diff(groups[0][0].protocol, group[0].protocol, name) if index else []
             scores.append(_score(name, group, index + 1 if len(groups) > 1 else None, differs))
     return scores[: 2 * MAX_SCORES]
 
 
-def protocol_diff(first: Mapping[str, Any], second: Mapping[str, Any], score: str) -> list[str]:
-    """Return the differences of two evaluations that matter for a score."""
-    return diff(table(first.get("protocol")), table(second.get("protocol")), score)
-
-
-def _score(name: str, group: Sequence[Mapping[str, Any]], mark: int | None, differs: Sequence[str]) -> Score:
-    protocol = table(group[-1].get("protocol"))
-    references = [number_of(table(row.get("reference")).get(name)) for row in group]
+def _score(name: str, group: Sequence[EvaluationRow], mark: int | None, differs: Sequence[str]) -> Score:
+    protocol = group[-1].protocol
+    references = [row.reference.get(name) for row in group]
     return Score(
         name=name,
-        points=[(number_of(row.get("step")) or 0.0, number_of(table(row.get("scores")).get(name))) for row in group],
-        deviations=[number_of(table(table(row.get("details")).get(name)).get("deviation")) for row in group],
+        points=[(row.step, row.scores[name]) for row in group],
+        deviations=[_number(row.details.get(name), "deviation") for row in group],
         reference=next((value for value in reversed(references) if value is not None), None),
         higher_is_better=higher_is_better(protocol, name),
         protocol=protocol,
         mark=mark,
         differs=differs,
     )
+
+
+def _number(details: object, key: str) -> float | None:
+    """Return a finite number of a metric's details, which have no schema, or None."""
+    value = details.get(key) if isinstance(details, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if math.isfinite(value) else None
 
 
 class Share(NamedTuple):
@@ -136,50 +140,55 @@ class Share(NamedTuple):
     fake: float
 
 
-def class_shares(evaluations: Sequence[Mapping[str, Any]]) -> list[Share]:
+def class_shares(evaluations: Sequence[EvaluationRow]) -> list[Share]:
     """Return the classes of the newest evaluation that counted them."""
     for row in reversed(evaluations):
-        counted = table(table(row.get("details")).get("modes"))
-        real, fake = table(counted.get("real")), table(counted.get("fake"))
-        shares = [
-            Share(name, number_of(real.get(name)) or 0, number_of(fake.get(name)) or 0) for name in {**real, **fake}
-        ]
-        if shares:
-            return [Share(name, *(min(max(value, 0), 1) for value in values)) for name, *values in shares[:MAX_CLASSES]]
+        counted = row.details.get("modes")
+        real, fake = (counted.get(key) if isinstance(counted, dict) else None for key in ("real", "fake"))
+        if isinstance(real, dict) and isinstance(fake, dict) and (real or fake):
+            names = list({**real, **fake})[:MAX_CLASSES]
+            return [Share(name, *(_share(counts, name) for counts in (real, fake))) for name in names]
     return []
 
 
-def protocol_facts(protocol: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _share(counts: dict[str, Any], name: str) -> float:
+    return min(max(_number(counts, name) or 0.0, 0.0), 1.0)
+
+
+def protocol_facts(protocol: Protocol) -> list[tuple[str, str]]:
     """Return a protocol as rows of a table."""
-    features, latent = table(protocol.get("features")), table(protocol.get("latent"))
-    counts = [
-        f"{format_number(number_of(protocol[key]))} {label}"
-        for key, label in (("real_images", "real"), ("fake_images", "fake"), ("train_images", "of the training set"))
-        if number_of(protocol.get(key)) is not None
-    ]
+    features, latent = protocol.features, protocol.latent
+    counts = [f"{protocol.real_images:,} real", f"{protocol.fake_images:,} fake"]
+    if protocol.train_images is not None:
+        counts.append(f"{protocol.train_images:,} of the training set")
     facts = [
-        ("data", text(protocol.get("data"))),
-        ("fingerprint", text(protocol.get("fingerprint"))),
-        ("split", text(protocol.get("split"))),
+        ("data", protocol.data),
+        ("fingerprint", protocol.fingerprint),
+        ("split", protocol.split),
         ("images", ", ".join(counts)),
-        ("features", text(features.get("name"))),
-        ("feature extractor", text(features.get("distribution"))),
-        ("feature weights", text(features.get("weights"))),
-        ("feature options", _options(features.get("options"))),
-        ("preprocessing", text(features.get("preprocessing"))),
-        ("sampling options", _options(protocol.get("sampling"))),
-        ("latents", " ".join(filter(None, [text(latent.get("name")), _options(latent.get("options"))]))),
-        ("weights", text(protocol.get("weights"))),
-        ("checkpoint", text(protocol.get("checkpoint"))),
-        ("seed", text(protocol.get("seed"))),
-        ("versions", _options(protocol.get("versions"))),
     ]
-    for name, metric in table(protocol.get("metrics")).items():
-        entry = table(metric)
-        parts = [text(entry.get("distribution")), _options(entry.get("options"))]
-        facts.append((f"metric {name}", " ".join(filter(None, parts))))
+    if features is not None:
+        facts += [
+            ("features", features.name),
+            ("feature extractor", features.distribution),
+            ("feature weights", features.weights),
+            ("feature options", _options(features.options)),
+            ("preprocessing", features.preprocessing),
+        ]
+    facts += [
+        ("sampling options", _options(protocol.sampling)),
+        ("latents", f"{latent.name} {_options(latent.options)}".strip()),
+        ("weights", protocol.weights),
+        ("checkpoint", protocol.checkpoint),
+        ("seed", str(protocol.seed)),
+        ("versions", _options(protocol.versions)),
+    ]
+    facts += [
+        (f"metric {name}", f"{metric.distribution} {_options(metric.options)}".strip())
+        for name, metric in protocol.metrics.items()
+    ]
     return [(key, value) for key, value in facts if value]
 
 
-def _options(content: object) -> str:
-    return ", ".join(f"{key} {text(value)}" for key, value in table(content).items())
+def _options(content: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {format_value(value)}" for key, value in content.items() if value is not None)

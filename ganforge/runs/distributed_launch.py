@@ -12,6 +12,7 @@ from ganforge.errors import DataError, TrainingError
 from ganforge.plugins.registry import Registry
 from ganforge.runs.session import Outcome, make_trainer, restore_newest, train_to_end
 from ganforge.runs.setup import prepare
+from ganforge.schemas.manifest import Manifest
 from ganforge.training.callbacks import Callback, TrainerContext
 from ganforge.training.distributed import DistContext
 from ganforge.training.run_directory import RunDirectory
@@ -33,7 +34,7 @@ class RankSetup:
 
     run: RunDirectory
     document: dict[str, Any]
-    manifest: dict[str, Any]
+    manifest: Manifest
     fingerprint: str
     restore: bool
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +16,10 @@ from ganforge.data.scoring import Scoring, build_scoring
 from ganforge.errors import ConfigError, DataError, RunDirectoryError, UsageError
 from ganforge.evaluation.evaluator import Evaluation, Evaluator
 from ganforge.evaluation.validation import check, check_metric, needs_extractor, score_directions, scored_split
+from ganforge.schemas.rows import EVALUATIONS, EvaluationRow, Protocol, read_rows
 from ganforge.training.precision import choose_device
 from ganforge.training.run_directory import RunDirectory, RunLock
-from ganforge.utils.files import append_row, read_rows
+from ganforge.utils.files import append_row
 from ganforge.utils.images import save_png
 from ganforge.utils.suggest import did_you_mean
 
@@ -32,7 +32,7 @@ DEFAULT_NUM_SAMPLES = 10_000
 #: Sections that an evaluation may set; the others are the run's.
 EVALUATION_SECTIONS = ("metric", "features")
 #: Entries of a row that do not distinguish evaluations.
-INCIDENTAL = ("seconds", "source", "requested_metrics")
+INCIDENTAL = {"seconds", "source", "requested_metrics"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class RunScores:
     scores: dict[str, float | None]
     reference: dict[str, float | None]
     details: dict[str, Any]
-    protocol: dict[str, Any]
+    protocol: Protocol
     seconds: float
     higher_is_better: dict[str, bool]
     pictures: dict[str, Path]
@@ -83,7 +83,7 @@ class RunScores:
             "scores": self.scores,
             "reference": self.reference,
             "details": self.details,
-            "protocol": self.protocol,
+            "protocol": self.protocol.model_dump(mode="json"),
             "seconds": self.seconds,
             "pictures": {name: str(path) for name, path in self.pictures.items()},
             "recorded": self.recorded,
@@ -202,16 +202,15 @@ def _record(
     An evaluation with the default metrics needs its own row: a sweep searches for it.
     """
     names = None if request.metrics is None else list(request.metrics)
-    row = {"step": step, **evaluation.row(), "source": "evaluate", "requested_metrics": names}
+    row = EvaluationRow(step=step, **evaluation.row(), source="evaluate", requested_metrics=names)
     run = trained.directory
     pictures: dict[str, Path] = {}
     try:
         for name, picture in evaluation.pictures.items():
             pictures[name] = run.evaluation_picture_path(name, step)
             save_png(picture, pictures[name])
-        rows = read_rows(run.evaluations)
-        earlier = (old for old in rows if names is not None or old.get("requested_metrics", ()) is None)
-        if not any(_content(row) == _content(old) for old in earlier):
+        earlier = read_rows(run.evaluations, EVALUATIONS)
+        if not any(_is_same(row, old) for old in earlier):
             _append(run, row)
     except OSError as error:
         trained.notices.append(f"the scores are not recorded: {run.path} cannot be written ({error.strerror or error})")
@@ -224,14 +223,17 @@ def _record(
     return pictures, True
 
 
-def _content(row: Mapping[str, Any]) -> str:
-    return json.dumps({key: value for key, value in row.items() if key not in INCIDENTAL}, sort_keys=True)
+def _is_same(row: EvaluationRow, earlier: EvaluationRow) -> bool:
+    """Return whether a row repeats an earlier one. One of the default metrics repeats one of these only."""
+    if row.requested_metrics is None and (earlier.source, earlier.requested_metrics) != ("evaluate", None):
+        return False
+    return row.model_dump(exclude=INCIDENTAL) == earlier.model_dump(exclude=INCIDENTAL)
 
 
-def _append(run: RunDirectory, row: Mapping[str, Any]) -> None:
+def _append(run: RunDirectory, row: EvaluationRow) -> None:
     """Append a row. A training holds the lock of its run, but only appends, too."""
     try:
         with RunLock(run):
-            append_row(run.evaluations, row, torn=True)
+            append_row(run.evaluations, row.model_dump(mode="json"), torn=True)
     except RunDirectoryError:
-        append_row(run.evaluations, row)
+        append_row(run.evaluations, row.model_dump(mode="json"))

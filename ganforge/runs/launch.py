@@ -26,6 +26,7 @@ from ganforge.runs.manifest import check_same, first_manifest
 from ganforge.runs.provenance import command, versions
 from ganforge.runs.session import Outcome, make_trainer, restore_newest, train_to_end
 from ganforge.runs.setup import Prepared, prepare
+from ganforge.schemas.manifest import ResumedSession
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.callbacks import Callback, EvaluationResult, TrainerContext
 from ganforge.training.distributed import SINGLE_PROCESS, DistContext
@@ -104,6 +105,7 @@ def resume_run(
         CheckpointError: All checkpoints are damaged.
     """
     with RunLock(run):
+        run.create_folders()
         experiment = _override(run.read_experiment(), overrides)
         manifest = run.read_manifest()
         callbacks = WarningsCallback() if callback is None else callback(experiment)
@@ -185,18 +187,27 @@ def _train(
             try:
                 restore_newest(trainer, run, callback)
                 run.write_experiment(experiment)
-                session = {"at": now(), "step": trainer.step, "command": command(), "versions": versions()}
-                session |= {"changed": list(changed), "processes": prepared.dist.world_size}
+                session = ResumedSession(
+                    at=now(),
+                    step=trainer.step,
+                    command=command(),
+                    versions=versions(),
+                    changed=list(changed),
+                    processes=prepared.dist.world_size,
+                )
                 machine = {"device": str(prepared.device), "precision": prepared.precision}
-                earlier = run.read_manifest().get("resumed", [])
+                earlier = run.read_manifest().resumed
                 run.update_manifest(status="running", **machine, resumed=[*earlier, session])
             except OSError as error:
                 raise TrainingError(
                     f"{run.path} cannot be written: {error}",
                     fix="nothing is lost; free some space, and resume the run again",
                 ) from None
-        manifest = run.read_manifest()
-        information = {"path": str(run.path.resolve()), "experiment": to_document(experiment), "manifest": manifest}
+        information = {
+            "path": str(run.path.resolve()),
+            "experiment": to_document(experiment),
+            "manifest": run.read_manifest().as_dict(),
+        }
         relay.send("started", run=information, step=trainer.step)
         outcome, interrupt = train_to_end(trainer, run, interruption)
         callback.on_train_end(outcome.status)

@@ -5,9 +5,10 @@ Other files than run.json are read only for filters and orders that need them.
 
 from __future__ import annotations
 
-import gc
+import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,12 @@ from ganforge.components.spec import SECTIONS
 from ganforge.errors import RunDirectoryError, UsageError
 from ganforge.runs.index import STATUSES, RunSummary, find_runs
 from ganforge.runs.query import TIMES, Filter
-from ganforge.utils.files import newest_rows, read_at_once
+from ganforge.utils.files import read_file
 from ganforge.utils.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from ganforge.runs.score_table import Column
+    from ganforge.schemas.rows import EvaluationRow
 
 #: Fields of run.json, by the names that users may type.
 FIELDS = {spec.name: spec.name for spec in fields(RunSummary) if spec.name != "best"} | {
@@ -31,6 +33,8 @@ FIELDS = {spec.name: spec.name for spec in fields(RunSummary) if spec.name != "b
 SETTING_SECTIONS = frozenset({*SECTIONS, "optimizer", "schedules"})
 #: Keys that are sorted from the largest.
 DESCENDING = frozenset({*TIMES, "steps", "images_seen", "images_per_second", "elapsed_seconds"})
+#: Start of a key that is a score in any case: `precision` is a key of run.json, too.
+SCORE_PREFIX = "score."
 #: Sort key of values of any types; smaller ones come first.
 Rank = tuple[int, float, str]
 
@@ -69,19 +73,6 @@ class Listing:
     notes: Sequence[str]
 
 
-@contextmanager
-def gc_paused() -> Iterator[None]:
-    """Pause the garbage collector, a sixth of the time for a list of 10,000 runs."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-@gc_paused()
 def list_runs(
     folder: Path,
     *,
@@ -112,21 +103,27 @@ def list_runs(
         if name not in STATUSES:
             raise UsageError(f"invalid status {name!r}{did_you_mean(name, STATUSES)}")
     filters = [Filter.parse(text) for text in where]
-    runs = [run for run in find_runs(folder) if not status or run.status in status]
-    reader = _RunReader()
+    reader = _RunReader(find_runs(folder))
+    runs = [run for run in reader.runs if not status or run.status in status]
     for condition in sorted(filters, key=lambda condition: _field(condition.key) is None):  # files are opened last
         values = reader.values(runs, condition.key)
+        condition.check(values)
         runs = [run for run, value in zip(runs, values, strict=True) if condition.matches(value)]
     values = reader.values(runs, sort)
-    scores = dict.fromkeys(key for key in [sort, *(condition.key for condition in filters)] if key in reader.scores)
-    table = _ScoreTable(runs, reader, list(scores))
+    keys = [sort, *(condition.key for condition in filters)]
+    table = _ScoreTable(runs, reader, list(dict.fromkeys(map(_score, filter(reader.scores.__contains__, keys)))))
     if sort in reader.scores:
-        ranks = [table.rank(run, sort) for run in runs]
+        ranks = [table.rank(run, _score(sort)) for run in runs]
     else:
         ranks = [None if value is None else _rank(value) for value in values]
     ordered = _sorted(runs, ranks, descending=(_field(sort) in DESCENDING) != reverse)
     listed = [ListedRun(run, table.values.get(run.path, {})) for run in ordered[:limit]]
     return Listing(listed, [column.name for column in table.columns], len(ordered), table.notes())
+
+
+def _score(key: str) -> str:
+    """Return the name of a score that a key names, such as `fid` or, next to another key of the name, `score.fid`."""
+    return key.removeprefix(SCORE_PREFIX)
 
 
 def _field(key: str) -> str | None:
@@ -150,59 +147,71 @@ class _RunReader:
     """Values of runs by key; each file is read once.
 
     Attributes:
+        runs: All runs below the folder.
         scores: Keys that are scores.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, runs: Sequence[RunSummary]) -> None:
+        self.runs = runs
         self.scores: set[str] = set()
         self._settings: dict[str, Mapping[str, Any]] = {}
-        self._rows: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._rows: dict[tuple[str, str], EvaluationRow | None] = {}
 
     def values(self, runs: Sequence[RunSummary], key: str) -> list[Any]:
         """Return the value of each run, or None.
 
         Raises:
-            UsageError: No run has the key.
+            UsageError: No run below the folder has the key.
         """
-        name = _field(key)
-        if name is not None:
-            return [getattr(run, name) for run in runs]
-        first, dot, rest = key.partition(".")
-        setting = first.replace("-", "_") + dot + rest
-        if _is_setting(setting):
-            values = [self._settings_of(run).get(setting) for run in runs]
-        else:
-            self.scores.add(key)
-            values = [self.row(run, key).get("scores", {}).get(key) for run in runs]
-        if runs and all(value is None for value in values):
+        values = [self._value(run, key) for run in runs]
+        if any(value is not None for value in values) or _field(key) is not None:
+            return values
+        if self.runs and all(self._value(run, key) is None for run in self.runs):
             from ganforge.config import Experiment  # noqa: PLC0415 - as below
 
-            known = {*FIELDS, *Experiment.model_fields, *self._known(runs)}
+            known = {*FIELDS, *Experiment.model_fields, *self._known()}
             suggestion = did_you_mean(key, known)  # a list of all keys is too long
             raise UsageError(f"no run has a {key!r}{suggestion if suggestion.endswith('?') else ''}")
         return values
 
-    def row(self, run: RunSummary, score: str) -> Mapping[str, Any]:
-        """Return the newest evaluation of a run that has a score, or an empty one."""
+    def _value(self, run: RunSummary, key: str) -> Any:  # noqa: ANN401 - settings have every type
+        name = _field(key)
+        if name is not None:
+            return getattr(run, name)
+        first, dot, rest = key.partition(".")
+        setting = first.replace("-", "_") + dot + rest
+        if _is_setting(setting):
+            return self._settings_of(run).get(setting)
+        self.scores.add(key)
+        row = self.row(run, _score(key))
+        return None if row is None else row.scores[_score(key)]
+
+    def row(self, run: RunSummary, score: str) -> EvaluationRow | None:
+        """Return the newest evaluation of a run that has a score, or None."""
         if (run.path, score) not in self._rows:
-            rows = newest_rows(f"{run.path}/evaluation.jsonl")
-            scored = (row for row in rows if isinstance(row.get("scores"), dict) and score in row["scores"])
-            self._rows[run.path, score] = next(scored, {})
+            self._rows[run.path, score] = next((row for row in _evaluations(run) if score in row.scores), None)
         return self._rows[run.path, score]
 
     def _settings_of(self, run: RunSummary) -> Mapping[str, Any]:
-        from ganforge.runs.settings import settings_in  # noqa: PLC0415 - a plain list needs none
+        from ganforge.runs.settings import settings_of  # noqa: PLC0415 - a plain list needs none
 
         if run.path not in self._settings:
             self._settings[run.path] = {}
             with suppress(OSError, ValueError):  # a damaged run has no settings
-                self._settings[run.path] = settings_in(read_at_once(f"{run.path}/run.toml").decode())
+                self._settings[run.path] = settings_of(tomllib.loads(read_file(f"{run.path}/run.toml").decode()))
         return self._settings[run.path]
 
-    def _known(self, runs: Sequence[RunSummary]) -> set[str]:
+    def _known(self) -> set[str]:
         keys = {key for settings in self._settings.values() for key in settings}
-        rows = (next(newest_rows(f"{run.path}/evaluation.jsonl"), {}) for run in runs)
-        return keys.union(*(row["scores"] for row in rows if isinstance(row.get("scores"), dict)))
+        newest = (next(_evaluations(run), None) for run in self.runs)
+        return keys.union(*(row.scores for row in newest if row is not None))
+
+
+def _evaluations(run: RunSummary) -> Iterator[EvaluationRow]:
+    """Yield a run's evaluations, the newest first."""
+    from ganforge.schemas.rows import EVALUATIONS, newest_rows  # noqa: PLC0415 - a plain list needs no scores
+
+    return newest_rows(Path(run.path, "evaluation.jsonl"), EVALUATIONS)
 
 
 def _is_setting(key: str) -> bool:
@@ -221,30 +230,37 @@ class _ScoreTable:
         self.columns: list[Column] = []
         self.values: dict[str, dict[str, float]] = {}
         self._ranks: dict[tuple[str, str], Rank] = {}
+        self._earlier: Counter[str] = Counter()
         for score in scores:
             self._add(runs, reader, score)
 
     def _add(self, runs: Sequence[RunSummary], reader: _RunReader, score: str) -> None:
-        from ganforge.runs.score_table import columns, valid_rows  # noqa: PLC0415 - a plain list needs none
+        from ganforge.runs.score_table import columns  # noqa: PLC0415 - a plain list needs none
 
-        for index, column in enumerate(
-            columns((run.path, list(valid_rows([reader.row(run, score)], score))) for run in runs)
-        ):
+        rows = ((run.path, reader.row(run, score)) for run in runs)
+        steps = {run.path: run.steps or 0 for run in runs}
+        for index, column in enumerate(columns(((path, [row]) for path, row in rows if row is not None), [score])):
             self.columns.append(column)
             for path in column.by_run:
                 latest = column.latest(path)
                 if latest is not None and latest.value is not None:
                     self.values.setdefault(path, {})[column.name] = latest.value
                     self._ranks[path, score] = (index, column.sort_key(latest.value), "")
+                    self._earlier[score] += latest.step < steps[path]
 
     def rank(self, run: RunSummary, score: str) -> Rank | None:
         """Return the sort key of a run: the best first, column by column."""
         return self._ranks.get((run.path, score))
 
     def notes(self) -> list[str]:
-        """Return the reasons for several columns of one score."""
+        """Return the reasons for several columns of one score, and how many scores are not of the last step."""
         if not self.columns:
             return []
         from ganforge.runs.score_table import explain_split  # noqa: PLC0415 - as above
 
-        return explain_split(self.columns)
+        earlier = [
+            f"{score} of {count:,} run{'' if count == 1 else 's'} is of an earlier step than the last"
+            for score, count in self._earlier.items()
+            if count
+        ]
+        return [*explain_split(self.columns), *earlier]

@@ -8,9 +8,10 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import torch
+
+from ganforge.schemas.manifest import Accelerator, Hardware
 
 PACKAGES = ("ganforge", "torch", "torchvision", "numpy", "pydantic", "pluggy", "safetensors", "typer", "rich", "pillow")
 
@@ -26,45 +27,52 @@ def versions() -> dict[str, str]:
     return installed
 
 
-def hardware(device: torch.device | None = None) -> dict[str, Any]:
-    """Return processor, cores, threads, memory in bytes, and accelerators."""
-    facts: dict[str, Any] = {
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "memory_bytes": _memory(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "accelerators": [
-            {"name": properties.name, "memory_bytes": properties.total_memory}
+def hardware(device: torch.device | None = None) -> Hardware:
+    """Return processor, cores, threads, memory and accelerators."""
+    return Hardware(
+        platform=platform.platform(),
+        processor=_processor(),
+        cores=os.cpu_count(),
+        threads=torch.get_num_threads(),
+        memory_bytes=_memory(),
+        cpu_capability=torch.backends.cpu.get_cpu_capability(),
+        accelerators=[
+            Accelerator(name=properties.name, memory_bytes=properties.total_memory)
             for properties in map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
         ],
-    }
-    if device is not None:
-        facts["device"] = str(device)
-    return facts
+        device=None if device is None else str(device),
+    )
 
 
 def git_commit(folder: Path) -> str | None:
-    """Return the commit of a folder's repository, with `+` for changed files, or None."""
+    """Return the commit of a folder's repository, with `+` for changed files, or None.
+
+    No program that the repository's configuration names is run: no file system monitor, hook or filter.
+    """
     try:
         commit = _git(folder, "rev-parse", "HEAD")
-        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+        names = _git(folder, "config", "--name-only", "--list").splitlines()
+        off = [f"{name}=" for name in names if name.startswith("filter.") and name.endswith((".clean", ".process"))]
+        off += [f"{name}=false" for name in names if name.startswith("filter.") and name.endswith(".required")]
+        status = ("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all")
+        changed = _git(folder, *(part for setting in off for part in ("-c", setting)), *status)
     except (OSError, subprocess.SubprocessError):
         return None
     return commit + ("+" if changed else "")
 
 
-def command() -> list[str]:
-    """Return the command line of this process, with the bare name of the program."""
-    return [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv else []
-
-
 def _git(folder: Path, *arguments: str) -> str:
+    safe = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
     process = subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=5
+        ["git", "-C", str(folder), *safe, *arguments], capture_output=True, text=True, check=True, timeout=5
     )
     return process.stdout.strip()
+
+
+def command() -> list[str]:
+    """Return the command line of this process, with the bare name of the program; other bytes than text are escaped."""
+    arguments = [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv else []
+    return [os.fsencode(argument).decode(errors="backslashreplace") for argument in arguments]
 
 
 def _processor() -> str:

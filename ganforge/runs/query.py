@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,10 +59,32 @@ class Filter:
                     fix="write 2026-11-26, or 2026-11-26 14:30; times are in UTC",
                 )
             return cls(key, sign, time)
+        if right.startswith(("<", ">", "=")):
+            raise UsageError(f"invalid filter {text!r}", fix=f"write {key}{right[:1]}={right.lstrip('<>=')}")
         value = literal(right)
         if sign in COMPARISONS and (not _is_number(value) or math.isnan(value)):
             raise UsageError(f"invalid filter {text!r}: {right!r} is not a number")
         return cls(key, sign, value)
+
+    def check(self, values: Iterable[object]) -> None:
+        """Raise UsageError if values of these types can never satisfy the condition."""
+        present = [value for value in values if value is not None]
+        if not present or self.key in TIMES:
+            return
+        if self.sign in COMPARISONS:
+            impossible = not any(map(_is_number, present))
+        else:
+            types = {bool if isinstance(value, bool) else type(value) for value in present}
+            impossible = (
+                not isinstance(self.value, bool)
+                if types == {bool}
+                else (types <= {int, float} and not _is_number(self.value))
+            )
+        if impossible:
+            raise UsageError(
+                f"invalid filter {self.key}{self.sign}{self.value}: values of {self.key} are like {present[0]!r}",
+                fix=f"a score of this name is score.{self.key}" if self.sign in COMPARISONS else None,
+            )
 
     def matches(self, value: object) -> bool:
         """Return whether the value of a run satisfies the condition; None never does."""
@@ -71,7 +93,7 @@ class Filter:
         if self.key in TIMES:
             value = str(value)[: len(self.value)]
         if self.sign in COMPARISONS:
-            comparable = _is_number(value) if _is_number(self.value) else isinstance(value, str)
+            comparable = self.key in TIMES or _is_number(value)
             return comparable and COMPARISONS[self.sign](value, self.value)
         return self._equals(value) == (self.sign == "=")
 

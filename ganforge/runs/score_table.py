@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ganforge.evaluation.comparability import diff, higher_is_better
 from ganforge.runs.statistics import Estimate, estimate
-from ganforge.utils.files import number_in
+from ganforge.schemas.rows import EvaluationRow, Protocol
 
-ScoreProtocol = Mapping[str, Any]
 ARROWS = {False: "↓", True: "↑", None: ""}
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreValue:
-    """One score of one run: its step, value and reference; None if it is not finite."""
+    """One score of one run.
+
+    Attributes:
+        value: The score, None if it is not finite.
+        reference: Score of training images in place of the fakes, or None.
+        weights: File of the generator's weights, `generator` or `generator_ema`.
+    """
 
     step: int
     value: float | None
     reference: float | None
+    weights: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class Column:
     name: str
     score: str
     higher_is_better: bool | None
-    protocol: ScoreProtocol
+    protocol: Protocol
     difference: str | None
     by_run: Mapping[str, Sequence[ScoreValue]]
 
@@ -91,34 +96,25 @@ class Cell:
 class _ProtocolGroup:
     """Comparable scores under construction."""
 
-    protocol: ScoreProtocol
+    protocol: Protocol
     owner: str
     by_run: dict[str, list[ScoreValue]] = field(default_factory=dict)
 
 
-def valid_rows(rows: Iterable[Mapping[str, Any]], score: str | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the valid evaluations of a possibly edited file, with all scores or one of them."""
-    for row in rows:
-        scores = row.get("scores")
-        if isinstance(scores, dict) and isinstance(row.get("protocol"), dict):
-            names = scores if score is None else [score]
-            selected = {name: scores[name] for name in names if name in scores and _is_score(scores[name])}
-            yield {**row, "scores": selected, "step": int(number_in(row, "step"))}
-
-
-def columns(runs: Iterable[tuple[str, Sequence[Mapping[str, Any]]]]) -> list[Column]:
+def columns(runs: Iterable[tuple[str, Sequence[EvaluationRow]]], scores: Sequence[str] = ()) -> list[Column]:
     """Return a column per score and protocol; of several protocols of a score, that of most runs comes first.
 
     Args:
-        runs: Names, with the valid rows of evaluation.jsonl.
+        runs: Names, with the rows of evaluation.jsonl.
+        scores: Scores of the table; all by default.
     """
     by_score: dict[str, list[_ProtocolGroup]] = {}
     for run, rows in runs:
         for row in rows:
-            for score, value in row["scores"].items():
-                group = _group_of(by_score.setdefault(score, []), row["protocol"], score, run)
-                reference = _table(row.get("reference")).get(score)
-                group.by_run.setdefault(run, []).append(ScoreValue(row["step"], finite(value), finite(reference)))
+            for score in row.scores if not scores else row.scores.keys() & scores:
+                group = _group_of(by_score.setdefault(score, []), row.protocol, score, run)
+                value = ScoreValue(row.step, row.scores[score], row.reference.get(score), row.protocol.weights)
+                group.by_run.setdefault(run, []).append(value)
     table = []
     for score, groups in by_score.items():
         first, *others = sorted(groups, key=lambda group: -len(group.by_run))
@@ -130,9 +126,11 @@ def columns(runs: Iterable[tuple[str, Sequence[Mapping[str, Any]]]]) -> list[Col
     return table
 
 
-def _group_of(groups: list[_ProtocolGroup], protocol: ScoreProtocol, score: str, run: str) -> _ProtocolGroup:
+def _group_of(groups: list[_ProtocolGroup], protocol: Protocol, score: str, run: str) -> _ProtocolGroup:
+    """Return the group of comparable scores; those of a run's moving average and of its weights are never in one."""
     for group in groups:
-        if not diff(group.protocol, protocol, score):
+        same_weights = all(value.weights == protocol.weights for value in group.by_run.get(run, ()))
+        if same_weights and not diff(group.protocol, protocol, score):
             return group
     groups.append(_ProtocolGroup(protocol, run))
     return groups[-1]
@@ -140,7 +138,10 @@ def _group_of(groups: list[_ProtocolGroup], protocol: ScoreProtocol, score: str,
 
 def _difference(score: str, first: _ProtocolGroup, group: _ProtocolGroup) -> str:
     runs = f"{first.owner} and {group.owner}" if first.owner != group.owner else group.owner
-    return f"protocols of {runs} differ: {'; '.join(diff(first.protocol, group.protocol, score))}"
+    differences = diff(first.protocol, group.protocol, score)
+    if not differences:
+        differences = [f"weights: {first.protocol.weights}, {group.protocol.weights}"]
+    return f"protocols of {runs} differ: {'; '.join(differences)}"
 
 
 def explain_split(table: Sequence[Column]) -> list[str]:
@@ -158,7 +159,7 @@ def explain_split(table: Sequence[Column]) -> list[str]:
 def cell(column: Column, runs: Sequence[str]) -> tuple[Cell | None, list[str]]:
     """Return a group's cell, and a line per run that does not count in it.
 
-    All scores of a mean belong to one step, the last of any run.
+    All scores of a mean belong to one step, the last of any run, and to weights of one kind.
 
     Args:
         column: Column of the cell.
@@ -168,6 +169,8 @@ def cell(column: Column, runs: Sequence[str]) -> tuple[Cell | None, list[str]]:
     step = max((score.step for score in latest.values() if score is not None), default=None)
     if step is None:
         return None, []
+    counts = Counter(score.weights for score in latest.values() if score is not None and score.step == step)
+    weights = counts.most_common(1)[0][0]
     values: dict[str, float] = {}
     lines = []
     for run, score in latest.items():
@@ -177,27 +180,13 @@ def cell(column: Column, runs: Sequence[str]) -> tuple[Cell | None, list[str]]:
             lines.append(
                 f"{column.name} of {run} is of step {score.step:,} and does not count: the others are of step {step:,}"
             )
+        elif score.weights != weights:
+            lines.append(
+                f"{column.name} of {run} is of {score.weights} and does not count: the others are of {weights}"
+            )
         elif score.value is None:
             lines.append(f"{column.name} of {run} is not finite")
         else:
             values[run] = score.value
     mean = estimate(list(values.values()))
     return (None if mean is None else Cell(mean, step, values, len(runs))), lines
-
-
-def _is_score(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def finite(value: object) -> float | None:
-    """Return a finite number as float, and None for anything else, booleans included."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
-
-
-def _table(content: object) -> Mapping[str, Any]:
-    return content if isinstance(content, dict) else {}

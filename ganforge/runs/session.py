@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,7 +56,7 @@ class Outcome:
             "images_seen": self.images_seen,
             "images_per_second": self.images_per_second,
             "elapsed_seconds": self.elapsed_seconds,
-            "losses": self.losses,
+            "losses": {name: value if math.isfinite(value) else None for name, value in self.losses.items()},
             "evaluation_seconds": self.evaluation_seconds,
         }
 

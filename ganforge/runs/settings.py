@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from ganforge.components.spec import SECTIONS
 from ganforge.config.dotted import flatten
+from ganforge.schemas.manifest import Manifest
 
 #: Setting that differs within a group of runs.
 SEED = "seed"
 FINGERPRINT = "fingerprint of the data"
 SHORT_HASH = 12
-#: Start of a section in the form that `write_document` writes; the tables of its components are part of it.
-SECTION = re.compile(r"\n(?=\[\w+\])")
-#: Delimiters of texts that may contain lines like the start of a section.
-LONG_TEXTS = ('"""', "'''")
 
 Settings = Mapping[str, Any]
-#: Top-level keys and settings of a part of a document.
-Part = tuple[frozenset[str], Settings]
 
 
 def settings_of(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,63 +25,13 @@ def settings_of(document: Mapping[str, Any]) -> dict[str, Any]:
     return names | dict(flatten(document))
 
 
-def settings_in(text: str) -> dict[str, Any]:
-    """Return `settings_of` the text of a run.toml.
-
-    Runs share most of their lines: each distinct part is parsed once, which is fifty times as fast for thousands of
-    runs. A text with parts that cannot be parsed alone, such as a hand-written one, is parsed as a whole.
-
-    Raises:
-        TOMLDecodeError: The text is not TOML.
-    """
-    top, mark, rest = text.partition("\n[")
-    return _merged((*map(_part, top.split("\n")), _sections(mark + rest))) or settings_of(tomllib.loads(text))
-
-
-def _merged(parts: Iterable[Part | None]) -> dict[str, Any] | None:
-    """Return the settings of parts without common keys, or None."""
-    settings: dict[str, Any] = {}
-    seen: set[str] = set()
-    for part in parts:
-        if part is None or not seen.isdisjoint(part[0]):
-            return None
-        seen |= part[0]
-        settings |= part[1]
-    return settings
-
-
-@lru_cache(maxsize=1 << 14)
-def _sections(text: str) -> Part | None:
-    """Return all sections of a text that starts with the first one."""
-    parts = [_part(part) for part in SECTION.split(text)]
-    settings = _merged(parts)
-    return None if settings is None else (frozenset().union(*(part[0] for part in parts if part)), settings)
-
-
-@lru_cache(maxsize=1 << 16)
-def _part(text: str) -> Part | None:
-    """Return the keys and settings of a part, or None if it cannot be parsed alone."""
-    head_alone = text.lstrip().startswith("[") and "\n" not in text
-    if head_alone or any(mark in text for mark in LONG_TEXTS):
-        return None
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return None
-    return frozenset(document), settings_of(document)
-
-
-def provenance(manifest: Mapping[str, Any]) -> dict[str, str]:
+def provenance(manifest: Manifest) -> dict[str, str]:
     """Return the fingerprint of the data, and the version and hash of each plugin, from run.json."""
-    settings = {}
-    data, plugins = manifest.get("data"), manifest.get("plugins")
-    if isinstance(data, dict) and data.get("fingerprint"):
-        settings[FINGERPRINT] = str(data["fingerprint"])[:SHORT_HASH]
-    for plugin in plugins if isinstance(plugins, list) else []:
-        if isinstance(plugin, dict):
-            parts = [plugin.get("version"), str(plugin.get("sha256") or "")[:SHORT_HASH]]
-            settings[f"plugin {plugin.get('distribution')}"] = " ".join(str(part) for part in parts if part)
-    return settings
+    plugins = {
+        f"plugin {plugin.distribution}": " ".join(filter(None, [plugin.version, (plugin.sha256 or "")[:SHORT_HASH]]))
+        for plugin in manifest.plugins
+    }
+    return {FINGERPRINT: manifest.data.fingerprint[:SHORT_HASH]} | plugins
 
 
 def canonical(value: object) -> str:

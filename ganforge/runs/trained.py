@@ -17,14 +17,13 @@ from ganforge.plugins.registry import Registry
 from ganforge.runs import ReportWriter
 from ganforge.runs.conditions import Condition
 from ganforge.runs.evaluate import EvaluationRequest, RunScores, evaluate_run
-from ganforge.runs.manifest import read_dataset_record
 from ganforge.runs.rebuild import find_module, rebuild_generator, rebuild_latent, rebuild_modules
 from ganforge.runs.sample import SampleRequest, Samples, sample_run, sample_run_by_class
+from ganforge.schemas.manifest import Manifest
+from ganforge.schemas.rows import EVALUATIONS, METRICS, EvaluationRow, MetricsRow, read_rows
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.checkpoint import Checkpoint
-from ganforge.training.evaluation_budget import TRAINING
 from ganforge.training.run_directory import RunDirectory
-from ganforge.utils.files import number_in, read_rows
 
 #: Step of a checkpoint, the newest valid one, or the one with the best score.
 CheckpointChoice: TypeAlias = int | Literal["newest", "best"]
@@ -48,7 +47,7 @@ class TrainedRun:
         self._loaded: dict[tuple[int, str], tuple[Generator, LatentDistribution]] = {}
 
     def __repr__(self) -> str:
-        return f"<ganforge run {str(self.path)!r}, {self.manifest['status']}>"
+        return f"<ganforge run {str(self.path)!r}, {self.manifest.status}>"
 
     @property
     def path(self) -> Path:
@@ -61,19 +60,19 @@ class TrainedRun:
         return self.directory.read_experiment()
 
     @property
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Manifest:
         """Current content of run.json."""
         return self.directory.read_manifest()
 
     @property
-    def metrics(self) -> list[dict[str, Any]]:
+    def metrics(self) -> list[MetricsRow]:
         """Rows of metrics.jsonl."""
-        return read_rows(self.directory.metrics)
+        return read_rows(self.directory.metrics, METRICS)
 
     @property
-    def evaluations(self) -> list[dict[str, Any]]:
+    def evaluations(self) -> list[EvaluationRow]:
         """Rows of evaluation.jsonl, from the training and from `evaluate`."""
-        return read_rows(self.directory.evaluations)
+        return read_rows(self.directory.evaluations, EVALUATIONS)
 
     @property
     def latent(self) -> LatentDistribution:
@@ -82,7 +81,7 @@ class TrainedRun:
 
     def dataset_info(self) -> DatasetInfo:
         """Return the metadata of the training data from run.json, without opening data. Raises RunDirectoryError."""
-        return read_dataset_record(self.manifest, self.directory.manifest)
+        return self.manifest.data
 
     def generator(self, *, ema: bool | None = None, checkpoint: CheckpointChoice = "newest") -> Generator:
         """Return the trained generator in evaluation mode, on the CPU.
@@ -270,8 +269,7 @@ class TrainedRun:
         best = newest.state["best"]
         if best is not None:
             return int(best["step"])
-        rows = [row for row in self.evaluations if row.get("source", TRAINING) == TRAINING]
-        count = sum(number_in(row, "step") <= newest.step for row in rows)
+        count = sum(row.source == "training" and row.step <= newest.step for row in self.evaluations)
         reason = (
             f"the best_metric of all {count} evaluations is not finite" if count else "the training had no evaluations"
         )

@@ -14,28 +14,26 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from filelock import FileLock
 
 from ganforge.config import to_document, write_document
 from ganforge.errors import GanforgeError, RunDirectoryError, UsageError
-from ganforge.evaluation.comparability import is_valid
 from ganforge.runs.evaluate import DEFAULT_NUM_SAMPLES
-from ganforge.runs.score_table import valid_rows
+from ganforge.schemas.manifest import Manifest
+from ganforge.schemas.rows import EVALUATIONS, EvaluationRow, newest_rows
 from ganforge.sweep.config import FILE, EvalSpec, SweepConfig
 from ganforge.sweep.locks import TrialLock, acquire_lock
 from ganforge.sweep.trials import Choices, Trial, TrialConfig
 from ganforge.training.run_directory import DEFAULT_FOLDER, RunDirectory
-from ganforge.utils.files import newest_rows, number_in, write_atomically
+from ganforge.utils.files import write_atomically
 
 #: State of a trial's run: absent, to resume, or at its end.
 State = Literal["new", "unfinished", "finished", "diverged"]
-#: Types of the keys of run.json that are read here.
-MANIFEST_TYPES: Mapping[str, type] = {"status": str, "error": str, "summary": dict, "data": dict, "hardware": dict}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +142,16 @@ class SweepDirectory:
         """Return the state of a trial's run."""
         if not self.run(trial).manifest.is_file():
             return "new"
-        status = self.manifest(trial).get("status")
+        manifest = self.manifest(trial)
+        status = None if manifest is None else manifest.status
         return status if status in {"finished", "diverged"} else "unfinished"
 
-    def manifest(self, trial: Trial) -> dict[str, Any]:
-        """Return a trial's run.json without damaged values."""
+    def manifest(self, trial: Trial) -> Manifest | None:
+        """Return a trial's run.json, or None if it is missing or damaged."""
         try:
-            content = self.run(trial).read_manifest()
+            return self.run(trial).read_manifest()
         except RunDirectoryError:
-            return {}
-        return {key: value for key, value in content.items() if isinstance(value, MANIFEST_TYPES.get(key, object))}
+            return None
 
     def clear(self, trial: Trial) -> None:
         """Remove the remains of a run that did not start; the caller holds the lock of the trial."""
@@ -161,34 +159,35 @@ class SweepDirectory:
         if run.path.is_dir() and not run.manifest.exists():
             shutil.rmtree(run.path)
 
-    def scores(self, trial: Trial, scoring: EvalSpec) -> dict[str, Any] | None:
+    def scores(self, trial: Trial, scoring: EvalSpec) -> EvaluationRow | None:
         """Return the row of evaluation.jsonl with the requested scores of a finished trial, or None."""
         manifest = self.manifest(trial)
-        step = manifest.get("summary", {}).get("steps")
-        rows = (row for row in valid_rows(newest_rows(self.run(trial).evaluations)) if row["step"] == step)
-        matches = [row for row in rows if _matches(row, trial, manifest, scoring)]
+        if manifest is None or manifest.summary is None:
+            return None
+        rows = newest_rows(self.run(trial).evaluations, EVALUATIONS)
+        matches = [
+            row for row in rows if row.step == manifest.summary.steps and _matches(row, trial, manifest, scoring)
+        ]
         names = set(scoring.names or ())  # rows of other evaluations may have further metrics
-        return min(matches, key=lambda row: len(row["protocol"]["metrics"].keys() - names), default=None)
+        return min(matches, key=lambda row: len(row.protocol.metrics.keys() - names), default=None)
 
 
-def _matches(row: Mapping[str, Any], trial: Trial, manifest: Mapping[str, Any], scoring: EvalSpec) -> bool:
+def _matches(row: EvaluationRow, trial: Trial, manifest: Manifest, scoring: EvalSpec) -> bool:
     """Return whether a row is that of `ganforge evaluate` for a trial."""
-    protocol, sizes = row["protocol"], manifest.get("data", {}).get("sizes") or {}
-    if not (is_valid(protocol) and isinstance(sizes, dict)):
-        return False
+    protocol, sizes = row.protocol, manifest.data.sizes
     split = "test" if "test" in sizes else "train"
-    count = scoring.num_samples or min(DEFAULT_NUM_SAMPLES, number_in(sizes, split) or DEFAULT_NUM_SAMPLES)
+    count = scoring.num_samples or min(DEFAULT_NUM_SAMPLES, sizes[split])
     weights = "generator" if trial.experiment.ema_halflife_images is None else "generator_ema"
-    expected = {"split": split, "fake_images": count, "real_images": count, "seed": trial.seed, "weights": weights}
     if scoring.names is None:
-        has_metrics = row.get("requested_metrics", ()) is None
+        has_metrics = row.source == "evaluate" and row.requested_metrics is None
     else:
-        has_metrics = set(scoring.names) <= protocol["metrics"].keys()
-    features = (protocol.get("features") or {}).get("name")
+        has_metrics = set(scoring.names) <= protocol.metrics.keys()
+    has_features = protocol.features is None or protocol.features.name == trial.experiment.features.name
     return (
         has_metrics
-        and all(protocol.get(key) == value for key, value in expected.items())
-        and features in {None, trial.experiment.features.name}
+        and has_features
+        and (protocol.split, protocol.fake_images, protocol.real_images) == (split, count, count)
+        and (protocol.seed, protocol.weights) == (trial.seed, weights)
     )
 
 

@@ -17,7 +17,6 @@ from ganforge.sweep.config import SweepConfig
 from ganforge.sweep.directory import State, SweepDirectory
 from ganforge.sweep.locks import TrialLock
 from ganforge.sweep.trials import Trial
-from ganforge.utils.files import number_in
 
 THREADS, GPUS = "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"
 
@@ -125,8 +124,8 @@ class Launcher:
         or a device that the user has set is kept.
         """
         environment = dict(os.environ)
-        hardware = self.directory.manifest(trial).get("hardware", {})
-        threads = int(number_in(hardware, "threads")) if stage == "resume" else 0
+        manifest = self.directory.manifest(trial) if stage == "resume" else None
+        threads = 0 if manifest is None else manifest.hardware.threads
         if THREADS not in environment and (threads > 0 or self.jobs > 1):
             environment[THREADS] = str(threads or max(1, (os.cpu_count() or 1) // self.jobs))
         device_is_set = any("device" in base.values for base in self.sweep.base)

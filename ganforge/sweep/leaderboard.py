@@ -12,14 +12,16 @@ from ganforge.evaluation.comparability import diff
 from ganforge.report.health import AlertRow, alert_rows
 from ganforge.runs.score_table import ARROWS
 from ganforge.runs.statistics import Estimate, estimate
+from ganforge.schemas.manifest import Manifest
+from ganforge.schemas.rows import Protocol
 from ganforge.sweep.config import SweepConfig
 from ganforge.sweep.directory import SweepDirectory
 from ganforge.sweep.scheduler import TrialResult
 from ganforge.sweep.trials import Trial, TrialConfig, format_choice, format_choices
-from ganforge.utils.files import number_in, write_atomically
+from ganforge.utils.files import write_atomically
 
 #: Keys of a protocol that describe one generator, and are left out of leaderboard.json.
-RUN_KEYS = frozenset({"checkpoint", "seed", "versions"})
+RUN_KEYS = {"checkpoint", "seed", "versions"}
 
 #: Column of the precision that the machine chose; `precision` is a score.
 PRECISION_COLUMN = "trained in"
@@ -43,14 +45,14 @@ class LeaderboardRow:
     seconds: list[float] = field(default_factory=list)
     precisions: set[str] = field(default_factory=set)
 
-    def add(self, seed: int, scores: Mapping[str, float | None], manifest: Mapping[str, Any]) -> None:
+    def add(self, seed: int, scores: Mapping[str, float | None], manifest: Manifest | None) -> None:
         """Add the scores of a seed, and time and precision of its run.json."""
         self.seeds.append(seed)
         for name, value in scores.items():
             self.values.setdefault(name, []).append(value)
-        seconds = number_in(manifest.get("summary", {}), "elapsed_seconds")
-        self.seconds += [seconds] if seconds else []
-        self.precisions |= {str(manifest["precision"])} if manifest.get("precision") else set()
+        if manifest is not None:
+            self.precisions.add(manifest.precision)
+            self.seconds += [] if manifest.summary is None else [manifest.summary.elapsed_seconds]
 
     def estimate(self, score: str) -> Estimate | None:
         """Return mean and interval of a score over the seeds with a finite value."""
@@ -83,18 +85,18 @@ class LeaderboardRow:
 class LeaderboardTable:
     """Table of comparable scores: their protocols agree in everything that matters."""
 
-    protocol: dict[str, Any]
+    protocol: Protocol
     rows: list[LeaderboardRow] = field(default_factory=list)
 
     @property
     def directions(self) -> dict[str, bool]:
         """True for each score of which a higher value is better, in the order of the metrics."""
-        metrics: Mapping[str, Any] = self.protocol["metrics"]
-        return {score: higher for metric in metrics.values() for score, higher in metric["higher_is_better"].items()}
+        metrics = self.protocol.metrics.values()
+        return {score: higher for metric in metrics for score, higher in metric.higher_is_better.items()}
 
-    def accepts(self, protocol: Mapping[str, Any]) -> bool:
+    def accepts(self, protocol: Protocol) -> bool:
         """Return whether scores with a protocol are comparable to those of the table."""
-        scores = {score for metric in protocol["metrics"].values() for score in metric["higher_is_better"]}
+        scores = {score for metric in protocol.metrics.values() for score in metric.higher_is_better}
         return not any(diff(self.protocol, protocol, score) for score in {*scores, *self.directions})
 
     def ranked(self, by: str | None = None) -> list[LeaderboardRow]:
@@ -111,9 +113,9 @@ class LeaderboardTable:
     @property
     def title(self) -> str:
         """Data, number of images, split and features."""
-        protocol, features = self.protocol, (self.protocol.get("features") or {}).get("name")
-        suffix = "" if features is None else f" · features {features}"
-        return f"{protocol['data']} · {protocol['fake_images']:,} fakes · {protocol['split']} split{suffix}"
+        protocol = self.protocol
+        suffix = "" if protocol.features is None else f" · features {protocol.features.name}"
+        return f"{protocol.data} · {protocol.fake_images:,} fakes · {protocol.split} split{suffix}"
 
     def varied(self) -> list[str]:
         """Return the choices that differ between rows, and the precision if it does; all choices of a single row."""
@@ -150,7 +152,7 @@ class Leaderboard:
             "objective": self.objective,
             "tables": [
                 {
-                    "protocol": {key: value for key, value in table.protocol.items() if key not in RUN_KEYS},
+                    "protocol": table.protocol.model_dump(mode="json", exclude=RUN_KEYS),
                     "higher_is_better": table.directions,
                     "rows": [row.as_dict(table.directions) for row in table.ranked(self.objective)],
                 }
@@ -239,17 +241,17 @@ def build_leaderboard(
                 unfinished.append(trial)
                 continue
             manifest = directory.manifest(trial)
-            alerts += [(trial, alert) for alert in alert_rows(manifest.get("health"))]
+            alerts += [(trial, alert) for alert in alert_rows(manifest)]
             if result.row is None:
                 unscored.append(result)
             else:
-                _row(tables, config, result.row["protocol"]).add(seed, result.row["scores"], manifest)
+                _row(tables, config, result.row.protocol).add(seed, result.row.scores, manifest)
     inapplicable = [config for config in configs if config.experiment is None]
     objective = None if sweep.search is None else sweep.search.objective
     return Leaderboard(objective, tables, unscored, unfinished, inapplicable, alerts)
 
 
-def _row(tables: list[LeaderboardTable], config: TrialConfig, protocol: dict[str, Any]) -> LeaderboardRow:
+def _row(tables: list[LeaderboardTable], config: TrialConfig, protocol: Protocol) -> LeaderboardRow:
     """Return the row of a configuration in the first table that accepts a protocol; add them if necessary."""
     table = next((table for table in tables if table.accepts(protocol)), None)
     if table is None:

@@ -6,9 +6,10 @@ import signal
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from ganforge.errors import GanforgeError, RunDirectoryError
+from ganforge.schemas.rows import EvaluationRow
 from ganforge.sweep.config import SweepConfig
 from ganforge.sweep.directory import SweepDirectory
 from ganforge.sweep.launcher import Launcher, Stage, TrialProcess
@@ -36,7 +37,7 @@ class TrialResult:
 
     trial: Trial
     status: Literal["scored", "diverged", "failed", "unscored"]
-    row: dict[str, Any] | None = None
+    row: EvaluationRow | None = None
     error: str | None = None
 
 
@@ -124,7 +125,8 @@ class Scheduler:
         try:
             state = self.directory.state(trial)
             if state == "diverged":
-                error = self.directory.manifest(trial).get("error", "run.json has no reason")
+                manifest = self.directory.manifest(trial)
+                error = "run.json has no reason" if manifest is None else manifest.error
                 return TrialResult(trial, "diverged", error=error)
             row = self.directory.scores(trial, self.sweep.scoring) if state == "finished" else None
         except Exception as error:  # noqa: BLE001 - damaged files can raise anything; the other trials continue

@@ -109,7 +109,7 @@ class SearchSource:
         if len(proposal.results) < len(self.sweep.seeds):
             return
         results = [proposal.results[number] for number in self.sweep.seeds]
-        scores = [None if one.row is None else one.row["scores"].get(self.search.objective) for one in results]
+        scores = [None if one.row is None else one.row.scores.get(self.search.objective) for one in results]
         values = [score for score in scores if score is not None]
         with self.directory.lock():
             if len(values) == len(scores):
@@ -139,7 +139,7 @@ class SearchSource:
             try:
                 experiment = run.read_experiment()
                 choices = {key: decode_choice(value) for key, value in choices_of(experiment, keys).items()}
-                created = str(run.read_manifest().get("created"))
+                created = run.read_manifest().created
             except (GanforgeError, KeyError, TypeError):
                 continue  # damaged, or not of this sweep; the process that uses it reports it
             name = run.name.rpartition(SEED_SUFFIX)[0]

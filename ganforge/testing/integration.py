@@ -22,6 +22,7 @@ from ganforge.plugins import Plugins, Source
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
 from ganforge.runs.setup import prepare
+from ganforge.schemas.rows import EVALUATIONS, METRICS, read_rows
 from ganforge.testing.checks import Check, CheckFailed, register_check, require
 from ganforge.testing.common import BUILDS
 from ganforge.testing.fixture import Fixture
@@ -31,7 +32,6 @@ from ganforge.testing.stubs import StubDataset
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.callbacks import Callback
 from ganforge.training.run_directory import RunDirectory
-from ganforge.utils.files import read_rows
 
 CHECKS: list[Check] = []
 STEPS, HALF = 20, 10
@@ -94,7 +94,7 @@ def _trains(fixture: Fixture) -> None:
             any(not torch.equal(value, after[name]) for name, value in before.items()),
             f"the {network} does not learn",
         )
-    for row in read_rows(run.metrics):
+    for row in read_rows(run.metrics, METRICS):
         bad = [name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)]
         require(not bad, f"step {row['step']}: {', '.join(bad)} is not finite")
     if fixture.kind in EVALUATED:
@@ -131,11 +131,11 @@ def _same(one: Tensor, two: Tensor | None) -> bool:
 
 
 def _rows(run: RunDirectory) -> list[dict[str, Any]]:
-    return [{key: value for key, value in row.items() if key not in TIMES} for row in read_rows(run.metrics)]
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in read_rows(run.metrics, METRICS)]
 
 
 def _scores(run: RunDirectory) -> list[tuple[int, dict[str, float | None]]]:
-    return [(row["step"], row["scores"]) for row in read_rows(run.evaluations)]
+    return [(row.step, row.scores) for row in read_rows(run.evaluations, EVALUATIONS)]
 
 
 def _trained(fixture: Fixture) -> RunDirectory:

@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from safetensors.torch import load
 from torch import Tensor
 
-from ganforge.diagnostics.alerts import MAX_ALERTS, FailureMode
+from ganforge.diagnostics.alerts import MAX_ALERTS
 from ganforge.errors import CheckpointError
+from ganforge.schemas.manifest import FailureMode
 
 FORMAT = 1
 #: ganforge writes some hundred bytes.

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
-from ganforge.utils.files import number_in
-
-#: Value of `source` in rows of evaluation.jsonl that the training wrote, not `ganforge evaluate`.
-TRAINING = "training"
+from ganforge.schemas.rows import EvaluationRow
 
 
 class EvaluationBudget:
@@ -32,11 +28,10 @@ class EvaluationBudget:
         self._count = 0
         self._notice = notice
 
-    def restore(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def restore(self, rows: Iterable[EvaluationRow]) -> None:
         """Restore the counters from the rows of evaluation.jsonl."""
-        rows = list(rows)
-        self._count = sum(map(_is_of_training, rows))
-        self.seconds = evaluation_seconds(rows)
+        seconds = [row.seconds for row in rows if row.source == "training"]
+        self._count, self.seconds = len(seconds), sum(seconds)
 
     def allows(self, elapsed_seconds: float, *, last: bool) -> bool:
         """Return whether the budget allows an evaluation now; the first and the last one are always allowed."""
@@ -55,12 +50,3 @@ class EvaluationBudget:
         """Count an evaluation."""
         self._count += 1
         self.seconds += seconds
-
-
-def evaluation_seconds(rows: Iterable[Mapping[str, Any]]) -> float:
-    """Return the total time of the training's evaluations among rows of evaluation.jsonl."""
-    return sum(number_in(row, "seconds") for row in rows if _is_of_training(row))
-
-
-def _is_of_training(row: Mapping[str, Any]) -> bool:
-    return bool(row.get("source", TRAINING) == TRAINING)

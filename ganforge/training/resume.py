@@ -11,7 +11,6 @@ from ganforge.errors import CheckpointError, CollapsedError, DivergedError
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.checkpoint import Checkpoint
 from ganforge.training.checkpoint_io import printable
-from ganforge.training.evaluation_budget import evaluation_seconds
 from ganforge.training.metrics_buffer import ThroughputMeter
 from ganforge.training.state import (
     digest,
@@ -20,7 +19,6 @@ from ganforge.training.state import (
     state_tensors,
     synchronized_tensors,
 )
-from ganforge.utils.files import number_in
 
 if TYPE_CHECKING:
     from ganforge.training.trainer import Trainer
@@ -102,13 +100,12 @@ def _restore_best(trainer: Trainer, best: dict[str, Any] | None) -> None:
 def restore_counters(trainer: Trainer) -> None:
     """Restore the losses and the elapsed time from the rows of the interrupted process."""
     rows, evaluations = trainer.writer.rows() if trainer.dist.is_main else ([], [])
-    last: dict[str, Any] = rows[-1] if rows else {}
+    last = rows[-1] if rows else {"step": 0}
     trainer.budget.restore(evaluations)
-    late = evaluation_seconds(row for row in evaluations if number_in(row, "step") >= number_in(last, "step"))
-    if rows:
-        trainer.losses = {name.removeprefix("loss/"): last[name] for name in last if name.startswith("loss/")}
+    late = sum(row.seconds for row in evaluations if row.source == "training" and row.step >= last["step"])
+    trainer.losses |= {name.removeprefix("loss/"): last[name] for name in last if name.startswith("loss/")}
     if rows or late:
-        trainer.meter = ThroughputMeter(number_in(last, "elapsed_seconds") + late)
+        trainer.meter = ThroughputMeter(last.get("elapsed_seconds", 0.0) + late)
 
 
 def roll_back(trainer: Trainer, reason: DivergedError) -> None:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 
 from ganforge.errors import RunDirectoryError
-from ganforge.utils.files import write_atomically
+from ganforge.schemas.manifest import Manifest
+from ganforge.utils.files import read_file, write_atomically
+from ganforge.utils.schema import first_problem
 
 if TYPE_CHECKING:
     from ganforge.config import Experiment
-
-Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
 
 #: Parent of runs without --out.
 DEFAULT_FOLDER = Path("runs")
@@ -84,11 +85,18 @@ class RunDirectory:
         cls.check_new(path)
         try:
             path.mkdir(parents=True)
-            (path / "samples").mkdir()
-            (path / "checkpoints").mkdir()
         except OSError as error:
             raise RunDirectoryError(f"{path} cannot be created: {error.strerror}") from None
+        cls(path).create_folders()
         return path
+
+    def create_folders(self) -> None:
+        """Create the folders of samples and checkpoints if they are missing. Raises RunDirectoryError."""
+        for folder in (self.samples, self.checkpoints):
+            try:
+                folder.mkdir(exist_ok=True)
+            except OSError as error:
+                raise RunDirectoryError(f"{folder} cannot be created: {error.strerror}") from None
 
     @property
     def name(self) -> str:
@@ -168,24 +176,23 @@ class RunDirectory:
 
         return from_document(read_document(self.config))
 
-    def read_manifest(self) -> dict[str, Any]:
-        """Return run.json. Raises RunDirectoryError if it is damaged."""
+    def read_manifest(self) -> Manifest:
+        """Return run.json. Raises RunDirectoryError, which names the first invalid value of a damaged one."""
         try:
-            content = json.loads(self.manifest.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise RunDirectoryError(f"{self.manifest} cannot be read: {error}") from None
-        if not isinstance(content, dict):
-            raise RunDirectoryError(f"{self.manifest} is not a JSON object")
-        return content
+            return Manifest.model_validate_json(read_file(self.manifest))
+        except OSError as error:
+            raise RunDirectoryError(f"{self.manifest} cannot be read: {error.strerror}") from None
+        except ValidationError as error:
+            raise RunDirectoryError(f"{self.manifest} is damaged: {first_problem(error)}") from None
 
-    def write_manifest(self, content: Mapping[str, Any]) -> None:
+    def write_manifest(self, manifest: Manifest) -> None:
         """Replace run.json. Raises OSError."""
-        updated = {**content, "updated": now()}
-        write_atomically(self.manifest, json.dumps(updated, indent=2, ensure_ascii=False, default=str) + "\n")
+        content = manifest.model_copy(update={"updated": now()}).as_dict()
+        write_atomically(self.manifest, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     def update_manifest(self, **changes: object) -> None:
         """Replace some keys of run.json. Raises OSError, RunDirectoryError."""
-        self.write_manifest({**self.read_manifest(), **changes})
+        self.write_manifest(Manifest.model_validate({**dict(self.read_manifest()), **changes}))
 
 
 def now() -> str:

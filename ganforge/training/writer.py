@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -14,14 +16,14 @@ from ganforge.components import Dataset, Generator
 from ganforge.diagnostics.alerts import Alert
 from ganforge.diagnostics.monitor import HealthMonitor
 from ganforge.errors import GanforgeError
+from ganforge.schemas.rows import EVALUATIONS, METRICS, EvaluationRow, MetricsRow, read_rows
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.build import GANComponents
 from ganforge.training.callbacks import EvaluationResult, TrainerContext
 from ganforge.training.checkpoint import Checkpoint
-from ganforge.training.evaluation_budget import TRAINING
 from ganforge.training.fixed_samples import FixedSamples
 from ganforge.training.run_directory import RunDirectory
-from ganforge.utils.files import append_row, number_in, read_rows, sync_file, truncate_rows
+from ganforge.utils.files import append_row, sync_file, write_atomically
 from ganforge.utils.images import RGB, save_png
 
 PREVIEW_SECONDS = 2.0
@@ -90,10 +92,11 @@ class Writer:
         """Evaluate the generator, and write its scores and pictures."""
         assert self.context.evaluate is not None, "launch sets it if evaluate_every is set"  # noqa: S101
         result = self.context.evaluate(generator)
-        append_row(self.run.evaluations, {"step": step, **result.row, "source": TRAINING})
+        row = EvaluationRow(step=step, **result.row, source="training")
+        append_row(self.run.evaluations, row.model_dump(mode="json"))
         for name, picture in result.pictures.items():
             save_png(picture, self.run.evaluation_picture_path(name, step))
-        self.context.send("evaluated", step=step, scores=result.scores, protocol=result.row["protocol"])
+        self.context.send("evaluated", step=step, scores=row.scores, protocol=row.model_dump(mode="json")["protocol"])
         return result
 
     def checkpoint(self, checkpoint: Checkpoint, *, keep: int, best: Mapping[str, Any] | None) -> None:
@@ -106,13 +109,27 @@ class Writer:
         self.context.send("checkpoint_saved", step=step, path=str(path.resolve()))
 
     def truncate_after(self, step: int) -> None:
-        """Remove the rows and pictures after a step, before the run continues there."""
-        for path in (self.run.metrics, self.run.evaluations):
-            truncate_rows(path, lambda row: number_in(row, "step") <= step)
+        """Remove the rows and pictures after a step, before the run continues there; report lost rows before it."""
+        metrics, evaluations = self.rows()
+        expected = range(self._gan.resolved.experiment.log_every, step + 1, self._gan.resolved.experiment.log_every)
+        lost = sorted(set(expected) - {row["step"] for row in metrics})
+        if lost:
+            self.context.callback.on_message(
+                f"{self.run.metrics} lacks {len(lost):,} of {len(expected):,} rows up to step {step:,}, the first of "
+                f"step {lost[0]:,}: they are lost or damaged, and curves have gaps there"
+            )
+        self._rewrite(self.run.metrics, [row for row in metrics if row["step"] <= step])
+        kept = [row for row in evaluations if row.step <= step]
+        self._rewrite(self.run.evaluations, [row.model_dump(mode="json") for row in kept])
         for picture_step, picture in self.run.pictures():
             if picture_step > step:
                 picture.unlink(missing_ok=True)
 
-    def rows(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    @staticmethod
+    def _rewrite(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+        if path.exists():
+            write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+    def rows(self) -> tuple[list[MetricsRow], list[EvaluationRow]]:
         """Return the rows of metrics.jsonl and of evaluation.jsonl."""
-        return read_rows(self.run.metrics), read_rows(self.run.evaluations)
+        return read_rows(self.run.metrics, METRICS), read_rows(self.run.evaluations, EVALUATIONS)

@@ -5,40 +5,58 @@ from __future__ import annotations
 import errno
 import json
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-#: Bytes at the end of a file that are read first if only the newest rows are needed.
-TAIL_BYTES = 65_536
-READ_BYTES = 1 << 16
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+#: Limit of files that ganforge writes at once; they have some kilobytes.
+MAX_BYTES = 1 << 24
 
 
-def read_at_once(path: str) -> bytes:
-    """Return a file's content without Python's buffering, fast enough for 10,000 files; pipes do not block.
+def read_file(path: str | Path, *, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return the content of a regular file. Raises OSError as `open_regular` does."""
+    with open_regular(path, max_bytes=max_bytes) as file:
+        return file.read()
+
+
+def open_regular(path: str | Path, *, max_bytes: int = MAX_BYTES) -> BufferedReader:
+    """Open a regular file for reading; nothing that another program could make endless is read or waited for.
 
     Raises:
-        OSError: The file cannot be read.
+        OSError: It does not exist, is not a regular file, is longer than `max_bytes`, or cannot be read.
     """
-    descriptor = _open(path)
-    try:
-        return _rest(descriptor)
-    finally:
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    status = os.fstat(descriptor)
+    regular = stat.S_ISREG(status.st_mode)
+    if not regular or status.st_size > max_bytes:
         os.close(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        reason = f"it is longer than {max_bytes:,} bytes" if regular else "it is not a regular file"
+        raise OSError(errno.EFBIG if regular else errno.EINVAL, reason, os.fspath(path))
+    return open(descriptor, "rb")  # noqa: PTH123 - a descriptor has no path; the caller closes it
 
 
-def _open(path: str) -> int:
-    return os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-
-
-def _rest(descriptor: int) -> bytes:
-    part = content = os.read(descriptor, READ_BYTES)
-    while len(part) == READ_BYTES:
-        part = os.read(descriptor, READ_BYTES)
-        content += part
-    return content
+def is_locked(path: str | Path) -> bool:
+    """Return whether a process holds the lock of a file; True on systems that cannot tell."""
+    if fcntl is None:
+        return True
+    try:
+        with open_regular(path) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -107,60 +125,3 @@ def sync_file(path: Path) -> None:
     if path.exists():
         with path.open("rb+") as file:
             os.fsync(file.fileno())
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Return a file's rows, without lines that are not JSON objects; none if the file does not exist."""
-    if not path.exists():
-        return []
-    return list(_rows(path.read_text(encoding="utf-8", errors="replace").splitlines()))
-
-
-def _rows(lines: Iterable[str | bytes]) -> Iterator[dict[str, Any]]:
-    for line in lines:
-        try:
-            row = json.loads(line if isinstance(line, str) else line.decode())
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(row, dict):
-            yield row
-
-
-def newest_rows(path: str | Path) -> Iterator[dict[str, Any]]:
-    """Yield a file's rows, the last one first; none if it cannot be read. The tail of a long file is read first."""
-    try:
-        descriptor = _open(os.fspath(path))
-    except OSError:
-        return
-    try:
-        newest, end = os.read(descriptor, TAIL_BYTES), 0
-        if len(newest) == TAIL_BYTES:
-            end = os.lseek(descriptor, 0, os.SEEK_END) - TAIL_BYTES
-            os.lseek(descriptor, end, os.SEEK_SET)
-            newest = _rest(descriptor)
-        if end:
-            cut, _, newest = newest.partition(b"\n")
-            end += len(cut) + 1
-        yield from _rows(reversed(newest.split(b"\n")))
-        if end:
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            yield from _rows(reversed(_rest(descriptor)[:end].split(b"\n")))
-    except OSError:
-        return
-    finally:
-        os.close(descriptor)
-
-
-def number_in(row: Mapping[str, Any], key: str) -> float:
-    """Return a row's count or seconds, or 0 if it has no valid one: a damaged file must not stop a run."""
-    value = row.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
-        return 0.0
-    return float(value)
-
-
-def truncate_rows(path: Path, keep: Callable[[Mapping[str, Any]], bool]) -> None:
-    """Rewrite a file atomically with the rows to keep. Raises OSError."""
-    if path.exists():
-        rows = [row for row in read_rows(path) if keep(row)]
-        write_atomically(path, "".join(json.dumps(row, allow_nan=True) + "\n" for row in rows))

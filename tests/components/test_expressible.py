@@ -34,8 +34,7 @@ from ganforge.training import checkpoint as checkpoints
 from ganforge.training.build import build
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.setup import setup_training
-from ganforge.utils.files import read_rows
-from tests.helpers.runs import tiny
+from tests.helpers.runs import read_rows, tiny
 
 
 class Classes(Generator):
@@ -257,7 +256,7 @@ def test_weights_are_clipped_after_each_update(papers: Registry, tmp_path: Path)
     run = RunDirectory(tmp_path / "run")
     weights = checkpoints.load(run.checkpoint_path(3)).tensors["discriminator"]["layer.weight"]
     assert float(weights.abs().max()) == pytest.approx(0.01)
-    assert run.read_manifest()["summary"]["images_seen"] == 3 * 3 * 10
+    assert run.read_manifest().as_dict()["summary"]["images_seen"] == 3 * 3 * 10
 
 
 def test_a_term_is_weighted_once_and_logged_unweighted(papers: Registry) -> None:

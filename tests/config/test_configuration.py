@@ -453,11 +453,11 @@ def test_schedules_of_replaced_components_are_not_used(richer: Registry) -> None
 def test_reloading_finds_the_same_components(richer: Registry) -> None:
     """An experiment gives its components, optimizers, schedules and phases back, and the same order of updates."""
     found = resolve([line("term=encoding-term", "optimizer.gen=sgd", "optimizer.schedule=cosine")], richer)
-    again = reload(found.experiment, richer, {})
+    again = reload(found.experiment, richer, None)
     assert (again.chosen, again.optimizers, again.schedules) == (found.chosen, found.optimizers, found.schedules)
     assert again.phases == found.phases
     assert again.components() == found.components()
-    sampling = reload(found.experiment, richer, {}, ("gen", "latent"))
+    sampling = reload(found.experiment, richer, None, ("gen", "latent"))
     assert sampling.chosen == {section: found.chosen[section] for section in ("gen", "latent")}
 
 

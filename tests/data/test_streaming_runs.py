@@ -87,8 +87,8 @@ def test_the_protocol_of_a_score_has_the_fingerprint(opened: Registry) -> None:
     gan = build(resolve([command_line_layer([*SETTINGS, *settings])], opened))
     evaluator = Evaluator(gan, num_samples=10, split="test", seed=1, weights="generator")
     protocol = evaluator.evaluate(gan.generator, gan.latent).protocol  # image 7 is not among these
-    assert protocol["fingerprint"] == "made up: 40"
-    assert (protocol["split"], protocol["real_images"]) == ("test", 10)
+    assert protocol.fingerprint == "made up: 40"
+    assert (protocol.split, protocol.real_images) == ("test", 10)
 
 
 # The command line
@@ -137,7 +137,7 @@ def test_a_killed_worker_fails_the_run_which_resumes_to_the_same_bits(
     assert "killed by SIGKILL" in errors
     assert "--workers" in errors
     assert "Traceback" not in errors
-    manifest = killed.read_manifest()
+    manifest = killed.read_manifest().as_dict()
     assert manifest["status"] == "failed"
     steps = manifest["summary"]["steps"] + 5
     resumed = ganforge("resume", killed.path, "--plugin", "opened.py", "--steps", steps, "--workers", "0", "--quiet")
@@ -178,5 +178,5 @@ def test_a_signal_to_all_processes_is_handled_by_the_training_process(
     _, errors = process.communicate(timeout=30)
     assert process.returncode == code, errors
     assert "Traceback" not in errors
-    assert run.read_manifest()["status"] == "interrupted"
+    assert run.read_manifest().status == "interrupted"
     assert not any(map(alive, left))

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganforge.diagnostics.alerts import DIAGNOSES, MAX_ALERTS, Alert, FailureMode
+from ganforge.diagnostics.alerts import DIAGNOSES, MAX_ALERTS, Alert
 from ganforge.diagnostics.detectors import DETECTORS
 from ganforge.diagnostics.monitor import HealthMonitor
 from ganforge.errors import CheckpointError
 from ganforge.plugins.registry import Registry
+from ganforge.schemas.manifest import FailureMode
 from ganforge.training.checkpoint_io import check_state
 from tests.helpers.runs import ROOT, tiny
 

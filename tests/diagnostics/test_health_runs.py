@@ -25,10 +25,9 @@ from ganforge.training.callbacks import Callback
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.signals import Interruption
 from ganforge.training.trainer import Trainer
-from ganforge.utils.files import read_rows
 from tests.helpers.checkpoints import exact
 from tests.helpers.plugins import local
-from tests.helpers.runs import read_rows_without_times, tiny
+from tests.helpers.runs import read_rows, read_rows_without_times, tiny
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -129,7 +128,7 @@ def train(planted: Path, tmp_path: Path) -> Callable[..., tuple[Outcome, Watcher
 
 def alerts(outcome: Outcome) -> list[tuple[str, int, int | None]]:
     """Return the alerts of run.json; they are those of the outcome."""
-    health: list[dict[str, Any]] = outcome.run.read_manifest()["health"]
+    health: list[dict[str, Any]] = outcome.run.read_manifest().as_dict()["health"]
     assert health == outcome.health == outcome.as_dict()["health"]
     return [(alert["alert"], alert["since_step"], alert["until_step"]) for alert in health]
 
@@ -145,7 +144,7 @@ def test_one_image_from_the_first_step_on_is_reported_within_an_epoch(train: Tra
     assert message.startswith("collapse since step 1: the fakes are nearly identical; their diversity is ")
     assert watcher.alerts == [[], ["collapse"]]
     rows = read_rows(outcome.run.metrics)
-    assert outcome.run.read_manifest()["status"] == "finished"
+    assert outcome.run.read_manifest().status == "finished"
     assert [row["health/alerts"] for row in rows] == [0] * 4 + [1] * 6
     assert max(row["health/diversity"] for row in rows) < 1e-5
 
@@ -215,7 +214,7 @@ def test_stopping_at_a_collapse(planted: Path, ganforge: Ganforge, tmp_path: Pat
     assert done.stderr.count("collapse since step") == done.stderr.count(alert["hint"]) == 1
     assert "the last good checkpoint is kept" in done.stderr
     run = RunDirectory(tmp_path / "run")
-    assert run.read_manifest()["status"] == "diverged"
+    assert run.read_manifest().status == "diverged"
     assert since + 49 <= document["steps"] < since + 59
     assert read_rows(run.metrics)[-1]["step"] == document["steps"] // 10 * 10
     assert checkpoints.load(run.checkpoint_path(checkpoints.steps(run)[0])).step < document["steps"]

@@ -430,7 +430,7 @@ def test_the_readmes_plugin_trains(tmp_path: Path) -> None:
         {"gen": SMALL, "disc": SMALL, "loss": "my-hinge", "steps": 2, "batch_size": 8, "precision": "fp32"}
     )
     run = package.train(short, plugins=[file])
-    assert run.manifest["status"] == "finished"
+    assert run.manifest.status == "finished"
     assert run.experiment.loss.name == "my-hinge"
 
 

@@ -216,7 +216,8 @@ def test_points_are_compared_as_they_are(make: Make) -> None:
     assert features.max() > 15
     assert found.scores["sees"] < 3  # type: ignore[operator]
     assert found.scores["precision"] > 0.6  # type: ignore[operator]
-    assert found.protocol["features"]["name"] == "raw"
+    assert found.protocol.features is not None
+    assert found.protocol.features.name == "raw"
 
 
 def test_latents_are_decoded_for_features_and_pictures(make: Make) -> None:
@@ -258,8 +259,8 @@ def test_sampling_options_change_fakes_and_protocol(make: Make) -> None:
     """Only options that differ from the defaults are in the protocol; scores with others are not comparable."""
     gan = make("data=points", "gen=shifted", "features=raw")
     usual, truncated = evaluated(gan), evaluated(gan, sampling={"truncation": 0})
-    assert usual.protocol["sampling"] == {}
-    assert truncated.protocol["sampling"] == {"truncation": 0.0}
+    assert usual.protocol.sampling == {}
+    assert truncated.protocol.sampling == {"truncation": 0.0}
     features = seen(gan)["fake"][1]
     assert torch.equal(features, torch.full_like(features, 10.0))
     lines = diff(usual.protocol, truncated.protocol, "sees")

@@ -239,7 +239,7 @@ def test_a_metric_gets_what_it_declares(assemble_scored: Assemble) -> None:
         next(seen["gap"].batches("train"))
     assert seen["copied"].num_train == gan.info.sizes["train"]
     assert found.reference.keys() == {"gap"}
-    assert found.protocol["train_images"] == gan.info.sizes["train"]
+    assert found.protocol.train_images == gan.info.sizes["train"]
     copies = images_at(gan, "train", torch.arange(COUNT))
     assert evaluator(assemble_scored("copied")).evaluate(Planted(copies), gan.latent).scores["copied"] == 1
     with pytest.raises(PluginError, match=r"'secret' \(scoring.py local\) reads 'features' but does not declare it"):

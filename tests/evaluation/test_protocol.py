@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from ganforge.evaluation.comparability import diff
 from ganforge.evaluation.evaluator import Evaluator
 from ganforge.plugins.registry import Registry
+from ganforge.schemas.rows import Protocol
 from ganforge.training.build import GANComponents, build
 from tests.helpers.evaluation_plugin import scoring_plugin
 from tests.helpers.runs import tiny
@@ -102,7 +104,6 @@ def changed(path: str, value: object) -> dict[str, Any]:
         ("metrics/kid/distribution", "mine", "kid", "kid from: ganforge, mine"),
         ("metrics/kid/higher_is_better", {"kid": True}, "kid", "higher_is_better of kid: False, True"),
         ("metrics/modes/needs", ["features"], "modes", "inputs of modes: ['logits'], ['features']"),
-        ("metrics/kid", {}, "kid", "kid from: ganforge, unknown"),
         ("metrics", {}, "kid", "one protocol has no metric that gives kid"),
         ("sampling", {"truncation": 1.0}, "fid", "sampling options, truncation: 0.7, 1.0"),
         ("sampling", {}, "sliced-wasserstein", "sampling options, truncation: 0.7, unknown"),
@@ -110,10 +111,10 @@ def changed(path: str, value: object) -> dict[str, Any]:
 )
 def test_what_matters_is_noticed_and_named(path: str, value: object, score: str, said: str) -> None:
     """One thing that is otherwise, and that a score depends on, is said in words, both values beside each other."""
-    other = changed(path, value)
-    assert said in diff(EXAMPLE, other, score)
-    swapped = diff(other, EXAMPLE, score)
-    assert len(swapped) == len(diff(EXAMPLE, other, score))
+    example, other = Protocol(**EXAMPLE), Protocol(**changed(path, value))
+    assert said in diff(example, other, score)
+    swapped = diff(other, example, score)
+    assert len(swapped) == len(diff(example, other, score))
 
 
 @pytest.mark.parametrize(
@@ -135,18 +136,25 @@ def test_what_matters_is_noticed_and_named(path: str, value: object, score: str,
 )
 def test_what_does_not_matter_is_not_noticed(path: str, value: object, score: str) -> None:
     """The generator, versions, other metrics' options, and features for a score that needs none: comparable."""
-    assert diff(EXAMPLE, changed(path, value), score) == []
-    assert diff(EXAMPLE, EXAMPLE, score) == []
+    example = Protocol(**EXAMPLE)
+    assert diff(example, Protocol(**changed(path, value)), score) == []
+    assert diff(example, example, score) == []
 
 
-def test_incomplete_protocols_are_compared() -> None:
-    """One without features and directions, and an empty one: what is missing is named."""
-    metric = {"distribution": "ganforge 0.1.0", "options": {"directions": 512}}
-    old = {**EXAMPLE, "metrics": {"sliced-wasserstein": metric}}
-    old.pop("features")
-    assert diff(EXAMPLE, old, "sliced-wasserstein")
-    assert diff({}, EXAMPLE, "fid") == ["one protocol has no metric that gives fid"]
-    assert diff({}, {}, "fid") == ["both protocols have no metric that gives fid"]
+def test_protocols_without_a_metric_of_the_score_are_not_comparable() -> None:
+    """The message counts them."""
+    example, empty = Protocol(**EXAMPLE), Protocol(**changed("metrics", {}))
+    assert diff(empty, example, "fid") == ["one protocol has no metric that gives fid"]
+    assert diff(empty, empty, "fid") == ["both protocols have no metric that gives fid"]
+
+
+@pytest.mark.parametrize("key", [key for key in EXAMPLE if not key.startswith("train_")])
+def test_protocol_without_an_entry_is_refused(key: str) -> None:
+    """Each entry is required, and an unknown one is refused."""
+    with pytest.raises(ValidationError, match=key):
+        Protocol(**{name: value for name, value in EXAMPLE.items() if name != key})
+    with pytest.raises(ValidationError, match="extra_forbidden"):
+        Protocol(**EXAMPLE | {"more": 1})
 
 
 @pytest.fixture
@@ -156,7 +164,7 @@ def assembled(tmp_path: Path) -> Callable[..., GANComponents]:
     return lambda *settings: build(tiny(registry, *SMALL, *settings))
 
 
-def stamped(gan: GANComponents, seed: int = 0, count: int = 20) -> dict[str, Any]:
+def stamped(gan: GANComponents, seed: int = 0, count: int = 20) -> Protocol:
     """Return the protocol that an evaluation of the gan's generator gives."""
     evaluator = Evaluator(gan, num_samples=count, split="test", seed=seed, weights="generator")
     return evaluator.evaluate(gan.generator, gan.latent).protocol
@@ -165,7 +173,7 @@ def stamped(gan: GANComponents, seed: int = 0, count: int = 20) -> dict[str, Any
 def test_a_protocol_has_everything_that_scores_depend_on(assembled: Callable[..., GANComponents]) -> None:
     """Every key of the contract, hashes of the weights that were really used, and no features where none are needed."""
     gan = assembled("metric=gap,telling", "metric.telling.what=none", "features=classes")
-    found = stamped(gan)
+    found = stamped(gan).model_dump()
     test = gan.images("test")
     assert test is not None
     assert (found["data"], found["fingerprint"], found["split"]) == ("mnist", test.fingerprint(), "test")
@@ -194,7 +202,7 @@ def test_a_protocol_has_everything_that_scores_depend_on(assembled: Callable[...
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode() + value.numpy().tobytes())
     assert found["checkpoint"] == digest.hexdigest()
     assert found["versions"].keys() == {"ganforge", "torch", "scoring.py"}
-    assert stamped(assembled("metric=sliced-wasserstein"))["features"] is None
+    assert stamped(assembled("metric=sliced-wasserstein")).features is None
 
 
 def test_two_generators_are_comparable_and_two_ways_of_measuring_are_not(
@@ -206,7 +214,7 @@ def test_two_generators_are_comparable_and_two_ways_of_measuring_are_not(
     with torch.no_grad():
         next(gan.generator.parameters()).add_(1)
     other = stamped(gan, seed=3)
-    assert one["checkpoint"] != other["checkpoint"]
+    assert one.checkpoint != other.checkpoint
     assert diff(one, other, "gap") == []
     assert diff(one, stamped(gan, count=30), "gap") == ["real images: 20, 30", "fakes: 20, 30"]
     elsewhere = stamped(assembled("metric=gap", "features=classes"))

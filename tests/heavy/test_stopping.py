@@ -17,8 +17,7 @@ import pytest
 
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.run_directory import RunDirectory
-from ganforge.utils.files import read_rows
-from tests.helpers.runs import read_rows_without_times
+from tests.helpers.runs import read_rows, read_rows_without_times
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1200)]
@@ -88,7 +87,7 @@ def test_a_signal_is_answered_in_time(
     step_seconds = rows[0]["images_seen"] / min(row["images_per_second"] for row in rows)
     print(f"{number.name}: gone after {seconds:.2f} s; a step took up to {step_seconds:.2f} s")  # noqa: T201 - pytest -s
     assert seconds < max(SECONDS, step_seconds)
-    assert checkpoints.steps(run)[0] == rows[-1]["step"] == run.read_manifest()["summary"]["steps"]
+    assert checkpoints.steps(run)[0] == rows[-1]["step"] == run.read_manifest().as_dict()["summary"]["steps"]
     assert checkpoints.load_newest(run, pytest.fail) is not None
 
 

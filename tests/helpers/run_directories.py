@@ -54,6 +54,8 @@ def protocol(**changes: Any) -> dict[str, Any]:
         "fake_images": 1000,
         "features": features,
         "metrics": metrics,
+        "sampling": {},
+        "latent": {"name": "normal", "distribution": "ganforge", "options": {}},
         "weights": "generator",
         "checkpoint": "c" * 64,
         "seed": 0,
@@ -73,6 +75,7 @@ def evaluation(step: int, fid: float | None, **changes: Any) -> dict[str, Any]:
         },
         "protocol": protocol(checkpoint=f"{step:064d}"),
         "seconds": 2.0,
+        "source": "training",
     } | changes
 
 
@@ -82,6 +85,7 @@ MANIFEST: dict[str, Any] = {
     "created": "2026-01-02T03:04:05+00:00",
     "updated": "2026-01-02T03:14:05+00:00",
     "components": {"gen": "mlp", "disc": "mlp", "loss": "bce", "data": "mnist"},
+    "qualified": {},
     "seed": 0,
     "device": "cpu",
     "precision": "fp32",
@@ -96,9 +100,25 @@ MANIFEST: dict[str, Any] = {
     "plugins": [{"distribution": "loud", "version": "1.2", "path": "/home/me/loud gan.py", "sha256": "5" * 64}],
     "origins": {"gen": "command line", "steps": "base.toml", "optimizer.gen.lr": "recommended by mlp"},
     "versions": {"python": "3.11.7", "torch": "2.14.1"},
-    "hardware": {"processor": "Abacus 9000", "cores": 2, "memory_bytes": 2**34, "accelerators": []},
+    "hardware": {
+        "platform": "Linux",
+        "processor": "Abacus 9000",
+        "cores": 2,
+        "threads": 2,
+        "memory_bytes": 2**34,
+        "cpu_capability": "AVX2",
+        "accelerators": [],
+    },
     "git_commit": "cdb036f",
-    "summary": {"steps": 1000, "images_seen": 60000, "images_per_second": 2345.6, "elapsed_seconds": 65.0},
+    "summary": {
+        "steps": 1000,
+        "images_seen": 60000,
+        "images_per_second": 2345.6,
+        "elapsed_seconds": 65.0,
+        "losses": {"discriminator": 0.7, "generator": 0.9},
+        "evaluation_seconds": 0.0,
+        "best": None,
+    },
     "health": [
         {
             "alert": "collapse",
@@ -165,6 +185,13 @@ def grid(side: int, index: int) -> Image.Image:
 def write_json(path: Path, content: object) -> None:
     """Write a JSON file."""
     path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def change_json(path: Path, **changes: object) -> dict[str, Any]:
+    """Change some keys of a JSON file, and return the content before."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, content | changes)
+    return content
 
 
 def write_rows(path: Path, content: list[dict[str, Any]]) -> None:

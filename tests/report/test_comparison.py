@@ -10,7 +10,6 @@ import re
 import statistics
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,10 @@ from ganforge.cli.compare import sparkline
 from ganforge.errors import RunDirectoryError, UsageError
 from ganforge.evaluation.comparability import diff
 from ganforge.runs.score_table import columns
-from ganforge.runs.settings import canonical, differing, settings_in, settings_of
+from ganforge.runs.settings import canonical, differing, settings_of
+from ganforge.schemas.rows import EvaluationRow, Protocol
 from tests.helpers.comparisons import change, made, protocol_of, scored
+from tests.helpers.run_directories import protocol
 from tests.helpers.runs import ROOT
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
@@ -159,64 +160,6 @@ def test_what_is_shown_tells_the_groups_apart(documents: list[dict[str, Any]]) -
                 assert shown(one) != shown(other)
 
 
-#: What makes a text hard to take apart: sections in any order and form, texts and lists over several lines.
-PIECES = st.sampled_from(
-    [
-        "steps = 3",
-        "seed = 1",
-        "# [loss]",
-        "many = [\n    1,\n]",
-        "many = [\n[1],\n[2],\n]",
-        'long = """\n[gen]\nname = "no"\n"""',
-        "long = '''\n[loss]\n'''",
-        '[gen]\nname = "a"',
-        "[gen.a]\nx = 1",
-        "[gen.b]\nx = [\n    [1, 2],\n]",
-        "  [gen.a]\n  x = 2",
-        '[penalty]\nnames = ["r1"]',
-        "[penalty.r1]\nweight = 1.0",
-        "[optimizer.gen]\nlr = 1e-3",
-        '[loss]\r\nname = "bce"\r',
-        'gen.name = "b"',
-        'loss = {name = "x"}',
-        "[[rows]]\na = 1",
-        "broken",
-        "",
-    ]
-)
-
-
-@given(st.lists(PIECES, max_size=7))
-@settings(max_examples=500, deadline=None)
-def test_settings_read_in_parts_are_those_of_the_whole(pieces: list[str]) -> None:
-    """However a file was written; what is no TOML as a whole may be an error or what its parts say."""
-    text = "\n".join(pieces)
-    try:
-        whole = settings_of(tomllib.loads(text))
-    except tomllib.TOMLDecodeError:
-        return
-    assert settings_in(text) == whole
-
-
-def test_the_real_writer_s_settings_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two runs that differ in their seeds have one line that differs; nothing of them is read as a whole."""
-    texts = [(made(tmp_path / str(seed), seed=seed) / "run.toml").read_text(encoding="utf-8") for seed in (123, 456)]
-    wholes = [settings_of(tomllib.loads(text)) for text in texts]
-    read: list[str] = []
-    parse = tomllib.loads
-
-    def recorded(text: str) -> dict[str, Any]:
-        read.append(text)
-        return parse(text)
-
-    monkeypatch.setattr(tomllib, "loads", recorded)
-    found = [settings_in(text) for text in texts]
-    assert found == wholes
-    assert read[-1] == "seed = 456"
-    assert read.count("seed = 123") == 1
-    assert not set(read) & set(texts)
-
-
 # Scores
 
 
@@ -265,7 +208,7 @@ PROTOCOLS = st.builds(
     score=st.just("fid"),
     real_images=st.sampled_from([100, 200]),
     split=st.sampled_from(["test", "train"]),
-    features=st.sampled_from([None, {"name": "digits", "weights": "e" * 64}, {"name": "digits", "weights": "f" * 64}]),
+    features=st.sampled_from([None, *(protocol()["features"] | {"weights": letter * 64} for letter in "ef")]),
     seed=st.integers(0, 2),
     checkpoint=st.sampled_from(["a" * 64, "b" * 64]),
 )
@@ -276,7 +219,7 @@ PROTOCOLS = st.builds(
 def test_no_column_mixes_protocols(protocols: list[dict[str, Any]]) -> None:
     """Within a column no two protocols differ in what matters, between two columns all do, and no score is lost."""
     rows = [scored(1, float(number)) | {"protocol": item} for number, item in enumerate(protocols)]
-    made_columns = columns((f"run-{number}", [row]) for number, row in enumerate(rows))
+    made_columns = columns((f"run-{number}", [EvaluationRow(**row)]) for number, row in enumerate(rows))
     members = [[protocols[int(name[4:])] for name in column.by_run] for column in made_columns]
     assert sorted(name for column in made_columns for name in column.by_run) == sorted(
         f"run-{number}" for number in range(len(rows))
@@ -285,7 +228,7 @@ def test_no_column_mixes_protocols(protocols: list[dict[str, Any]]) -> None:
         for other, theirs in enumerate(members):
             for one in ours:
                 for two in theirs:
-                    assert bool(diff(one, two, "fid")) == (index != other)
+                    assert bool(diff(Protocol(**one), Protocol(**two), "fid")) == (index != other)
     assert [column.difference is None for column in made_columns] == [True] + [False] * (len(made_columns) - 1)
 
 

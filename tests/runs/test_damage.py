@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from ganforge.runs.trained import TrainedRun
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.callbacks import Callback
 from ganforge.training.run_directory import RunDirectory, RunLock
+from tests.helpers.run_directories import change_json
 from tests.helpers.runs import tiny
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
@@ -95,14 +97,21 @@ def test_a_damaged_manifest_is_one_message(content: str, run: RunDirectory, ganf
     assert "should not happen" not in done.stderr
 
 
-@pytest.mark.parametrize("damage", [3, "mlp", [], {"gen": 3}, {"gen": []}, {"gen": [3]}, {"gen": ["ganforge/dcgan"]}])
+@pytest.mark.parametrize("qualified", [{}, {"gen": []}, {"gen": ["ganforge/dcgan"]}])
 def test_names_in_a_manifest_that_are_none_of_the_run_are_not_followed(
-    damage: object, run: RunDirectory, registry: Registry
+    qualified: dict[str, list[str]], run: RunDirectory, registry: Registry
 ) -> None:
     """The experiment's own names find the components then."""
-    manifest = run.read_manifest() | {"qualified": damage, "plugins": damage}
-    run.manifest.write_text(json.dumps(manifest), encoding="utf-8")
+    change_json(run.manifest, qualified=qualified)
     assert len(TrainedRun(run, registry).sample(2)) == 2
+
+
+@pytest.mark.parametrize("damage", [3, "mlp", {"gen": 3}, {"gen": [3]}])
+def test_damaged_value_of_a_manifest_is_named(damage: object, run: RunDirectory, registry: Registry) -> None:
+    """A value of another type is one message that names the file and the key."""
+    change_json(run.manifest, qualified=damage)
+    with pytest.raises(RunDirectoryError, match=r"run\.json is damaged: qualified"):
+        TrainedRun(run, registry).sample(2)
 
 
 def test_without_a_whole_checkpoint_there_is_one_clear_error(run: RunDirectory, ganforge: Ganforge) -> None:
@@ -170,17 +179,45 @@ def test_of_two_processes_the_second_is_refused(run: RunDirectory, registry: Reg
     assert launch.resume_run(run, registry, launch.ResumeOverrides(steps=8)).status == "finished"
 
 
+def test_missing_folders_are_created_on_resume(run: RunDirectory, registry: Registry) -> None:
+    """A run whose folder of samples was removed resumes; without checkpoints it restarts from its first step."""
+    shutil.rmtree(run.samples)
+    assert launch.resume_run(run, registry, launch.ResumeOverrides(steps=8), callback=lambda _: Notes()).steps == 8
+    assert run.samples.is_dir()
+    shutil.rmtree(run.checkpoints)
+    notes = Notes()
+    assert launch.resume_run(run, registry, callback=lambda _: notes).status == "finished"
+    assert any("it restarts from its first step" in line for line in notes.lines)
+    assert checkpoints.steps(run)[0] == 8
+
+
+@pytest.mark.parametrize("damage", ["lost", "zeroed", "of another type"])
+def test_lost_rows_before_the_checkpoint_are_named(damage: str, registry: Registry, tmp_path: Path) -> None:
+    """A resumed run names how many rows of metrics.jsonl are lost up to its checkpoint, and the first of them."""
+    run = RunDirectory(tmp_path / "run")
+    launch.start_run(prepare(tiny(registry, *SMALL, "steps=6", "log_every=2"), registry), out=run.path)
+    lines = run.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+    step = json.loads(lines[1])["step"]
+    others = {"lost": "", "zeroed": "\0" * len(lines[1]) + "\n", "of another type": lines[1].replace(": 0.", ': "0.')}
+    run.metrics.write_text("".join([lines[0], others[damage], *lines[2:]]), encoding="utf-8")
+    notes = Notes()
+    launch.resume_run(run, registry, launch.ResumeOverrides(steps=8), callback=lambda _: notes)
+    (line,) = notes.lines
+    assert f"lacks 1 of {len(lines)} rows up to step" in line
+    assert f"the first of step {step}" in line
+
+
 def test_other_data_is_refused(run: RunDirectory, registry: Registry) -> None:
     """A run goes on only with the data whose fingerprint it recorded."""
-    manifest = run.read_manifest()
-    run.update_manifest(data={**manifest["data"], "fingerprint": "0" * 64})
+    data = run.read_manifest().as_dict()["data"]
+    change_json(run.manifest, data=data | {"fingerprint": "0" * 64})
     with pytest.raises(RunDirectoryError, match="was trained on other data"):
         launch.resume_run(run, registry, launch.ResumeOverrides(steps=8))
 
 
 def test_what_has_changed_since_is_said(run: RunDirectory, registry: Registry) -> None:
     """Another torch, another count of threads or another plugin is named, since bits may then differ."""
-    manifest = run.read_manifest()
+    manifest = run.read_manifest().as_dict()
     run.update_manifest(
         versions={**manifest["versions"], "torch": "1.0"}, hardware={**manifest["hardware"], "threads": 64}
     )
@@ -258,7 +295,7 @@ def test_divergence_keeps_the_last_good_checkpoint(registry: Registry, tmp_path:
     assert outcome.status == "diverged"
     assert outcome.error is not None
     assert outcome.error.startswith("step ")
-    assert run.read_manifest()["status"] == "diverged"
+    assert run.read_manifest().status == "diverged"
     for step in checkpoints.steps(run):
         for tensors in checkpoints.load(run.checkpoint_path(step)).tensors.values():
             assert all(bool(value.isfinite().all()) for value in tensors.values() if value.is_floating_point())
@@ -309,7 +346,7 @@ def test_only_the_newest_checkpoints_and_the_best_are_kept(registry: Registry, t
     best = min(rows, key=lambda row: row["scores"]["sliced-wasserstein"])["step"]
     assert [row["step"] for row in rows] == [2, 4, 6, 8, 10, 12]
     assert set(checkpoints.steps(run)) == {10, 12, best}
-    assert run.read_manifest()["summary"]["best"]["step"] == best
+    assert run.read_manifest().as_dict()["summary"]["best"]["step"] == best
 
 
 def test_a_damaged_checkpoint_never_counts_among_those_kept(run: RunDirectory, registry: Registry) -> None:
@@ -376,7 +413,7 @@ def test_a_component_that_breaks_fails_the_run(registry: Registry, tmp_path: Pat
     assert (outcome.status, outcome.steps) == ("failed", 1)
     assert outcome.error is not None
     assert "RuntimeError: it is the fifth batch" in outcome.error
-    assert RunDirectory(tmp_path / "run").read_manifest()["status"] == "failed"
+    assert RunDirectory(tmp_path / "run").read_manifest().status == "failed"
     with pytest.raises(TrainingError, match="fifth batch") as raised:
         open_finished(outcome, bombs)
     assert isinstance(raised.value.__cause__, RuntimeError)

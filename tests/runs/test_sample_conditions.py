@@ -23,10 +23,12 @@ from ganforge.config.resolve import resolve
 from ganforge.errors import CheckpointError, DataError, IncompatibleError, RunDirectoryError
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
-from ganforge.runs.manifest import dataset_record, read_dataset_record
 from ganforge.runs.setup import prepare
+from ganforge.schemas.manifest import Manifest
 from ganforge.training.callbacks import Callback
+from ganforge.training.run_directory import RunDirectory
 from tests.helpers.plugins import command
+from tests.helpers.run_directories import MANIFEST, write_json
 from tests.helpers.runs import ROOT
 
 Train = Callable[..., TrainedRun]
@@ -334,10 +336,11 @@ def test_frozen_weights_must_be_those_of_the_training(train: Train, tmp_path: Pa
 def test_dataset_record_round_trips(condition: ConditionSpec | None, dtype: str) -> None:
     """Run.json holds shapes as numbers, and gives the same metadata back."""
     info = DatasetInfo(ImageSpec(3, 28, 30, condition, dtype), ("a", "b"), {"train": 5}, "f" * 64, "name", "here")  # type: ignore[arg-type]
-    record = json.loads(json.dumps(dataset_record(info, "name")))
-    image = record["image"]
+    manifest = Manifest.model_validate_json(json.dumps(MANIFEST)).model_copy(update={"data": info})
+    content = manifest.as_dict()
+    image = content["data"]["image"]
     assert (image["channels"], image["height"], image["width"], image["dtype"]) == (3, 28, 30, dtype)
-    assert read_dataset_record({"data": record}, Path("run.json")) == info
+    assert Manifest.model_validate_json(json.dumps(content)).data == info
 
 
 @pytest.mark.parametrize(
@@ -352,10 +355,10 @@ def test_dataset_record_round_trips(condition: ConditionSpec | None, dtype: str)
         {"fingerprint": None},
     ],
 )
-def test_damaged_dataset_record_is_refused(damage: dict[str, object]) -> None:
-    """Anything of another type or missing is one message that names the file."""
-    record = dataset_record(DatasetInfo(ImageSpec(1, 28, 28), None, {"train": 5}, "f", "name"), "name")
-    manifests: tuple[dict[str, Any], ...] = ({"data": record | damage}, {"data": None}, {"data": []}, {})
-    for manifest in manifests:
-        with pytest.raises(RunDirectoryError, match=r"run\.json is damaged: the record of the dataset \(data\)"):
-            read_dataset_record(manifest, Path("run.json"))
+def test_damaged_dataset_record_is_refused(damage: dict[str, object], tmp_path: Path) -> None:
+    """Anything of another type or missing is one message that names the file and the key."""
+    records: tuple[Any, ...] = (MANIFEST["data"] | damage, None, [])
+    for data in records:
+        write_json(tmp_path / "run.json", MANIFEST | {"data": data})
+        with pytest.raises(RunDirectoryError, match=r"run\.json is damaged: .*data"):
+            RunDirectory(tmp_path).read_manifest()

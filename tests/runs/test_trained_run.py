@@ -259,11 +259,11 @@ def test_training_from_python(tmp_path: Path) -> None:
         precision="fp32",
     )
     trained = package.train(experiment, out=tmp_path / "r")
-    assert trained.manifest["status"] == "finished"
+    assert trained.manifest.status == "finished"
     assert [row["step"] for row in trained.metrics] == [3]
     assert len(trained.sample(2)) == 2
     longer = package.resume(tmp_path / "r", steps=5)
-    assert longer.manifest["summary"]["steps"] == 5
+    assert longer.manifest.as_dict()["summary"]["steps"] == 5
     assert longer.experiment.steps == 5
 
 

@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from ganforge.training.run_directory import RunDirectory
-from ganforge.utils.files import read_rows
 from tests.helpers.plugins import command, local, provides
+from tests.helpers.runs import read_rows
 from tests.helpers.sweeps import METRIC, run_names, without_times
 
 SMALL = (
@@ -164,10 +164,10 @@ def test_an_interrupted_sweep_has_the_same_leaderboard(
     assert code == 130, errors
     assert f"ganforge sweep --resume {out}" in errors
     runs = [RunDirectory(out / name) for name in run_names(out)]
-    assert [run.read_manifest()["status"] for run in runs] == ["interrupted", "interrupted"], errors
+    assert [run.read_manifest().status for run in runs] == ["interrupted", "interrupted"], errors
 
     one, two = (start(pictures, out, *SLOW, "--json") for _ in range(2))
-    wait_until(lambda: all(run.read_manifest().get("resumed") for run in runs), one, two)
+    wait_until(lambda: all(run.read_manifest().resumed for run in runs), one, two)
     children = child_processes(one)
     one.kill()
     for child in children:
@@ -178,7 +178,7 @@ def test_an_interrupted_sweep_has_the_same_leaderboard(
     assert without_times(json.loads(printed)) == without_times(straight)
     assert "training mlp" not in errors, "every run is resumed"
     for run in runs:
-        assert run.read_manifest()["status"] == "finished"
+        assert run.read_manifest().status == "finished"
         assert len([row for row in read_rows(run.evaluations) if row["source"] == "evaluate"]) == 1
         assert [row["step"] for row in read_rows(run.metrics)] == list(range(10, 251, 10))
 

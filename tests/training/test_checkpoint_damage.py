@@ -17,8 +17,8 @@ from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.run_directory import RunDirectory
-from ganforge.utils.files import read_rows
 from tests.helpers.checkpoints import FILES, copied, exact, train_small
+from tests.helpers.runs import read_rows
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 

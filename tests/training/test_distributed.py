@@ -180,7 +180,7 @@ def test_killing_one_process_ends_all_and_the_run_goes_on(killed: int, trained: 
     assert launcher.returncode != 0
     if killed == 1:  # the first one is left to say what happened
         assert "rank 0 of 2 lost the others" in errors
-        assert run.read_manifest()["status"] == "failed"
+        assert run.read_manifest().status == "failed"
     later = [step for step in checkpoints.steps(run) if step > 50]
     for step in later:  # it came too far to be compared: what is skipped as damaged takes it back
         (run.checkpoint_path(step) / "checksums.json").unlink()
@@ -245,7 +245,7 @@ def test_a_signal_to_torchrun_saves_once_and_ends_all(tmp_path: Path) -> None:
     begun = time.monotonic()
     _, errors = launcher.communicate(timeout=60)
     assert time.monotonic() - begun < 15
-    manifest = run.read_manifest()
+    manifest = run.read_manifest().as_dict()
     assert manifest["status"] == "interrupted", errors
     assert checkpoints.steps(run)[0] == manifest["summary"]["steps"]
     assert errors.count("resume with: torchrun … -m ganforge resume run") == 1

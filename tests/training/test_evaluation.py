@@ -17,15 +17,16 @@ from ganforge.runs import launch
 from ganforge.runs.launch import ResumeOverrides
 from ganforge.runs.setup import prepare
 from ganforge.runs.trained import TrainedRun
+from ganforge.schemas.rows import EvaluationRow
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.callbacks import Callback
 from ganforge.training.evaluation_budget import EvaluationBudget
 from ganforge.training.run_directory import RunDirectory
-from ganforge.utils.files import read_rows
 from tests.helpers.checkpoints import exact
 from tests.helpers.evaluation_plugin import scoring_plugin
 from tests.helpers.plugins import command
-from tests.helpers.runs import tiny
+from tests.helpers.run_directories import evaluation
+from tests.helpers.runs import read_rows, tiny
 
 SMALL = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=10", "steps=8", "num_samples=40")
 AVERAGED = "ema_halflife_images=50"
@@ -92,7 +93,7 @@ def test_a_row_holds_what_the_contract_says(scored: Registry, tmp_path: Path) ->
     pictures = sorted(path.name for path in run.evaluation_pictures.iterdir())
     assert pictures == ["first-00000004.png", "first-00000008.png"]
     best = min(rows, key=lambda row: row["scores"]["gap"])
-    summary = run.read_manifest()["summary"]
+    summary = run.read_manifest().as_dict()["summary"]
     assert summary["best"] == {"metric": "gap", "value": best["scores"]["gap"], "step": best["step"]}
     assert summary["evaluation_seconds"] == pytest.approx(sum(row["seconds"] for row in rows))
 
@@ -156,7 +157,8 @@ def test_the_budget_is_a_share_of_the_time() -> None:
     assert budget.skipped == 2
     (line,) = heard
     assert line.startswith("evaluations took 60% of the time so far, more than max_eval_time_fraction = 0.5: some are")
-    budget.restore([{"seconds": 2.0}, {"seconds": "?"}, {"seconds": 9.0, "source": "evaluate"}])
+    rows = [evaluation(1, 2.0, seconds=2.0), evaluation(1, 2.0, seconds=9.0, source="evaluate")]
+    budget.restore(EvaluationRow(**row) for row in rows)
     assert budget.seconds == 2.0
 
 
@@ -169,21 +171,21 @@ def test_a_metric_that_fails_does_not_end_a_training(scored: Registry, tmp_path:
     assert "RuntimeError: cannot count" in row["details"]["raises"]["error"]
     assert heard
     assert all("metric 'raises' (scoring.py local)" in line for line in heard)
-    assert run.read_manifest()["summary"]["best"] is None
+    assert run.read_manifest().as_dict()["summary"]["best"] is None
 
 
 def test_the_best_checkpoint_is_one_that_is_there(scored: Registry, tmp_path: Path) -> None:
     """A run goes on after a checkpoint whose best one was removed since: what is scored next is the best then."""
     settings = ("metric=later", "features=rows", "best_metric=later", "evaluate_every=2", "checkpoint_every=2")
     run, _ = trained(scored, tmp_path / "run", *settings, "keep_checkpoints=1")
-    assert run.read_manifest()["summary"]["best"]["step"] == 2
+    assert run.read_manifest().as_dict()["summary"]["best"]["step"] == 2
     assert checkpoints.steps(run) == [8, 2]
     shutil.rmtree(run.checkpoint_path(2))
     callback = Listening()
     outcome = launch.resume_run(run, scored, ResumeOverrides(steps=12), callback=lambda _: callback)
     assert outcome.status == "finished"
     assert callback.heard == ["best checkpoint (step 2) no longer exists; best-score tracking restarts"]
-    assert run.read_manifest()["summary"]["best"]["step"] == 10
+    assert run.read_manifest().as_dict()["summary"]["best"]["step"] == 10
     assert checkpoints.steps(run) == [12, 10]
     assert TrainedRun(run, scored).checkpoint("best").step == 10
 
@@ -222,4 +224,4 @@ def test_the_end_of_a_run_says_how_long_evaluations_took(tmp_path: Path) -> None
     assert 0 < document["evaluation_seconds"] < document["elapsed_seconds"]
     done = command("run", *settings, "--out", tmp_path / "without")
     assert "evaluations" not in done.stderr
-    assert RunDirectory(tmp_path / "without").read_manifest()["summary"]["evaluation_seconds"] == 0
+    assert RunDirectory(tmp_path / "without").read_manifest().as_dict()["summary"]["evaluation_seconds"] == 0

@@ -115,7 +115,7 @@ def test_going_on_on_another_device_says_what_is_not_exact(registry: Registry, t
     assert outcome.status == "finished"
     here = run.read_experiment()
     assert (here.device, here.precision, here.cuda_graphs) == ("cpu", "fp32", "off")
-    assert run.read_manifest()["device"] == "cpu"
+    assert run.read_manifest().device == "cpu"
 
 
 def test_resume_takes_a_device(ganforge: Ganforge, registry: Registry, tmp_path: Path) -> None:

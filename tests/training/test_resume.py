@@ -183,7 +183,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
     assert time.monotonic() - begun < 10
     assert process.returncode == code
     assert f"ganforge resume {run.path}" in errors
-    manifest = run.read_manifest()
+    manifest = run.read_manifest().as_dict()
     assert manifest["status"] == "interrupted"
     assert checkpoints.steps(run)[0] == manifest["summary"]["steps"]
     assert run.sample_path(manifest["summary"]["steps"]).is_file()

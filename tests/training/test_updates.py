@@ -26,10 +26,9 @@ from ganforge.training.setup import setup_training
 from ganforge.training.signals import Interruption
 from ganforge.training.step import GANStep
 from ganforge.training.trainer import Trainer
-from ganforge.utils.files import read_rows
 from ganforge.utils.rng import derive_generator
 from tests.helpers.checkpoints import digests
-from tests.helpers.runs import read_rows_without_times, tiny
+from tests.helpers.runs import read_rows, read_rows_without_times, tiny
 from tests.helpers.updates import CPU, MLP, Assemble, difference, loader_of, stepped
 
 

@@ -13,7 +13,7 @@ from ganforge.report.comparison.records import Run, find_directories, read_runs
 from ganforge.report.comparison.result import Comparison, Group
 from ganforge.runs.score_table import Cell, Column, cell, columns, explain_split
 from ganforge.runs.settings import differing, format_setting
-from ganforge.utils.files import newest_rows, number_in
+from ganforge.schemas.rows import METRICS, newest_rows
 from ganforge.utils.suggest import did_you_mean
 
 MAX_LABEL_LENGTH = 72
@@ -138,7 +138,7 @@ def _unfinished(runs: Iterable[Run]) -> Iterator[str]:
         if run.status != "finished":
             end, step = ENDS.get(run.status, "has an unknown status"), run.steps
             if step is None:
-                step = int(number_in(next(newest_rows(run.directory.metrics), {}), "step"))
+                step = int(next(newest_rows(run.directory.metrics, METRICS), {"step": 0})["step"])
             reason = f": {run.error}" if run.error else ""
             yield f"{run.name} {end} at step {step:,}{reason}"
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ganforge.report.comparison.records import Run
 from ganforge.report.pages import thin
-from ganforge.runs.score_table import Column, finite
+from ganforge.runs.score_table import Column
 
 #: Columns that come first, and prefixes of further ones.
 LOSSES = ("loss/discriminator", "loss/generator")
@@ -55,10 +55,10 @@ def curves(groups: Sequence[tuple[str, Sequence[Run]]], columns: Sequence[Column
     for label, runs in groups:
         by_name: dict[str, list[Iterable[tuple[int, float | None]]]] = defaultdict(list)
         for run in runs:
-            rows = list(_rows(run))
+            rows = run.rows()
             names = dict.fromkeys(key for row in rows for key in row if key.startswith(PREFIXES))
             for name in names:
-                by_name[name].append([(row["step"], finite(row[name])) for row in rows if name in row])
+                by_name[name].append([(int(row["step"]), _finite(row[name])) for row in rows if name in row])
         for name, series in by_name.items():
             by_curve.setdefault(name, {})[label] = _mean(series)
     charted = [Curve(name, None, lines) for name, lines in by_curve.items() if lines]
@@ -74,11 +74,8 @@ def curves(groups: Sequence[tuple[str, Sequence[Run]]], columns: Sequence[Column
     return charted
 
 
-def _rows(run: Run) -> Iterator[dict[str, Any]]:
-    for row in run.rows():
-        step = finite(row.get("step"))
-        if step is not None:
-            yield row | {"step": int(step)}
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _mean(series: Iterable[Iterable[tuple[int, float | None]]]) -> list[Point]:

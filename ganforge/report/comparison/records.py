@@ -10,11 +10,10 @@ from typing import Any
 from ganforge.config import read_document
 from ganforge.errors import GanforgeError, RunDirectoryError
 from ganforge.report.health import AlertRow, alert_rows
-from ganforge.runs.index import find_runs
-from ganforge.runs.score_table import valid_rows
+from ganforge.runs.index import current_status, find_runs
 from ganforge.runs.settings import SEED, canonical, provenance, settings_of
+from ganforge.schemas.rows import EVALUATIONS, METRICS, EvaluationRow, MetricsRow, read_rows
 from ganforge.training.run_directory import RunDirectory
-from ganforge.utils.files import read_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class Run:
     seed: int
     steps: int | None
     settings: dict[str, Any]
-    evaluations: list[dict[str, Any]]
+    evaluations: list[EvaluationRow]
     alerts: list[AlertRow]
 
     @property
@@ -42,9 +41,9 @@ class Run:
         """Settings without the seed, as text."""
         return canonical({key: value for key, value in self.settings.items() if key != SEED})
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[MetricsRow]:
         """Return the rows of metrics.jsonl."""
-        return read_rows(self.directory.metrics)
+        return read_rows(self.directory.metrics, METRICS)
 
 
 def find_directories(places: Iterable[Path]) -> list[Path]:
@@ -80,25 +79,18 @@ def read_runs(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
 
 def _read(directory: RunDirectory) -> Run:
     manifest, settings = directory.read_manifest(), settings_of(read_document(directory.config))
-    seed, error = settings.get(SEED), manifest.get("error")
-    if not isinstance(seed, int):
-        raise RunDirectoryError(f"{directory.config} has no seed")
+    status = current_status(directory.path, manifest.status)
     return Run(
         directory,
         name=directory.path.name,
-        status=str(manifest.get("status", "damaged")),
-        error=None if error is None else " ".join(str(error).split()),
-        seed=seed,
-        steps=None if manifest.get("status") == "running" else _steps(manifest.get("summary")),
+        status=status,
+        error=None if manifest.error is None else " ".join(manifest.error.split()),
+        seed=manifest.seed,
+        steps=None if status == "running" or manifest.summary is None else manifest.summary.steps,
         settings=settings | provenance(manifest),
-        evaluations=list(valid_rows(read_rows(directory.evaluations))),
-        alerts=alert_rows(manifest.get("health")),
+        evaluations=read_rows(directory.evaluations, EVALUATIONS),
+        alerts=alert_rows(manifest),
     )
-
-
-def _steps(summary: object) -> int | None:
-    steps = summary.get("steps") if isinstance(summary, dict) else None
-    return steps if isinstance(steps, int) and not isinstance(steps, bool) else None
 
 
 def _named(runs: list[Run]) -> list[Run]:

@@ -79,7 +79,7 @@ class Comparison:
                     "score": column.score,
                     "higher_is_better": column.higher_is_better,
                     "reference": column.reference,
-                    "protocol": column.protocol,
+                    "protocol": column.protocol.model_dump(mode="json"),
                 }
                 for column in self.columns
             ],

@@ -35,7 +35,7 @@ def test_streamed_pictures_train_as_those_in_memory(registry: Registry, tmp_path
         run = run_on(root, tmp_path / f"streamed-{workers}", registry, *settings)
         assert digests(run) == digests(loaded)
         assert read_rows_without_times(run.metrics) == read_rows_without_times(loaded.metrics)
-        assert run.read_manifest()["data"]["sizes"] == {"train": 12}
+        assert run.read_manifest().as_dict()["data"]["sizes"] == {"train": 12}
         one, two = (read_rows_without_times(each.evaluations) for each in (run, loaded))
         assert [row["scores"] for row in one] == [row["scores"] for row in two]
 

@@ -1,0 +1,155 @@
+"""Rows of metrics.jsonl and evaluation.jsonl: their schemas, and reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from ganforge.utils.files import open_regular
+from ganforge.utils.schema import Count, Finite, StrictModel
+
+T = TypeVar("T")
+
+#: Limit of a whole file; a million rows of metrics.jsonl have 400 MB.
+MAX_ROWS_BYTES = 1 << 30
+#: Limit of a row; one of metrics.jsonl has some hundred bytes, one of evaluation.jsonl some thousand.
+MAX_ROW_BYTES = 1 << 20
+
+
+class MetricProtocol(StrictModel):
+    """Metric of a protocol.
+
+    Attributes:
+        higher_is_better: Direction of each of its scores.
+        needs: Inputs: `features`, `logits`, `train`, `generator`.
+    """
+
+    distribution: str
+    options: dict[str, Any]
+    higher_is_better: dict[str, bool]
+    needs: list[str]
+
+
+class LatentProtocol(StrictModel):
+    """Latent distribution of a protocol."""
+
+    name: str
+    distribution: str
+    options: dict[str, Any]
+
+
+class FeaturesProtocol(LatentProtocol):
+    """Feature extractor of a protocol.
+
+    Attributes:
+        weights: SHA-256 of its weights.
+    """
+
+    weights: str
+    preprocessing: str
+
+
+class Protocol(StrictModel):
+    """Everything that the scores of an evaluation depend on.
+
+    Attributes:
+        data: Name of the dataset.
+        fingerprint: Fingerprint of the real images.
+        train_images: Number of training images that metrics compared with, or None.
+        train_fingerprint: Fingerprint of the training images, or None.
+        sampling: Sampling options other than the defaults.
+        weights: File of the weights in the checkpoint: `generator` or `generator_ema`.
+        checkpoint: SHA-256 of the generator's weights.
+    """
+
+    data: str
+    fingerprint: str
+    split: str
+    real_images: Count
+    fake_images: Count
+    train_images: Count | None = None
+    train_fingerprint: str | None = None
+    features: FeaturesProtocol | None
+    metrics: dict[str, MetricProtocol]
+    sampling: dict[str, Any]
+    latent: LatentProtocol
+    weights: str
+    checkpoint: str
+    seed: Count
+    versions: dict[str, str | None]
+
+
+class EvaluationRow(StrictModel):
+    """Row of evaluation.jsonl.
+
+    Attributes:
+        scores: Scores by name; None if not finite.
+        reference: Scores of training images in place of the fakes.
+        details: Further results of metrics.
+        source: Program that evaluated: the training, or `ganforge evaluate`.
+        requested_metrics: Metrics that `ganforge evaluate` was given; None for its default, and for a training.
+    """
+
+    step: Count
+    scores: dict[str, Finite | None]
+    reference: dict[str, Finite | None]
+    details: dict[str, Any]
+    protocol: Protocol
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    source: Literal["training", "evaluate"]
+    requested_metrics: list[str] | None = None
+
+
+def _has_step(row: dict[str, int | float]) -> dict[str, int | float]:
+    step = row.get("step")
+    if not isinstance(step, int) or step < 0:
+        raise ValueError("it has no step")
+    return row
+
+
+#: Row of metrics.jsonl: numbers by column, which may be NaN.
+MetricsRow = dict[str, int | float]
+METRICS: TypeAdapter[MetricsRow] = TypeAdapter(
+    Annotated[MetricsRow, AfterValidator(_has_step)], config=ConfigDict(strict=True)
+)
+EVALUATIONS = TypeAdapter(EvaluationRow)
+
+
+def iter_rows(path: Path, schema: TypeAdapter[T]) -> Iterator[T | None]:
+    """Yield the rows of a file, None for each damaged line; one line is in memory.
+
+    Raises:
+        OSError: The file does not exist, is not a regular file, is longer than a gigabyte, or cannot be read.
+    """
+    with open_regular(path, max_bytes=MAX_ROWS_BYTES) as file:
+        while line := file.readline(MAX_ROW_BYTES):
+            if line.strip():
+                yield _parse(line, schema)
+
+
+def read_rows(path: Path, schema: TypeAdapter[T]) -> list[T]:
+    """Return the valid rows of a file; none if it does not exist. Raises OSError as `iter_rows` does."""
+    try:
+        return [row for row in iter_rows(path, schema) if row is not None]
+    except FileNotFoundError:
+        return []
+
+
+def newest_rows(path: Path, schema: TypeAdapter[T]) -> Iterator[T]:
+    """Yield the valid rows of a file, the last one first; none if it cannot be read."""
+    with suppress(OSError), open_regular(path, max_bytes=MAX_ROWS_BYTES) as file:
+        for line in reversed(file.read().split(b"\n")):
+            row = _parse(line, schema) if line.strip() else None
+            if row is not None:
+                yield row
+
+
+def _parse(line: bytes, schema: TypeAdapter[T]) -> T | None:
+    try:
+        return schema.validate_json(line)
+    except ValidationError:
+        return None

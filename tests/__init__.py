@@ -1,0 +1,1 @@
+"""Tests of ganforge; the folders are named after its packages."""

@@ -1,0 +1,62 @@
+"""Laws of a run's provenance: the commit of the working folder, and the command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ganforge.runs.provenance import command, git_commit
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in a folder and return its output."""
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main")
+    done = subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Return a repository with one commit."""
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / "a.txt").write_text("a")
+    git(tmp_path, "add", "a.txt")
+    git(tmp_path, "commit", "--quiet", "-m", "a")
+    return tmp_path
+
+
+def test_git_commit_marks_changed_files(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The commit has a `+` if a tracked file differs; new files do not count; there is none outside of a repository."""
+    commit = git(repository, "rev-parse", "HEAD")
+    (repository / "new.txt").write_text("new")
+    assert git_commit(repository) == commit
+    (repository / "a.txt").write_text("b")
+    assert git_commit(repository) == f"{commit}+"
+    assert git_commit(tmp_path_factory.mktemp("other")) is None
+
+
+def test_git_commit_runs_no_program_of_the_repository(repository: Path) -> None:
+    """File system monitor, hooks and filters that the repository configures do not run; changes are still seen."""
+    commit, witness = git(repository, "rev-parse", "HEAD"), repository / "witness"
+    program = repository / "program"
+    program.write_text(f"#!/bin/sh\ntouch {witness}\ncat\n")
+    program.chmod(0o755)
+    hook = repository / ".git" / "hooks" / "post-index-change"
+    hook.write_text(program.read_text())
+    hook.chmod(0o755)
+    for key in ("core.fsmonitor", "filter.evil.clean", "filter.evil.process"):
+        git(repository, "config", key, str(program))
+    git(repository, "config", "filter.evil.required", "true")
+    (repository / ".git" / "info" / "attributes").write_text("* filter=evil\n")
+    (repository / "a.txt").write_text("c")
+    assert git_commit(repository) == f"{commit}+"
+    assert not witness.exists()
+
+
+def test_command_is_text_whatever_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arguments that are not UTF-8 are escaped, so that run.json can hold them."""
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/ganforge", "run", "--out", "caf\udce9"])
+    assert command() == ["ganforge", "run", "--out", "caf\\xe9"]
