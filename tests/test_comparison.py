@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from comparison_parts import change, made, protocol_of, scored
+from comparison_parts import change, made, protocol_of, scored, write_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -215,7 +215,7 @@ def test_the_real_writer_s_settings_are_read_in_parts(tmp_path: Path, monkeypatc
 
 
 def test_a_cell_is_the_mean_over_seeds_with_student_s_interval(tmp_path: Path) -> None:
-    """Mean ± t · s / √n with the table's t; a single seed has no interval; the reference stands beside."""
+    """Mean ± t · s / √n with the table's t; two seeds have their range, one has none; the reference stands beside."""
     values = [20.0, 23.0, 21.5, 26.0, 22.0]
     for count in (1, 2, 3, 5):
         for seed, value in enumerate(values[:count]):
@@ -224,8 +224,9 @@ def test_a_cell_is_the_mean_over_seeds_with_student_s_interval(tmp_path: Path) -
         found = comparison.groups[0].cells["fid"]
         assert found.estimate.mean == pytest.approx(statistics.fmean(values[:count]))
         assert (found.estimate.count, found.of, found.step) == (count, count, 1000)
-        if count == 1:
+        if count < 3:
             assert found.estimate.margin is None
+            assert (found.estimate.low, found.estimate.high) == ((None, None) if count == 1 else (20.0, 23.0))
         else:
             expected = T[count - 1] * statistics.stdev(values[:count]) / math.sqrt(count)
             assert found.estimate.margin == pytest.approx(expected, rel=2e-4)
@@ -300,6 +301,39 @@ def test_only_scores_of_one_step_are_averaged(tmp_path: Path) -> None:
         "fid of infinite is not finite",
         "fid of none is missing",
     ]
+
+
+def test_raw_weights_and_moving_averages_are_never_averaged(tmp_path: Path) -> None:
+    """A mean is over the weights that most seeds have scores of; a seed without them is named, and the curve agrees."""
+    average, raw = {"weights": "generator_ema"}, {"weights": "generator"}
+    for seed in range(3):
+        rows = [scored(5, 30.0, **average), scored(10, 20.0 + seed, **average)]
+        made(tmp_path / f"s{seed}", seed=seed, rows=rows)
+    write_rows(tmp_path / "s1" / "evaluation.jsonl", [*rows[:1], scored(10, 21.0, **average), scored(10, 90.0, **raw)])
+    comparison = package.compare(tmp_path)
+    cell = comparison.groups[0].cells["fid"]
+    assert (dict(cell.values), list(comparison.notes)) == ({"s0": 20.0, "s1": 21.0, "s2": 22.0}, [])
+    curve = next(curve for curve in comparison.curves if curve.name == "fid")
+    assert [(point.step, point.mean) for points in curve.lines.values() for point in points] == [(5, 30.0), (10, 21.0)]
+
+    write_rows(tmp_path / "s1" / "evaluation.jsonl", [scored(10, 90.0, **raw)])
+    comparison = package.compare(tmp_path)
+    cell = comparison.groups[0].cells["fid"]
+    assert (dict(cell.values), cell.of) == ({"s0": 20.0, "s2": 22.0}, 3)
+    assert list(comparison.notes) == ["fid of s1 is of generator and does not count: the others are of generator_ema"]
+
+
+def test_a_setting_named_like_a_score_hides_neither(tmp_path: Path) -> None:
+    """The score `precision` and the setting `precision` have a column each, in the page and in CSV."""
+    for precision, value in (("fp32", 0.25), ("bf16", 0.75)):
+        rows = [scored(1, value, score="precision")]
+        made(tmp_path / precision, f"precision={precision}", rows=rows)
+    comparison = package.compare(tmp_path)
+    table = list(csv.DictReader(io.StringIO(comparison.csv())))
+    assert {(row["precision (setting)"], row["precision"]) for row in table} == {("fp32", "0.25"), ("bf16", "0.75")}
+    for page in (comparison.html(), comparison._repr_html_()):
+        assert '<th scope="col">precision (setting)</th>' in page
+        assert '<th scope="col" class="number">precision ↓</th>' in page
 
 
 def test_a_seed_counts_once(tmp_path: Path) -> None:

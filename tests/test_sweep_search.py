@@ -160,7 +160,7 @@ def test_the_objective_is_a_score_of_a_metric(registry: Registry) -> None:
     with pytest.raises(UsageError, match="did you mean 'sliced-wasserstein'"):
         find_objective("sliced-waserstein", [METRIC], registry)
     without = search(1).model_copy(update={"scoring": search(1).scoring.model_copy(update={"metrics": None})})
-    assert add_objective_metric(without, METRIC, registry).scoring.metrics == METRIC
+    assert add_objective_metric(without, METRIC, registry).scoring.metrics == (METRIC,)
 
 
 def test_a_search_needs_something_to_vary(registry: Registry) -> None:

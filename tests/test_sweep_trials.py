@@ -225,27 +225,52 @@ def test_sweep_toml_round_trip(values: list[Any], seeds: list[int], tmp_path_fac
     assert read.conflict_with(config) is None
 
 
+SWEEP_TOML = """
+seeds = [0]
+base = []
+[axes]
+gen = ["mlp"]
+disc = ["mlp"]
+loss = ["bce"]
+data = ["mnist"]
+"""
+
+
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "problem"),
     [
-        b"",
-        b"seeds = 3",
-        b"seeds = []\n[axes]",
-        b"seeds = [0]\nbase = []\n[axes]\ngen = ['mlp']\nloss = ['bce']\ndata = ['mnist']",
-        b"seeds = [0]\nbase = []\n[axes]\ngen = ['mlp']\ndisc = []\nloss = ['bce']\ndata = ['mnist']",
-        b"not toml",
-        b"\x00\xff",
+        (b"", "seeds is missing"),
+        (b"seeds = 3", "seeds = 3: input should be a valid array"),
+        (SWEEP_TOML.replace("[0]", '["0"]'), "seeds.0 = '0': input should be a valid integer"),
+        (SWEEP_TOML.replace("[0]", "[]"), "seeds = []: tuple should have at least 1 item"),
+        (SWEEP_TOML.replace('disc = ["mlp"]', ""), "axes has no disc"),
+        (SWEEP_TOML.replace('disc = ["mlp"]', "disc = []"), "axes.disc = []"),
+        (SWEEP_TOML + "[scoring]\nnum_sample = 3", "invalid key 'scoring.num_sample'; did you mean 'num_samples'?"),
+        (SWEEP_TOML + "[scoring]\nnum_samples = 0", "scoring.num_samples = 0: input should be greater than 0"),
+        (SWEEP_TOML.replace("seeds", "seed"), "seeds is missing"),
+        (
+            SWEEP_TOML + "[search]\nnum_configs = 1\nobjective = 'fid'\n[search.spaces.lr]\nlow = 2\nhigh = 1",
+            "search.spaces.lr = {'high': 1, 'low': 2}: 2 is not below 1",
+        ),
+        (
+            SWEEP_TOML + "[search]\nnum_configs = 1\nobjective = 'fid'\n[search.spaces.lr]\nlo = 2\nlow = 1\nhigh = 3",
+            "invalid key 'search.spaces.lr.lo'; did you mean 'low'?",
+        ),
+        (b"x = " + b"[" * 5000, "m/sweep.toml"),
+        (b"not toml", "m/sweep.toml is not TOML"),
+        (b"\x00\xff", "m/sweep.toml cannot be read"),
     ],
 )
-def test_a_damaged_sweep_toml_can_be_replaced(damage: bytes, registry: Registry) -> None:
-    """The message is one line with its path, and its hint works: without the file the folder is used again."""
+def test_a_damaged_sweep_toml_can_be_replaced(damage: bytes | str, problem: str, registry: Registry) -> None:
+    """The message is one line with path and problem, and its hint works: without the file the folder is used again."""
     config = make_config()
     directory, found = plan(config, registry, Path("m"), lambda _: None)
     directory.write(config, found)
     place = Path("m/sweep.toml")
-    place.write_bytes(damage)
+    place.write_bytes(damage if isinstance(damage, bytes) else damage.encode())
     with pytest.raises(ConfigError, match=r"m/sweep\.toml") as caught:
         plan(config, registry, Path("m"), lambda _: None)
+    assert problem in caught.value.message
     assert "\n" not in caught.value.message
     assert "http" not in caught.value.message
     assert caught.value.fix == "remove it, and give the same command again with --out m"
@@ -384,14 +409,14 @@ def test_unknown_names_and_sweeps_without_trials_are_errors(registry: Registry) 
 
 def test_impossible_scores_are_refused_before_training(registry: Registry) -> None:
     """More images than the split has, an unknown metric, or a metric that needs other features."""
-    few = make_config().model_copy(update={"scoring": EvalSpec(metrics=METRIC, num_samples=10**6)})
+    few = make_config().model_copy(update={"scoring": EvalSpec(metrics=(METRIC,), num_samples=10**6)})
     with pytest.raises(IncompatibleError, match="evaluating on 1,000,000 images") as caught:
         plan(few, registry, Path("m"), lambda _: None)
     assert "--num-samples" in str(caught.value.fix)
-    misspelt = make_config().model_copy(update={"scoring": EvalSpec(metrics="sliced-waserstein")})
+    misspelt = make_config().model_copy(update={"scoring": EvalSpec(metrics=("sliced-waserstein",))})
     with pytest.raises(UnknownComponentError, match="did you mean 'sliced-wasserstein'"):
         plan(misspelt, registry, Path("m"), lambda _: None)
-    blind = make_config("features=pixels").model_copy(update={"scoring": EvalSpec(metrics="modes", num_samples=32)})
+    blind = make_config("features=pixels").model_copy(update={"scoring": EvalSpec(metrics=("modes",), num_samples=32)})
     with pytest.raises(IncompatibleError, match="needs a feature extractor that is a classifier"):
         plan(blind, registry, Path("m"), lambda _: None)
 
@@ -411,7 +436,7 @@ def test_the_dataset_is_built_once_for_all_configurations(registry: Registry, mo
 
 
 def test_a_written_plan_is_kept(registry: Registry) -> None:
-    """A decision of this machine is not made again; a damaged plan is computed again."""
+    """A decision of this machine is not made again; a damaged plan is named and computed again."""
     config = make_config(sweeps=("batch_size=4,8",))
     directory, first = plan(config, registry, Path("m"), lambda _: None)
     assert first[0].experiment is not None
@@ -420,11 +445,24 @@ def test_a_written_plan_is_kept(registry: Registry) -> None:
     assert directory.write(config, first)[0].experiment == changed, "the plan of another process is kept"
     again = plan(config, registry, Path("m"), lambda _: None)[1]
     assert [one.experiment for one in again] == [changed, first[1].experiment]
-    for damage in ("", "[{}]", "{", json.dumps([{"choices": {}, "name": "x", "experiment": {"gen": 3}}])):
+    whole = first[0].entry().as_dict()
+    entry = whole | {"experiment": {"gen": 3}}
+    for damage, problem in [
+        ("", "m/plan.json is not JSON"),
+        ("{", "m/plan.json is not JSON"),
+        ("[{}]", "m/plan.json is damaged: input should be an object"),
+        ("{}", "m/plan.json is damaged: configs is missing"),
+        (
+            json.dumps({"configs": [entry]}),
+            "m/plan.json is damaged: configs.0.experiment = {'gen': 3}: not a resolved experiment",
+        ),
+        (json.dumps({"configs": [whole | {"nam": 3}]}), "invalid key 'configs.0.nam'; did you mean 'name'?"),
+    ]:
         directory.plan.write_text(damage)
-        assert [one.experiment for one in plan(config, registry, Path("m"), lambda _: None)[1]] == [
-            one.experiment for one in first
-        ]
+        again = plan(config, registry, Path("m"), lambda _: None)[1]
+        assert [one.experiment for one in again] == [one.experiment for one in first]
+        assert problem in again[0].notices[0]
+        assert again[0].notices[0].endswith("the configurations are planned again")
 
 
 def test_extending_a_sweep_keeps_the_names_of_runs(registry: Registry) -> None:
@@ -538,6 +576,68 @@ def make_scheduler(config: SweepConfig, jobs: int = 1) -> Scheduler:
     return Scheduler(
         SweepDirectory(Path("m")), config, jobs, create_autospec(SweepCallback, instance=True), Interruption()
     )
+
+
+@pytest.mark.parametrize("damage", ["lost", "renamed twice"])
+def test_a_run_without_its_manifest_is_kept(damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of a run whose run.json is lost is renamed, with all of its files, and the user is informed."""
+    (trial,) = list_trials([TrialConfig({}, "x", Experiment())], (0,))
+    scheduler = make_scheduler(make_config())
+    scheduler.directory.trials.mkdir(parents=True)
+    checkpoint = Path("m/x-seed0/checkpoints/step-1")
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "notes.txt").write_text("three weeks of training")
+    if damage == "renamed twice":
+        Path("m/x-seed0.damaged-1").mkdir()
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    scheduler.run(GridSource(deque([trial])))
+    kept = Path("m/x-seed0.damaged-1" if damage == "lost" else "m/x-seed0.damaged-2")
+    assert (kept / "checkpoints/step-1/notes.txt").read_text() == "three weeks of training"
+    assert not Path("m/x-seed0").exists()
+    scheduler.callback.on_message.assert_called_once_with(  # type: ignore[attr-defined]  # a mock
+        f"m/x-seed0 has lost its run.json; it is now {kept}"
+    )
+
+
+def test_remains_of_a_start_are_removed() -> None:
+    """A process that was killed before it wrote run.json leaves empty folders, run.toml and a lock."""
+    (trial,) = list_trials([TrialConfig({}, "x", Experiment())], (0,))
+    directory = SweepDirectory(Path("m"))
+    for folder in ("samples", "checkpoints"):
+        Path("m/x-seed0", folder).mkdir(parents=True)
+    for file in ("run.toml", ".lock", ".run.json.71.tmp"):
+        Path("m/x-seed0", file).touch()
+    assert directory.make_room(trial) is None
+    assert list(Path("m").iterdir()) == []
+    assert directory.make_room(trial) is None
+
+
+@pytest.mark.parametrize("status", [None, "running", "interrupted"])
+def test_a_process_that_ends_early_with_code_0_has_failed(status: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A component may call sys.exit(0): the trial is not started again and again."""
+    (trial,) = list_trials([TrialConfig({}, "x", Experiment())], (0,))
+    scheduler = make_scheduler(make_config())
+    scheduler.directory.trials.mkdir(parents=True)
+    if status is not None:
+        Path("m/x-seed0").mkdir()
+        Path("m/x-seed0/run.json").write_text(json.dumps({"status": status}))
+    monkeypatch.setattr("sys.executable", "/bin/true")
+    (result,) = scheduler.run(GridSource(deque([trial])))
+    stage = "run" if status is None else "resume"
+    assert (result.status, result.error) == (
+        "failed",
+        f"{stage} ended with exit code 0 without finishing the training (see m/trials/x-seed0.log)",
+    )
+
+
+def test_skipped_default_metrics_have_a_notice(registry: Registry) -> None:
+    """Without --metric, a metric that `ganforge evaluate` will skip is named before the training, with the reason."""
+    config = make_config("features=pixels", sweeps=("batch_size=4,8",))
+    few = config.model_copy(update={"scoring": EvalSpec(num_samples=8)})
+    found = planned(few, registry)
+    skipped = [line for one in found for line in one.notices if "is skipped" in line]
+    assert len(skipped) == len(set(skipped)) > 0
+    assert any(line.startswith("kid is skipped: ") for line in skipped)
 
 
 def test_locked_trials_are_tried_again_at_intervals(monkeypatch: pytest.MonkeyPatch) -> None:

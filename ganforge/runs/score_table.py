@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,11 +18,12 @@ ARROWS = {False: "↓", True: "↑", None: ""}
 
 @dataclass(frozen=True, slots=True)
 class ScoreValue:
-    """One score of one run: its step, value and reference; None if it is not finite."""
+    """One score of one run: its step, value and reference, None if not finite, and the weights that were scored."""
 
     step: int
     value: float | None
     reference: float | None
+    weights: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,24 @@ class Column:
     difference: str | None
     by_run: Mapping[str, Sequence[ScoreValue]]
 
-    def latest(self, run: str) -> ScoreValue | None:
-        """Return a run's score of its last evaluated step; of several evaluations of that, the last."""
-        return max(reversed(self.by_run.get(run, ())), key=lambda score: score.step, default=None)
+    def latest(self, run: str, weights: str | None = None) -> ScoreValue | None:
+        """Return a run's score of its last evaluated step, of any weights if None; of several of that, the last."""
+        scores = (score for score in reversed(self.by_run.get(run, ())) if weights in {None, score.weights})
+        return max(scores, key=lambda score: score.step, default=None)
+
+    def weights(self, runs: Iterable[str]) -> str | None:
+        """Return the weights that most runs have scores of at the last step of all, None without scores.
+
+        A mean is over these only: raw weights and moving averages are different generators.
+        """
+        scores = {run: self.by_run.get(run, ()) for run in runs}
+        last = max((score.step for values in scores.values() for score in values), default=None)
+        kinds = (
+            dict.fromkeys(score.weights for score in reversed(values) if score.step == last)
+            for values in scores.values()
+        )
+        counts = Counter(weights for kind in kinds for weights in kind)
+        return max(counts, key=counts.__getitem__, default=None)
 
     @property
     def reference(self) -> float | None:
@@ -118,7 +135,9 @@ def columns(runs: Iterable[tuple[str, Sequence[Mapping[str, Any]]]]) -> list[Col
             for score, value in row["scores"].items():
                 group = _group_of(by_score.setdefault(score, []), row["protocol"], score, run)
                 reference = _table(row.get("reference")).get(score)
-                group.by_run.setdefault(run, []).append(ScoreValue(row["step"], finite(value), finite(reference)))
+                weights = str(row["protocol"].get("weights"))
+                scores = group.by_run.setdefault(run, [])
+                scores.append(ScoreValue(row["step"], finite(value), finite(reference), weights))
     table = []
     for score, groups in by_score.items():
         first, *others = sorted(groups, key=lambda group: -len(group.by_run))
@@ -158,13 +177,14 @@ def explain_split(table: Sequence[Column]) -> list[str]:
 def cell(column: Column, runs: Sequence[str]) -> tuple[Cell | None, list[str]]:
     """Return a group's cell, and a line per run that does not count in it.
 
-    All scores of a mean belong to one step, the last of any run.
+    All scores of a mean belong to one step, the last of any run, and to the same weights.
 
     Args:
         column: Column of the cell.
         runs: Names of the group's runs, one for each seed.
     """
-    latest = {run: column.latest(run) for run in runs}
+    weights = column.weights(runs)
+    latest = {run: column.latest(run, weights) or column.latest(run) for run in runs}
     step = max((score.step for score in latest.values() if score is not None), default=None)
     if step is None:
         return None, []
@@ -176,6 +196,10 @@ def cell(column: Column, runs: Sequence[str]) -> tuple[Cell | None, list[str]]:
         elif score.step < step:
             lines.append(
                 f"{column.name} of {run} is of step {score.step:,} and does not count: the others are of step {step:,}"
+            )
+        elif score.weights != weights:
+            lines.append(
+                f"{column.name} of {run} is of {score.weights} and does not count: the others are of {weights}"
             )
         elif score.value is None:
             lines.append(f"{column.name} of {run} is not finite")

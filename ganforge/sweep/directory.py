@@ -12,30 +12,76 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from filelock import FileLock
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
 
 from ganforge.config import to_document, write_document
-from ganforge.errors import GanforgeError, RunDirectoryError, UsageError
+from ganforge.errors import ConfigError, RunDirectoryError, UsageError
 from ganforge.evaluation.comparability import is_valid
 from ganforge.runs.evaluate import DEFAULT_NUM_SAMPLES
 from ganforge.runs.score_table import valid_rows
 from ganforge.sweep.config import FILE, EvalSpec, SweepConfig
+from ganforge.sweep.document import Document, rename_damaged
 from ganforge.sweep.locks import TrialLock, acquire_lock
-from ganforge.sweep.trials import Choices, Trial, TrialConfig
+from ganforge.sweep.trials import PlanEntry, Trial, TrialConfig
 from ganforge.training.run_directory import DEFAULT_FOLDER, RunDirectory
-from ganforge.utils.files import newest_rows, number_in, write_atomically
+from ganforge.utils.files import newest_rows, write_atomically
 
 #: State of a trial's run: absent, to resume, or at its end.
 State = Literal["new", "unfinished", "finished", "diverged"]
-#: Types of the keys of run.json that are read here.
-MANIFEST_TYPES: Mapping[str, type] = {"status": str, "error": str, "summary": dict, "data": dict, "hardware": dict}
+#: Files of a run that has not started yet.
+FIRST_FILES = frozenset({".lock", "run.toml"})
+
+Count = Annotated[int, Field(strict=True, ge=0)]
+
+
+class _Lenient(BaseModel):
+    """Part of a run.json; an invalid value counts as missing."""
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _ignore_damage(cls, value: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:  # noqa: ANN401
+        try:
+            return handler(value)
+        except ValidationError:
+            return cls.model_fields[str(info.field_name)].get_default()
+
+
+class _Summary(_Lenient):
+    steps: Count | None = None
+    elapsed_seconds: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] | None = None
+
+
+class _Data(_Lenient):
+    sizes: dict[str, Count] = {}
+
+
+class _Hardware(_Lenient):
+    threads: Count = 0
+
+
+class TrialManifest(_Lenient):
+    """Part of a trial's run.json that a sweep reads."""
+
+    status: str | None = None
+    error: str = "run.json has no reason"
+    precision: str | None = None
+    summary: _Summary = _Summary()
+    data: _Data = _Data()
+    hardware: _Hardware = _Hardware()
+    health: list[Any] = []
+
+
+class Plan(Document):
+    """Content of plan.json."""
+
+    configs: tuple[PlanEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,24 +145,25 @@ class SweepDirectory:
         try:
             self.trials.mkdir(parents=True, exist_ok=True)
             with self.lock():
-                plan = {_key(config.choices): config for config in self.read_plan()}
-                valid = [plan.get(_key(config.choices), config) for config in configs]
-                plan |= {_key(config.choices): config for config in valid if config.experiment is not None}
+                plan = {config.key: config for config in self.read_plan()[0]}
+                valid = [plan.get(config.key, config) for config in configs]
+                plan |= {config.key: config for config in valid if config.experiment is not None}
                 sweep.write(self.path)
-                content = [config.as_dict() for config in plan.values()]
-                write_atomically(self.plan, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+                Plan(configs=tuple(config.entry() for config in plan.values())).write_json(self.plan)
         except OSError as error:
             path = Path(error.filename or self.path)
             path = path if path.exists() else self.path  # not a temporary file in it
             raise RunDirectoryError(f"{path} cannot be written: {error.strerror or error}") from None
         return valid
 
-    def read_plan(self) -> list[TrialConfig]:
-        """Return the configurations of plan.json; none if it is damaged, since it can be computed again."""
+    def read_plan(self) -> tuple[list[TrialConfig], list[str]]:
+        """Return the configurations of plan.json, and a line if it is damaged: they are then planned again."""
         try:
-            return [TrialConfig.from_dict(content) for content in json.loads(self.plan.read_text(encoding="utf-8"))]
-        except (OSError, ValueError, KeyError, TypeError, GanforgeError):
-            return []
+            return [entry.config() for entry in Plan.read_json(self.plan).configs], []
+        except OSError:
+            return [], []
+        except ConfigError as error:
+            return [], [f"{error.message}; the configurations are planned again"]
 
     def run(self, trial: Trial) -> RunDirectory:
         """Return the run directory of a trial, which may not exist yet."""
@@ -144,53 +191,58 @@ class SweepDirectory:
         """Return the state of a trial's run."""
         if not self.run(trial).manifest.is_file():
             return "new"
-        status = self.manifest(trial).get("status")
-        return status if status in {"finished", "diverged"} else "unfinished"
+        status = self.manifest(trial).status
+        return "finished" if status == "finished" else "diverged" if status == "diverged" else "unfinished"
 
-    def manifest(self, trial: Trial) -> dict[str, Any]:
+    def manifest(self, trial: Trial) -> TrialManifest:
         """Return a trial's run.json without damaged values."""
         try:
-            content = self.run(trial).read_manifest()
+            return TrialManifest.model_validate(self.run(trial).read_manifest())
         except RunDirectoryError:
-            return {}
-        return {key: value for key, value in content.items() if isinstance(value, MANIFEST_TYPES.get(key, object))}
+            return TrialManifest()
 
-    def clear(self, trial: Trial) -> None:
-        """Remove the remains of a run that did not start; the caller holds the lock of the trial."""
-        run = self.run(trial)
-        if run.path.is_dir() and not run.manifest.exists():
-            shutil.rmtree(run.path)
+    def make_room(self, trial: Trial) -> Path | None:
+        """Clear the path of a new run, and return the new name of a folder whose run.json is lost.
+
+        The remains of a run that did not start are removed; the caller holds the lock of the trial. Raises OSError.
+        """
+        path = self.run(trial).path
+        if not path.is_dir():
+            return None
+        files = (file for file in path.rglob("*") if file.is_symlink() or not file.is_dir())
+        if all(file.name in FIRST_FILES or file.suffix == ".tmp" for file in files):
+            shutil.rmtree(path)
+            return None
+        return rename_damaged(path)
 
     def scores(self, trial: Trial, scoring: EvalSpec) -> dict[str, Any] | None:
         """Return the row of evaluation.jsonl with the requested scores of a finished trial, or None."""
         manifest = self.manifest(trial)
-        step = manifest.get("summary", {}).get("steps")
-        rows = (row for row in valid_rows(newest_rows(self.run(trial).evaluations)) if row["step"] == step)
-        matches = [row for row in rows if _matches(row, trial, manifest, scoring)]
-        names = set(scoring.names or ())  # rows of other evaluations may have further metrics
+        matches = [
+            row
+            for row in valid_rows(newest_rows(self.run(trial).evaluations))
+            if row["step"] == manifest.summary.steps and _matches(row, trial, manifest.data.sizes, scoring)
+        ]
+        names = set(scoring.metrics or ())  # rows of other evaluations may have further metrics
         return min(matches, key=lambda row: len(row["protocol"]["metrics"].keys() - names), default=None)
 
 
-def _matches(row: Mapping[str, Any], trial: Trial, manifest: Mapping[str, Any], scoring: EvalSpec) -> bool:
+def _matches(row: Mapping[str, Any], trial: Trial, sizes: Mapping[str, int], scoring: EvalSpec) -> bool:
     """Return whether a row is that of `ganforge evaluate` for a trial."""
-    protocol, sizes = row["protocol"], manifest.get("data", {}).get("sizes") or {}
-    if not (is_valid(protocol) and isinstance(sizes, dict)):
+    protocol = row["protocol"]
+    if not is_valid(protocol):
         return False
     split = "test" if "test" in sizes else "train"
-    count = scoring.num_samples or min(DEFAULT_NUM_SAMPLES, number_in(sizes, split) or DEFAULT_NUM_SAMPLES)
+    count = scoring.num_samples or min(DEFAULT_NUM_SAMPLES, sizes.get(split) or DEFAULT_NUM_SAMPLES)
     weights = "generator" if trial.experiment.ema_halflife_images is None else "generator_ema"
     expected = {"split": split, "fake_images": count, "real_images": count, "seed": trial.seed, "weights": weights}
-    if scoring.names is None:
+    if scoring.metrics is None:
         has_metrics = row.get("requested_metrics", ()) is None
     else:
-        has_metrics = set(scoring.names) <= protocol["metrics"].keys()
+        has_metrics = set(scoring.metrics) <= protocol["metrics"].keys()
     features = (protocol.get("features") or {}).get("name")
     return (
         has_metrics
         and all(protocol.get(key) == value for key, value in expected.items())
         and features in {None, trial.experiment.features.name}
     )
-
-
-def _key(choices: Choices) -> str:
-    return json.dumps(choices, sort_keys=True)

@@ -67,7 +67,7 @@ class SearchSource:
     ) -> Self:
         """Open, create or rebuild a study and its folder. Raises UsageError and IncompatibleError."""
         distributions = make_distributions(sweep, search)
-        _, higher_is_better = find_objective(search.objective, sweep.scoring.names, planner.registry)
+        _, higher_is_better = find_objective(search.objective, sweep.scoring.metrics, planner.registry)
         _check_something_fits(search, planner)
         directory.write(sweep, [])
         with directory.lock():

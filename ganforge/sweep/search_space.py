@@ -95,6 +95,6 @@ def find_objective(objective: str, names: Sequence[str] | None, registry: Regist
 
 def add_objective_metric(sweep: SweepConfig, objective: str, registry: Registry) -> SweepConfig:
     """Return a configuration with metrics; by default the metric of the objective. Raises UsageError."""
-    name, _ = find_objective(objective, sweep.scoring.names, registry)
-    metrics = sweep.scoring.metrics or name
+    name, _ = find_objective(objective, sweep.scoring.metrics, registry)
+    metrics = sweep.scoring.metrics or (name,)
     return sweep.model_copy(update={"scoring": sweep.scoring.model_copy(update={"metrics": metrics})})

@@ -12,7 +12,8 @@ from ganforge.plugins.registry import Registry
 from ganforge.sweep.config import SweepConfig
 from ganforge.sweep.directory import SweepDirectory
 from ganforge.sweep.expand import Planner, check_count, check_some_fit
-from ganforge.sweep.leaderboard import Leaderboard, build_leaderboard
+from ganforge.sweep.leaderboard import Leaderboard
+from ganforge.sweep.ranking import build_leaderboard
 from ganforge.sweep.scheduler import Scheduler, SweepCallback, TrialResult, TrialSource
 from ganforge.sweep.search import SearchSource
 from ganforge.sweep.trials import Trial, TrialConfig, list_trials, merge_configs
@@ -96,7 +97,7 @@ class Sweep:
         remaining = (scheduler.known_result(trial) for trial in self.trials if trial.name not in results)
         results |= {result.trial.name: result for result in remaining if result is not None}
         leaderboard = build_leaderboard(self.directory, self.config, self.configs, results)
-        leaderboard.write(self.directory)
+        leaderboard.write(self.directory.path)
         return leaderboard
 
 
@@ -112,6 +113,6 @@ def plan(
 
 
 def _make_planner(config: SweepConfig, registry: Registry, directory: SweepDirectory) -> Planner:
-    planner = Planner(config, registry, directory.read_plan())
+    planner = Planner(config, registry, *directory.read_plan())
     planner.check_names()
     return planner

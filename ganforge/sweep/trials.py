@@ -9,10 +9,14 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pydantic import field_validator
+
 from ganforge.components.spec import SECTIONS
 from ganforge.config import Experiment, from_document, to_document
 from ganforge.config.dotted import NOTHING
 from ganforge.config.experiment import SEVERAL, TRAINED
+from ganforge.errors import ConfigError
+from ganforge.sweep.document import Document
 
 UNSAFE = re.compile(r"[^A-Za-z0-9._=+-]+")
 MAX_NAME_LENGTH = 120
@@ -45,15 +49,36 @@ class TrialConfig:
         """Choices as text."""
         return format_choices(self.choices)
 
-    def as_dict(self) -> dict[str, Any]:
+    @property
+    def key(self) -> str:
+        """Choices as text that is equal for equal ones only."""
+        return json.dumps(self.choices, sort_keys=True)
+
+    def entry(self) -> PlanEntry:
         """Return the entry of plan.json."""
         assert self.experiment is not None, "plan.json has only configurations that fit"  # noqa: S101
-        return {"choices": self.choices, "name": self.name, "experiment": to_document(self.experiment)}
+        return PlanEntry(choices=self.choices, name=self.name, experiment=to_document(self.experiment))
 
+
+class PlanEntry(Document):
+    """Configuration in plan.json; `experiment` has the form of run.toml."""
+
+    choices: Choices
+    name: str
+    experiment: dict[str, Any]
+
+    @field_validator("experiment")
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> TrialConfig:
-        """Return the configuration of an entry. Raises ConfigError, KeyError or TypeError if it is damaged."""
-        return cls(dict(content["choices"]), str(content["name"]), from_document(content["experiment"]))
+    def _check_experiment(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            from_document(value)
+        except ConfigError as error:
+            raise ValueError(error.message) from None
+        return value
+
+    def config(self) -> TrialConfig:
+        """Return the configuration."""
+        return TrialConfig(self.choices, self.name, from_document(self.experiment))
 
 
 @dataclass(frozen=True, slots=True)
