@@ -76,11 +76,6 @@ def commands_of(record: Record) -> list[tuple[str, str]]:
     return commands
 
 
-def plugin_facts(plugin: Mapping[str, Any]) -> Facts:
-    """Return the provenance of a plugin as rows of a table."""
-    return [(key, text(plugin.get(key)) or "") for key in ("distribution", "version", "path", "sha256")]
-
-
 def machine_facts(manifest: Mapping[str, Any]) -> Facts:
     """Return machine, data and times as rows of a table."""
     hardware, data = table(manifest.get("hardware")), table(manifest.get("data"))

@@ -18,12 +18,25 @@ ARROWS = {False: "↓", True: "↑", None: ""}
 
 @dataclass(frozen=True, slots=True)
 class ScoreValue:
-    """One score of one run: its step, value and reference, None if not finite, and the weights that were scored."""
+    """One score of one run: its step, value, reference and deviation, None if not finite, and its protocol."""
 
     step: int
     value: float | None
     reference: float | None
-    weights: str
+    deviation: float | None
+    protocol: ScoreProtocol
+
+    @property
+    def weights(self) -> str:
+        """Weights that were scored: `generator`, or `generator_ema`."""
+        return str(self.protocol.get("weights"))
+
+    @property
+    def spread(self) -> tuple[float, float] | None:
+        """One deviation below and above the value, if both are known."""
+        if self.value is None or self.deviation is None:
+            return None
+        return self.value - self.deviation, self.value + self.deviation
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +48,8 @@ class Column:
         score: Name of the score.
         higher_is_better: Direction of the score, if known.
         protocol: Protocol of the first evaluation.
-        difference: Difference from the first column of the score, or None for that one.
+        differs: Differences from the protocol of the first column of the score.
+        difference: The same as a sentence, or None for the first column.
         by_run: Scores of each run in the order of evaluation, by the run's name.
     """
 
@@ -43,6 +57,7 @@ class Column:
     score: str
     higher_is_better: bool | None
     protocol: ScoreProtocol
+    differs: Sequence[str]
     difference: str | None
     by_run: Mapping[str, Sequence[ScoreValue]]
 
@@ -134,18 +149,19 @@ def columns(runs: Iterable[tuple[str, Sequence[Mapping[str, Any]]]]) -> list[Col
         for row in rows:
             for score, value in row["scores"].items():
                 group = _group_of(by_score.setdefault(score, []), row["protocol"], score, run)
-                reference = _table(row.get("reference")).get(score)
-                weights = str(row["protocol"].get("weights"))
-                scores = group.by_run.setdefault(run, [])
-                scores.append(ScoreValue(row["step"], finite(value), finite(reference), weights))
+                reference = finite(_table(row.get("reference")).get(score))
+                deviation = finite(_table(_table(row.get("details")).get(score)).get("deviation"))
+                score_value = ScoreValue(row["step"], finite(value), reference, deviation, row["protocol"])
+                group.by_run.setdefault(run, []).append(score_value)
     table = []
     for score, groups in by_score.items():
         first, *others = sorted(groups, key=lambda group: -len(group.by_run))
         for number, group in enumerate([first, *others], start=1):
             name = score if not others else f"{score} ({number})"
-            difference = None if group is first else _difference(score, first, group)
+            differs = [] if group is first else diff(first.protocol, group.protocol, score)
+            difference = None if group is first else _difference(first, group, differs)
             direction = higher_is_better(group.protocol, score)
-            table.append(Column(name, score, direction, group.protocol, difference, group.by_run))
+            table.append(Column(name, score, direction, group.protocol, differs, difference, group.by_run))
     return table
 
 
@@ -157,9 +173,9 @@ def _group_of(groups: list[_ProtocolGroup], protocol: ScoreProtocol, score: str,
     return groups[-1]
 
 
-def _difference(score: str, first: _ProtocolGroup, group: _ProtocolGroup) -> str:
+def _difference(first: _ProtocolGroup, group: _ProtocolGroup, differs: Sequence[str]) -> str:
     runs = f"{first.owner} and {group.owner}" if first.owner != group.owner else group.owner
-    return f"protocols of {runs} differ: {'; '.join(diff(first.protocol, group.protocol, score))}"
+    return f"protocols of {runs} differ: {'; '.join(differs)}"
 
 
 def explain_split(table: Sequence[Column]) -> list[str]:
