@@ -18,8 +18,7 @@ from sweep_parts import METRIC, make_config
 
 from ganforge.cli._settings import as_settings
 from ganforge.cli.sweep import SweepCommand
-from ganforge.config import Experiment, Layer, nested
-from ganforge.config.resolve import resolve
+from ganforge.config import Experiment
 from ganforge.errors import (
     ConfigError,
     GanforgeError,
@@ -34,6 +33,7 @@ from ganforge.sweep.directory import SweepDirectory
 from ganforge.sweep.expand import Planner, check_count
 from ganforge.sweep.launcher import Launcher, Stage
 from ganforge.sweep.locks import TrialLock, acquire_lock
+from ganforge.sweep.objective import check_address
 from ganforge.sweep.parse import (
     parse_layers,
     parse_scoring,
@@ -43,17 +43,15 @@ from ganforge.sweep.parse import (
     parse_sweep,
 )
 from ganforge.sweep.scheduler import Scheduler, SweepCallback
-from ganforge.sweep.storage import check_address
-from ganforge.sweep.sweep import GridSource, plan
+from ganforge.sweep.sweep import GridSource, Sweep, plan
 from ganforge.sweep.trials import (
     Trial,
     TrialConfig,
-    choices_of,
+    canonical,
     hashed_name,
     list_trials,
     merge_configs,
     plain_name,
-    same_choices,
 )
 from ganforge.training.signals import Interruption
 
@@ -196,9 +194,9 @@ def test_flags_of_a_search_need_a_search() -> None:
 
 def test_search_without_optuna_is_refused(monkeypatch: pytest.MonkeyPatch, registry: Registry) -> None:
     """The message has the command that installs it; nothing is written."""
-    monkeypatch.setitem(sys.modules, "optuna.distributions", None)
-    from ganforge.sweep.sweep import Sweep  # noqa: PLC0415
-
+    for name in ("search", "study"):
+        monkeypatch.delitem(sys.modules, f"ganforge.sweep.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, "optuna", None)
     config = make_config(num_configs=2, spaces=("optimizer.lr=1e-5..1e-2:log",))
     with pytest.raises(UsageError, match="a search needs Optuna") as caught:
         Sweep.prepare(config, registry, Path("m"), lambda _: None)
@@ -265,7 +263,8 @@ def test_a_damaged_sweep_toml_can_be_replaced(damage: bytes | str, problem: str,
     """The message is one line with path and problem, and its hint works: without the file the folder is used again."""
     config = make_config()
     directory, found = plan(config, registry, Path("m"), lambda _: None)
-    directory.write(config, found)
+    directory.write(config)
+    directory.add(found)
     place = Path("m/sweep.toml")
     place.write_bytes(damage if isinstance(damage, bytes) else damage.encode())
     with pytest.raises(ConfigError, match=r"m/sweep\.toml") as caught:
@@ -276,7 +275,8 @@ def test_a_damaged_sweep_toml_can_be_replaced(damage: bytes | str, problem: str,
     assert caught.value.fix == "remove it, and give the same command again with --out m"
     place.unlink()
     again, planned_again = plan(config, registry, Path("m"), lambda _: None)
-    again.write(config, planned_again)
+    again.write(config)
+    again.add(planned_again)
     assert planned_again[0].experiment == found[0].experiment
     assert SweepConfig.read(Path("m")).digest == config.digest
 
@@ -287,7 +287,7 @@ def test_a_folder_at_the_path_of_plan_json_is_named(registry: Registry) -> None:
     directory, found = plan(config, registry, Path("m"), lambda _: None)
     directory.plan.mkdir(parents=True)
     with pytest.raises(RunDirectoryError, match=r"m/plan\.json cannot be written"):
-        directory.write(config, found)
+        directory.add(found)
 
 
 def test_a_sweep_can_be_extended_but_not_changed() -> None:
@@ -323,32 +323,13 @@ def test_a_search_can_only_have_more_configurations() -> None:
 # Names and configurations
 
 
-def test_choices_are_read_from_an_experiment(registry: Registry) -> None:
-    """Choices in any spelling can be read from the resolved experiment, so that runs are a record of them."""
-    choices: dict[str, Any] = {
-        "gen": "dcgan",
-        "disc": "mlp",
-        "loss": "bce",
-        "data": "mnist",
-        "gen.base_channels": 8,
-        "disc.mlp.hidden": [8, 4],
-        "term": "none",
-        "optimizer.lr": 1,
-        "optimizer.gen": "adam",
-        "optimizer.disc.betas": [0.1, 0.9],
-        "optimizer.disc.adam.eps": 1e-7,
-        "optimizer.gen.schedule": "none",
-        "schedules.optimizer.disc.lr": "cosine",
-        "schedules.optimizer.disc.lr.final": 0.5,
-        "ema_halflife_images": "none",
-        "steps": 5,
-    }
-    experiment = resolve([Layer("test", nested(choices.items()), loose=True)], registry).experiment
-    found = choices_of(experiment, choices)
-    assert found["optimizer.lr"] == 1.0
-    assert same_choices(found, choices)
-    assert hashed_name(found) == hashed_name(choices)
-    assert not same_choices(found, choices | {"gen.base_channels": True})
+def test_equal_choices_have_one_hashed_name() -> None:
+    """1 equals 1.0 and a tuple a list, as JSON may change them; true is not 1."""
+    choices: dict[str, Any] = {"gen": "dcgan", "optimizer.lr": 1, "disc.mlp.hidden": [8, 4]}
+    same: dict[str, Any] = {"disc.mlp.hidden": (8.0, 4), "gen": "dcgan", "optimizer.lr": 1.0}
+    assert canonical(choices) == canonical(same)
+    assert hashed_name(choices) == hashed_name(same)
+    assert canonical(choices) != canonical(choices | {"optimizer.lr": True})
 
 
 def test_names_differ_for_different_choices() -> None:
@@ -441,8 +422,9 @@ def test_a_written_plan_is_kept(registry: Registry) -> None:
     directory, first = plan(config, registry, Path("m"), lambda _: None)
     assert first[0].experiment is not None
     changed = first[0].experiment.model_copy(update={"precision": "bf16"})
-    directory.write(config, [TrialConfig(first[0].choices, first[0].name, changed)])
-    assert directory.write(config, first)[0].experiment == changed, "the plan of another process is kept"
+    directory.write(config)
+    directory.add([TrialConfig(first[0].choices, first[0].name, changed)])
+    assert directory.add(first)[0].experiment == changed, "the plan of another process is kept"
     again = plan(config, registry, Path("m"), lambda _: None)[1]
     assert [one.experiment for one in again] == [changed, first[1].experiment]
     whole = first[0].entry().as_dict()
@@ -469,7 +451,8 @@ def test_extending_a_sweep_keeps_the_names_of_runs(registry: Registry) -> None:
     """A new first value without effect on a configuration does not rename its run."""
     before = make_config("gen=mlp", sweeps=("gen.dcgan.base_channels=8",))
     directory, found = plan(before, registry, Path("m"), lambda _: None)
-    directory.write(before, found)
+    directory.write(before)
+    directory.add(found)
     more = make_config("gen=mlp", sweeps=("gen.dcgan.base_channels=4,8",))
     _, after = plan(more, registry, Path("m"), lambda _: None)
     assert {one.name for one in after} == {found[0].name}

@@ -19,8 +19,8 @@ from ganforge.components.spec import SECTIONS, Section
 from ganforge.errors import UsageError
 from ganforge.sweep.config import SweepConfig
 from ganforge.sweep.leaderboard import CAPTION
+from ganforge.sweep.objective import add_objective_metric
 from ganforge.sweep.parse import parse_layers, parse_scoring, parse_search, parse_seeds
-from ganforge.sweep.search_space import add_objective_metric
 from ganforge.sweep.trials import TrialConfig, format_choices, merge_configs
 from ganforge.training.signals import Interruption
 

@@ -13,7 +13,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -131,39 +132,50 @@ class SweepDirectory:
         return self.path / "search.journal"
 
     def lock(self) -> FileLock:
-        """Return the lock of the files that all processes of the sweep change."""
-        return FileLock(self.path / ".lock")
+        """Return the lock of the files that all processes of the sweep change; this process may acquire it again."""
+        return FileLock(self.path / ".lock", is_singleton=True)
 
-    def write(self, sweep: SweepConfig, configs: Iterable[TrialConfig]) -> list[TrialConfig]:
-        """Create the folder, write sweep.toml and plan.json, and return the valid configurations.
+    def write(self, sweep: SweepConfig) -> None:
+        """Create the folder and write sweep.toml. Raises RunDirectoryError if it cannot be written."""
+        with self._blamed():
+            self.trials.mkdir(parents=True, exist_ok=True)
+            with self.lock():
+                sweep.write(self.path)
+
+    def add(self, configs: Iterable[TrialConfig]) -> list[TrialConfig]:
+        """Add configurations to plan.json, and return the valid ones.
 
         Entries of plan.json take precedence: another process may have measured this machine differently.
 
         Raises:
-            RunDirectoryError: The folder cannot be written.
+            RunDirectoryError: The file cannot be written.
         """
+        with self._blamed(), self.lock():
+            plan, _ = self.read_plan()
+            valid = [plan.get(config.key, config) for config in configs]
+            plan |= {config.key: config for config in valid if config.experiment is not None}
+            Plan(configs=tuple(config.entry() for config in plan.values())).write_json(self.plan)
+        return valid
+
+    @contextmanager
+    def _blamed(self) -> Iterator[None]:
+        """Raise RunDirectoryError for an OSError."""
         try:
-            self.trials.mkdir(parents=True, exist_ok=True)
-            with self.lock():
-                plan = {config.key: config for config in self.read_plan()[0]}
-                valid = [plan.get(config.key, config) for config in configs]
-                plan |= {config.key: config for config in valid if config.experiment is not None}
-                sweep.write(self.path)
-                Plan(configs=tuple(config.entry() for config in plan.values())).write_json(self.plan)
+            yield
         except OSError as error:
             path = Path(error.filename or self.path)
             path = path if path.exists() else self.path  # not a temporary file in it
             raise RunDirectoryError(f"{path} cannot be written: {error.strerror or error}") from None
-        return valid
 
-    def read_plan(self) -> tuple[list[TrialConfig], list[str]]:
-        """Return the configurations of plan.json, and a line if it is damaged: they are then planned again."""
+    def read_plan(self) -> tuple[dict[str, TrialConfig], list[str]]:
+        """Return the configurations of plan.json by key, and a line if it is damaged: they are then planned again."""
         try:
-            return [entry.config() for entry in Plan.read_json(self.plan).configs], []
+            configs = [entry.config() for entry in Plan.read_json(self.plan).configs]
         except OSError:
-            return [], []
+            return {}, []
         except ConfigError as error:
-            return [], [f"{error.message}; the configurations are planned again"]
+            return {}, [f"{error.message}; the configurations are planned again"]
+        return {config.key: config for config in configs}, []
 
     def run(self, trial: Trial) -> RunDirectory:
         """Return the run directory of a trial, which may not exist yet."""

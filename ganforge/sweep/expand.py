@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ganforge.components import Dataset
@@ -20,7 +20,7 @@ from ganforge.plugins.registry import Registry
 from ganforge.runs.evaluate import CLASS_METRICS, DEFAULT_METRICS, DEFAULT_NUM_SAMPLES, skip_unsuitable
 from ganforge.runs.setup import prepare
 from ganforge.sweep.config import MAX_TRIALS, SweepConfig
-from ganforge.sweep.trials import Choices, TrialConfig, dedupe_names, hashed_name, plain_name, same_choices
+from ganforge.sweep.trials import Choices, TrialConfig, canonical, dedupe_names, hashed_name, plain_name
 
 
 @dataclass(slots=True)
@@ -30,13 +30,13 @@ class Planner:
     Attributes:
         sweep: Configuration of the sweep.
         registry: Installed components.
-        known: Earlier configurations, which are returned unchanged.
+        known: Earlier configurations by key, which are returned unchanged.
         notices: Messages for the user, which each new configuration gets.
     """
 
     sweep: SweepConfig
     registry: Registry
-    known: Sequence[TrialConfig] = ()
+    known: Mapping[str, TrialConfig] = field(default_factory=dict)
     notices: Sequence[str] = ()
     _datasets: dict[str, Dataset] = field(default_factory=dict)
     _scorable: set[str] = field(default_factory=set)
@@ -56,7 +56,7 @@ class Planner:
 
     def plan(self, choices: Choices, name: str) -> TrialConfig:
         """Return a configuration: a known one, or one that is resolved, built and checked."""
-        known = next((config for config in self.known if same_choices(config.choices, choices)), None)
+        known = self.known.get(canonical(choices))
         if known is not None:
             return known
         try:
@@ -105,7 +105,7 @@ class Planner:
         for choices, name in points:  # `a-b` × `c` and `a` × `b-c` have the same plain name
             configs.append(self.plan(choices, name if counts[name] == 1 else hashed_name(choices)))
             on_config(configs[-1])
-        return dedupe_names(configs, {config.name for config in self.known})
+        return dedupe_names(configs, {config.name for config in self.known.values()})
 
 
 def check_count(sweep: SweepConfig) -> None:

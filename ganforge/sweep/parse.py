@@ -15,7 +15,7 @@ from ganforge.config.dotted import literal
 from ganforge.config.experiment import TRAINED
 from ganforge.errors import UsageError
 from ganforge.sweep.config import MAX_TRIALS, BaseLayer, EvalSpec, SearchConfig, SearchSpace
-from ganforge.sweep.storage import check_address
+from ganforge.sweep.objective import check_address
 
 DEFAULT_OBJECTIVE = "fid"
 #: Separator of an option's values, outside of brackets.
