@@ -125,11 +125,8 @@ class SearchSource:
         """Start an open proposal of the study, or a new one; set `_complete` if there are enough."""
         with self.directory.lock():
             trials = self.study.get_trials(deepcopy=False)
-            local = (
-                None
-                if self.search.storage is None
-                else {config.name for config in self.directory.read_plan()[0].values()}
-            )
+            plan = {} if self.search.storage is None else self.directory.read_plan()[0]
+            local = {config.name for config in plan.values()}
             for frozen in trials:
                 is_open = frozen.state == TrialState.RUNNING and frozen.number not in self._proposals
                 # Several folders may share a storage; each continues its own proposals.
