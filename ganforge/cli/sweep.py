@@ -17,16 +17,16 @@ from ganforge.cli._settings import SettingsCommand
 from ganforge.cli._sweep_display import SweepDisplay
 from ganforge.components.spec import SECTIONS, Section
 from ganforge.errors import UsageError
-from ganforge.runs.score_table import ARROWS
 from ganforge.sweep.config import SweepConfig
+from ganforge.sweep.leaderboard import CAPTION
+from ganforge.sweep.objective import add_objective_metric
 from ganforge.sweep.parse import parse_layers, parse_scoring, parse_search, parse_seeds
-from ganforge.sweep.search_space import add_objective_metric
-from ganforge.sweep.trials import TrialConfig, merge_configs
+from ganforge.sweep.trials import TrialConfig, format_choices, merge_configs
 from ganforge.training.signals import Interruption
 
 if TYPE_CHECKING:
     from ganforge.plugins.registry import Registry
-    from ganforge.sweep.leaderboard import Leaderboard
+    from ganforge.sweep.leaderboard import Leaderboard, LeaderboardTable
 
 DEFAULT_SEEDS = "3"
 NOUNS: dict[Section, str] = {"gen": "generators", "disc": "discriminators", "loss": "losses", "data": "datasets"}
@@ -170,7 +170,7 @@ def sweep(
         remaining = f"{count} run{' is' if count == 1 else 's are'} unfinished"
         notice(f"{remaining}; resume with: ganforge sweep --resume {path}")
         raise typer.Exit(128 + interruption.received)
-    raise typer.Exit(1 if any(result.status != "diverged" for result in leaderboard.unscored) else 0)
+    raise typer.Exit(1 if any(trial.status != "diverged" for trial in leaderboard.unscored) else 0)
 
 
 def _print_notices(configs: Sequence[TrialConfig]) -> None:
@@ -211,33 +211,34 @@ def _show_plan(sweep_config: SweepConfig, registry: Registry, folder: Path | Non
 
 
 def _print_leaderboard(leaderboard: Leaderboard, path: Path, *, json: bool) -> None:
-    """Print the tables, the configurations that do not fit, and on stderr errors and alerts."""
-    from ganforge.sweep.leaderboard import format_estimate  # noqa: PLC0415 - imports torch
-
-    for result in leaderboard.unscored:
-        problem(f"{path / result.trial.name}: {result.status}: {result.error}")
-    for trial, alert in leaderboard.alerts:
-        notice(f"{path / trial.name}: {alert.line()}")
+    """Print the tables, the configurations that do not fit, and on stderr errors, alerts and notes."""
+    for trial in leaderboard.unscored:
+        problem(f"{path / trial.run}: {trial.status}: {trial.error}")
+    for alert in leaderboard.health:
+        notice(f"{path / alert.run}: {alert.line()}")
+    for line in leaderboard.notes:
+        notice(line)
     if json:
         print_json({"sweep": str(path), **leaderboard.as_dict()})
         return
     console = out()
     for scores in leaderboard.tables:
-        keys, directions = scores.varied(), scores.directions
-        table = Table(*keys, "seeds", title=escape(scores.title), title_justify="left")
-        for score, higher_is_better in directions.items():
-            table.add_column(f"{score} {ARROWS[higher_is_better]}", justify="right")
-        for row in scores.ranked(leaderboard.objective):
-            means = [format_estimate(row.estimate(score)) for score in directions]
-            table.add_row(*(escape(row.text(key)) for key in keys), str(len(row.seeds)), *means)
-        console.print(table)
+        console.print(_score_table(scores, len(leaderboard.seeds)))
     if leaderboard.inapplicable:
         table = Table("not applicable", "reason", title_justify="left")
-        for config in leaderboard.inapplicable:
-            table.add_row(escape(config.label), escape(str(config.reason)))
+        for item in leaderboard.inapplicable:
+            table.add_row(escape(format_choices(item.config)), escape(str(item.reason)))
         console.print(table)
     if leaderboard.tables:
-        err().print(
-            f"[dim]mean over seeds ± half of Student's 95% interval; ↓ lower is better. "
-            f"Full leaderboard: {escape(str(path / 'leaderboard.md'))}[/]"
-        )
+        err().print(f"[dim]{CAPTION}; ↓ lower is better. Full leaderboard: {escape(str(path / 'leaderboard.md'))}[/]")
+
+
+def _score_table(scores: LeaderboardTable, seeds: int) -> Table:
+    heads, *rows = scores.cells(seeds)
+    table = Table(title=escape(scores.title), title_justify="left")
+    for number, head in enumerate(heads, start=1):
+        is_score = number > len(heads) - len(scores.higher_is_better)
+        table.add_column(escape(head), justify="right" if is_score else "left")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table

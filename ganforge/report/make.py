@@ -59,7 +59,7 @@ def report_folder(path: Path, out: Path | None = None) -> HtmlReport:
     place = out or path / FILE_NAME
     content = overview(path, place)
     page = render("report/overview.html.j2", overview=content)
-    return _write(page, place, runs=content.count, missing=content.missing)
+    return _write(page, place, runs=content["count"], missing=content["missing"])
 
 
 def _write(page: str, place: Path, *, runs: int, missing: list[str]) -> HtmlReport:

@@ -109,7 +109,7 @@ def evaluate_run(
     if num_samples < 1:
         raise UsageError(f"invalid number of images {num_samples}; the minimum is 1")
     if request.metrics is None:
-        _skip_unsuitable(scoring, num_samples, trained.notices.append)
+        skip_unsuitable(scoring, num_samples, trained.notices.append)
     if not scoring.metrics:
         raise ConfigError("no metric is chosen", fix="choose metrics that fit: --metric NAME,NAME")
     check(scoring, num_samples=num_samples, split=split)
@@ -159,7 +159,7 @@ def _scoring(trained: TrainedRun, request: EvaluationRequest) -> Scoring:
     return scoring
 
 
-def _skip_unsuitable(scoring: Scoring, num_samples: int, notice: Callable[[str], None]) -> None:
+def skip_unsuitable(scoring: Scoring, num_samples: int, notice: Callable[[str], None]) -> None:
     """Skip default metrics that do not fit the features or the number of samples.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,18 +16,25 @@ ARROWS = {False: "↓", True: "↑", None: ""}
 
 @dataclass(frozen=True, slots=True)
 class ScoreValue:
-    """One score of one run.
-
-    Attributes:
-        value: The score, None if it is not finite.
-        reference: Score of training images in place of the fakes, or None.
-        weights: File of the generator's weights, `generator` or `generator_ema`.
-    """
+    """One score of one run: its step, value, reference and deviation, None if not finite, and its protocol."""
 
     step: int
     value: float | None
     reference: float | None
-    weights: str
+    deviation: float | None
+    protocol: Protocol
+
+    @property
+    def weights(self) -> str:
+        """Weights that were scored: `generator`, or `generator_ema`."""
+        return self.protocol.weights
+
+    @property
+    def spread(self) -> tuple[float, float] | None:
+        """One deviation below and above the value, if both are known."""
+        if self.value is None or self.deviation is None:
+            return None
+        return self.value - self.deviation, self.value + self.deviation
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,8 @@ class Column:
         score: Name of the score.
         higher_is_better: Direction of the score, if known.
         protocol: Protocol of the first evaluation.
-        difference: Difference from the first column of the score, or None for that one.
+        differs: Differences from the protocol of the first column of the score.
+        difference: The same as a sentence, or None for the first column.
         by_run: Scores of each run in the order of evaluation, by the run's name.
     """
 
@@ -46,12 +55,28 @@ class Column:
     score: str
     higher_is_better: bool | None
     protocol: Protocol
+    differs: Sequence[str]
     difference: str | None
     by_run: Mapping[str, Sequence[ScoreValue]]
 
-    def latest(self, run: str) -> ScoreValue | None:
-        """Return a run's score of its last evaluated step; of several evaluations of that, the last."""
-        return max(reversed(self.by_run.get(run, ())), key=lambda score: score.step, default=None)
+    def latest(self, run: str, weights: str | None = None) -> ScoreValue | None:
+        """Return a run's score of its last evaluated step, of any weights if None; of several of that, the last."""
+        scores = (score for score in reversed(self.by_run.get(run, ())) if weights in {None, score.weights})
+        return max(scores, key=lambda score: score.step, default=None)
+
+    def weights(self, runs: Iterable[str]) -> str | None:
+        """Return the weights that most runs have scores of at the last step of all, None without scores.
+
+        A mean is over these only: raw weights and moving averages are different generators.
+        """
+        scores = {run: self.by_run.get(run, ()) for run in runs}
+        last = max((score.step for values in scores.values() for score in values), default=None)
+        kinds = (
+            dict.fromkeys(score.weights for score in reversed(values) if score.step == last)
+            for values in scores.values()
+        )
+        counts = Counter(weights for kind in kinds for weights in kind)
+        return max(counts, key=counts.__getitem__, default=None)
 
     @property
     def reference(self) -> float | None:
@@ -111,37 +136,35 @@ def columns(runs: Iterable[tuple[str, Sequence[EvaluationRow]]], scores: Sequenc
     by_score: dict[str, list[_ProtocolGroup]] = {}
     for run, rows in runs:
         for row in rows:
-            for score in row.scores if not scores else row.scores.keys() & scores:
-                group = _group_of(by_score.setdefault(score, []), row.protocol, score, run)
-                value = ScoreValue(row.step, row.scores[score], row.reference.get(score), row.protocol.weights)
-                group.by_run.setdefault(run, []).append(value)
+            for score, value in row.scores.items():
+                if not scores or score in scores:
+                    group = _group_of(by_score.setdefault(score, []), row.protocol, score, run)
+                    reference, deviation = row.reference.get(score), _deviation(row.details.get(score))
+                    score_value = ScoreValue(row.step, value, reference, deviation, row.protocol)
+                    group.by_run.setdefault(run, []).append(score_value)
     table = []
     for score, groups in by_score.items():
         first, *others = sorted(groups, key=lambda group: -len(group.by_run))
         for number, group in enumerate([first, *others], start=1):
             name = score if not others else f"{score} ({number})"
-            difference = None if group is first else _difference(score, first, group)
+            differs = [] if group is first else diff(first.protocol, group.protocol, score)
+            difference = None if group is first else _difference(first, group, differs)
             direction = higher_is_better(group.protocol, score)
-            table.append(Column(name, score, direction, group.protocol, difference, group.by_run))
+            table.append(Column(name, score, direction, group.protocol, differs, difference, group.by_run))
     return table
 
 
 def _group_of(groups: list[_ProtocolGroup], protocol: Protocol, score: str, run: str) -> _ProtocolGroup:
-    """Return the group of comparable scores; those of a run's moving average and of its weights are never in one."""
     for group in groups:
-        same_weights = all(value.weights == protocol.weights for value in group.by_run.get(run, ()))
-        if same_weights and not diff(group.protocol, protocol, score):
+        if not diff(group.protocol, protocol, score):
             return group
     groups.append(_ProtocolGroup(protocol, run))
     return groups[-1]
 
 
-def _difference(score: str, first: _ProtocolGroup, group: _ProtocolGroup) -> str:
+def _difference(first: _ProtocolGroup, group: _ProtocolGroup, differs: Sequence[str]) -> str:
     runs = f"{first.owner} and {group.owner}" if first.owner != group.owner else group.owner
-    differences = diff(first.protocol, group.protocol, score)
-    if not differences:
-        differences = [f"weights: {first.protocol.weights}, {group.protocol.weights}"]
-    return f"protocols of {runs} differ: {'; '.join(differences)}"
+    return f"protocols of {runs} differ: {'; '.join(differs)}"
 
 
 def explain_split(table: Sequence[Column]) -> list[str]:
@@ -159,18 +182,17 @@ def explain_split(table: Sequence[Column]) -> list[str]:
 def cell(column: Column, runs: Sequence[str]) -> tuple[Cell | None, list[str]]:
     """Return a group's cell, and a line per run that does not count in it.
 
-    All scores of a mean belong to one step, the last of any run, and to weights of one kind.
+    All scores of a mean belong to one step, the last of any run, and to the same weights.
 
     Args:
         column: Column of the cell.
         runs: Names of the group's runs, one for each seed.
     """
-    latest = {run: column.latest(run) for run in runs}
+    weights = column.weights(runs)
+    latest = {run: column.latest(run, weights) or column.latest(run) for run in runs}
     step = max((score.step for score in latest.values() if score is not None), default=None)
     if step is None:
         return None, []
-    counts = Counter(score.weights for score in latest.values() if score is not None and score.step == step)
-    weights = counts.most_common(1)[0][0]
     values: dict[str, float] = {}
     lines = []
     for run, score in latest.items():
@@ -190,3 +212,11 @@ def cell(column: Column, runs: Sequence[str]) -> tuple[Cell | None, list[str]]:
             values[run] = score.value
     mean = estimate(list(values.values()))
     return (None if mean is None else Cell(mean, step, values, len(runs))), lines
+
+
+def _deviation(details: object) -> float | None:
+    """Return the deviation among a metric's details, which have no schema, or None."""
+    value = details.get("deviation") if isinstance(details, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if math.isfinite(value) else None

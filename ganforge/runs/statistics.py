@@ -11,13 +11,15 @@ from typing import Any
 from ganforge.utils.format import format_number
 
 CONFIDENCE = 0.95
+#: Fewer values have no confidence interval that helps: Student's t for two is 12.7, which leaves the range of a score.
+MIN_INTERVAL_COUNT = 3
 #: Significant digits of a margin.
 MARGIN_DIGITS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Mean of `count` values with its interval, which is None for a single value."""
+    """Mean of `count` values with its interval: the range of two values, and None for a single one."""
 
     mean: float
     low: float | None
@@ -26,15 +28,24 @@ class Estimate:
 
     @property
     def margin(self) -> float | None:
-        """Half the width of the interval."""
-        return None if self.high is None else self.high - self.mean
+        """Half the width of the confidence interval; None for fewer than MIN_INTERVAL_COUNT values."""
+        return None if self.high is None or self.count < MIN_INTERVAL_COUNT else self.high - self.mean
+
+    def overlaps(self, other: Estimate) -> bool:
+        """Return whether two means are undecided: their intervals overlap, or one is not a confidence interval."""
+        if self.low is None or self.high is None or other.low is None or other.high is None:
+            return True
+        few = min(self.count, other.count) < MIN_INTERVAL_COUNT
+        return few or (self.low <= other.high and other.low <= self.high)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the document that `--json` prints."""
         return asdict(self)
 
     def format(self) -> str:
-        """Return `12.34 ± 0.56`, with the decimals of the margin's two leading digits."""
+        """Return `12.34 ± 0.56`, with the decimals of the margin's two leading digits, or `12 [11, 13]` for a range."""
+        if self.margin is None and self.low is not None and self.low != self.high:
+            return f"{format_number(self.mean)} [{format_number(self.low)}, {format_number(self.high)}]"
         if not self.margin or not math.isfinite(self.margin):
             return format_number(self.mean)
         decimals = max(MARGIN_DIGITS - 1 - math.floor(math.log10(self.margin)), 0)
@@ -44,8 +55,8 @@ class Estimate:
 def estimate(values: Sequence[float]) -> Estimate | None:
     """Return the mean of finite values and its 95% interval, or None without values.
 
-    The interval is Student's: mean ± t(0.975, n - 1) · s / √n, with s² the sum of squared deviations over n - 1.
-    Scores of several seeds are assumed to be normally distributed.
+    The interval of two values is their range. Otherwise it is Student's: mean ± t(0.975, n - 1) · s / √n, with s² the
+    sum of squared deviations over n - 1. Scores of several seeds are assumed to be normally distributed.
     """
     count = len(values)
     if count == 0:
@@ -55,6 +66,8 @@ def estimate(values: Sequence[float]) -> Estimate | None:
     if min(values) == max(values):  # the formula would leave rounding errors
         return Estimate(values[0], values[0], values[0], count)
     mean = math.fsum(value / count for value in values)
+    if count < MIN_INTERVAL_COUNT:
+        return Estimate(mean, min(values), max(values), count)
     deviation = math.hypot(*(value - mean for value in values)) / math.sqrt(count - 1)
     margin = two_sided_t(CONFIDENCE, count - 1) * deviation / math.sqrt(count)
     return Estimate(mean, mean - margin, mean + margin, count)

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from ganforge.config import Layer, read_document, write_document
 from ganforge.config.dotted import flatten
 from ganforge.config.experiment import TRAINED
 from ganforge.errors import ConfigError, UsageError
+from ganforge.sweep.document import Document
 from ganforge.utils.files import write_atomically
 
 FILE = "sweep.toml"
@@ -23,11 +24,7 @@ MAX_TRIALS = 10_000
 HEADER = "# Configuration of `ganforge sweep`. The same command, or `ganforge sweep --resume DIR`, continues it.\n"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SearchSpace(_Model):
+class SearchSpace(Document):
     """Range of a number that a search may choose, both ends included."""
 
     low: float
@@ -48,7 +45,7 @@ class SearchSpace(_Model):
         return self
 
 
-class SearchConfig(_Model):
+class SearchConfig(Document):
     """Search by Optuna.
 
     Attributes:
@@ -64,25 +61,20 @@ class SearchConfig(_Model):
     storage: str | None = None
 
 
-class EvalSpec(_Model):
+class EvalSpec(Document):
     """Options of `ganforge evaluate`; None leaves them to that command."""
 
-    metrics: str | None = None
+    metrics: tuple[str, ...] | None = None
     num_samples: PositiveInt | None = None
-
-    @property
-    def names(self) -> list[str] | None:
-        """Names of the metrics, or None for the defaults of `evaluate`."""
-        return None if self.metrics is None else [name.strip() for name in self.metrics.split(",") if name.strip()]
 
     @property
     def arguments(self) -> list[str]:
         """Command-line arguments of `ganforge evaluate`."""
-        values = {"--metric": self.metrics, "--num-samples": self.num_samples}
-        return [str(word) for flag, value in values.items() if value is not None for word in (flag, value)]
+        metrics = [] if self.metrics is None else ["--metric", ",".join(self.metrics)]
+        return metrics + ([] if self.num_samples is None else ["--num-samples", str(self.num_samples)])
 
 
-class BaseLayer(_Model):
+class BaseLayer(Document):
     """Layer of settings that all trials share."""
 
     origin: str
@@ -92,10 +84,10 @@ class BaseLayer(_Model):
 
     def layer(self) -> Layer:
         """Return the layer for `resolve`."""
-        return Layer(self.origin, self.values, loose=self.loose, advisory=self.advisory)
+        return Layer(**dict(self))
 
 
-class SweepConfig(_Model):
+class SweepConfig(Document):
     """Everything that decides the trials of a sweep.
 
     Attributes:
@@ -135,26 +127,21 @@ class SweepConfig(_Model):
         if not path.is_file():
             raise UsageError(f"{folder} is not a sweep: it has no {FILE}", fix="leave --resume out to start a new one")
         try:
-            return cls.model_validate(read_document(path))
+            return cls.parse(path, read_document(path))
         except ConfigError as error:
             reason = error.message
-        except ValidationError as error:
-            first = error.errors()[0]
-            reason = f"{path} is damaged: {': '.join(filter(None, ('.'.join(map(str, first['loc'])), first['msg'])))}"
+        except RecursionError:
+            reason = f"{path} is damaged: it is nested too deeply"
         raise ConfigError(reason, fix=f"remove it, and give the same command again with --out {folder}")
 
     def write(self, folder: Path) -> None:
         """Write sweep.toml. Raises OSError."""
-        document = self.model_dump(mode="json", exclude_none=True)
-        write_atomically(folder / FILE, HEADER + write_document(document))
+        write_atomically(folder / FILE, HEADER + write_document(self.model_dump(mode="json", exclude_none=True)))
 
     @property
     def digest(self) -> str:
         """Eight hexadecimal digits of a hash; more configurations of a search leave them unchanged."""
-        document = self.model_dump(mode="json")
-        if document["search"] is not None:
-            del document["search"]["num_configs"]
-        text = json.dumps(document, sort_keys=True)
+        text = json.dumps(self.model_dump(mode="json", exclude={"search": {"num_configs"}}), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def conflict_with(self, earlier: SweepConfig) -> str | None:
@@ -181,8 +168,7 @@ class SweepConfig(_Model):
                 yield f"its {key} included {', '.join(map(str, missing))}"
         settings, earlier_settings = _flatten_layers(self.base), _flatten_layers(earlier.base)
         keys = dict.fromkeys([*earlier_settings, *settings])
-        changed = [key for key in keys if settings.get(key) != earlier_settings.get(key)]
-        if changed:
+        if changed := [key for key in keys if settings.get(key) != earlier_settings.get(key)]:
             yield f"it had other settings: {', '.join(changed)}"
         if (self.plugins, self.no_plugins) != (earlier.plugins, earlier.no_plugins):
             yield f"its plugins were {', '.join(earlier.plugins) or 'the installed ones'}"

@@ -12,9 +12,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -22,18 +22,27 @@ from typing import Literal, Self
 from filelock import FileLock
 
 from ganforge.config import to_document, write_document
-from ganforge.errors import GanforgeError, RunDirectoryError, UsageError
+from ganforge.errors import ConfigError, RunDirectoryError, UsageError
 from ganforge.runs.evaluate import DEFAULT_NUM_SAMPLES
 from ganforge.schemas.manifest import Manifest
 from ganforge.schemas.rows import EVALUATIONS, EvaluationRow, newest_rows
 from ganforge.sweep.config import FILE, EvalSpec, SweepConfig
+from ganforge.sweep.document import Document, rename_damaged
 from ganforge.sweep.locks import TrialLock, acquire_lock
-from ganforge.sweep.trials import Choices, Trial, TrialConfig
+from ganforge.sweep.trials import PlanEntry, Trial, TrialConfig
 from ganforge.training.run_directory import DEFAULT_FOLDER, RunDirectory
 from ganforge.utils.files import write_atomically
 
 #: State of a trial's run: absent, to resume, or at its end.
 State = Literal["new", "unfinished", "finished", "diverged"]
+#: Files of a run that has not started yet.
+FIRST_FILES = frozenset({".lock", "run.toml"})
+
+
+class Plan(Document):
+    """Content of plan.json."""
+
+    configs: tuple[PlanEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,38 +92,50 @@ class SweepDirectory:
         return self.path / "search.journal"
 
     def lock(self) -> FileLock:
-        """Return the lock of the files that all processes of the sweep change."""
-        return FileLock(self.path / ".lock")
+        """Return the lock of the files that all processes of the sweep change; this process may acquire it again."""
+        return FileLock(self.path / ".lock", is_singleton=True)
 
-    def write(self, sweep: SweepConfig, configs: Iterable[TrialConfig]) -> list[TrialConfig]:
-        """Create the folder, write sweep.toml and plan.json, and return the valid configurations.
+    def write(self, sweep: SweepConfig) -> None:
+        """Create the folder and write sweep.toml. Raises RunDirectoryError if it cannot be written."""
+        with self._blamed():
+            self.trials.mkdir(parents=True, exist_ok=True)
+            with self.lock():
+                sweep.write(self.path)
+
+    def add(self, configs: Iterable[TrialConfig]) -> list[TrialConfig]:
+        """Add configurations to plan.json, and return the valid ones.
 
         Entries of plan.json take precedence: another process may have measured this machine differently.
 
         Raises:
-            RunDirectoryError: The folder cannot be written.
+            RunDirectoryError: The file cannot be written.
         """
+        with self._blamed(), self.lock():
+            plan, _ = self.read_plan()
+            valid = [plan.get(config.key, config) for config in configs]
+            plan |= {config.key: config for config in valid if config.experiment is not None}
+            Plan(configs=tuple(config.entry() for config in plan.values())).write_json(self.plan)
+        return valid
+
+    @contextmanager
+    def _blamed(self) -> Iterator[None]:
+        """Raise RunDirectoryError for an OSError."""
         try:
-            self.trials.mkdir(parents=True, exist_ok=True)
-            with self.lock():
-                plan = {_key(config.choices): config for config in self.read_plan()}
-                valid = [plan.get(_key(config.choices), config) for config in configs]
-                plan |= {_key(config.choices): config for config in valid if config.experiment is not None}
-                sweep.write(self.path)
-                content = [config.as_dict() for config in plan.values()]
-                write_atomically(self.plan, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+            yield
         except OSError as error:
             path = Path(error.filename or self.path)
             path = path if path.exists() else self.path  # not a temporary file in it
             raise RunDirectoryError(f"{path} cannot be written: {error.strerror or error}") from None
-        return valid
 
-    def read_plan(self) -> list[TrialConfig]:
-        """Return the configurations of plan.json; none if it is damaged, since it can be computed again."""
+    def read_plan(self) -> tuple[dict[str, TrialConfig], list[str]]:
+        """Return the configurations of plan.json by key, and a line if it is damaged: they are then planned again."""
         try:
-            return [TrialConfig.from_dict(content) for content in json.loads(self.plan.read_text(encoding="utf-8"))]
-        except (OSError, ValueError, KeyError, TypeError, GanforgeError):
-            return []
+            configs = [entry.config() for entry in Plan.read_json(self.plan).configs]
+        except OSError:
+            return {}, []
+        except ConfigError as error:
+            return {}, [f"{error.message}; the configurations are planned again"]
+        return {config.key: config for config in configs}, []
 
     def run(self, trial: Trial) -> RunDirectory:
         """Return the run directory of a trial, which may not exist yet."""
@@ -144,7 +165,7 @@ class SweepDirectory:
             return "new"
         manifest = self.manifest(trial)
         status = None if manifest is None else manifest.status
-        return status if status in {"finished", "diverged"} else "unfinished"
+        return status if status == "finished" or status == "diverged" else "unfinished"  # noqa: PLR1714 - mypy narrows
 
     def manifest(self, trial: Trial) -> Manifest | None:
         """Return a trial's run.json, or None if it is missing or damaged."""
@@ -153,43 +174,47 @@ class SweepDirectory:
         except RunDirectoryError:
             return None
 
-    def clear(self, trial: Trial) -> None:
-        """Remove the remains of a run that did not start; the caller holds the lock of the trial."""
-        run = self.run(trial)
-        if run.path.is_dir() and not run.manifest.exists():
-            shutil.rmtree(run.path)
+    def make_room(self, trial: Trial) -> Path | None:
+        """Clear the path of a new run, and return the new name of a folder whose run.json is lost.
+
+        The remains of a run that did not start are removed; the caller holds the lock of the trial. Raises OSError.
+        """
+        path = self.run(trial).path
+        if not path.is_dir():
+            return None
+        files = (file for file in path.rglob("*") if file.is_symlink() or not file.is_dir())
+        if all(file.name in FIRST_FILES or file.suffix == ".tmp" for file in files):
+            shutil.rmtree(path)
+            return None
+        return rename_damaged(path)
 
     def scores(self, trial: Trial, scoring: EvalSpec) -> EvaluationRow | None:
         """Return the row of evaluation.jsonl with the requested scores of a finished trial, or None."""
         manifest = self.manifest(trial)
         if manifest is None or manifest.summary is None:
             return None
-        rows = newest_rows(self.run(trial).evaluations, EVALUATIONS)
         matches = [
-            row for row in rows if row.step == manifest.summary.steps and _matches(row, trial, manifest, scoring)
+            row
+            for row in newest_rows(self.run(trial).evaluations, EVALUATIONS)
+            if row.step == manifest.summary.steps and _matches(row, trial, manifest.data.sizes, scoring)
         ]
-        names = set(scoring.names or ())  # rows of other evaluations may have further metrics
+        names = set(scoring.metrics or ())  # rows of other evaluations may have further metrics
         return min(matches, key=lambda row: len(row.protocol.metrics.keys() - names), default=None)
 
 
-def _matches(row: EvaluationRow, trial: Trial, manifest: Manifest, scoring: EvalSpec) -> bool:
+def _matches(row: EvaluationRow, trial: Trial, sizes: Mapping[str, int], scoring: EvalSpec) -> bool:
     """Return whether a row is that of `ganforge evaluate` for a trial."""
-    protocol, sizes = row.protocol, manifest.data.sizes
+    protocol = row.protocol
     split = "test" if "test" in sizes else "train"
     count = scoring.num_samples or min(DEFAULT_NUM_SAMPLES, sizes[split])
     weights = "generator" if trial.experiment.ema_halflife_images is None else "generator_ema"
-    if scoring.names is None:
+    if scoring.metrics is None:
         has_metrics = row.source == "evaluate" and row.requested_metrics is None
     else:
-        has_metrics = set(scoring.names) <= protocol.metrics.keys()
-    has_features = protocol.features is None or protocol.features.name == trial.experiment.features.name
+        has_metrics = set(scoring.metrics) <= protocol.metrics.keys()
     return (
         has_metrics
-        and has_features
+        and (protocol.features is None or protocol.features.name == trial.experiment.features.name)
         and (protocol.split, protocol.fake_images, protocol.real_images) == (split, count, count)
         and (protocol.seed, protocol.weights) == (trial.seed, weights)
     )
-
-
-def _key(choices: Choices) -> str:
-    return json.dumps(choices, sort_keys=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ganforge.components import Dataset
@@ -17,10 +17,10 @@ from ganforge.data.scoring import build_scoring
 from ganforge.errors import GanforgeError, IncompatibleError, StrictPluginError, UnknownComponentError, UsageError
 from ganforge.evaluation.validation import check, scored_split
 from ganforge.plugins.registry import Registry
-from ganforge.runs.evaluate import DEFAULT_NUM_SAMPLES
+from ganforge.runs.evaluate import CLASS_METRICS, DEFAULT_METRICS, DEFAULT_NUM_SAMPLES, skip_unsuitable
 from ganforge.runs.setup import prepare
 from ganforge.sweep.config import MAX_TRIALS, SweepConfig
-from ganforge.sweep.trials import Choices, TrialConfig, dedupe_names, hashed_name, plain_name, same_choices
+from ganforge.sweep.trials import Choices, TrialConfig, canonical, dedupe_names, hashed_name, plain_name
 
 
 @dataclass(slots=True)
@@ -30,12 +30,14 @@ class Planner:
     Attributes:
         sweep: Configuration of the sweep.
         registry: Installed components.
-        known: Earlier configurations, which are returned unchanged.
+        known: Earlier configurations by key, which are returned unchanged.
+        notices: Messages for the user, which each new configuration gets.
     """
 
     sweep: SweepConfig
     registry: Registry
-    known: Sequence[TrialConfig] = ()
+    known: Mapping[str, TrialConfig] = field(default_factory=dict)
+    notices: Sequence[str] = ()
     _datasets: dict[str, Dataset] = field(default_factory=dict)
     _scorable: set[str] = field(default_factory=set)
 
@@ -44,7 +46,7 @@ class Planner:
         for section in TRAINED:
             for name in self.sweep.axes[section]:
                 self.registry.find(SECTIONS[section], name)
-        for name in self.sweep.scoring.names or ():
+        for name in self.sweep.scoring.metrics or ():
             self.registry.find("metric", name)
 
     def points(self) -> Iterable[Choices]:
@@ -54,7 +56,7 @@ class Planner:
 
     def plan(self, choices: Choices, name: str) -> TrialConfig:
         """Return a configuration: a known one, or one that is resolved, built and checked."""
-        known = next((config for config in self.known if same_choices(config.choices, choices)), None)
+        known = self.known.get(canonical(choices))
         if known is not None:
             return known
         try:
@@ -64,26 +66,36 @@ class Planner:
             data = resolved.one("data")
             key = f"{data.entry} {data.options!r}"
             prepared = prepare(resolved, self.registry, dataset=self._datasets.get(key))
-            self._check_scoring(layers, f"{key} {resolved.experiment.features}", prepared.gan.dataset)
+            skipped = self._check_scoring(layers, f"{key} {resolved.experiment.features}", prepared.gan.dataset)
         except (StrictPluginError, UnknownComponentError):
             raise
         except GanforgeError as error:
             return TrialConfig(choices, name, reason=error.message, fix=error.fix)
         self._datasets[key] = prepared.gan.dataset
         resolved = prepared.resolved
-        return TrialConfig(choices, name, resolved.experiment, notices=tuple(resolved.notices))
+        notices = (*self.notices, *resolved.notices, *skipped)
+        return TrialConfig(choices, name, resolved.experiment, notices=notices)
 
-    def _check_scoring(self, layers: Sequence[Layer], key: str, dataset: Dataset) -> None:
-        """Raise for scores that are impossible for every run, once for each `key` of data and features."""
+    def _check_scoring(self, layers: Sequence[Layer], key: str, dataset: Dataset) -> list[str]:
+        """Return a line for each default metric that `ganforge evaluate` will skip, once for each `key`.
+
+        Raises:
+            GanforgeError: The scores are impossible for every run with these data and features.
+        """
         if key in self._scorable:
-            return
-        spec = self.sweep.scoring
-        metrics = Layer("--metric", {"metric": {"names": spec.names or []}})
-        scoring = build_scoring(resolve([*layers, metrics], self.registry), dataset)
+            return []
+        spec, skipped = self.sweep.scoring, list[str]()
+        names = [*DEFAULT_METRICS, *CLASS_METRICS] if spec.metrics is None else list(spec.metrics)
+        scoring = build_scoring(
+            resolve([*layers, Layer("--metric", {"metric": {"names": names}})], self.registry), dataset
+        )
         split = scored_split(scoring)
         num_samples = spec.num_samples or min(DEFAULT_NUM_SAMPLES, scoring.info.sizes[split])
+        if spec.metrics is None:
+            skip_unsuitable(scoring, num_samples, skipped.append)
         check(scoring, num_samples=num_samples, split=split)
         self._scorable.add(key)
+        return skipped
 
     def plan_all(self, on_config: Callable[[TrialConfig], None]) -> list[TrialConfig]:
         """Return the configurations of all points, and pass each to `on_config`."""
@@ -93,7 +105,7 @@ class Planner:
         for choices, name in points:  # `a-b` × `c` and `a` × `b-c` have the same plain name
             configs.append(self.plan(choices, name if counts[name] == 1 else hashed_name(choices)))
             on_config(configs[-1])
-        return dedupe_names(configs, {config.name for config in self.known})
+        return dedupe_names(configs, {config.name for config in self.known.values()})
 
 
 def check_count(sweep: SweepConfig) -> None:

@@ -29,12 +29,20 @@ class TrialProcess:
     """Process of a trial.
 
     Attributes:
+        trial: The trial.
+        lock: Its lock.
+        slot: Index of the job, from 0.
+        started_at: Time at which its first process started.
         process: The process.
         stage: Command that it runs.
         log: File with its output.
         log_start: Offset of its output.
     """
 
+    trial: Trial
+    lock: TrialLock
+    slot: int
+    started_at: float
     process: subprocess.Popen[bytes]
     stage: Stage
     log: Path
@@ -66,7 +74,8 @@ class TrialProcess:
         if code < 0:
             return f"{self.stage} was killed by {signal.Signals(-code).name}"
         if code == 0:
-            return f"{self.stage} ended without the requested scores (see {self.log})"
+            missing = "the requested scores" if self.stage == "evaluate" else "finishing the training"
+            return f"{self.stage} ended with exit code 0 without {missing} (see {self.log})"
         last = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
         return f"{self.stage} ended with {code}: {last} (see {self.log})"
 
@@ -85,14 +94,8 @@ class Launcher:
     sweep: SweepConfig
     jobs: int
 
-    def start(self, trial: Trial, lock: TrialLock, slot: int) -> TrialProcess:
-        """Start the next process of a trial, which inherits the lock. Raises OSError.
-
-        Args:
-            trial: The trial.
-            lock: Its lock.
-            slot: Index of the job, from 0.
-        """
+    def start(self, trial: Trial, lock: TrialLock, slot: int, started_at: float) -> TrialProcess:
+        """Start the next process of a trial, which inherits the lock; see `TrialProcess`. Raises OSError."""
         stage = STAGES[self.directory.state(trial)]
         plugins = [word for plugin in self.sweep.plugins for word in ("--plugin", plugin)]
         plugins += ["--no-plugins"] if self.sweep.no_plugins else []
@@ -100,7 +103,7 @@ class Launcher:
         with path.open("ab") as log:
             log_start = log.tell()
             process = subprocess.Popen(
-                [sys.executable, "-m", "ganforge", stage, *self._arguments(trial, stage), *plugins, "--quiet"],
+                [sys.executable, "-P", "-m", "ganforge", stage, *self._arguments(trial, stage), *plugins, "--quiet"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -108,12 +111,11 @@ class Launcher:
                 pass_fds=lock.descriptors,
                 start_new_session=True,  # the scheduler forwards Ctrl-C, once
             )
-        return TrialProcess(process, stage, path, log_start)
+        return TrialProcess(trial, lock, slot, started_at, process, stage, path, log_start)
 
     def _arguments(self, trial: Trial, stage: Stage) -> list[str]:
         path = str(self.directory.run(trial).path)
         if stage == "run":
-            self.directory.clear(trial)
             return ["--config", str(self.directory.write_config(trial)), "--out", path]
         return [path] if stage == "resume" else [path, *self.sweep.scoring.arguments, "--json"]
 

@@ -1,272 +1,239 @@
-"""Leaderboard of a sweep: for each configuration the mean over seeds with its interval, the best first."""
+"""Leaderboard of a sweep, as leaderboard.json and leaderboard.md hold it."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
 
-from ganforge.evaluation.comparability import diff
-from ganforge.report.health import AlertRow, alert_rows
+from ganforge.report.health import AlertRow
 from ganforge.runs.score_table import ARROWS
-from ganforge.runs.statistics import Estimate, estimate
-from ganforge.schemas.manifest import Manifest
-from ganforge.schemas.rows import Protocol
-from ganforge.sweep.config import SweepConfig
-from ganforge.sweep.directory import SweepDirectory
-from ganforge.sweep.scheduler import TrialResult
-from ganforge.sweep.trials import Trial, TrialConfig, format_choice, format_choices
+from ganforge.runs.statistics import MIN_INTERVAL_COUNT, Estimate, estimate
+from ganforge.sweep.document import Document
+from ganforge.sweep.trials import Choices, format_choice, format_choices
 from ganforge.utils.files import write_atomically
 
-#: Keys of a protocol that describe one generator, and are left out of leaderboard.json.
-RUN_KEYS = {"checkpoint", "seed", "versions"}
-
+CAPTION = "Mean over seeds ± half of Student's 95% interval, or the values of two seeds in brackets"
 #: Column of the precision that the machine chose; `precision` is a score.
 PRECISION_COLUMN = "trained in"
 
 
-@dataclass(slots=True)
-class LeaderboardRow:
+class ScoreSummary(Document):
+    """Mean and interval of a score's finite values, see `Estimate`, and the value of each seed."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    count: int
+    values: tuple[float | None, ...]
+
+    @classmethod
+    def over(cls, values: Sequence[float | None]) -> ScoreSummary | None:
+        """Return the summary of a score's values, or None without a finite one."""
+        mean = estimate([value for value in values if value is not None and math.isfinite(value)])
+        return None if mean is None else cls(**mean.as_dict(), values=tuple(values))
+
+    @property
+    def estimate(self) -> Estimate:
+        """Mean with its interval."""
+        return Estimate(self.mean, self.low, self.high, self.count)
+
+
+class LeaderboardRow(Document):
     """Scores of a configuration.
 
     Attributes:
-        config: The configuration.
+        rank: Best and worst rank that the intervals leave; None without a score of every seed.
         seeds: Seeds with scores.
-        values: Score of each seed, by name.
-        seconds: Training times.
-        precisions: Precisions of the runs.
+        elapsed_seconds: Mean training time.
     """
 
-    config: TrialConfig
-    seeds: list[int] = field(default_factory=list)
-    values: dict[str, list[float | None]] = field(default_factory=dict)
-    seconds: list[float] = field(default_factory=list)
-    precisions: set[str] = field(default_factory=set)
+    config: Choices
+    name: str
+    rank: tuple[int, int] | None = None
+    seeds: tuple[int, ...]
+    precision: tuple[str, ...]
+    scores: dict[str, ScoreSummary | None]
+    elapsed_seconds: float | None
 
-    def add(self, seed: int, scores: Mapping[str, float | None], manifest: Manifest | None) -> None:
-        """Add the scores of a seed, and time and precision of its run.json."""
-        self.seeds.append(seed)
-        for name, value in scores.items():
-            self.values.setdefault(name, []).append(value)
-        if manifest is not None:
-            self.precisions.add(manifest.precision)
-            self.seconds += [] if manifest.summary is None else [manifest.summary.elapsed_seconds]
-
-    def estimate(self, score: str) -> Estimate | None:
-        """Return mean and interval of a score over the seeds with a finite value."""
-        return estimate([value for value in self.values.get(score, []) if value is not None and math.isfinite(value)])
+    @property
+    def label(self) -> str:
+        """Choices as text."""
+        return format_choices(self.config)
 
     def text(self, key: str) -> str:
         """Return a choice, or the precision, as a table shows it."""
-        if key in self.config.choices:
-            return format_choice(self.config.choices[key])
-        return ", ".join(sorted(self.precisions)) or "–" if key == PRECISION_COLUMN else "–"
+        if key in self.config:
+            return format_choice(self.config[key])
+        return ", ".join(self.precision) or "–" if key == PRECISION_COLUMN else "–"
 
-    def as_dict(self, scores: Iterable[str]) -> dict[str, Any]:
-        """Return the row of leaderboard.json."""
-        estimates = {score: self.estimate(score) for score in scores}
-        seconds = estimate(self.seconds)
-        return {
-            "config": self.config.choices,
-            "name": self.config.name,
-            "seeds": self.seeds,
-            "precision": sorted(self.precisions),
-            "scores": {
-                score: None if mean is None else mean.as_dict() | {"values": self.values[score]}
-                for score, mean in estimates.items()
-            },
-            "elapsed_seconds": None if seconds is None else seconds.mean,
-        }
+    def score_text(self, score: str, seeds: int) -> str:
+        """Return a mean with its interval, followed by the number of seeds if some of all `seeds` are missing."""
+        summary = self.scores[score]
+        if summary is None:
+            return "–"
+        return summary.estimate.format() + ("" if summary.count == seeds else f" ({summary.count} of {seeds})")
+
+    def count(self, score: str | None) -> int:
+        """Return the number of seeds with a finite score."""
+        summary = None if score is None else self.scores[score]
+        return 0 if summary is None else summary.count
 
 
-@dataclass(slots=True)
-class LeaderboardTable:
-    """Table of comparable scores: their protocols agree in everything that matters."""
+class LeaderboardTable(Document):
+    """Table of comparable scores: their protocols agree in everything that matters.
 
-    protocol: Protocol
-    rows: list[LeaderboardRow] = field(default_factory=list)
+    Attributes:
+        protocol: Protocol of the scores, without the keys that describe one generator.
+        ranked_by: Score that ranks the rows.
+        higher_is_better: Direction of each score, in the order of the metrics.
+        rows: Rows, the best first; those without a score of every seed come last.
+    """
 
-    @property
-    def directions(self) -> dict[str, bool]:
-        """True for each score of which a higher value is better, in the order of the metrics."""
-        metrics = self.protocol.metrics.values()
-        return {score: higher for metric in metrics for score, higher in metric.higher_is_better.items()}
-
-    def accepts(self, protocol: Protocol) -> bool:
-        """Return whether scores with a protocol are comparable to those of the table."""
-        scores = {score for metric in protocol.metrics.values() for score in metric.higher_is_better}
-        return not any(diff(self.protocol, protocol, score) for score in {*scores, *self.directions})
-
-    def ranked(self, by: str | None = None) -> list[LeaderboardRow]:
-        """Return the rows sorted by the mean of a score, the best first; by default of the first score."""
-        score = by if by in self.directions else next(iter(self.directions), None)
-        sign = -1 if score is not None and self.directions[score] else 1
-
-        def sort_key(row: LeaderboardRow) -> tuple[float, str]:
-            mean = None if score is None else row.estimate(score)
-            return (math.inf if mean is None else sign * mean.mean, row.config.label)
-
-        return sorted(self.rows, key=sort_key)
+    protocol: dict[str, Any]
+    ranked_by: str | None
+    higher_is_better: dict[str, bool]
+    rows: tuple[LeaderboardRow, ...]
 
     @property
     def title(self) -> str:
         """Data, number of images, split and features."""
-        protocol = self.protocol
-        suffix = "" if protocol.features is None else f" · features {protocol.features.name}"
-        return f"{protocol.data} · {protocol.fake_images:,} fakes · {protocol.split} split{suffix}"
+        protocol, features = self.protocol, (self.protocol.get("features") or {}).get("name")
+        suffix = "" if features is None else f" · features {features}"
+        return f"{protocol['data']} · {protocol['fake_images']:,} fakes · {protocol['split']} split{suffix}"
 
     def varied(self) -> list[str]:
         """Return the choices that differ between rows, and the precision if it does; all choices of a single row."""
-        keys = list(dict.fromkeys(key for row in self.rows for key in row.config.choices))
+        keys = list(dict.fromkeys(key for row in self.rows for key in row.config))
         if len(self.rows) == 1:
             return keys
         different = [key for key in [*keys, PRECISION_COLUMN] if len({row.text(key) for row in self.rows}) > 1]
         return different or keys
 
+    def cells(self, seeds: int) -> list[list[str]]:
+        """Return the heads and the rows of the table as text.
 
-@dataclass(slots=True)
-class Leaderboard:
-    """Leaderboard of a sweep.
+        Args:
+            seeds: Number of seeds of the sweep.
+        """
+        keys = self.varied()
+        settings = [f"{key} (setting)" if key in self.higher_is_better else key for key in keys]
+        scores = [f"{score} {ARROWS[higher]}" for score, higher in self.higher_is_better.items()]
+        lines = [["rank", *settings, "seeds", *scores]]
+        for row in self.rows:
+            rank = "–" if row.rank is None else "–".join(map(str, dict.fromkeys(row.rank)))
+            count = row.count(self.ranked_by)
+            counted = str(count) if count == seeds else f"{count} of {seeds}"
+            means = [row.score_text(score, seeds) for score in self.higher_is_better]
+            lines.append([rank, *map(row.text, keys), counted, *means])
+        return lines
+
+    def notes(self, seeds: int, metrics: Sequence[str]) -> list[str]:
+        """Return lines about undecided ranks, missing seeds and missing metrics.
+
+        Args:
+            seeds: Number of seeds of the sweep.
+            metrics: Metrics that were requested.
+        """
+        lines = [
+            f"{metric} is left out: ganforge evaluate skipped it; the logs in trials/ have the reason"
+            for metric in metrics
+            if metric not in self.protocol["metrics"]
+        ]
+        if any(row.rank is not None and row.rank[0] != row.rank[1] for row in self.rows):
+            reason = "the 95% intervals overlap" if seeds >= MIN_INTERVAL_COUNT else "two seeds or one do not decide"
+            lines.append(f"ranks such as 1–2 are undecided by {self.ranked_by}: {reason}")
+        lines += [
+            f"{row.label} has no rank: {self.ranked_by} is finite for {row.count(self.ranked_by)} of {seeds} seeds"
+            for row in self.rows
+            if row.rank is None and self.ranked_by is not None
+        ]
+        return lines
+
+
+class UnscoredTrial(Document):
+    """Trial without scores."""
+
+    run: str
+    config: Choices
+    seed: int
+    status: Literal["scored", "diverged", "failed", "unscored"]
+    error: str | None
+
+
+class TrialAlert(Document):
+    """Health alert of a trial."""
+
+    run: str
+    alert: str
+    period: str
+    message: str
+    hint: str
+
+    @classmethod
+    def of(cls, run: str, alert: AlertRow) -> TrialAlert:
+        """Return the alert of a run."""
+        return cls(run=run, alert=alert.name, period=alert.period, message=alert.message, hint=alert.hint)
+
+    def line(self) -> str:
+        """Return the alert as one line."""
+        return f"{self.alert} {self.period}: {self.message}"
+
+
+class InapplicableConfig(Document):
+    """Configuration that does not fit."""
+
+    config: Choices
+    reason: str | None
+    fix: str | None
+
+
+class Leaderboard(Document):
+    """Content of leaderboard.json.
 
     Attributes:
-        objective: Score that ranks the rows; None for the first.
-        tables: Tables of scores.
-        unscored: Results without scores.
-        unfinished: Trials without a result.
+        objective: Score that a search improves.
+        seeds: Seeds of every configuration.
+        notes: Lines about the tables.
+        unscored: Trials without scores.
+        unfinished: Names of the trials without a result.
         inapplicable: Configurations that do not fit.
-        alerts: Health alerts of the trials.
     """
 
     objective: str | None
-    tables: list[LeaderboardTable]
-    unscored: list[TrialResult]
-    unfinished: list[Trial]
-    inapplicable: list[TrialConfig]
-    alerts: list[tuple[Trial, AlertRow]]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the document of leaderboard.json."""
-        return {
-            "objective": self.objective,
-            "tables": [
-                {
-                    "protocol": table.protocol.model_dump(mode="json", exclude=RUN_KEYS),
-                    "higher_is_better": table.directions,
-                    "rows": [row.as_dict(table.directions) for row in table.ranked(self.objective)],
-                }
-                for table in self.tables
-            ],
-            "unscored": [
-                {
-                    "run": result.trial.name,
-                    "config": result.trial.config.choices,
-                    "seed": result.trial.seed,
-                    "status": result.status,
-                    "error": result.error,
-                }
-                for result in self.unscored
-            ],
-            "health": [
-                {
-                    "run": trial.name,
-                    "alert": alert.name,
-                    "period": alert.period,
-                    "message": alert.message,
-                    "hint": alert.hint,
-                }
-                for trial, alert in self.alerts
-            ],
-            "unfinished": [trial.name for trial in self.unfinished],
-            "inapplicable": [
-                {"config": config.choices, "reason": config.reason, "fix": config.fix} for config in self.inapplicable
-            ],
-        }
+    seeds: tuple[int, ...]
+    tables: tuple[LeaderboardTable, ...]
+    notes: tuple[str, ...]
+    unscored: tuple[UnscoredTrial, ...]
+    health: tuple[TrialAlert, ...]
+    unfinished: tuple[str, ...]
+    inapplicable: tuple[InapplicableConfig, ...]
 
     def as_markdown(self) -> str:
         """Return the text of leaderboard.md."""
         lines = ["# Leaderboard", ""]
         for table in self.tables:
-            keys, scores = table.varied(), table.directions
-            heads = [*keys, "seeds", *(f"{score} {ARROWS[higher]}" for score, higher in scores.items())]
-            lines += [f"## {table.title}", "", _markdown_row(heads), _markdown_row(["---"] * len(heads))]
-            for row in table.ranked(self.objective):
-                means = [format_estimate(row.estimate(score)) for score in scores]
-                lines.append(_markdown_row([*(row.text(key) for key in keys), str(len(row.seeds)), *means]))
-            lines.append("")
+            heads, *rows = table.cells(len(self.seeds))
+            lines += [f"## {table.title}", "", *map(_markdown_row, [heads, ["---"] * len(heads), *rows]), ""]
         if self.tables:
-            lines += ["Mean over seeds ± half of Student's 95% interval. ↓: lower is better, ↑: higher.", ""]
+            lines += [f"{CAPTION}. ↓: lower is better, ↑: higher.", ""]
         sections = {
-            "Health": [f"`{trial.name}`: {alert.line()}" for trial, alert in self.alerts],
-            "Without scores": [f"`{result.trial.name}`: {result.status}: {result.error}" for result in self.unscored],
-            "Unfinished": [f"`{trial.name}`" for trial in self.unfinished],
-            "Not applicable": [f"{format_choices(config.choices)}: {config.reason}" for config in self.inapplicable],
+            "Notes": self.notes,
+            "Health": [f"`{alert.run}`: {alert.line()}" for alert in self.health],
+            "Without scores": [f"`{trial.run}`: {trial.status}: {trial.error}" for trial in self.unscored],
+            "Unfinished": [f"`{name}`" for name in self.unfinished],
+            "Not applicable": [f"{format_choices(item.config)}: {item.reason}" for item in self.inapplicable],
         }
         for title, items in sections.items():
             if items:
                 lines += [f"## {title}", "", *(f"- {item}" for item in items), ""]
         return "\n".join(lines)
 
-    def write(self, directory: SweepDirectory) -> None:
+    def write(self, folder: Path) -> None:
         """Write leaderboard.json and leaderboard.md. Raises OSError."""
-        document = json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n"
-        write_atomically(directory.path / "leaderboard.json", document)
-        write_atomically(directory.path / "leaderboard.md", self.as_markdown())
-
-
-def build_leaderboard(
-    directory: SweepDirectory,
-    sweep: SweepConfig,
-    configs: Sequence[TrialConfig],
-    results: Mapping[str, TrialResult],
-) -> Leaderboard:
-    """Return the leaderboard of a sweep, in an order that does not depend on the order of the runs.
-
-    Args:
-        directory: Folder of the sweep.
-        sweep: Configuration of the sweep.
-        configs: Configurations.
-        results: Result by name of the trial; trials without one are unfinished.
-    """
-    tables: list[LeaderboardTable] = []
-    unscored: list[TrialResult] = []
-    unfinished: list[Trial] = []
-    alerts: list[tuple[Trial, AlertRow]] = []
-    for config in configs:
-        for seed in sweep.seeds if config.experiment is not None else ():
-            trial = Trial(config, seed)
-            result = results.get(trial.name)
-            if result is None:
-                unfinished.append(trial)
-                continue
-            manifest = directory.manifest(trial)
-            alerts += [(trial, alert) for alert in alert_rows(manifest)]
-            if result.row is None:
-                unscored.append(result)
-            else:
-                _row(tables, config, result.row.protocol).add(seed, result.row.scores, manifest)
-    inapplicable = [config for config in configs if config.experiment is None]
-    objective = None if sweep.search is None else sweep.search.objective
-    return Leaderboard(objective, tables, unscored, unfinished, inapplicable, alerts)
-
-
-def _row(tables: list[LeaderboardTable], config: TrialConfig, protocol: Protocol) -> LeaderboardRow:
-    """Return the row of a configuration in the first table that accepts a protocol; add them if necessary."""
-    table = next((table for table in tables if table.accepts(protocol)), None)
-    if table is None:
-        table = LeaderboardTable(protocol)
-        tables.append(table)
-    row = next((row for row in table.rows if row.config is config), None)
-    if row is None:
-        row = LeaderboardRow(config)
-        table.rows.append(row)
-    return row
-
-
-def format_estimate(value: Estimate | None) -> str:
-    """Return a mean with its interval as text, or `–` for None."""
-    return "–" if value is None else value.format()
+        self.write_json(folder / "leaderboard.json")
+        write_atomically(folder / "leaderboard.md", self.as_markdown())
 
 
 def _markdown_row(cells: Iterable[str]) -> str:

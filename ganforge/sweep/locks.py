@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from filelock import FileLock, Timeout
 
@@ -22,7 +20,7 @@ if sys.platform != "win32":
 
 
 @dataclass(slots=True)
-class TrialLock(AbstractContextManager["TrialLock"]):
+class TrialLock:
     """Exclusive lock of a trial.
 
     Attributes:
@@ -39,11 +37,6 @@ class TrialLock(AbstractContextManager["TrialLock"]):
         self.descriptors = ()
         if self._lock is not None:
             self._lock.release()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.release()
 
 
 def acquire_lock(path: Path) -> TrialLock | None:

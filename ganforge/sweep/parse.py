@@ -15,7 +15,7 @@ from ganforge.config.dotted import literal
 from ganforge.config.experiment import TRAINED
 from ganforge.errors import UsageError
 from ganforge.sweep.config import MAX_TRIALS, BaseLayer, EvalSpec, SearchConfig, SearchSpace
-from ganforge.sweep.storage import check_address
+from ganforge.sweep.objective import check_address
 
 DEFAULT_OBJECTIVE = "fid"
 #: Separator of an option's values, outside of brackets.
@@ -46,10 +46,10 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 def parse_scoring(metrics: Sequence[str], num_samples: int | None) -> EvalSpec:
     """Return the options of the scores. Raises UsageError for --metric without a name."""
-    spec = EvalSpec(metrics=",".join(metrics) if metrics else None, num_samples=num_samples)
-    if spec.names == []:
-        raise UsageError(f"--metric {spec.metrics}: no name", fix="write --metric NAME,NAME, or leave it out")
-    return spec
+    names = tuple(name.strip() for text in metrics for name in text.split(",") if name.strip())
+    if metrics and not names:
+        raise UsageError(f"--metric {','.join(metrics)}: no name", fix="write --metric NAME,NAME, or leave it out")
+    return EvalSpec(metrics=names or None, num_samples=num_samples)
 
 
 def parse_sweep(text: str) -> tuple[str, tuple[Any, ...]]:
@@ -125,10 +125,7 @@ def parse_layers(
             raise UsageError(f"--sweep {text}: {key} is varied already", fix="pass all its values at once")
         axes[key] = values
     layers = [*below, Layer("command line", rest, loose=True)]
-    return axes, tuple(
-        BaseLayer(origin=layer.origin, values=dict(layer.values), loose=layer.loose, advisory=layer.advisory)
-        for layer in layers
-    )
+    return axes, tuple(BaseLayer.model_validate(layer, from_attributes=True) for layer in layers)
 
 
 def _split_axes(settings: Mapping[str, Any], below: Sequence[Layer]) -> tuple[Axes, dict[str, Any]]:

@@ -71,17 +71,6 @@ class SweepCallback(Protocol):
 
 
 @dataclass(slots=True)
-class _Job:
-    """Trial with a running process."""
-
-    trial: Trial
-    lock: TrialLock
-    slot: int
-    process: TrialProcess
-    started_at: float
-
-
-@dataclass(slots=True)
 class Scheduler:
     """Scheduler that keeps `jobs` processes running until the trials are exhausted or a signal arrives.
 
@@ -94,7 +83,7 @@ class Scheduler:
     callback: SweepCallback
     interruption: Interruption
     launcher: Launcher = field(init=False)
-    _running: list[_Job] = field(default_factory=list)
+    _running: list[TrialProcess] = field(default_factory=list)
     _busy: deque[tuple[float, Trial]] = field(default_factory=deque)
     _signal_sent: bool = False
     _results: list[TrialResult] = field(default_factory=list)
@@ -107,7 +96,7 @@ class Scheduler:
         try:
             while self._running or not (self._stopping or (source.exhausted() and not self._busy)):
                 self._forward_signal()
-                for job in [job for job in self._running if job.process.process.poll() is not None]:
+                for job in [job for job in self._running if job.process.poll() is not None]:
                     self._advance(job, source)
                 while not self._stopping and len(self._running) < self.jobs:
                     trial = self._next_trial(source)
@@ -126,8 +115,7 @@ class Scheduler:
             state = self.directory.state(trial)
             if state == "diverged":
                 manifest = self.directory.manifest(trial)
-                error = "run.json has no reason" if manifest is None else manifest.error
-                return TrialResult(trial, "diverged", error=error)
+                return TrialResult(trial, "diverged", error=None if manifest is None else manifest.error)
             row = self.directory.scores(trial, self.sweep.scoring) if state == "finished" else None
         except Exception as error:  # noqa: BLE001 - damaged files can raise anything; the other trials continue
             return _failed(trial, error)
@@ -169,28 +157,30 @@ class Scheduler:
         used = {job.slot for job in self._running}
         slot = next(number for number in range(self.jobs) if number not in used)
         try:
-            process = self.launcher.start(trial, lock, slot)
+            if self.directory.state(trial) == "new" and (kept := self.directory.make_room(trial)) is not None:
+                self.callback.on_message(f"{self.directory.run(trial).path} has lost its run.json; it is now {kept}")
+            job = self.launcher.start(trial, lock, slot, started_at)
         except Exception as error:  # noqa: BLE001 - as in `known_result`
             lock.release()
             self._report(_failed(trial, error), source, 0.0)
             return
-        self._running.append(_Job(trial, lock, slot, process, started_at))
-        self.callback.on_trial_start(trial, process.stage)
+        self._running.append(job)
+        self.callback.on_trial_start(trial, job.stage)
 
-    def _advance(self, job: _Job, source: TrialSource) -> None:
+    def _advance(self, job: TrialProcess, source: TrialSource) -> None:
         """Start the next process of a trial whose process has ended, or report its result."""
         self._running.remove(job)
-        trial, code, stage = job.trial, job.process.process.returncode, job.process.stage
+        code, trained = job.process.returncode, job.stage != "evaluate"
         if self._stopping and code != 0:
             job.lock.release()  # it has saved, and can be resumed
             return
-        result = self.known_result(trial)
-        if result is None and code == 0 and stage != "evaluate" and not self._stopping:
-            self._start_process(trial, job.lock, source, job.started_at)
+        result = self.known_result(job.trial)
+        finished = result is None and trained and code == 0 and self.directory.state(job.trial) == "finished"
+        if finished and not self._stopping:
+            self._start_process(job.trial, job.lock, source, job.started_at)
             return
-        if result is None and not (self._stopping and stage != "evaluate"):
-            status: Literal["unscored", "failed"] = "unscored" if stage == "evaluate" else "failed"
-            result = TrialResult(trial, status, error=job.process.error())
+        if result is None and not (self._stopping and trained):
+            result = TrialResult(job.trial, "failed" if trained else "unscored", error=job.error())
         job.lock.release()
         if result is not None:
             self._report(result, source, time.monotonic() - job.started_at)
@@ -210,16 +200,16 @@ class Scheduler:
             count = len(self._running)
             self.callback.on_message(f"{number.name}: {count} run{'' if count == 1 else 's'} will save and stop")
         for job in self._running:
-            job.process.send_signal(number)
+            job.send_signal(number)
 
     def _terminate(self) -> None:
         """End running processes, after a second signal or an error in this process."""
         for job in self._running:
             for _ in range(1 if self._signal_sent else 2):
-                job.process.send_signal(signal.SIGTERM)
+                job.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + GRACE_SECONDS
         for job in self._running:
-            job.process.wait_or_kill(max(0.1, deadline - time.monotonic()))
+            job.wait_or_kill(max(0.1, deadline - time.monotonic()))
             job.lock.release()
         self._running.clear()
 

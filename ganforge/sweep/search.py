@@ -9,26 +9,21 @@ Optuna's trials are configurations here: each has a `Trial` for every seed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from ganforge.errors import GanforgeError
+from optuna import Study
+from optuna.distributions import BaseDistribution
+from optuna.trial import TrialState, create_trial
+
 from ganforge.sweep.config import SearchConfig, SweepConfig
 from ganforge.sweep.directory import SweepDirectory
 from ganforge.sweep.expand import Planner, check_some_fit
+from ganforge.sweep.objective import find_objective
 from ganforge.sweep.scheduler import TrialResult
-from ganforge.sweep.search_space import decode_choice, encode_choice, find_objective, make_distributions, make_sampler
-from ganforge.sweep.storage import open_study
-from ganforge.sweep.trials import Choices, Trial, TrialConfig, choices_of, hashed_name
-from ganforge.training.run_directory import RunDirectory
-
-if TYPE_CHECKING:
-    from optuna import Study
-    from optuna.distributions import BaseDistribution
-    from optuna.trial import FrozenTrial
-
-SEED_SUFFIX = "-seed"
+from ganforge.sweep.study import decode_choice, encode_choice, make_distributions, make_sampler, open_study
+from ganforge.sweep.trials import Choices, Trial, TrialConfig, hashed_name
 
 
 @dataclass(slots=True)
@@ -67,9 +62,9 @@ class SearchSource:
     ) -> Self:
         """Open, create or rebuild a study and its folder. Raises UsageError and IncompatibleError."""
         distributions = make_distributions(sweep, search)
-        _, higher_is_better = find_objective(search.objective, sweep.scoring.names, planner.registry)
+        _, higher_is_better = find_objective(search.objective, sweep.scoring.metrics, planner.registry)
         _check_something_fits(search, planner)
-        directory.write(sweep, [])
+        directory.write(sweep)
         with directory.lock():
             name = f"ganforge-{sweep.digest}"
             study = open_study(search.storage, directory.journal, name, higher_is_better=higher_is_better)
@@ -97,8 +92,6 @@ class SearchSource:
 
         A diverged configuration is worse than all others. A failed one stays open, and is tried again later.
         """
-        from optuna.trial import TrialState  # noqa: PLC0415 - optional dependency
-
         name, seed = result.trial.config.name, result.trial.seed
         proposal = next(
             proposal
@@ -118,11 +111,9 @@ class SearchSource:
                 self.study.tell(proposal.number, state=TrialState.PRUNED, skip_if_finished=True)
 
     def _rebuild(self) -> None:
-        """Add configurations with runs that the study does not have; their results are reported later."""
-        from optuna.trial import TrialState, create_trial  # noqa: PLC0415 - optional dependency
-
+        """Add the configurations of plan.json that the study does not have; their results are reported later."""
         names = {hashed_name(self._choices(frozen.params)) for frozen in self.study.get_trials(deepcopy=False)}
-        for config in self._configs_of_runs():
+        for config in self.planner.known.values():
             self._configs[config.name] = config
             if config.name not in names:
                 params = {key: encode_choice(config.choices[key]) for key in self.distributions}
@@ -130,36 +121,16 @@ class SearchSource:
                     create_trial(state=TrialState.RUNNING, params=params, distributions=self.distributions)
                 )
 
-    def _configs_of_runs(self) -> Iterator[TrialConfig]:
-        """Yield the configurations of the runs in this folder, in the order of their start."""
-        keys = [*self.sweep.axes, *self.search.spaces]
-        runs = []
-        for path in self.directory.path.glob(f"*{SEED_SUFFIX}*/run.toml"):
-            run = RunDirectory(path.parent)
-            try:
-                experiment = run.read_experiment()
-                choices = {key: decode_choice(value) for key, value in choices_of(experiment, keys).items()}
-                created = run.read_manifest().created
-            except (GanforgeError, KeyError, TypeError):
-                continue  # damaged, or not of this sweep; the process that uses it reports it
-            name = run.name.rpartition(SEED_SUFFIX)[0]
-            if hashed_name(choices) == name:
-                runs.append((created, name, TrialConfig(choices, name, experiment)))
-        seen = set()
-        for _, name, config in sorted(runs, key=lambda item: item[:2]):
-            if name not in seen:
-                seen.add(name)
-                yield config
-
     def _take_proposal(self) -> None:
         """Start an open proposal of the study, or a new one; set `_complete` if there are enough."""
-        from optuna.trial import TrialState  # noqa: PLC0415 - optional dependency
-
         with self.directory.lock():
             trials = self.study.get_trials(deepcopy=False)
+            plan = {} if self.search.storage is None else self.directory.read_plan()[0]
+            local = {config.name for config in plan.values()}
             for frozen in trials:
                 is_open = frozen.state == TrialState.RUNNING and frozen.number not in self._proposals
-                if is_open and self._is_local(frozen):
+                # Several folders may share a storage; each continues its own proposals.
+                if is_open and (self.search.storage is None or hashed_name(self._choices(frozen.params)) in local):
                     self._start_proposal(frozen.number, frozen.params)
                     return
             if len(trials) >= self.search.num_configs:
@@ -171,8 +142,6 @@ class SearchSource:
 
     def _start_proposal(self, number: int, params: Mapping[str, Any]) -> None:
         """Queue the trials of a proposal, or end it if its components do not fit."""
-        from optuna.trial import TrialState  # noqa: PLC0415 - optional dependency
-
         choices = self._choices(params)
         name = hashed_name(choices)
         config = self._configs.get(name)
@@ -182,16 +151,9 @@ class SearchSource:
         if config.experiment is None:
             self.study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
             return
-        trials = [Trial(config, seed) for seed in self.sweep.seeds]
-        self.directory.write_config(trials[0])  # marks the proposal as one of this folder
+        (config,) = self.directory.add([config])
         self._proposals[number] = _Proposal(number, config)
-        self._waiting.extend(trials)
-
-    def _is_local(self, frozen: FrozenTrial) -> bool:
-        """Return whether a proposal was started in this folder; several folders may share a storage."""
-        name = hashed_name(self._choices(frozen.params))
-        first = Trial(TrialConfig({}, name), self.sweep.seeds[0])
-        return self.search.storage is None or self.directory.config_path(first).exists()
+        self._waiting.extend(Trial(config, seed) for seed in self.sweep.seeds)
 
     def _choices(self, params: Mapping[str, Any]) -> Choices:
         """Return all choices of a proposal, with those that no proposal varies."""

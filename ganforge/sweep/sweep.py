@@ -6,17 +6,23 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from ganforge.errors import UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.sweep.config import SweepConfig
 from ganforge.sweep.directory import SweepDirectory
 from ganforge.sweep.expand import Planner, check_count, check_some_fit
-from ganforge.sweep.leaderboard import Leaderboard, build_leaderboard
+from ganforge.sweep.leaderboard import Leaderboard
+from ganforge.sweep.ranking import build_leaderboard
 from ganforge.sweep.scheduler import Scheduler, SweepCallback, TrialResult, TrialSource
-from ganforge.sweep.search import SearchSource
 from ganforge.sweep.trials import Trial, TrialConfig, list_trials, merge_configs
 from ganforge.training.signals import Interruption
+
+if TYPE_CHECKING:
+    from ganforge.sweep.search import SearchSource
+
+INSTALL = "python -m pip install 'optuna>=4.1'"
 
 
 @dataclass(slots=True)
@@ -66,7 +72,12 @@ class Sweep:
         """
         if config.search is None:
             directory, configs = plan(config, registry, out, on_config)
-            return cls(directory, config, merge_configs(directory.write(config, configs)))
+            directory.write(config)
+            return cls(directory, config, merge_configs(directory.add(configs)))
+        try:
+            from ganforge.sweep.search import SearchSource  # noqa: PLC0415 - imports Optuna, which is optional
+        except ImportError as error:
+            raise UsageError(f"a search needs Optuna: {error}", fix=INSTALL) from None
         directory = SweepDirectory.locate(out, config)
         planner = _make_planner(config, registry, directory)
         return cls(directory, config, [], SearchSource.open(directory, config, config.search, planner, on_config))
@@ -96,7 +107,7 @@ class Sweep:
         remaining = (scheduler.known_result(trial) for trial in self.trials if trial.name not in results)
         results |= {result.trial.name: result for result in remaining if result is not None}
         leaderboard = build_leaderboard(self.directory, self.config, self.configs, results)
-        leaderboard.write(self.directory)
+        leaderboard.write(self.directory.path)
         return leaderboard
 
 
@@ -112,6 +123,6 @@ def plan(
 
 
 def _make_planner(config: SweepConfig, registry: Registry, directory: SweepDirectory) -> Planner:
-    planner = Planner(config, registry, directory.read_plan())
+    planner = Planner(config, registry, *directory.read_plan())
     planner.check_names()
     return planner

@@ -9,10 +9,12 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ganforge.components.spec import SECTIONS
+from pydantic import field_validator
+
 from ganforge.config import Experiment, from_document, to_document
-from ganforge.config.dotted import NOTHING
-from ganforge.config.experiment import SEVERAL, TRAINED
+from ganforge.config.experiment import TRAINED
+from ganforge.errors import ConfigError
+from ganforge.sweep.document import Document
 
 UNSAFE = re.compile(r"[^A-Za-z0-9._=+-]+")
 MAX_NAME_LENGTH = 120
@@ -45,15 +47,36 @@ class TrialConfig:
         """Choices as text."""
         return format_choices(self.choices)
 
-    def as_dict(self) -> dict[str, Any]:
+    @property
+    def key(self) -> str:
+        """Choices as text that is equal for equal ones only."""
+        return canonical(self.choices)
+
+    def entry(self) -> PlanEntry:
         """Return the entry of plan.json."""
         assert self.experiment is not None, "plan.json has only configurations that fit"  # noqa: S101
-        return {"choices": self.choices, "name": self.name, "experiment": to_document(self.experiment)}
+        return PlanEntry(choices=self.choices, name=self.name, experiment=to_document(self.experiment))
 
+
+class PlanEntry(Document):
+    """Configuration in plan.json; `experiment` has the form of run.toml."""
+
+    choices: Choices
+    name: str
+    experiment: dict[str, Any]
+
+    @field_validator("experiment")
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> TrialConfig:
-        """Return the configuration of an entry. Raises ConfigError, KeyError or TypeError if it is damaged."""
-        return cls(dict(content["choices"]), str(content["name"]), from_document(content["experiment"]))
+    def _check_experiment(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            from_document(value)
+        except ConfigError as error:
+            raise ValueError(error.message) from None
+        return value
+
+    def config(self) -> TrialConfig:
+        """Return the configuration."""
+        return TrialConfig(self.choices, self.name, from_document(self.experiment))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +136,13 @@ def plain_name(choices: Choices) -> str:
 def hashed_name(choices: Choices) -> str:
     """Return a name for runs with a hash of the choices."""
     components = "-".join(str(choices[section]) for section in TRAINED if section in choices)
-    text = json.dumps(_normalize(choices), sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    digest = hashlib.sha256(canonical(choices).encode()).hexdigest()[:8]
     return f"{UNSAFE.sub('_', components)[:MAX_NAME_LENGTH]}-{digest}"
 
 
-def same_choices(one: Choices, other: Choices) -> bool:
-    """Return whether choices are equal; 1 equals 1.0."""
-    return bool(_normalize(one) == _normalize(other))
+def canonical(value: object) -> str:
+    """Return a value as text that is equal for equal values only; 1 equals 1.0, and a tuple a list."""
+    return json.dumps(_normalize(value), sort_keys=True)
 
 
 def _normalize(value: Any) -> Any:  # noqa: ANN401 - a JSON value
@@ -130,44 +152,6 @@ def _normalize(value: Any) -> Any:  # noqa: ANN401 - a JSON value
     if isinstance(value, list | tuple):
         return [_normalize(item) for item in value]
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def choices_of(experiment: Experiment, keys: Iterable[str]) -> Choices:
-    """Return the choices that an experiment was made of. Raises KeyError for a missing setting."""
-    document = to_document(experiment)
-    return {key: _look_up(document, key) for key in keys}
-
-
-def _look_up(document: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - options have any type
-    section, *path = key.split(".")
-    if section in SEVERAL and not path:
-        return ",".join(document[section]["names"]) or NOTHING
-    if section == "optimizer":
-        phase = path.pop(0) if path and path[0] in document[section] else "gen"
-        if path == ["schedule"]:
-            return _look_up(document, f"schedules.optimizer.{phase}.lr")
-        return _option(document[section][phase], path)
-    if section == "schedules":
-        splits = ((".".join(path[:number]), path[number:]) for number in range(len(path), 0, -1))
-        matches = ((document[section][target], rest) for target, rest in splits if target in document[section])
-        table, rest = next(matches, ({"name": NOTHING}, []))
-        return _option(table, rest)
-    if section in SECTIONS:
-        return _option(document[section], path)
-    value: Any = document[section]
-    for part in path:
-        value = value[part]
-    return value
-
-
-def _option(table: Mapping[str, Any], path: Sequence[str]) -> Any:  # noqa: ANN401 - as above
-    """Return the name of a component, or an option of it: `base_channels` or `dcgan.base_channels`."""
-    if not path:
-        return table["name"]
-    value: Any = table if isinstance(table.get(path[0]), Mapping) else table[str(table.get("name"))]
-    for part in path:
-        value = value[part]
-    return value
 
 
 def dedupe_names(configs: Sequence[TrialConfig], used_names: Container[str]) -> list[TrialConfig]:
@@ -198,14 +182,8 @@ def merge_configs(configs: Iterable[TrialConfig]) -> list[TrialConfig]:
     groups: dict[str, list[TrialConfig]] = {}
     for config in configs:
         groups.setdefault(config.name, []).append(config)
-    return [
-        replace(
-            group[0],
-            choices={
-                key: value
-                for key, value in group[0].choices.items()
-                if all(same_choices({key: config.choices[key]}, {key: value}) for config in group)
-            },
-        )
-        for group in groups.values()
-    ]
+    merged = []
+    for group in groups.values():
+        shared = [key for key in group[0].choices if len({canonical(config.choices[key]) for config in group}) == 1]
+        merged.append(replace(group[0], choices={key: group[0].choices[key] for key in shared}))
+    return merged

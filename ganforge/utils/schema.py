@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import reprlib
+from collections.abc import Iterable, Iterator
+from typing import Annotated, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ganforge.utils.suggest import did_you_mean
 
 #: Characters of untrusted text in a message.
 MAX_TEXT_LENGTH = 100
@@ -19,14 +23,35 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
-def first_problem(error: ValidationError) -> str:
-    """Return the first invalid value of a document and the reason, in one printable line."""
+def first_problem(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """Return the first problem of a document in one printable line: key, value and reason, or the nearest valid key."""
     problem = error.errors(include_url=False)[0]
-    place = ".".join(map(str, problem["loc"]))
-    reason = problem["msg"].removeprefix("Value error, ").removeprefix("Invalid JSON: ")
-    shown = problem["type"] not in {"missing", "value_error", "json_invalid"}
-    value = f" is {printable(repr(problem['input']))}" if shown else ""
-    return f"{printable(place) or 'its content'}{value}: {printable(reason[:1].lower() + reason[1:])}"
+    *parents, last = map(str, problem["loc"]) if problem["loc"] else ("",)
+    key = printable(".".join([*parents, last]))
+    if problem["type"] == "extra_forbidden":
+        return f"invalid key {key!r}" + (
+            "" if model is None else did_you_mean(last, _model_at(model, parents).model_fields)
+        )
+    if problem["type"] == "missing":
+        return f"{key} is missing"
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Invalid JSON: ")
+    reason = printable(message if message[:2].isupper() else message[:1].lower() + message[1:])
+    return f"{key} = {printable(reprlib.repr(problem['input']))}: {reason}" if key else reason
+
+
+def _model_at(model: type[BaseModel], path: Iterable[str]) -> type[BaseModel]:
+    """Return the model of a part of a document."""
+    for key in path:
+        if key in model.model_fields:
+            model = next(_models_in(model.model_fields[key].annotation), model)
+    return model
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
 
 
 def printable(text: str) -> str:

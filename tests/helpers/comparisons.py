@@ -13,7 +13,7 @@ from ganforge.config import read_document
 from ganforge.config.dotted import literal
 from tests.helpers.run_directories import MANIFEST, evaluation, make_run, protocol, write_rows
 
-__all__ = ["change", "made", "protocol_of", "scored"]
+__all__ = ["change", "made", "protocol_of", "scored", "write_rows"]
 
 
 def made(

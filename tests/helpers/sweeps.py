@@ -41,7 +41,7 @@ def make_config(
         base=base,
         seeds=seeds,
         no_plugins=True,
-        scoring=EvalSpec(metrics=METRIC, num_samples=32),
+        scoring=EvalSpec(metrics=(METRIC,), num_samples=32),
         search=parse_search(num_configs, spaces, METRIC if num_configs else None, storage),
         **more,
     )

@@ -25,8 +25,8 @@ from ganforge.evaluation.comparability import diff
 from ganforge.runs.score_table import columns
 from ganforge.runs.settings import canonical, differing, settings_of
 from ganforge.schemas.rows import EvaluationRow, Protocol
-from tests.helpers.comparisons import change, made, protocol_of, scored
-from tests.helpers.run_directories import protocol
+from tests.helpers.comparisons import change, made, protocol_of, scored, write_rows
+from tests.helpers.run_directories import MANIFEST, protocol
 from tests.helpers.runs import ROOT
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
@@ -74,8 +74,8 @@ def test_any_other_setting_makes_another_group(setting: str, key: str, tmp_path:
 def test_other_data_or_another_plugin_makes_another_group(tmp_path: Path) -> None:
     """Settings alike do not make runs alike: the data's fingerprint and a local plugin's hash must agree, too."""
     made(tmp_path / "a")
-    made(tmp_path / "data", manifest={"data": {"fingerprint": "ffff"}}, seed=1)
-    made(tmp_path / "plugin", manifest={"plugins": [{"distribution": "loud", "version": "1.2", "sha256": "6" * 64}]})
+    made(tmp_path / "data", manifest={"data": MANIFEST["data"] | {"fingerprint": "ffff"}}, seed=1)
+    made(tmp_path / "plugin", manifest={"plugins": [MANIFEST["plugins"][0] | {"sha256": "6" * 64}]})
     comparison = package.compare(tmp_path)
     assert len(comparison.groups) == 3
     assert list(comparison.settings) == ["fingerprint of the data", "plugin loud"]
@@ -85,7 +85,7 @@ def test_what_a_component_s_name_says_is_not_said_twice(tmp_path: Path) -> None:
     """Options that only one of two generators has are left out where its runs agree; so is other data's hash."""
     made(tmp_path / "a")
     made(tmp_path / "b", "gen=dcgan", "gen.dcgan.base_channels=32", "gen.dcgan.init=default")
-    made(tmp_path / "c", "data=fashion-mnist", manifest={"data": {"fingerprint": "ffff"}})
+    made(tmp_path / "c", "data=fashion-mnist", manifest={"data": MANIFEST["data"] | {"fingerprint": "ffff"}})
     assert list(package.compare(tmp_path).settings) == ["gen", "data"]
     made(tmp_path / "d", "gen=dcgan", "gen.dcgan.base_channels=64", "gen.dcgan.init=default")
     assert list(package.compare(tmp_path).settings) == ["gen", "data", "gen.base_channels"]
@@ -101,9 +101,8 @@ def test_an_option_that_an_older_run_of_the_same_component_lacks_is_said(tmp_pat
 
 
 def test_scored_again_the_last_score_of_a_step_counts(tmp_path: Path) -> None:
-    """As in the curve beside it; and a manifest's odd values stop nothing."""
-    plugin = {"distribution": "loud", "version": 3, "sha256": 7}
-    made(tmp_path / "a", rows=[scored(10, 10.0), scored(10, 7.0), scored(5, 1.0)], manifest={"plugins": [plugin]})
+    """As in the curve next to it."""
+    made(tmp_path / "a", rows=[scored(10, 10.0), scored(10, 7.0), scored(5, 1.0)])
     (column,) = package.compare(tmp_path).columns
     latest = column.latest("a")
     assert latest is not None
@@ -116,11 +115,12 @@ def test_what_was_wrong_with_a_run_is_said_beside_its_scores(tmp_path: Path) -> 
         "alert": "collapse",
         "since_step": 1500,
         "until_step": 2000,
+        "value": 0.0,
         "message": "all fakes are alike",
         "hint": "x",
     }
     made(tmp_path / "a", rows=[scored(10, 3.0)])
-    made(tmp_path / "b", seed=1, rows=[scored(10, 4.0)], manifest={"health": [found, 3]})
+    made(tmp_path / "b", seed=1, rows=[scored(10, 4.0)], manifest={"health": [found]})
     assert package.compare(tmp_path).notes == ["b: collapse from step 1,500 to 2,000: all fakes are alike"]
 
 
@@ -164,7 +164,7 @@ def test_what_is_shown_tells_the_groups_apart(documents: list[dict[str, Any]]) -
 
 
 def test_a_cell_is_the_mean_over_seeds_with_student_s_interval(tmp_path: Path) -> None:
-    """Mean ± t · s / √n with the table's t; a single seed has no interval; the reference stands beside."""
+    """Mean ± t · s / √n with the table's t; two seeds have their range, one has none; the reference stands beside."""
     values = [20.0, 23.0, 21.5, 26.0, 22.0]
     for count in (1, 2, 3, 5):
         for seed, value in enumerate(values[:count]):
@@ -173,8 +173,9 @@ def test_a_cell_is_the_mean_over_seeds_with_student_s_interval(tmp_path: Path) -
         found = comparison.groups[0].cells["fid"]
         assert found.estimate.mean == pytest.approx(statistics.fmean(values[:count]))
         assert (found.estimate.count, found.of, found.step) == (count, count, 1000)
-        if count == 1:
+        if count < 3:
             assert found.estimate.margin is None
+            assert (found.estimate.low, found.estimate.high) == ((None, None) if count == 1 else (20.0, 23.0))
         else:
             expected = T[count - 1] * statistics.stdev(values[:count]) / math.sqrt(count)
             assert found.estimate.margin == pytest.approx(expected, rel=2e-4)
@@ -235,7 +236,11 @@ def test_no_column_mixes_protocols(protocols: list[dict[str, Any]]) -> None:
 def test_only_scores_of_one_step_are_averaged(tmp_path: Path) -> None:
     """A run that stopped early, one whose score is not finite and one without any do not count; each is named."""
     made(tmp_path / "whole", seed=0, rows=[scored(500, 40.0), scored(1000, 20.0)])
-    end = {"status": "diverged", "error": "nan in\nG", "summary": {"steps": 54}}  # later than the last row, 50
+    end = {
+        "status": "diverged",
+        "error": "nan in\nG",
+        "summary": MANIFEST["summary"] | {"steps": 54},
+    }  # later than the last row, 50
     made(tmp_path / "early", seed=1, rows=[scored(500, 30.0)], manifest=end)
     made(tmp_path / "infinite", seed=2, rows=[scored(1000, None)])
     made(tmp_path / "none", seed=3, manifest={"status": "running"})
@@ -244,11 +249,44 @@ def test_only_scores_of_one_step_are_averaged(tmp_path: Path) -> None:
     assert (dict(found.values), found.of) == ({"whole": 20.0}, 4)
     assert list(comparison.notes) == [
         "early diverged at step 54: nan in G",
-        "none is running or was killed at step 50",
+        "none was interrupted at step 1,000",
         "fid of early is of step 500 and does not count: the others are of step 1,000",
         "fid of infinite is not finite",
         "fid of none is missing",
     ]
+
+
+def test_raw_weights_and_moving_averages_are_never_averaged(tmp_path: Path) -> None:
+    """A mean is over the weights that most seeds have scores of; a seed without them is named, and the curve agrees."""
+    average, raw = {"weights": "generator_ema"}, {"weights": "generator"}
+    for seed in range(3):
+        rows = [scored(5, 30.0, **average), scored(10, 20.0 + seed, **average)]
+        made(tmp_path / f"s{seed}", seed=seed, rows=rows)
+    write_rows(tmp_path / "s1" / "evaluation.jsonl", [*rows[:1], scored(10, 21.0, **average), scored(10, 90.0, **raw)])
+    comparison = package.compare(tmp_path)
+    cell = comparison.groups[0].cells["fid"]
+    assert (dict(cell.values), list(comparison.notes)) == ({"s0": 20.0, "s1": 21.0, "s2": 22.0}, [])
+    curve = next(curve for curve in comparison.curves if curve.name == "fid")
+    assert [(point.step, point.mean) for points in curve.lines.values() for point in points] == [(5, 30.0), (10, 21.0)]
+
+    write_rows(tmp_path / "s1" / "evaluation.jsonl", [scored(10, 90.0, **raw)])
+    comparison = package.compare(tmp_path)
+    cell = comparison.groups[0].cells["fid"]
+    assert (dict(cell.values), cell.of) == ({"s0": 20.0, "s2": 22.0}, 3)
+    assert list(comparison.notes) == ["fid of s1 is of generator and does not count: the others are of generator_ema"]
+
+
+def test_a_setting_named_like_a_score_hides_neither(tmp_path: Path) -> None:
+    """The score `precision` and the setting `precision` have a column each, in the page and in CSV."""
+    for precision, value in (("fp32", 0.25), ("bf16", 0.75)):
+        rows = [scored(1, value, score="precision")]
+        made(tmp_path / precision, f"precision={precision}", rows=rows)
+    comparison = package.compare(tmp_path)
+    table = list(csv.DictReader(io.StringIO(comparison.csv())))
+    assert {(row["precision (setting)"], row["precision"]) for row in table} == {("fp32", "0.25"), ("bf16", "0.75")}
+    for page in (comparison.html(), comparison._repr_html_()):
+        assert '<th scope="col">precision (setting)</th>' in page
+        assert '<th scope="col" class="number">precision ↓</th>' in page
 
 
 def test_a_seed_counts_once(tmp_path: Path) -> None:

@@ -51,7 +51,10 @@ def runs_called(folder: Path, word: str) -> Path:
             f"gen.mlp.note={json.dumps(f'{word}{seed}')}",
             seed=seed,
             rows=[scored(10, 2.0, score=word, **protocol), scored(20, 1.0, score=word, **protocol)],
-            manifest={"status": word, "error": word, "plugins": [{"distribution": word, "version": f"{word}{seed}"}]},
+            manifest={
+                "error": word,
+                "plugins": [{"distribution": word, "version": f"{word}{seed}", "path": word, "sha256": word}],
+            },
             grids=1,
         )
     return folder

@@ -129,7 +129,7 @@ def test_a_reference_lies_within_the_plot() -> None:
     line = Series("fid", [(0, 10.0), (1, 11.0)], [(2.0, 30.0), None])
     drawing = Chart("c", [line], "y", references=[Reference("reference", -50.0)]).drawing()
     assert drawing is not None
-    assert 0 <= drawing.references[0].y <= drawing.height
+    assert 0 <= drawing.y(-50.0) <= drawing.height
     heights = [float(pair.split(",")[1]) for pair in re.findall(r"[\d.]+,[\d.-]+", drawing.lines[0].band)]
     assert heights
     assert all(0 <= height <= drawing.height for height in heights)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from ganforge.runs.statistics import estimate, two_sided_t
+from ganforge.runs.statistics import Estimate, estimate, two_sided_t
 
 #: Student's t for 95%, two-sided: Fisher & Yates 1963, table III, and one degree more exactly: tan(0.475 π).
 TABLE = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 9: 2.262, 10: 2.228, 29: 2.045, 30: 2.042, 120: 1.980}
@@ -61,10 +61,13 @@ def test_huge_values_have_a_mean() -> None:
     found = estimate([1e200, 2e200])
     assert found is not None
     assert found.mean == pytest.approx(1.5e200)
-    assert found.margin == pytest.approx(12.7062 * 1e200 / 2, rel=1e-4)
+    assert (found.low, found.high) == (1e200, 2e200)
+    found = estimate([1e200, 2e200, 3e200])
+    assert found is not None
+    assert found.margin == pytest.approx(4.302653 * 1e200 / math.sqrt(3), rel=1e-4)
 
 
-@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize("count", [3, 5])
 def test_the_interval_holds_the_truth_as_often_as_it_says(count: int) -> None:
     """Of 4,000 intervals around draws from a normal distribution 95% hold its mean, within four standard errors."""
     held = 0
@@ -75,3 +78,49 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(count: int) -> None:
         assert found.high is not None
         held += found.low <= 3.0 <= found.high
     assert abs(held / 4000 - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 4000)
+
+
+def test_two_values_have_a_range_and_no_confidence_interval() -> None:
+    """Student's margin of two precisions near 1 would exceed 1; the range of values is always possible."""
+    found = estimate([0.9, 1.0])
+    assert found is not None
+    assert found.mean == pytest.approx(0.95)
+    assert (found.low, found.high, found.margin) == (0.9, 1.0, None)
+    assert found.format() == "0.9500 [0.9000, 1]"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "undecided"),
+    [
+        ([1.0, 1.1, 1.2], [1.1, 1.2, 1.3], True),
+        ([1.0, 1.1, 1.2], [9.0, 9.1, 9.2], False),
+        ([1.0, 1.1], [9.0, 9.1, 9.2], True),
+        ([1.0], [9.0], True),
+    ],
+)
+def test_means_are_decided_by_disjoint_confidence_intervals(
+    one: list[float], other: list[float], undecided: object
+) -> None:
+    """Either way around; fewer than three values decide nothing."""
+    first, second = estimate(one), estimate(other)
+    assert first is not None
+    assert second is not None
+    assert first.overlaps(second) == second.overlaps(first) == undecided
+
+
+@pytest.mark.parametrize(
+    ("mean", "margin", "text"),
+    [
+        (12.3456, 0.4211, "12.35 ± 0.42"),
+        (12.3456, 4.1, "12.3 ± 4.1"),
+        (1234.5, 56.0, "1,234 ± 56"),
+        (0.0001234, 0.0000012, "0.0001234 ± 0.0000012"),
+        (0.5, 0.0, "0.5000"),
+        (3.0, None, "3"),
+        (12345.6, None, "12,350"),
+    ],
+)
+def test_a_mean_has_the_decimals_of_its_margin(mean: float, margin: float | None, text: str) -> None:
+    """Two digits of the margin, and the mean with as many decimals."""
+    low, high = (None, None) if margin is None else (mean - margin, mean + margin)
+    assert Estimate(mean, low, high, 3).format() == text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,16 @@ import pytest
 
 from ganforge.cli._sweep_display import RemainingTime
 from ganforge.config import Experiment
-from ganforge.runs.statistics import Estimate
-from ganforge.sweep.config import EvalSpec
+from ganforge.schemas.rows import EvaluationRow
+from ganforge.sweep.config import EvalSpec, SearchConfig
 from ganforge.sweep.directory import SweepDirectory
-from ganforge.sweep.leaderboard import Leaderboard, build_leaderboard, format_estimate
+from ganforge.sweep.leaderboard import Leaderboard
+from ganforge.sweep.ranking import build_leaderboard
 from ganforge.sweep.scheduler import TrialResult
 from ganforge.sweep.trials import Trial, TrialConfig
 from ganforge.utils.files import append_row
+from tests.helpers import run_directories
+from tests.helpers.run_directories import MANIFEST, evaluation, write_json
 from tests.helpers.sweeps import make_config
 
 HIGHER_IS_BETTER = {"fid": False, "coverage": True}
@@ -29,8 +31,8 @@ def protocol(**changes: Any) -> dict[str, Any]:
         name: {"distribution": "ganforge", "options": {}, "higher_is_better": {name: b}, "needs": []}
         for name, b in HIGHER_IS_BETTER.items()
     }
-    base = {"data": "mnist", "fingerprint": "ab", "split": "test", "real_images": 9, "fake_images": 9, "features": None}
-    return {**base, "metrics": metrics, "seed": 0, "checkpoint": "c", "weights": "generator", "versions": {}, **changes}
+    counts = {"real_images": 9, "fake_images": 9, "features": None}
+    return run_directories.protocol(**{**counts, "metrics": metrics, **changes})
 
 
 def trial_config(name: str, **choices: Any) -> TrialConfig:
@@ -39,11 +41,22 @@ def trial_config(name: str, **choices: Any) -> TrialConfig:
     return TrialConfig({**four, **choices}, name, Experiment())
 
 
-def board(*rows: tuple[TrialConfig, dict[int, TrialResult]], seeds: tuple[int, ...] = (0, 1)) -> Leaderboard:
+def board(
+    *rows: tuple[TrialConfig, dict[int, TrialResult]],
+    seeds: tuple[int, ...] = (0, 1),
+    objective: str | None = None,
+    metrics: tuple[str, ...] | None = ("fid", "coverage"),
+) -> Leaderboard:
     """Return the leaderboard of configurations and their results by seed."""
     results = {result.trial.name: result for _, by_seed in rows for result in by_seed.values()}
-    config = make_config(seeds=seeds)
+    search = None if objective is None else SearchConfig(num_configs=1, objective=objective)
+    config = make_config(seeds=seeds).model_copy(update={"search": search, "scoring": EvalSpec(metrics=metrics)})
     return build_leaderboard(SweepDirectory(Path("none")), config, [one for one, _ in rows], results)
+
+
+def row(step: int, scores: dict[str, float | None], protocol: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Return a row of evaluation.jsonl."""
+    return evaluation(step, None) | {"scores": scores, "reference": {}, "protocol": protocol} | changes
 
 
 def scored(
@@ -51,7 +64,9 @@ def scored(
 ) -> tuple[TrialConfig, dict[int, TrialResult]]:
     """Return a configuration with its scores, fid and coverage, seed by seed."""
     rows = [
-        {"scores": {"fid": fid, "coverage": coverage}, "protocol": protocol(seed=seed, checkpoint=str(seed), **changes)}
+        EvaluationRow(
+            **row(9, {"fid": fid, "coverage": coverage}, protocol(seed=seed, checkpoint=str(seed), **changes))
+        )
         for seed, (fid, coverage) in enumerate(values)
     ]
     return one, {seed: TrialResult(Trial(one, seed), "scored", row) for seed, row in enumerate(rows)}
@@ -60,22 +75,80 @@ def scored(
 def test_rows_are_ranked_by_the_mean_in_the_direction_of_the_score() -> None:
     """Lower fid first; another score in its direction; rows without a finite score last."""
     one, two, three = (trial_config(name) for name in ("one", "two", "three"))
+    rows = scored(one, (3, 0.1), (5, 0.3)), scored(two, (1, 0.1), (2, 0.1)), scored(three, (None, 0.9), (None, 0.9))
+    for objective, names in [
+        (None, ["two", "one", "three"]),
+        ("coverage", ["three", "one", "two"]),
+        ("no such score", ["two", "one", "three"]),
+    ]:
+        (table,) = board(*rows, objective=objective).tables
+        assert [row.name for row in table.rows] == names
+    found = board(*rows).as_dict()["tables"][0]["rows"]
+    assert found[1]["scores"]["fid"] == {"mean": 4, "low": 3, "high": 5, "count": 2, "values": [3, 5]}
+    assert found[2]["scores"]["fid"] is None
+    assert found[2]["rank"] is None
+
+
+def test_a_configuration_with_missing_seeds_is_not_ranked_above_complete_ones() -> None:
+    """One finite seed of three, the best of all, comes last, without a rank, as "1 of 3", with the reason in a note."""
+    lucky, solid = trial_config("lucky"), trial_config("solid")
     found = board(
-        scored(one, (3, 0.1), (5, 0.3)), scored(two, (1, 0.1), (2, 0.1)), scored(three, (None, 0.9), (None, 0.9))
+        scored(lucky, (None, 0.1), (1, 0.1), (None, 0.1)),
+        scored(solid, (5, 0.1), (6, 0.2), (7, 0.3)),
+        seeds=(0, 1, 2),
     )
     (table,) = found.tables
-    assert [row.config.name for row in table.ranked()] == ["two", "one", "three"]
-    assert [row.config.name for row in table.ranked("coverage")] == ["three", "one", "two"]
-    assert [row.config.name for row in table.ranked("no such score")] == ["two", "one", "three"]
-    row = found.as_dict()["tables"][0]["rows"][1]
-    assert row["scores"]["fid"] == {
-        "mean": 4,
-        "low": pytest.approx(4 - 12.7062),
-        "high": pytest.approx(4 + 12.7062),
-        "count": 2,
-        "values": [3, 5],
-    }
-    assert found.as_dict()["tables"][0]["rows"][2]["scores"]["fid"] is None
+    heads, *rows = table.cells(3)
+    assert heads == ["rank", "gen", "seeds", "fid ↓", "coverage ↑"]
+    assert rows == [["1", "solid", "3", "6.0 ± 2.5", "0.20 ± 0.25"], ["–", "lucky", "1 of 3", "1 (1 of 3)", "0.1000"]]
+    assert found.notes == ("lucky × mlp × bce × mnist has no rank: fid is finite for 1 of 3 seeds",)
+    assert all(line in found.as_markdown() for line in ("| – | lucky | 1 of 3 | 1 (1 of 3) |", *found.notes))
+
+
+def test_seeds_without_a_result_count_as_missing() -> None:
+    """A configuration of which two of three seeds diverged is not better than one with three scores."""
+    lucky, solid = trial_config("lucky"), trial_config("solid")
+    one, results = scored(lucky, (1, 0.1))
+    diverged = {seed: TrialResult(Trial(lucky, seed), "diverged", error="a loss is nan") for seed in (1, 2)}
+    found = board((one, results | diverged), scored(solid, (5, 0), (6, 0), (7, 0)), seeds=(0, 1, 2))
+    assert [(row.name, row.rank) for row in found.tables[0].rows] == [("solid", (1, 1)), ("lucky", None)]
+
+
+def test_overlapping_ranks_are_undecided() -> None:
+    """A rank is the range of places that the 95% intervals leave; fewer than three seeds decide nothing."""
+    names = ("a", "b", "c")
+    values = [(1.0, 1.1, 1.2), (1.1, 1.2, 1.3), (9.0, 9.1, 9.2)]
+    rows = [scored(trial_config(name), *((fid, 0.1) for fid in fids)) for name, fids in zip(names, values, strict=True)]
+    found = board(*rows, seeds=(0, 1, 2))
+    assert [row.rank for row in found.tables[0].rows] == [(1, 2), (1, 2), (3, 3)]
+    assert [line[0] for line in found.tables[0].cells(3)[1:]] == ["1–2", "1–2", "3"]
+    assert found.notes == ("ranks such as 1–2 are undecided by fid: the 95% intervals overlap",)
+    two = [(one, {seed: result for seed, result in by_seed.items() if seed < 2}) for one, by_seed in rows]
+    found = board(*two)
+    assert [row.rank for row in found.tables[0].rows] == [(1, 3)] * 3
+    assert found.notes == ("ranks such as 1–2 are undecided by fid: two seeds or one do not decide",)
+
+
+def test_a_setting_named_like_a_score_hides_neither() -> None:
+    """`fid` as a swept setting has its own column, marked as a setting."""
+    rows = [scored(trial_config("one", fid=number), (number, 0.1), (number, 0.1)) for number in (3, 4)]
+    found = [
+        (TrialConfig(one.choices, f"{one.name}{one.choices['fid']}", one.experiment), results) for one, results in rows
+    ]
+    results = [
+        (one, {seed: TrialResult(Trial(one, seed), "scored", result.row) for seed, result in by_seed.items()})
+        for one, by_seed in found
+    ]
+    heads, *lines = board(*results).tables[0].cells(2)
+    assert heads == ["rank", "fid (setting)", "seeds", "fid ↓", "coverage ↑"]
+    assert [line[1] for line in lines] == ["3", "4"]
+    assert [line[3] for line in lines] == ["3", "4"]
+
+
+def test_a_skipped_metric_is_named() -> None:
+    """Without --metric, the default metrics that have no scores are listed below the tables."""
+    found = board(scored(trial_config("one"), (1, 0.1), (2, 0.1)), metrics=None)
+    assert [line.partition(" is left out")[0] for line in found.notes] == ["kid", "precision", "recall"]
 
 
 def test_scores_of_a_trial_are_the_requested_ones() -> None:
@@ -86,52 +159,41 @@ def test_scores_of_a_trial_are_the_requested_ones() -> None:
     one, directory = Trial(trial_config("one"), 0), SweepDirectory(Path("m"))
     run = directory.run(one)
     run.path.mkdir(parents=True)
-    run.manifest.write_text(
-        '{"status": "finished", "summary": {"steps": 9}, "data": {"sizes": {"train": 99, "test": 9}}}'
-    )
-    named, usual, other = (EvalSpec(metrics="fid,coverage"), EvalSpec(), EvalSpec(metrics="fid", num_samples=8))
+    data = MANIFEST["data"] | {"sizes": {"train": 99, "test": 9}}
+    write_json(run.manifest, MANIFEST | {"data": data, "summary": MANIFEST["summary"] | {"steps": 9}})
+    named, usual, other = (EvalSpec(metrics=("fid", "coverage")), EvalSpec(), EvalSpec(metrics=("fid",), num_samples=8))
     fewer = {name: metric for name, metric in protocol()["metrics"].items() if name == "fid"}
     wrong: list[dict[str, Any]] = [
         {"split": "train"},
         {"seed": 1},
         {"fake_images": 7},
         {"features": {"name": "digits"}},
+        {"features": run_directories.protocol()["features"] | {"name": "other"}},
         {"weights": "generator_ema"},
         {"metrics": ["fid"]},
         {"metrics": {"fid": {"higher_is_better": None}, "coverage": 3}},
         {"data": None},
     ]
-    rows = [
-        {
-            "step": 9,
-            "scores": {"fid": 0},
-            "protocol": protocol(**changes),
-            "source": "evaluate",
-            "requested_metrics": None,
-        }
-        for changes in wrong
-    ]
-    rows += [{"step": 8, "scores": {"fid": 0}, "protocol": protocol(), "source": "evaluate"}, {"step": 9}]
-    for row in rows:
-        append_row(run.evaluations, row)
+    rows = [row(9, {"fid": 0.0}, protocol(**changes), source="evaluate") for changes in wrong]
+    rows += [row(8, {"fid": 0.0}, protocol(), source="evaluate"), {"step": 9}]
+    for item in rows:
+        append_row(run.evaluations, item)
     assert [directory.scores(one, wanted) for wanted in (named, usual, other)] == [None, None, None]
-    append_row(run.evaluations, {"step": 9, "scores": {"fid": 1}, "protocol": protocol(), "source": "training"})
+    append_row(run.evaluations, row(9, {"fid": 1.0}, protocol(), source="training"))
     assert directory.scores(one, usual) is None
+    append_row(run.evaluations, row(9, {"fid": 2.0}, protocol(), source="evaluate"))
     by_hand = {"source": "evaluate", "requested_metrics": ["fid"]}
-    append_row(
-        run.evaluations, {"step": 9, "scores": {"fid": 2}, "protocol": protocol(), **by_hand, "requested_metrics": None}
-    )
-    append_row(run.evaluations, {"step": 9, "scores": {"fid": 3}, "protocol": protocol(metrics=fewer), **by_hand})
-    append_row(run.evaluations, {"step": 9, "scores": {"fid": 4}, "protocol": protocol(fake_images=8, real_images=8)})
+    append_row(run.evaluations, row(9, {"fid": 3.0}, protocol(metrics=fewer), **by_hand))
+    append_row(run.evaluations, row(9, {"fid": 4.0}, protocol(fake_images=8, real_images=8), **by_hand))
     found = [directory.scores(one, wanted) for wanted in (named, usual, other)]
-    assert [row and row["scores"]["fid"] for row in found] == [2, 2, 4]
+    assert [item and item.scores["fid"] for item in found] == [2, 2, 4]
 
 
 @pytest.mark.parametrize("changes", [{"data": "fashion"}, {"fake_images": 8}, {"fingerprint": "cd"}, {"metrics": {}}])
 def test_different_protocols_have_different_tables(changes: dict[str, Any]) -> None:
     """Scores of other data, counts or metrics never share a column; seed and checkpoint make no difference."""
     found = board(scored(trial_config("one"), (3, 0.1), (5, 0.3)), scored(trial_config("two"), (1, 0.1), **changes))
-    assert [[row.config.name for row in table.rows] for table in found.tables] == [["one"], ["two"]]
+    assert [[row.name for row in table.rows] for table in found.tables] == [["one"], ["two"]]
 
 
 def test_trials_without_scores_are_listed() -> None:
@@ -158,49 +220,30 @@ def test_only_choices_that_differ_have_a_column() -> None:
     )
     (table,) = found.tables
     assert table.varied() == ["gen", "optimizer.lr"]
-    assert [row.text("optimizer.lr") for row in table.ranked()] == ["–", "0.0012346"]
+    assert [row.text("optimizer.lr") for row in table.rows] == ["–", "0.0012346"]
 
 
 def test_health_and_precision_of_the_runs_are_shown() -> None:
     """Alerts are listed; the precision has a column if the machine chose several."""
     directory = SweepDirectory(Path("m"))
     rows = [scored(trial_config(name), (3, 0.1)) for name in ("one", "two")]
-    alert = {"alert": "saturation", "since_step": 148, "until_step": None, "message": "sudden | at once", "hint": "x"}
+    alert = {"alert": "saturation", "since_step": 148, "until_step": None, "value": 0.0, "hint": "x"}
+    alert |= {"message": "sudden | at once"}
     for number, (_, by_seed) in enumerate(rows):
         run = directory.run(by_seed[0].trial)
         run.path.mkdir(parents=True)
-        manifest = {"precision": ("bf16", "fp32")[number], "health": [alert, "damaged"] * number}
-        run.manifest.write_text(json.dumps(manifest), encoding="utf-8")
+        write_json(run.manifest, MANIFEST | {"precision": ("bf16", "fp32")[number], "health": [alert] * number})
     results = {result.trial.name: result for _, by_seed in rows for result in by_seed.values()}
     found = build_leaderboard(directory, make_config(seeds=(0,)), [one for one, _ in rows], results)
     (table,) = found.tables
     assert table.varied() == ["gen", "trained in"]
-    assert [row.text("trained in") for row in table.ranked()] == ["bf16", "fp32"]
+    assert [row.text("trained in") for row in table.rows] == ["bf16", "fp32"]
     assert [row["precision"] for row in found.as_dict()["tables"][0]["rows"]] == [["bf16"], ["fp32"]]
     (entry,) = found.as_dict()["health"]
     assert entry == {"run": "two-seed0", "period": "from step 148, to the end"} | {
         key: alert[key] for key in ("alert", "message", "hint")
     }
     assert "- `two-seed0`: saturation from step 148, to the end: sudden | at once" in found.as_markdown()
-
-
-@pytest.mark.parametrize(
-    ("mean", "margin", "text"),
-    [
-        (12.3456, 0.4211, "12.35 ± 0.42"),
-        (12.3456, 4.1, "12.3 ± 4.1"),
-        (1234.5, 56.0, "1,234 ± 56"),
-        (0.0001234, 0.0000012, "0.0001234 ± 0.0000012"),
-        (0.5, 0.0, "0.5000"),
-        (3.0, None, "3"),
-        (12345.6, None, "12,350"),
-    ],
-)
-def test_a_mean_has_the_decimals_of_its_margin(mean: float, margin: float | None, text: str) -> None:
-    """Two digits of the margin, and the mean with as many decimals."""
-    low, high = (None, None) if margin is None else (mean - margin, mean + margin)
-    assert format_estimate(Estimate(mean, low, high, 3)) == text
-    assert format_estimate(None) == "–"
 
 
 def test_remaining_time_is_estimated_per_configuration() -> None:

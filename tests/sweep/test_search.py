@@ -10,14 +10,14 @@ import pytest
 from ganforge.errors import UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.sweep.config import SweepConfig
+from ganforge.sweep.objective import add_objective_metric, find_objective
 from ganforge.sweep.scheduler import TrialResult
-from ganforge.sweep.search import SearchSource
-from ganforge.sweep.search_space import add_objective_metric, find_objective
 from ganforge.sweep.sweep import Sweep
 from ganforge.sweep.trials import Trial
 from tests.helpers.sweeps import METRIC, make_config, run_names, run_trial
 
 pytest.importorskip("optuna", reason="needs Optuna: python -m pip install '.[search]'")
+from ganforge.sweep.search import SearchSource
 
 LR = ("optimizer.lr=1e-5..1e-2:log",)
 
@@ -62,7 +62,9 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("damage", ["lost", "empty", "half", "torn", "garbage", "another's", "one line", "last line"])
+@pytest.mark.parametrize(
+    "damage", ["lost", "empty", "half", "torn", "garbage", "another's", "one line", "last line", "plan, too"]
+)
 def test_a_damaged_journal_is_rebuilt_from_the_runs(damage: str, searched: Path, registry: Registry) -> None:
     """Whatever the damage: no configuration is repeated or lost, and the search continues to the requested number."""
     shutil.copytree(searched, "m")
@@ -78,7 +80,9 @@ def test_a_damaged_journal_is_rebuilt_from_the_runs(damage: str, searched: Path,
         "one line": content.replace(b"\n", b"\ngarbage\n", 1),
         "last line": content + b"garbage\n",
     }
-    journal.unlink() if damage == "lost" else journal.write_bytes(damaged[damage])
+    journal.write_bytes(damaged[damage]) if damage in damaged else journal.unlink()
+    if damage == "plan, too":
+        intact.directory.plan.write_text("{")
     times = {name: (Path("m") / name / "run.json").stat().st_mtime_ns for name in names}
 
     again = open_search(search(4), registry)
@@ -160,7 +164,7 @@ def test_the_objective_is_a_score_of_a_metric(registry: Registry) -> None:
     with pytest.raises(UsageError, match="did you mean 'sliced-wasserstein'"):
         find_objective("sliced-waserstein", [METRIC], registry)
     without = search(1).model_copy(update={"scoring": search(1).scoring.model_copy(update={"metrics": None})})
-    assert add_objective_metric(without, METRIC, registry).scoring.metrics == METRIC
+    assert add_objective_metric(without, METRIC, registry).scoring.metrics == (METRIC,)
 
 
 def test_a_search_needs_something_to_vary(registry: Registry) -> None:

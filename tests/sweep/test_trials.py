@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from ganforge.cli._settings import as_settings
 from ganforge.cli.sweep import SweepCommand
-from ganforge.config import Experiment, Layer, nested
-from ganforge.config.resolve import resolve
+from ganforge.config import Experiment
 from ganforge.errors import (
     ConfigError,
     GanforgeError,
@@ -33,6 +32,7 @@ from ganforge.sweep.directory import SweepDirectory
 from ganforge.sweep.expand import Planner, check_count
 from ganforge.sweep.launcher import Launcher, Stage
 from ganforge.sweep.locks import TrialLock, acquire_lock
+from ganforge.sweep.objective import check_address
 from ganforge.sweep.parse import (
     parse_layers,
     parse_scoring,
@@ -42,19 +42,18 @@ from ganforge.sweep.parse import (
     parse_sweep,
 )
 from ganforge.sweep.scheduler import Scheduler, SweepCallback
-from ganforge.sweep.storage import check_address
-from ganforge.sweep.sweep import GridSource, plan
+from ganforge.sweep.sweep import GridSource, Sweep, plan
 from ganforge.sweep.trials import (
     Trial,
     TrialConfig,
-    choices_of,
+    canonical,
     hashed_name,
     list_trials,
     merge_configs,
     plain_name,
-    same_choices,
 )
 from ganforge.training.signals import Interruption
+from tests.helpers.run_directories import MANIFEST, write_json
 from tests.helpers.sweeps import METRIC, make_config
 
 # Flags
@@ -196,9 +195,9 @@ def test_flags_of_a_search_need_a_search() -> None:
 
 def test_search_without_optuna_is_refused(monkeypatch: pytest.MonkeyPatch, registry: Registry) -> None:
     """The message has the command that installs it; nothing is written."""
-    monkeypatch.setitem(sys.modules, "optuna.distributions", None)
-    from ganforge.sweep.sweep import Sweep  # noqa: PLC0415
-
+    for name in ("search", "study"):
+        monkeypatch.delitem(sys.modules, f"ganforge.sweep.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, "optuna", None)
     config = make_config(num_configs=2, spaces=("optimizer.lr=1e-5..1e-2:log",))
     with pytest.raises(UsageError, match="a search needs Optuna") as caught:
         Sweep.prepare(config, registry, Path("m"), lambda _: None)
@@ -225,33 +224,60 @@ def test_sweep_toml_round_trip(values: list[Any], seeds: list[int], tmp_path_fac
     assert read.conflict_with(config) is None
 
 
+SWEEP_TOML = """
+seeds = [0]
+base = []
+[axes]
+gen = ["mlp"]
+disc = ["mlp"]
+loss = ["bce"]
+data = ["mnist"]
+"""
+
+
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "problem"),
     [
-        b"",
-        b"seeds = 3",
-        b"seeds = []\n[axes]",
-        b"seeds = [0]\nbase = []\n[axes]\ngen = ['mlp']\nloss = ['bce']\ndata = ['mnist']",
-        b"seeds = [0]\nbase = []\n[axes]\ngen = ['mlp']\ndisc = []\nloss = ['bce']\ndata = ['mnist']",
-        b"not toml",
-        b"\x00\xff",
+        (b"", "seeds is missing"),
+        (b"seeds = 3", "seeds = 3: input should be a valid array"),
+        (SWEEP_TOML.replace("[0]", '["0"]'), "seeds.0 = '0': input should be a valid integer"),
+        (SWEEP_TOML.replace("[0]", "[]"), "seeds = []: tuple should have at least 1 item"),
+        (SWEEP_TOML.replace('disc = ["mlp"]', ""), "axes has no disc"),
+        (SWEEP_TOML.replace('disc = ["mlp"]', "disc = []"), "axes.disc = []"),
+        (SWEEP_TOML + "[scoring]\nnum_sample = 3", "invalid key 'scoring.num_sample'; did you mean 'num_samples'?"),
+        (SWEEP_TOML + "[scoring]\nnum_samples = 0", "scoring.num_samples = 0: input should be greater than 0"),
+        (SWEEP_TOML.replace("seeds", "seed"), "seeds is missing"),
+        (
+            SWEEP_TOML + "[search]\nnum_configs = 1\nobjective = 'fid'\n[search.spaces.lr]\nlow = 2\nhigh = 1",
+            "search.spaces.lr = {'high': 1, 'low': 2}: 2 is not below 1",
+        ),
+        (
+            SWEEP_TOML + "[search]\nnum_configs = 1\nobjective = 'fid'\n[search.spaces.lr]\nlo = 2\nlow = 1\nhigh = 3",
+            "invalid key 'search.spaces.lr.lo'; did you mean 'low'?",
+        ),
+        (b"x = " + b"[" * 5000, "m/sweep.toml"),
+        (b"not toml", "m/sweep.toml is not TOML"),
+        (b"\x00\xff", "m/sweep.toml cannot be read"),
     ],
 )
-def test_a_damaged_sweep_toml_can_be_replaced(damage: bytes, registry: Registry) -> None:
-    """The message is one line with its path, and its hint works: without the file the folder is used again."""
+def test_a_damaged_sweep_toml_can_be_replaced(damage: bytes | str, problem: str, registry: Registry) -> None:
+    """The message is one line with path and problem, and its hint works: without the file the folder is used again."""
     config = make_config()
     directory, found = plan(config, registry, Path("m"), lambda _: None)
-    directory.write(config, found)
+    directory.write(config)
+    directory.add(found)
     place = Path("m/sweep.toml")
-    place.write_bytes(damage)
+    place.write_bytes(damage if isinstance(damage, bytes) else damage.encode())
     with pytest.raises(ConfigError, match=r"m/sweep\.toml") as caught:
         plan(config, registry, Path("m"), lambda _: None)
+    assert problem in caught.value.message
     assert "\n" not in caught.value.message
     assert "http" not in caught.value.message
     assert caught.value.fix == "remove it, and give the same command again with --out m"
     place.unlink()
     again, planned_again = plan(config, registry, Path("m"), lambda _: None)
-    again.write(config, planned_again)
+    again.write(config)
+    again.add(planned_again)
     assert planned_again[0].experiment == found[0].experiment
     assert SweepConfig.read(Path("m")).digest == config.digest
 
@@ -262,7 +288,7 @@ def test_a_folder_at_the_path_of_plan_json_is_named(registry: Registry) -> None:
     directory, found = plan(config, registry, Path("m"), lambda _: None)
     directory.plan.mkdir(parents=True)
     with pytest.raises(RunDirectoryError, match=r"m/plan\.json cannot be written"):
-        directory.write(config, found)
+        directory.add(found)
 
 
 def test_a_sweep_can_be_extended_but_not_changed() -> None:
@@ -298,32 +324,13 @@ def test_a_search_can_only_have_more_configurations() -> None:
 # Names and configurations
 
 
-def test_choices_are_read_from_an_experiment(registry: Registry) -> None:
-    """Choices in any spelling can be read from the resolved experiment, so that runs are a record of them."""
-    choices: dict[str, Any] = {
-        "gen": "dcgan",
-        "disc": "mlp",
-        "loss": "bce",
-        "data": "mnist",
-        "gen.base_channels": 8,
-        "disc.mlp.hidden": [8, 4],
-        "term": "none",
-        "optimizer.lr": 1,
-        "optimizer.gen": "adam",
-        "optimizer.disc.betas": [0.1, 0.9],
-        "optimizer.disc.adam.eps": 1e-7,
-        "optimizer.gen.schedule": "none",
-        "schedules.optimizer.disc.lr": "cosine",
-        "schedules.optimizer.disc.lr.final": 0.5,
-        "ema_halflife_images": "none",
-        "steps": 5,
-    }
-    experiment = resolve([Layer("test", nested(choices.items()), loose=True)], registry).experiment
-    found = choices_of(experiment, choices)
-    assert found["optimizer.lr"] == 1.0
-    assert same_choices(found, choices)
-    assert hashed_name(found) == hashed_name(choices)
-    assert not same_choices(found, choices | {"gen.base_channels": True})
+def test_equal_choices_have_one_hashed_name() -> None:
+    """1 equals 1.0 and a tuple a list, as JSON may change them; true is not 1."""
+    choices: dict[str, Any] = {"gen": "dcgan", "optimizer.lr": 1, "disc.mlp.hidden": [8, 4]}
+    same: dict[str, Any] = {"disc.mlp.hidden": (8.0, 4), "gen": "dcgan", "optimizer.lr": 1.0}
+    assert canonical(choices) == canonical(same)
+    assert hashed_name(choices) == hashed_name(same)
+    assert canonical(choices) != canonical(choices | {"optimizer.lr": True})
 
 
 def test_names_differ_for_different_choices() -> None:
@@ -384,14 +391,14 @@ def test_unknown_names_and_sweeps_without_trials_are_errors(registry: Registry) 
 
 def test_impossible_scores_are_refused_before_training(registry: Registry) -> None:
     """More images than the split has, an unknown metric, or a metric that needs other features."""
-    few = make_config().model_copy(update={"scoring": EvalSpec(metrics=METRIC, num_samples=10**6)})
+    few = make_config().model_copy(update={"scoring": EvalSpec(metrics=(METRIC,), num_samples=10**6)})
     with pytest.raises(IncompatibleError, match="evaluating on 1,000,000 images") as caught:
         plan(few, registry, Path("m"), lambda _: None)
     assert "--num-samples" in str(caught.value.fix)
-    misspelt = make_config().model_copy(update={"scoring": EvalSpec(metrics="sliced-waserstein")})
+    misspelt = make_config().model_copy(update={"scoring": EvalSpec(metrics=("sliced-waserstein",))})
     with pytest.raises(UnknownComponentError, match="did you mean 'sliced-wasserstein'"):
         plan(misspelt, registry, Path("m"), lambda _: None)
-    blind = make_config("features=pixels").model_copy(update={"scoring": EvalSpec(metrics="modes", num_samples=32)})
+    blind = make_config("features=pixels").model_copy(update={"scoring": EvalSpec(metrics=("modes",), num_samples=32)})
     with pytest.raises(IncompatibleError, match="needs a feature extractor that is a classifier"):
         plan(blind, registry, Path("m"), lambda _: None)
 
@@ -411,27 +418,42 @@ def test_the_dataset_is_built_once_for_all_configurations(registry: Registry, mo
 
 
 def test_a_written_plan_is_kept(registry: Registry) -> None:
-    """A decision of this machine is not made again; a damaged plan is computed again."""
+    """A decision of this machine is not made again; a damaged plan is named and computed again."""
     config = make_config(sweeps=("batch_size=4,8",))
     directory, first = plan(config, registry, Path("m"), lambda _: None)
     assert first[0].experiment is not None
     changed = first[0].experiment.model_copy(update={"precision": "bf16"})
-    directory.write(config, [TrialConfig(first[0].choices, first[0].name, changed)])
-    assert directory.write(config, first)[0].experiment == changed, "the plan of another process is kept"
+    directory.write(config)
+    directory.add([TrialConfig(first[0].choices, first[0].name, changed)])
+    assert directory.add(first)[0].experiment == changed, "the plan of another process is kept"
     again = plan(config, registry, Path("m"), lambda _: None)[1]
     assert [one.experiment for one in again] == [changed, first[1].experiment]
-    for damage in ("", "[{}]", "{", json.dumps([{"choices": {}, "name": "x", "experiment": {"gen": 3}}])):
+    whole = first[0].entry().as_dict()
+    entry = whole | {"experiment": {"gen": 3}}
+    for damage, problem in [
+        ("", "m/plan.json is damaged: EOF"),
+        ("{", "m/plan.json is damaged: EOF"),
+        ("[{}]", "m/plan.json is damaged: input should be an object"),
+        ("{}", "m/plan.json is damaged: configs is missing"),
+        (
+            json.dumps({"configs": [entry]}),
+            "m/plan.json is damaged: configs.0.experiment = {'gen': 3}: not a resolved experiment",
+        ),
+        (json.dumps({"configs": [whole | {"nam": 3}]}), "invalid key 'configs.0.nam'; did you mean 'name'?"),
+    ]:
         directory.plan.write_text(damage)
-        assert [one.experiment for one in plan(config, registry, Path("m"), lambda _: None)[1]] == [
-            one.experiment for one in first
-        ]
+        again = plan(config, registry, Path("m"), lambda _: None)[1]
+        assert [one.experiment for one in again] == [one.experiment for one in first]
+        assert problem in again[0].notices[0]
+        assert again[0].notices[0].endswith("the configurations are planned again")
 
 
 def test_extending_a_sweep_keeps_the_names_of_runs(registry: Registry) -> None:
     """A new first value without effect on a configuration does not rename its run."""
     before = make_config("gen=mlp", sweeps=("gen.dcgan.base_channels=8",))
     directory, found = plan(before, registry, Path("m"), lambda _: None)
-    directory.write(before, found)
+    directory.write(before)
+    directory.add(found)
     more = make_config("gen=mlp", sweeps=("gen.dcgan.base_channels=4,8",))
     _, after = plan(more, registry, Path("m"), lambda _: None)
     assert {one.name for one in after} == {found[0].name}
@@ -495,12 +517,11 @@ def test_jobs_share_cores_and_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "CUDA_VISIBLE_DEVICES" not in Launcher(directory, named, 4).environment(on_gpu, "run", 1)
     run = directory.run(on_cpu).path
     run.mkdir(parents=True)
-    (run / "run.json").write_text('{"hardware": {"threads": 7}}')
+    write_json(run / "run.json", MANIFEST | {"hardware": MANIFEST["hardware"] | {"threads": 7}})
     assert environment(4, on_cpu, "resume")[0] == environment(1, on_cpu, "resume")[0] == "7"
     assert environment(4, on_cpu, "evaluate")[0] == "2"
-    for damage in ("3", '{"threads": [1]}', '{"threads": "many"}'):
-        (run / "run.json").write_text(f'{{"hardware": {damage}}}')
-        assert environment(4, on_cpu, "resume")[0] == "2"
+    write_json(run / "run.json", MANIFEST | {"hardware": 3})
+    assert environment(4, on_cpu, "resume")[0] == "2"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert [environment(2, on_gpu, slot=slot) for slot in range(2)] == [("3", "3"), ("3", "GPU-5")]
@@ -508,29 +529,28 @@ def test_jobs_share_cores_and_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # Damage
 
-DAMAGED = [
-    ({"status": ["x"]}, "unfinished", None),
-    ({"status": "finished", "summary": 3, "data": 4}, "finished", None),
-    ({"status": "finished", "summary": {"steps": 6}, "data": {"sizes": 3}}, "finished", None),
-    ({"status": "finished", "summary": {"steps": 6}, "data": {"sizes": {"test": "x"}}}, "finished", None),
-    ({"status": "diverged", "error": {"a": 1}}, "diverged", "diverged"),
-    ({"status": "running", "hardware": 3}, "unfinished", None),
-]
 
-
-@pytest.mark.parametrize(("manifest", "state", "status"), DAMAGED)
-def test_damaged_values_of_a_manifest_are_ignored(manifest: dict[str, Any], state: str, status: str | None) -> None:
-    """A value of a wrong type counts as missing."""
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, "finished"),
+        ({"status": ["x"]}, "unfinished"),
+        ({"summary": 3}, "unfinished"),
+        ({"status": "diverged"}, "diverged"),
+        ({"status": "diverged", "error": {"a": 1}}, "unfinished"),
+        ({"status": "running"}, "unfinished"),
+    ],
+)
+def test_trial_with_a_damaged_manifest_is_unfinished(changes: dict[str, Any], state: str) -> None:
+    """Its next process names the damage; no result is taken from it."""
     trial = Trial(TrialConfig({}, "x", Experiment()), 0)
     scheduler = make_scheduler(make_config())
     run = scheduler.directory.run(trial)
     run.path.mkdir(parents=True)
-    run.manifest.write_text(json.dumps(manifest))
-    run.evaluations.write_text(json.dumps({"step": 6, "scores": {}, "protocol": {"split": "test"}}) + "\n")
+    write_json(run.manifest, MANIFEST | changes)
     assert scheduler.directory.state(trial) == state
     known = scheduler.known_result(trial)
-    assert (None if known is None else known.status) == status
-    assert known is None or known.error == "run.json has no reason"
+    assert (None if known is None else known.status) == ("diverged" if state == "diverged" else None)
 
 
 def make_scheduler(config: SweepConfig, jobs: int = 1) -> Scheduler:
@@ -538,6 +558,68 @@ def make_scheduler(config: SweepConfig, jobs: int = 1) -> Scheduler:
     return Scheduler(
         SweepDirectory(Path("m")), config, jobs, create_autospec(SweepCallback, instance=True), Interruption()
     )
+
+
+@pytest.mark.parametrize("damage", ["lost", "renamed twice"])
+def test_a_run_without_its_manifest_is_kept(damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of a run whose run.json is lost is renamed, with all of its files, and the user is informed."""
+    (trial,) = list_trials([TrialConfig({}, "x", Experiment())], (0,))
+    scheduler = make_scheduler(make_config())
+    scheduler.directory.trials.mkdir(parents=True)
+    checkpoint = Path("m/x-seed0/checkpoints/step-1")
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "notes.txt").write_text("three weeks of training")
+    if damage == "renamed twice":
+        Path("m/x-seed0.damaged-1").mkdir()
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    scheduler.run(GridSource(deque([trial])))
+    kept = Path("m/x-seed0.damaged-1" if damage == "lost" else "m/x-seed0.damaged-2")
+    assert (kept / "checkpoints/step-1/notes.txt").read_text() == "three weeks of training"
+    assert not Path("m/x-seed0").exists()
+    scheduler.callback.on_message.assert_called_once_with(  # type: ignore[attr-defined]  # a mock
+        f"m/x-seed0 has lost its run.json; it is now {kept}"
+    )
+
+
+def test_remains_of_a_start_are_removed() -> None:
+    """A process that was killed before it wrote run.json leaves empty folders, run.toml and a lock."""
+    (trial,) = list_trials([TrialConfig({}, "x", Experiment())], (0,))
+    directory = SweepDirectory(Path("m"))
+    for folder in ("samples", "checkpoints"):
+        Path("m/x-seed0", folder).mkdir(parents=True)
+    for file in ("run.toml", ".lock", ".run.json.71.tmp"):
+        Path("m/x-seed0", file).touch()
+    assert directory.make_room(trial) is None
+    assert list(Path("m").iterdir()) == []
+    assert directory.make_room(trial) is None
+
+
+@pytest.mark.parametrize("status", [None, "running", "interrupted"])
+def test_a_process_that_ends_early_with_code_0_has_failed(status: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A component may call sys.exit(0): the trial is not started again and again."""
+    (trial,) = list_trials([TrialConfig({}, "x", Experiment())], (0,))
+    scheduler = make_scheduler(make_config())
+    scheduler.directory.trials.mkdir(parents=True)
+    if status is not None:
+        Path("m/x-seed0").mkdir()
+        Path("m/x-seed0/run.json").write_text(json.dumps({"status": status}))
+    monkeypatch.setattr("sys.executable", "/bin/true")
+    (result,) = scheduler.run(GridSource(deque([trial])))
+    stage = "run" if status is None else "resume"
+    assert (result.status, result.error) == (
+        "failed",
+        f"{stage} ended with exit code 0 without finishing the training (see m/trials/x-seed0.log)",
+    )
+
+
+def test_skipped_default_metrics_have_a_notice(registry: Registry) -> None:
+    """Without --metric, a metric that `ganforge evaluate` will skip is named before the training, with the reason."""
+    config = make_config("features=pixels", sweeps=("batch_size=4,8",))
+    few = config.model_copy(update={"scoring": EvalSpec(num_samples=8)})
+    found = planned(few, registry)
+    skipped = [line for one in found for line in one.notices if "is skipped" in line]
+    assert len(skipped) == len(set(skipped)) > 0
+    assert any(line.startswith("kid is skipped: ") for line in skipped)
 
 
 def test_locked_trials_are_tried_again_at_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -580,7 +662,7 @@ def test_a_trial_that_is_returned_several_times_has_several_results(
     assert sorted(result.trial.seed for result in found) == [0, 0, 0, 1]
 
 
-@pytest.mark.parametrize("place", ["state", "lock_trial", "manifest", "write_config"])
+@pytest.mark.parametrize("place", ["state", "lock_trial", "make_room", "write_config"])
 def test_an_error_in_one_trial_fails_only_that_trial(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever step raises: the trial fails with the message, its lock is released, the next one starts."""
     trials = list_trials([TrialConfig({}, "x", Experiment())], (0, 1))

@@ -21,7 +21,7 @@ MAX_LABEL_LENGTH = 72
 SHARED_KEYS = ("gen", "disc", "loss", "data", "term", "augment", "epochs", "steps", "batch_size")
 #: Descriptions of unfinished runs.
 ENDS = {
-    "running": "is running or was killed",
+    "running": "is running",
     "interrupted": "was interrupted",
     "diverged": "diverged",
     "failed": "failed",

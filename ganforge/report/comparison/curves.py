@@ -65,7 +65,11 @@ def curves(groups: Sequence[tuple[str, Sequence[Run]]], columns: Sequence[Column
     for column in columns:
         lines = {}
         for label, runs in groups:
-            series = [[(score.step, score.value) for score in column.by_run.get(run.name, ())] for run in runs]
+            weights = column.weights(run.name for run in runs)
+            series = [
+                [(score.step, score.value) for score in column.by_run.get(run.name, ()) if score.weights == weights]
+                for run in runs
+            ]
             points = _mean(series)
             if points:
                 lines[label] = points

@@ -111,14 +111,19 @@ class Comparison:
             ],
         }
 
+    def setting_heading(self, key: str) -> str:
+        """Return the heading of a setting, which differs from that of a score of the same name."""
+        return f"{key} (setting)" if key in {column.name for column in self.columns} else key
+
     def csv(self) -> str:
         """Return CSV with a row per run: group, differing settings, latest scores with their steps."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         names = [column.name for column in self.columns]
         heads = [head for name in names for head in (name, f"{name}: step", f"{name}: reference")]
-        settings = [f"{key} (setting)" if key in names else key for key in self.settings]
-        writer.writerow(map(_cell, ["run", "group", "status", "seed", *settings, *heads]))
+        writer.writerow(
+            map(_cell, ["run", "group", "status", "seed", *map(self.setting_heading, self.settings), *heads])
+        )
         for group in self.groups:
             for run in group.runs:
                 values: list[object] = [str(run.directory.path), group.label, run.status, run.seed]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 from ganforge.report.pages.axis import Axis
 from ganforge.utils.format import format_number
@@ -17,8 +18,6 @@ COLORS, DASHES = 6, 6
 MAX_MARKED = 40
 #: Space above and below, as a share of the range of the values.
 PADDING = 0.06
-#: Distance from an edge, in per cent, within which a label is aligned with the edge.
-EDGE = 4.0
 MAX_VALUE = 1e300
 #: Largest number of points of a line of full width.
 MAX_SPARSE = 150
@@ -82,51 +81,14 @@ class Chart:
         values += [reference.value for reference in self.references]
         x_axis = Axis.over([x for line in series for x, _ in line.points], padding=0).from_zero()
         y_axis = Axis.over(values, padding=PADDING)
-        return Drawing(
-            x_ticks=[Tick(100 * x_axis.share(at), text) for at, text in x_axis.ticks()],
-            y_ticks=[Tick(HEIGHT * (1 - y_axis.share(at)), text) for at, text in y_axis.ticks()],
-            lines=[_line(index, line, x_axis, y_axis) for index, line in enumerate(series)],
-            references=[
-                Level(item.name, item.value, HEIGHT * (1 - y_axis.share(item.value))) for item in self.references
-            ],
-            data={
-                "label": self.x_label,
-                "x": [x_axis.low, x_axis.high],
-                "y": [y_axis.low, y_axis.high],
-                "series": [_data(line) for line in series],
-            },
-        )
-
-
-class Tick(NamedTuple):
-    """Label of an axis.
-
-    Attributes:
-        at: Position: per cent of the x axis, or pixels from the top.
-        text: The label.
-    """
-
-    at: float
-    text: str
-
-    @property
-    def anchor(self) -> str:
-        """Alignment of the text, so that it stays within the plot."""
-        return "start" if self.at < EDGE else "end" if self.at > 100 - EDGE else "middle"
-
-
-class Level(NamedTuple):
-    """Horizontal line.
-
-    Attributes:
-        name: Name in the legend.
-        value: Its value.
-        y: Pixels from the top.
-    """
-
-    name: str
-    value: float
-    y: float
+        lines = [_line(index, line, x_axis, y_axis) for index, line in enumerate(series)]
+        data = {
+            "label": self.x_label,
+            "x": [x_axis.low, x_axis.high],
+            "y": [y_axis.low, y_axis.high],
+            "series": [_data(line) for line in series],
+        }
+        return Drawing(x_axis, y_axis, lines, data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,23 +122,18 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """Geometry of a chart.
+    """Geometry of a chart, and the JSON of its script."""
 
-    Attributes:
-        x_ticks: Labels of the x axis.
-        y_ticks: Labels of the y axis.
-        lines: Lines.
-        references: Horizontal lines.
-        data: JSON for the script.
-    """
-
-    x_ticks: list[Tick]
-    y_ticks: list[Tick]
+    x_axis: Axis
+    y_axis: Axis
     lines: list[Line]
-    references: list[Level]
-    data: dict[str, object]
-    width: int = field(default=WIDTH, init=False)
-    height: int = field(default=HEIGHT, init=False)
+    data: Mapping[str, object]
+    width: ClassVar[int] = WIDTH
+    height: ClassVar[int] = HEIGHT
+
+    def y(self, value: float) -> float:
+        """Return the position of a value in pixels from the top."""
+        return HEIGHT * (1 - self.y_axis.share(value))
 
 
 def _clean(series: Series) -> Series:
@@ -196,19 +153,17 @@ def _line(index: int, series: Series, x_axis: Axis, y_axis: Axis) -> Line:
 
     known = [(x, y) for x, y in series.points if y is not None]
     pieces = list(_pieces(series.points))
-    alone = [piece[0] for piece in pieces if len(piece) == 1]
-    marked = known if len(known) <= MAX_MARKED else alone
-    pairs = zip(series.points, series.band, strict=False)
-    banded = [(x, pair) for (x, _), pair in pairs if pair is not None]
-    outline = [place(x, pair[1]) for x, pair in banded] + [place(x, pair[0]) for x, pair in reversed(banded)]
+    marked = known if len(known) <= MAX_MARKED else [piece[0] for piece in pieces if len(piece) == 1]
+    banded = [(x, pair) for (x, _), pair in zip(series.points, series.band, strict=False) if pair is not None]
+    outline = [place(x, high) for x, (_, high) in banded] + [place(x, low) for x, (low, _) in reversed(banded)]
     return Line(
         name=series.name,
         color=index % COLORS,
         dash=(index + index // COLORS) % DASHES,
         dense=len(known) > MAX_SPARSE,
-        path=" ".join(_path([place(x, y) for x, y in piece]) for piece in pieces if len(piece) > 1),
+        path=" ".join(_path(itertools.starmap(place, piece)) for piece in pieces if len(piece) > 1),
         band=_path(outline) + "Z" if outline else "",
-        marks=[(round(place(x, y)[0] * 100 / WIDTH, 2), round(place(x, y)[1], 1)) for x, y in marked],
+        marks=[(round(x * 100 / WIDTH, 2), round(y, 1)) for x, y in itertools.starmap(place, marked)],
         last=_summary(known[-1:]),
         lowest=_summary(sorted(known, key=lambda point: point[1])[:1]),
         highest=_summary(sorted(known, key=lambda point: -point[1])[:1]),
@@ -217,18 +172,12 @@ def _line(index: int, series: Series, x_axis: Axis, y_axis: Axis) -> Line:
 
 def _pieces(points: Sequence[Point]) -> Iterator[list[tuple[float, float]]]:
     """Yield the parts of a line between gaps."""
-    piece: list[tuple[float, float]] = []
-    for x, y in points:
-        if y is not None:
-            piece.append((x, y))
-        elif piece:
-            yield piece
-            piece = []
-    if piece:
-        yield piece
+    for is_gap, piece in itertools.groupby(points, key=lambda point: point[1] is None):
+        if not is_gap:
+            yield [(x, y) for x, y in piece if y is not None]
 
 
-def _path(places: Sequence[tuple[float, float]]) -> str:
+def _path(places: Iterable[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in places)
 
 

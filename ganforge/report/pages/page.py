@@ -15,9 +15,10 @@ from markupsafe import Markup
 
 from ganforge.report.pages.pictures import Picture
 from ganforge.utils.files import write_atomically
-from ganforge.utils.format import format_bytes, format_duration, format_number
+from ganforge.utils.format import format_duration, format_number
 
 PACKAGE = "ganforge.report.pages"
+MAX_TEXT_LENGTH = 4000
 
 
 def render(template: str, **context: object) -> str:
@@ -29,8 +30,8 @@ def render(template: str, **context: object) -> str:
         template: Path within the package, such as `report/run.html.j2`; it extends `report/pages/base.html.j2`.
         context: Variables of the template.
     """
-    text = _environment().get_template(template).render(context)
-    return text.encode("utf-8", "replace").decode("utf-8")
+    page = _environment().get_template(template).render(context)
+    return page.encode("utf-8", "replace").decode("utf-8")
 
 
 def write_page(path: Path, page: str) -> None:
@@ -51,12 +52,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "number": format_number,
-        "duration": format_duration,
-        "size": format_bytes,
-        "pairs": _pairs,
-    }
+    environment.filters.update(number=format_number, seconds=_seconds, count=_count, text=_text, pairs=_pairs)
     style, script = _read_resource("style.css"), _read_resource("script.js")
     # Injected markup can neither load, send nor run anything: the policy admits one script by its hash.
     policy = (
@@ -72,6 +68,20 @@ def _environment() -> Environment:
     return environment
 
 
+def _count(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else format_duration(value)
+
+
+def _text(value: object) -> str:
+    """Return a value as text of limited length, empty for None."""
+    text = "" if value is None else str(value)
+    return text if len(text) <= MAX_TEXT_LENGTH else f"{text[:MAX_TEXT_LENGTH]} …"
+
+
 def _pairs(steps: Iterable[tuple[str, Picture]]) -> list[tuple[str, str]]:
     """Return labeled pictures in the form of the script."""
     return [(label, picture.uri) for label, picture in steps]
@@ -81,6 +91,6 @@ def _read_resource(name: str) -> str:
     return files(PACKAGE).joinpath(name).read_text(encoding="utf-8")
 
 
-def _digest(text: str) -> str:
+def _digest(content: str) -> str:
     """Return the hash of a text as in a Content-Security-Policy."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
