@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ganforge.components.spec import SECTIONS
-from ganforge.config.dotted import flatten
 from ganforge.report.record import Record, number_of, rows, table, text
+from ganforge.runs.settings import settings_of
 from ganforge.utils.format import format_bytes, format_number, format_value
 
 Facts = list[tuple[str, str]]
@@ -36,22 +36,16 @@ def settings(document: Mapping[str, Any], manifest: Mapping[str, Any]) -> tuple[
         document: Content of run.toml.
         manifest: Content of run.json, whose `origins` names all values that are not defaults.
     """
-    origins = table(manifest.get("origins"))
-    components = [
-        Setting(section, text(table(document.get(section)).get("name", _names(document, section))) or "none", "")
-        for section in SECTIONS
-        if section in document
-    ]
-    options = [
-        Setting(key, format_value(value), "") for key, value in sorted(flatten(document), key=lambda pair: pair[0])
-    ]
-    known = [item._replace(origin=text(origins.get(item.key)) or DEFAULT) for item in [*components, *options]]
+    origins, values = table(manifest.get("origins")), settings_of(document)
+    keys = [*(key for key in SECTIONS if key in values), *sorted(key for key in values if key not in SECTIONS)]
+    known = [Setting(key, _format(key, values[key]), text(origins.get(key)) or DEFAULT) for key in keys]
     return [item for item in known if item.origin != DEFAULT], [item for item in known if item.origin == DEFAULT]
 
 
-def _names(document: Mapping[str, Any], section: str) -> str:
-    names = table(document.get(section)).get("names")
-    return ", ".join(map(str, names)) if isinstance(names, list) else ""
+def _format(key: str, value: object) -> str:
+    if key in SECTIONS and isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return format_value(value)
 
 
 def commands_of(record: Record) -> list[tuple[str, str]]:

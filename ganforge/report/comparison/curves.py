@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -55,7 +55,7 @@ def curves(groups: Sequence[tuple[str, Sequence[Run]]], columns: Sequence[Column
     for label, runs in groups:
         by_name: dict[str, list[Iterable[tuple[int, float | None]]]] = defaultdict(list)
         for run in runs:
-            rows = list(_rows(run))
+            rows = [row | {"step": int(step)} for row in run.rows() if (step := finite(row.get("step"))) is not None]
             names = dict.fromkeys(key for row in rows for key in row if key.startswith(PREFIXES))
             for name in names:
                 by_name[name].append([(row["step"], finite(row[name])) for row in rows if name in row])
@@ -78,25 +78,15 @@ def curves(groups: Sequence[tuple[str, Sequence[Run]]], columns: Sequence[Column
     return charted
 
 
-def _rows(run: Run) -> Iterator[dict[str, Any]]:
-    for row in run.rows():
-        step = finite(row.get("step"))
-        if step is not None:
-            yield row | {"step": int(step)}
-
-
 def _mean(series: Iterable[Iterable[tuple[int, float | None]]]) -> list[Point]:
     """Return the thinned mean of several lines; values that are not finite are gaps."""
     values: dict[int, list[float]] = defaultdict(list)
     for line in series:
         for step, value in dict(line).items():  # the last score of a step counts
             values[step] += [] if value is None else [value]
-    points = [_point(step, values[step]) for step in sorted(values)]
+    points = [
+        Point(step, math.fsum(known) / len(known), min(known), max(known)) if known else Point(step, None, None, None)
+        for step, known in sorted(values.items())
+    ]
     heights = [math.nan if point.mean is None else point.mean for point in points]
     return [points[row] for row in thin({"mean": heights}, MAX_POINTS)]
-
-
-def _point(step: int, values: Sequence[float]) -> Point:
-    if not values:
-        return Point(step, None, None, None)
-    return Point(step, math.fsum(values) / len(values), min(values), max(values))
