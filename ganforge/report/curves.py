@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 from ganforge.report.pages import Chart, Series, thin
@@ -67,26 +66,17 @@ def training_charts(columns: Mapping[str, array[float]]) -> list[Chart]:
     steps = columns.get("step")
     if steps is None:
         return []
-    order = _order(steps)
-    if order is not None:
+    order = sorted((row for row in range(len(steps)) if math.isfinite(steps[row])), key=steps.__getitem__)
+    if order != list(range(len(steps))):
         columns = {name: array("d", (values[row] for row in order)) for name, values in columns.items()}
         steps = columns["step"]
-    names: dict[str, list[str]] = {key: [] for key in GROUPS}
-    last: dict[str, list[str]] = {key: [] for key in LAST_GROUPS}
-    for name in columns:
+    grouped: dict[str, list[str]] = {key: [] for key in GROUPS}
+    for name in (name for name in columns if name not in POSITIONS):
         prefix = "".join(name.partition("/")[:2])  # columns of one term, as name/…, share a chart
-        key = name if name in LAST_GROUPS else prefix
-        if name not in POSITIONS:
-            (last if key in LAST_GROUPS else names).setdefault(key, []).append(name)
-    charts = [_chart(key, grouped, columns, steps) for key, grouped in (names | last).items()]
+        grouped.setdefault(name if name in LAST_GROUPS else prefix, []).append(name)
+    keys = [*(key for key in grouped if key not in LAST_GROUPS), *(key for key in LAST_GROUPS if key in grouped)]
+    charts = [_chart(key, grouped[key], columns, steps) for key in keys]
     return [chart for chart in charts if chart.series][:MAX_CHARTS]
-
-
-def _order(steps: Sequence[float]) -> list[int] | None:
-    """Return the rows in the order of their steps, or None if they are in order."""
-    if all(before <= after for before, after in pairwise(steps)):
-        return None
-    return sorted((row for row in range(len(steps)) if math.isfinite(steps[row])), key=steps.__getitem__)
 
 
 def _chart(key: str, names: Sequence[str], columns: Mapping[str, array[float]], steps: array[float]) -> Chart:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ganforge.components.spec import SECTIONS
-from ganforge.config.dotted import flatten
 from ganforge.report.record import Record
+from ganforge.runs.settings import settings_of
 from ganforge.schemas.manifest import Manifest
 from ganforge.utils.format import format_bytes, format_value
 
@@ -37,18 +37,16 @@ def settings(document: Mapping[str, Any], origins: Mapping[str, str]) -> tuple[l
         document: Content of run.toml.
         origins: Layer of the configuration that each value comes from, except defaults.
     """
-    components = [Setting(section, _names(document, section), "") for section in SECTIONS if section in document]
-    options = [
-        Setting(key, format_value(value), "") for key, value in sorted(flatten(document), key=lambda pair: pair[0])
-    ]
-    known = [item._replace(origin=origins.get(item.key, DEFAULT)) for item in [*components, *options]]
+    values = settings_of(document)
+    keys = [*(key for key in SECTIONS if key in values), *sorted(key for key in values if key not in SECTIONS)]
+    known = [Setting(key, _format(key, values[key]), origins.get(key, DEFAULT)) for key in keys]
     return [item for item in known if item.origin != DEFAULT], [item for item in known if item.origin == DEFAULT]
 
 
-def _names(document: Mapping[str, Any], section: str) -> str:
-    table = document[section]
-    names = table.get("names", [table.get("name")]) if isinstance(table, dict) else []
-    return ", ".join(map(str, filter(None, names if isinstance(names, list) else []))) or "none"
+def _format(key: str, value: object) -> str:
+    if key in SECTIONS and isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return format_value(value)
 
 
 def commands_of(record: Record) -> list[tuple[str, str]]:

@@ -46,7 +46,7 @@ def open_regular(path: str | Path, *, max_bytes: int = MAX_BYTES) -> BufferedRea
 
 
 def is_locked(path: str | Path) -> bool:
-    """Return whether a process holds the lock of a file; True on systems that cannot tell."""
+    """Return whether a process holds the lock of a file; True on systems without file locks."""
     if fcntl is None:
         return True
     try:

@@ -88,12 +88,9 @@ def _mean(series: Iterable[Iterable[tuple[int, float | None]]]) -> list[Point]:
     for line in series:
         for step, value in dict(line).items():  # the last score of a step counts
             values[step] += [] if value is None else [value]
-    points = [_point(step, values[step]) for step in sorted(values)]
+    points = [
+        Point(step, math.fsum(known) / len(known), min(known), max(known)) if known else Point(step, None, None, None)
+        for step, known in sorted(values.items())
+    ]
     heights = [math.nan if point.mean is None else point.mean for point in points]
     return [points[row] for row in thin({"mean": heights}, MAX_POINTS)]
-
-
-def _point(step: int, values: Sequence[float]) -> Point:
-    if not values:
-        return Point(step, None, None, None)
-    return Point(step, math.fsum(values) / len(values), min(values), max(values))
