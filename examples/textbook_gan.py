@@ -1,7 +1,8 @@
 """The textbook's GANs in plain PyTorch, without ganforge.
 
-`python examples/textbook_gan.py [mlp|dcgan]` trains on torchvision's MNIST. The tests compare ganforge's engine with
-this loop.
+`python examples/textbook_gan.py [mlp|dcgan]` trains on torchvision's MNIST. The networks and the training are those of
+the tutorial "GAN explained" (https://dreamgonfly.github.io/blog/gan-explained/), after Goodfellow et al. 2014 and
+Radford et al. 2015. docs/from-the-tutorial.md walks through this file; the tests compare ganforge's engine with it.
 """
 
 from __future__ import annotations
@@ -58,11 +59,11 @@ def train(
         optimizer_d.zero_grad()
         fake = generator(latents(len(real))).detach()
         loss_d = criterion(discriminator(real), 1.0) + criterion(discriminator(fake), 0.0)
-        loss_d.backward()  # type: ignore[no-untyped-call]  # torch has no types for it
+        loss_d.backward()
         optimizer_d.step()
         optimizer_g.zero_grad()
         loss_g = criterion(discriminator(generator(latents(len(real)))), 1.0)
-        loss_g.backward()  # type: ignore[no-untyped-call]
+        loss_g.backward()
         optimizer_g.step()
         losses.append((loss_d.item(), loss_g.item()))
     return losses

@@ -13,13 +13,13 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import typer
+from doc_parts import DOCS, ROOT, blocks, prose
 from plugin_parts import command as run_command
 
 import ganforge as package
@@ -40,49 +40,20 @@ from ganforge.plugins import hookspecs
 from ganforge.plugins.discovery import HOOKS
 from ganforge.plugins.registry import INTERFACES, Registry
 
-ROOT = Path(__file__).parents[1]
-
-DOCS = ROOT / "docs"
 README, KOREAN, CONTRIBUTING = ROOT / "README.md", ROOT / "README.ko.md", ROOT / "CONTRIBUTING.md"
 PAGES = [README, KOREAN, CONTRIBUTING, ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 METHODS = DOCS / "recipes" / "methods.md"
 SCRIPTS = DOCS / "scripts"
 
-BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 SPAN = re.compile(r"`([^`\n]+)`")
-#: A file that MkDocs includes. In this form it is not Python, so `ruff format` leaves it.
-SNIPPET = re.compile(r"^--8<--\n(.+)\n--8<--\n", re.MULTILINE)
 #: Commands of other programs that the docs may show.
-OTHERS = ("python -m pytest", "ruff check .", "ruff format --check .", "mypy", "lint-imports", "mkdocs ")
+OTHERS = ("python -m pytest", "pre-commit ", "ruff check .", "ruff format --check .", "mypy", "lint-imports", "mkdocs ")
 #: Replacement that makes the training of the examples short.
 SHORT = ("epochs=20", 'steps=2, batch_size=8, precision="fp32"')
 SMALL = {"name": "mlp", "options": {"hidden": [16]}}
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@dataclass(frozen=True)
-class Block:
-    """Block of code in a page."""
-
-    language: str
-    title: str | None
-    text: str
-
-
-def blocks(page: Path, language: str | None = None) -> list[Block]:
-    """Return a page's blocks of code; files that it includes are inserted."""
-    found = [
-        Block(lang, title or None, SNIPPET.sub(lambda match: (ROOT / match[1]).read_text("utf-8"), text))
-        for lang, title, text in BLOCK.findall(page.read_text(encoding="utf-8"))
-    ]
-    return [block for block in found if language in {None, block.language}]
-
-
-def prose(page: Path) -> str:
-    """Return a page without its blocks of code."""
-    return BLOCK.sub("", page.read_text(encoding="utf-8"))
 
 
 def write_files(page: Path, folder: Path) -> None:
