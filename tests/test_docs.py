@@ -203,13 +203,13 @@ def test_the_layers_are_those_of_the_contract() -> None:
     """architecture.md shows import-linter's layers, in their order."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
     layers = [re.findall(r"ganforge\.(\w+)", layer) for layer in contracts[0]["layers"]]
-    table = rows(prose(DOCS / "architecture.md"), "layer, the highest first | what it is for")
+    table = rows(prose(DOCS / "architecture.md"), "layer, the highest first | purpose")
     assert [SPAN.findall(first) for first, _ in table] == layers
 
 
 def test_the_files_of_the_architecture_are_there() -> None:
     """Each file that architecture.md names in a folder's row lies in that folder."""
-    table = list(rows(prose(DOCS / "architecture.md"), "folder | what its files are for"))
+    table = list(rows(prose(DOCS / "architecture.md"), "folder | files"))
     assert len(table) > 5
     for folder, files in table:
         for name in re.findall(r"`(\w+\.py)`", files):
