@@ -28,13 +28,14 @@ def load(path: Path) -> dict[str, Any]:
 @pytest.fixture
 def jobs() -> dict[str, Any]:
     """Return the jobs of the workflow."""
-    return load(GITHUB / "workflows" / "ci.yml")["jobs"]
+    jobs: dict[str, Any] = load(GITHUB / "workflows" / "ci.yml")["jobs"]
+    return jobs
 
 
 def minimum(distribution: str) -> str:
     """Return the oldest version of a dependency that pyproject.toml permits."""
-    (version,) = (name.partition(">=")[2] for name in PROJECT["dependencies"] if name.split(">=")[0] == distribution)
-    return version
+    versions = dict(name.split(">=") for name in PROJECT["dependencies"])
+    return str(versions[distribution])
 
 
 def test_workflow_tests_the_supported_versions(jobs: dict[str, Any]) -> None:
