@@ -1,14 +1,14 @@
 """The textbook's GANs in plain PyTorch, without ganforge.
 
-`python examples/textbook_gan.py [mlp|dcgan]` trains on torchvision's MNIST. The tests compare ganforge's engine with
-this loop.
+`python examples/textbook_gan.py [mlp|dcgan]` trains on torchvision's MNIST. The networks and the training are those of
+the tutorial "GAN explained" (https://dreamgonfly.github.io/blog/gan-explained/), after Goodfellow et al. 2014 and
+Radford et al. 2015. docs/from-the-tutorial.md walks through this file; the tests compare ganforge's engine with it.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -18,24 +18,55 @@ Latents = Callable[[int], Tensor]
 
 def networks(model: str) -> tuple[nn.Module, nn.Module]:
     """Return the textbook's generator and discriminator, without the discriminator's sigmoid."""
-    generator: list[nn.Module]
-    discriminator: list[nn.Module]
     if model == "mlp":
-        widths, generator, discriminator = (100, 256, 512, 1024), [], [nn.Flatten()]
-        for inputs, outputs in pairwise(widths):
-            generator += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2)]
-        for inputs, outputs in ((784, 1024), (1024, 512), (512, 256)):
-            discriminator += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2), nn.Dropout(0.5)]
-        generator += [nn.Linear(1024, 784), nn.Tanh(), nn.Unflatten(1, (1, 28, 28))]
-        return nn.Sequential(*generator), nn.Sequential(*discriminator, nn.Linear(256, 1), nn.Flatten(0))
-    generator = [nn.Unflatten(1, (100, 1, 1))]
-    for inputs, outputs, kernel in ((100, 224, (7, 1, 0)), (224, 112, (4, 2, 1))):
-        generator += [nn.ConvTranspose2d(inputs, outputs, *kernel, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
-    discriminator = []
-    for inputs, outputs in ((1, 112), (112, 224)):
-        discriminator += [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)]
-    generator += [nn.ConvTranspose2d(112, 1, 4, 2, 1, bias=False), nn.Tanh()]
-    return nn.Sequential(*generator), nn.Sequential(*discriminator, nn.Conv2d(224, 1, 7, bias=False), nn.Flatten(0))
+        generator = nn.Sequential(
+            nn.Linear(100, 256),
+            nn.LeakyReLU(0.2),
+            nn.Linear(256, 512),
+            nn.LeakyReLU(0.2),
+            nn.Linear(512, 1024),
+            nn.LeakyReLU(0.2),
+            nn.Linear(1024, 784),
+            nn.Tanh(),
+            nn.Unflatten(1, (1, 28, 28)),
+        )
+        discriminator = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(784, 1024),
+            nn.LeakyReLU(0.2),
+            nn.Dropout(0.5),
+            nn.Linear(1024, 512),
+            nn.LeakyReLU(0.2),
+            nn.Dropout(0.5),
+            nn.Linear(512, 256),
+            nn.LeakyReLU(0.2),
+            nn.Dropout(0.5),
+            nn.Linear(256, 1),
+            nn.Flatten(0),
+        )
+    else:
+        generator = nn.Sequential(
+            nn.Unflatten(1, (100, 1, 1)),
+            nn.ConvTranspose2d(100, 224, 7, 1, 0, bias=False),
+            nn.BatchNorm2d(224),
+            nn.ReLU(),
+            nn.ConvTranspose2d(224, 112, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(112),
+            nn.ReLU(),
+            nn.ConvTranspose2d(112, 1, 4, 2, 1, bias=False),
+            nn.Tanh(),
+        )
+        discriminator = nn.Sequential(
+            nn.Conv2d(1, 112, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(112),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(112, 224, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(224),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(224, 1, 7, bias=False),
+            nn.Flatten(0),
+        )
+    return generator, discriminator
 
 
 def bce(logits: Tensor, target: float) -> Tensor:
@@ -57,7 +88,9 @@ def train(
     for real in batches:
         optimizer_d.zero_grad()
         fake = generator(latents(len(real))).detach()
-        loss_d = criterion(discriminator(real), 1.0) + criterion(discriminator(fake), 0.0)
+        loss_real = criterion(discriminator(real), 1.0)
+        loss_fake = criterion(discriminator(fake), 0.0)
+        loss_d = loss_real + loss_fake
         loss_d.backward()
         optimizer_d.step()
         optimizer_g.zero_grad()

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,50 +37,23 @@ from ganforge.errors import UnknownComponentError
 from ganforge.plugins import hookspecs
 from ganforge.plugins.discovery import HOOKS
 from ganforge.plugins.registry import INTERFACES, Registry
+from tests.helpers.docs import DOCS, ROOT, blocks, prose
 from tests.helpers.plugins import command as run_command
-from tests.helpers.runs import ROOT
 
-DOCS = ROOT / "docs"
 README, KOREAN, CONTRIBUTING = ROOT / "README.md", ROOT / "README.ko.md", ROOT / "CONTRIBUTING.md"
 PAGES = [README, KOREAN, CONTRIBUTING, ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 METHODS = DOCS / "recipes" / "methods.md"
 SCRIPTS = DOCS / "scripts"
 
-BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 SPAN = re.compile(r"`([^`\n]+)`")
-#: A file that MkDocs includes. In this form it is not Python, so `ruff format` leaves it.
-SNIPPET = re.compile(r"^--8<--\n(.+)\n--8<--\n", re.MULTILINE)
 #: Commands of other programs that the docs may show.
-OTHERS = ("python -m pytest", "ruff check .", "ruff format --check .", "mypy", "lint-imports", "mkdocs ")
+OTHERS = ("python -m pytest", "pre-commit ", "ruff check .", "ruff format --check .", "mypy", "lint-imports", "mkdocs ")
 #: Replacement that makes the training of the examples short.
 SHORT = ("epochs=20", 'steps=2, batch_size=8, precision="fp32"')
 SMALL = {"name": "mlp", "options": {"hidden": [16]}}
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@dataclass(frozen=True)
-class Block:
-    """Block of code in a page."""
-
-    language: str
-    title: str | None
-    text: str
-
-
-def blocks(page: Path, language: str | None = None) -> list[Block]:
-    """Return a page's blocks of code; files that it includes are inserted."""
-    found = [
-        Block(lang, title or None, SNIPPET.sub(lambda match: (ROOT / match[1]).read_text("utf-8"), text))
-        for lang, title, text in BLOCK.findall(page.read_text(encoding="utf-8"))
-    ]
-    return [block for block in found if language in {None, block.language}]
-
-
-def prose(page: Path) -> str:
-    """Return a page without its blocks of code."""
-    return BLOCK.sub("", page.read_text(encoding="utf-8"))
 
 
 def write_files(page: Path, folder: Path) -> None:
@@ -231,13 +203,13 @@ def test_the_layers_are_those_of_the_contract() -> None:
     """architecture.md shows import-linter's layers, in their order."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
     layers = [re.findall(r"ganforge\.(\w+)", layer) for layer in contracts[0]["layers"]]
-    table = rows(prose(DOCS / "architecture.md"), "layer, the highest first | what it is for")
+    table = rows(prose(DOCS / "architecture.md"), "layer, the highest first | purpose")
     assert [SPAN.findall(first) for first, _ in table] == layers
 
 
 def test_the_files_of_the_architecture_are_there() -> None:
     """Each file that architecture.md names in a folder's row lies in that folder."""
-    table = list(rows(prose(DOCS / "architecture.md"), "folder | what its files are for"))
+    table = list(rows(prose(DOCS / "architecture.md"), "folder | files"))
     assert len(table) > 5
     for folder, files in table:
         for name in re.findall(r"`(\w+\.py)`", files):
