@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -21,9 +20,8 @@ from ganforge.config.resolved import ResolvedConfig
 from ganforge.errors import ConfigError, UnknownComponentError
 from ganforge.plugins import Plugins, Source
 from ganforge.plugins.registry import Registry
+from tests.helpers.plugins import command
 from tests.helpers.runs import tiny
-
-Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 
 
 class Critic(Loss):
@@ -461,7 +459,7 @@ def test_reloading_finds_the_same_components(richer: Registry) -> None:
     assert sampling.chosen == {section: found.chosen[section] for section in ("gen", "latent")}
 
 
-def test_flags_are_settings_from_left_to_right(ganforge: Ganforge, tmp_path: Path) -> None:
+def test_flags_are_settings_from_left_to_right(tmp_path: Path) -> None:
     """Of flags and --set the last one counts; dashes equal underscores; every setting is a flag."""
     flags = ("--batch-size", "9", "--set", "batch_size=10", "--batch_size=11", "--gen.latent-dim", "7", "--gen", "mlp")
     more = (
@@ -479,7 +477,7 @@ def test_flags_are_settings_from_left_to_right(ganforge: Ganforge, tmp_path: Pat
         "--out",
         "r",
     )
-    done = ganforge("run", *flags, *more)
+    done = command("run", *flags, *more)
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "r" / "run.toml").read_text()
     assert "batch_size = 11" in text
@@ -489,9 +487,9 @@ def test_flags_are_settings_from_left_to_right(ganforge: Ganforge, tmp_path: Pat
     assert '[latent]\nname = "uniform"' in text
 
 
-def test_former_names_of_flags(ganforge: Ganforge) -> None:
+def test_former_names_of_flags() -> None:
     """`--penalty` is an error that names --term."""
-    done = ganforge("run", "--penalty", "r1")
+    done = command("run", "--penalty", "r1")
     assert (done.returncode, done.stdout) == (2, "")
     assert "invalid setting 'penalty' (command line); its name is 'term'" in done.stderr
     assert "--term" in done.stderr

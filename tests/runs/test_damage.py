@@ -27,6 +27,7 @@ from ganforge.runs.trained import TrainedRun
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.callbacks import Callback
 from ganforge.training.run_directory import RunDirectory, RunLock
+from tests.helpers.plugins import command
 from tests.helpers.runs import tiny
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
@@ -86,10 +87,10 @@ def test_pictures_of_steps_that_are_made_again_are_removed(run: RunDirectory, re
 
 
 @pytest.mark.parametrize("content", ["[" * 100_000, '{"status": ' * 50_000, "", "[]", "\x00"])
-def test_a_damaged_manifest_is_one_message(content: str, run: RunDirectory, ganforge: Ganforge) -> None:
+def test_a_damaged_manifest_is_one_message(content: str, run: RunDirectory) -> None:
     """Whatever stands there, the command says which file cannot be read."""
     run.manifest.write_text(content, encoding="utf-8")
-    done = ganforge("resume", run.path)
+    done = command("resume", run.path)
     assert done.returncode == RunDirectoryError.exit_code
     assert "run.json" in done.stderr
     assert "should not happen" not in done.stderr
@@ -105,13 +106,13 @@ def test_names_in_a_manifest_that_are_none_of_the_run_are_not_followed(
     assert len(TrainedRun(run, registry).sample(2)) == 2
 
 
-def test_without_a_whole_checkpoint_there_is_one_clear_error(run: RunDirectory, ganforge: Ganforge) -> None:
+def test_without_a_whole_checkpoint_there_is_one_clear_error(run: RunDirectory) -> None:
     """Where all are damaged, resuming and sampling say so, exit 1, and change nothing."""
     for step in checkpoints.steps(run):
         (run.checkpoint_path(step) / "generator.safetensors").write_bytes(b"\x00" * 100)
     before = run.manifest.read_text()
-    for command in (("resume", run.path, "--steps", "9"), ("sample", run.path, "--out", "a.png")):
-        done = ganforge(*command)
+    for words in (("resume", run.path, "--steps", "9"), ("sample", run.path, "--out", "a.png")):
+        done = command(*words)
         assert done.returncode == 1
         assert "has no valid checkpoint" in done.stderr
         assert "Traceback" not in done.stderr

@@ -224,8 +224,8 @@ def test_sampling_options(tmp_path: Path) -> None:
     settings = ("gen=shifted", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=10", "steps=2")
     launch.start_run(prepare(tiny(registry, *settings), registry), out=tmp_path / "run")
     words = ("--metric", "sliced-wasserstein", "-n", "20", "--device", "cpu", "--plugin", plugin)
-    usual = json.loads(in_process(tmp_path, "evaluate", "run", *words, "--json").stdout)
-    done = in_process(tmp_path, "evaluate", "run", *words, "--sampling.brighter", "2")
+    usual = json.loads(command("evaluate", "run", *words, "--json").stdout)
+    done = command("evaluate", "run", *words, "--sampling.brighter", "2")
     assert done.returncode == 0, done.stderr
     assert "sampling: brighter 2.0" in done.stdout
     rows = read_rows(tmp_path / "run" / "evaluation.jsonl")
@@ -235,7 +235,7 @@ def test_sampling_options(tmp_path: Path) -> None:
         "sliced-wasserstein", num_samples=20, sampling={"brighter": 2}, device="cpu"
     )
     assert again.scores == rows[1]["scores"]
-    done = in_process(tmp_path, "evaluate", "run", *words, "--sampling.bright", "2")
+    done = command("evaluate", "run", *words, "--sampling.bright", "2")
     assert done.returncode == 2
     assert "invalid sampling option 'bright'; did you mean 'brighter'" in done.stderr
 
@@ -349,7 +349,7 @@ def test_no_best_where_no_score_was_finite(tmp_path: Path) -> None:
         ("best", "the best_metric of all 2 evaluations is not finite"),
         ("7", "has no checkpoint of step 7 (available: 2, 4)"),
     ]:
-        done = in_process(tmp_path, "evaluate", "run", "--checkpoint", word, "--plugin", file, "--device", "cpu")
+        done = command("evaluate", "run", "--checkpoint", word, "--plugin", file, "--device", "cpu")
         assert done.returncode == 2
         assert said in " ".join(done.stderr.split())
 
