@@ -26,6 +26,7 @@ from ganforge.evaluation.comparability import diff
 from ganforge.runs.score_table import columns
 from ganforge.runs.settings import canonical, differing, settings_in, settings_of
 from tests.helpers.comparisons import change, made, protocol_of, scored
+from tests.helpers.plugins import command
 from tests.helpers.runs import ROOT
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
@@ -398,10 +399,10 @@ def test_every_form_has_the_same_numbers(tmp_path: Path, ganforge: Ganforge) -> 
     assert curve["lines"]["bce"] == [[500, 40.0], [1000, 20.123456789012345]]
 
 
-def test_files_are_written_and_never_replaced_unasked(tmp_path: Path, ganforge: Ganforge) -> None:
+def test_files_are_written_and_never_replaced_unasked(tmp_path: Path) -> None:
     """--html and --csv write beside the table; over a file, a folder, or nowhere: exit code 2, nothing done."""
     made(tmp_path / "a", rows=[scored(1000, 20.125)])
-    done = ganforge("compare", "a", "--html", "page.html", "--csv", "numbers.csv")
+    done = command("compare", "a", "--html", "page.html", "--csv", "numbers.csv")
     assert (done.returncode, done.stderr) == (0, "")
     assert "20.12" in done.stdout
     page = Path("page.html").read_text(encoding="utf-8")
@@ -410,10 +411,10 @@ def test_files_are_written_and_never_replaced_unasked(tmp_path: Path, ganforge: 
     assert Path("numbers.csv").read_text(encoding="utf-8").startswith("run,group,status,seed,fid")
     Path("page.html").write_text("mine", encoding="utf-8")
     for arguments in (("--html", "page.html"), ("--csv", "."), ("--html", "no/page.html"), ("--json", "--csv", "-")):
-        assert ganforge("compare", "a", *arguments).returncode == 2
+        assert command("compare", "a", *arguments).returncode == 2
     assert Path("page.html").read_text(encoding="utf-8") == "mine"
-    assert ganforge("compare", "a", "--html", "page.html", "--force").returncode == 0
-    missing = ganforge("compare", "b")
+    assert command("compare", "a", "--html", "page.html", "--force").returncode == 0
+    missing = command("compare", "b")
     assert missing.returncode == 2
     assert "b does not exist" in missing.stderr
 
