@@ -128,7 +128,7 @@ def test_what_a_component_recommends_applies_unless_it_was_set(richer: Registry)
 
 
 def test_recommended_betas_are_left_out_for_an_optimizer_without_them(richer: Registry) -> None:
-    """What is recommended and does not apply is dropped; what a person sets and does not apply is an error."""
+    """A recommended setting that does not apply is dropped; one that the user sets is an error."""
     experiment = resolve([line("loss=critic", "optimizer.name=sgd")], richer).experiment
     assert experiment.optimizer["gen"].name == "sgd"
     with pytest.raises(ConfigError, match="optimizer is sgd, which has no option 'betas'"):
@@ -175,7 +175,7 @@ def test_nothing_is_written_down_too(richer: Registry) -> None:
 
 
 def test_options_stand_in_their_component_s_own_table(registry: Registry) -> None:
-    """A file's table for another component survives naming another one, and that is said."""
+    """A file's table for another component survives naming another one, and a notice names it."""
     file = Layer("a.toml", {"gen": {"name": "dcgan", "dcgan": {"base_channels": 8}, "mlp": {"hidden": [5]}}})
     found = resolve([file], registry)
     assert found.experiment.gen.options["base_channels"] == 8
@@ -267,7 +267,7 @@ def test_several_terms_add_up_and_each_has_its_options(richer: Registry) -> None
 
 
 def test_a_document_gives_its_experiment_back(richer: Registry) -> None:
-    """What run.toml holds resolves to the same experiment, with every option written out."""
+    """The content of run.toml resolves to the same experiment, with every option written out."""
     settings = ("loss=critic", "gen=mlp", "steps=4", "evaluate_every=2", "optimizer.gen=sgd", "optimizer.disc.lr=1e-3")
     more = (
         "optimizer.disc.schedule=cosine",
@@ -297,7 +297,7 @@ def test_the_preset_is_the_textbook_s_training(registry: Registry) -> None:
 
 
 def test_an_experiment_from_python_sets_only_what_it_names(registry: Registry) -> None:
-    """What was left out of it takes the defaults, as on the command line."""
+    """Omitted settings take the defaults, as on the command line."""
     python = Experiment(gen="mlp", data={"name": "mnist", "options": {"source": "sample"}}, steps=3)
     found: ResolvedConfig = resolve([experiment_layer(python)], registry)
     assert found.experiment == resolve([line("gen=mlp", "data.source=sample", "steps=3")], registry).experiment
@@ -460,7 +460,7 @@ def test_reloading_finds_the_same_components(richer: Registry) -> None:
 
 
 def test_flags_are_settings_from_left_to_right(tmp_path: Path) -> None:
-    """Of flags and --set the last one counts; dashes equal underscores; every setting is a flag."""
+    """The last of flags and --set counts; dashes equal underscores; every setting is a flag."""
     flags = ("--batch-size", "9", "--set", "batch_size=10", "--batch_size=11", "--gen.latent-dim", "7", "--gen", "mlp")
     more = (
         "--optimizer.gen.schedule",

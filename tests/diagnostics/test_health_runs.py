@@ -352,7 +352,7 @@ def ganforge_step_logged(row):
 
 
 def test_a_full_disk_does_not_end_a_run_with_an_alert(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If run.json cannot be written when an alert is raised, a message says so, and the training continues."""
+    """If run.json cannot be written when an alert is raised, a message reports it, and the training continues."""
     original = RunDirectory.update_manifest
 
     def update(self: RunDirectory, **changes: object) -> None:

@@ -58,7 +58,7 @@ def test_samples_are_decided_by_the_seed(run: RunDirectory) -> None:
 
 
 def test_samples_are_the_generator_s_images(run: RunDirectory) -> None:
-    """What is drawn is what the loaded generator makes of the latents; average and weights differ."""
+    """Samples are the loaded generator's images of the latents; average and weights differ."""
     trained = package.load_run(run.path)
     samples = trained.sample(5, 3)
     made = trained.generator()(torch.from_numpy(samples.latents))
