@@ -1,1 +1,1 @@
-"""Tests of ganforge; the folders are named after its packages."""
+"""Tests in the folders of the package; a package, since libraries install a module `tests` of their own."""

@@ -38,7 +38,7 @@ def registry() -> Registry:
 
 @pytest.fixture
 def assemble(registry: Registry) -> Callable[..., GANComponents]:
-    """Build a GAN from settings as on the command line, on the sample that ships unless told otherwise."""
+    """Build a GAN from settings as on the command line, on the sample that ships by default."""
 
     def make(*settings: str) -> GANComponents:
         return build(tiny(registry, *settings))

@@ -1,4 +1,4 @@
-"""What papers ask of a GAN library, as components alone: the engine has no special case for any of it."""
+"""Methods of papers as components alone: the engine has no special case for any of them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.helpers.runs import read_rows, tiny
 
 
 class Classes(Generator):
-    """A conditional generator: the label is one-hot beside the latents."""
+    """A conditional generator: the label is one-hot next to the latents."""
 
     def __init__(self, options: Any, image: ImageSpec) -> None:
         super().__init__(options, image)
@@ -109,7 +109,7 @@ class Clipped(Loss):
     """The first Wasserstein GAN: weights are clipped after each update (Arjovsky et al. 2017)."""
 
     class Options(Loss.Options):
-        """How far from zero a weight may be."""
+        """Largest absolute value of a weight."""
 
         clip: float = 0.01
 
@@ -129,7 +129,7 @@ class Clipped(Loss):
 
 
 class Nothing(Loss):
-    """A loss that asks for nothing, so that penalties act alone."""
+    """A loss of zero, so that penalties act alone."""
 
     def discriminator_loss(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
         return 0 * (real.logits + fake.logits)
@@ -150,7 +150,7 @@ class R1(LossTerm):
 
 
 class Adaptive(Augmentation):
-    """Noise whose strength follows what D says of real images, as ADA's controller does (Karras et al. 2020)."""
+    """Noise whose strength follows D's logits of real images, as ADA's controller does (Karras et al. 2020)."""
 
     strength: Tensor
 
@@ -210,7 +210,7 @@ def test_conditional_training_from_data_to_samples(papers: Registry, tmp_path: P
 def test_grids_of_classes_have_a_row_for_each(papers: Registry, tmp_path: Path) -> None:
     """In training and afterwards a row shows a class, and a column one latent; a class may be named.
 
-    That this discriminator does not look at labels is said.
+    A message names a discriminator that ignores labels.
     """
     from PIL import Image  # noqa: PLC0415
 
@@ -238,7 +238,7 @@ def test_grids_of_classes_have_a_row_for_each(papers: Registry, tmp_path: Path) 
 
 
 def test_labels_are_refused_for_data_without_them(papers: Registry, tmp_path: Path) -> None:
-    """A network that takes labels and data that has none do not fit, and that is said before training."""
+    """A network that takes labels and data that has none do not fit, an error before training."""
     from PIL import Image  # noqa: PLC0415
 
     (tmp_path / "pictures").mkdir()

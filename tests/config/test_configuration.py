@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -21,9 +20,8 @@ from ganforge.config.resolved import ResolvedConfig
 from ganforge.errors import ConfigError, UnknownComponentError
 from ganforge.plugins import Plugins, Source
 from ganforge.plugins.registry import Registry
+from tests.helpers.plugins import command
 from tests.helpers.runs import tiny
-
-Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 
 
 class Critic(Loss):
@@ -130,7 +128,7 @@ def test_what_a_component_recommends_applies_unless_it_was_set(richer: Registry)
 
 
 def test_recommended_betas_are_left_out_for_an_optimizer_without_them(richer: Registry) -> None:
-    """What is recommended and does not apply is dropped; what a person sets and does not apply is an error."""
+    """A recommended setting that does not apply is dropped; one that the user sets is an error."""
     experiment = resolve([line("loss=critic", "optimizer.name=sgd")], richer).experiment
     assert experiment.optimizer["gen"].name == "sgd"
     with pytest.raises(ConfigError, match="optimizer is sgd, which has no option 'betas'"):
@@ -177,7 +175,7 @@ def test_nothing_is_written_down_too(richer: Registry) -> None:
 
 
 def test_options_stand_in_their_component_s_own_table(registry: Registry) -> None:
-    """A file's table for another component survives naming another one, and that is said."""
+    """A file's table for another component survives naming another one, and a notice names it."""
     file = Layer("a.toml", {"gen": {"name": "dcgan", "dcgan": {"base_channels": 8}, "mlp": {"hidden": [5]}}})
     found = resolve([file], registry)
     assert found.experiment.gen.options["base_channels"] == 8
@@ -269,7 +267,7 @@ def test_several_terms_add_up_and_each_has_its_options(richer: Registry) -> None
 
 
 def test_a_document_gives_its_experiment_back(richer: Registry) -> None:
-    """What run.toml holds resolves to the same experiment, with every option written out."""
+    """The content of run.toml resolves to the same experiment, with every option written out."""
     settings = ("loss=critic", "gen=mlp", "steps=4", "evaluate_every=2", "optimizer.gen=sgd", "optimizer.disc.lr=1e-3")
     more = (
         "optimizer.disc.schedule=cosine",
@@ -299,7 +297,7 @@ def test_the_preset_is_the_textbook_s_training(registry: Registry) -> None:
 
 
 def test_an_experiment_from_python_sets_only_what_it_names(registry: Registry) -> None:
-    """What was left out of it takes the defaults, as on the command line."""
+    """Omitted settings take the defaults, as on the command line."""
     python = Experiment(gen="mlp", data={"name": "mnist", "options": {"source": "sample"}}, steps=3)
     found: ResolvedConfig = resolve([experiment_layer(python)], registry)
     assert found.experiment == resolve([line("gen=mlp", "data.source=sample", "steps=3")], registry).experiment
@@ -461,8 +459,8 @@ def test_reloading_finds_the_same_components(richer: Registry) -> None:
     assert sampling.chosen == {section: found.chosen[section] for section in ("gen", "latent")}
 
 
-def test_flags_are_settings_from_left_to_right(ganforge: Ganforge, tmp_path: Path) -> None:
-    """Of flags and --set the last one counts; dashes equal underscores; every setting is a flag."""
+def test_flags_are_settings_from_left_to_right(tmp_path: Path) -> None:
+    """The last of flags and --set counts; dashes equal underscores; every setting is a flag."""
     flags = ("--batch-size", "9", "--set", "batch_size=10", "--batch_size=11", "--gen.latent-dim", "7", "--gen", "mlp")
     more = (
         "--optimizer.gen.schedule",
@@ -479,7 +477,7 @@ def test_flags_are_settings_from_left_to_right(ganforge: Ganforge, tmp_path: Pat
         "--out",
         "r",
     )
-    done = ganforge("run", *flags, *more)
+    done = command("run", *flags, *more)
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "r" / "run.toml").read_text()
     assert "batch_size = 11" in text
@@ -489,9 +487,9 @@ def test_flags_are_settings_from_left_to_right(ganforge: Ganforge, tmp_path: Pat
     assert '[latent]\nname = "uniform"' in text
 
 
-def test_former_names_of_flags(ganforge: Ganforge) -> None:
+def test_former_names_of_flags() -> None:
     """`--penalty` is an error that names --term."""
-    done = ganforge("run", "--penalty", "r1")
+    done = command("run", "--penalty", "r1")
     assert (done.returncode, done.stdout) == (2, "")
     assert "invalid setting 'penalty' (command line); its name is 'term'" in done.stderr
     assert "--term" in done.stderr

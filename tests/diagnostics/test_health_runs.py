@@ -26,7 +26,7 @@ from ganforge.training.run_directory import RunDirectory
 from ganforge.training.signals import Interruption
 from ganforge.training.trainer import Trainer
 from tests.helpers.checkpoints import exact
-from tests.helpers.plugins import local
+from tests.helpers.plugins import command, local
 from tests.helpers.runs import read_rows, read_rows_without_times, tiny
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
@@ -200,11 +200,11 @@ def test_a_discriminator_that_does_not_learn_raises_an_alert(train: Train) -> No
     assert [failure for failure, *_ in alerts(outcome)] == ["fooled"]
 
 
-def test_stopping_at_a_collapse(planted: Path, ganforge: Ganforge, tmp_path: Path) -> None:
+def test_stopping_at_a_collapse(planted: Path, tmp_path: Path) -> None:
     """`--on-collapse stop` ends the run as diverged, exit code 1; a line names the step and the hint, once."""
     flags = ("--plugin", planted, "--gen", "lapsing", "--gen.since", "20", "--disc", "mlp", "--disc.hidden", "[16]")
     more = ("--data.source", "sample", "--precision", "fp32", "--steps", "300", "--checkpoint-every", "15")
-    done = ganforge("run", *flags, *more, "--on-collapse", "stop", "--out", "run", "--quiet", "--json")
+    done = command("run", *flags, *more, "--on-collapse", "stop", "--out", "run", "--quiet", "--json")
     assert done.returncode == 1
     document = json.loads(done.stdout)
     (alert,) = document["health"]
@@ -218,7 +218,7 @@ def test_stopping_at_a_collapse(planted: Path, ganforge: Ganforge, tmp_path: Pat
     assert since + 49 <= document["steps"] < since + 59
     assert read_rows(run.metrics)[-1]["step"] == document["steps"] // 10 * 10
     assert checkpoints.load(run.checkpoint_path(checkpoints.steps(run)[0])).step < document["steps"]
-    again = ganforge("resume", "run", "--plugin", planted, "--quiet", "--json")
+    again = command("resume", "run", "--plugin", planted, "--quiet", "--json")
     assert again.returncode == 1, again.stderr
     assert json.loads(again.stdout)["error"] == document["error"]
 
@@ -351,7 +351,7 @@ def ganforge_step_logged(row):
 
 
 def test_a_full_disk_does_not_end_a_run_with_an_alert(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If run.json cannot be written when an alert is raised, a message says so, and the training continues."""
+    """If run.json cannot be written when an alert is raised, a message reports it, and the training continues."""
     original = RunDirectory.update_manifest
 
     def update(self: RunDirectory, **changes: object) -> None:

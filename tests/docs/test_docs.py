@@ -256,7 +256,7 @@ def test_the_readme_opens_with_two_commands() -> None:
     """Both commands are the promised ones, and CI runs the second."""
     first, second = (block.text.strip() for block in blocks(README, "bash")[:2])
     assert first == "python -m pip install . && ganforge run --gen dcgan --disc dcgan --data mnist"
-    assert second == "python -m pip install '.[test]' && python -m pytest"
+    assert second == "python -m pip install '.[test]' && python -m pytest -n auto --dist loadfile"
     assert second in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 

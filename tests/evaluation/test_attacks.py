@@ -167,7 +167,7 @@ def test_batches_and_conditions_are_copies(
 
 
 def test_an_extractor_that_gives_no_tensor_is_named(judge: Make) -> None:
-    """It, and not the metric that asked."""
+    """The extractor is named, and not the metric that uses it."""
     one = judge("gap", features="listed")
     with pytest.raises(PluginError, match=r"^features 'listed' .* returns features that are list, not a tensor"):
         evaluated(one)
@@ -239,6 +239,6 @@ def test_a_score_beyond_all_floats_is_not_finite(entry: Entry) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 0, 5), (3, 5, 0), (0, 5, 5), (2, 5, 5), (4, 5, 5)])
 def test_pictures_that_no_file_can_hold_are_refused(shape: tuple[int, ...], entry: Entry) -> None:
-    """Grey or colours, and at least one pixel."""
+    """Gray or color, and at least one pixel."""
     with pytest.raises(PluginError, match=r"metric 'gap' .*: picture 'it' is .*; 1 or 3 channels"):
         check_pictures({"it": torch.zeros(shape, dtype=torch.uint8)}, entry)

@@ -44,7 +44,7 @@ def assemble_scored(tmp_path: Path) -> Assemble:
 
 
 def plugin_of(gan: GANComponents) -> Any:
-    """Return the local plugin's module, which tells what its parts were asked."""
+    """Return the local plugin's module, which records the calls of its parts."""
     return sys.modules[next(iter(gan.metrics.values())).__class__.__module__]
 
 
@@ -114,7 +114,7 @@ def test_no_random_number_is_taken_from_anybody(assemble_scored: Assemble) -> No
 
 
 def test_the_fakes_are_what_files_would_hold(assemble_scored: Assemble) -> None:
-    """They are drawn in evaluation mode, rounded to bytes, and the generator goes on as it was."""
+    """They are drawn in evaluation mode, rounded to bytes, and the generator is unchanged."""
     gan = assemble_scored("copied", "gen=dcgan", "gen.dcgan.base_channels=2")
     gan.generator.train()  # batch norm would show it
     evaluated(gan)
@@ -143,7 +143,7 @@ def test_training_images_in_place_of_fakes_score_the_reference(assemble_scored: 
 
 
 def test_reference_images_are_not_among_the_real_ones(assemble_scored: Assemble) -> None:
-    """Beside the test split they are any training images; beside the training split, others; None if too few."""
+    """With the test split they are any training images; with the training split, others; None if too few."""
     gan = assemble_scored("gap")
     judge = evaluator(gan)
     reference = judge.selection.reference
@@ -211,7 +211,7 @@ class Noisy(Generator):
 
 
 def test_pixels_are_never_all_in_memory(assemble_scored: Assemble, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The dataset and the generator are asked for a batch at a time, for every source and every pass."""
+    """The dataset and the generator yield a batch at a time, for every source and every pass."""
     gan = assemble_scored("gap,copied")
     sizes: list[int] = []
     take = type(gan).take
@@ -228,7 +228,7 @@ def test_pixels_are_never_all_in_memory(assemble_scored: Assemble, monkeypatch: 
 
 
 def test_a_metric_gets_what_it_declares(assemble_scored: Assemble) -> None:
-    """Training images, features and the generator go to metrics that need them; others are told what to declare."""
+    """Training images, features and the generator go to metrics that declare them; others get an error with the fix."""
     gan = assemble_scored("gap,copied,sees")
     found = evaluated(gan)
     seen = plugin_of(gan).seen
@@ -247,7 +247,7 @@ def test_a_metric_gets_what_it_declares(assemble_scored: Assemble) -> None:
 
 
 def test_a_metric_has_a_generator_of_its_own(assemble_scored: Assemble) -> None:
-    """What it changes in the generator changes neither the training's nor the fakes of other metrics."""
+    """Changes of the generator by a metric reach neither the training nor the fakes of other metrics."""
     alone, gan = evaluated(assemble_scored("gap")), assemble_scored("sees,gap")
     before = [weight.clone() for weight in gan.generator.parameters()]
     found = [evaluated(gan) for _ in range(2)]
@@ -322,7 +322,7 @@ def test_a_metric_that_fails_is_named(
     ],
 )
 def test_an_extractor_that_fails_is_named(features: str, said: str, assemble_scored: Assemble) -> None:
-    """The metric that asked it is not blamed."""
+    """The metric that needs it is not blamed."""
     with pytest.raises(PluginError, match=said):
         evaluated(assemble_scored("gap", features=features))
 
@@ -362,7 +362,7 @@ def test_what_gives_no_score_is_refused_before_anything_is_drawn(
 
 
 def test_two_metrics_must_not_give_one_score(tmp_path: Path) -> None:
-    """A plugin's `sliced-wasserstein` beside the built-in one is refused with both names."""
+    """A plugin's `sliced-wasserstein` next to the built-in one is refused with both names."""
     plugin = scoring_plugin(tmp_path)
     plugin.write_text(plugin.read_text().replace('better = {"gap"', 'better = {"sliced-wasserstein"'))
     registry = Registry.discover([plugin], no_plugins=True)

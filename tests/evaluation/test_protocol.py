@@ -110,7 +110,7 @@ def changed(path: str, value: object) -> dict[str, Any]:
     ],
 )
 def test_what_matters_is_noticed_and_named(path: str, value: object, score: str, said: str) -> None:
-    """One thing that is otherwise, and that a score depends on, is said in words, both values beside each other."""
+    """One difference that a score depends on is named as text, with both values."""
     example, other = Protocol(**EXAMPLE), Protocol(**changed(path, value))
     assert said in diff(example, other, score)
     swapped = diff(other, example, score)
@@ -171,7 +171,7 @@ def stamped(gan: GANComponents, seed: int = 0, count: int = 20) -> Protocol:
 
 
 def test_a_protocol_has_everything_that_scores_depend_on(assembled: Callable[..., GANComponents]) -> None:
-    """Every key of the contract, hashes of the weights that were really used, and no features where none are needed."""
+    """Every key of the contract, hashes of the weights that were really used, and no features if metrics need none."""
     gan = assembled("metric=gap,telling", "metric.telling.what=none", "features=classes")
     found = stamped(gan).model_dump()
     test = gan.images("test")
@@ -208,7 +208,7 @@ def test_a_protocol_has_everything_that_scores_depend_on(assembled: Callable[...
 def test_two_generators_are_comparable_and_two_ways_of_measuring_are_not(
     assembled: Callable[..., GANComponents],
 ) -> None:
-    """Other weights and seeds change nothing but the checkpoint's hash; another count or extractor is said."""
+    """Other weights and seeds change nothing but the checkpoint's hash; another count or extractor is named."""
     gan = assembled("metric=gap", "features=rows")
     one = stamped(gan)
     with torch.no_grad():

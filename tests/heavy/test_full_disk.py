@@ -35,7 +35,7 @@ WRITES = {
         [30, 20, 10],
     ),
 }
-#: What is being written, and how many pages are left by then: a checkpoint takes about 90, a grid about 10.
+#: File being written, and number of pages left by then: a checkpoint takes about 90, a grid about 10.
 MOMENTS = [("checkpoint", 0), ("checkpoint", 1), ("checkpoint", 3), ("checkpoint", 20), ("checkpoint", 50)]
 MOMENTS += [("checkpoint", 80), ("row", 0), ("grid", 0), ("grid", 3)]
 #: The command line, which fills the disk to the last page, but for ROOM bytes, before the CALL-th call of a function.

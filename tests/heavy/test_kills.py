@@ -1,8 +1,8 @@
 """`kill -9` again and again: the run ends with the bits of one that was left alone.
 
 Each process is killed once it has trained up to a step chosen at random, a random part of a step later; one that is
-there already when it starts is killed at any moment of its start. The environment variable GANFORGE_KILLS says how
-often, 50 times unless it says otherwise.
+there already when it starts is killed at any moment of its start. The environment variable GANFORGE_KILLS has the
+number of kills, 50 by default.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.heavy, pytest.mark.timeout(3600)]
 
 KILLS = int(os.environ.get("GANFORGE_KILLS", "50"))
 STEPS_PER_KILL = 20
-#: What a process needs to start on a busy machine, and a little more.
+#: Time to start a process on a busy machine, and a little more.
 START_SECONDS = 6.0
 
 RESIDENT = (
@@ -69,7 +69,7 @@ def wait_for_step(run: RunDirectory, step: int, process: subprocess.Popen[str]) 
 
 
 def wait_a_while(run: RunDirectory, seconds: float) -> None:
-    """Wait so long, or until it has trained on a little: a fast machine would come to the end of the training."""
+    """Wait so long, or until it has trained some steps: a fast machine would reach the end of the training."""
     begun, end = newest(run), time.monotonic() + seconds
     while time.monotonic() < end and newest(run) < begun + STEPS_PER_KILL // 2:
         time.sleep(0.001)

@@ -22,7 +22,7 @@ from tests.helpers.runs import read_rows, read_rows_without_times
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1200)]
 
-#: What is promised, where no single step takes longer.
+#: Promised time to stop, if each step takes less.
 SECONDS = 5.0
 COMMON = (
     "--data",
@@ -37,7 +37,7 @@ COMMON = (
     "log_every=1",
 )
 MLP = ("--gen", "mlp", "--disc", "mlp", "--gen.hidden", "[32]", "--disc.hidden", "[32]", "--checkpoint-every", "5")
-#: Steps of half a second and more, and no checkpoint but the one that a signal asks for.
+#: Steps of half a second and more, and no checkpoint but that of a signal.
 SLOW = ("--gen", "dcgan", "--disc", "dcgan", "--batch-size", "128", "--checkpoint-every", "100000")
 
 
@@ -92,7 +92,7 @@ def test_a_signal_is_answered_in_time(
 
 
 def test_second_signals_at_once_do_no_harm(ganforge: Ganforge, tmp_path: Path) -> None:
-    """Two or three signals within milliseconds, at random moments, many times: the run goes on to the same bits."""
+    """Two or three signals within milliseconds, at random moments, many times: the run resumes to the same bits."""
     straight, run = RunDirectory(tmp_path / "straight"), RunDirectory(tmp_path / "run")
     flags = (*COMMON, *MLP, "--checkpoint-every", "1", "--steps", "300")
     done = ganforge("run", *flags, "--out", straight.path, "--quiet")
@@ -121,7 +121,7 @@ def test_second_signals_at_once_do_no_harm(ganforge: Ganforge, tmp_path: Path) -
 
 
 def test_of_two_processes_one_trains(ganforge: Ganforge, tmp_path: Path) -> None:
-    """A second `resume` is refused while the first trains; the lock of a killed one, still there, hinders nobody."""
+    """A second `resume` is refused while the first trains; the lock of a killed one, still there, does not matter."""
     run = RunDirectory(tmp_path / "run")
     first = training("run", *COMMON, *MLP, "--steps", "100000", "--out", run.path, "--quiet")
     wait_until(first, lambda: bool(checkpoints.steps(run)))

@@ -1,4 +1,4 @@
-"""What the tests of comparing and listing share: run directories with chosen settings, ends and scores."""
+"""Run directories with chosen settings, ends and scores."""
 
 from __future__ import annotations
 

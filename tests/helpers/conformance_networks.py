@@ -329,7 +329,7 @@ of_generator(
 
 
 def _one_that_bfloat16_lacks(values: Tensor) -> Tensor:
-    """Return ones in float32, and infinity in bfloat16, which cannot tell 1 + 1e-3 from 1."""
+    """Return ones in float32, and infinity in bfloat16, in which 1 + 1e-3 equals 1."""
     one = torch.ones((), dtype=values.dtype)
     return ((one + 1e-3 - one) / (one + 1e-3 - one)).nan_to_num(nan=float("inf"))
 
@@ -400,7 +400,7 @@ class Truncated(Generator.SamplingOptions):
 
 @mutant("generator", "sampling-options")
 class TruncatesAlways(Styled):
-    """Samples other images than it trains on, unless told otherwise."""
+    """Samples other images than it trains on, by default."""
 
     SamplingOptions = Truncated  # type: ignore[assignment]
 

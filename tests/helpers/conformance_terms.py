@@ -147,7 +147,7 @@ class Information(LossTerm):
 
 @good("term", "top-k")
 class TopK(LossTerm):
-    """Reweights the loss, and is none itself."""
+    """Reweights the loss, and is not a loss itself."""
 
     phases = ()
 
@@ -216,7 +216,7 @@ class Reduced(StubLoss):
 
 @mutant("loss", "several-logits")
 class OverImages(StubLoss):
-    """Averages over images where there are several logits."""
+    """Averages over images with several logits."""
 
     def generator_loss(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
         values = super().generator_loss(real=real, fake=fake)
@@ -694,7 +694,7 @@ class _Extragradient(torch.optim.SGD):
 
 
 class _Lookahead(torch.optim.SGD):
-    """Counts its steps where no state dict has them."""
+    """Counts its steps outside of the state dict."""
 
     calls = 0
 

@@ -1,4 +1,4 @@
-"""What the tests of plugins share: real distributions and local files, and a process of its own to find them in."""
+"""Real distributions and local plugins, and runs of the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ganforge.cli.app import app
 
-#: What a plugin's module begins with; its own first line is line 3.
+#: First lines of a plugin's module; its own first line is line 3.
 HEADER = "from ganforge import Component, hookimpl\n\n"
 
 
@@ -73,5 +73,5 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def notes(finished: subprocess.CompletedProcess[str]) -> list[str]:
-    """Return the lines that a person was told, without the word before each."""
+    """Return the notes on stderr, without the word before each."""
     return [line.removeprefix("note: ") for line in finished.stderr.splitlines() if line.startswith("note: ")]

@@ -1,4 +1,4 @@
-"""What each of several processes does in test_processes: `torchrun processes_worker.py FOLDER PLUGIN`."""
+"""Trainings by several ranks, for test_distributed: `torchrun processes_worker.py FOLDER PLUGIN`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ganforge.training.distributed import DistContext, init_distributed
 from tests.helpers.runs import tiny
 
 MLP = ("gen=mlp", "disc=mlp", "gen.hidden=[32]", "disc.hidden=[32]", "steps=20", "batch_size=60")
-#: What is trained with one and with two processes; without dropout, whose draws each process has of its own.
+#: Trainings with one and with two processes; most without dropout, whose draws differ by process.
 CASES: dict[str, tuple[str, ...]] = {
     "bce": (*MLP, "disc.dropout=0.0", "ema_halflife_images=500", "optimizer.disc.clip_norm=0.1"),
     "term": (*MLP, "disc.dropout=0.0", "term=slope", "term.weight=3.0", "critic_steps=2"),

@@ -1,4 +1,4 @@
-"""BiGAN: an encoder beside the generator, and a discriminator of pairs of images and latents.
+"""BiGAN: an encoder next to the generator, and a discriminator of pairs of images and latents.
 
 References:
     Donahue et al. 2017, Adversarial Feature Learning, arXiv:1605.09782.

@@ -193,7 +193,7 @@ class GatGenerator(Generator):
         return GeneratorOutput(image, discriminator_input=tuple(levels))
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> GeneratorOutput:
-        """Return images, `(N, C, H, W)`, and levels, truncated as the sampling options say."""
+        """Return images, `(N, C, H, W)`, and levels, truncated by the sampling options."""
         w = self.style(z, condition)
         if self.sampling.truncation:
             w = w.lerp(self.mean_styles[self.classes(z, condition)], self.sampling.truncation)

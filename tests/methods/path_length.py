@@ -54,7 +54,7 @@ class StyleGenerator(Generator):
         return images.view(-1, *self.image.shape)
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Return images, `(N, C, H, W)`, truncated as the sampling options say."""
+        """Return images, `(N, C, H, W)`, truncated by the sampling options."""
         w = self.style(z)
         if self.sampling.truncation != 1:
             w = self.mean_style.lerp(w, self.sampling.truncation)

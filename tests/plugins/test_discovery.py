@@ -21,7 +21,7 @@ from tests.helpers.plugins import command, distribution, in_process, notes, prov
 
 
 class Broken(NamedTuple):
-    """A broken plugin: its source, at which stage it fails, what is said; and its entry point, where that is wrong."""
+    """A broken plugin: its source, the stage at which it fails, the message; and its entry point if that is wrong."""
 
     source: str
     stage: str
@@ -168,7 +168,7 @@ def test_built_ins_have_no_way_of_their_own() -> None:
 
 
 def test_a_distribution_appears_with_its_name_and_version(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A component is listed under what its distribution's METADATA says; nothing that it prints reaches stdout."""
+    """A component is listed under the name in its distribution's METADATA; nothing that it prints reaches stdout."""
     distribution(here, "more-losses", "print('hello')\n" + provides("loss", "hinge"), version="3.2.1")
     registry = Registry.discover()
     source = registry.find("loss", "hinge").source
@@ -192,7 +192,7 @@ def test_broken_plugins_are_skipped(name: str, found: Plugins) -> None:
 
 
 def test_nothing_else_suffers(found: Plugins) -> None:
-    """Beside every kind of broken plugin, the good one and the built-ins are what they are alone."""
+    """Next to every kind of broken plugin, the good one and the built-ins are what they are alone."""
     assert {problem.distribution for problem in found.problems} == set(BROKEN)
     alone = discover(Policy(none=True))
     good = [(component, source) for component, source in found.components if source.distribution != "ganforge"]
@@ -215,7 +215,7 @@ def test_list_works_and_says_one_line_for_each(listed: subprocess.CompletedProce
 
 
 def test_a_run_of_something_else_works(wreck: Path, tmp_path: Path) -> None:
-    """Beside every kind of broken plugin a run trains, and says one line for each of them."""
+    """Next to every kind of broken plugin a run trains, and prints one line for each of them."""
     flags = "--gen mlp --gen.hidden [8] --disc mlp --disc.hidden [8] --data.source sample --steps 2 --precision fp32"
     place = tmp_path / "run"
     arguments: tuple[str | Path, ...] = (*flags.split(), "--out", place, "--json")
@@ -227,7 +227,7 @@ def test_a_run_of_something_else_works(wreck: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seconds", ["soon", "0", "-1", "inf"])
 def test_patience_must_be_a_number(seconds: str) -> None:
-    """GANFORGE_PLUGIN_SECONDS that is no number of seconds is one clear error."""
+    """An invalid number of seconds in GANFORGE_PLUGIN_SECONDS is one clear error."""
     with pytest.raises(ConfigError, match="it must be a number of seconds"):
         Policy.from_environment({"GANFORGE_PLUGIN_SECONDS": seconds})
     assert Policy.from_environment({}).seconds == IMPORT_TIMEOUT_SECONDS
@@ -275,7 +275,7 @@ def test_strict_stops_at_the_first(here: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_newer_interface_costs_one_component(here: Path) -> None:
-    """Of a plugin's components only those that need a newer interface are skipped, even of a kind not known here."""
+    """Only those of a plugin's components that need a newer interface are skipped, even of a kind not known here."""
     source = (
         "@hookimpl\ndef ganforge_components():\n"
         f"    yield Component(kind='loss', name='later', target='a:B', api={API + 1})\n"
@@ -290,7 +290,7 @@ def test_a_newer_interface_costs_one_component(here: Path) -> None:
 
 
 def test_damaged_distributions_harm_nobody(here: Path) -> None:
-    """Where Python cannot even read a distribution's entry points, it is named if it is ours; all others are found."""
+    """A distribution whose entry points Python cannot read is named if it is ours; all others are found."""
     distribution(here, "good-losses", provides("loss", "hinge"))
     distribution(here, "torn", "")
     (here / "torn-1.0.dist-info" / "entry_points.txt").write_text("[ganforge]\nno equals sign\n")
@@ -312,7 +312,7 @@ def test_damaged_distributions_harm_nobody(here: Path) -> None:
 
 
 def test_errors_about_names_mention_what_is_skipped(here: Path) -> None:
-    """Whoever names a component that is not there is told which plugins are broken or blocked."""
+    """The error about a component that is not there names the plugins that are broken or blocked."""
     distribution(here, "no-hook", BROKEN["no-hook"].source)
     with pytest.raises(UnknownComponentError) as caught:
         Registry.discover().find("loss", "sliding")
@@ -359,7 +359,7 @@ def test_lists_allow_and_block(here: Path) -> None:
 
 
 def test_names_that_block_nothing_are_warned_about(here: Path) -> None:
-    """A word in either list that no installed plugin is called is said on stderr; broken and blocked ones are."""
+    """A word in either list that is not the name of an installed plugin is reported; broken and blocked ones count."""
     distribution(here, "some-losses", provides("loss", "hinge"))
     distribution(here, "no-hook", BROKEN["no-hook"].source)
     finished = in_process(
@@ -401,7 +401,7 @@ def test_one_module_behind_two_entry_points_counts_once(here: Path) -> None:
 
 
 def test_classes_of_one_name_are_two_plugins(here: Path) -> None:
-    """Plugins are told apart by their distributions, whatever their objects are called."""
+    """Plugins differ by their distributions, whatever their objects are called."""
     body = (
         "class Plugin:\n    @hookimpl\n    def ganforge_components(self):\n        yield Component(kind='loss', {})\n"
     )
@@ -414,7 +414,7 @@ def test_classes_of_one_name_are_two_plugins(here: Path) -> None:
 
 
 def test_a_distribution_gives_a_name_once(here: Path) -> None:
-    """Of two entry points of one distribution that give the same component, the second is skipped."""
+    """The second of two entry points of one distribution that give the same component is skipped."""
     distribution(here, "some-losses", provides("loss", "hinge"))
     (here / "other.py").write_text((here / "some_losses.py").read_text())
     points = here / "some_losses-1.0.dist-info" / "entry_points.txt"
@@ -431,7 +431,7 @@ def clash(here: Path) -> Path:
 
 
 def test_nobody_overrides_a_built_in(clash: Path) -> None:
-    """A bare name that two plugins give means neither; both names in full mean what they say."""
+    """A bare name that two plugins give means neither; both full names work."""
     registry = Registry.discover()
     with pytest.raises(UnknownComponentError) as caught:
         registry.find("generator", "dcgan")

@@ -1,4 +1,4 @@
-"""Laws of listening to a run: a plugin hears everything in order, and nothing that it does reaches the run."""
+"""Laws of listening to a run: a plugin gets every event in order, and nothing that it does reaches the run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RUN = (
     *("--quiet", "--json"),
 )
 
-#: Hears everything, and prints in every way there is.
+#: Listens to everything, and prints in every way there is.
 SCRIBE = """
 import json, os, pathlib, subprocess
 
@@ -100,7 +100,7 @@ def weights(run: Path) -> str:
 
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return the checksum of the weights that a run ends with to which nobody listens."""
+    """Return the checksum of the last weights of a run without listeners."""
     run = tmp_path_factory.mktemp("quiet") / "r"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANFORGE_OFFLINE", "1")
@@ -111,7 +111,7 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def heard(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
-    """Run the command line in a process of its own, with two listeners; return what it said, and the folder."""
+    """Run the command line in a process of its own, with two listeners; return the result and the folder."""
     folder = tmp_path_factory.mktemp("heard")
     plugins = ("--plugin", local(folder / "scribe.py", SCRIBE), "--plugin", local(folder / "gambler.py", GAMBLER))
     evaluation = ("--metric", "sliced-wasserstein", "--evaluate-every", "3", "--num-samples", "16")
@@ -122,7 +122,7 @@ Heard = tuple[subprocess.CompletedProcess[str], Path]
 
 
 def test_everything_is_heard_in_order(heard: Heard) -> None:
-    """A listener hears every event once, in the order in which it happened, with the types that the hooks declare."""
+    """A listener gets every event once, in the order in which it happened, with the types that the hooks declare."""
     finished, folder = heard
     assert finished.returncode == 0, finished.stderr
     lines = [json.loads(line) for line in (folder / "heard.jsonl").read_text().splitlines()]
@@ -150,7 +150,7 @@ def test_everything_is_heard_in_order(heard: Heard) -> None:
 
 
 def test_stdout_stays_one_document(heard: Heard) -> None:
-    """Whatever a listener prints, and by whichever way, stands in listeners.log; stdout is one JSON document."""
+    """All output of a listener, by any way, stands in listeners.log; stdout is one JSON document."""
     finished, folder = heard
     assert json.loads(finished.stdout)["status"] == "finished"
     assert finished.stderr == ""
@@ -191,7 +191,7 @@ def test_bad_listeners_change_nothing(tmp_path: Path, quiet: str, monkeypatch: p
 
 
 def test_a_killed_listener_changes_nothing(tmp_path: Path, quiet: str) -> None:
-    """Where the listeners' process dies, the run goes on to the same bits; it is reported once."""
+    """If the listeners' process dies, the run continues to the same bits; it is reported once."""
     finished = command(*RUN, "--plugin", local(tmp_path / "dies.py", DIES), "--out", "r")
     assert finished.returncode == 0
     assert weights(tmp_path / "r") == quiet
@@ -201,7 +201,7 @@ def test_a_killed_listener_changes_nothing(tmp_path: Path, quiet: str) -> None:
 
 
 class Told:
-    """Start a relay to local plugins, tell it that a run started, and collect what it says."""
+    """Start a relay to local plugins, send it the start of a run, and collect its messages."""
 
     def __init__(self, folder: Path, *sources: str, drain_seconds: float = 0.5) -> None:
         self.folder = folder
@@ -238,7 +238,7 @@ def test_a_listener_that_never_ends_is_stopped(tmp_path: Path, monkeypatch: pyte
 
 
 def assert_ends(pid: int, seconds: float = 20) -> None:
-    """Wait until a process is gone, or is a zombie that waits for somebody's child to be counted."""
+    """Wait until a process is gone, or is a zombie that waits for its parent."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
@@ -269,7 +269,7 @@ def test_what_a_listener_leaves_behind_holds_nobody(tmp_path: Path) -> None:
 
 
 def test_nobody_waits_for_the_dead(tmp_path: Path) -> None:
-    """After the listeners' process died, thousands of events are sent without waiting, and one line is said in all."""
+    """After the listeners' process died, thousands of events are sent without waiting; one line is printed in all."""
     with Told(tmp_path, DIES) as told:
         process = told.relay._process
         assert process is not None
@@ -283,7 +283,7 @@ def test_nobody_waits_for_the_dead(tmp_path: Path) -> None:
 
 
 def test_a_death_at_the_very_end_is_said(tmp_path: Path) -> None:
-    """Where the process dies of the last event, when nothing is left to be sent, it is said as well."""
+    """If the process dies of the last event, when nothing is left to be sent, it is reported as well."""
     source = "import os\n@hookimpl\ndef ganforge_finished(run):\n    os._exit(3)\n"
     with Told(tmp_path, source) as told:
         told.relay.send("finished", status="finished", error=None)
@@ -323,7 +323,7 @@ def test_its_plugins_are_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_no_process_without_a_listener(tmp_path: Path) -> None:
-    """Where no plugin listens, nothing is started and sending does nothing."""
+    """Without listening plugins nothing is started and sending does nothing."""
     with EventSender(listening=False, local=[], no_plugins=False, log=tmp_path / "log", notice=pytest.fail) as nobody:
         nobody.send("finished", status="finished", error=None)
         assert nobody._process is None
@@ -331,7 +331,7 @@ def test_no_process_without_a_listener(tmp_path: Path) -> None:
 
 
 def test_a_process_that_cannot_start_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the listeners' process cannot even be started, the run is told once and goes on."""
+    """If the listeners' process cannot even be started, that is reported once, and the run continues."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "nowhere"))
     with Told(tmp_path, RAISES) as told:
         told.relay.send("finished", status="finished", error=None)
@@ -349,7 +349,7 @@ def test_what_cannot_be_told_is_said(tmp_path: Path) -> None:
 
 
 def test_the_process_does_not_outlive_a_killed_run(tmp_path: Path) -> None:
-    """Where the run itself is killed, a hanging listener's process ends by itself."""
+    """If the run itself is killed, a hanging listener's process ends by itself."""
     local(tmp_path / "hangs.py", HANGS)
     program = (
         "import sys, time\nfrom pathlib import Path\nfrom ganforge.plugins.events.sender import EventSender\n"
@@ -380,7 +380,7 @@ def event(name: str, **arguments: object) -> str:
 
 
 def test_a_slow_listener_misses_rows_and_nothing_else() -> None:
-    """What waits for a listener is bounded: it misses rows beyond that, which is said once, but no other event."""
+    """The queue of a listener is bounded: it misses rows beyond that, which is reported once, but no other event."""
     begun, ready = threading.Event(), threading.Event()
     heard: list[object] = []
 
@@ -406,7 +406,7 @@ def test_a_slow_listener_misses_rows_and_nothing_else() -> None:
 
 
 def test_a_listener_hears_only_what_it_implements() -> None:
-    """Events without a hook of its own pass a listener by, and hooks get the arguments that they ask for."""
+    """Events without a hook of its own pass a listener by, and hooks get the arguments that they declare."""
     heard: list[object] = []
 
     def checkpoint_saved(path: Path, *, step: int = -1) -> None:
@@ -422,7 +422,7 @@ def test_a_listener_hears_only_what_it_implements() -> None:
 
 
 def test_components_alone_do_not_listen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A plugin that only gives components starts no process beside a run."""
+    """A plugin that only gives components starts no process next to a run."""
     started: list[bool] = []
     original = EventSender.__init__
 

@@ -1,4 +1,4 @@
-"""Laws of local plugins: loaded where a person names them and nowhere else, and written down in the run."""
+"""Laws of local plugins: loaded if the user names them and only then, and recorded in the run."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_an_answer_that_cannot_be_written_is_one_message(run: Path) -> None:
 
 @pytest.mark.parametrize(("every", "kept"), [(1, True), (100, False)])
 def test_a_run_that_fails_says_what_is_there_to_go_on_from(*, every: int, kept: bool, tmp_path: Path) -> None:
-    """A checkpoint is promised where there is one."""
+    """A checkpoint is mentioned if the run has one."""
     loud = GAN.replace("images = self", "self.calls = getattr(self, 'calls', 0) + 1\n        images = self")
     raising = "if self.calls > 99:\n            raise RuntimeError('worn out')\n        return"
     local(tmp_path / "my_gan.py", loud.replace("return images.tanh", f"{raising} images.tanh"))
@@ -88,7 +88,7 @@ def test_a_run_that_fails_says_what_is_there_to_go_on_from(*, every: int, kept: 
 
 
 def test_path_and_hash_go_into_the_run(run: Path) -> None:
-    """run.json names the local file that the run used, with the SHA-256 of what it said; run.toml names no path."""
+    """run.json names the local file that the run used, with the SHA-256 of its content; run.toml names no path."""
     (recorded,) = [
         plugin
         for plugin in json.loads((run / "r" / "run.json").read_text())["plugins"]
@@ -191,7 +191,7 @@ def test_what_is_named_twice_is_loaded_once(tmp_path: Path) -> None:
 
 
 def test_a_file_is_read_again_after_it_was_edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loading always runs what the file and its submodules say now, as the SHA-256 tells, however fast they change."""
+    """Loading always runs the present code of the file and its submodules, as the SHA-256 shows."""
     monkeypatch.setattr(sys, "dont_write_bytecode", False)  # a compiled file of the same second and size must not win
     package = tmp_path / "pack"
     seen = []
@@ -218,7 +218,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("source", BROKEN)
 def test_a_broken_one_is_an_error(source: str, tmp_path: Path) -> None:
-    """Since a person named it, a broken one ends the command, exit 2, at its author's line; never a traceback."""
+    """A broken local plugin, named by the user, ends the command, exit 2, at its author's line; never a traceback."""
     plugin = local(tmp_path / "mine.py", source)
     finished = command("list", "--json", "--plugin", plugin)
     assert (finished.returncode, finished.stdout) == (2, "")
@@ -244,7 +244,7 @@ def test_an_error_in_a_file_that_it_imports_is_at_that_line(tmp_path: Path) -> N
     ],
 )
 def test_what_is_no_plugin(make: object, said: str, tmp_path: Path) -> None:
-    """A path that holds no plugin is an error that says why, exit 2."""
+    """A path that holds no plugin is an error that gives the reason, exit 2."""
     assert callable(make)
     make(tmp_path / "mine")
     finished = command("list", "--plugin", "mine")

@@ -59,7 +59,7 @@ def refusal(**fields: object) -> PluginError:
 
 
 def test_what_is_not_installed_is_named_with_who_brings_it() -> None:
-    """The table of what ganforge's other distributions bring is what they say themselves; it makes the message."""
+    """The table of the components of ganforge's other distributions equals their own; messages use it."""
     folders = ROOT / "plugins"
     brought: dict[str, dict[str, set[str]]] = {}
     for name in FIRST_PARTY:
@@ -113,7 +113,7 @@ def test_every_kind_needs_its_own_interface(kind: Kind, registry: Registry) -> N
 
 @pytest.mark.parametrize("target", ["losses_under_test:number", "losses_under_test:function"])
 def test_what_is_no_class_is_refused(target: str, write: Callable[..., None]) -> None:
-    """A target that is a function or a value is no component."""
+    """A target that is a function or a value is refused."""
     write("losses_under_test", "number = 1\ndef function(): pass\n")
     assert "does not extend ganforge.LossTerm" in refusal(target=target).message
 
@@ -145,7 +145,7 @@ def test_options_extend_the_interfaces(options: str, write: Callable[..., None])
 
 @pytest.mark.parametrize("recommended", ["['critic_steps']", "None", "{5: 'critic_steps'}"])
 def test_recommendations_are_settings(recommended: str, write: Callable[..., None]) -> None:
-    """What a component recommends is a table of settings by name, or the component is refused."""
+    """Recommended values are a table of settings by name, or the component is refused."""
     write("losses_under_test", LOSS.format(name="Mine") + f"    recommended = {recommended}\n")
     assert "recommended is not a table of settings" in refusal().message
 
@@ -176,7 +176,7 @@ def test_words_of_a_kind_are_reserved() -> None:
 
 
 def test_requirements_are_checked_before_importing(write: Callable[..., None]) -> None:
-    """A missing or outdated requirement is told with the command that installs it; the target is not even imported."""
+    """A missing or outdated requirement is named with the command that installs it; the target is not even imported."""
     write("losses_under_test", "raise RuntimeError\n")
     missing = refusal(requires=("no-such-distribution>=2",))
     assert "needs no-such-distribution>=2, which is not installed" in missing.message
@@ -188,7 +188,7 @@ def test_requirements_are_checked_before_importing(write: Callable[..., None]) -
 
 
 def test_requirements_that_are_met_or_do_not_apply(write: Callable[..., None]) -> None:
-    """What is installed satisfies; a requirement whose marker does not apply here asks for nothing."""
+    """An installed requirement satisfies; one whose marker does not apply here needs nothing."""
     write("losses_under_test", LOSS.format(name="Mine"))
     registry, entry = registry_of(requires=("pluggy>=1", "no-such-distribution; python_version < '3'"))
     assert registry.load(entry).__name__ == "Mine"
@@ -204,7 +204,7 @@ IMPORTS = {
 
 @pytest.mark.parametrize("source", IMPORTS)
 def test_targets_that_cannot_be_imported(source: str, write: Callable[..., None]) -> None:
-    """Whatever ends the import of a target is the plugin's error, with its author's line."""
+    """Any exception during the import of a target is the plugin's error, with its author's line."""
     write("losses_under_test", source)
     assert IMPORTS[source] in refusal().message
 

@@ -1,4 +1,4 @@
-"""Laws of comparing runs: who is in a group, what tells groups apart, and what may stand in one column."""
+"""Laws of comparing runs: groups, their differences, and the scores of a column."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from ganforge.runs.score_table import columns
 from ganforge.runs.settings import canonical, differing, settings_of
 from ganforge.schemas.rows import EvaluationRow, Protocol
 from tests.helpers.comparisons import change, made, protocol_of, scored, write_rows
+from tests.helpers.plugins import command
 from tests.helpers.run_directories import MANIFEST, protocol
 from tests.helpers.runs import ROOT
 
@@ -92,7 +93,7 @@ def test_what_a_component_s_name_says_is_not_said_twice(tmp_path: Path) -> None:
 
 
 def test_an_option_that_an_older_run_of_the_same_component_lacks_is_said(tmp_path: Path) -> None:
-    """Two groups that nothing would tell apart otherwise; for an optimiser's options, too."""
+    """Two groups that nothing else distinguishes; for an optimizer's options, too."""
     made(tmp_path / "a")
     made(tmp_path / "b", "gen.mlp.width=3", "optimizer.gen.eps=1e-8", "penalty.r1.gamma=2", seed=1)
     assert set(package.compare(tmp_path).settings) == {"gen.width", "penalty.r1.gamma", "optimizer.gen.eps"}
@@ -101,7 +102,7 @@ def test_an_option_that_an_older_run_of_the_same_component_lacks_is_said(tmp_pat
 
 
 def test_scored_again_the_last_score_of_a_step_counts(tmp_path: Path) -> None:
-    """As in the curve next to it."""
+    """As in the curve next to it; and a manifest's odd values stop nothing."""
     made(tmp_path / "a", rows=[scored(10, 10.0), scored(10, 7.0), scored(5, 1.0)])
     (column,) = package.compare(tmp_path).columns
     latest = column.latest("a")
@@ -164,7 +165,7 @@ def test_what_is_shown_tells_the_groups_apart(documents: list[dict[str, Any]]) -
 
 
 def test_a_cell_is_the_mean_over_seeds_with_student_s_interval(tmp_path: Path) -> None:
-    """Mean ± t · s / √n with the table's t; two seeds have their range, one has none; the reference stands beside."""
+    """Mean ± t · s / √n with the table's t; a single seed has no interval; the reference stands next to it."""
     values = [20.0, 23.0, 21.5, 26.0, 22.0]
     for count in (1, 2, 3, 5):
         for seed, value in enumerate(values[:count]):
@@ -195,7 +196,7 @@ def test_unlike_scores_stand_apart_and_it_is_said_why(tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_scored_in_both_ways_is_in_both_columns(tmp_path: Path) -> None:
-    """What is comparable is compared: the run that also has the other's kind of score stands beside it."""
+    """Comparable scores are compared: a run that also has the other's kind of score stands in both columns."""
     many: dict[str, Any] = {"real_images": 10_000, "fake_images": 10_000}
     made(tmp_path / "a", rows=[scored(1000, 30.0)])
     made(tmp_path / "b", "loss=hinge", rows=[scored(1000, 25.0), scored(1000, 20.0, **many)])
@@ -302,7 +303,7 @@ def test_a_seed_counts_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("higher", "order"), [(False, ["b", "a", "c", "d"]), (True, ["c", "a", "b", "d"])])
 def test_sorting_begins_with_the_best(*, higher: bool, order: list[str], tmp_path: Path) -> None:
-    """Lower or higher, as the metric says; what has no such score comes last."""
+    """Lower or higher, by the metric's direction; runs without such a score come last."""
     for steps, (name, value) in enumerate([("a", 20.0), ("d", None), ("b", 10.0), ("c", 30.0)], start=1):
         made(
             tmp_path / name,
@@ -323,7 +324,7 @@ def test_metrics_choose_the_columns(tmp_path: Path) -> None:
         package.compare(tmp_path, sort="fed")
 
 
-# Where runs come from
+# Sources of runs
 
 
 def test_runs_are_found_once_and_named_apart(tmp_path: Path) -> None:
@@ -335,7 +336,7 @@ def test_runs_are_found_once_and_named_apart(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
-    """A damaged run is left out and named; where nothing is left, or nothing is there, it is an error."""
+    """A damaged run is left out and named; without any run left it is an error."""
     good, bad = made(tmp_path / "good", rows=[scored(1, 2.0)]), made(tmp_path / "bad", seed=1)
     (bad / "run.toml").write_text("x = [", encoding="utf-8")
     with (good / "evaluation.jsonl").open("a", encoding="utf-8") as file:
@@ -357,7 +358,7 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
 
 
 def test_every_form_has_the_same_numbers(tmp_path: Path, ganforge: Ganforge) -> None:
-    """--json, --csv and Python agree to the bit; each prints one thing on stdout, and the table goes to nobody else."""
+    """--json, --csv and Python agree to the bit; each prints one thing on stdout, without the table."""
     rows = [scored(500, 40.0), scored(1000, 20.123456789012345)]
     made(tmp_path / "r" / "a", rows=rows)
     made(tmp_path / "r" / "b", "loss=hinge", rows=[scored(1000, 1e-30)])
@@ -379,10 +380,10 @@ def test_every_form_has_the_same_numbers(tmp_path: Path, ganforge: Ganforge) -> 
     assert curve["lines"]["bce"] == [[500, 40.0], [1000, 20.123456789012345]]
 
 
-def test_files_are_written_and_never_replaced_unasked(tmp_path: Path, ganforge: Ganforge) -> None:
-    """--html and --csv write beside the table; over a file, a folder, or nowhere: exit code 2, nothing done."""
+def test_files_are_written_and_never_replaced_unasked(tmp_path: Path) -> None:
+    """--html and --csv write in addition to the table; over a file, a folder, or nowhere: exit code 2, nothing done."""
     made(tmp_path / "a", rows=[scored(1000, 20.125)])
-    done = ganforge("compare", "a", "--html", "page.html", "--csv", "numbers.csv")
+    done = command("compare", "a", "--html", "page.html", "--csv", "numbers.csv")
     assert (done.returncode, done.stderr) == (0, "")
     assert "20.12" in done.stdout
     page = Path("page.html").read_text(encoding="utf-8")
@@ -391,10 +392,10 @@ def test_files_are_written_and_never_replaced_unasked(tmp_path: Path, ganforge: 
     assert Path("numbers.csv").read_text(encoding="utf-8").startswith("run,group,status,seed,fid")
     Path("page.html").write_text("mine", encoding="utf-8")
     for arguments in (("--html", "page.html"), ("--csv", "."), ("--html", "no/page.html"), ("--json", "--csv", "-")):
-        assert ganforge("compare", "a", *arguments).returncode == 2
+        assert command("compare", "a", *arguments).returncode == 2
     assert Path("page.html").read_text(encoding="utf-8") == "mine"
-    assert ganforge("compare", "a", "--html", "page.html", "--force").returncode == 0
-    missing = ganforge("compare", "b")
+    assert command("compare", "a", "--html", "page.html", "--force").returncode == 0
+    missing = command("compare", "b")
     assert missing.returncode == 2
     assert "b does not exist" in missing.stderr
 
@@ -408,7 +409,7 @@ def test_a_spreadsheet_computes_nothing(tmp_path: Path) -> None:
 
 
 def test_comparing_needs_no_torch(tmp_path: Path) -> None:
-    """Neither torch nor numpy is imported to compare runs whose protocols must be held beside each other."""
+    """Neither torch nor numpy is imported to compare runs whose protocols must be compared."""
     for seed in (0, 1):
         made(tmp_path / f"run-{seed}", seed=seed, rows=[scored(1, 2.0, seed=seed)])
     program = (
@@ -424,7 +425,7 @@ def test_comparing_needs_no_torch(tmp_path: Path) -> None:
 
 
 def test_a_curve_is_the_mean_over_the_seeds_that_came_so_far(tmp_path: Path) -> None:
-    """At each step the mean, lowest and highest value of the runs that have one; none where no value is finite."""
+    """At each step the mean, lowest and highest value of the runs that have one; none without a finite value."""
     for seed, values in enumerate([(1.0, 2.0, math.nan), (3.0, 6.0)]):
         run = made(tmp_path / str(seed), seed=seed)
         lines = [json.dumps({"step": 10 * index, "loss/generator": value}) for index, value in enumerate(values)]
@@ -435,7 +436,7 @@ def test_a_curve_is_the_mean_over_the_seeds_that_came_so_far(tmp_path: Path) -> 
 
 
 def test_a_sparkline_rises_where_the_curve_does() -> None:
-    """It has the width that is asked for; a rising line never falls, a gap is a space, one level draws something."""
+    """It has the requested width; a rising line never falls, a gap is a space, one level draws something."""
     line = [(float(x), x**2.0) for x in range(7)]
     drawn = sparkline(line, x=(0, 6), y=(0, 36), width=20)
     assert len(drawn) == 20

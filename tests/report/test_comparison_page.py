@@ -1,4 +1,4 @@
-"""Laws of a comparison's page: nothing in it is fetched, nothing that runs say becomes markup, and it stays small."""
+"""Laws of a comparison's page: nothing in it is fetched, no text of runs becomes markup, and it stays small."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_BYTES = 5_000_000
 
 
 class Outline(HTMLParser):
-    """Collect a page's elements with the names of their attributes, its text, and what its attributes say."""
+    """Elements of a page with the names of their attributes, its text, and the values of its attributes."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ def test_a_notebook_shows_the_table_alone(tmp_path: Path) -> None:
 
 
 def test_large_grids_make_no_large_page(tmp_path: Path) -> None:
-    """Forty groups with megabytes of samples each: the page holds what fits, says so, and stays below 5 MB."""
+    """Forty groups with megabytes of samples each: the page holds what fits, names the rest, and stays below 5 MB."""
     for number in range(40):
         made(tmp_path / f"run-{number:02d}", f"steps={number + 1}", rows=[scored(5, 1.0), scored(9, 2.0)])
     big = made(tmp_path / "first", "steps=99", grids=1, side=1200)

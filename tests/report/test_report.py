@@ -23,6 +23,7 @@ from ganforge.plugins.registry import Registry
 from ganforge.report import report_folder, report_run
 from ganforge.runs import launch
 from ganforge.runs import setup as prepare
+from tests.helpers.plugins import command
 from tests.helpers.run_directories import MANIFEST, evaluation, grid, make_run, protocol, write_json, write_rows
 from tests.helpers.runs import tiny
 
@@ -455,25 +456,25 @@ SMALL = (
 )
 
 
-def test_every_run_ends_with_a_report(tmp_path: Path, ganforge: Ganforge) -> None:
+def test_every_run_ends_with_a_report(tmp_path: Path) -> None:
     """A finished run has one, and a resumed run has a new one: by commands and in Python."""
     run = tmp_path / "run"
     settings = [argument for setting in (*SMALL, "data.source=sample", "device=cpu") for argument in ("--set", setting)]
-    done = ganforge("run", *settings, "--out", str(run), "--quiet")
+    done = command("run", *settings, "--out", str(run), "--quiet")
     assert done.returncode == 0, done.stderr
     text = read(run / "report.html").text
     assert "Trained for 4 steps" in text
     assert "Missing from this page" not in text
     package.resume(run, steps=6)
     assert "Trained for 6 steps" in read(run / "report.html").text
-    done = ganforge("resume", str(run), "--steps", "8", "--quiet")
+    done = command("resume", str(run), "--steps", "8", "--quiet")
     assert done.returncode == 0, done.stderr
     assert "Trained for 8 steps" in read(run / "report.html").text
     package.train(package.load_run(run).experiment, out=tmp_path / "again")
     assert "Trained for 8 steps" in read(tmp_path / "again" / "report.html").text
 
 
-def test_an_evaluation_updates_the_report(tmp_path: Path, ganforge: Ganforge, registry: Registry) -> None:
+def test_an_evaluation_updates_the_report(tmp_path: Path, registry: Registry) -> None:
     """The page of an evaluated run shows its scores: by the command and in Python; a run without a page gets none."""
     run = tmp_path / "run"
     launch.start_run(prepare.prepare(tiny(registry, *SMALL), registry), out=run)
@@ -483,7 +484,7 @@ def test_an_evaluation_updates_the_report(tmp_path: Path, ganforge: Ganforge, re
     report_run(run)
     trained.evaluate("sliced-wasserstein", num_samples=40, device="cpu")
     assert "40 real, 40 fake" in (run / "report.html").read_text(encoding="utf-8")
-    done = ganforge("evaluate", str(run), "--metric", "sliced-wasserstein", "-n", "48", "--quiet")
+    done = command("evaluate", str(run), "--metric", "sliced-wasserstein", "-n", "48", "--quiet")
     assert done.returncode == 0, done.stderr
     assert "48 real, 48 fake" in (run / "report.html").read_text(encoding="utf-8")
 

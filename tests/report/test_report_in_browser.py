@@ -201,7 +201,7 @@ def test_dark_is_dark(report: Path, visit: Open) -> None:
 
 @pytest.mark.parametrize("size", [(320, 600), PHONE, DESK])
 def test_nothing_is_wider_than_the_screen(report: Path, folder: Path, size: tuple[int, int], visit: Open) -> None:
-    """From the narrowest phone on, only tables scroll sideways, within themselves; labels of an axis never overlap."""
+    """Even on the narrowest phone, only tables scroll sideways, within themselves; labels of an axis never overlap."""
     for path in (report, folder):
         page = visit(path, size=size).page
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0]

@@ -1,4 +1,4 @@
-"""Damaged files, full disks, numbers that explode, two processes at once: nothing is lost, and one line says why."""
+"""Damaged files, full disks, numbers that explode, two processes at once: nothing is lost, one line has the reason."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from ganforge.runs.trained import TrainedRun
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.callbacks import Callback
 from ganforge.training.run_directory import RunDirectory, RunLock
+from tests.helpers.plugins import command
 from tests.helpers.run_directories import change_json
 from tests.helpers.runs import tiny
 
@@ -36,7 +37,7 @@ SMALL = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size
 
 
 class Notes(Callback):
-    """Keep what a person should read."""
+    """Messages for the user."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -75,7 +76,7 @@ def test_a_damaged_checkpoint_is_named_and_skipped(name: str, damage: str, run: 
 
 
 def test_pictures_of_steps_that_are_made_again_are_removed(run: RunDirectory, registry: Registry) -> None:
-    """Going on, a run keeps no picture of a step that it may never come to, or may come to with other weights."""
+    """A resumed run keeps no picture of a step that it may never reach, or may reach with other weights."""
     kept = sorted(path.name for path in run.samples.iterdir())
     later = [run.sample_path(99), run.evaluation_picture_path("fid", 99)]
     others = [run.evaluation_picture_path("fid", 6), run.samples / "mine.png", run.evaluation_pictures / ".fid.7.tmp"]
@@ -88,10 +89,10 @@ def test_pictures_of_steps_that_are_made_again_are_removed(run: RunDirectory, re
 
 
 @pytest.mark.parametrize("content", ["[" * 100_000, '{"status": ' * 50_000, "", "[]", "\x00"])
-def test_a_damaged_manifest_is_one_message(content: str, run: RunDirectory, ganforge: Ganforge) -> None:
-    """Whatever stands there, the command says which file cannot be read."""
+def test_a_damaged_manifest_is_one_message(content: str, run: RunDirectory) -> None:
+    """Any content of it: the command names the file that cannot be read."""
     run.manifest.write_text(content, encoding="utf-8")
-    done = ganforge("resume", run.path)
+    done = command("resume", run.path)
     assert done.returncode == RunDirectoryError.exit_code
     assert "run.json" in done.stderr
     assert "should not happen" not in done.stderr
@@ -114,13 +115,13 @@ def test_damaged_value_of_a_manifest_is_named(damage: object, run: RunDirectory,
         TrainedRun(run, registry).sample(2)
 
 
-def test_without_a_whole_checkpoint_there_is_one_clear_error(run: RunDirectory, ganforge: Ganforge) -> None:
+def test_without_a_whole_checkpoint_there_is_one_clear_error(run: RunDirectory) -> None:
     """Where all are damaged, resuming and sampling say so, exit 1, and change nothing."""
     for step in checkpoints.steps(run):
         (run.checkpoint_path(step) / "generator.safetensors").write_bytes(b"\x00" * 100)
     before = run.manifest.read_text()
-    for command in (("resume", run.path, "--steps", "9"), ("sample", run.path, "--out", "a.png")):
-        done = ganforge(*command)
+    for words in (("resume", run.path, "--steps", "9"), ("sample", run.path, "--out", "a.png")):
+        done = command(*words)
         assert done.returncode == 1
         assert "has no valid checkpoint" in done.stderr
         assert "Traceback" not in done.stderr
@@ -208,7 +209,7 @@ def test_lost_rows_before_the_checkpoint_are_named(damage: str, registry: Regist
 
 
 def test_other_data_is_refused(run: RunDirectory, registry: Registry) -> None:
-    """A run goes on only with the data whose fingerprint it recorded."""
+    """A run continues only with the data whose fingerprint it recorded."""
     data = run.read_manifest().as_dict()["data"]
     change_json(run.manifest, data=data | {"fingerprint": "0" * 64})
     with pytest.raises(RunDirectoryError, match="was trained on other data"):
@@ -229,7 +230,7 @@ def test_what_has_changed_since_is_said(run: RunDirectory, registry: Registry) -
 
 
 def test_another_seed_than_the_checkpoint_s_is_said(run: RunDirectory, registry: Registry) -> None:
-    """A run.toml that was edited between is followed, but a line says that the bits may be others."""
+    """A run.toml that was edited between is followed, but a line warns of other bits."""
     run.write_experiment(run.read_experiment().model_copy(update={"seed": 7}))
     notes = Notes()
     launch.resume_run(run, registry, launch.ResumeOverrides(steps=8), callback=lambda _: notes)
@@ -257,7 +258,7 @@ def test_half_of_a_checkpoint_never_has_its_name(
 
 
 def test_a_checkpoint_without_a_generator_is_one_clear_error(run: RunDirectory, registry: Registry) -> None:
-    """Checksums that agree do not make it whole: sampling says what it lacks."""
+    """Checksums that agree do not make it whole: sampling names the missing file."""
     for step in checkpoints.steps(run):
         folder = run.checkpoint_path(step)
         (folder / "generator.safetensors").unlink()
@@ -279,7 +280,7 @@ def test_a_plugin_installed_later_is_not_mistaken_for_a_run_s_own(run: RunDirect
 
 
 def test_a_finished_run_is_only_extended(run: RunDirectory, registry: Registry) -> None:
-    """Resuming it as it is names the flags that extend it; with them it goes on from its last step."""
+    """Resuming it unchanged names the flags that extend it; with them it continues from its last step."""
     with pytest.raises(RunDirectoryError, match="is finished: it has trained 6 of 6 steps"):
         launch.resume_run(run, registry)
     outcome = launch.resume_run(run, registry, launch.ResumeOverrides(steps=9))
@@ -305,7 +306,7 @@ def test_divergence_keeps_the_last_good_checkpoint(registry: Registry, tmp_path:
 def test_a_full_disk_fails_the_run_and_loses_nothing(
     limit: int, message: str, run: RunDirectory, ganforge: Ganforge
 ) -> None:
-    """Where no byte more can be written, it exits 1 with the reason; what was saved is whole, and it goes on later.
+    """If no byte more can be written, it exits 1 with the reason; all saved files are whole, and it continues later.
 
     limit: bytes a file may have: room for run.json and none for a checkpoint, or not even for the rows to keep.
     """
@@ -324,14 +325,14 @@ def test_a_full_disk_fails_the_run_and_loses_nothing(
 
 
 def test_a_place_that_cannot_be_written_is_an_error(registry: Registry) -> None:
-    """A run directory where nobody may write, the superuser included, is one clear message."""
+    """A run directory without write access, even for the superuser, is one clear message."""
     prepared = prepare(tiny(registry, *SMALL, "steps=1"), registry)
     with pytest.raises(GanforgeError, match="/proc/ganforge-run cannot be created"):
         launch.start_run(prepared, out=Path("/proc/ganforge-run"))
 
 
 def test_moving_a_run_changes_nothing(run: RunDirectory, registry: Registry, tmp_path: Path) -> None:
-    """A run directory may be moved, and goes on from where it lies now."""
+    """A run directory may be moved, and continues at its new place."""
     moved = run.path.rename(tmp_path / "elsewhere")
     assert launch.resume_run(RunDirectory.open(moved), registry, launch.ResumeOverrides(steps=8)).steps == 8
 
@@ -362,7 +363,7 @@ def test_a_damaged_checkpoint_never_counts_among_those_kept(run: RunDirectory, r
 
 
 def test_weights_without_a_gradient_do_not_hinder_resuming(registry: Registry, tmp_path: Path) -> None:
-    """An optimiser has no state for weights that a loss does not reach; the run goes on all the same."""
+    """An optimizer has no state for weights that a loss does not reach; the run continues all the same."""
     plugins, source = Plugins(), Source("ganforge-heads", "1.0")
     plugins.components = list(registry.plugins.components)
     plugins.components.append((Component(kind="discriminator", name="two-heads", target=TwoHeads), source))
@@ -375,7 +376,7 @@ def test_weights_without_a_gradient_do_not_hinder_resuming(registry: Registry, t
 
 
 class TwoHeads(Discriminator):
-    """A discriminator with a head that nothing asks for."""
+    """A discriminator with an unused head."""
 
     def __init__(self, options: Any, image: ImageSpec) -> None:
         super().__init__(options, image)

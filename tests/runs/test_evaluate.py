@@ -100,9 +100,9 @@ def test_the_table_says_what_was_measured(run: RunDirectory, plugin: Path) -> No
 
 
 def test_the_usual_metrics_are_scored_unless_others_are_named(registry: Registry, tmp_path: Path) -> None:
-    """FID, KID, precision and recall with the run's features, modes where they tell classes apart; on the whole split.
+    """FID, KID, precision and recall with the run's features, modes if they are classifiers; on the whole split.
 
-    What nobody has asked for by name is left out where it does not suit, and that is said.
+    A metric that is not named is left out if it does not suit, and a notice names it.
     """
     run = launch.start_run(prepare(tiny(registry, *SMALL), registry), out=tmp_path / "run").run
     trained = package.load_run(run.path)
@@ -120,7 +120,7 @@ def test_the_usual_metrics_are_scored_unless_others_are_named(registry: Registry
 
 
 def test_which_checkpoint(run: RunDirectory, plugin: Path) -> None:
-    """The newest, the best or a step; the average or the weights: other numbers, and the protocol tells which."""
+    """The newest, the best or a step; the average or the weights: other numbers, and the protocol names each."""
     trained = opened(run, plugin)
     asked: dict[str, Any] = {"metrics": "gap", "num_samples": 40, "device": "cpu"}
     best = trained.manifest.as_dict()["summary"]["best"]
@@ -147,7 +147,7 @@ def test_nothing_is_said_twice(run: RunDirectory, plugin: Path) -> None:
 
 
 def test_a_run_that_trains_is_not_disturbed(run: RunDirectory, plugin: Path) -> None:
-    """While another process holds its lock it is scored all the same, and the row is added beside."""
+    """While another process holds its lock it is scored all the same, and the row is added."""
     with RunLock(run):
         found = opened(run, plugin).evaluate("gap", num_samples=30, device="cpu")
     assert found.recorded
@@ -155,7 +155,7 @@ def test_a_run_that_trains_is_not_disturbed(run: RunDirectory, plugin: Path) -> 
 
 
 def test_the_usual_metrics_have_one_row_that_says_so(run: RunDirectory, plugin: Path) -> None:
-    """Also where they were asked for by name before: a matrix knows its own row by that."""
+    """Also if they were named before: a sweep recognizes its own row by that."""
     trained = opened(run, plugin)
     names = ["fid", "precision", "recall", "modes"]
     for metrics in (names, None, None, names):
@@ -224,8 +224,8 @@ def test_sampling_options(tmp_path: Path) -> None:
     settings = ("gen=shifted", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=10", "steps=2")
     launch.start_run(prepare(tiny(registry, *settings), registry), out=tmp_path / "run")
     words = ("--metric", "sliced-wasserstein", "-n", "20", "--device", "cpu", "--plugin", plugin)
-    usual = json.loads(in_process(tmp_path, "evaluate", "run", *words, "--json").stdout)
-    done = in_process(tmp_path, "evaluate", "run", *words, "--sampling.brighter", "2")
+    usual = json.loads(command("evaluate", "run", *words, "--json").stdout)
+    done = command("evaluate", "run", *words, "--sampling.brighter", "2")
     assert done.returncode == 0, done.stderr
     assert "sampling: brighter 2.0" in done.stdout
     rows = read_rows(tmp_path / "run" / "evaluation.jsonl")
@@ -235,13 +235,13 @@ def test_sampling_options(tmp_path: Path) -> None:
         "sliced-wasserstein", num_samples=20, sampling={"brighter": 2}, device="cpu"
     )
     assert again.scores == rows[1]["scores"]
-    done = in_process(tmp_path, "evaluate", "run", *words, "--sampling.bright", "2")
+    done = command("evaluate", "run", *words, "--sampling.bright", "2")
     assert done.returncode == 2
     assert "invalid sampling option 'bright'; did you mean 'brighter'" in done.stderr
 
 
 def test_data_that_is_not_loaded_whole(registry: Registry, tmp_path: Path) -> None:
-    """Streamed or loaded, pictures give the same scores; with too few of them for a reference, that is said."""
+    """Streamed or loaded, pictures give the same scores; with too few of them for a reference, a notice."""
     root, found = pictures(tmp_path / "pictures"), []
     for stream in ("yes", "no"):
         run = run_on(root, tmp_path / stream, registry, f"data.stream={stream}", "metric=sliced-wasserstein")
@@ -330,7 +330,7 @@ def test_a_run_without_the_plugin_of_its_metric(run: RunDirectory) -> None:
 
 
 def test_no_best_where_nothing_was_scored(registry: Registry, tmp_path: Path) -> None:
-    """A run that was not evaluated while it trained has no best checkpoint, and that is said with what to do."""
+    """A run that was not evaluated while it trained has no best checkpoint: an error with a fix."""
     run = launch.start_run(prepare(tiny(registry, *SMALL), registry), out=tmp_path / "run").run
     with pytest.raises(UsageError, match="has no best checkpoint: the training had no evaluation"):
         package.load_run(run.path).evaluate("sliced-wasserstein", checkpoint="best", device="cpu")
@@ -339,7 +339,7 @@ def test_no_best_where_nothing_was_scored(registry: Registry, tmp_path: Path) ->
 
 
 def test_no_best_where_no_score_was_finite(tmp_path: Path) -> None:
-    """A run that was evaluated, but to no number, says that; a step without a checkpoint is exit code 2, too."""
+    """Evaluations that are not finite are an error of their own; a step without a checkpoint is exit code 2, too."""
     file = scoring_plugin(tmp_path)
     registry = Registry.discover([file], no_plugins=True)
     settings = (*SMALL, "metric=infinite", "features=rows", "evaluate_every=2", "num_samples=40")
@@ -348,13 +348,13 @@ def test_no_best_where_no_score_was_finite(tmp_path: Path) -> None:
         ("best", "the best_metric of all 2 evaluations is not finite"),
         ("7", "has no checkpoint of step 7 (available: 2, 4)"),
     ]:
-        done = in_process(tmp_path, "evaluate", "run", "--checkpoint", word, "--plugin", file, "--device", "cpu")
+        done = command("evaluate", "run", "--checkpoint", word, "--plugin", file, "--device", "cpu")
         assert done.returncode == 2
         assert said in " ".join(done.stderr.split())
 
 
 def test_the_features_own_errors_are_shown(run: RunDirectory, plugin: Path, tmp_path: Path) -> None:
-    """A file of weights that is not there is named, where no metric was chosen; so is the reason that left none."""
+    """A file of weights that is not there is named if no metric was chosen; so is the reason that left none."""
     weights = {"features.digits.weights": str(tmp_path / "missing.safetensors")}
     with pytest.raises(GanforgeError, match=r"missing\.safetensors"):
         opened(run, plugin).evaluate(num_samples=150, features="digits", options=weights, device="cpu")
@@ -379,7 +379,7 @@ def test_the_features_own_errors_are_shown(run: RunDirectory, plugin: Path, tmp_
     ],
 )
 def test_a_manifest_that_does_not_tell_the_data_is_damaged(data: Any, run: RunDirectory, plugin: Path) -> None:
-    """Whatever is missing or of another type, it is one message, which names run.json."""
+    """Any missing key or other type is one message, which names run.json."""
     recorded = run.read_manifest().as_dict()["data"]
     change_json(run.manifest, data=recorded | data if isinstance(data, dict) and data else data)
     for use in (lambda: opened(run, plugin).evaluate("gap", device="cpu"), lambda: opened(run, plugin).sample(2)):
@@ -388,7 +388,7 @@ def test_a_manifest_that_does_not_tell_the_data_is_damaged(data: Any, run: RunDi
 
 
 def test_a_generator_that_draws_no_numbers_has_no_scores(run: RunDirectory, plugin: Path) -> None:
-    """NaN would be black images as bytes: the scores are null, one notice says why, and the row is there."""
+    """NaN would be black images as bytes: the scores are null, one notice has the reason, and the row is there."""
     trained = opened(run, plugin)
     with torch.no_grad():
         for weight in trained.generator().parameters():

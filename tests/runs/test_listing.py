@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,8 @@ from ganforge.schemas.manifest import Manifest, ManifestHead
 from ganforge.schemas.rows import METRICS, iter_rows, newest_rows
 from ganforge.training.run_directory import RunDirectory, RunLock
 from tests.helpers.comparisons import made, scored
-from tests.helpers.plugins import in_process
+from tests.helpers.plugins import command
 from tests.helpers.run_directories import MANIFEST, write_json
-
-Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 
 #: Program that runs the command line and prints opened files below a folder and imported heavy libraries.
 WATCHED = """
@@ -333,18 +330,18 @@ def test_newest_rows_are_all_rows_backwards(lines: list[str], ended: bool) -> No
 # Output
 
 
-def test_the_command_prints_the_list(several: Path, ganforge: Ganforge) -> None:
+def test_the_command_prints_the_list(several: Path) -> None:
     """The table and --json have the same runs in the same order; a note on stderr counts omitted ones."""
-    done = ganforge("runs", several, "--where", "fid<50", "--sort", "fid", "--limit", "2", "--json")
+    done = command("runs", several, "--where", "fid<50", "--sort", "fid", "--limit", "2", "--json")
     assert (done.returncode, [Path(run["path"]).name for run in json.loads(done.stdout)]) == (0, ["b", "d"])
     assert json.loads(done.stdout)[0]["scores"] == {"fid": 10.0}
-    table = ganforge("runs", several, "-w", "fid<50", "--sort", "fid", "-n", "2")
+    table = command("runs", several, "-w", "fid<50", "--sort", "fid", "-n", "2")
     head, *rows = table.stdout.splitlines()
     assert head.split()[:4] == ["run", "status", "steps", "fid"]
     assert [Path(row.split()[0]).name for row in rows] == ["b", "d"]
     assert "2 of 3 runs" in table.stderr
-    assert json.loads(ganforge("runs", several, "-w", "seed=77", "--json").stdout) == []
-    refused = ganforge("runs", several, "--sort", "nam")
+    assert json.loads(command("runs", several, "-w", "seed=77", "--json").stdout) == []
+    refused = command("runs", several, "--sort", "nam")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "did you mean 'name'" in refused.stderr
 
@@ -378,7 +375,7 @@ def test_a_closed_stdout_and_huge_integers_are_no_internal_errors(several: Path)
     closed = [sys.executable, "-m", "ganforge", "runs", str(several)]
     done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *closed], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    refused = in_process(several, "runs", ".", "--where", f"steps>{'9' * 5000}")
+    refused = command("runs", several, "--where", f"steps>{'9' * 5000}")
     assert "should not happen" not in refused.stderr
 
 
@@ -386,12 +383,12 @@ def test_a_report_replaces_files_only_with_force(several: Path) -> None:
     """`--out` never replaces a file of a run or a device, and other files only with `--force`."""
     run = next(path for path in several.iterdir() if (path / "run.json").exists())
     before = (run / "run.json").read_bytes()
-    refused = in_process(several, "report", run, "--out", run / "run.json")
+    refused = command("report", run, "--out", run / "run.json")
     assert refused.returncode == 2
     assert "exists already" in refused.stderr
     assert (run / "run.json").read_bytes() == before
     os.mkfifo(several / "pipe")
-    assert in_process(several, "report", run, "--out", several / "pipe", "--force").returncode == 2
+    assert command("report", run, "--out", several / "pipe", "--force").returncode == 2
     (several / "page.html").write_text("old")
-    assert in_process(several, "report", run, "--out", several / "page.html", "--force").returncode == 0
+    assert command("report", run, "--out", several / "page.html", "--force").returncode == 0
     assert (several / "page.html").read_text().startswith("<!")

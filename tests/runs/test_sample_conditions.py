@@ -278,7 +278,7 @@ def test_picture_files_are_conditions(train: Train, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("channels", "shown"), [(2, "two side by side"), (5, "the first three")])
 def test_no_channel_is_dropped_in_silence(channels: int, shown: str, train: Train, watcher: Watcher) -> None:
-    """Two channels are both shown; of more than three, a message says how many are."""
+    """Two channels are both shown; of more than three, a message gives the number shown."""
     run = train("channels", f"data.channels={channels}")
     assert run.sample(3).images.shape == (3, 8, 8, channels)
     with Image.open(run.path / "samples" / "step-00000002.png") as picture:

@@ -40,7 +40,7 @@ def test_an_estimate_by_hand() -> None:
 
 
 def test_one_value_has_no_interval_and_none_has_no_mean() -> None:
-    """Nothing is said about the spread of a single seed."""
+    """A single seed has no spread."""
     found = estimate([5.0])
     assert found is not None
     assert (found.mean, found.low, found.high, found.margin, found.count) == (5.0, None, None, None, 1)
@@ -69,7 +69,7 @@ def test_huge_values_have_a_mean() -> None:
 
 @pytest.mark.parametrize("count", [3, 5])
 def test_the_interval_holds_the_truth_as_often_as_it_says(count: int) -> None:
-    """Of 4,000 intervals around draws from a normal distribution 95% hold its mean, within four standard errors."""
+    """95% of 4,000 intervals around draws from a normal distribution hold its mean, within four standard errors."""
     held = 0
     for values in np.random.default_rng(count).normal(3.0, 2.0, (4000, count)).tolist():
         found = estimate(values)

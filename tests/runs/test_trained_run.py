@@ -58,7 +58,7 @@ def test_samples_are_decided_by_the_seed(run: RunDirectory) -> None:
 
 
 def test_samples_are_the_generator_s_images(run: RunDirectory) -> None:
-    """What is drawn is what the loaded generator makes of the latents; average and weights differ."""
+    """Samples are the loaded generator's images of the latents; average and weights differ."""
     trained = package.load_run(run.path)
     samples = trained.sample(5, 3)
     made = trained.generator()(torch.from_numpy(samples.latents))
@@ -143,14 +143,14 @@ def test_modules_of_a_checkpoint_have_its_weights(run: RunDirectory) -> None:
         trained.module("layers")
 
 
-def test_sample_writes_a_grid_a_folder_or_arrays(run: RunDirectory, ganforge: Ganforge, tmp_path: Path) -> None:
+def test_sample_writes_a_grid_a_folder_or_arrays(run: RunDirectory, tmp_path: Path) -> None:
     """.png is one grid, .npz holds images, latents and no labels, anything else is a folder of PNGs."""
-    assert ganforge("sample", run.path, "-n", "9", "--out", "grid.png", "--columns", "9").returncode == 0
+    assert command("sample", run.path, "-n", "9", "--out", "grid.png", "--columns", "9").returncode == 0
     with Image.open("grid.png") as picture:
         assert picture.size[0] > 9 * 28 > picture.size[1]
-    assert ganforge("sample", run.path, "-n", "3", "--seed", "5", "--out", "folder").returncode == 0
+    assert command("sample", run.path, "-n", "3", "--seed", "5", "--out", "folder").returncode == 0
     assert sorted(path.name for path in Path("folder").iterdir()) == ["00000.png", "00001.png", "00002.png"]
-    done = ganforge("sample", run.path, "-n", "3", "--seed", "5", "--out", "three.npz", "--json")
+    done = command("sample", run.path, "-n", "3", "--seed", "5", "--out", "three.npz", "--json")
     assert json.loads(done.stdout)["num_samples"] == 3
     with np.load("three.npz", allow_pickle=False) as arrays:
         assert sorted(arrays) == ["images", "latents"]
@@ -158,10 +158,10 @@ def test_sample_writes_a_grid_a_folder_or_arrays(run: RunDirectory, ganforge: Ga
         assert (arrays["latents"].shape, arrays["latents"].dtype) == ((3, 100), np.float32)
         with Image.open("folder/00002.png") as picture:
             assert np.array_equal(np.asarray(picture), arrays["images"][2, :, :, 0])
-    refused = ganforge("sample", run.path, "--out", "grid.png")
+    refused = command("sample", run.path, "--out", "grid.png")
     assert refused.returncode == 2
     assert "exists already" in refused.stderr
-    assert ganforge("sample", run.path, "--out", "grid.jpg").returncode == 2
+    assert command("sample", run.path, "--out", "grid.jpg").returncode == 2
     hint = command("sample", run.path, "--label", "7")
     assert (hint.returncode, "--condition 7" in hint.stderr) == (2, True)
     invalid = command("sample", run.path, "--checkpoint", "newset")
@@ -187,20 +187,20 @@ def test_npz_file_is_written_whole_or_not_at_all(run: RunDirectory, tmp_path: Pa
         assert np.array_equal(arrays["images"], samples.images)
 
 
-def test_runs_lists_every_run_with_its_end(run: RunDirectory, ganforge: Ganforge, tmp_path: Path) -> None:
+def test_runs_lists_every_run_with_its_end(run: RunDirectory, tmp_path: Path) -> None:
     """Runs at any depth are listed, a damaged manifest as `damaged`; --json holds the same."""
     damaged = tmp_path / "deep" / "er"
     damaged.mkdir(parents=True)
     (damaged / "run.json").write_text("{")
-    done = ganforge("runs", tmp_path, "--json")
+    done = command("runs", tmp_path, "--json")
     rows = {Path(row["path"]).name: row for row in json.loads(done.stdout)}
     assert rows["run"]["status"] == "finished"
     assert (rows["run"]["gen"], rows["run"]["steps"], rows["run"]["images_seen"]) == ("mlp", 4, 40)
     assert rows["er"]["status"] == "damaged"
-    table = ganforge("runs", tmp_path)
+    table = command("runs", tmp_path)
     assert "finished" in table.stdout
     assert "\x1b" not in table.stdout
-    missing = ganforge("runs", tmp_path / "nowhere")
+    missing = command("runs", tmp_path / "nowhere")
     assert missing.returncode == 2
     assert "the folder does not exist" in missing.stderr
 
@@ -239,11 +239,11 @@ def test_run_prints_one_document(ganforge: Ganforge, tmp_path: Path) -> None:
     assert "ganforge resume r" in again.stderr
 
 
-def test_runs_get_numbered_directories(ganforge: Ganforge, tmp_path: Path) -> None:
+def test_runs_get_numbered_directories(tmp_path: Path) -> None:
     """Without --out each run gets a fresh directory below runs/."""
     settings = [word for setting in SMALL for word in ("--set", setting)]
     for number in (1, 2):
-        done = ganforge("run", *settings, "--data.source", "sample", "--steps", "1", "--quiet")
+        done = command("run", *settings, "--data.source", "sample", "--steps", "1", "--quiet")
         assert done.returncode == 0, done.stderr
         assert (tmp_path / "runs" / f"mlp-mlp-bce-mnist-{number:03d}" / "run.toml").is_file()
 

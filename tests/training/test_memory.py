@@ -19,11 +19,11 @@ from ganforge.training import autotune as tuning
 from ganforge.training.build import GANComponents
 from ganforge.training.memory import is_out_of_memory, keep_freed_memory
 from ganforge.training.run_directory import RunDirectory
+from tests.helpers.plugins import command
 from tests.helpers.runs import tiny
 from tests.helpers.updates import MLP, stepped
 
 CPU = torch.device("cpu")
-Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 
 #: The command line with little address space left once torch is there.
 LIMITED = """
@@ -118,9 +118,9 @@ def test_going_on_on_another_device_says_what_is_not_exact(registry: Registry, t
     assert run.read_manifest().device == "cpu"
 
 
-def test_resume_takes_a_device(ganforge: Ganforge, registry: Registry, tmp_path: Path) -> None:
+def test_resume_takes_a_device(registry: Registry, tmp_path: Path) -> None:
     """`ganforge resume RUN --device NAME` reaches the engine: a device that is not there is named."""
     launch.start_run(prepare(tiny(registry, *MLP, "steps=2"), registry), out=tmp_path / "run")
-    refused = ganforge("resume", "run", "--steps", "3", "--device", "cuda:9")
+    refused = command("resume", "run", "--steps", "3", "--device", "cuda:9")
     assert refused.returncode == 2
     assert "no device 'cuda:9'" in refused.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,9 +26,8 @@ from ganforge.plugins import Plugins, Source
 from ganforge.plugins.registry import Registry
 from ganforge.training.build import build
 from ganforge.training.preflight import preflight
+from tests.helpers.plugins import command
 from tests.helpers.runs import tiny
-
-Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 
 
 class Painter(Generator):
@@ -270,10 +268,10 @@ def test_bad_input_is_refused_before_anything_is_written(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_dry_run_shows_the_plan_and_writes_nothing(ganforge: Ganforge, tmp_path: Path) -> None:
+def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     """It names components, origins, parameter counts, data, precision and time, and leaves no file."""
     flags = ("--gen", "mlp", "--gen.hidden", "[8]", "--disc", "mlp", "--data.source", "sample", "--precision", "fp32")
-    done = ganforge("run", *flags, "--dry-run")
+    done = command("run", *flags, "--dry-run")
     assert done.returncode == 0, done.stderr
     for words in ("generator", "gen.hidden", "command line", "default", "10,000 train", "precision fp32", "an epoch"):
         assert words in done.stdout

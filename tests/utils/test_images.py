@@ -50,7 +50,7 @@ def test_bytes_are_the_nearest_in_every_precision(dtype: torch.dtype) -> None:
 
 
 def test_bytes_are_defined_for_every_number() -> None:
-    """What lies outside [-1, 1] is clamped, NaN is black, and the images stay as they were, without a graph."""
+    """Numbers outside [-1, 1] are clamped, NaN is black, and the images stay as they were, without a graph."""
     images = torch.tensor([-7.0, 7.0, -torch.inf, torch.inf, torch.nan]).view(1, 1, 1, 5).requires_grad_()
     assert to_uint8(images).flatten().tolist() == [0, 255, 0, 255, 0]
     assert images[0, 0, 0, 0] == -7

@@ -44,7 +44,7 @@ def test_p_stays_between_0_and_1() -> None:
 
 @pytest.mark.parametrize(("batch", "interval"), [(64, 4), (1, 1), (7, 3)])
 def test_p_reaches_1_after_ramp_images(batch: int, interval: int) -> None:
-    """From 0 to 1 takes `ramp_images` images for any batch size and interval: rounding does not add up."""
+    """The way from 0 to 1 takes `ramp_images` images for any batch size and interval: rounding does not add up."""
     changes = 400
     ramp = batch * interval * changes
     augmentation = Ada(Ada.Options(ramp_images=ramp, interval=interval))
@@ -75,7 +75,7 @@ def test_p_rests_on_target() -> None:
 
 
 def test_several_logits_per_image() -> None:
-    """Of logits `(N, K)`, r is the mean sign, and p moves by the number of images, not of logits."""
+    """With logits `(N, K)`, r is the mean sign, and p moves by the number of images, not of logits."""
     logits = torch.tensor([[1.0, 2.0, 3.0], [4.0, -0.1, 5.0]]).repeat(25, 1)  # r = 2/3
     assert after(ada(target=0.6), *[logits] * 4) == pytest.approx(0.2, abs=1e-7)
     assert after(ada(target=0.7, initial=0.5), *[logits] * 4) == pytest.approx(0.3, abs=1e-7)

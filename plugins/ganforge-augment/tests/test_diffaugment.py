@@ -70,7 +70,7 @@ def test_saturation_is_uniform_up_to_2() -> None:
 
 
 def test_translation_moves_by_whole_pixels_up_to_an_eighth() -> None:
-    """Of 28 rows and 16 columns, a point moves by -4…4 and -2…2 (an eighth, halves rounded up); all pairs occur."""
+    """In 28 rows and 16 columns, a point moves by -4…4 and -2…2 (an eighth, halves rounded up); all pairs occur."""
     images = torch.zeros(3000, 1, 28, 16)
     images[:, 0, 14, 8] = 1
     places = augmented(images, "translation").nonzero()

@@ -1,4 +1,4 @@
-"""The extractor keeps what ganforge's conformance kit asks, with random weights."""
+"""The extractor passes ganforge's conformance kit, with random weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(tempfile.mkdtemp(prefix="ganforge-inception-"))
 
 @pytest.fixture(scope="module", autouse=True)
 def _weights(state: dict[str, Tensor]) -> Iterator[None]:
-    """Write weights where the options say that they are."""
+    """Write weights to the path of the options."""
     write(ROOT, state)
     yield
     shutil.rmtree(ROOT)

@@ -21,7 +21,7 @@ Files = tuple[Path, Path]
 
 @pytest.mark.parametrize("image", [COLOR, ImageSpec(1, 28, 28), ImageSpec(3, 320, 300)], ids=str)
 def test_it_gives_what_torch_fidelity_gives(files: Files, image: ImageSpec) -> None:
-    """With the same weights features and logits are those of torch-fidelity's own extractor, grey three times."""
+    """With the same weights features and logits are those of torch-fidelity's own extractor, gray three times."""
     pickle, safetensors = files
     theirs = FeatureExtractorInceptionV3("theirs", LAYERS, feature_extractor_weights_path=str(pickle))
     images = noise(2, image)
@@ -32,7 +32,7 @@ def test_it_gives_what_torch_fidelity_gives(files: Files, image: ImageSpec) -> N
     assert torch.equal(found.logits, expected[1])
     assert found.features.shape == (2, Inception.size)
     assert found.logits.shape == (2, len(Inception.class_names))
-    assert float(found.features.std(0).mean()) > 0.01  # the random network does tell images apart
+    assert float(found.features.std(0).mean()) > 0.01  # the random network does distinguish images
 
 
 def test_parts_make_a_whole(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +47,7 @@ def test_parts_make_a_whole(files: Files, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("channels", [2, 4])
 def test_other_channels_are_refused(channels: int) -> None:
-    """What is neither grey nor of three colours is refused, with an extractor that takes it."""
+    """Images that are neither gray nor of three colors are refused, with an extractor that takes them."""
     with pytest.raises(IncompatibleError, match=f"the images are {channels}×32×32") as error:
         Inception.check_image(Inception.Options(), ImageSpec(channels, 32, 32))
     assert error.value.fix is not None
@@ -55,7 +55,7 @@ def test_other_channels_are_refused(channels: int) -> None:
 
 
 def test_protocols_hold_the_weights(files: Files) -> None:
-    """The fingerprint is of the weights, whichever file they came from, and preprocessing is told in one line."""
+    """The fingerprint is of the weights, whichever file they came from, and preprocessing is one line."""
     one, two = (built(files[1]) for _ in range(2))
     assert one.fingerprint() == two.fingerprint()
     with torch.no_grad():

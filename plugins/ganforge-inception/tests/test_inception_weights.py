@@ -18,7 +18,6 @@ from ganforge_inception.fetch import FILE
 from inception_parts import built, sha256
 from safetensors.torch import save_file
 from torch import Tensor
-from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
 from ganforge.errors import DataError
 
@@ -28,10 +27,10 @@ Files = tuple[Path, Path]
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serve files without a word."""
+    """Server of files without output."""
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class's name
-        """Say nothing."""
+        """Print nothing."""
 
 
 @contextmanager
@@ -60,12 +59,12 @@ def place(source: Path, folder: Path) -> Path:
 
 
 def refused(file: Path | None) -> DataError:
-    """Return the error that weights are refused with; its message is one line, and it says what to do."""
+    """Return the error that weights are refused with; its message is one line, and it has a fix."""
     with pytest.raises(DataError) as error:
         built(file)
     assert len(error.value.message.splitlines()) == 1
     assert error.value.fix is not None
-    assert URL_INCEPTION_V3 in error.value.fix
+    assert weights.URL_INCEPTION_V3 in error.value.fix  # type: ignore[attr-defined]  # imported there, replaced here
     if file is not None:
         assert str(file) in error.value.message
     return error.value
@@ -99,14 +98,14 @@ def test_the_published_file_is_read(published: Path, files: Files, cache: Path) 
 
 
 def test_a_damaged_file_is_not_opened(files: Files, cache: Path) -> None:
-    """Of what is found only the published bytes are taken: the error names the file and both hashes."""
+    """Only the published bytes are taken: the error names the file and both hashes."""
     place(files[0], cache / "inception")
     error = refused(None)
     assert f"is damaged: its SHA-256 is {sha256(files[0])}, not 6726825d" in error.message
 
 
 class Trap:
-    """Write a file when it is unpickled."""
+    """Object that writes a file when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -157,7 +156,7 @@ def test_weights_that_do_not_fit(tmp_path: Path, state: dict[str, Tensor]) -> No
 def test_it_is_downloaded_whole(
     published: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What comes goes into the first folder, and is there the next time without a network."""
+    """A downloaded file goes into the first folder, and is there the next time without a network."""
     place(published, tmp_path / "served")
     monkeypatch.delenv("GANFORGE_OFFLINE")
     with server(tmp_path / "served") as address:
@@ -169,7 +168,7 @@ def test_it_is_downloaded_whole(
 
 
 def test_another_file_is_not_kept(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a server sends other bytes, or none, nothing is left behind."""
+    """If a server sends other bytes, or none, nothing is left behind."""
     (tmp_path / "served").mkdir()
     (tmp_path / "served" / FILE).write_bytes(b"a page that asks you to log in")
     monkeypatch.delenv("GANFORGE_OFFLINE")

@@ -243,7 +243,7 @@ def test_points_come_from_the_given_generator() -> None:
 
 @penalties
 def test_a_flat_discriminator_has_a_finite_gradient(penalty: LossTerm) -> None:
-    """Where D's gradient is exactly 0, where a norm has no derivative, nothing becomes NaN."""
+    """At a gradient of exactly 0, where a norm has no derivative, nothing becomes NaN."""
     discriminator = Linear(1.0)
     discriminator.weight.data.zero_()
     values = measure(penalty, discriminator, *pair())

@@ -285,7 +285,7 @@ def test_settings_are_parameters_and_tags(server: Server, tracked: Path) -> None
 
 
 def test_files_are_artifacts(server: Server, tracked: Path, tmp_path: Path) -> None:
-    """run.toml, the last grid and, where asked for, checkpoints are there, byte for byte; every grid is an image."""
+    """run.toml, the last grid and, if requested, checkpoints are there, byte for byte; every grid is an image."""
     found = artifacts(server, tracked, tmp_path)
     images = sorted(name.split("+")[2] for name in found if name.startswith("images/samples+") and ".png" in name)
     assert images == ["0", "4", "8"]
@@ -364,7 +364,7 @@ def silent() -> Iterator[str]:
 
 
 def test_a_server_that_does_not_answer_changes_nothing(silent: str, quiet: Path, tmp_path: Path) -> None:
-    """One line says so, without MLflow's own wait of many minutes; the run finishes with the same bits."""
+    """One line reports it, without MLflow's own wait of many minutes; the run finishes with the same bits."""
     run = tmp_path / "r"
     (line,) = ganforge(
         *("run", *TRAINING, "--out", run),
@@ -419,7 +419,7 @@ class Unreliable:
 
 @pytest.fixture
 def unreliable(monkeypatch: pytest.MonkeyPatch) -> Unreliable:
-    """Let a tracker talk to such a client, which it asks again at once and for rows of no time at all."""
+    """Connect a tracker to such a client, which it calls again at once and for rows of no time at all."""
     client = Unreliable()
     monkeypatch.setattr(tracking, "connect", lambda: client)
     monkeypatch.setattr(tracking.Tracker, "_start", lambda self, run, step: "id")

@@ -148,7 +148,7 @@ def test_power_iteration_follows_the_weights_alone() -> None:
 
 
 def test_logits_are_independent_of_the_batch_in_training() -> None:
-    """From the same state, images of a batch have the logits that they have alone."""
+    """With the same state, images of a batch have the logits that they have alone."""
     network, images = discriminator(conditional=True), pictures(4)
     assert network.batch_independent
     alone = torch.cat(

@@ -35,7 +35,7 @@ LAST = "step-00000008"
 
 
 def ganforge(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line with this plugin alone, or as the environment says."""
+    """Run the command line with this plugin alone, or with those of the environment."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("GANFORGE_")}
     done = subprocess.run(
         [sys.executable, "-m", "ganforge", *map(str, arguments)],
@@ -177,7 +177,7 @@ def test_a_resumed_run_continues(tracked: Path, tmp_path: Path) -> None:
 
 
 def test_a_tracker_that_fails_changes_nothing(tracked: Path, quiet: Path, tmp_path: Path) -> None:
-    """If it cannot write, one line says so, and the run ends with the same bits."""
+    """If it cannot write, one line reports it, and the run ends with the same bits."""
     run = tmp_path / "r"
     shutil.copytree(tracked, run)
     shutil.rmtree(run / "checkpoints" / LAST)

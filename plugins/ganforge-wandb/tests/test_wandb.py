@@ -238,7 +238,7 @@ def test_settings_are_the_config(tracked: Path) -> None:
 
 
 def test_files_are_kept_below_the_run(tracked: Path) -> None:
-    """run.toml, the last grid and, where asked for, checkpoints are there, byte for byte, and nothing elsewhere."""
+    """run.toml, the last grid and, if requested, checkpoints are there, byte for byte, and nothing elsewhere."""
     (session,) = sessions(tracked)
     assert (session / "files" / "run.toml").read_bytes() == (tracked / "run.toml").read_bytes()
     assert (session / "files" / "last-samples.png").read_bytes() == (tracked / "samples" / f"{LAST}.png").read_bytes()

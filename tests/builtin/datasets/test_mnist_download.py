@@ -124,7 +124,7 @@ def use(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Use:
 
 
 def test_the_mirrors_are_torchvisions() -> None:
-    """They are named twice, since asking torchvision takes seconds; they are the same."""
+    """The addresses, repeated since importing torchvision takes seconds, are torchvision's."""
     assert list(MIRRORS) == MNIST.mirrors
 
 
@@ -143,7 +143,7 @@ def test_torchvision_downloads_from_the_first_mirror_that_serves(cache: Path, us
 
 @pytest.mark.usefixtures("known")
 def test_a_proxy_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: Use) -> None:
-    """Where the mirrors are reached only through a proxy, it is the one that is probed; one that is away is named."""
+    """A proxy in front of the mirrors is probed in their place; one that is away is named."""
     use("http://mirror.invalid/mnist/", script=COPYING.format(str(put(tmp_path / "served"))))
     for proxy, words in (("http://127.0.0.2:1", r"127\.0\.0\.2 cannot be"), ("http://127.0.0.2:x", "Port could not")):
         monkeypatch.setenv("http_proxy", proxy)
@@ -237,7 +237,7 @@ mnist_download.download_mnist(Path({str(tmp_path / "data")!r}))
 def test_an_offline_machine_starts_no_process_and_full_says_what_to_do(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where nothing answers, `full` names the places, the reason, and both ways out; `auto` takes the sample."""
+    """Without an answer, `full` names the places, the reason, and both ways out; `auto` takes the sample."""
     monkeypatch.setattr(mnist_download, "DOWNLOADER", (str(tmp_path / "missing"),))
     with pytest.raises(DataError) as raised:
         mnist(tmp_path / "data", "full").open("train")

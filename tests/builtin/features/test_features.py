@@ -100,7 +100,7 @@ def test_weights_are_the_same_on_every_machine(image: ImageSpec, seed: int) -> N
 
 
 def test_weights_follow_from_shake_256() -> None:
-    """Each weight is a 32-bit word of the digest, put into (-1, 1), times √(3/inputs): done anew with whole numbers."""
+    """Each weight is a 32-bit word of the digest, put into (-1, 1), times √(3/inputs): repeated with whole numbers."""
     weights = convolutions(COLOR, 5).state_dict()["weights_0"]
     words = struct.unpack("<432I", hashlib.shake_256(b"random-convolutions 5 0").digest(4 * 432))
     expected = [(2 * word + 1 - 2**32) / 2**32 * math.sqrt(3 / 27) for word in words]
@@ -173,7 +173,7 @@ def convolved(maps: list[list[list[float]]], weights: list[Any]) -> list[list[li
 
 @given(st.builds(ImageSpec, st.integers(1, 4), st.integers(1, 40), st.integers(1, 40)))
 def test_any_image_has_96_features(image: ImageSpec) -> None:
-    """Whatever the size and the channels, down to a single pixel; all are finite and none is negative."""
+    """Images of any size and channels, down to a single pixel, have finite features, none negative."""
     features = convolutions(image)(random_images(image)).features
     assert features.shape == (3, 96)
     assert bool(features.isfinite().all())
@@ -235,7 +235,7 @@ def test_the_features_are_chosen_like_anything_else(registry: Registry) -> None:
 
 
 def test_a_file_has_a_table_for_each_extractor(tmp_path: Path, registry: Registry) -> None:
-    """An option stands in its extractor's own table; that of another is kept, and said to be unused."""
+    """An option stands in its extractor's own table; that of another is kept, and reported as unused."""
     file = tmp_path / "experiment.toml"
     file.write_text('features = "pixels"\n')
     assert resolve([Layer("file", read_document(file))], registry).experiment.features.name == "pixels"
@@ -277,7 +277,7 @@ class Stripes(Dataset):
 
 
 def test_data_recommends_features(tmp_path: Path) -> None:
-    """What a data set recommends holds unless the person names another; the plan says whose word it was."""
+    """Recommended features of a dataset apply unless the user names others; the plan names the origin."""
     file = local(tmp_path / "stripes.py", DATA)
     arguments = ("run", "--plugin", file, "--data", "stripes", "--gen", "mlp", "--disc", "mlp", "--batch-size", "2")
     more = ("--steps", "1", "--precision", "fp32", "--dry-run", "--json")

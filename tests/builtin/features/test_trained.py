@@ -1,4 +1,4 @@
-"""Laws of the features `digits` and `fashion`: what they recognise, what they refuse, and that nobody changed them."""
+"""Laws of the features `digits` and `fashion`: accuracy, refused images, unchanged weights."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.helpers.runs import ROOT
 GRAY = ImageSpec(1, 28, 28)
 EXTRACTORS = [Digits, Fashion]
 
-#: Of the weights as tensors. Where it changes, scores of older runs cannot be compared any more.
+#: SHA-256 of the weights as tensors. If it changes, scores of older runs cannot be compared any more.
 FINGERPRINTS = {
     "digits": "d384be24f77bb7e33e5f653f1764d52a10a2cf0d3b2308351e0baad7f68c215a",
     "fashion": "9ba4a8838c1e1d49d1d002664c82023d2193186d391173339c82e6b8ab3ff15d",
@@ -56,7 +56,7 @@ def weights(tmp_path: Path) -> dict[str, Tensor]:
 
 
 def test_the_digits_are_recognised(digits: ImageTensors) -> None:
-    """Of the test digits that ship, at least 99% are told right; the logits stand in the order of the class names."""
+    """At least 99% of the test digits that ship are classified right; logits have the order of the class names."""
     logits = built(Digits)(digits.images).logits
     assert logits is not None
     assert logits.argmax(1).eq(digits.condition).float().mean() >= 0.99
@@ -64,7 +64,7 @@ def test_the_digits_are_recognised(digits: ImageTensors) -> None:
 
 
 def test_clothes_are_told_by_their_shape() -> None:
-    """Of drawn clothes: two legs are trousers, and a filled square with a handle is a bag."""
+    """Drawn clothes: two legs are trousers, and a filled square with a handle is a bag."""
     trousers, bag = torch.zeros(2, 28, 28, dtype=torch.uint8)
     trousers[1:27, 9:13] = trousers[1:27, 15:19] = trousers[1:8, 9:19] = 180
     bag[10:26, 3:25] = 170
@@ -133,7 +133,7 @@ def test_worse_digits_are_farther_away(digits: ImageTensors) -> None:
 
 
 def test_building_draws_no_random_numbers() -> None:
-    """Weights that are read at once are not drawn first: the caller's random numbers go on as they were."""
+    """Weights that are read at once are not drawn first: the caller's random numbers are unchanged."""
     before = torch.get_rng_state()
     built(Digits)
     assert torch.equal(torch.get_rng_state(), before)
@@ -158,7 +158,7 @@ def test_weights_that_ship_are_checked(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_weights_of_ones_own(tmp_path: Path, weights: dict[str, Tensor], digits: ImageTensors) -> None:
-    """They are used in whichever precision they are stored, and protocols tell them from those that ship."""
+    """Weights are used in the precision in which they are stored, and protocols differ from those that ship."""
     file = tmp_path / "own.safetensors"
     save_file({name: tensor.double() for name, tensor in weights.items()}, file)
     own, shipped = built(Digits, file), built(Digits)
@@ -256,7 +256,7 @@ def test_images_are_changed_within_bounds(monkeypatch: pytest.MonkeyPatch, digit
 
 
 def test_mnist_recommends_digits(registry: Registry) -> None:
-    """A plan for MNIST has them, and says who recommended them; a person's own choice goes before."""
+    """A plan for MNIST has them, and names the origin; the user's own choice goes before."""
     found = resolve([command_line_layer([])], registry)
     assert (found.one("features").cls, found.origin("features")) == (Digits, "recommended by dataset mnist")
     found = resolve([command_line_layer(["features=pixels"])], registry)
@@ -264,7 +264,7 @@ def test_mnist_recommends_digits(registry: Registry) -> None:
 
 
 def test_a_path_means_the_same_everywhere(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weights of one's own are written into run.toml with their whole path, from whichever folder they were named."""
+    """Custom weights are written into run.toml with their whole path, from any folder."""
     monkeypatch.chdir(tmp_path)
     found = resolve([command_line_layer(["features.weights=own.safetensors"])], registry)
     assert to_document(found.experiment)["features"]["digits"]["weights"] == str(tmp_path / "own.safetensors")

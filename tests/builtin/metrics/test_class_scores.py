@@ -18,7 +18,7 @@ DIGITS = tuple("0123456789")
 
 
 def classified(*counts: int) -> Described:
-    """Return images of which a classifier is sure, in a random order: so many of the first class, of the second, …."""
+    """Return images of which a classifier is sure, in a random order: a number for each class."""
     labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
     labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(len(labels)))]
     return Described(torch.zeros(len(labels), 1), SURE * torch.nn.functional.one_hot(labels, len(counts)).float())
@@ -34,7 +34,7 @@ def test_inception_score_counts_classes_that_are_equally_often_there(classes: in
 
 
 def test_inception_score_of_an_unsure_classifier() -> None:
-    """Where it says p or 1 - p in turn, log IS = log 2 + p log p + (1 - p) log(1 - p); if always the same, it is 1."""
+    """With p and 1 - p in turn, log IS = log 2 + p log p + (1 - p) log(1 - p); if always the same, it is 1."""
     p = 0.8
     row = torch.tensor([p, 1 - p]).double().log()
     entropy = p * math.log(p) + (1 - p) * math.log(1 - p)
@@ -67,7 +67,7 @@ def test_inception_score_says_the_deviation_of_its_parts() -> None:
 
 
 def test_modes_counts_classes_that_are_reached() -> None:
-    """Three classes are three modes; a class with less than a tenth of its real share is none, one with a tenth is."""
+    """Three classes are three modes; a class with less than a tenth of its real share does not count."""
     real = classified(*[100] * 10)
     three = scores(Modes, evaluation(real, classified(300, 0, 400, 0, 0, 300, 0, 0, 0, 0)))
     assert three["modes"] == 3
@@ -77,13 +77,13 @@ def test_modes_counts_classes_that_are_reached() -> None:
 
 
 def test_modes_counts_only_what_the_data_has() -> None:
-    """A class that no real image is taken for, as most of a larger classifier's are, is no mode to reach."""
+    """A class without real images, as most of a larger classifier's are, does not count as a mode."""
     real, fake = classified(50, 50, 0, 0), classified(25, 25, 25, 25)
     assert scores(Modes, evaluation(real, fake))["modes"] == 2
 
 
 def test_modes_shares_are_told_by_class() -> None:
-    """By the names of the classifier's classes; by number where there are none."""
+    """By the names of the classifier's classes; by number without names."""
     real, fake = classified(*[10] * 10), classified(100, *[0] * 9)
     said = result(Modes, evaluation(real, fake, classes=DIGITS)).details
     assert said["real"] == dict.fromkeys(DIGITS, 0.1)
@@ -134,7 +134,7 @@ def test_inception_score_refuses_parts_without_two_images() -> None:
 
 
 def test_logits_that_are_not_finite_are_refused() -> None:
-    """The message says of which images, and how many."""
+    """The message names the images and their number."""
     real, fake = classified(5, 5), classified(5, 5)
     assert fake.logits is not None
     fake.logits[2, 0] = torch.inf

@@ -36,7 +36,7 @@ def by_numpy(real: Tensor, fake: Tensor) -> float:
 
 
 def by_torchmetrics(real: Tensor, fake: Tensor) -> float:
-    """Return what torchmetrics says, with the features passed through."""
+    """Return torchmetrics' FID, with the features passed through."""
     fid = pytest.importorskip("torchmetrics.image.fid", reason=f"no torchmetrics, which {HOW}")
     through = nn.Identity()
     through.num_features = real.shape[1]  # type: ignore[assignment]
@@ -47,7 +47,7 @@ def by_torchmetrics(real: Tensor, fake: Tensor) -> float:
 
 
 def by_torch_fidelity(real: Tensor, fake: Tensor) -> float:
-    """Return what torch-fidelity says of the same features."""
+    """Return torch-fidelity's FID of the same features."""
     theirs = pytest.importorskip("torch_fidelity.metric_fid", reason=f"no torch-fidelity, which {HOW}")
     one, other = (theirs.fid_features_to_statistics(features) for features in (real, fake))
     (value,) = theirs.fid_statistics_to_metric(one, other, verbose=False).values()
@@ -154,7 +154,7 @@ def test_fid_refuses_counts_that_are_not_above_the_feature_size() -> None:
 
 
 def test_fid_refuses_what_is_not_finite() -> None:
-    """The message says of which images, and how many."""
+    """The message names the images and their number."""
     broken = normal(50, 8, 0)
     broken[3, 2] = torch.nan
     with pytest.raises(DataError, match="fid: the features of the fakes are not finite for 1 of 50 images"):

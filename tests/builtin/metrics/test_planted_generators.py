@@ -89,7 +89,7 @@ def test_copied_training_images_are_flagged(digits: Digitized) -> None:
 
 
 def test_copies_with_a_little_noise_are_flagged(digits: Digitized) -> None:
-    """A quarter of the fakes are training images but for two grey levels: none is identical, all are counted."""
+    """A quarter of the fakes are training images but for two gray levels: none is identical, all are counted."""
     rng = torch.Generator().manual_seed(1)
     noise = torch.randint(-2, 3, digits.other.shape, generator=rng)
     copied = (digits.train[:COUNT].int() + noise).clamp(0, 255).byte()
@@ -132,7 +132,7 @@ def test_real_images_score_as_the_reference(digits: Digitized) -> None:
 
 
 def test_collapse_to_a_point_is_seen(digits: Digitized) -> None:
-    """One good digit, again and again: recall and coverage are near 0, precision cannot tell, one mode is left."""
+    """One good digit, again and again: recall and coverage are near 0, precision does not notice, one mode is left."""
     fake = digits.other[:1].repeat(COUNT, 1, 1, 1)
     found = digits.scores(fake, Precision, Recall, Coverage, Modes, InceptionScore)
     assert found["recall"] < 0.01

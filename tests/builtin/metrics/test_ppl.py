@@ -195,7 +195,7 @@ def test_slerp_follows_the_great_circle() -> None:
 
 
 def test_slerp_of_parallel_vectors_is_straight() -> None:
-    """Where there is no angle to divide by, it is the straight line."""
+    """Without an angle to divide by, it is the straight line."""
     start = torch.ones(2, 4, dtype=torch.float64)
     t = torch.tensor([0.25, 0.5], dtype=torch.float64)
     torch.testing.assert_close(slerp(start, 3 * start, t), lerp(start, 3 * start, t))

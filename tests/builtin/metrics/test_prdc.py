@@ -19,7 +19,7 @@ from ganforge.errors import DataError
 from tests.helpers.metric_contexts import Sized, evaluation, normal, score, scores
 
 ALL: tuple[type[NeighborMetric], ...] = (Precision, Recall, Density, Coverage)
-#: What compute_prdc of the package prdc 0.2 (Naeem et al., NAVER) returns for `fixed()`, by k.
+#: Scores of `fixed()` by compute_prdc of the package prdc 0.2 (Naeem et al., NAVER), by k.
 RECORDED = {
     3: {"precision": 0.976, "recall": 0.7933333333333333, "density": 1.184, "coverage": 0.7766666666666666},
     5: {"precision": 0.988, "recall": 0.85, "density": 1.1608, "coverage": 0.8866666666666667},
@@ -78,7 +78,7 @@ def test_all_four_are_what_their_authors_compute(k: int) -> None:
 def test_ties_are_decided_as_in_the_papers(seed: int) -> None:
     """On a grid, where most distances are tied and many points double, all four are those of plain numpy, exactly.
 
-    An edge belongs to a neighbourhood in precision and recall (Kynkäänniemi et al., eq. 1), not in density and coverage
+    An edge belongs to a neighborhood in precision and recall (Kynkäänniemi et al., eq. 1), not in density and coverage
     (the code of Naeem et al.).
     """
     rng = torch.Generator().manual_seed(seed)
@@ -88,7 +88,7 @@ def test_ties_are_decided_as_in_the_papers(seed: int) -> None:
 
 
 def test_fakes_that_are_the_real_images() -> None:
-    """All four are 1; density too, since of an image and its k neighbours the farthest is on the edge."""
+    """All four are 1; density too, since the farthest of an image and its k neighbors is on the edge."""
     real = normal(400, 6, 0)
     order = torch.randperm(400, generator=torch.Generator().manual_seed(1))
     assert all_four(real, real[order]) == {"precision": 1, "recall": 1, "density": 1, "coverage": 1}
@@ -110,12 +110,12 @@ def test_equal_distributions_have_the_papers_expectations(reals: int, fakes: int
 
 
 def test_the_defaults_are_the_papers() -> None:
-    """Three neighbours for precision and recall, five for density and coverage."""
+    """Three neighbors for precision and recall, five for density and coverage."""
     assert [metric.Options().model_dump() for metric in ALL] == [{"neighbors": k} for k in (3, 3, 5, 5)]
 
 
 def test_what_is_computed_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All four of one evaluation go over all pairs three times, as one of them does; another evaluation goes anew."""
+    """All four of one evaluation go over all pairs three times, as one of them does; another evaluation repeats it."""
     passes = []
 
     def counted(rows: Tensor, columns: Tensor) -> Any:
@@ -171,7 +171,7 @@ def test_collapse_and_invention() -> None:
 
 
 def test_outliers_raise_precision_but_not_density() -> None:
-    """One real image far away makes a huge neighbourhood: bad fakes in it count for precision, hardly for density."""
+    """One real image far away makes a huge neighborhood: bad fakes in it count for precision, hardly for density."""
     real, fake = normal(300, 2, 0), normal(300, 2, 1) * 0.1 + 20
     real[0] = 40.0
     found = all_four(real, fake)
@@ -182,7 +182,7 @@ def test_outliers_raise_precision_but_not_density() -> None:
 
 @pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.__name__)
 def test_too_few_images_are_refused(metric: type[NeighborMetric]) -> None:
-    """An image that has fewer others than its neighbourhood reaches to has no neighbourhood."""
+    """An image that has fewer others than its neighborhood reaches to has no neighborhood."""
     made = metric(metric.Options(neighbors=7))
     made.check(num_samples=8, extractor=Sized(500))
     with pytest.raises(DataError, match=r"needs 8 images or more, .*not 7: an image's neighborhood reaches to 7"):
