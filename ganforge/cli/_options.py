@@ -8,12 +8,17 @@ from typing import Annotated, Literal
 
 import typer
 
+from ganforge.cli._commands import all_commands
 from ganforge.cli._completion import short
-from ganforge.cli._output import notice
+from ganforge.cli._output import invoked_name, notice
 from ganforge.components.spec import FLAGS, KINDS, Kind
 from ganforge.errors import UsageError
+from ganforge.plugins.names import find_named, shortest_name
 from ganforge.plugins.registry import Registry
 from ganforge.utils.suggest import did_you_mean
+
+#: Names of the presets for `list` and `describe`, which know them next to the kinds of components.
+PRESETS = frozenset({"preset", "presets"})
 
 Plugins = Annotated[
     list[Path] | None,
@@ -27,12 +32,19 @@ CheckpointName = Annotated[str, typer.Option("--checkpoint", metavar="STEP|newes
 
 
 def open_registry(plugins: list[Path] | None, *, no_plugins: bool) -> Registry:
-    """Discover plugins, and print a line for each that was skipped."""
+    """Discover plugins, and print a line for each that was skipped.
+
+    Raises:
+        UnknownComponentError: A plugin has a command of the same name as the one that runs.
+    """
     registry = Registry.discover(plugins or [], no_plugins=no_plugins)
     for warning in registry.plugins.warnings:
         notice(warning)
     for skipped in registry.plugins.problems:
         notice(f"{skipped}; ganforge doctor has details")
+    name = invoked_name()
+    if name is not None:
+        find_named(all_commands(registry), "command", name)
     return registry
 
 
@@ -56,6 +68,13 @@ def complete(kind: Kind) -> Callable[[str], list[tuple[str, str]]]:
         return [(name, summary) for name, summary in named if name.startswith(incomplete)]
 
     return completer
+
+
+def complete_preset(incomplete: str) -> list[tuple[str, str]]:
+    """Return the presets whose names have a beginning, with their summaries."""
+    presets = Registry.discover().presets
+    named = ((shortest_name(entry, presets), short(entry.preset.summary)) for entry in presets)
+    return [(name, summary) for name, summary in named if name.startswith(incomplete)]
 
 
 def parse_kind(text: str) -> Kind:

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from ganforge.cli._options import Json, NoPlugins, Plugins, open_registry, parse_kind
-from ganforge.cli._output import handle_errors, out, print_json
+from ganforge.cli._output import out, print_json
 from ganforge.config import command_line_layer
 from ganforge.errors import UnknownComponentError, UsageError
 from ganforge.utils.suggest import did_you_mean, nearest
@@ -26,12 +26,6 @@ NOT_CONFORMANT = 4
 IMAGE = re.compile(r"(\d+)[x×](\d+)[x×](\d+)")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("check")(check)
-
-
-@handle_errors
 def check(
     names: Annotated[
         list[str],

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ganforge.cli._lines import Lines, safe
 from ganforge.cli._options import Json
-from ganforge.cli._output import check_output_path, handle_errors, notice, out, print_json, results
+from ganforge.cli._output import check_output_path, notice, out, print_json, results
 from ganforge.errors import UsageError
 from ganforge.runs.settings import format_setting
 from ganforge.utils.files import write_atomically
@@ -33,12 +33,6 @@ ASCII_BLOCKS = "_.-=+*#@"
 STDOUT = "-"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("compare")(compare)
-
-
-@handle_errors
 def compare(
     paths: Annotated[
         list[Path], typer.Argument(metavar="RUN|DIR...", help="Run directories, or folders of runs, at any depth.")

@@ -21,7 +21,7 @@ from ganforge.cli._options import (
     complete,
     open_registry,
 )
-from ganforge.cli._output import err, handle_errors, notice, out, print_json
+from ganforge.cli._output import err, notice, out, print_json
 from ganforge.cli._settings import SettingsCommand
 from ganforge.components.spec import Section
 from ganforge.config.dotted import literal
@@ -44,14 +44,12 @@ class EvaluateCommand(SettingsCommand):
     sampling: ClassVar[bool] = True
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("evaluate", cls=EvaluateCommand)(evaluate)
+app = typer.Typer(rich_markup_mode="rich")
 
 
 # --metric, --features, their options and --sampling.NAME become --set KEY=VALUE before parsing (see `SettingsCommand`);
 # --metric and --features are declared for the help.
-@handle_errors
+@app.command(cls=EvaluateCommand)
 def evaluate(
     run: RunPath,
     metric: Annotated[

@@ -12,22 +12,16 @@ from typing import Annotated
 import typer
 
 from ganforge.cli._options import Json, open_registry, parse_kind
-from ganforge.cli._output import handle_errors, notice, out, print_json
+from ganforge.cli._output import notice, out, print_json
 from ganforge.components.spec import KINDS, Kind
 from ganforge.errors import UsageError
 from ganforge.scaffold import Project
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("new-plugin")(new_plugin)
 
 
 def _complete(incomplete: str) -> list[str]:
     return [kind for kind in KINDS if kind.startswith(incomplete)]
 
 
-@handle_errors
 def new_plugin(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Name of the distribution, such as my-gan.", show_default=False)

@@ -10,16 +10,10 @@ import typer
 from rich.markup import escape
 
 from ganforge.cli._options import Json
-from ganforge.cli._output import check_output_path, handle_errors, notice, out, print_json
+from ganforge.cli._output import check_output_path, notice, out, print_json
 from ganforge.errors import RunDirectoryError
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("report")(report)
-
-
-@handle_errors
 def report(
     path: Annotated[
         Path,

@@ -12,13 +12,12 @@ import typer
 from rich.markup import escape
 
 from ganforge.cli._completion import completions
-from ganforge.cli._options import Json, NoPlugins, Plugins, Quiet, RunPath, complete, open_registry
-from ganforge.cli._output import TRACEBACK, err, handle_errors, notice, out, print_json, problem, waiting
+from ganforge.cli._options import Json, NoPlugins, Plugins, Quiet, RunPath, complete, complete_preset, open_registry
+from ganforge.cli._output import TRACEBACK, err, notice, out, print_json, problem, waiting
 from ganforge.cli._plan import print_plan
 from ganforge.cli._settings import SettingsCommand
 from ganforge.components.spec import FLAGS
 from ganforge.config import Layer, command_line_layer, preset_layer, read_document
-from ganforge.config.layers import PRESETS
 from ganforge.config.resolve import resolve
 from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.format import format_duration
@@ -32,11 +31,7 @@ if TYPE_CHECKING:
 #: Fraction of the time for evaluations from which the report explains it.
 MAX_EVALUATION_FRACTION = 0.5
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("run", cls=SettingsCommand)(run)
-    app.command("resume")(resume)
+app = typer.Typer(rich_markup_mode="rich")
 
 
 def _names(flag: str, text: str) -> Any:  # noqa: ANN401 - typer.Option returns any type
@@ -51,13 +46,9 @@ def _setting(flag: str, metavar: str, text: str) -> Any:  # noqa: ANN401 - as ab
     return typer.Option(flag, metavar=metavar, help=text, autocompletion=values, show_default=False)
 
 
-def _presets() -> list[str]:
-    return list(PRESETS)
-
-
 # The flags before `settings` become --set KEY=VALUE before parsing (see `SettingsCommand`), in their order. They are
 # declared for the help and for completion.
-@handle_errors
+@app.command(cls=SettingsCommand)
 def run(
     gen: Annotated[str | None, _names("gen", "Generator (dcgan).")] = None,
     disc: Annotated[str | None, _names("disc", "Discriminator (dcgan).")] = None,
@@ -104,8 +95,8 @@ def run(
         typer.Option(
             "--preset",
             metavar="NAME",
-            help="textbook: the exact training of the textbook, in float32.",
-            autocompletion=_presets,
+            help="Settings under a name, such as textbook; ganforge list preset shows them.",
+            autocompletion=complete_preset,
         ),
     ] = None,
     config: Annotated[
@@ -126,7 +117,7 @@ def run(
         if not dry_run:
             _run_rank(registry)
         return
-    layers = [] if preset is None else [preset_layer(preset)]
+    layers = [] if preset is None else [preset_layer(preset, registry)]
     layers += [Layer(str(path), read_document(path)) for path in config or []]
     layers.append(command_line_layer(settings or []))
 
@@ -182,7 +173,6 @@ def _run_rank(registry: Registry) -> None:
     _exit(outcome)
 
 
-@handle_errors
 def resume(
     run: RunPath,
     epochs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Total number of epochs.")] = None,

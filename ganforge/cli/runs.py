@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ganforge.cli._lines import Lines
 from ganforge.cli._options import Json
-from ganforge.cli._output import handle_errors, notice, out, results
+from ganforge.cli._output import notice, out, results
 from ganforge.runs.listing import ListedRun, Listing, gc_paused, list_runs
 from ganforge.utils.format import format_number
 
@@ -22,12 +22,6 @@ HEADS = ("run", "status", "steps", "gen", "disc", "loss", "data", "seed", "image
 TIME_LENGTH = len("2026-01-01 00:00")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("runs")(runs)
-
-
-@handle_errors
 def runs(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of runs, at any depth.")] = Path("runs"),
     where: Annotated[

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from ganforge.cli._options import CheckpointName, Json, NoPlugins, Plugins, RunPath, checkpoint_choice, open_registry
-from ganforge.cli._output import handle_errors, notice, out, print_json
+from ganforge.cli._output import notice, out, print_json
 from ganforge.cli._settings import SamplingCommand
 from ganforge.config.dotted import literal
 from ganforge.errors import ConfigError, UsageError
@@ -22,13 +22,10 @@ if TYPE_CHECKING:
 
 NUM_SAMPLES, COLUMNS = 64, 10
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("sample", cls=SamplingCommand)(sample)
+app = typer.Typer(rich_markup_mode="rich")
 
 
-@handle_errors
+@app.command(cls=SamplingCommand)
 def sample(
     run: RunPath,
     path: Annotated[

@@ -11,11 +11,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ganforge.cli._options import Json, NoPlugins, Plugins, Quiet, complete, open_registry
-from ganforge.cli._output import err, handle_errors, notice, out, print_json, problem, waiting
+from ganforge.cli._options import Json, NoPlugins, Plugins, Quiet, complete, complete_preset, open_registry
+from ganforge.cli._output import err, notice, out, print_json, problem, waiting
 from ganforge.cli._settings import SettingsCommand
 from ganforge.cli._sweep_display import SweepDisplay
 from ganforge.components.spec import SECTIONS, Section
+from ganforge.config import Layer, preset_layer, read_document
 from ganforge.errors import UsageError
 from ganforge.runs.score_table import ARROWS
 from ganforge.sweep.config import SweepConfig
@@ -38,9 +39,7 @@ class SweepCommand(SettingsCommand):
     own: ClassVar[frozenset[str]] = frozenset({"metric", "num_samples"})
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("sweep", cls=SweepCommand)(sweep)
+app = typer.Typer(rich_markup_mode="rich")
 
 
 def _names(section: Section) -> Any:  # noqa: ANN401 - typer.Option returns any type
@@ -50,7 +49,7 @@ def _names(section: Section) -> Any:  # noqa: ANN401 - typer.Option returns any 
 
 # The four names, and every setting of `run`, become --set KEY=VALUE before parsing (see `SettingsCommand`); the names
 # are declared for the help and for completion.
-@handle_errors
+@app.command(cls=SweepCommand)
 def sweep(
     gen: Annotated[str | None, _names("gen")] = None,
     disc: Annotated[str | None, _names("disc")] = None,
@@ -100,7 +99,10 @@ def sweep(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="As in run, for all trials; so is every other flag of run."),
     ] = None,
-    preset: Annotated[str | None, typer.Option(metavar="NAME", help="As in run, for all trials.")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="As in run, for all trials.", autocompletion=complete_preset),
+    ] = None,
     config: Annotated[
         list[Path] | None, typer.Option("--config", metavar="FILE", help="Settings in TOML, for all trials.")
     ] = None,
@@ -129,8 +131,13 @@ def sweep(
                 fix="leave them out; to extend the sweep, give the whole command again with --out",
             )
         sweep_config, folder = SweepConfig.read(resume), resume
+        plugin, no_plugins = [Path(path) for path in sweep_config.plugins], sweep_config.no_plugins
+        registry = open_registry(plugin, no_plugins=no_plugins)
     else:
-        axes, base = parse_layers(settings or [], sweeps or [], preset, config or [])
+        registry = open_registry(plugin, no_plugins=no_plugins)
+        layers = [] if preset is None else [preset_layer(preset, registry)]
+        layers += [Layer(str(path), read_document(path)) for path in config or []]
+        axes, base = parse_layers(settings or [], sweeps or [], layers)
         sweep_config = SweepConfig(
             axes=axes,
             base=base,
@@ -140,7 +147,6 @@ def sweep(
             scoring=parse_scoring(metric or [], num_samples),
             search=parse_search(search, space or [], objective, storage),
         )
-    registry = open_registry([Path(path) for path in sweep_config.plugins], no_plugins=sweep_config.no_plugins)
     if sweep_config.search is not None:
         sweep_config = add_objective_metric(sweep_config, sweep_config.search.objective, registry)
     if dry_run:
