@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 from ganforge import __version__
 from ganforge.cli._output import handle_errors
 from ganforge.errors import PluginError
-from ganforge.plugins.commands import Command, CommandGroup
+from ganforge.plugins.commands import Command
 from ganforge.plugins.names import shortest_name
 from ganforge.plugins.registry import Registry, import_target
 from ganforge.plugins.sources import OWN_DISTRIBUTION, Source
@@ -20,69 +20,47 @@ from ganforge.utils.tracebacks import summarize_exception
 
 PLUGIN_PANEL = "Plugins"
 
-#: Commands that ganforge has without any plugin. Their modules import no torch, so that their help is fast.
-core = CommandGroup(Source(OWN_DISTRIBUTION, __version__))
-core.add_command(
-    "run",
-    "ganforge.cli.run:app",
-    help="Train a generator and a discriminator, after a check that all components fit.",
-)
-core.add_command(
-    "resume",
-    "ganforge.cli.run:resume",
-    help="Resume a run exactly where it stopped; --epochs or --steps extend it.",
-)
-core.add_command(
-    "list",
-    "ganforge.cli.list:list_components",
-    help="List the installed components and presets with their distributions.",
-)
-core.add_command(
-    "describe",
-    "ganforge.cli.describe:describe",
-    help="Describe a component: source, paper, recommended settings, and options with types and defaults; or a preset.",
-)
-core.add_command(
-    "runs",
-    "ganforge.cli.runs:runs",
-    help="List runs with components, progress and status, the newest first.",
-)
-core.add_command(
-    "compare",
-    "ganforge.cli.compare:compare",
-    help="Compare runs: differing settings, scores with mean and 95% interval over seeds, curves, samples.",
-)
-core.add_command(
-    "sample",
-    "ganforge.cli.sample:app",
-    help="Draw images from a run's generator, by default as a grid in the run directory.",
-)
-core.add_command(
-    "evaluate",
-    "ganforge.cli.evaluate:app",
-    help="Score a run's generator against real images, with a protocol of everything that the scores depend on.",
-)
-core.add_command(
-    "doctor",
-    "ganforge.cli.doctor:doctor",
-    help="Show versions, hardware, precisions, plugins and their problems; exit 3 if a plugin was skipped.",
-)
-core.add_command(
-    "new-plugin",
-    "ganforge.cli.new_plugin:new_plugin",
-    help="Write the project of a new plugin, which can be installed, trained and tested at once.",
-)
-core.add_command(
-    "check",
-    "ganforge.cli.check:check",
-    help="Check components against the requirements of their interfaces; exit 4 if one violates them.",
-)
+#: Commands that ganforge has without any plugin: function or app in `ganforge.cli`, and help. Their modules import no
+#: torch, so that their own help is fast.
+CORE = {
+    "run": ("run:app", "Train a generator and a discriminator, after a check that all components fit."),
+    "resume": ("run:resume", "Resume a run exactly where it stopped; --epochs or --steps extend it."),
+    "list": ("list:list_components", "List the installed components and presets with their distributions."),
+    "describe": (
+        "describe:describe",
+        "Describe a component: source, paper, recommended settings, and options with types and defaults; or a preset.",
+    ),
+    "runs": ("runs:runs", "List runs with components, progress and status, the newest first."),
+    "compare": (
+        "compare:compare",
+        "Compare runs: differing settings, scores with mean and 95% interval over seeds, curves, samples.",
+    ),
+    "sample": ("sample:app", "Draw images from a run's generator, by default as a grid in the run directory."),
+    "evaluate": (
+        "evaluate:app",
+        "Score a run's generator against real images, with a protocol of everything that the scores depend on.",
+    ),
+    "doctor": (
+        "doctor:doctor",
+        "Show versions, hardware, precisions, plugins and their problems; exit 3 if a plugin was skipped.",
+    ),
+    "new-plugin": (
+        "new_plugin:new_plugin",
+        "Write the project of a new plugin, which can be installed, trained and tested at once.",
+    ),
+    "check": (
+        "check:check",
+        "Check components against the requirements of their interfaces; exit 4 if one violates them.",
+    ),
+}
+_OWN = Source(OWN_DISTRIBUTION, __version__)
+CORE_COMMANDS = tuple(Command(name, f"ganforge.cli.{target}", text, _OWN) for name, (target, text) in CORE.items())
 
 
 def all_commands(registry: Registry) -> list[Command]:
     """Return the commands of ganforge, then those of plugins."""
     own = [command for command in registry.commands if command.source.distribution == OWN_DISTRIBUTION]
-    return [*core.commands, *own, *(command for command in registry.commands if command not in own)]
+    return [*CORE_COMMANDS, *own, *(command for command in registry.commands if command not in own)]
 
 
 def summary(command: Command, commands: Sequence[Command]) -> TyperCommand:

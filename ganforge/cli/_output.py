@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from rich.markup import escape
 
 from ganforge.errors import GanforgeError, UsageError
 from ganforge.plugins.commands import Command
+from ganforge.plugins.registry import Registry
 from ganforge.plugins.sources import OWN_DISTRIBUTION
 from ganforge.utils.tracebacks import summarize_exception
 
@@ -102,6 +104,21 @@ def problem(message: str, fix: str | None = None) -> None:
 def notice(message: str) -> None:
     """Print a message for the user to stderr."""
     err().print(f"[yellow]note[/]: {escape(message)}")
+
+
+def next_command(*arguments: object, registry: Registry | None = None, program: str = "ganforge") -> str:
+    """Return a command for the user to paste: one line, quoted for the shell.
+
+    Args:
+        arguments: The command and its arguments.
+        registry: Registry of the present command, if the next one needs the same plugins.
+        program: Program that runs the command, as text of the shell.
+    """
+    options: list[object] = []
+    if registry is not None:
+        options = [option for path in registry.local for option in ("--plugin", path)]
+        options += ["--no-plugins"] if registry.no_plugins else []
+    return f"{program} {shlex.join(str(argument) for argument in (*arguments, *options))}"
 
 
 def waiting(stage: str, *, quiet: bool) -> AbstractContextManager[object]:

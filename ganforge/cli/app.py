@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from ganforge import __version__
-from ganforge.cli._commands import all_commands, build, core, summary
+from ganforge.cli._commands import CORE_COMMANDS, all_commands, build, summary
 from ganforge.cli._output import PLUGIN_PROBLEMS, TRACEBACK, print_error
 from ganforge.errors import GanforgeError, PluginError
 from ganforge.plugins import Policy, discover
@@ -109,12 +109,12 @@ def _listed(ctx: Any) -> list[Command]:  # noqa: ANN401 - as above
     try:
         return all_commands(_registry(ctx))
     except GanforgeError:  # a broken plugin in a strict environment; other commands report it
-        return list(core.commands)
+        return list(CORE_COMMANDS)
 
 
 def _find(ctx: Any, name: str) -> Command | None:  # noqa: ANN401 - as above
     """Return the command of a name, or None. Raises GanforgeError if the name is ambiguous."""
-    for own in (lambda: core.commands, lambda: discover(Policy.from_environment(), own_only=True).commands):
+    for own in (lambda: CORE_COMMANDS, lambda: discover(Policy.from_environment(), own_only=True).commands):
         command = next((command for command in own() if command.name == name), None)
         if command is not None:
             return command

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from ganforge.cli._options import Json
+from ganforge.cli._options import Json, set_option
 from ganforge.cli._output import err, out, print_json
 from ganforge.cli._settings import SettingsCommand
 from ganforge.errors import UsageError
@@ -27,9 +27,7 @@ def bench(
     count: Annotated[int, typer.Option("--count", "-n", min=10, metavar="N", help="Measured steps per turn.")] = 40,
     warm_up: Annotated[int, typer.Option(min=1, metavar="N", help="Steps before them.")] = 10,
     turns: Annotated[int, typer.Option(min=1, metavar="N", help="Turns of each loop.")] = 3,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in run, such as precision=fp32.")
-    ] = None,
+    settings: Annotated[list[str] | None, set_option("As in run, such as precision=fp32.")] = None,
     json: Json = False,
 ) -> None:
     """Compare the speed of ganforge with that of the textbook's loop on this machine, on MNIST in batches of 60."""

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from ganforge.cli._options import Json, NoPlugins, Plugins, open_registry, parse_kind
-from ganforge.cli._output import out, print_json
+from ganforge.cli._output import next_command, out, print_json
 from ganforge.config import command_line_layer
 from ganforge.errors import UnknownComponentError, UsageError
 from ganforge.utils.suggest import did_you_mean, nearest
@@ -104,7 +104,8 @@ def _find_entries(registry: Registry, names: list[str], path: Path | None) -> li
         kinds = [entry.component.kind for entry in registry.entries if entry.component.name == names[0]]
         if kinds:
             raise UsageError(
-                f"{names[0]!r} is a component; give its kind, too", fix=f"ganforge check {kinds[0]} {names[0]}"
+                f"{names[0]!r} is a component; give its kind, too",
+                fix=next_command("check", kinds[0], names[0], registry=registry),
             ) from None
         near = nearest(names[0], {entry.source.distribution for entry in registry.entries})
         fix = registry.fix_for_missing(near=near is not None)

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ganforge.cli._lines import Lines, safe
-from ganforge.cli._options import Json
+from ganforge.cli._options import Force, Json, split_names
 from ganforge.cli._output import check_output_path, notice, out, print_json, results
 from ganforge.errors import UsageError
 from ganforge.runs.settings import format_setting
@@ -47,7 +47,7 @@ def compare(
     csv: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Also write a row per run; - prints nothing else.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Compare runs: differing settings, scores with mean and 95% interval over seeds, curves, samples."""
@@ -60,7 +60,7 @@ def compare(
         check_output_path(path, force=force)
     from ganforge.report.comparison import compare as compare_runs  # noqa: PLC0415 - imports Pillow
 
-    names = None if metric is None else [word.strip() for word in metric.split(",") if word.strip()]
+    names = None if metric is None else split_names([metric])
     comparison = compare_runs(*paths, metrics=names, sort=sort)
     for path in files:
         _write(path, comparison.html() if path is html else comparison.csv())

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from ganforge.cli._options import Json, open_registry, parse_kind
+from ganforge.cli._options import Json, open_registry, parse_kind, split_names
 from ganforge.cli._output import notice, out, print_json
 from ganforge.components.spec import KINDS, Kind
 from ganforge.errors import UsageError
@@ -59,12 +59,12 @@ def new_plugin(
 
 def _kinds(texts: list[str]) -> list[Kind]:
     """Return the kinds of --kind. Raises UsageError for other words, and if there is none."""
-    words = [word.strip() for text in texts for word in text.split(",") if word.strip()]
-    if not words:
+    names = split_names(texts)
+    if not names:
         raise UsageError(
             "a plugin needs a component: give its kind with --kind", fix=f"--kind {KINDS[0]}; kinds: {', '.join(KINDS)}"
         )
-    return [parse_kind(name) for name in words]
+    return [parse_kind(name) for name in names]
 
 
 def _conflicts(project: Project) -> Iterator[str]:

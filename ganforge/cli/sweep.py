@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ganforge.cli._options import Json, NoPlugins, Plugins, Quiet, complete, complete_preset, open_registry
-from ganforge.cli._output import err, notice, out, print_json, problem, waiting
+from ganforge.cli._options import (
+    ConfigFiles,
+    Json,
+    NoPlugins,
+    Plugins,
+    PresetName,
+    Quiet,
+    component_option,
+    num_samples_option,
+    open_registry,
+    preset_layers,
+    set_option,
+)
+from ganforge.cli._output import err, next_command, notice, out, print_json, problem, waiting
 from ganforge.cli._settings import SettingsCommand
 from ganforge.cli._sweep_display import SweepDisplay
-from ganforge.components.spec import SECTIONS, Section
-from ganforge.config import Layer, preset_layer, read_document
 from ganforge.errors import UsageError
 from ganforge.runs.score_table import ARROWS
 from ganforge.sweep.config import SweepConfig
@@ -30,7 +40,6 @@ if TYPE_CHECKING:
     from ganforge.sweep.leaderboard import Leaderboard
 
 DEFAULT_SEEDS = "3"
-NOUNS: dict[Section, str] = {"gen": "generators", "disc": "discriminators", "loss": "losses", "data": "datasets"}
 
 
 class SweepCommand(SettingsCommand):
@@ -42,19 +51,14 @@ class SweepCommand(SettingsCommand):
 app = typer.Typer(rich_markup_mode="rich")
 
 
-def _names(section: Section) -> Any:  # noqa: ANN401 - typer.Option returns any type
-    text, completer = f"Names of {NOUNS[section]}.", complete(SECTIONS[section])
-    return typer.Option(f"--{section}", metavar="NAME,NAME", help=text, autocompletion=completer, show_default=False)
-
-
 # The four names, and every setting of `run`, become --set KEY=VALUE before parsing (see `SettingsCommand`); the names
 # are declared for the help and for completion.
 @app.command(cls=SweepCommand)
 def sweep(
-    gen: Annotated[str | None, _names("gen")] = None,
-    disc: Annotated[str | None, _names("disc")] = None,
-    loss: Annotated[str | None, _names("loss")] = None,
-    data: Annotated[str | None, _names("data")] = None,
+    gen: Annotated[str | None, component_option("gen", "Names of generators.", "NAME,NAME")] = None,
+    disc: Annotated[str | None, component_option("disc", "Names of discriminators.", "NAME,NAME")] = None,
+    loss: Annotated[str | None, component_option("loss", "Names of losses.", "NAME,NAME")] = None,
+    data: Annotated[str | None, component_option("data", "Names of datasets.", "NAME,NAME")] = None,
     seeds: Annotated[
         str | None, typer.Option(metavar="N|N,N", help="3: seeds 0, 1, 2 (the default); 3,5,8: those; 3,: seed 3.")
     ] = None,
@@ -78,34 +82,23 @@ def sweep(
     ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option(
-            "--metric",
-            metavar="NAME,NAME",
-            help="Metrics of the leaderboard, as in evaluate; --set metric=NAME is for evaluations during training.",
-            autocompletion=complete("metric"),
+        component_option(
+            "metric",
+            "Metrics of the leaderboard, as in evaluate; --set metric=NAME is for evaluations during training.",
+            "NAME,NAME",
         ),
     ] = None,
     num_samples: Annotated[
         int | None,
-        typer.Option(
-            "--num-samples",
-            "-n",
-            min=1,
-            metavar="N",
-            help="Fakes for the leaderboard, as in evaluate; --set num_samples=N is for evaluations during training.",
+        num_samples_option(
+            "Fakes for the leaderboard, as in evaluate; --set num_samples=N is for evaluations during training."
         ),
     ] = None,
     settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="As in run, for all trials; so is every other flag of run."),
+        list[str] | None, set_option("As in run, for all trials; so is every other flag of run.")
     ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="As in run, for all trials.", autocompletion=complete_preset),
-    ] = None,
-    config: Annotated[
-        list[Path] | None, typer.Option("--config", metavar="FILE", help="Settings in TOML, for all trials.")
-    ] = None,
+    preset: PresetName = None,
+    config: ConfigFiles = None,
     folder: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder of all runs (runs/sweep-…).")
     ] = None,
@@ -135,9 +128,7 @@ def sweep(
         registry = open_registry(plugin, no_plugins=no_plugins)
     else:
         registry = open_registry(plugin, no_plugins=no_plugins)
-        layers = [] if preset is None else [preset_layer(preset, registry)]
-        layers += [Layer(str(path), read_document(path)) for path in config or []]
-        axes, base = parse_layers(settings or [], sweeps or [], layers)
+        axes, base = parse_layers(settings or [], sweeps or [], preset_layers(preset, config, registry))
         sweep_config = SweepConfig(
             axes=axes,
             base=base,
@@ -168,13 +159,13 @@ def sweep(
         try:
             leaderboard = prepared.run(jobs, display, interruption)
         except (KeyboardInterrupt, SystemExit):  # a second signal; the runs got both, and save what they can
-            notice(f"resume with: ganforge sweep --resume {path}")
+            notice(f"resume with: {next_command('sweep', '--resume', path)}")
             raise
     _print_leaderboard(leaderboard, path, json=json)
     if interruption.received is not None:
         count = len(leaderboard.unfinished)
         remaining = f"{count} run{' is' if count == 1 else 's are'} unfinished"
-        notice(f"{remaining}; resume with: ganforge sweep --resume {path}")
+        notice(f"{remaining}; resume with: {next_command('sweep', '--resume', path)}")
         raise typer.Exit(128 + interruption.received)
     raise typer.Exit(1 if any(result.status != "diverged" for result in leaderboard.unscored) else 0)
 

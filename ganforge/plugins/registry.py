@@ -69,11 +69,13 @@ class Registry:
     Args:
         plugins: Loaded plugins.
         no_plugins: Whether installed plugins were not loaded.
+        local: Paths of local plugins, as the user gave them.
     """
 
-    def __init__(self, plugins: Plugins, *, no_plugins: bool = False) -> None:
+    def __init__(self, plugins: Plugins, *, no_plugins: bool = False, local: Sequence[Path] = ()) -> None:
         self.plugins = plugins
         self.no_plugins = no_plugins
+        self.local = tuple(local)
         self.entries: tuple[Entry, ...] = tuple(Entry(component, source) for component, source in plugins.components)
         self.presets: list[PresetEntry] = _sorted(PresetEntry(preset, source) for preset, source in plugins.presets)
         self.commands: list[Command] = _sorted(plugins.commands)
@@ -82,7 +84,8 @@ class Registry:
     @classmethod
     def discover(cls, local: Sequence[Path] = (), *, no_plugins: bool = False) -> Registry:
         """Load the installed plugins that the environment allows, and local ones; raises what `discover` raises."""
-        return cls(discover(Policy.from_environment(no_plugins=no_plugins), local), no_plugins=no_plugins)
+        plugins = discover(Policy.from_environment(no_plugins=no_plugins), local)
+        return cls(plugins, no_plugins=no_plugins, local=local)
 
     def of_kind(self, kind: Kind) -> list[Entry]:
         """Return a kind's components, sorted by name."""
