@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from plugin_parts import in_process
 from rich.cells import cell_len
 
-from ganforge.cli._lines import Lines
+from ganforge.cli._lines import format_table
 from ganforge.cli.runs import HEADS, cells
 from ganforge.errors import UsageError
 from ganforge.runs.index import READ_KEYS, find_runs, read_manifest
@@ -151,7 +151,7 @@ def test_no_manifest_stops_a_list(manifests: list[dict[str, Any]]) -> None:
             assert len(listing.runs) == len(manifests)
             conditions = (f"{key}=2026", f"{key}>2026-11") if key in TIMES else (f"{key}=3", f"{key}!=x")
             list_runs(Path(folder), where=conditions)
-        shown, _ = Lines(HEADS, [cells(run, []) for run in listing.runs]).render(None)
+        shown, _ = format_table(HEADS, [cells(run, []) for run in listing.runs], width=None)
         assert len(shown.splitlines()) == len(manifests) + 1
 
 
@@ -321,7 +321,7 @@ def test_the_command_prints_the_list(several: Path, ganforge: Ganforge) -> None:
 @settings(max_examples=100, deadline=None)
 def test_columns_are_aligned_and_printable(rows: list[list[str]], width: int | None) -> None:
     """Each run has one line of printable characters within the terminal; columns without room are named."""
-    text, left_out = Lines(("one", "two", "three"), rows, frozenset({1})).render(width)
+    text, left_out = format_table(("one", "two", "three"), rows, numbers={1}, width=width)
     lines = text.split("\n")[:-1]
     assert len(lines) == len(rows) + 1
     assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for line in lines for character in line)

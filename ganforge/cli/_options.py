@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -87,11 +87,6 @@ def component_option(flag: str, text: str, metavar: str = "NAME") -> Any:  # noq
     """Return the declaration of a flag that names components, with completion."""
     completer = complete(FLAGS[flag])
     return typer.Option(f"--{flag}", metavar=metavar, help=text, autocompletion=completer, show_default=False)
-
-
-def split_names(texts: Iterable[str] | None) -> list[str]:
-    """Return the names of a repeatable option whose values may be several names with commas."""
-    return [name.strip() for text in texts or () for name in text.split(",") if name.strip()]
 
 
 def preset_layers(preset: str | None, files: list[Path] | None, registry: Registry) -> list[Layer]:

@@ -126,8 +126,8 @@ class SettingsCommand(TyperCommand):
         declared = super().shell_complete(ctx, incomplete)
         item = type(super().shell_complete(ctx, "-")[0])  # click's own, vendored by typer or not
         known = {completion.value for completion in declared}
-        words = completions(ctx.meta[ARGUMENTS], incomplete, self.sections)
-        return [*declared, *(item(name, help=text) for name, text in words if name not in known)]
+        further = completions(ctx.meta[ARGUMENTS], incomplete, self.sections)
+        return [*declared, *(item(name, help=text) for name, text in further if name not in known)]
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
         """Add the installed components to the help, without importing torch."""

@@ -73,7 +73,7 @@ def check(
 
 
 def _is_path(text: str) -> bool:
-    """Return whether a word is a path; the project folder of an installed plugin often has the same name."""
+    """Return whether an argument is a path; the project folder of an installed plugin often has the same name."""
     if text.endswith(".py") or "/" in text:
         return True
     try:
@@ -94,7 +94,7 @@ def _find_entries(registry: Registry, names: list[str], path: Path | None) -> li
         try:
             kind, name = names
         except ValueError:
-            raise UsageError(f"check takes a kind and a name, or a plugin, not {len(names)} words") from None
+            raise UsageError(f"check takes a kind and a name, or a plugin, not {len(names)} arguments") from None
         return [registry.find(parse_kind(kind), name)]
     from ganforge.testing.parametrize import components_of  # noqa: PLC0415 - imports torch
 

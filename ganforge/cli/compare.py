@@ -13,8 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from ganforge.cli._lines import Lines, safe
-from ganforge.cli._options import Force, Json, split_names
+from ganforge.cli._completion import split_names
+from ganforge.cli._lines import format_table, safe
+from ganforge.cli._options import Force, Json
 from ganforge.cli._output import check_output_path, notice, out, print_json, results
 from ganforge.errors import UsageError
 from ganforge.runs.settings import format_setting
@@ -108,8 +109,8 @@ def _print_scores(comparison: Comparison, console: Console) -> None:
     references = ["" if column.reference is None else format_number(column.reference) for column in comparison.columns]
     if any(references):
         rows.append(["reference", "", *references])
-    table = Lines(heads, rows, frozenset(range(1, len(heads))))
-    text, omitted = table.render(console.width if console.is_terminal else None)
+    width = console.width if console.is_terminal else None
+    text, omitted = format_table(heads, rows, numbers=range(1, len(heads)), width=width)
     console.print(Text(text.rstrip()), soft_wrap=True)
     if omitted:
         notice(f"no room for {', '.join(omitted)}: a wider terminal, --metric, --html or --csv show them")

@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ganforge.cli._completion import split_names
 from ganforge.cli._options import (
     CheckpointName,
     Ema,
@@ -23,7 +24,6 @@ from ganforge.cli._options import (
     num_samples_option,
     open_registry,
     set_option,
-    split_names,
 )
 from ganforge.cli._output import err, notice, out, print_json
 from ganforge.cli._settings import SAMPLING, SettingsCommand, read_setting, sampling_options

@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from ganforge.cli._options import Json, open_registry, parse_kind, split_names
+from ganforge.cli._completion import split_names
+from ganforge.cli._options import Json, open_registry, parse_kind
 from ganforge.cli._output import notice, out, print_json
 from ganforge.components.spec import KINDS, Kind
 from ganforge.errors import UsageError
@@ -58,7 +59,7 @@ def new_plugin(
 
 
 def _kinds(texts: list[str]) -> list[Kind]:
-    """Return the kinds of --kind. Raises UsageError for other words, and if there is none."""
+    """Return the kinds of --kind. Raises UsageError for other texts, and if there is none."""
     names = split_names(texts)
     if not names:
         raise UsageError(

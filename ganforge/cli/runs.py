@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import COLOR_SYSTEMS, Console
+from rich.style import Style
 
-from ganforge.cli._lines import Lines
+from ganforge.cli._lines import format_table
 from ganforge.cli._options import Json
 from ganforge.cli._output import notice, out, results
 from ganforge.runs.listing import ListedRun, Listing, gc_paused, list_runs
@@ -72,8 +73,9 @@ def _print(listing: Listing) -> None:
     console = out()
     heads = [*HEADS[:3], *listing.columns, *HEADS[3:]]
     numbers = {index for index, head in enumerate(heads) if head in {"steps", "seed", "images/s", *listing.columns}}
-    lines = Lines(heads, [cells(run, listing.columns) for run in listing.runs], frozenset(numbers))
-    text, omitted = lines.render(console.width if console.is_terminal else None, _painter(console))
+    rows = [cells(run, listing.columns) for run in listing.runs]
+    width = console.width if console.is_terminal else None
+    text, omitted = format_table(heads, rows, numbers=numbers, width=width, paint=_painter(console))
     results().write(text)
     results().flush()
     if omitted:
@@ -109,13 +111,5 @@ def _painter(console: Console) -> Callable[[str], str]:
     """Return a function that colors a status, on a terminal with colors."""
     if not console.is_terminal or console.no_color or console.color_system is None:
         return str
-    painted: dict[str, str] = {}
-
-    def paint(cell: str) -> str:
-        if cell not in painted:
-            with console.capture() as captured:
-                console.print(cell, style=STATUS_STYLES.get(cell.strip(), "red"), end="", markup=False, highlight=False)
-            painted[cell] = captured.get()
-        return painted[cell]
-
-    return paint
+    colors = COLOR_SYSTEMS[console.color_system]
+    return lambda cell: Style.parse(STATUS_STYLES.get(cell.strip(), "red")).render(cell, color_system=colors)

@@ -118,14 +118,14 @@ def _target(run: Path, path: Path | None, seed: int, *, force: bool) -> Path:
     return path
 
 
-def _condition(trained: TrainedRun, words: list[str], num_samples: int | None) -> Tensor:
+def _condition(trained: TrainedRun, texts: list[str], num_samples: int | None) -> Tensor:
     """Return a condition for each image; fewer ones take turns."""
     import torch  # noqa: PLC0415 - takes a second to import
 
     from ganforge.runs.conditions import read_condition  # noqa: PLC0415 - imports torch
 
     info = trained.dataset_info()
-    values = read_condition(words, info)
+    values = read_condition(texts, info)
     if num_samples is None:
         one_each = info.image.num_classes is None and len(values) > 1
         num_samples = len(values) if one_each else NUM_SAMPLES
