@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -13,7 +12,6 @@ from ganforge import __version__
 from ganforge.cli._output import handle_errors
 from ganforge.errors import PluginError
 from ganforge.plugins.commands import Command
-from ganforge.plugins.names import shortest_name
 from ganforge.plugins.registry import Registry, import_target
 from ganforge.plugins.sources import OWN_DISTRIBUTION, Source
 from ganforge.utils.tracebacks import summarize_exception
@@ -63,9 +61,8 @@ def all_commands(registry: Registry) -> list[Command]:
     return [*CORE_COMMANDS, *own, *(command for command in registry.commands if command not in own)]
 
 
-def summary(command: Command, commands: Sequence[Command]) -> TyperCommand:
-    """Return a command for a list of commands, with its shortest unambiguous name, without importing it."""
-    name = shortest_name(command, commands)
+def summary(command: Command, name: str) -> TyperCommand:
+    """Return a command for a list of commands, under a name that may be qualified, without importing it."""
     clash = "" if name == command.name else "; another plugin has a command of this name"
     if command.source.distribution == OWN_DISTRIBUTION:
         return TyperCommand(name, help=f"{command.help.removesuffix('.')}{clash}.")
@@ -92,7 +89,7 @@ def build(command: Command, name: str) -> Any:  # noqa: ANN401 - click's own, ve
             app = target
         else:
             app = typer.Typer(rich_markup_mode="rich")
-            app.command(help=command.help or None)(target)
+            app.command(help=None if target.__doc__ else command.help)(target)
         built: Any = typer.main.get_group(app)
     except Exception as error:  # Typer raises anything for a function that it does not understand
         reason = summarize_exception(error)

@@ -12,7 +12,6 @@ from ganforge.cli._commands import all_commands
 from ganforge.cli._completion import short
 from ganforge.cli._output import invoked_name, notice
 from ganforge.components.spec import FLAGS, KINDS, Kind
-from ganforge.config import Layer, preset_layer, read_document
 from ganforge.errors import UsageError
 from ganforge.plugins.names import find_named, shortest_name
 from ganforge.plugins.registry import Registry
@@ -87,12 +86,6 @@ def component_option(flag: str, text: str, metavar: str = "NAME") -> Any:  # noq
     """Return the declaration of a flag that names components, with completion."""
     completer = complete(FLAGS[flag])
     return typer.Option(f"--{flag}", metavar=metavar, help=text, autocompletion=completer, show_default=False)
-
-
-def preset_layers(preset: str | None, files: list[Path] | None, registry: Registry) -> list[Layer]:
-    """Return the layers of `--preset` and `--config`."""
-    layers = [] if preset is None else [preset_layer(preset, registry)]
-    return layers + [Layer(str(path), read_document(path)) for path in files or []]
 
 
 def open_registry(plugins: list[Path] | None, *, no_plugins: bool) -> Registry:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 from typer.core import TyperCommand
 
 from ganforge.cli._completion import completions
 from ganforge.components.spec import FLAGS, Section
-from ganforge.config import Experiment
+from ganforge.config import Experiment, Layer, preset_layer, read_document
 from ganforge.config.dotted import RENAMED, literal
 from ganforge.errors import ConfigError, GanforgeError
 from ganforge.plugins.registry import Registry
@@ -100,6 +101,12 @@ def sampling_options(pairs: Iterable[tuple[str, str]], *, only: bool = False) ->
         elif only:
             raise ConfigError(f"invalid setting '{key}={text}'", fix="write sampling.OPTION=VALUE")
     return options
+
+
+def preset_layers(preset: str | None, files: list[Path] | None, registry: Registry) -> list[Layer]:
+    """Return the layers of `--preset` and `--config`."""
+    layers = [] if preset is None else [preset_layer(preset, registry)]
+    return layers + [Layer(str(path), read_document(path)) for path in files or []]
 
 
 class SettingsCommand(TyperCommand):

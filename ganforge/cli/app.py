@@ -35,16 +35,12 @@ class LazyGroup(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - click's own, vendored by typer or not
         """Return the names of all commands in the order of the help."""
-        commands = _listed(ctx)
-        return [shortest_name(command, commands) for command in commands]
+        return list(_listed(ctx))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401 - as above
         """Return a command, or None for an unknown name. Raises GanforgeError for an ambiguous or a broken one."""
         if ctx is not None and LISTING in ctx.meta:
-            commands = _listed(ctx)
-            return next(
-                (summary(each, commands) for each in commands if shortest_name(each, commands) == cmd_name), None
-            )
+            return summary(_listed(ctx)[cmd_name], cmd_name)
         command = _find(ctx, cmd_name)
         return None if command is None else build(command, cmd_name)
 
@@ -104,12 +100,13 @@ def _registry(ctx: Any) -> Registry:  # noqa: ANN401 - as above
     return registry
 
 
-def _listed(ctx: Any) -> list[Command]:  # noqa: ANN401 - as above
-    """Return the commands for a list; without plugins if these are an error."""
+def _listed(ctx: Any) -> dict[str, Command]:  # noqa: ANN401 - as above
+    """Return the commands by their shortest unambiguous names; without plugins if these are an error."""
     try:
-        return all_commands(_registry(ctx))
+        commands = all_commands(_registry(ctx))
     except GanforgeError:  # a broken plugin in a strict environment; other commands report it
-        return list(CORE_COMMANDS)
+        commands = [*CORE_COMMANDS]
+    return {shortest_name(command, commands): command for command in commands}
 
 
 def _find(ctx: Any, name: str) -> Command | None:  # noqa: ANN401 - as above

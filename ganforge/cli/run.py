@@ -22,12 +22,11 @@ from ganforge.cli._options import (
     RunPath,
     component_option,
     open_registry,
-    preset_layers,
     set_option,
 )
 from ganforge.cli._output import TRACEBACK, err, next_command, notice, out, print_json, problem, waiting
 from ganforge.cli._plan import print_plan
-from ganforge.cli._settings import SettingsCommand
+from ganforge.cli._settings import SettingsCommand, preset_layers
 from ganforge.config import command_line_layer
 from ganforge.config.resolve import resolve
 from ganforge.training.run_directory import RunDirectory

@@ -21,11 +21,10 @@ from ganforge.cli._options import (
     component_option,
     num_samples_option,
     open_registry,
-    preset_layers,
     set_option,
 )
 from ganforge.cli._output import err, next_command, notice, out, print_json, problem, waiting
-from ganforge.cli._settings import SettingsCommand
+from ganforge.cli._settings import SettingsCommand, preset_layers
 from ganforge.cli._sweep_display import SweepDisplay
 from ganforge.errors import UsageError
 from ganforge.runs.score_table import ARROWS
