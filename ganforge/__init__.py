@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ganforge.components.spec import Component
 from ganforge.errors import DataError, GanforgeError, IncompatibleError
+from ganforge.plugins.commands import CommandGroup
 from ganforge.plugins.hookspecs import RunInfo, hookimpl
+from ganforge.plugins.presets import Preset
 
 if TYPE_CHECKING:
     from ganforge.api import load_run, resume, train
@@ -87,6 +89,7 @@ _LAZY = {
 __all__ = [
     "Augmentation",
     "Callback",
+    "CommandGroup",
     "Comparison",
     "Component",
     "ComponentOptions",
@@ -112,6 +115,7 @@ __all__ = [
     "Metric",
     "MetricResult",
     "OptimizerFactory",
+    "Preset",
     "RunInfo",
     "Schedule",
     "TrainStep",

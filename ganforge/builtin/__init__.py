@@ -1,12 +1,15 @@
-"""Built-in components, registered through the same hook as those of plugins."""
+"""Built-in components, presets and commands, registered through the same hooks as those of plugins."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from ganforge.builtin.metrics.registry import METRICS
+from ganforge.builtin.presets import TEXTBOOK
 from ganforge.components.spec import Component
+from ganforge.plugins.commands import CommandGroup
 from ganforge.plugins.hookspecs import hookimpl
+from ganforge.plugins.presets import Preset
 
 GOODFELLOW = "Goodfellow et al. 2014, Generative Adversarial Networks, arXiv:1406.2661"
 RADFORD = "Radford et al. 2015, Unsupervised Representation Learning with DCGANs, arXiv:1511.06434"
@@ -167,3 +170,30 @@ def ganforge_components() -> Iterable[Component]:
         ),
         *METRICS,
     ]
+
+
+@hookimpl
+def ganforge_presets() -> Iterable[Preset]:
+    """Return the textbook's training."""
+    return [TEXTBOOK]
+
+
+@hookimpl
+def ganforge_commands(app: CommandGroup) -> None:
+    """Add the commands that ganforge's core does without."""
+    app.add_command(
+        "report",
+        "ganforge.cli.report:report",
+        help="Write a self-contained HTML file of a run, or of all runs of a folder.",
+    )
+    app.add_command(
+        "sweep",
+        "ganforge.cli.sweep:app",
+        help="Train every combination of components and settings with several seeds, score each run, and rank them.",
+    )
+    app.add_command(
+        "bench",
+        "ganforge.cli.bench:app",
+        help="Compare the speed of ganforge with that of the textbook's loop on this machine, on MNIST in batches "
+        "of 60.",
+    )

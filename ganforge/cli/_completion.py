@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,26 +28,30 @@ if TYPE_CHECKING:
 
 MAX_LENGTH = 70
 #: Version of the cache's format.
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 
-#: A word and its description.
+#: A flag or value, and its description.
 Completion = tuple[str, str]
-Options = dict[str, dict[str, Any]]
+#: JSON schemas of options by name.
+Schemas = dict[str, dict[str, Any]]
 
 
-def completions(words: Sequence[str], incomplete: str, sections: Sequence[Section] | None = None) -> list[Completion]:
+def completions(
+    arguments: Sequence[str], incomplete: str, sections: Sequence[Section] | None = None
+) -> list[Completion]:
     """Return the flags, or the values of the last flag, that start with `incomplete`.
 
     Args:
-        words: Preceding words.
-        incomplete: Start of the word to complete.
+        arguments: Preceding arguments.
+        incomplete: Start of the argument to complete.
         sections: Sections of the command, if it has no other settings; None for all settings of an experiment.
     """
-    candidates = _flags(words, incomplete, sections) if incomplete.startswith("-") else _values(words)
+    completer = _Completer(arguments)
     unique: dict[str, str] = {}
-    for word, text in candidates:
-        if word.startswith(incomplete):
-            unique.setdefault(word, short(text))
+    with suppress(GanforgeError):  # a broken or an unknown plugin, which the command itself reports
+        for value, text in completer.flags(incomplete, sections) if incomplete[:1] == "-" else completer.values():
+            if value.startswith(incomplete):
+                unique.setdefault(value, short(text))
     return list(unique.items())
 
 
@@ -56,76 +61,117 @@ def _experiment_class() -> type[Experiment]:
     return Experiment
 
 
-def short(text: str) -> str:
-    """Return a text shortened to one line, since the shells' scripts expect no line breaks."""
-    words = " ".join(text.split())
-    return escape(words if len(words) <= MAX_LENGTH else f"{words[: MAX_LENGTH - 1]}…")
-
-
-def _flags(words: Sequence[str], incomplete: str, sections: Sequence[Section] | None) -> Iterator[Completion]:
-    if sections is None:
-        for key, field in _experiment_class().model_fields.items():
-            if key not in SECTIONS:
-                yield f"--{key.replace('_', '-')}", field.description or ""
-    nested = [] if sections is not None else [*_nested_keys(words, incomplete)]
-    yield from ((f"--{key}", text) for key, text in nested)
-    for key in (*(SECTIONS if sections is None else sections), *(key for key, _ in nested)):
-        if incomplete.startswith(f"--{key}"):
-            for prefix, options in _options(words, key):
-                yield from ((f"--{prefix}.{name}", option["text"]) for name, option in options.items())
-
-
-def _nested_keys(words: Sequence[str], incomplete: str) -> Iterator[Completion]:
-    """Yield the keys that name optimizers and schedules, with descriptions."""
-    if incomplete.startswith("--optimizer"):
-        for key in _optimizer_keys():
-            phase = "every phase" if key == "optimizer" else f"phase {key.partition('.')[2]}"
-            yield key, f"Optimizer of {phase}."
-            yield f"{key}.schedule", f"Schedule of the learning rate of {phase}."
-    if incomplete.startswith("--schedules"):
-        yield from ((f"schedules.{target}", f"Schedule of {target}.") for target in _targets(words))
-
-
 def _optimizer_keys() -> tuple[str, ...]:
-    from ganforge.config.experiment import NETWORK_PHASES  # noqa: PLC0415 - imports pydantic, which lists do without
+    from ganforge.config.experiment import NETWORK_PHASES  # noqa: PLC0415 - as above
 
     return ("optimizer", *(f"optimizer.{phase}" for phase in NETWORK_PHASES))
 
 
-def _targets(words: Sequence[str]) -> Iterator[str]:
-    """Yield options of the chosen optimizers and terms that may be scheduled."""
-    for key in (*_optimizer_keys()[1:], "term"):
-        for _, name, options in _chosen(words, key):
-            prefix = f"term.{name}" if key == "term" else key
-            yield from (f"{prefix}.{path}" for option, schema in options.items() for path in _reals(option, schema))
-    if _given(words, "ema-halflife-images") or _given(words, "ema_halflife_images"):
-        yield "ema_halflife_images"
+def short(text: str) -> str:
+    """Return a text shortened to one line, since the shells' scripts expect no line breaks."""
+    line = " ".join(text.split())
+    return escape(line if len(line) <= MAX_LENGTH else f"{line[: MAX_LENGTH - 1]}…")
 
 
-def _reals(name: str, option: dict[str, Any]) -> list[str]:
-    count = option["reals"]
-    return [name] if count == 0 else [f"{name}.{number}" for number in range(count or 0)]
+def split_names(texts: Iterable[str] | None) -> list[str]:
+    """Return the names of a repeatable option whose values may be several names with commas."""
+    return [name.strip() for text in texts or () for name in text.split(",") if name.strip()]
 
 
-def _values(words: Sequence[str]) -> Iterator[Completion]:
-    """Yield the values of the last flag, if it names some."""
-    flag = words[-1].removeprefix("--") if words and words[-1].startswith("--") else ""
-    kind = _kind(flag)
-    if kind is not None:
-        with suppress(GanforgeError):
-            registry = _registry(words)
-            yield from ((registry.name_of(entry), entry.component.summary) for entry in registry.of_kind(kind))
-    key, dot, name = flag.rpartition(".")
-    if dot:
-        for section in (key, key.partition(".")[0]):
-            for prefix, options in _options(words, section):
-                option = options.get(flag.removeprefix(f"{prefix}.").replace("-", "_"))
-                if option is not None:
-                    yield from ((value, "") for value in option["choices"])
-                    return
-    elif name:
-        schema = _experiment_class().model_json_schema()["properties"].get(flag.replace("-", "_"), {})
-        yield from ((value, "") for value in _choices(schema))
+class _Completer:
+    """Completions after some arguments."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.arguments = arguments
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Registry with the local plugins of the arguments."""
+        return Registry.discover([Path(path) for path in self.values_of("plugin")])
+
+    def flags(self, incomplete: str, sections: Sequence[Section] | None) -> Iterator[Completion]:
+        """Yield flags of settings, and of options of the chosen components."""
+        nested: list[Completion] = []
+        if sections is None:
+            for key, field in _experiment_class().model_fields.items():
+                if key not in SECTIONS:
+                    yield f"--{key.replace('_', '-')}", field.description or ""
+            nested = [*self.nested_keys(incomplete)]
+        yield from ((f"--{key}", text) for key, text in nested)
+        for key in (*(SECTIONS if sections is None else sections), *(key for key, _ in nested)):
+            if incomplete.startswith(f"--{key}"):
+                for prefix, schemas in self.options(key):
+                    for name, schema in schemas.items():
+                        yield f"--{prefix}.{name}", schema.get("description", "")
+
+    def nested_keys(self, incomplete: str) -> Iterator[Completion]:
+        """Yield the keys that name optimizers and schedules, with descriptions."""
+        if incomplete.startswith("--optimizer"):
+            for key in _optimizer_keys():
+                phase = "every phase" if key == "optimizer" else f"phase {key.partition('.')[2]}"
+                yield key, f"Optimizer of {phase}."
+                yield f"{key}.schedule", f"Schedule of the learning rate of {phase}."
+        if incomplete.startswith("--schedules"):
+            yield from ((f"schedules.{target}", f"Schedule of {target}.") for target in self.targets())
+
+    def targets(self) -> Iterator[str]:
+        """Yield options of the chosen optimizers and terms that may be scheduled."""
+        for key in (*_optimizer_keys()[1:], "term"):
+            for name, schemas in self.chosen(key):
+                prefix = f"term.{name}" if key == "term" else key
+                yield from (f"{prefix}.{path}" for option, schema in schemas.items() for path in _reals(option, schema))
+        if self.values_of("ema-halflife-images") or self.values_of("ema_halflife_images"):
+            yield "ema_halflife_images"
+
+    def values(self) -> Iterator[Completion]:
+        """Yield the values of the last flag, if it names some."""
+        flag = self.arguments[-1].removeprefix("--") if self.arguments and self.arguments[-1][:2] == "--" else ""
+        kind = _kind(flag)
+        if kind is not None:
+            entries = self.registry.of_kind(kind)
+            yield from ((self.registry.name_of(entry), entry.component.summary) for entry in entries)
+        key, dot, _ = flag.rpartition(".")
+        if dot:
+            for section in (key, key.partition(".")[0]):
+                for prefix, schemas in self.options(section):
+                    schema = schemas.get(flag.removeprefix(f"{prefix}.").replace("-", "_"))
+                    if schema is not None:
+                        yield from ((value, "") for value in _choices(schema))
+                        return
+        else:
+            schema = _experiment_class().model_json_schema()["properties"].get(flag.replace("-", "_"), {})
+            yield from ((value, "") for value in _choices(schema))
+
+    def options(self, key: str) -> Iterator[tuple[str, Schemas]]:
+        """Yield the prefix of the flags and the options of each component that a key names."""
+        chosen = self.chosen(key)
+        for name, schemas in chosen:
+            yield f"{key}.{name}" if len(chosen) > 1 else key, schemas
+
+    def chosen(self, key: str) -> list[tuple[str, Schemas]]:
+        """Return the name and options of each component that a key names."""
+        names = split_names(self.values_of(key)) or self.default(key)
+        kind = SECTIONS[key] if key in SECTIONS else _kind(key)
+        if not names or kind is None:
+            return []
+        entries = {name: self.registry.get(kind, name) for name in names}
+        return [(name, _options_of(self.registry, entry)) for name, entry in entries.items() if entry is not None]
+
+    def values_of(self, flag: str) -> list[str]:
+        """Return the values of a flag, `--gen NAME` or `--gen=NAME`; the last one for single components."""
+        values = []
+        for argument, following in pairwise([*self.arguments, ""]):
+            name, equals, value = argument.partition("=")
+            if name == f"--{flag}" and (equals or following):
+                values.append(value if equals else following)
+        return values if flag in {"plugin", "term", "augment", "metric"} else values[-1:]
+
+    def default(self, key: str) -> list[str]:
+        """Return the default names of a key."""
+        if key in SECTIONS:
+            default = _experiment_class().model_fields[key].default
+            return [ref.name for ref in default] if isinstance(default, tuple) else [default.name]
+        return self.values_of("optimizer") or ["adam"] if key in _optimizer_keys() else []
 
 
 def _kind(key: str) -> Kind | None:
@@ -135,68 +181,15 @@ def _kind(key: str) -> Kind | None:
     return "schedule" if key.startswith("schedules.") or key.endswith(".schedule") else None
 
 
-def _registry(words: Sequence[str]) -> Registry:
-    return Registry.discover([Path(path) for path in _given(words, "plugin")])
-
-
-def _options(words: Sequence[str], key: str) -> Iterator[tuple[str, Options]]:
-    """Yield the prefix of the flags and the options of each component that a key names."""
-    chosen = _chosen(words, key)
-    for _, name, options in chosen:
-        yield f"{key}.{name}" if len(chosen) > 1 else key, options
-
-
-def _chosen(words: Sequence[str], key: str) -> list[tuple[str, str, Options]]:
-    """Return the key, name and options of each component that a key names."""
-    names = [name for word in _given(words, key) for name in word.split(",")] or _default(words, key)
-    kind = SECTIONS[key] if key in SECTIONS else _kind(key)
-    if not names or kind is None:
-        return []
-    with suppress(GanforgeError):
-        registry = _registry(words)
-        entries = {name: registry.get(kind, name) for name in names}
-        return [(key, name, _options_of(registry, entry)) for name, entry in entries.items() if entry is not None]
-    return []
-
-
-def _given(words: Sequence[str], flag: str) -> list[str]:
-    """Return the values of a flag, `--gen NAME` or `--gen=NAME`; the last one for single components."""
-    values = []
-    for word, following in pairwise([*words, ""]):
-        name, equals, value = word.partition("=")
-        if name == f"--{flag}" and (equals or following):
-            values.append(value if equals else following)
-    return values if flag in {"plugin", "term", "augment", "metric"} else values[-1:]
-
-
-def _default(words: Sequence[str], key: str) -> list[str]:
-    """Return the default names of a key."""
-    section, _, rest = key.partition(".")
-    if key in SECTIONS:
-        default = _experiment_class().model_fields[key].default
-        return [ref.name for ref in default] if isinstance(default, tuple) else [default.name]
-    if rest.endswith("schedule") or section != "optimizer":
-        return []
-    return _given(words, "optimizer") or ["adam"]
-
-
-def _options_of(registry: Registry, entry: Entry) -> Options:
-    """Return a component's options, from the cache if it is current."""
+def _options_of(registry: Registry, entry: Entry) -> Schemas:
+    """Return the schemas of a component's options, from the cache if it is current."""
     path, stamp = platformdirs.user_cache_path("ganforge") / "completion.json", _stamp(entry)
     key = f"{CACHE_VERSION} {entry.source} {entry.component.kind} {entry.component.name}"
     cache = _read_cache(path)
     if stamp is not None and key in cache and cache[key].get("stamp") == stamp:
-        cached: Options = cache[key]["options"]
+        cached: Schemas = cache[key]["options"]
         return cached
-    schema = registry.load(entry).Options.model_json_schema()
-    options: Options = {
-        name: {
-            "text": " ".join(option.get("description", "").split()),
-            "choices": _choices(option),
-            "reals": _count_reals(option),
-        }
-        for name, option in schema.get("properties", {}).items()
-    }
+    options: Schemas = registry.load(entry).Options.model_json_schema().get("properties", {})
     if stamp is not None:
         with suppress(OSError):  # completion works without a cache, only slower
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -225,12 +218,12 @@ def _read_cache(path: Path) -> dict[str, Any]:
     return cache if isinstance(cache, dict) else {}
 
 
-def _count_reals(schema: dict[str, Any]) -> int | None:
-    """Return 0 for a real number, its length for a tuple of real numbers, and None for other options."""
+def _reals(name: str, schema: dict[str, Any]) -> list[str]:
+    """Return the paths of an option's real numbers: its own, or those of a tuple."""
     if schema.get("type") == "number":
-        return 0
+        return [name]
     parts = schema.get("prefixItems", [])
-    return len(parts) if parts and all(part.get("type") == "number" for part in parts) else None
+    return [f"{name}.{i}" for i in range(len(parts))] if all(part.get("type") == "number" for part in parts) else []
 
 
 def _choices(schema: dict[str, Any]) -> list[str]:

@@ -93,8 +93,43 @@ class QuietDisplay(Display):
         super().__init__(lambda line: stream.write(f"{line}\n"))
 
 
+class ProgressDisplay(Display):
+    """Display that follows the progress of a run."""
+
+    def __init__(
+        self,
+        write_line: Callable[[str], object],
+        surface: AbstractContextManager[object] | None = None,
+        *,
+        progress: Progress,
+        ascii_only: bool,
+    ) -> None:
+        super().__init__(write_line, surface)
+        self._progress = progress
+        self._separator = " | " if ascii_only else " · "
+
+    @final
+    def on_train_start(self, *, step: int, total_steps: int) -> None:
+        """Start the clock."""
+        self._progress.start(step=step, total_steps=total_steps)
+
+    def on_log(self, row: Mapping[str, float]) -> None:
+        """Show the row from now on."""
+        self._progress.update(row)
+
+    @final
+    def on_alert(self, failures: Sequence[str]) -> None:
+        """Show the active alerts from now on."""
+        self._progress.alerts = failures
+
+    @final
+    def on_evaluate(self, step: int, scores: Mapping[str, float | None], reference: Mapping[str, float | None]) -> None:
+        """Write a line with the scores, each with its reference."""
+        self._show(format_evaluation(step, scores, reference, self._separator))
+
+
 @final
-class PlainDisplay(Display):
+class PlainDisplay(ProgressDisplay):
     """Display of plain lines without escape codes: the first row, one every ten seconds, and the last row."""
 
     def __init__(
@@ -107,32 +142,19 @@ class PlainDisplay(Display):
             epochs: Length of the run, if it is given in epochs.
             clock: Seconds since a fixed moment.
         """
-        super().__init__(lambda line: stream.write(f"{line}\n"))
-        utf = (stream.encoding or "utf-8").lower().startswith("utf")
-        self._separator = " · " if utf else " | "
-        self._progress = Progress(epochs, clock)
+        ascii_only = not (stream.encoding or "utf-8").lower().startswith("utf")
+        progress = Progress(epochs, clock)
+        super().__init__(lambda line: stream.write(f"{line}\n"), progress=progress, ascii_only=ascii_only)
         self._clock = clock
         self._written_at: float | None = None
         self._pending = False
 
-    def on_train_start(self, *, step: int, total_steps: int) -> None:
-        """Start the clock."""
-        self._progress.start(step=step, total_steps=total_steps)
-
     def on_log(self, row: Mapping[str, float]) -> None:
         """Write the row, if it is time."""
-        self._progress.update(row)
+        super().on_log(row)
         self._pending = True
         if self._written_at is None or self._clock() - self._written_at >= PLAIN_SECONDS:
             self._write_row()
-
-    def on_alert(self, failures: Sequence[str]) -> None:
-        """Name the active alerts in all further lines."""
-        self._progress.alerts = failures
-
-    def on_evaluate(self, step: int, scores: Mapping[str, float | None], reference: Mapping[str, float | None]) -> None:
-        """Write the scores, each with its reference."""
-        self._show(format_evaluation(step, scores, reference, self._separator))
 
     def on_train_end(self, status: str) -> None:
         """Write the last row, unless it has been written."""
@@ -141,14 +163,13 @@ class PlainDisplay(Display):
 
     def _write_row(self) -> None:
         progress = self._progress
-        parts = [*progress.position(), *progress.metrics(), *progress.alerts]
-        parts += [*progress.speed(), *progress.remaining()]
+        parts = [*progress.position(), *progress.metrics(), *progress.alerts, *progress.speed(), *progress.remaining()]
         self._show(self._separator.join(parts))
         self._written_at, self._pending = self._clock(), False
 
 
 @final
-class LiveDisplay(Display):
+class LiveDisplay(ProgressDisplay):
     """Display of a progress bar, metrics and a picture of the fixed samples at the bottom of a terminal.
 
     The training thread only stores values; rich draws them in its own thread.
@@ -164,39 +185,23 @@ class LiveDisplay(Display):
             run_name: Title.
             epochs: Length of the run, if it is given in epochs.
         """
-        self._view = View(run_name, Progress(epochs))
-        self._ascii_only = console.options.ascii_only
-        live = Live(
-            self._view,
-            console=console,
-            refresh_per_second=REFRESHES_PER_SECOND,
-            vertical_overflow="crop",
+        progress = Progress(epochs)
+        self._view = View(run_name, progress)
+        live = Live(self._view, console=console, refresh_per_second=REFRESHES_PER_SECOND, vertical_overflow="crop")
+        super().__init__(
+            lambda line: console.print(Text(line), soft_wrap=True),
+            live,
+            progress=progress,
+            ascii_only=console.options.ascii_only,
         )
-        super().__init__(lambda line: console.print(Text(line), soft_wrap=True), live)
-
-    def on_train_start(self, *, step: int, total_steps: int) -> None:
-        """Start the clock."""
-        self._view.progress.start(step=step, total_steps=total_steps)
-
-    def on_log(self, row: Mapping[str, float]) -> None:
-        """Show the row from the next refresh on."""
-        self._view.progress.update(row)
-
-    def on_alert(self, failures: Sequence[str]) -> None:
-        """Show the active alerts from the next refresh on."""
-        self._view.progress.alerts = failures
 
     def on_sample(self, images: Tensor) -> None:
         """Show the samples, uint8 `(N, C, H, W)` on the CPU, from the next refresh on."""
         self._view.picture = SamplesPicture(images)
 
-    def on_evaluate(self, step: int, scores: Mapping[str, float | None], reference: Mapping[str, float | None]) -> None:
-        """Write a line with the scores above the live display."""
-        self._show(format_evaluation(step, scores, reference, " | " if self._ascii_only else " · "))
-
     def on_train_end(self, status: str) -> None:
         """Stop the clock and show the status."""
-        self._view.progress.stop()
+        self._progress.stop()
         self._view.status = status
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from itertools import accumulate
 
 from rich.cells import cell_len, set_cell_size
@@ -13,39 +12,34 @@ from ganforge.components.spec import CONTROL
 GAP = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """Table whose columns are as wide as their widest cell.
+def format_table(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    numbers: Collection[int] = (),
+    width: int | None,
+    paint: Callable[[str], str] = str,
+) -> tuple[str, list[str]]:
+    """Return a table as lines, and the names of the columns on the right that do not fit.
 
-    Attributes:
-        heads: Names of the columns.
+    Args:
+        heads: Names of the columns, each as wide as its widest cell.
         rows: Cells as text.
         numbers: Indices of the columns that are aligned to the right.
+        width: Maximum width in characters; None for no limit. The first two columns are always shown.
+        paint: Function applied to the padded cells of the second column.
     """
-
-    heads: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    numbers: frozenset[int] = frozenset()
-
-    def render(self, width: int | None, paint: Callable[[str], str] = str) -> tuple[str, list[str]]:
-        """Return the lines, and the names of the columns on the right that do not fit.
-
-        Args:
-            width: Maximum width in characters; None for no limit. The first two columns are always shown.
-            paint: Function applied to the padded cells of the second column.
-        """
-        columns = [_clean(column) for column in zip(self.heads, *self.rows, strict=True)]
-        widths = [max(map(_length, column)) for column in columns]
-        ends = accumulate(width + GAP for width in widths)
-        kept = [width is None or end - GAP <= width for end in ends]
-        kept[:2] = [True] * len(kept[:2])
-        count = kept.index(False) if False in kept else len(kept)
-        padded = [_pad(column, widths[index], index in self.numbers) for index, column in enumerate(columns[:count])]
-        if len(padded) > 1:
-            padded[1] = [padded[1][0], *map(paint, padded[1][1:])]
-        gap = " " * GAP
-        lines = [f"{gap.join(cells).rstrip()}\n" for cells in zip(*padded, strict=True)]
-        return "".join(lines), list(self.heads[count:])
+    columns = [_clean(column) for column in zip(heads, *rows, strict=True)]
+    widths = [max(map(_length, column)) for column in columns]
+    ends = accumulate(width + GAP for width in widths)
+    kept = [width is None or end - GAP <= width for end in ends]
+    kept[:2] = [True] * len(kept[:2])
+    count = kept.index(False) if False in kept else len(kept)
+    padded = [_pad(column, widths[index], index in numbers) for index, column in enumerate(columns[:count])]
+    if len(padded) > 1:
+        padded[1] = [padded[1][0], *map(paint, padded[1][1:])]
+    lines = [f"{(' ' * GAP).join(cells).rstrip()}\n" for cells in zip(*padded, strict=True)]
+    return "".join(lines), list(heads[count:])
 
 
 def _clean(column: Sequence[str]) -> Sequence[str]:

@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
+from ganforge.cli._commands import all_commands
 from ganforge.cli._completion import short
-from ganforge.cli._output import notice
+from ganforge.cli._output import invoked_name, notice
 from ganforge.components.spec import FLAGS, KINDS, Kind
 from ganforge.errors import UsageError
+from ganforge.plugins.names import find_named, shortest_name
 from ganforge.plugins.registry import Registry
 from ganforge.utils.suggest import did_you_mean
+
+#: Names of the presets for `list` and `describe`, which know them next to the kinds of components.
+PRESETS = frozenset({"preset", "presets"})
+
+
+def complete(kind: Kind) -> Callable[[str], list[tuple[str, str]]]:
+    """Return a completer of a kind's component names, with their summaries."""
+
+    def completer(incomplete: str) -> list[tuple[str, str]]:
+        registry = Registry.discover()
+        named = {registry.name_of(entry): entry.component.summary for entry in registry.of_kind(kind)}
+        return _completions(named, incomplete)
+
+    return completer
+
+
+def complete_preset(incomplete: str) -> list[tuple[str, str]]:
+    """Return the presets whose names start with a text, with their summaries."""
+    presets = Registry.discover().presets
+    return _completions({shortest_name(entry, presets): entry.preset.summary for entry in presets}, incomplete)
+
+
+def _completions(summaries: Mapping[str, str], incomplete: str) -> list[tuple[str, str]]:
+    return [(name, short(summary)) for name, summary in summaries.items() if name.startswith(incomplete)]
+
 
 Plugins = Annotated[
     list[Path] | None,
@@ -26,45 +53,74 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")]
 CheckpointName = Annotated[str, typer.Option("--checkpoint", metavar="STEP|newest|best", help="Checkpoint to use.")]
 
 
+PresetName = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="Settings under a name, such as textbook; ganforge list preset shows them.",
+        autocompletion=complete_preset,
+    ),
+]
+ConfigFiles = Annotated[
+    list[Path] | None, typer.Option("--config", metavar="FILE", help="Settings in TOML; later files win.")
+]
+Ema = Annotated[
+    bool | None,
+    typer.Option("--ema/--no-ema", help="Moving average or weights (the average, if there is one)."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
+
+
+def set_option(text: str) -> Any:  # noqa: ANN401 - typer.Option returns any type
+    """Return the declaration of `--set` with a help text."""
+    return typer.Option("--set", metavar="KEY=VALUE", help=text, show_default=False)
+
+
+def num_samples_option(text: str) -> Any:  # noqa: ANN401 - as above
+    """Return the declaration of `--num-samples` with a help text."""
+    return typer.Option("--num-samples", "-n", min=1, metavar="N", help=text)
+
+
+def component_option(flag: str, text: str, metavar: str = "NAME") -> Any:  # noqa: ANN401 - as above
+    """Return the declaration of a flag that names components, with completion."""
+    completer = complete(FLAGS[flag])
+    return typer.Option(f"--{flag}", metavar=metavar, help=text, autocompletion=completer, show_default=False)
+
+
 def open_registry(plugins: list[Path] | None, *, no_plugins: bool) -> Registry:
-    """Discover plugins, and print a line for each that was skipped."""
+    """Discover plugins, and print a line for each that was skipped.
+
+    Raises:
+        UnknownComponentError: A plugin has a command of the same name as the one that runs.
+    """
     registry = Registry.discover(plugins or [], no_plugins=no_plugins)
     for warning in registry.plugins.warnings:
         notice(warning)
     for skipped in registry.plugins.problems:
         notice(f"{skipped}; ganforge doctor has details")
+    name = invoked_name()
+    if name is not None:
+        find_named(all_commands(registry), "command", name)
     return registry
 
 
 def checkpoint_choice(name: str) -> int | Literal["newest", "best"]:
     """Return the value of `--checkpoint`. Raises UsageError unless it is a step, newest or best."""
-    if name == "newest":
-        return "newest"
-    if name == "best":
-        return "best"
+    if name in {"newest", "best"}:
+        return cast(Literal["newest", "best"], name)
     if not name.isdecimal():
         raise UsageError(f"invalid checkpoint {name!r}; give a step, newest or best")
     return int(name)
 
 
-def complete(kind: Kind) -> Callable[[str], list[tuple[str, str]]]:
-    """Return a completer of a kind's component names, with their summaries."""
-
-    def completer(incomplete: str) -> list[tuple[str, str]]:
-        registry = Registry.discover()
-        named = ((registry.name_of(entry), short(entry.component.summary)) for entry in registry.of_kind(kind))
-        return [(name, summary) for name, summary in named if name.startswith(incomplete)]
-
-    return completer
-
-
 def parse_kind(text: str) -> Kind:
-    """Return the kind of `generator`, `generators` or `gen`. Raises UsageError for other words."""
-    word = text.lower()
+    """Return the kind of `generator`, `generators` or `gen`. Raises UsageError for other texts."""
+    name = text.lower()
     plurals = {"losses": "loss", "feature": "features", "extractor": "features", "extractors": "features"}
-    for name in (word, plurals.get(word), word.removesuffix("s")):
-        if name in FLAGS:
-            return FLAGS[name]
-        if name in KINDS:
-            return name
+    for singular in (name, plurals.get(name), name.removesuffix("s")):
+        if singular in FLAGS:
+            return FLAGS[singular]
+        if singular in KINDS:
+            return singular
     raise UsageError(f"invalid kind {text!r}{did_you_mean(text, {*KINDS, *FLAGS})}")

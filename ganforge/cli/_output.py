@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TextIO, TypeVar
 
@@ -18,18 +20,47 @@ from rich.console import Console
 from rich.markup import escape
 
 from ganforge.errors import GanforgeError, UsageError
+from ganforge.plugins.commands import Command
+from ganforge.plugins.registry import Registry
+from ganforge.plugins.sources import OWN_DISTRIBUTION
+from ganforge.utils.tracebacks import summarize_exception
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 TRACEBACK = "GANFORGE_TRACEBACK"
 INTERRUPTED = 130
-_results: ContextVar[TextIO] = ContextVar("results")
+PLUGIN_PROBLEMS = 3
+#: click's base of errors in arguments; typer may bring its own copy of click.
+CLICK_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """Command that runs.
+
+    Attributes:
+        name: Name that the user gave.
+        stdout: Stream for results.
+    """
+
+    name: str
+    stdout: TextIO
+
+
+_invocation: ContextVar[Invocation | None] = ContextVar("invocation", default=None)
+
+
+def invoked_name() -> str | None:
+    """Return the name of the command that runs, as the user gave it."""
+    invocation = _invocation.get()
+    return None if invocation is None else invocation.name
 
 
 def results() -> TextIO:
     """Return the stream for results: stdout at the start of the command."""
-    return _results.get(sys.stdout)
+    invocation = _invocation.get()
+    return sys.stdout if invocation is None else invocation.stdout
 
 
 def out() -> Console:
@@ -75,36 +106,62 @@ def notice(message: str) -> None:
     err().print(f"[yellow]note[/]: {escape(message)}")
 
 
+def next_command(*arguments: object, registry: Registry | None = None, program: str = "ganforge") -> str:
+    """Return a command for the user to paste: one line, quoted for the shell.
+
+    Args:
+        arguments: The command and its arguments.
+        registry: Registry of the present command, if the next one needs the same plugins.
+        program: Program that runs the command, as text of the shell.
+    """
+    options: list[object] = []
+    if registry is not None:
+        options = [option for path in registry.local for option in ("--plugin", path)]
+        options += ["--no-plugins"] if registry.no_plugins else []
+    return f"{program} {shlex.join(str(argument) for argument in (*arguments, *options))}"
+
+
 def waiting(stage: str, *, quiet: bool) -> AbstractContextManager[object]:
     """Show a spinner with a text while the context is active, on a terminal."""
     console = err()
     return nullcontext() if quiet or not console.is_terminal else console.status(f"[dim]{escape(stage)} …[/]")
 
 
-def handle_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a command: every exception becomes one message and an exit code; --traceback shows its origin.
+def handle_errors(callback: Callable[P, R], command: Command, name: str) -> Callable[P, R]:
+    """Decorate the callback of a command: every exception becomes one message and an exit code.
 
-    Output of plugins is redirected to stderr, since stdout is for results.
+    Output of plugins that ganforge's own commands call is redirected to stderr, since stdout is for results.
+
+    Args:
+        callback: The callback.
+        command: The command.
+        name: Name that the user gave.
     """
+    is_own = command.source.distribution == OWN_DISTRIBUTION
 
-    @functools.wraps(command)
+    @functools.wraps(callback)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        outer = _results.set(results())
+        token = _invocation.set(Invocation(name, results()))
         try:
-            with redirect_stdout(sys.stderr):
-                return command(*args, **kwargs)
-        except (typer.Exit, BrokenPipeError):
+            with redirect_stdout(sys.stderr) if is_own else nullcontext():
+                return callback(*args, **kwargs)
+        except (typer.Exit, typer.Abort, CLICK_ERROR, BrokenPipeError):
             raise
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - every exception becomes a message
-            raise typer.Exit(_print_error(error)) from None
+            raise typer.Exit(print_error(error, None if is_own else command)) from None
         finally:
-            _results.reset(outer)
+            _invocation.reset(token)
 
     return wrapper
 
 
-def _print_error(error: BaseException) -> int:
-    """Print an exception as one message, and return the exit code."""
+def print_error(error: BaseException, command: Command | None = None) -> int:
+    """Print an exception as one message, and return the exit code.
+
+    Args:
+        error: The exception.
+        command: Command of a plugin that raised it.
+    """
     if isinstance(error, KeyboardInterrupt):
         notice("stopped")
         return INTERRUPTED
@@ -115,6 +172,8 @@ def _print_error(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, OSError):  # such as a full disk
         problem(f"{error.filename or 'operating system'}: {error.strerror or error}", "--traceback shows the origin")
+    elif command is not None:
+        problem(f"{command}: {summarize_exception(error)}", "a bug of the plugin; --traceback shows its origin")
     else:
         text = " ".join(str(error).split())
         problem(f"{type(error).__name__}: {text}", "a bug of ganforge or of a plugin; --traceback shows its origin")

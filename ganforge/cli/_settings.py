@@ -7,16 +7,17 @@ before parsing. This keeps the order of the flags: the last value of a setting w
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 from typer.core import TyperCommand
 
 from ganforge.cli._completion import completions
 from ganforge.components.spec import FLAGS, Section
-from ganforge.config import Experiment
-from ganforge.config.dotted import RENAMED
-from ganforge.errors import GanforgeError
+from ganforge.config import Experiment, Layer, preset_layer, read_document
+from ganforge.config.dotted import RENAMED, literal
+from ganforge.errors import ConfigError, GanforgeError
 from ganforge.plugins.registry import Registry
 
 #: Key of the arguments in the context's metadata, for completion.
@@ -24,6 +25,9 @@ ARGUMENTS = "ganforge.arguments"
 
 #: Examples for the help of a command with some sections, and with all.
 EXAMPLES = ("--metric.kid.subsets 50", "--gen.base_channels 64")
+
+#: Start of the keys of sampling options.
+SAMPLING = "sampling."
 
 #: Start of a flag; a negative number is not one.
 FLAG = re.compile(r"--|-[A-Za-z]")
@@ -43,7 +47,7 @@ def as_settings(arguments: list[str], keys: Collection[str] | None = None, own: 
     """Yield arguments, with each flag of a setting as `--set key=value`.
 
     Args:
-        arguments: Words of the command line.
+        arguments: Arguments of the command line.
         keys: Settings of the command; those of an experiment by default.
         own: Settings whose flags belong to the command; flags of their options are still settings.
     """
@@ -72,6 +76,39 @@ def as_settings(arguments: list[str], keys: Collection[str] | None = None, own: 
         yield from ("--set", f"{name if dotted else key}={value}")
 
 
+def read_setting(setting: str) -> tuple[str, str]:
+    """Return the key and the text of `key=value`. Raises ConfigError for other settings."""
+    key, equals, text = setting.partition("=")
+    if not equals or key.strip() in {"", SAMPLING.rstrip(".")}:
+        raise ConfigError(f"invalid setting {setting!r}", fix="write key=value, such as sampling.truncation=0.7")
+    return key.strip(), text
+
+
+def sampling_options(pairs: Iterable[tuple[str, str]], *, only: bool = False) -> dict[str, Any]:
+    """Return sampling options by name.
+
+    Args:
+        pairs: Keys and texts of settings.
+        only: Whether settings of other sections are errors.
+
+    Raises:
+        ConfigError: There is such a setting.
+    """
+    options: dict[str, Any] = {}
+    for key, text in pairs:
+        if key.startswith(SAMPLING):
+            options[key.removeprefix(SAMPLING).replace("-", "_")] = literal(text)
+        elif only:
+            raise ConfigError(f"invalid setting '{key}={text}'", fix="write sampling.OPTION=VALUE")
+    return options
+
+
+def preset_layers(preset: str | None, files: list[Path] | None, registry: Registry) -> list[Layer]:
+    """Return the layers of `--preset` and `--config`."""
+    layers = [] if preset is None else [preset_layer(preset, registry)]
+    return layers + [Layer(str(path), read_document(path)) for path in files or []]
+
+
 class SettingsCommand(TyperCommand):
     """Command whose flags may be settings; its help lists the available components.
 
@@ -96,8 +133,8 @@ class SettingsCommand(TyperCommand):
         declared = super().shell_complete(ctx, incomplete)
         item = type(super().shell_complete(ctx, "-")[0])  # click's own, vendored by typer or not
         known = {completion.value for completion in declared}
-        words = completions(ctx.meta[ARGUMENTS], incomplete, self.sections)
-        return [*declared, *(item(name, help=text) for name, text in words if name not in known)]
+        further = completions(ctx.meta[ARGUMENTS], incomplete, self.sections)
+        return [*declared, *(item(name, help=text) for name, text in further if name not in known)]
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
         """Add the installed components to the help, without importing torch."""

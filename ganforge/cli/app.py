@@ -1,10 +1,9 @@
-"""Commands, loaded lazily, and the entry point of the command line."""
+"""Entry point of the command line: the group of all commands, and its options."""
 
 from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,54 +11,119 @@ import typer
 from typer.core import TyperGroup
 
 from ganforge import __version__
-from ganforge.cli._output import TRACEBACK
-from ganforge.utils.suggest import did_you_mean
+from ganforge.cli._commands import CORE_COMMANDS, all_commands, build, summary
+from ganforge.cli._output import PLUGIN_PROBLEMS, TRACEBACK, print_error
+from ganforge.errors import GanforgeError, PluginError
+from ganforge.plugins import Policy, discover
+from ganforge.plugins.commands import Command
+from ganforge.plugins.names import find_named, shortest_name
+from ganforge.plugins.registry import Registry
+from ganforge.plugins.sources import OWN_DISTRIBUTION
+from ganforge.utils.suggest import did_you_mean, nearest
 
-#: Module of `ganforge.cli` that registers each command.
-COMMANDS = {
-    "run": "run",
-    "resume": "run",
-    "list": "list",
-    "describe": "describe",
-    "runs": "runs",
-    "compare": "compare",
-    "sample": "sample",
-    "evaluate": "evaluate",
-    "report": "report",
-    "sweep": "sweep",
-    "doctor": "doctor",
-    "new-plugin": "new_plugin",
-    "check": "check",
-    "bench": "bench",
-}
 #: Present names of renamed commands, for the error message.
 RENAMED = {"matrix": "sweep"}
+#: Keys of the context's metadata: whether commands are only listed, and the plugins of the root's options.
+LISTING, REGISTRY = "ganforge.listing", "ganforge.registry"
 
 
 class LazyGroup(TyperGroup):
-    """Group of commands whose modules are imported on first use.
+    """Group of commands whose modules are imported when they are called.
 
-    The modules import no torch, so that `--help` of every command is fast.
+    ganforge's own commands are found without a look at other distributions.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - click's own, vendored by typer or not
         """Return the names of all commands in the order of the help."""
-        return list(COMMANDS)
+        return list(_listed(ctx))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401 - as above
-        """Return a command, or None for an unknown name."""
-        if cmd_name in COMMANDS and cmd_name not in self.commands:
-            commands = typer.Typer(rich_markup_mode="rich")
-            import_module(f"ganforge.cli.{COMMANDS[cmd_name]}").register(commands)
-            self.commands.update(typer.main.get_group(commands).commands)
-        return self.commands.get(cmd_name)
+        """Return a command, or None for an unknown name. Raises GanforgeError for an ambiguous or a broken one."""
+        if ctx is not None and LISTING in ctx.meta:
+            return summary(_listed(ctx)[cmd_name], cmd_name)
+        command = _find(ctx, cmd_name)
+        return None if command is None else build(command, cmd_name)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
+        """Write the help, for which no command is imported."""
+        ctx.meta[LISTING] = True
+        super().format_help(ctx, formatter)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:  # noqa: ANN401 - as above
+        """Complete the names of commands, for which none is imported."""
+        ctx.meta[LISTING] = True
+        completions: list[Any] = super().shell_complete(ctx, incomplete)
+        return completions
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - as above
-        """Return the command that the arguments name; exit with the nearest name for an unknown one."""
-        name = args[0]
-        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
-            ctx.fail(f"invalid command {name!r}{did_you_mean(RENAMED.get(name, name), COMMANDS)}")
-        return super().resolve_command(ctx, args)
+        """Return the command that the arguments name, and its arguments; exit with one message if it has a problem."""
+        name, *rest = args
+        try:
+            command = _find(ctx, name)
+        except GanforgeError as error:
+            return _fail(ctx, error, error.exit_code)
+        if command is None:
+            return super().resolve_command(ctx, args) if ctx.resilient_parsing else _fail_unknown(ctx, name)
+        try:
+            built = build(command, name)
+        except PluginError as error:
+            return _fail(ctx, error, PLUGIN_PROBLEMS)
+        if command.source.distribution == OWN_DISTRIBUTION:
+            rest = [*_root_options(ctx, built), *rest]
+        return name, built, rest
+
+
+def _fail(ctx: Any, error: GanforgeError, code: int) -> Any:  # noqa: ANN401 - as above
+    """Exit with an error; do nothing while a shell completes."""
+    if ctx.resilient_parsing:
+        return None, None, []
+    print_error(error)
+    raise typer.Exit(code)
+
+
+def _fail_unknown(ctx: Any, name: str) -> Any:  # noqa: ANN401 - as above
+    """Exit with the nearest name, and the plugins that may provide the command."""
+    registry = _registry(ctx)
+    present, names = RENAMED.get(name, name), {command.name for command in all_commands(registry)}
+    fix = registry.fix_for_missing(near=nearest(present, names) is not None)
+    return ctx.fail("; ".join(filter(None, (f"invalid command {name!r}{did_you_mean(present, names)}", fix))))
+
+
+def _registry(ctx: Any) -> Registry:  # noqa: ANN401 - as above
+    """Return what the plugins of the root's options provide."""
+    if ctx is None:
+        return Registry.discover()
+    if REGISTRY not in ctx.meta:
+        options = ctx.params
+        ctx.meta[REGISTRY] = Registry.discover(options.get("plugin") or [], no_plugins=options.get("no_plugins", False))
+    registry: Registry = ctx.meta[REGISTRY]
+    return registry
+
+
+def _listed(ctx: Any) -> dict[str, Command]:  # noqa: ANN401 - as above
+    """Return the commands by their shortest unambiguous names; without plugins if these are an error."""
+    try:
+        commands = all_commands(_registry(ctx))
+    except GanforgeError:  # a broken plugin in a strict environment; other commands report it
+        commands = [*CORE_COMMANDS]
+    return {shortest_name(command, commands): command for command in commands}
+
+
+def _find(ctx: Any, name: str) -> Command | None:  # noqa: ANN401 - as above
+    """Return the command of a name, or None. Raises GanforgeError if the name is ambiguous."""
+    for own in (lambda: CORE_COMMANDS, lambda: discover(Policy.from_environment(), own_only=True).commands):
+        command = next((command for command in own() if command.name == name), None)
+        if command is not None:
+            return command
+    return find_named(all_commands(_registry(ctx)), "command", name)
+
+
+def _root_options(ctx: Any, command: Any) -> list[str]:  # noqa: ANN401 - as above
+    """Return the root's options about plugins that a command has, too."""
+    names = {parameter.name for parameter in command.params}
+    plugins = ctx.params.get("plugin") or [] if "plugin" in names else []
+    no_plugins = ["--no-plugins"] if "no_plugins" in names and ctx.params.get("no_plugins") else []
+    return [argument for path in plugins for argument in ("--plugin", str(path))] + no_plugins
 
 
 app = typer.Typer(
@@ -84,6 +148,15 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    plugin: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--plugin", metavar="FILE|DIR", is_eager=True, help="Load a local plugin with commands; repeatable."
+        ),
+    ] = None,
+    no_plugins: Annotated[
+        bool, typer.Option("--no-plugins", is_eager=True, help="Load no plugins but ganforge's own.")
+    ] = False,
 ) -> None:
     """Name a generator, a discriminator, a loss and data; train, resume, sample and compare."""
 
@@ -95,4 +168,5 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--traceback"]
     if len(arguments) < len(sys.argv) - 1:
         os.environ[TRACEBACK] = "1"
+    os.environ["PYTHONSAFEPATH"] = "1"  # child processes import no module of the current folder
     app(arguments)

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from ganforge.cli._options import Json
-from ganforge.cli._output import err, handle_errors, out, print_json
+from ganforge.cli._options import Json, set_option
+from ganforge.cli._output import err, out, print_json
 from ganforge.cli._settings import SettingsCommand
 from ganforge.errors import UsageError
 from ganforge.plugins.registry import Registry
@@ -18,21 +18,16 @@ from ganforge.utils.suggest import did_you_mean
 MODELS = ("dcgan", "mlp")
 LOOPS = {"reference": "reference loop", "bare": "ganforge's updates by hand", "engine": "ganforge"}
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("bench", cls=SettingsCommand)(bench)
+app = typer.Typer(rich_markup_mode="rich")
 
 
-@handle_errors
+@app.command(cls=SettingsCommand)
 def bench(
     model: Annotated[str, typer.Argument(metavar="[MODEL]", help="dcgan or mlp, for both networks.")] = "dcgan",
     count: Annotated[int, typer.Option("--count", "-n", min=10, metavar="N", help="Measured steps per turn.")] = 40,
     warm_up: Annotated[int, typer.Option(min=1, metavar="N", help="Steps before them.")] = 10,
     turns: Annotated[int, typer.Option(min=1, metavar="N", help="Turns of each loop.")] = 3,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in run, such as precision=fp32.")
-    ] = None,
+    settings: Annotated[list[str] | None, set_option("As in run, such as precision=fp32.")] = None,
     json: Json = False,
 ) -> None:
     """Compare the speed of ganforge with that of the textbook's loop on this machine, on MNIST in batches of 60."""

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from ganforge.cli._options import Json, NoPlugins, Plugins, open_registry, parse_kind
-from ganforge.cli._output import handle_errors, out, print_json
+from ganforge.cli._output import next_command, out, print_json
 from ganforge.config import command_line_layer
 from ganforge.errors import UnknownComponentError, UsageError
 from ganforge.utils.suggest import did_you_mean, nearest
@@ -26,12 +26,6 @@ NOT_CONFORMANT = 4
 IMAGE = re.compile(r"(\d+)[x×](\d+)[x×](\d+)")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("check")(check)
-
-
-@handle_errors
 def check(
     names: Annotated[
         list[str],
@@ -79,7 +73,7 @@ def check(
 
 
 def _is_path(text: str) -> bool:
-    """Return whether a word is a path; the project folder of an installed plugin often has the same name."""
+    """Return whether an argument is a path; the project folder of an installed plugin often has the same name."""
     if text.endswith(".py") or "/" in text:
         return True
     try:
@@ -100,7 +94,7 @@ def _find_entries(registry: Registry, names: list[str], path: Path | None) -> li
         try:
             kind, name = names
         except ValueError:
-            raise UsageError(f"check takes a kind and a name, or a plugin, not {len(names)} words") from None
+            raise UsageError(f"check takes a kind and a name, or a plugin, not {len(names)} arguments") from None
         return [registry.find(parse_kind(kind), name)]
     from ganforge.testing.parametrize import components_of  # noqa: PLC0415 - imports torch
 
@@ -110,7 +104,8 @@ def _find_entries(registry: Registry, names: list[str], path: Path | None) -> li
         kinds = [entry.component.kind for entry in registry.entries if entry.component.name == names[0]]
         if kinds:
             raise UsageError(
-                f"{names[0]!r} is a component; give its kind, too", fix=f"ganforge check {kinds[0]} {names[0]}"
+                f"{names[0]!r} is a component; give its kind, too",
+                fix=next_command("check", kinds[0], names[0], registry=registry),
             ) from None
         near = nearest(names[0], {entry.source.distribution for entry in registry.entries})
         fix = registry.fix_for_missing(near=near is not None)

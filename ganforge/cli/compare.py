@@ -13,9 +13,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from ganforge.cli._lines import Lines, safe
-from ganforge.cli._options import Json
-from ganforge.cli._output import check_output_path, handle_errors, notice, out, print_json, results
+from ganforge.cli._completion import split_names
+from ganforge.cli._lines import format_table, safe
+from ganforge.cli._options import Force, Json
+from ganforge.cli._output import check_output_path, notice, out, print_json, results
 from ganforge.errors import UsageError
 from ganforge.runs.settings import format_setting
 from ganforge.utils.files import write_atomically
@@ -33,12 +34,6 @@ ASCII_BLOCKS = "_.-=+*#@"
 STDOUT = "-"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("compare")(compare)
-
-
-@handle_errors
 def compare(
     paths: Annotated[
         list[Path], typer.Argument(metavar="RUN|DIR...", help="Run directories, or folders of runs, at any depth.")
@@ -53,7 +48,7 @@ def compare(
     csv: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Also write a row per run; - prints nothing else.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Compare runs: differing settings, scores with mean and 95% interval over seeds, curves, samples."""
@@ -66,7 +61,7 @@ def compare(
         check_output_path(path, force=force)
     from ganforge.report.comparison import compare as compare_runs  # noqa: PLC0415 - imports Pillow
 
-    names = None if metric is None else [word.strip() for word in metric.split(",") if word.strip()]
+    names = None if metric is None else split_names([metric])
     comparison = compare_runs(*paths, metrics=names, sort=sort)
     for path in files:
         _write(path, comparison.html() if path is html else comparison.csv())
@@ -114,8 +109,8 @@ def _print_scores(comparison: Comparison, console: Console) -> None:
     references = ["" if column.reference is None else format_number(column.reference) for column in comparison.columns]
     if any(references):
         rows.append(["reference", "", *references])
-    table = Lines(heads, rows, frozenset(range(1, len(heads))))
-    text, omitted = table.render(console.width if console.is_terminal else None)
+    width = console.width if console.is_terminal else None
+    text, omitted = format_table(heads, rows, numbers=range(1, len(heads)), width=width)
     console.print(Text(text.rstrip()), soft_wrap=True)
     if omitted:
         notice(f"no room for {', '.join(omitted)}: a wider terminal, --metric, --html or --csv show them")

@@ -10,32 +10,32 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ganforge.cli._options import Json, NoPlugins, Plugins, open_registry, parse_kind
-from ganforge.cli._output import handle_errors, out, print_json
-from ganforge.cli.list import component_facts
+from ganforge.cli._options import PRESETS, Json, NoPlugins, Plugins, open_registry, parse_kind
+from ganforge.cli._output import out, print_json
+from ganforge.cli.list import component_facts, preset_facts
 from ganforge.components.spec import FLAGS, KINDS
+from ganforge.config.dotted import flatten
 from ganforge.errors import PluginError, UnknownComponentError, UsageError
+from ganforge.plugins.names import find_named, shortest_name
+from ganforge.plugins.presets import PresetEntry
 from ganforge.plugins.registry import Entry, Registry
 from ganforge.utils.format import format_value
 from ganforge.utils.suggest import did_you_mean, nearest
 from ganforge.utils.tracebacks import summarize_exception
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("describe")(describe)
-
-
-@handle_errors
 def describe(
     names: Annotated[list[str], typer.Argument(metavar="[KIND] NAME", help="Component, with its kind if necessary.")],
     plugin: Plugins = None,
     no_plugins: NoPlugins = False,
     json: Json = False,
 ) -> None:
-    """Describe a component: source, paper, recommended settings, and options with types and defaults."""
+    """Describe a component: source, paper, recommended settings, and options with types and defaults; or a preset."""
     registry = open_registry(plugin, no_plugins=no_plugins)
-    documents = [_describe_component(registry, entry) for entry in _find_entries(registry, names)]
+    documents = [
+        _describe_component(registry, entry) if isinstance(entry, Entry) else _describe_preset(registry, entry)
+        for entry in _find_entries(registry, names)
+    ]
     if json:
         print_json(documents[0] if len(documents) == 1 else documents)
         return
@@ -43,21 +43,29 @@ def describe(
         _print(document)
 
 
-def _find_entries(registry: Registry, names: list[str]) -> list[Entry]:
-    """Return the component of a kind and a name, or all components of a name."""
+def _find_entries(registry: Registry, names: list[str]) -> list[Entry | PresetEntry]:
+    """Return the component or preset of a kind and a name, or all of a name."""
     if len(names) > 1:
         try:
             kind, name = names
         except ValueError:
-            raise UsageError(f"describe takes a kind and a name, not {len(names)} words") from None
+            raise UsageError(f"describe takes a kind and a name, not {len(names)} arguments") from None
+        if kind.lower() in PRESETS:
+            return [registry.find_preset(name)]
         return [registry.find(parse_kind(kind), name)]
     (name,) = names
-    entries = [entry for each in KINDS if (entry := registry.get(each, name)) is not None]
+    candidates = [*(registry.get(kind, name) for kind in KINDS), find_named(registry.presets, "preset", name)]
+    entries = [entry for entry in candidates if entry is not None]
     if not entries:
-        candidates = {registry.name_of(entry) for entry in registry.entries}
-        fix = registry.fix_for_missing(near=nearest(name, candidates) is not None)
-        raise UnknownComponentError(f"no component {name!r}{did_you_mean(name, candidates)}", fix=fix)
+        known = {registry.name_of(entry) for entry in registry.entries}
+        known |= {shortest_name(entry, registry.presets) for entry in registry.presets}
+        fix = registry.fix_for_missing(near=nearest(name, known) is not None)
+        raise UnknownComponentError(f"no component {name!r}{did_you_mean(name, known)}", fix=fix)
     return entries
+
+
+def _describe_preset(registry: Registry, entry: PresetEntry) -> dict[str, Any]:
+    return preset_facts(registry, entry) | {"settings": dict(entry.settings())}
 
 
 def _describe_component(registry: Registry, entry: Entry) -> dict[str, Any]:
@@ -85,12 +93,20 @@ def _print(document: Mapping[str, Any]) -> None:
     console = out()
     title = f"[bold]{escape(document['name'])}[/] · {document['kind']} · "
     console.print(title + escape(f"{document['distribution']} {document['version']}"), highlight=False)
-    console.print(escape(document["documentation"] or document["summary"]), highlight=False)
+    console.print(escape(document.get("documentation") or document["summary"]), highlight=False)
     for label in ("paper", "target"):
         if document[label]:
             console.print(f"[dim]{label}[/]  {escape(document[label])}", highlight=False)
     if document["tags"]:
         console.print(f"[dim]tags[/]   {escape(', '.join(document['tags']))}", highlight=False)
+    if document["kind"] == "preset":
+        table = Table(
+            "setting", "value", title=f"Settings of --preset {escape(document['name'])}", title_justify="left"
+        )
+        for key, value in flatten(document["settings"]):
+            table.add_row(f"[bold]{escape(key)}[/]", escape(format_value(value)))
+        console.print(table)
+        return
     if "phases" in document:
         console.print(f"[dim]phases[/] {escape(', '.join(document['phases']))}", highlight=False)
     for key, value in document["recommended"].items():

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ganforge.cli._commands import all_commands, build
 from ganforge.cli._options import Json, NoPlugins, Plugins
-from ganforge.cli._output import handle_errors, notice, out, print_json
+from ganforge.cli._output import PLUGIN_PROBLEMS, notice, out, print_json
+from ganforge.errors import GanforgeError, PluginError
+from ganforge.plugins.names import qualified_name
 from ganforge.plugins.registry import Registry
+from ganforge.plugins.sources import Problem, Source
 from ganforge.utils.format import format_bytes
 from ganforge.utils.tracebacks import author_traceback, single_line
 
-PLUGIN_PROBLEMS = 3
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("doctor")(doctor)
-
-
-@handle_errors
 def doctor(plugin: Plugins = None, no_plugins: NoPlugins = False, json: Json = False) -> None:
     """Show versions, hardware, precisions, plugins and their problems; exit 3 if a plugin was skipped."""
     registry = Registry.discover(plugin or [], no_plugins=no_plugins)
     document = _collect(registry)
-    for warning in registry.plugins.warnings:
+    for warning in [*registry.plugins.warnings, *_clashes(registry)]:
         notice(warning)
     if json:
         print_json(document)
@@ -36,6 +32,15 @@ def doctor(plugin: Plugins = None, no_plugins: NoPlugins = False, json: Json = F
         _print(document)
     if document["problems"]:
         raise typer.Exit(PLUGIN_PROBLEMS)
+
+
+def _clashes(registry: Registry) -> Iterator[str]:
+    """Yield a line for each name that several commands have."""
+    commands = all_commands(registry)
+    for name in dict.fromkeys(command.name for command in commands):
+        names = [qualified_name(command) for command in commands if command.name == name]
+        if len(names) > 1:
+            yield f"{len(names)} plugins provide a command {name!r}; write {' or '.join(names)}"
 
 
 def _collect(registry: Registry) -> dict[str, Any]:
@@ -48,10 +53,17 @@ def _collect(registry: Registry) -> dict[str, Any]:
         try:
             registry.load(entry)
         except Exception as error:  # noqa: BLE001 - shown as a problem
-            source = entry.source
-            origin = {"distribution": source.distribution, "version": source.version, "stage": "component"}
-            details = "" if error.__cause__ is None else author_traceback(error.__cause__)
-            problems.append({**origin, "error": single_line(str(error)), "details": details})
+            problems.append(_problem(entry.source, "component", error))
+    for command in registry.commands:
+        try:
+            build(command, command.name)
+        except PluginError as error:
+            problems.append(_problem(command.source, "command", error))
+    for preset in registry.presets:
+        try:
+            preset.settings()
+        except PluginError as error:
+            problems.append(_problem(preset.source, "preset", error))
     device = choose_device("auto")
     return {
         "versions": versions(),
@@ -67,12 +79,21 @@ def _collect(registry: Registry) -> dict[str, Any]:
                     for entry in registry.entries
                     if entry.source == source
                 ],
+                "commands": [command.name for command in plugins.commands if command.source == source],
+                "presets": [preset.name for preset, owner in plugins.presets if owner == source],
                 "listens": source in plugins.listeners,
             }
             for source in dict.fromkeys(source for _, source in plugins.admitted)
         ],
         "problems": problems,
     }
+
+
+def _problem(source: Source, stage: str, error: Exception) -> dict[str, Any]:
+    """Return an error of a component or command as a problem of its plugin."""
+    text = error.message if isinstance(error, GanforgeError) else str(error)
+    details = "" if error.__cause__ is None else author_traceback(error.__cause__)
+    return Problem(source.distribution, source.version, stage, single_line(text), details).as_dict()
 
 
 def _format_fact(name: str, value: Any) -> str:  # noqa: ANN401 - a fact about hardware has any type
@@ -94,12 +115,12 @@ def _print(document: Mapping[str, Any]) -> None:
     for name, value in document["hardware"].items():
         facts.add_row(name.removesuffix("_bytes").replace("_", " "), escape(_format_fact(name, value)))
     console.print(facts)
-    plugins = Table("plugin", "version", "components", "listens to runs", title="Plugins", title_justify="left")
+    heads = ("plugin", "version", "components", "commands", "presets", "listens to runs")
+    plugins = Table(*heads, title="Plugins", title_justify="left")
     for plugin in document["plugins"]:
+        lists = (", ".join(plugin[key]) for key in ("components", "commands", "presets"))
         listens = "yes" if plugin["listens"] else ""
-        plugins.add_row(
-            escape(plugin["distribution"]), escape(plugin["version"]), ", ".join(plugin["components"]), listens
-        )
+        plugins.add_row(escape(plugin["distribution"]), escape(plugin["version"]), *lists, listens)
     console.print(plugins)
     if not document["problems"]:
         console.print("[green]no problems[/]")

@@ -10,19 +10,23 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ganforge.cli._completion import split_names
 from ganforge.cli._options import (
     CheckpointName,
+    Ema,
     Json,
     NoPlugins,
     Plugins,
     Quiet,
     RunPath,
     checkpoint_choice,
-    complete,
+    component_option,
+    num_samples_option,
     open_registry,
+    set_option,
 )
-from ganforge.cli._output import err, handle_errors, notice, out, print_json
-from ganforge.cli._settings import SettingsCommand
+from ganforge.cli._output import err, notice, out, print_json
+from ganforge.cli._settings import SAMPLING, SettingsCommand, read_setting, sampling_options
 from ganforge.components.spec import Section
 from ganforge.config.dotted import literal
 from ganforge.errors import ConfigError, UsageError
@@ -45,60 +49,38 @@ class EvaluateCommand(SettingsCommand):
     sampling: ClassVar[bool] = True
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("evaluate", cls=EvaluateCommand)(evaluate)
+app = typer.Typer(rich_markup_mode="rich")
 
 
 # --metric, --features, their options and --sampling.NAME become --set KEY=VALUE before parsing (see `SettingsCommand`);
 # --metric and --features are declared for the help.
-@handle_errors
+@app.command(cls=EvaluateCommand)
 def evaluate(
     run: RunPath,
     metric: Annotated[
         list[str] | None,
-        typer.Option(
-            "--metric",
-            metavar="NAME,NAME",
-            help="Metrics (fid,kid,precision,recall, and modes for features with classes).",
-            autocompletion=complete("metric"),
+        component_option(
+            "metric", "Metrics (fid,kid,precision,recall, and modes for features with classes).", "NAME,NAME"
         ),
     ] = None,
     num_samples: Annotated[
-        int | None,
-        typer.Option(
-            "--num-samples",
-            "-n",
-            min=1,
-            metavar="N",
-            help="Fakes, and as many real images (10,000, or as many as the split has).",
-        ),
+        int | None, num_samples_option("Fakes, and as many real images (10,000, or as many as the split has).")
     ] = None,
     checkpoint: CheckpointName = "newest",
     split: Annotated[
         str | None,
         typer.Option(metavar="test|train", help="Split of the real images (test, if there is one)."),
     ] = None,
-    features: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Feature extractor (the run's).", autocompletion=complete("features")),
-    ] = None,
+    features: Annotated[str | None, component_option("features", "Feature extractor (the run's).")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="An option of a metric, of the features or of sampling, such as metric.kid.subsets=50.",
-        ),
+        set_option("An option of a metric, of the features or of sampling, such as metric.kid.subsets=50."),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Seed of latents and real images (the run's).")
     ] = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    ema: Annotated[
-        bool | None,
-        typer.Option("--ema/--no-ema", help="Moving average or weights (the average, if there is one)."),
-    ] = None,
+    ema: Ema = None,
     plugin: Plugins = None,
     no_plugins: NoPlugins = False,
     json: Json = False,
@@ -142,21 +124,13 @@ def evaluate(
 
 def _read_settings(settings: list[str]) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
     """Return the names of metrics, options of metrics and features, and sampling options. Raises ConfigError."""
-    names: list[str] = []
-    options: dict[str, Any] = {}
-    sampling: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        section, dot, name = key.strip().partition(".")
-        if not equals or (section == "sampling" and not dot):
-            raise ConfigError(f"invalid setting {setting!r}", fix="write key=value, such as metric.kid.subsets=50")
-        if section == "sampling":
-            sampling[name.replace("-", "_")] = literal(text)
-        elif key.strip() == "metric":
-            names += text.split(",")
-        else:
-            options[key.strip()] = literal(text)
-    return names, options, sampling
+    pairs = [read_setting(setting) for setting in settings]
+    texts = [text for key, text in pairs if key == "metric"]
+    names = split_names(texts)
+    if texts and not names:
+        raise ConfigError(f"--metric {','.join(texts)}: no name", fix="write --metric NAME,NAME, or leave it out")
+    options = {key: literal(text) for key, text in pairs if key != "metric" and not key.startswith(SAMPLING)}
+    return names, options, sampling_options(pairs)
 
 
 @contextmanager

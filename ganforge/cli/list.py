@@ -8,52 +8,63 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ganforge.cli._options import Json, NoPlugins, Plugins, open_registry, parse_kind
-from ganforge.cli._output import handle_errors, out, print_json
+from ganforge.cli._options import PRESETS, Json, NoPlugins, Plugins, open_registry, parse_kind
+from ganforge.cli._output import out, print_json
 from ganforge.components.spec import KINDS
+from ganforge.plugins.names import Named, shortest_name
+from ganforge.plugins.presets import PresetEntry
 from ganforge.plugins.registry import Entry, Registry
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("list")(list_components)
-
-
-@handle_errors
 def list_components(
-    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help=f"Only one kind: {', '.join(KINDS)}.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(metavar="[KIND]", help=f"Only one kind: {', '.join(KINDS)}, preset.")
+    ] = None,
     plugin: Plugins = None,
     no_plugins: NoPlugins = False,
     json: Json = False,
 ) -> None:
-    """List the installed components with their distributions."""
+    """List the installed components and presets with their distributions."""
+    only_presets = kind is not None and kind.lower() in PRESETS
+    kinds = () if only_presets else KINDS if kind is None else (parse_kind(kind),)
     registry = open_registry(plugin, no_plugins=no_plugins)
-    kinds = KINDS if kind is None else (parse_kind(kind),)
-    entries = [entry for each in kinds for entry in registry.of_kind(each)]
+    rows = [component_facts(registry, entry) for each in kinds for entry in registry.of_kind(each)]
+    if only_presets or kind is None:
+        rows += [preset_facts(registry, entry) for entry in registry.presets]
     if json:
-        print_json([component_facts(registry, entry) for entry in entries])
+        print_json(rows)
         return
     table = Table("kind", "name", "summary", "from")
-    for entry in entries:
-        component = entry.component
-        name = f"[bold]{escape(registry.name_of(entry))}[/]"
-        table.add_row(component.kind, name, escape(component.summary), escape(str(entry.source)))
+    for row in rows:
+        source = f"{row['distribution']} {row['version']}"
+        table.add_row(row["kind"], f"[bold]{escape(row['name'])}[/]", escape(row["summary"]), escape(source))
     out().print(table)
 
 
 def component_facts(registry: Registry, entry: Entry) -> dict[str, Any]:
     """Return the facts about a component that need no import of its class."""
-    component, source = entry.component, entry.source
-    facts: dict[str, Any] = {
-        "kind": component.kind,
-        "name": registry.name_of(entry),
-        "summary": component.summary,
+    component = entry.component
+    facts = {"target": component.target_text, "paper": component.paper, "tags": list(component.tags)}
+    return _facts(component.kind, registry.name_of(entry), component.summary, entry) | facts
+
+
+def preset_facts(registry: Registry, entry: PresetEntry) -> dict[str, Any]:
+    """Return the facts about a preset, with the keys of a component's."""
+    preset = entry.preset
+    facts: dict[str, Any] = {"target": None, "paper": preset.paper, "tags": []}
+    return _facts("preset", shortest_name(entry, registry.presets), preset.summary, entry) | facts
+
+
+def _facts(kind: str, name: str, summary: str, entry: Named) -> dict[str, Any]:
+    """Return the facts that every entry has, and its problem if another plugin has its name."""
+    source = entry.source
+    facts = {
+        "kind": kind,
+        "name": name,
+        "summary": summary,
         "distribution": source.distribution,
         "version": source.version,
-        "target": component.target_text,
-        "paper": component.paper,
-        "tags": list(component.tags),
     }
-    if (component.kind, component.name) in registry.clashes:
-        facts["problem"] = f"another plugin has a {component.kind} of this name; write {entry.qualified_name}"
+    if name != entry.name:
+        facts["problem"] = f"another plugin has a {kind} of this name; write {name}"
     return facts

@@ -11,23 +11,18 @@ from typing import Annotated
 
 import typer
 
+from ganforge.cli._completion import split_names
 from ganforge.cli._options import Json, open_registry, parse_kind
-from ganforge.cli._output import handle_errors, notice, out, print_json
+from ganforge.cli._output import notice, out, print_json
 from ganforge.components.spec import KINDS, Kind
 from ganforge.errors import UsageError
 from ganforge.scaffold import Project
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("new-plugin")(new_plugin)
 
 
 def _complete(incomplete: str) -> list[str]:
     return [kind for kind in KINDS if kind.startswith(incomplete)]
 
 
-@handle_errors
 def new_plugin(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Name of the distribution, such as my-gan.", show_default=False)
@@ -64,13 +59,13 @@ def new_plugin(
 
 
 def _kinds(texts: list[str]) -> list[Kind]:
-    """Return the kinds of --kind. Raises UsageError for other words, and if there is none."""
-    words = [word.strip() for text in texts for word in text.split(",") if word.strip()]
-    if not words:
+    """Return the kinds of --kind. Raises UsageError for other texts, and if there is none."""
+    names = split_names(texts)
+    if not names:
         raise UsageError(
             "a plugin needs a component: give its kind with --kind", fix=f"--kind {KINDS[0]}; kinds: {', '.join(KINDS)}"
         )
-    return [parse_kind(name) for name in words]
+    return [parse_kind(name) for name in names]
 
 
 def _conflicts(project: Project) -> Iterator[str]:

@@ -9,17 +9,11 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from ganforge.cli._options import Json
-from ganforge.cli._output import check_output_path, handle_errors, notice, out, print_json
+from ganforge.cli._options import Force, Json
+from ganforge.cli._output import check_output_path, next_command, notice, out, print_json
 from ganforge.errors import RunDirectoryError
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("report")(report)
-
-
-@handle_errors
 def report(
     path: Annotated[
         Path,
@@ -29,7 +23,7 @@ def report(
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="File of the page (report.html in RUN or DIR)."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file of --out.")] = False,
+    force: Force = False,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     json: Json = False,
 ) -> None:
@@ -37,7 +31,7 @@ def report(
     from ganforge.report import report_folder, report_run  # noqa: PLC0415 - imports Pillow
 
     if not path.is_dir():
-        raise RunDirectoryError(f"{path} does not exist", fix="ganforge runs lists the runs")
+        raise RunDirectoryError(f"{path} does not exist", fix=f"list the runs: {next_command('runs')}")
     if out_path is not None:
         check_output_path(out_path, force=force)
     is_run = any((path / name).is_file() for name in ("run.json", "run.toml"))

@@ -12,13 +12,22 @@ import typer
 from rich.markup import escape
 
 from ganforge.cli._completion import completions
-from ganforge.cli._options import Json, NoPlugins, Plugins, Quiet, RunPath, complete, open_registry
-from ganforge.cli._output import TRACEBACK, err, handle_errors, notice, out, print_json, problem, waiting
+from ganforge.cli._options import (
+    ConfigFiles,
+    Json,
+    NoPlugins,
+    Plugins,
+    PresetName,
+    Quiet,
+    RunPath,
+    component_option,
+    open_registry,
+    set_option,
+)
+from ganforge.cli._output import TRACEBACK, err, next_command, notice, out, print_json, problem, waiting
 from ganforge.cli._plan import print_plan
-from ganforge.cli._settings import SettingsCommand
-from ganforge.components.spec import FLAGS
-from ganforge.config import Layer, command_line_layer, preset_layer, read_document
-from ganforge.config.layers import PRESETS
+from ganforge.cli._settings import SettingsCommand, preset_layers
+from ganforge.config import command_line_layer
 from ganforge.config.resolve import resolve
 from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.format import format_duration
@@ -32,16 +41,7 @@ if TYPE_CHECKING:
 #: Fraction of the time for evaluations from which the report explains it.
 MAX_EVALUATION_FRACTION = 0.5
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("run", cls=SettingsCommand)(run)
-    app.command("resume")(resume)
-
-
-def _names(flag: str, text: str) -> Any:  # noqa: ANN401 - typer.Option returns any type
-    completer = complete(FLAGS[flag])
-    return typer.Option(f"--{flag}", metavar="NAME", help=text, autocompletion=completer, show_default=False)
+app = typer.Typer(rich_markup_mode="rich")
 
 
 def _setting(flag: str, metavar: str, text: str) -> Any:  # noqa: ANN401 - as above
@@ -51,29 +51,31 @@ def _setting(flag: str, metavar: str, text: str) -> Any:  # noqa: ANN401 - as ab
     return typer.Option(flag, metavar=metavar, help=text, autocompletion=values, show_default=False)
 
 
-def _presets() -> list[str]:
-    return list(PRESETS)
-
-
 # The flags before `settings` become --set KEY=VALUE before parsing (see `SettingsCommand`), in their order. They are
 # declared for the help and for completion.
-@handle_errors
+@app.command(cls=SettingsCommand)
 def run(
-    gen: Annotated[str | None, _names("gen", "Generator (dcgan).")] = None,
-    disc: Annotated[str | None, _names("disc", "Discriminator (dcgan).")] = None,
-    loss: Annotated[str | None, _names("loss", "Adversarial loss (bce).")] = None,
-    data: Annotated[str | None, _names("data", "Dataset (mnist).")] = None,
-    latent: Annotated[str | None, _names("latent", "Distribution of the latents (normal).")] = None,
+    gen: Annotated[str | None, component_option("gen", "Generator (dcgan).")] = None,
+    disc: Annotated[str | None, component_option("disc", "Discriminator (dcgan).")] = None,
+    loss: Annotated[str | None, component_option("loss", "Adversarial loss (bce).")] = None,
+    data: Annotated[str | None, component_option("data", "Dataset (mnist).")] = None,
+    latent: Annotated[str | None, component_option("latent", "Distribution of the latents (normal).")] = None,
     term: Annotated[
-        list[str] | None, _names("term", "Further term of the loss, such as a gradient penalty; repeatable (none).")
+        list[str] | None,
+        component_option("term", "Further term of the loss, such as a gradient penalty; repeatable (none)."),
     ] = None,
-    augment: Annotated[list[str] | None, _names("augment", "Augmentation; repeatable (none).")] = None,
+    augment: Annotated[list[str] | None, component_option("augment", "Augmentation; repeatable (none).")] = None,
     optimizer: Annotated[
-        str | None, _names("optimizer", "Optimizer (adam); --optimizer.gen, --optimizer.disc for one network.")
+        str | None,
+        component_option("optimizer", "Optimizer (adam); --optimizer.gen, --optimizer.disc for one network."),
     ] = None,
-    schedule: Annotated[str | None, _names("optimizer.schedule", "Schedule of the learning rate (none).")] = None,
-    features: Annotated[str | None, _names("features", "Feature extractor of metrics (random-convolutions).")] = None,
-    metric: Annotated[list[str] | None, _names("metric", "Metric; repeatable (sliced-wasserstein).")] = None,
+    schedule: Annotated[
+        str | None, component_option("optimizer.schedule", "Schedule of the learning rate (none).")
+    ] = None,
+    features: Annotated[
+        str | None, component_option("features", "Feature extractor of metrics (random-convolutions).")
+    ] = None,
+    metric: Annotated[list[str] | None, component_option("metric", "Metric; repeatable (sliced-wasserstein).")] = None,
     epochs: Annotated[str | None, _setting("--epochs", "N", "Passes over the training images (20).")] = None,
     steps: Annotated[str | None, _setting("--steps", "N", "Generator updates, instead of epochs.")] = None,
     batch_size: Annotated[
@@ -93,24 +95,9 @@ def run(
     evaluate_every: Annotated[
         str | None, _setting("--evaluate-every", "STEPS", "Steps between evaluations (none).")
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Any setting, such as gen.base_channels=64.", show_default=False
-        ),
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            "--preset",
-            metavar="NAME",
-            help="textbook: the exact training of the textbook, in float32.",
-            autocompletion=_presets,
-        ),
-    ] = None,
-    config: Annotated[
-        list[Path] | None, typer.Option("--config", metavar="FILE", help="Settings in TOML; later files win.")
-    ] = None,
+    settings: Annotated[list[str] | None, set_option("Any setting, such as gen.base_channels=64.")] = None,
+    preset: PresetName = None,
+    config: ConfigFiles = None,
     run_directory: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Run directory; must not exist.")
     ] = None,
@@ -126,9 +113,7 @@ def run(
         if not dry_run:
             _run_rank(registry)
         return
-    layers = [] if preset is None else [preset_layer(preset)]
-    layers += [Layer(str(path), read_document(path)) for path in config or []]
-    layers.append(command_line_layer(settings or []))
+    layers = [*preset_layers(preset, config, registry), command_line_layer(settings or [])]
 
     if not dry_run:
         RunDirectory.check_new(run_directory)
@@ -150,7 +135,7 @@ def run(
         names = f"{experiment.gen.name} × {experiment.disc.name} × {experiment.loss.name} × {experiment.data.name}"
         display = stack.enter_context(make_display(run_name=names, epochs=experiment.epochs, quiet=quiet))
         outcome = start_run(prepared, out=run_directory, callback=display, report=report_run)
-    _report(outcome, json=json)
+    _report(outcome, registry, json=json)
 
 
 def _show_plan(plan: dict[str, Any], notices: list[str], *, json: bool) -> None:
@@ -182,7 +167,6 @@ def _run_rank(registry: Registry) -> None:
     _exit(outcome)
 
 
-@handle_errors
 def resume(
     run: RunPath,
     epochs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Total number of epochs.")] = None,
@@ -216,12 +200,22 @@ def resume(
 
         overrides = ResumeOverrides(epochs=epochs, steps=steps, device=device, workers=workers)
         outcome = resume_run(directory, registry, overrides, callback=open_display, dist=dist, report=report_run)
-    _report(outcome, json=json)
+    _report(outcome, registry, json=json)
 
 
-def _report(outcome: Outcome, *, json: bool) -> None:
+def _program() -> str:
+    """Return the program that started this process, as text of the shell."""
+    world_size, local_size = (os.environ.get(name, "1") for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    if int(world_size) == 1:
+        return "ganforge"
+    machines = f"--nproc-per-node {local_size}" if local_size == world_size else "…"  # several need more options
+    return f"torchrun {machines} -m ganforge"
+
+
+def _report(outcome: Outcome, registry: Registry, *, json: bool) -> None:
     """Print the end of a run and the next command, and exit unless it finished."""
     path = outcome.run.path
+    resume = next_command("resume", path, registry=registry, program=_program())
     if json:
         print_json(outcome.as_dict())
     else:
@@ -238,11 +232,11 @@ def _report(outcome: Outcome, *, json: bool) -> None:
         err().print(f"[dim]evaluations took {duration}, {100 * fraction:.0f}% of the time{suffix}[/]")
     if outcome.status == "finished":
         if not json:
-            err().print(f"[dim]samples: {escape(str(path / 'samples'))} · more: ganforge sample {escape(str(path))}[/]")
+            more = escape(next_command("sample", path, registry=registry))
+            err().print(f"[dim]samples: {escape(str(path / 'samples'))} · more: {more}[/]")
         return
     if outcome.signal is not None:
-        command = "torchrun … -m ganforge" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else "ganforge"
-        notice(f"saved at step {outcome.steps:,}; resume with: {command} resume {path}")
+        notice(f"saved at step {outcome.steps:,}; resume with: {resume}")
         _exit(outcome)
     if outcome.cause is not None and os.environ.get(TRACEBACK):
         traceback.print_exception(outcome.cause)
@@ -250,8 +244,8 @@ def _report(outcome: Outcome, *, json: bool) -> None:
     if outcome.status == "diverged":
         fix = f"{kept}in a new run: {outcome.fix}"
     else:
-        next_command = f"{kept}ganforge resume {path} continues from it" if kept else None
-        fix = "\n".join(filter(None, [outcome.fix, next_command])) or f"ganforge resume {path} starts it again"
+        following = f"{kept}continue from it: {resume}" if kept else None
+        fix = "\n".join(filter(None, [outcome.fix, following])) or f"start it again: {resume}"
     problem(f"{path}: {outcome.error}", fix)
     _exit(outcome)
 

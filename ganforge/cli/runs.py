@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import COLOR_SYSTEMS, Console
+from rich.style import Style
 
-from ganforge.cli._lines import Lines
+from ganforge.cli._lines import format_table
 from ganforge.cli._options import Json
-from ganforge.cli._output import handle_errors, notice, out, results
+from ganforge.cli._output import notice, out, results
 from ganforge.runs.listing import ListedRun, Listing, list_runs
 from ganforge.utils.format import format_number
 
@@ -22,12 +23,6 @@ HEADS = ("run", "status", "steps", "gen", "disc", "loss", "data", "seed", "image
 TIME_LENGTH = len("2026-01-01 00:00")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("runs")(runs)
-
-
-@handle_errors
 def runs(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of runs, at any depth.")] = Path("runs"),
     where: Annotated[
@@ -77,8 +72,9 @@ def _print(listing: Listing) -> None:
     console = out()
     heads = [*HEADS[:3], *listing.columns, *HEADS[3:]]
     numbers = {index for index, head in enumerate(heads) if head in {"steps", "seed", "images/s", *listing.columns}}
-    lines = Lines(heads, [cells(run, listing.columns) for run in listing.runs], frozenset(numbers))
-    text, omitted = lines.render(console.width if console.is_terminal else None, _painter(console))
+    rows = [cells(run, listing.columns) for run in listing.runs]
+    width = console.width if console.is_terminal else None
+    text, omitted = format_table(heads, rows, numbers=numbers, width=width, paint=_painter(console))
     results().write(text)
     results().flush()
     if omitted:
@@ -114,13 +110,5 @@ def _painter(console: Console) -> Callable[[str], str]:
     """Return a function that colors a status, on a terminal with colors."""
     if not console.is_terminal or console.no_color or console.color_system is None:
         return str
-    painted: dict[str, str] = {}
-
-    def paint(cell: str) -> str:
-        if cell not in painted:
-            with console.capture() as captured:
-                console.print(cell, style=STATUS_STYLES.get(cell.strip(), "red"), end="", markup=False, highlight=False)
-            painted[cell] = captured.get()
-        return painted[cell]
-
-    return paint
+    colors = COLOR_SYSTEMS[console.color_system]
+    return lambda cell: Style.parse(STATUS_STYLES.get(cell.strip(), "red")).render(cell, color_system=colors)

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from ganforge.cli._options import CheckpointName, Json, NoPlugins, Plugins, RunPath, checkpoint_choice, open_registry
-from ganforge.cli._output import handle_errors, notice, out, print_json
-from ganforge.cli._settings import SamplingCommand
-from ganforge.config.dotted import literal
-from ganforge.errors import ConfigError, UsageError
+from ganforge.cli._options import (
+    CheckpointName,
+    Ema,
+    Force,
+    Json,
+    NoPlugins,
+    Plugins,
+    RunPath,
+    checkpoint_choice,
+    num_samples_option,
+    open_registry,
+    set_option,
+)
+from ganforge.cli._output import notice, out, print_json
+from ganforge.cli._settings import SamplingCommand, read_setting, sampling_options
+from ganforge.errors import UsageError
 from ganforge.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -22,13 +33,10 @@ if TYPE_CHECKING:
 
 NUM_SAMPLES, COLUMNS = 64, 10
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("sample", cls=SamplingCommand)(sample)
+app = typer.Typer(rich_markup_mode="rich")
 
 
-@handle_errors
+@app.command(cls=SamplingCommand)
 def sample(
     run: RunPath,
     path: Annotated[
@@ -38,14 +46,7 @@ def sample(
         ),
     ] = None,
     num_samples: Annotated[
-        int | None,
-        typer.Option(
-            "--num-samples",
-            "-n",
-            min=1,
-            metavar="N",
-            help="Number of images (64; 10 of each class if the generator takes classes).",
-        ),
+        int | None, num_samples_option("Number of images (64; 10 of each class if the generator takes classes).")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the latents.")] = 0,
     condition: Annotated[
@@ -59,19 +60,14 @@ def sample(
     label: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="A sampling option of the generator, such as sampling.truncation=0.7; also --sampling.truncation 0.7.",
+        set_option(
+            "A sampling option of the generator, such as sampling.truncation=0.7; also --sampling.truncation 0.7."
         ),
     ] = None,
-    ema: Annotated[
-        bool | None,
-        typer.Option("--ema/--no-ema", help="Moving average or weights (the average, if there is one)."),
-    ] = None,
+    ema: Ema = None,
     checkpoint: CheckpointName = "newest",
     columns: Annotated[int | None, typer.Option(min=1, metavar="N", help="Images in a row of the grid.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    force: Force = False,
     plugin: Plugins = None,
     no_plugins: NoPlugins = False,
     json: Json = False,
@@ -82,7 +78,7 @@ def sample(
     directory = RunDirectory.open(run)
     target = _target(directory.path, path, seed, force=force)
     choice = checkpoint_choice(checkpoint)
-    sampling = _sampling(settings or [])
+    sampling = sampling_options([read_setting(setting) for setting in settings or []], only=True)
     registry = open_registry(plugin, no_plugins=no_plugins)
 
     from ganforge.runs.trained import TrainedRun  # noqa: PLC0415 - imports torch
@@ -122,26 +118,14 @@ def _target(run: Path, path: Path | None, seed: int, *, force: bool) -> Path:
     return path
 
 
-def _sampling(settings: list[str]) -> dict[str, Any]:
-    """Return sampling options by name. Raises ConfigError for other settings."""
-    options: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        section, _, name = key.strip().partition(".")
-        if section != "sampling" or not name or not equals:
-            raise ConfigError(f"invalid setting {setting!r}", fix="write sampling.OPTION=VALUE")
-        options[name.replace("-", "_")] = literal(text)
-    return options
-
-
-def _condition(trained: TrainedRun, words: list[str], num_samples: int | None) -> Tensor:
+def _condition(trained: TrainedRun, texts: list[str], num_samples: int | None) -> Tensor:
     """Return a condition for each image; fewer ones take turns."""
     import torch  # noqa: PLC0415 - takes a second to import
 
     from ganforge.runs.conditions import read_condition  # noqa: PLC0415 - imports torch
 
     info = trained.dataset_info()
-    values = read_condition(words, info)
+    values = read_condition(texts, info)
     if num_samples is None:
         one_each = info.image.num_classes is None and len(values) > 1
         num_samples = len(values) if one_each else NUM_SAMPLES

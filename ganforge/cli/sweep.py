@@ -5,17 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ganforge.cli._options import Json, NoPlugins, Plugins, Quiet, complete, open_registry
-from ganforge.cli._output import err, handle_errors, notice, out, print_json, problem, waiting
-from ganforge.cli._settings import SettingsCommand
+from ganforge.cli._options import (
+    ConfigFiles,
+    Json,
+    NoPlugins,
+    Plugins,
+    PresetName,
+    Quiet,
+    component_option,
+    num_samples_option,
+    open_registry,
+    set_option,
+)
+from ganforge.cli._output import err, next_command, notice, out, print_json, problem, waiting
+from ganforge.cli._settings import SettingsCommand, preset_layers
 from ganforge.cli._sweep_display import SweepDisplay
-from ganforge.components.spec import SECTIONS, Section
 from ganforge.errors import UsageError
 from ganforge.sweep.config import SweepConfig
 from ganforge.sweep.leaderboard import CAPTION
@@ -29,7 +39,6 @@ if TYPE_CHECKING:
     from ganforge.sweep.leaderboard import Leaderboard, LeaderboardTable
 
 DEFAULT_SEEDS = "3"
-NOUNS: dict[Section, str] = {"gen": "generators", "disc": "discriminators", "loss": "losses", "data": "datasets"}
 
 
 class SweepCommand(SettingsCommand):
@@ -38,24 +47,17 @@ class SweepCommand(SettingsCommand):
     own: ClassVar[frozenset[str]] = frozenset({"metric", "num_samples"})
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("sweep", cls=SweepCommand)(sweep)
-
-
-def _names(section: Section) -> Any:  # noqa: ANN401 - typer.Option returns any type
-    text, completer = f"Names of {NOUNS[section]}.", complete(SECTIONS[section])
-    return typer.Option(f"--{section}", metavar="NAME,NAME", help=text, autocompletion=completer, show_default=False)
+app = typer.Typer(rich_markup_mode="rich")
 
 
 # The four names, and every setting of `run`, become --set KEY=VALUE before parsing (see `SettingsCommand`); the names
 # are declared for the help and for completion.
-@handle_errors
+@app.command(cls=SweepCommand)
 def sweep(
-    gen: Annotated[str | None, _names("gen")] = None,
-    disc: Annotated[str | None, _names("disc")] = None,
-    loss: Annotated[str | None, _names("loss")] = None,
-    data: Annotated[str | None, _names("data")] = None,
+    gen: Annotated[str | None, component_option("gen", "Names of generators.", "NAME,NAME")] = None,
+    disc: Annotated[str | None, component_option("disc", "Names of discriminators.", "NAME,NAME")] = None,
+    loss: Annotated[str | None, component_option("loss", "Names of losses.", "NAME,NAME")] = None,
+    data: Annotated[str | None, component_option("data", "Names of datasets.", "NAME,NAME")] = None,
     seeds: Annotated[
         str | None, typer.Option(metavar="N|N,N", help="3: seeds 0, 1, 2 (the default); 3,5,8: those; 3,: seed 3.")
     ] = None,
@@ -79,31 +81,23 @@ def sweep(
     ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option(
-            "--metric",
-            metavar="NAME,NAME",
-            help="Metrics of the leaderboard, as in evaluate; --set metric=NAME is for evaluations during training.",
-            autocompletion=complete("metric"),
+        component_option(
+            "metric",
+            "Metrics of the leaderboard, as in evaluate; --set metric=NAME is for evaluations during training.",
+            "NAME,NAME",
         ),
     ] = None,
     num_samples: Annotated[
         int | None,
-        typer.Option(
-            "--num-samples",
-            "-n",
-            min=1,
-            metavar="N",
-            help="Fakes for the leaderboard, as in evaluate; --set num_samples=N is for evaluations during training.",
+        num_samples_option(
+            "Fakes for the leaderboard, as in evaluate; --set num_samples=N is for evaluations during training."
         ),
     ] = None,
     settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="As in run, for all trials; so is every other flag of run."),
+        list[str] | None, set_option("As in run, for all trials; so is every other flag of run.")
     ] = None,
-    preset: Annotated[str | None, typer.Option(metavar="NAME", help="As in run, for all trials.")] = None,
-    config: Annotated[
-        list[Path] | None, typer.Option("--config", metavar="FILE", help="Settings in TOML, for all trials.")
-    ] = None,
+    preset: PresetName = None,
+    config: ConfigFiles = None,
     folder: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder of all runs (runs/sweep-…).")
     ] = None,
@@ -129,8 +123,11 @@ def sweep(
                 fix="leave them out; to extend the sweep, give the whole command again with --out",
             )
         sweep_config, folder = SweepConfig.read(resume), resume
+        plugin, no_plugins = [Path(path) for path in sweep_config.plugins], sweep_config.no_plugins
+        registry = open_registry(plugin, no_plugins=no_plugins)
     else:
-        axes, base = parse_layers(settings or [], sweeps or [], preset, config or [])
+        registry = open_registry(plugin, no_plugins=no_plugins)
+        axes, base = parse_layers(settings or [], sweeps or [], preset_layers(preset, config, registry))
         sweep_config = SweepConfig(
             axes=axes,
             base=base,
@@ -140,7 +137,6 @@ def sweep(
             scoring=parse_scoring(metric or [], num_samples),
             search=parse_search(search, space or [], objective, storage),
         )
-    registry = open_registry([Path(path) for path in sweep_config.plugins], no_plugins=sweep_config.no_plugins)
     if sweep_config.search is not None:
         sweep_config = add_objective_metric(sweep_config, sweep_config.search.objective, registry)
     if dry_run:
@@ -162,13 +158,13 @@ def sweep(
         try:
             leaderboard = prepared.run(jobs, display, interruption)
         except (KeyboardInterrupt, SystemExit):  # a second signal; the runs got both, and save what they can
-            notice(f"resume with: ganforge sweep --resume {path}")
+            notice(f"resume with: {next_command('sweep', '--resume', path)}")
             raise
     _print_leaderboard(leaderboard, path, json=json)
     if interruption.received is not None:
         count = len(leaderboard.unfinished)
         remaining = f"{count} run{' is' if count == 1 else 's are'} unfinished"
-        notice(f"{remaining}; resume with: ganforge sweep --resume {path}")
+        notice(f"{remaining}; resume with: {next_command('sweep', '--resume', path)}")
         raise typer.Exit(128 + interruption.received)
     raise typer.Exit(1 if any(trial.status != "diverged" for trial in leaderboard.unscored) else 0)
 

@@ -9,39 +9,7 @@ from typing import Any
 from ganforge.config.dotted import NOTHING, literal
 from ganforge.config.experiment import ALL_PHASES, SEVERAL, SINGLE, Experiment
 from ganforge.errors import ConfigError
-from ganforge.utils.suggest import did_you_mean
-
-#: Settings of the textbook's training; every value is set, so that recommended ones change nothing.
-PRESETS: dict[str, dict[str, Any]] = {
-    "textbook": {
-        "epochs": 100,
-        "batch_size": 60,
-        "critic_steps": 1,
-        "generator_steps": 1,
-        "reuse_fakes": False,
-        "gradient_accumulation": 1,
-        "compile": "off",
-        "sync_batch_norm": False,
-        "on_nan": "stop",
-        "ema_halflife_images": NOTHING,
-        "generator_batch_size": NOTHING,
-        "phase_order": NOTHING,
-        "precision": "fp32",
-        "latent": "normal",
-        "term": [],
-        "augment": [],
-        "optimizer": {
-            "name": "adam",
-            "lr": 2e-4,
-            "betas": [0.5, 0.999],
-            "eps": 1e-8,
-            "weight_decay": 0.0,
-            "warmup_steps": 0,
-            "clip_norm": NOTHING,
-        },
-        "schedules": {"names": []},
-    }
-}
+from ganforge.plugins.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +30,10 @@ class Layer:
     advisory: bool = False
 
 
-def preset_layer(name: str) -> Layer:
-    """Return a preset's settings. Raises ConfigError for an unknown name."""
-    if name not in PRESETS:
-        raise ConfigError(f"no preset {name!r}{did_you_mean(name, PRESETS)}")
-    return Layer(f"preset {name}", PRESETS[name], advisory=True)
+def preset_layer(name: str, registry: Registry) -> Layer:
+    """Return a preset's settings. Raises UnknownComponentError for an unknown name, PluginError for invalid TOML."""
+    entry = registry.find_preset(name)
+    return Layer(entry.origin, entry.settings(), advisory=True)
 
 
 def command_line_layer(settings: Iterable[str]) -> Layer:

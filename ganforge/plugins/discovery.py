@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pluggy
 
 from ganforge.components.spec import API, Component
 from ganforge.errors import PluginError, StrictPluginError
 from ganforge.plugins import hookspecs
+from ganforge.plugins.commands import Command, CommandGroup
 from ganforge.plugins.filter import Policy
-from ganforge.plugins.installed import installed_plugins
+from ganforge.plugins.installed import installed_plugins, own_plugins
 from ganforge.plugins.local import load_local, plugin_paths
+from ganforge.plugins.presets import Preset
 from ganforge.plugins.sources import Problem, Source
 from ganforge.plugins.timeout import time_limit
 from ganforge.utils.suggest import did_you_mean
 from ganforge.utils.tracebacks import author_traceback, single_line, summarize_exception
 
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("ganforge_"))
-LISTENER_HOOKS = tuple(name for name in HOOKS if name != "ganforge_components")
+PROVIDER_HOOKS = ("ganforge_components", "ganforge_commands", "ganforge_presets")
+LISTENER_HOOKS = tuple(name for name in HOOKS if name not in PROVIDER_HOOKS)
+
+Item = TypeVar("Item", Component, Preset)
 
 _MARK = f"{hookspecs.PROJECT}_impl"  # attribute that @hookimpl sets on a function
 
@@ -36,20 +41,26 @@ class Plugins:
     Attributes:
         manager: pluggy's manager of the loaded plugins.
         components: Components with their sources, in the order of discovery.
+        commands: Commands, in the order of discovery.
+        presets: Presets with their sources, in the order of discovery.
         problems: Reasons why plugins were skipped.
         warnings: Lines for the user.
         blocked: Distributions that the policy blocks.
         admitted: Loaded plugins with their sources.
         listeners: Sources of the plugins that listen to runs.
+        names: Distribution, kind and name of everything that the plugins provide.
     """
 
     manager: pluggy.PluginManager = field(default_factory=lambda: pluggy.PluginManager(hookspecs.PROJECT))
     components: list[tuple[Component, Source]] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)
+    presets: list[tuple[Preset, Source]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     blocked: list[str] = field(default_factory=list)
     admitted: list[tuple[object, Source]] = field(default_factory=list)
     listeners: list[Source] = field(default_factory=list)
+    names: set[tuple[str, str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.manager.add_hookspecs(hookspecs)
@@ -78,12 +89,13 @@ class _SkipPluginError(Exception):
         return Problem(source.distribution, source.version, self.stage, self.error, self.details)
 
 
-def discover(policy: Policy | None = None, local: Sequence[Path] = ()) -> Plugins:
+def discover(policy: Policy | None = None, local: Sequence[Path] = (), *, own_only: bool = False) -> Plugins:
     """Load every installed plugin that the policy allows, and local ones. Output of their imports goes to stderr.
 
     Args:
         policy: Which installed plugins are loaded; by default from the environment.
         local: Paths of local plugins.
+        own_only: Whether other distributions than ganforge's are not even looked at.
 
     Raises:
         StrictPluginError: An installed plugin is broken, and the policy is strict.
@@ -92,14 +104,14 @@ def discover(policy: Policy | None = None, local: Sequence[Path] = ()) -> Plugin
     policy = Policy.from_environment() if policy is None else policy
     plugins = Plugins()
     with redirect_stdout(sys.stderr):
-        _load_installed(plugins, policy)
+        _load_installed(plugins, policy, own_only=own_only)
         for path in local:
             _load_local(plugins, path)
     return plugins
 
 
-def _load_installed(plugins: Plugins, policy: Policy) -> None:
-    installed, plugins.problems = installed_plugins()
+def _load_installed(plugins: Plugins, policy: Policy, *, own_only: bool) -> None:
+    installed, plugins.problems = own_plugins() if own_only else installed_plugins()
     for entry_point, source in installed:
         if not policy.allows(source.distribution, entry_point.name):
             plugins.blocked.append(source.distribution)
@@ -111,6 +123,8 @@ def _load_installed(plugins: Plugins, policy: Policy) -> None:
             plugins.problems.append(reason.problem(source))
         if policy.strict and plugins.problems:
             raise StrictPluginError(str(plugins.problems[0]), fix="GANFORGE_STRICT_PLUGINS=1 makes this an error")
+    if own_only:
+        return
     names = [(source.distribution, entry_point.name) for entry_point, source in installed]
     names += [(problem.distribution, problem.distribution) for problem in plugins.problems]
     plugins.warnings += [
@@ -136,21 +150,24 @@ def _import(entry_point: EntryPoint) -> object:
     if not EntryPoint.pattern.match(entry_point.value):
         text = f"its entry point {entry_point.name!r} is {entry_point.value!r}; it must be a module's name"
         raise _SkipPluginError("import", text)
-    try:
+    with _skipping("import"):
         return entry_point.load()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001 - a plugin may even call sys.exit()
-        raise _SkipPluginError("import", summarize_exception(error), error) from None
 
 
 def _admit(plugins: Plugins, plugin: object, source: Source, name: str) -> None:
-    """Register a plugin's hooks and add its components, or leave no trace of it."""
+    """Register a plugin's hooks and add what it provides, or leave no trace of it."""
     _register(plugins, plugin, name)
-    implementations = plugins.implementations(plugin)
+    hooks = plugins.implementations(plugin)
     try:
-        components = _components(implementations.get("ganforge_components"))
-        _check_unique(plugins, components, source)
+        components = _returned(hooks.get("ganforge_components"), Component, "components")
+        presets = _returned(hooks.get("ganforge_presets"), Preset, "presets")
+        commands = _added_commands(hooks.get("ganforge_commands"), source)
+        names: dict[str, list[tuple[str, str]]] = {
+            "components": [(component.kind, component.name) for component in components],
+            "presets": [("preset", preset.name) for preset in presets],
+            "commands": [("command", command.name) for command in commands],
+        }
+        _check_unique(plugins, source, names)
     except _SkipPluginError:
         plugins.manager.unregister(plugin)
         raise
@@ -163,8 +180,10 @@ def _admit(plugins: Plugins, plugin: object, source: Source, name: str) -> None:
             plugins.problems.append(Problem(source.distribution, source.version, "api", error))
         else:
             plugins.components.append((component, source))
+    plugins.presets += [(preset, source) for preset in presets]
+    plugins.commands += commands
     plugins.admitted.append((plugin, source))
-    if any(hook in implementations for hook in LISTENER_HOOKS) and source not in plugins.listeners:
+    if any(hook in hooks for hook in LISTENER_HOOKS) and source not in plugins.listeners:
         plugins.listeners.append(source)
 
 
@@ -201,34 +220,48 @@ def _check_marks(attributes: dict[str, object]) -> None:
             raise _SkipPluginError("hooks", f"{name} is not marked with @ganforge.hookimpl")
 
 
-def _components(implementation: Any) -> list[Component]:  # noqa: ANN401 - pluggy's HookImpl is not typed for use
-    if implementation is None:
-        return []
+@contextmanager
+def _skipping(stage: str) -> Iterator[None]:
+    """Turn every exception of a hook into _SkipPluginError."""
     try:
-        result = implementation.function()
-        components = list(result) if isinstance(result, Iterable) else None
+        yield
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - a plugin may even call sys.exit()
-        raise _SkipPluginError("components", summarize_exception(error), error) from None
-    if components is None:
-        text = f"ganforge_components returns a {type(result).__name__}; it must return a list of ganforge.Component"
-        raise _SkipPluginError("components", text)
-    for component in components:
-        if not isinstance(component, Component):
-            text = f"ganforge_components returns a list with a {type(component).__name__}, not a ganforge.Component"
-            raise _SkipPluginError("components", text)
-    return components
+        raise _SkipPluginError(stage, summarize_exception(error), error) from None
 
 
-def _check_unique(plugins: Plugins, components: list[Component], source: Source) -> None:
-    """Refuse two components of one kind and name in a distribution: `distribution/name` would be ambiguous."""
-    seen = {
-        (component.kind, component.name)
-        for component, owner in plugins.components
-        if owner.distribution == source.distribution
-    }
-    for component in components:
-        if (component.kind, component.name) in seen:
-            raise _SkipPluginError("components", f"provides {component.kind} {component.name!r} twice")
-        seen.add((component.kind, component.name))
+def _returned(implementation: Any, item_type: type[Item], stage: str) -> list[Item]:  # noqa: ANN401 - pluggy's HookImpl is not typed for use
+    """Return the items that a hook returns."""
+    if implementation is None:
+        return []
+    with _skipping(stage):
+        result = implementation.function()
+        items = list(result) if isinstance(result, Iterable) else None
+    hook, expected = f"ganforge_{stage}", f"ganforge.{item_type.__name__}"
+    if items is None:
+        raise _SkipPluginError(stage, f"{hook} returns a {type(result).__name__}; it must return a list of {expected}")
+    for item in items:
+        if not isinstance(item, item_type):
+            raise _SkipPluginError(stage, f"{hook} returns a list with a {type(item).__name__}, not a {expected}")
+    return items
+
+
+def _added_commands(implementation: Any, source: Source) -> tuple[Command, ...]:  # noqa: ANN401 - as above
+    """Return the commands that a hook adds."""
+    group = CommandGroup(source)
+    if implementation is not None:
+        with _skipping("commands"):
+            implementation.function(group)
+    return group.commands
+
+
+def _check_unique(plugins: Plugins, source: Source, names: Mapping[str, Iterable[tuple[str, str]]]) -> None:
+    """Refuse two items of one kind and name in a distribution: `distribution/name` would be ambiguous."""
+    seen = set(plugins.names)
+    for stage, items in names.items():
+        for kind, name in items:
+            if (source.distribution, kind, name) in seen:
+                raise _SkipPluginError(stage, f"provides {kind} {name!r} twice")
+            seen.add((source.distribution, kind, name))
+    plugins.names = seen

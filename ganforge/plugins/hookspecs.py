@@ -1,4 +1,4 @@
-"""Hooks of plugins: one that provides components, and six run events.
+"""Hooks of plugins: three that provide components, commands and presets, and six run events.
 
 Listeners of run events run in a separate process. They receive plain data and paths, and cannot slow down, change or
 break the training.
@@ -14,6 +14,8 @@ from typing import Any
 import pluggy
 
 from ganforge.components.spec import Component
+from ganforge.plugins.commands import CommandGroup
+from ganforge.plugins.presets import Preset
 
 PROJECT = "ganforge"
 
@@ -39,6 +41,20 @@ class RunInfo:
 @hookspec
 def ganforge_components() -> Iterable[Component]:  # type: ignore[empty-body]
     """Return components. Called once per process, in a module that must import nothing heavy."""
+
+
+@hookspec
+def ganforge_commands(app: CommandGroup) -> None:
+    """Add commands to `ganforge`. Called before the commands are imported, by every process that loads plugins.
+
+    Args:
+        app: The group of commands; `app.add_command` adds one.
+    """
+
+
+@hookspec
+def ganforge_presets() -> Iterable[Preset]:  # type: ignore[empty-body]
+    """Return presets for `--preset`. Their settings are validated when they are used."""
 
 
 @hookspec

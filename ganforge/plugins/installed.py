@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 from packaging.utils import canonicalize_name
 
-from ganforge.plugins.sources import Problem, Source
+from ganforge.plugins.sources import OWN_DISTRIBUTION, Problem, Source
 from ganforge.utils.tracebacks import summarize_exception
 
 GROUP = "ganforge"
@@ -22,6 +22,11 @@ def installed_plugins() -> tuple[list[InstalledPlugin], list[Problem]]:
         return _unique(entry_points(group=GROUP)), []
     except Exception:  # noqa: BLE001 - one damaged distribution ends Python's own loop; ours names it
         return _one_by_one()
+
+
+def own_plugins() -> tuple[list[InstalledPlugin], list[Problem]]:
+    """Return ganforge's own plugins, without a look at other distributions."""
+    return _unique(Distribution.from_name(OWN_DISTRIBUTION).entry_points.select(group=GROUP)), []
 
 
 def _unique(candidates: Iterable[EntryPoint]) -> list[InstalledPlugin]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
 from ganforge.components.spec import PHASE, RESERVED_NAMES, RESERVED_PHASES, Component, Kind
 from ganforge.errors import PluginError, UnknownComponentError
 from ganforge.plugins import Plugins, Policy, Source, discover
+from ganforge.plugins.commands import Command
 from ganforge.plugins.first_party import providing_distribution
 from ganforge.plugins.local import module_name, short_name
+from ganforge.plugins.names import Item, find_named, qualified_name, shortest_name
+from ganforge.plugins.presets import PresetEntry
 from ganforge.utils.suggest import did_you_mean, nearest
 from ganforge.utils.tracebacks import summarize_exception
 
@@ -48,81 +50,80 @@ class Entry:
     source: Source
 
     @property
+    def name(self) -> str:
+        """Its bare name."""
+        return self.component.name
+
+    @property
     def qualified_name(self) -> str:
         """Name that is unambiguous even if two plugins provide a component of the same name."""
-        return f"{self.source.distribution}/{self.component.name}"
+        return qualified_name(self)
 
     def __str__(self) -> str:
         return f"{self.component.kind} {self.component.name!r} ({self.source})"
 
 
 class Registry:
-    """Components by kind and name, and their classes.
+    """Components by kind and name, and their classes; presets and commands of plugins.
 
     Args:
         plugins: Loaded plugins.
         no_plugins: Whether installed plugins were not loaded.
+        local: Paths of local plugins, as the user gave them.
     """
 
-    def __init__(self, plugins: Plugins, *, no_plugins: bool = False) -> None:
+    def __init__(self, plugins: Plugins, *, no_plugins: bool = False, local: Sequence[Path] = ()) -> None:
         self.plugins = plugins
         self.no_plugins = no_plugins
+        self.local = tuple(local)
         self.entries: tuple[Entry, ...] = tuple(Entry(component, source) for component, source in plugins.components)
+        self.presets: list[PresetEntry] = _sorted(PresetEntry(preset, source) for preset, source in plugins.presets)
+        self.commands: list[Command] = _sorted(plugins.commands)
         self._classes: dict[Entry, type[Any]] = {}
 
     @classmethod
     def discover(cls, local: Sequence[Path] = (), *, no_plugins: bool = False) -> Registry:
         """Load the installed plugins that the environment allows, and local ones; raises what `discover` raises."""
-        return cls(discover(Policy.from_environment(no_plugins=no_plugins), local), no_plugins=no_plugins)
+        plugins = discover(Policy.from_environment(no_plugins=no_plugins), local)
+        return cls(plugins, no_plugins=no_plugins, local=local)
 
     def of_kind(self, kind: Kind) -> list[Entry]:
         """Return a kind's components, sorted by name."""
-        entries = (entry for entry in self.entries if entry.component.kind == kind)
-        return sorted(entries, key=lambda entry: (entry.component.name, entry.source.distribution))
-
-    @cached_property
-    def clashes(self) -> frozenset[tuple[Kind, str]]:
-        """Kinds and names that more than one plugin provides."""
-        keys = [(entry.component.kind, entry.component.name) for entry in self.entries]
-        return frozenset(key for key in keys if keys.count(key) > 1)
+        return _sorted(entry for entry in self.entries if entry.component.kind == kind)
 
     def name_of(self, entry: Entry) -> str:
         """Return the shortest unambiguous name of an entry."""
-        clash = (entry.component.kind, entry.component.name) in self.clashes
-        return entry.qualified_name if clash else entry.component.name
+        return shortest_name(entry, self.of_kind(entry.component.kind))
 
     def get(self, kind: Kind, name: str) -> Entry | None:
         """Return the component of a name, or None. Raises UnknownComponentError if the name is ambiguous."""
-        distribution, _, bare = name.rpartition("/")
-        normalized = bare.replace("_", "-")
-        matches = [
-            entry
-            for entry in self.of_kind(kind)
-            if entry.component.name == normalized
-            and (not distribution or canonicalize_name(distribution) == canonicalize_name(entry.source.distribution))
-        ]
-        if len(matches) > 1:
-            names = " or ".join(entry.qualified_name for entry in matches)
-            raise UnknownComponentError(f"{len(matches)} plugins provide a {kind} {bare!r}", fix=f"write {names}")
-        return matches[0] if matches else None
+        return find_named(self.of_kind(kind), kind, name)
 
     def find(self, kind: Kind, name: str) -> Entry:
         """Return the component of a name. Raises UnknownComponentError, with the nearest name."""
-        entry = self.get(kind, name)
-        if entry is not None:
-            return entry
         distribution = providing_distribution(kind, name)
-        if distribution is not None and distribution not in self._distributions:
+        entry = self.get(kind, name)
+        if entry is None and distribution is not None and distribution not in self._distributions:
             raise UnknownComponentError(
                 f"no {kind} {name!r} is installed; {distribution} provides it",
                 fix=f"in ganforge's repository: python -m pip install ./plugins/{distribution}",
             )
-        by_name = {self.name_of(candidate): candidate for candidate in self.of_kind(kind)}
+        return self._existing(entry, self.of_kind(kind), kind, name)
+
+    def find_preset(self, name: str) -> PresetEntry:
+        """Return the preset of a name. Raises UnknownComponentError, with the nearest name."""
+        return self._existing(find_named(self.presets, "preset", name), self.presets, "preset", name)
+
+    def _existing(self, entry: Item | None, items: Sequence[Item], noun: str, name: str) -> Item:
+        """Return an entry. Raises UnknownComponentError, with the name of the nearest item, if there is none."""
+        if entry is not None:
+            return entry
+        by_name = {shortest_name(item, items): item for item in items}
         match = nearest(name, by_name)
         if match is not None:
-            message = f"no {kind} {name!r}; did you mean {match!r} ({by_name[match].source})?"
+            message = f"no {noun} {name!r}; did you mean {match!r} ({by_name[match].source})?"
         else:
-            message = f"no {kind} {name!r} (available: {', '.join(by_name) or 'none'})"
+            message = f"no {noun} {name!r} (available: {', '.join(by_name) or 'none'})"
         raise UnknownComponentError(message, fix=self.fix_for_missing(near=match is not None))
 
     @cached_property
@@ -151,8 +152,14 @@ class Registry:
         """Import a component's class and check it against its interface. Raises PluginError."""
         if entry not in self._classes:
             _check_requirements(entry)
-            self._classes[entry] = _checked_class(entry, _import_target(entry))
+            target = entry.component.target
+            imported = import_target(entry, entry.source, target) if isinstance(target, str) else target
+            self._classes[entry] = _checked_class(entry, imported)
         return self._classes[entry]
+
+
+def _sorted(items: Iterable[Item]) -> list[Item]:
+    return sorted(items, key=lambda item: (item.name, item.source.distribution))
 
 
 def _check_requirements(entry: Entry) -> None:
@@ -175,13 +182,21 @@ def _check_requirements(entry: Entry) -> None:
             raise PluginError(f"{entry} needs {text}, which {problem}", fix=f"python -m pip install '{text}'")
 
 
-def _import_target(entry: Entry) -> object:
-    target = entry.component.target
-    if isinstance(target, type):
-        return target
-    module, _, class_name = target.partition(":")
+def import_target(owner: object, source: Source, target: str, *, fix: str | None = None) -> object:
+    """Import the object of a component or command from `"package.module:name"`.
+
+    Args:
+        owner: The component or command, for messages.
+        source: Its source; a local plugin's own modules are found under the name of its file.
+        target: The object to import.
+        fix: Fix of an error.
+
+    Raises:
+        PluginError: It cannot be imported.
+    """
+    module, _, name = target.partition(":")
     top, _, rest = module.partition(".")
-    path = entry.source.path
+    path = source.path
     if path is not None and top == short_name(path):
         module = f"{module_name(path)}.{rest}".rstrip(".")  # module of the local plugin itself
     try:
@@ -190,12 +205,14 @@ def _import_target(entry: Entry) -> object:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise PluginError(f"{entry} cannot be imported from {target!r}: {summarize_exception(error)}") from error
+        raise PluginError(
+            f"{owner} cannot be imported from {target!r}: {summarize_exception(error)}", fix=fix
+        ) from error
     try:
-        return getattr(imported, class_name)
+        return getattr(imported, name)
     except AttributeError:
-        near = did_you_mean(class_name, (name for name, value in vars(imported).items() if isinstance(value, type)))
-        raise PluginError(f"{entry}: {module} has no {class_name!r}{near}") from None
+        near = did_you_mean(name, (key for key, value in vars(imported).items() if callable(value)))
+        raise PluginError(f"{owner}: {module} has no {name!r}{near}", fix=fix) from None
 
 
 def _checked_class(entry: Entry, target: object) -> type[Any]:

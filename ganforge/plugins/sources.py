@@ -37,7 +37,7 @@ class Problem:
     Attributes:
         distribution: Name of its distribution.
         version: Version of its distribution.
-        stage: Stage that failed: `metadata`, `import`, `hooks`, `components` or `api`.
+        stage: Stage that failed: `metadata`, `import`, `hooks`, `components`, `presets`, `commands` or `api`.
         error: Error in one line.
         details: Traceback for `ganforge doctor`; empty if the error is enough.
     """

@@ -15,8 +15,8 @@ class Part:
         noun: The kind within a sentence.
         summary: Summary of the component.
         paper: Paper of the component.
-        chosen: Words of a run with the component.
-        otherwise: Words of a run if the project has no component of the kind.
+        chosen: Flags of a run with the component.
+        otherwise: Flags of a run if the project has no component of the kind.
         note: Line of the README.
     """
 
@@ -105,7 +105,7 @@ PARTS: dict[Kind, Part] = {
         note="The metric's scores go into `evaluation.jsonl`; `higher_is_better` names them.",
     ),
 }
-#: Kinds that a run needs only for evaluation, and the words for that.
+#: Kinds that a run needs only for evaluation, and the flags for that.
 SCORING: frozenset[Kind] = frozenset({"features", "metric"})
 EVALUATED = "--evaluate-every 100"
 

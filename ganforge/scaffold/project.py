@@ -54,10 +54,10 @@ class Project:
 
     @property
     def run(self) -> tuple[str, ...]:
-        """Words of a run with all of its components, in groups by kind."""
-        words = [PARTS[kind].chosen if kind in self.kinds else PARTS[kind].otherwise for kind in KINDS]
-        words += [EVALUATED] if SCORING & {*self.kinds} else []
-        return tuple(Template(text).substitute(component=self.names.component) for text in words if text)
+        """Flags of a run with all of its components, in groups by kind."""
+        flags = [PARTS[kind].chosen if kind in self.kinds else PARTS[kind].otherwise for kind in KINDS]
+        flags += [EVALUATED] if SCORING & {*self.kinds} else []
+        return tuple(Template(text).substitute(component=self.names.component) for text in flags if text)
 
     def write(self, parent: Path) -> list[str]:
         """Write the project into a new folder of its name; return the sorted paths of its files within that.
@@ -100,8 +100,8 @@ class Project:
         """Return the texts about all kinds."""
         component, package = self.names.component, self.names.package
         commands = {
-            word: "\n".join(f"ganforge {word} {kind} {component}" for kind in self.kinds)
-            for word in ("describe", "check")
+            command: "\n".join(f"ganforge {command} {kind} {component}" for kind in self.kinds)
+            for command in ("describe", "check")
         }
         rows = (f"| {kind} `{component}` | {PARTS[kind].summary} | `{package}/{kind}.py` |" for kind in self.kinds)
         return {
@@ -111,7 +111,7 @@ class Project:
             "trained_on": "its own images" if "dataset" in self.kinds else "a sample of MNIST that ships with ganforge",
             "table": "\n".join(rows),
             "notes": "\n".join(f"- {PARTS[kind].note}" for kind in self.kinds),
-            "words": textwrap.indent("\n".join(self.run), "    "),
+            "flags": textwrap.indent("\n".join(self.run), "    "),
             "run": CONTINUED.join(_lines(" ".join(("ganforge run", *self.run, "--epochs 2")))),
             "components": textwrap.indent("\n".join(map(self._component, self.kinds)), " " * 8),
         }
@@ -137,5 +137,5 @@ def _filled(template: str, values: Mapping[str, str]) -> str:
 
 
 def _lines(command: str) -> list[str]:
-    """Return the lines of a command, broken between words."""
+    """Return the lines of a command, broken between arguments."""
     return textwrap.wrap(command, README_COLUMNS, break_long_words=False, break_on_hyphens=False)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date, time
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from ganforge.config import Experiment, Layer, command_line_layer, preset_layer, read_document
+from ganforge.config import Experiment, Layer, command_line_layer
 from ganforge.config.dotted import literal
 from ganforge.config.experiment import TRAINED
 from ganforge.errors import UsageError
@@ -111,11 +110,15 @@ def parse_space(text: str) -> tuple[str, SearchSpace]:
 
 
 def parse_layers(
-    settings: Sequence[str], sweeps: Sequence[str], preset: str | None, files: Sequence[Path]
+    settings: Sequence[str], sweeps: Sequence[str], below: Sequence[Layer]
 ) -> tuple[Axes, tuple[BaseLayer, ...]]:
-    """Return the axes of a sweep, and the layers that all its trials share. Raises UsageError and ConfigError."""
-    below = [] if preset is None else [preset_layer(preset)]
-    below += [Layer(str(path), read_document(path)) for path in files]
+    """Return the axes of a sweep, and the layers that all its trials share. Raises UsageError and ConfigError.
+
+    Args:
+        settings: Settings of the command line.
+        sweeps: Values of --sweep.
+        below: Lower layers: of a preset and of files.
+    """
     axes, rest = _split_axes(command_line_layer(settings).values, below)
     if "seed" in rest:
         raise UsageError("a sweep has no --seed", fix="pass --seeds 3,5,8; 3, means seed 3")

@@ -24,15 +24,19 @@ def answer(*arguments: str | Path) -> Any:
 
 
 def test_list_has_every_component_with_every_key() -> None:
-    """`list --json` has the built-in components as they describe themselves, grouped by kind and sorted by name."""
+    """`list --json` has the built-in components and presets as they describe themselves, sorted by kind and name."""
     rows = answer("list")
     assert all(row.keys() == KEYS for row in rows)
     assert [(row["kind"], row["name"]) for row in rows] == sorted(
-        ((row["kind"], row["name"]) for row in rows), key=lambda pair: (KINDS.index(pair[0]), pair[1])
+        ((row["kind"], row["name"]) for row in rows), key=lambda pair: ((*KINDS, "preset").index(pair[0]), pair[1])
     )
     listed = {(row["kind"], row["name"]): row for row in rows}
     components = list(builtin.ganforge_components())
-    assert len(rows) == len(components)
+    presets = list(builtin.ganforge_presets())
+    assert len(rows) == len(components) + len(presets)
+    for preset in presets:
+        row = listed["preset", preset.name]
+        assert (row["summary"], row["paper"], row["distribution"]) == (preset.summary, preset.paper, "ganforge")
     for component in components:
         row = listed[component.kind, component.name]
         assert (row["summary"], row["target"]) == (component.summary, component.target)

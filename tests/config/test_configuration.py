@@ -93,10 +93,10 @@ def line(*settings: str) -> Layer:
     return command_line_layer(settings)
 
 
-def test_later_layers_win_and_every_value_knows_its_origin(richer: Registry) -> None:
+def test_later_layers_win_and_every_value_knows_its_origin(richer: Registry, registry: Registry) -> None:
     """Defaults < recommended < preset < files, left to right < command line, left to right."""
     file, other = Layer("a.toml", {"seed": 1, "batch_size": 8}), Layer("b.toml", {"batch_size": 16})
-    found = resolve([preset_layer("textbook"), file, other, line("batch_size=32", "batch_size=64")], richer)
+    found = resolve([preset_layer("textbook", registry), file, other, line("batch_size=32", "batch_size=64")], richer)
     experiment = found.experiment
     assert (experiment.epochs, experiment.seed, experiment.batch_size) == (100, 1, 64)
     origins = {key: found.origin(key) for key in ("epochs", "seed", "batch_size", "keep_checkpoints")}
@@ -108,7 +108,7 @@ def test_later_layers_win_and_every_value_knows_its_origin(richer: Registry) -> 
     }
 
 
-def test_what_a_component_recommends_applies_unless_it_was_set(richer: Registry) -> None:
+def test_what_a_component_recommends_applies_unless_it_was_set(richer: Registry, registry: Registry) -> None:
     """A recommended value beats the default and nothing else; its origin names the component."""
     found = resolve([line("loss=critic", "optimizer.disc.betas=[0.5, 0.9]")], richer)
     experiment = found.experiment
@@ -119,12 +119,12 @@ def test_what_a_component_recommends_applies_unless_it_was_set(richer: Registry)
     assert found.origin("critic_steps") == "recommended by loss critic"
     assert resolve([line("loss=critic", "critic_steps=2")], richer).experiment.critic_steps == 2
     assert resolve([line("loss=critic", "term=none")], richer).experiment.term == ()
-    found = resolve([preset_layer("textbook"), line("loss=critic")], richer)
+    found = resolve([preset_layer("textbook", registry), line("loss=critic")], richer)
     assert (found.experiment.critic_steps, found.experiment.term) == (1, ())
     assert found.notices == [
         "preset textbook leaves out term slope, recommended by loss critic; to keep it: --term slope"
     ]
-    assert resolve([preset_layer("textbook")], richer).notices == []
+    assert resolve([preset_layer("textbook", registry)], richer).notices == []
 
 
 def test_recommended_betas_are_left_out_for_an_optimizer_without_them(richer: Registry) -> None:
@@ -152,7 +152,7 @@ def test_a_recommended_term_brings_its_options(richer: Registry) -> None:
 def test_naming_another_optimizer_forgets_the_one_before(registry: Registry) -> None:
     """Adam's learning rate and betas, from wherever, do not become SGD's; its own defaults apply."""
     whole = to_document(resolve([], registry).experiment)
-    for below in (preset_layer("textbook"), Layer("run.toml", whole)):
+    for below in (preset_layer("textbook", registry), Layer("run.toml", whole)):
         found = resolve([below, line("optimizer=sgd")], registry).experiment.optimizer
         assert (found["gen"].name, found["gen"].options["lr"]) == ("sgd", 1e-2)
     python = experiment_layer(Experiment(optimizer={"gen": {"lr": 1e-3}}))
@@ -237,7 +237,7 @@ def test_a_wrong_setting_is_one_clear_message(settings: tuple[str, ...], message
 
 def test_of_epochs_and_steps_the_later_counts(registry: Registry) -> None:
     """Naming steps above epochs replaces them, and the other way round; both in one file is an error."""
-    found = resolve([preset_layer("textbook"), line("steps=10")], registry).experiment
+    found = resolve([preset_layer("textbook", registry), line("steps=10")], registry).experiment
     assert (found.epochs, found.steps) == (None, 10)
     found = resolve([Layer("a.toml", {"steps": 5}), line("epochs=2")], registry).experiment
     assert (found.epochs, found.steps) == (2, None)
@@ -283,7 +283,7 @@ def test_a_document_gives_its_experiment_back(richer: Registry) -> None:
 
 def test_the_preset_is_the_textbook_s_training(registry: Registry) -> None:
     """Adam 0.0002 with betas (0.5, 0.999) for both, batch 60, 100 epochs, one critic step, float32, latents of 100."""
-    experiment = resolve([preset_layer("textbook")], registry).experiment
+    experiment = resolve([preset_layer("textbook", registry)], registry).experiment
     assert experiment.optimizer.keys() == {"gen", "disc"}
     for optimizer in experiment.optimizer.values():
         assert (optimizer.name, optimizer.options["lr"], optimizer.options["betas"]) == ("adam", 2e-4, [0.5, 0.999])
@@ -292,8 +292,8 @@ def test_the_preset_is_the_textbook_s_training(registry: Registry) -> None:
     assert (experiment.latent.name, experiment.term, experiment.augment, experiment.schedules) == ("normal", (), (), {})
     assert experiment.gen.options["latent_dim"] == 100
     assert resolve([], registry).experiment.epochs == 20
-    with pytest.raises(ConfigError, match="did you mean 'textbook'"):
-        preset_layer("text-book")
+    with pytest.raises(UnknownComponentError, match="did you mean 'textbook'"):
+        preset_layer("text-book", registry)
 
 
 def test_an_experiment_from_python_sets_only_what_it_names(registry: Registry) -> None:
@@ -423,7 +423,9 @@ def test_schedules_of_files_and_python(richer: Registry) -> None:
     assert resolve([experiment_layer(short_python)], richer).experiment.schedules.keys() == {"optimizer.gen.lr"}
 
 
-def test_schedules_that_were_switched_off_stay_off(richer: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_schedules_that_were_switched_off_stay_off(
+    richer: Registry, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run's document has its schedules complete: recommended ones that were removed do not return."""
     monkeypatch.setattr(
         Critic, "recommended", {"optimizer.schedule": "cosine", "schedules.optimizer.gen.betas.1": "linear"}
@@ -433,7 +435,7 @@ def test_schedules_that_were_switched_off_stay_off(richer: Registry, monkeypatch
     experiment = resolve([off], richer).experiment
     assert experiment.schedules.keys() == {"optimizer.disc.lr"}
     assert resolve([Layer("run.toml", to_document(experiment))], richer).experiment == experiment
-    assert resolve([preset_layer("textbook"), line("loss=critic")], richer).experiment.schedules == {}
+    assert resolve([preset_layer("textbook", registry), line("loss=critic")], richer).experiment.schedules == {}
     found = resolve([line("loss=critic", "optimizer.gen=sgd")], richer)
     assert (len(found.schedules), found.notices) == (2, []), "a recommendation for an option that is missing is skipped"
 

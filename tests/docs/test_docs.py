@@ -339,7 +339,7 @@ def check_ganforge(words: list[str], *, resolved: bool, plugins: Sequence[Path] 
     """Parse a command line; resolve the settings of `run`."""
     root: Any = typer.main.get_command(app)
     if words[0].startswith("-"):
-        assert words[0] in {name for parameter in root.params for name in parameter.opts}
+        assert words[0] in {"--help", *(name for parameter in root.params for name in parameter.opts)}
         return
     command = root.get_command(None, words[0])
     try:
@@ -351,10 +351,11 @@ def check_ganforge(words: list[str], *, resolved: bool, plugins: Sequence[Path] 
         return
     given = context.params
     if words[0] == "run" and resolved:
-        layers = [preset_layer(given["preset"])] if given["preset"] else []
+        registry = Registry.discover([*plugins, *map(Path, given["plugin"] or [])], no_plugins=True)
+        layers = [preset_layer(given["preset"], registry)] if given["preset"] else []
         layers += [Layer(str(path), read_document(Path(path))) for path in given["config"] or []]
         layers.append(command_line_layer(given["settings"] or []))
-        resolve(layers, Registry.discover([*plugins, *map(Path, given["plugin"] or [])], no_plugins=True))
+        resolve(layers, registry)
 
 
 @pytest.mark.parametrize("page", **named([page for page in PAGES if blocks(page, "toml")]))
@@ -424,6 +425,21 @@ def test_the_example_plugins_train_and_listen(tmp_path: Path, ganforge: Ganforge
     assert set(heard) == {"started", "row", "images", "checkpoint", "evaluated", "finished"}
     assert heard[0] == "started"
     assert heard[-1] == "finished"
+
+
+def test_the_example_command_and_preset_work(tmp_path: Path, ganforge: Ganforge) -> None:
+    """The preset of plugins.md trains, and its command reads the run."""
+    write_files(DOCS / "plugins.md", tmp_path)
+    small = "--gen.hidden [16] --disc.hidden [16] --data.source sample --steps 2 --precision fp32 --out example --json"
+    done = ganforge("run", "--preset", "quick", "--plugin", "my_presets.py", *small.split())
+    assert done.returncode == 0, done.stderr
+    experiment = package.load_run("example").experiment
+    assert (experiment.gen.name, experiment.optimizer["gen"].options["lr"]) == ("mlp", 1e-3)
+    done = ganforge("--plugin", "my_command.py", "brightness", "example", "-n", "16")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert 0 <= float(done.stdout) <= 255
+    listed = ganforge("--plugin", "my_command.py", "--help").stdout
+    assert "Print the brightness of a generator's images." in " ".join(listed.replace("│", " ").split())
 
 
 def test_the_ten_minutes_work(tmp_path: Path, ganforge: Ganforge) -> None:

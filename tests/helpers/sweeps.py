@@ -35,7 +35,7 @@ def make_config(
     **more: Any,
 ) -> SweepConfig:
     """Return the configuration of these flags, with small networks by default."""
-    axes, base = parse_layers([*TINY, *settings], sweeps, None, [])
+    axes, base = parse_layers([*TINY, *settings], sweeps, [])
     return SweepConfig(
         axes=axes,
         base=base,

@@ -82,8 +82,9 @@ def test_a_run_that_fails_says_what_is_there_to_go_on_from(*, every: int, kept: 
     done = in_process(tmp_path, "run", *map(str, flags))
     assert done.returncode == 1
     assert "worn out" in done.stderr
-    assert ("the last good checkpoint is kept; ganforge resume f continues from it" in done.stderr) is kept
-    assert ("ganforge resume f starts it again" in done.stderr) is not kept
+    resume = "ganforge resume f --plugin my_gan.py\n"
+    assert (f"the last good checkpoint is kept; continue from it: {resume}" in done.stderr) is kept
+    assert (f"start it again: {resume}" in done.stderr) is not kept
     assert bool(list((tmp_path / "f" / "checkpoints").iterdir())) is kept
 
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from ganforge.cli._lines import Lines
+from ganforge.cli._lines import format_table
 from ganforge.cli.runs import HEADS, cells
 from ganforge.errors import RunDirectoryError, UsageError
 from ganforge.runs.index import find_runs
@@ -137,7 +137,7 @@ def test_manifest_with_any_json_in_it_is_read_or_named(changes: list[tuple[tuple
             assert len(listing.runs) == 1
             conditions = (f"{key}=2026", f"{key}>2026-11") if key in TIMES else (f"{key}=3", f"{key}!=4")
             list_runs(Path(folder), where=conditions)
-        shown, _ = Lines(HEADS, [cells(run, []) for run in listing.runs]).render(None)
+        shown, _ = format_table(HEADS, [cells(run, []) for run in listing.runs], width=None)
         assert len(shown.splitlines()) == 2
 
 
@@ -350,7 +350,7 @@ def test_the_command_prints_the_list(several: Path) -> None:
 @settings(max_examples=100, deadline=None)
 def test_columns_are_aligned_and_printable(rows: list[list[str]], width: int | None) -> None:
     """Each run has one line of printable characters within the terminal; columns without room are named."""
-    text, left_out = Lines(("one", "two", "three"), rows, frozenset({1})).render(width)
+    text, left_out = format_table(("one", "two", "three"), rows, numbers={1}, width=width)
     lines = text.split("\n")[:-1]
     assert len(lines) == len(rows) + 1
     assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for line in lines for character in line)

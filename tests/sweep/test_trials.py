@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from ganforge.cli._settings import as_settings
 from ganforge.cli.sweep import SweepCommand
-from ganforge.config import Experiment
+from ganforge.config import Experiment, Layer
 from ganforge.errors import (
     ConfigError,
     GanforgeError,
@@ -163,10 +163,11 @@ def test_too_many_trials_are_refused_before_planning(registry: Registry) -> None
 
 def test_the_command_line_is_split_into_axes_and_the_rest() -> None:
     """The four components are axes, those of a file if the command line has none; all other settings are shared."""
-    files = [Path("shared.toml")]
-    files[0].write_text('steps = 7\n[loss]\nname = "hinge"\n[gen]\nname = "dcgan"\n[gen.dcgan]\nbase_channels = 8\n')
+    values = {"steps": 7, "loss": {"name": "hinge"}, "gen": {"name": "dcgan", "dcgan": {"base_channels": 8}}}
     axes, base = parse_layers(
-        ["gen=mlp,dcgan", "gen.mlp.hidden=[8]", "data.source=sample"], ["batch_size=4,8"], None, files
+        ["gen=mlp,dcgan", "gen.mlp.hidden=[8]", "data.source=sample"],
+        ["batch_size=4,8"],
+        [Layer("shared.toml", values)],
     )
     assert axes == {
         "gen": ("mlp", "dcgan"),
@@ -177,11 +178,11 @@ def test_the_command_line_is_split_into_axes_and_the_rest() -> None:
     }
     assert base[-1].values == {"gen": {"mlp": {"hidden": [8]}}, "data": {"source": "sample"}}
     with pytest.raises(UsageError, match="a sweep has no --seed"):
-        parse_layers(["seed=3"], [], None, [])
+        parse_layers(["seed=3"], [], [])
     with pytest.raises(UsageError, match="--gen: no name"):
-        parse_layers(["gen="], [], None, [])
+        parse_layers(["gen="], [], [])
     with pytest.raises(UsageError, match="varied already"):
-        parse_layers([], ["steps=1,2", "steps=3"], None, [])
+        parse_layers([], ["steps=1,2", "steps=3"], [])
 
 
 def test_flags_of_a_search_need_a_search() -> None:

@@ -248,4 +248,4 @@ def test_a_signal_to_torchrun_saves_once_and_ends_all(tmp_path: Path) -> None:
     manifest = run.read_manifest().as_dict()
     assert manifest["status"] == "interrupted", errors
     assert checkpoints.steps(run)[0] == manifest["summary"]["steps"]
-    assert errors.count("resume with: torchrun … -m ganforge resume run") == 1
+    assert errors.count("resume with: torchrun --nproc-per-node 2 -m ganforge resume run") == 1

@@ -1,12 +1,11 @@
-"""Networks of R3GAN. Their classes are imported on first use."""
+"""Networks and a published training of R3GAN. Classes are imported on first use."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ganforge import Component, hookimpl
-
-PAPER = "Huang et al. 2024, The GAN is dead; long live the GAN! A Modern Baseline GAN, arXiv:2501.05441"
+from ganforge import Component, Preset, hookimpl
+from ganforge_r3gan.presets import CIFAR10, PAPER
 
 
 @hookimpl
@@ -30,3 +29,9 @@ def ganforge_components() -> Iterable[Component]:
             tags=("residual", "grouped convolutions", "no normalization", "class-conditional", "projection"),
         ),
     ]
+
+
+@hookimpl
+def ganforge_presets() -> Iterable[Preset]:
+    """Return the authors' training on CIFAR-10."""
+    return [CIFAR10]

@@ -1,0 +1,31 @@
+"""Law of hints: commands in messages can be pasted into a shell."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from ganforge.cli._output import next_command
+from ganforge.plugins.registry import Registry
+from tests.helpers.plugins import command, local, provides
+
+
+def test_commands_in_messages_are_quoted_and_complete(tmp_path: Path) -> None:
+    """A path is one argument whatever it holds, and the next command loads the plugins of the present one."""
+    plugin = local(tmp_path / "my plugin.py", provides("loss", "odd"))
+    registry = Registry.discover([plugin], no_plugins=True)
+    line = next_command("resume", Path("a b/$c's"), registry=registry)
+    assert "\n" not in line
+    assert shlex.split(line) == ["ganforge", "resume", "a b/$c's", "--plugin", str(plugin), "--no-plugins"]
+    assert next_command("runs") == "ganforge runs"
+
+
+def test_a_hint_on_a_narrow_terminal_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hint is not wrapped, however narrow the terminal is."""
+    monkeypatch.setenv("COLUMNS", "20")
+    plugin = local(tmp_path / "a long name for a plugin.py", provides("loss", "odd"))
+    refused = command("check", "odd", "--plugin", plugin)
+    hint = f"→ ganforge check loss odd --plugin {shlex.quote(str(plugin))}"
+    assert hint in refused.stderr.splitlines()
