@@ -43,7 +43,7 @@ class Evaluation:
     """Scores of a generator.
 
     Attributes:
-        scores: Value of each score, None if it is not finite.
+        scores: Value of each score, None if it is not finite or its metric has failed.
         reference: Scores of training images in place of the fakes, for metrics that have such a reference; None if
             there are too few training images.
         details: Further values for readers, by metric, as JSON can hold them.
@@ -97,7 +97,6 @@ class Evaluator:
 
     Attributes:
         reference: Scores of training images in place of the fakes, after the first evaluation.
-        why_no_reference: Reason why there are none.
     """
 
     def __init__(
@@ -123,7 +122,6 @@ class Evaluator:
         self.notice = notice
         self.progress = progress
         self.reference: Scores | None = None
-        self.why_no_reference: str | None = None
         self._converter = PictureConverter(scoring.dataset, scoring.resolved.one("data"))
         self._batch_size = batch_size
         self._extraction: Extraction | None = None
@@ -226,7 +224,7 @@ class Evaluator:
             return {score: None for metric in metrics.values() for score in metric.higher_is_better}
         indices = self.selection.reference
         if indices is None:
-            self.why_no_reference = (
+            self.notice(
                 f"no reference scores: data {self.scoring.info.name!r} has too few training images to put "
                 f"{self.selection.num_samples:,} in place of the fakes"
             )
@@ -261,14 +259,17 @@ class Evaluator:
             )
             try:
                 result = self._compute(metric, context, sets, entry, module_device(sampler.generator))
-                results.scores |= plain_scores(result.scores, metric.higher_is_better, entry)
-                if details := plain_details(result.details, entry):
+                scores, details = plain_scores(result.scores, metric.higher_is_better, entry), result.details
+                if missing := [score for score, value in scores.items() if value is None]:
+                    self.notice(f"{stage}{entry}: {', '.join(missing)} is not finite")
+                results.scores |= scores
+                if details := plain_details(details, entry):
                     results.details[name] = details
                 results.pictures |= check_pictures(result.images, entry)
             except GanforgeError as error:
                 if not self.keep_going:
                     raise
-                self.notice(f"{error.message}; its scores are left out")
+                self.notice(f"{stage}{error.message}; its scores are left out")
                 results.scores |= dict.fromkeys(metric.higher_is_better)
                 results.details[name] = {"error": error.message}
         return results

@@ -17,11 +17,19 @@ ARROWS = {False: "↓", True: "↑", None: ""}
 
 @dataclass(frozen=True, slots=True)
 class ScoreValue:
-    """One score of one run: its step, value and reference; None if it is not finite."""
+    """One score of one run.
+
+    Attributes:
+        step: Evaluated step.
+        value: The score, or None if it is not finite or its metric has failed.
+        reference: Score of training images in place of the fakes, or None.
+        error: Message of the metric that failed, or None.
+    """
 
     step: int
     value: float | None
     reference: float | None
+    error: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +126,8 @@ def columns(runs: Iterable[tuple[str, Sequence[Mapping[str, Any]]]]) -> list[Col
             for score, value in row["scores"].items():
                 group = _group_of(by_score.setdefault(score, []), row["protocol"], score, run)
                 reference = _table(row.get("reference")).get(score)
-                group.by_run.setdefault(run, []).append(ScoreValue(row["step"], finite(value), finite(reference)))
+                scored = ScoreValue(row["step"], finite(value), finite(reference), _error(row, score))
+                group.by_run.setdefault(run, []).append(scored)
     table = []
     for score, groups in by_score.items():
         first, *others = sorted(groups, key=lambda group: -len(group.by_run))
@@ -128,6 +137,15 @@ def columns(runs: Iterable[tuple[str, Sequence[Mapping[str, Any]]]]) -> list[Col
             direction = higher_is_better(group.protocol, score)
             table.append(Column(name, score, direction, group.protocol, difference, group.by_run))
     return table
+
+
+def _error(row: Mapping[str, Any], score: str) -> str | None:
+    """Return the error of the metric that gives a score, as an evaluation recorded it."""
+    for name, metric in _table(row["protocol"].get("metrics")).items():
+        if score in _table(_table(metric).get("higher_is_better")):
+            error = _table(_table(row.get("details")).get(name)).get("error")
+            return error if isinstance(error, str) else None
+    return None
 
 
 def _group_of(groups: list[_ProtocolGroup], protocol: ScoreProtocol, score: str, run: str) -> _ProtocolGroup:
@@ -178,7 +196,9 @@ def cell(column: Column, runs: Sequence[str]) -> tuple[Cell | None, list[str]]:
                 f"{column.name} of {run} is of step {score.step:,} and does not count: the others are of step {step:,}"
             )
         elif score.value is None:
-            lines.append(f"{column.name} of {run} is not finite")
+            lines.append(
+                f"{column.name} of {run} is {'not finite' if score.error is None else f'missing: {score.error}'}"
+            )
         else:
             values[run] = score.value
     mean = estimate(list(values.values()))
