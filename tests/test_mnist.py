@@ -17,6 +17,7 @@ from ganforge.builtin.datasets.idx import header
 from ganforge.builtin.datasets.mnist import SAMPLE
 from ganforge.components import ConditionSpec, ImageSpec, Split, check_images
 from ganforge.errors import DataError
+from ganforge.utils.downloads import RequiredFiles, find_folder
 
 __all__ = ["cache"]  # a fixture for every test here
 
@@ -179,3 +180,16 @@ def test_a_root_that_is_a_file_or_locked_is_an_error(tmp_path: Path) -> None:
     finally:
         os.seteuid(user)
         (tmp_path / "locked").chmod(0o700)
+
+
+@pytest.mark.parametrize("others", [(), ("list.txt",)])
+def test_an_archive_next_to_missing_files_is_named(others: tuple[str, ...], tmp_path: Path) -> None:
+    """The fix for a folder that was not unpacked names its archive; a folder that the user did not name is skipped."""
+    required = RequiredFiles(title="Faces", layouts=("faces",), names=("pictures", "list.txt"))
+    (tmp_path / "faces").mkdir()
+    for name in (*others, "pictures.zip"):
+        (tmp_path / "faces" / name).touch()
+    with pytest.raises(DataError, match="holds only a part of Faces; these files are missing: pictures") as raised:
+        find_folder(tmp_path, required, named=True)
+    assert raised.value.fix == "Unpack pictures.zip in this folder."
+    assert find_folder(tmp_path, required, named=False) is None
