@@ -50,7 +50,7 @@ def test_the_sample_needs_no_disk_and_no_network(monkeypatch: pytest.MonkeyPatch
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("ganforge.builtin.datasets.mnist.find_files", forbidden)
+    monkeypatch.setattr("ganforge.builtin.datasets.mnist.find_folder", forbidden)
     monkeypatch.setattr("ganforge.builtin.datasets.mnist.download_mnist", forbidden)
     data = mnist(put(tmp_path / "full"), "sample")
     assert data.info.sizes == {"train": 10_000, "test": 2_000}

@@ -73,6 +73,11 @@ class Scoring:
                 self._extractor = extractor.eval().requires_grad_(requires_grad=False)
         return self._extractor
 
+    @property
+    def metric_components(self) -> dict[str, ResolvedComponent]:
+        """Chosen components of the metrics, by name."""
+        return dict(zip(self.metrics, self.resolved.chosen["metric"], strict=True))
+
     def leave_out(self, name: str) -> None:
         """Remove a metric, as if it had not been chosen."""
         resolved, number = self.resolved, list(self.metrics).index(name)

@@ -42,14 +42,14 @@ def protocol(
             "weights": extractor.fingerprint(),
             "preprocessing": extractor.preprocessing,
         }
-    named = zip(scoring.metrics.items(), chosen["metric"], strict=True)
+    components = scoring.metric_components
     experiment = scoring.resolved.experiment
     return content | {
         "features": None if features is None else {"name": experiment.features.name, **features},
         "metrics": {
-            name: _described(component)
+            name: _described(components[name])
             | {"higher_is_better": dict(metric.higher_is_better), "needs": sorted(metric.needs)}
-            for (name, metric), component in named
+            for name, metric in scoring.metrics.items()
         },
         "sampling": sampling.model_dump(mode="json", exclude_defaults=True),
         "latent": {"name": experiment.latent.name, **_described(scoring.resolved.one("latent"))},
