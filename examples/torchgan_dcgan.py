@@ -1,5 +1,6 @@
 """Networks of torchgan 0.1.0 (DCGAN), unchanged, as two components.
 
+After `python -m pip install torchgan==0.1.0`, which ganforge does not install,
 `ganforge run --plugin examples/torchgan_dcgan.py --gen torchgan --disc torchgan --data folder --data.path PICTURES
 --data.size 32` trains them.
 """

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from ganforge.builtin.datasets.idx import header
-from ganforge.builtin.datasets.mnist_files import FILES, changed_files, find_files, read_split
+from ganforge.builtin.datasets.mnist_files import FILES, REQUIRED, changed_files, read_split
 from ganforge.components import Split
+from ganforge.utils.downloads import find_folder
 
 SEED = "ganforge MNIST sample"
 COUNTS: dict[Split, int] = {"train": 10_000, "test": 2_000}
@@ -49,7 +50,7 @@ def main() -> None:
     """Check the source, draw both splits, and write four .xz files next to their README and license."""
     if len(sys.argv) != 2:  # noqa: PLR2004 - the program and one argument
         sys.exit(__doc__)
-    folder = find_files(Path(sys.argv[1]), named=True)
+    folder = find_folder(Path(sys.argv[1]), REQUIRED, named=True)
     if folder is None:
         sys.exit(f"no MNIST files in {sys.argv[1]}")
     DESTINATION.mkdir(exist_ok=True)

@@ -21,7 +21,12 @@ class Augmentation(TrainedComponent, ABC):
 
     Parameters are sampled apart from their use, so that they can be used again: for every level of an image, for a
     noised copy, for a finite difference.
+
+    Attributes:
+        reads_signs: Whether `observe` adapts to the signs of logits.
     """
+
+    reads_signs: bool = False
 
     class Options(ComponentOptions):
         """Options of every augmentation."""

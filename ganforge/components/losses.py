@@ -77,9 +77,15 @@ class Loss(LossTerm, ABC):
     """Adversarial loss of both networks, as functions of the discriminator's outputs.
 
     Elementwise formulas work with `(N,)` and `(N, K)` logits alike; the engine takes the mean.
+
+    Attributes:
+        relative_logits: Whether only differences of logits have a meaning, not their signs.
+        pairs_images: Whether the loss of an image depends on an image of the other kind, real or fake.
     """
 
     phases: ClassVar[tuple[str, ...]] = ("disc", "gen")
+    relative_logits: ClassVar[bool] = False
+    pairs_images: ClassVar[bool] = False
 
     class Options(LossTerm.Options):
         """Options of every loss."""

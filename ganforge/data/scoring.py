@@ -21,6 +21,9 @@ from ganforge.errors import DataError, GanforgeError, PluginError
 from ganforge.utils.rng import Stream, fork_torch_rng
 from ganforge.utils.tracebacks import summarize_exception
 
+#: Number of training images whose range is compared with [-1, 1].
+PROBED_IMAGES = 64
+
 
 @dataclass(kw_only=True)
 class Scoring:
@@ -70,6 +73,11 @@ class Scoring:
                 self._extractor = extractor.eval().requires_grad_(requires_grad=False)
         return self._extractor
 
+    @property
+    def metric_components(self) -> dict[str, ResolvedComponent]:
+        """Chosen components of the metrics, by name."""
+        return dict(zip(self.metrics, self.resolved.chosen["metric"], strict=True))
+
     def leave_out(self, name: str) -> None:
         """Remove a metric, as if it had not been chosen."""
         resolved, number = self.resolved, list(self.metrics).index(name)
@@ -80,6 +88,28 @@ class Scoring:
             experiment=resolved.experiment.model_copy(update={"metric": tuple(refs)}),
             chosen={**resolved.chosen, "metric": tuple(chosen)},
         )
+
+    def notices(self, *, evaluates: bool) -> tuple[str, ...]:
+        """Return the dataset's notices, and one if grids or metrics clamp its numbers.
+
+        Args:
+            evaluates: Whether metrics are computed.
+        """
+        cls, first = type(self.dataset), range(min(PROBED_IMAGES, self.info.sizes["train"]))
+        uses = ["grids"] if cls.render is Dataset.render else []
+        raw = self.resolved.one("features").cls.raw_images
+        if evaluates and not (raw and all(metric.needs & {"features", "logits"} for metric in self.metrics.values())):
+            uses.append("metrics")
+        if self.info.image.dtype == "uint8" or cls.to_pixels is not Dataset.to_pixels or not uses:
+            return self.dataset.notices
+        lowest, highest = self.take("train", first, "data/probe").images.aminmax()
+        if lowest >= -1 and highest <= 1:
+            return self.dataset.notices
+        line = (
+            f"data {self.info.name!r} has numbers from {lowest:.4g} to {highest:.4g}, which {' and '.join(uses)} clamp "
+            "to [-1, 1]; a dataset may define to_pixels"
+        )
+        return (*self.dataset.notices, line)
 
     def images(self, split: Split) -> ImageTensors | None:
         """Return a split in memory, or None if the dataset is read image by image.

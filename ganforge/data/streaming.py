@@ -17,9 +17,10 @@ from ganforge.components import ImageTensors
 from ganforge.data.loader import Batch, BatchLoader, EpochSampler, InMemoryLoader, as_batch, map_tensors, to_device
 from ganforge.data.reader import Reader
 from ganforge.data.scoring import Scoring
-from ganforge.data.workers import describe_exit, initialize_worker, signals_kept, start_method, terminating
-from ganforge.errors import DataError, TrainingError
+from ganforge.data.workers import FIX, describe_exit, initialize_worker, signals_kept, start_method, terminating
+from ganforge.errors import DataError, GanforgeError, TrainingError
 from ganforge.utils.rng import derive_generator
+from ganforge.utils.tracebacks import summarize_exception
 
 
 def make_loader(
@@ -90,7 +91,7 @@ class StreamingLoader:
         self._seed = seed
         self._device = device
         self._num_workers = workers
-        self._iterator: Iterator[ImageTensors | _WorkerError] | None = None
+        self._iterator: Iterator[ImageTensors | GanforgeError] | None = None
         self._workers: list[BaseProcess] = []
         self._next = 0
         self._last: ImageTensors | None = None
@@ -100,7 +101,7 @@ class StreamingLoader:
 
         Raises:
             DataError: An image cannot be read.
-            TrainingError: A worker was killed.
+            TrainingError: A worker cannot start, was killed, or cannot send a batch.
         """
         if self._last is None or index != self._next - 1:
             self._last = map_tensors(self._fetch(index), lambda values: to_device(values, self._device))
@@ -117,23 +118,15 @@ class StreamingLoader:
             self.close()
             self._start(index)
         assert self._iterator is not None, "just started"  # noqa: S101
-        exit_description = None
+        batch: ImageTensors | GanforgeError
         try:
             batch = next(self._iterator)
-        except Exception:
-            # Errors of items arrive as values. DataLoader and pipes report a lost worker in many ways.
-            exit_description = describe_exit(self._workers)
-            if exit_description is None:
-                raise
-        if exit_description is not None:
+        except Exception as error:  # noqa: BLE001 - DataLoader and pipes report a lost worker in many ways
+            problem = describe_exit(self._workers) or f"has failed: {summarize_exception(error)}"
+            batch = TrainingError(f"a worker that reads {self._batches.reader.source} {problem}", fix=FIX)
+        if isinstance(batch, GanforgeError):
             self.close()
-            raise TrainingError(
-                f"a worker that reads {self._batches.reader.source} {exit_description}",
-                fix="Use fewer workers, such as --workers 1; --workers 0 reads in the training process.",
-            )
-        if isinstance(batch, _WorkerError):
-            self.close()
-            raise DataError(batch.message, fix=batch.fix)
+            raise batch
         self._next = index + 1
         return batch
 
@@ -152,7 +145,11 @@ class StreamingLoader:
                 multiprocessing_context=start_method() if self._num_workers else None,
                 generator=derive_generator(self._seed, "data/items"),  # DataLoader draws a seed that nothing uses
             )
-            self._iterator = iter(loader)
+            try:
+                self._iterator = iter(loader)
+            except OSError as error:  # no shared memory, processes or file descriptors
+                source, reason = self._batches.reader.source, error.strerror or error
+                raise TrainingError(f"the workers that read {source} cannot start: {reason}", fix=FIX) from error
         self._workers = [process for process in multiprocessing.active_children() if process not in before]
 
 
@@ -161,13 +158,6 @@ class _BatchRequest(NamedTuple):
 
     number: int
     indices: list[int]
-
-
-class _WorkerError(NamedTuple):
-    """Message and fix of a DataError, sent by a worker without the traceback."""
-
-    message: str
-    fix: str | None
 
 
 class _BatchRequests:
@@ -185,17 +175,19 @@ class _BatchRequests:
 
 
 class _WholeBatches(TorchDataset[ImageTensors]):
-    """Dataset whose items are whole batches, read in any process."""
+    """Dataset whose items are whole batches, read in any process, or the errors of reading them."""
 
     def __init__(self, reader: Reader, rank: int) -> None:
         self.reader = reader
         self._rank = rank
 
-    def __getitems__(self, request: _BatchRequest) -> ImageTensors | _WorkerError:
+    def __getitems__(self, request: _BatchRequest) -> ImageTensors | GanforgeError:
         try:
             return self.reader.read(request.indices, "data/items", request.number, self._rank)
         except DataError as error:
-            return _WorkerError(error.message, error.fix)
+            return error
+        except Exception as error:  # noqa: BLE001 - DataLoader would send it with a traceback in its message
+            return TrainingError(f"{self.reader.source} cannot be read: {summarize_exception(error)}", fix=FIX)
 
 
 def _identity(batch: Any) -> Any:  # noqa: ANN401 - DataLoader's collate_fn; the batch is one already

@@ -11,8 +11,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
 from types import TracebackType
+from typing import Any
 
+from ganforge.errors import TrainingError
+from ganforge.utils.tracebacks import single_line
+
+FIX = (
+    "Use fewer workers, such as --workers 1, or enlarge /dev/shm, their shared memory (Docker: --shm-size 1g); "
+    "--workers 0 reads in the training process."
+)
 #: Signals that a worker handles itself.
 HANDLED_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
 #: A worker ends this long after SIGTERM. Batch systems send the signal to all processes of a job, and the training
@@ -51,10 +60,22 @@ def initialize_worker(_: int) -> None:
     """Make a worker leave decisions to the training process, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.excepthook = _show_unless_disconnected
+    Queue._on_queue_feeder_error = _send_error  # type: ignore[attr-defined]  # noqa: SLF001 - the only such hook
     if sys.platform != "win32":
         signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE_SECONDS))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED_SIGNALS)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _send_error(queue: Queue[Any], error: Exception, item: Any) -> None:  # noqa: ANN401 - see multiprocessing
+    """Send an error in place of a batch for which the queue's thread has no shared memory or no file descriptor.
+
+    The thread would drop the batch, and the training process would wait for it without end.
+    """
+    if not isinstance(item, tuple):  # a message that the pipe refuses
+        os._exit(1)
+    number, _ = item
+    queue.put((number, TrainingError(f"a worker cannot send a batch: {single_line(str(error))}", fix=FIX)))
 
 
 def _show_unless_disconnected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

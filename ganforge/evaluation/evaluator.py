@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from ganforge.components.sampling import MAX_BATCH_PIXELS, MAX_BATCH_SIZE, Sampl
 from ganforge.data.scoring import Scoring
 from ganforge.errors import GanforgeError, PluginError
 from ganforge.evaluation.context import MetricContext
-from ganforge.evaluation.extraction import Extraction, PictureConverter, build_extraction
+from ganforge.evaluation.extraction import Extraction, PictureConverter
 from ganforge.evaluation.image_sets import DatasetImages, GeneratedImages, ImageSet
 from ganforge.evaluation.output_validation import check_pictures, plain_details, plain_scores
 from ganforge.evaluation.protocol import protocol
@@ -35,8 +35,9 @@ Scores = dict[str, float | None]
 Sets = dict[Source, ImageSet]
 
 
-def _ignore(message: str) -> None:
-    """Ignore a message."""
+def _missing(metrics: Mapping[str, Metric]) -> Scores:
+    """Return scores of None."""
+    return {score: None for metric in metrics.values() for score in metric.higher_is_better}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Evaluation:
     """Scores of a generator.
 
     Attributes:
-        scores: Value of each score, None if it is not finite.
+        scores: Value of each score, None if it is not finite or its metric has failed.
         reference: Scores of training images in place of the fakes, for metrics that have such a reference; None if
             there are too few training images.
         details: Further values for readers, by metric, as JSON can hold them.
@@ -62,13 +63,7 @@ class Evaluation:
 
     def row(self) -> dict[str, Any]:
         """Return the row of evaluation.jsonl, without step and source."""
-        return {
-            "scores": self.scores,
-            "reference": self.reference,
-            "details": self.details,
-            "protocol": self.protocol,
-            "seconds": self.seconds,
-        }
+        return {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "pictures"}
 
 
 @dataclass(slots=True)
@@ -98,7 +93,6 @@ class Evaluator:
 
     Attributes:
         reference: Scores of training images in place of the fakes, after the first evaluation.
-        why_no_reference: Reason why there are none.
     """
 
     def __init__(
@@ -111,8 +105,8 @@ class Evaluator:
         weights: str,
         sampling: Mapping[str, Any] | None = None,
         keep_going: bool = False,
-        notice: Report = _ignore,
-        progress: Report = _ignore,
+        notice: Report = lambda _: None,
+        progress: Report = lambda _: None,
         batch_size: int | None = None,
     ) -> None:
         self.scoring = scoring
@@ -124,7 +118,6 @@ class Evaluator:
         self.notice = notice
         self.progress = progress
         self.reference: Scores | None = None
-        self.why_no_reference: str | None = None
         self._converter = PictureConverter(scoring.dataset, scoring.resolved.one("data"))
         self._batch_size = batch_size
         self._extraction: Extraction | None = None
@@ -158,8 +151,7 @@ class Evaluator:
     def _score_fakes(self, sampler: Sampler, latent: LatentDistribution, device: torch.device) -> _Results:
         """Generate fakes and score them. The first time, real images are read and described before."""
         if needs_extractor(self.scoring) and self._extraction is None:
-            size = {} if self._batch_size is None else {"batch_size": self._batch_size}
-            self._extraction = build_extraction(self.scoring, device, self._converter, **size)
+            self._extraction = Extraction(self.scoring, device, self._converter, self._batch_size)
         sets = self._real_sets()
         if self._extraction is not None:
             self.progress(f"reading {self.selection.num_samples:,} real images")
@@ -215,23 +207,20 @@ class Evaluator:
         )
         self.notice(message)
         metrics = self.scoring.metrics
-        return _Results(
-            {score: None for metric in metrics.values() for score in metric.higher_is_better},
-            {name: {"error": message} for name in metrics},
-        )
+        return _Results(_missing(metrics), {name: {"error": message} for name in metrics})
 
     def _score_reference(self, sampler: Sampler, latent: LatentDistribution) -> Scores:
         """Score training images in place of fakes, with every metric for which that is meaningful."""
         metrics = {name: metric for name, metric in self.scoring.metrics.items() if metric.has_reference}
         if not metrics or self._tampering is not None:
-            return {score: None for metric in metrics.values() for score in metric.higher_is_better}
+            return _missing(metrics)
         indices = self.selection.reference
         if indices is None:
-            self.why_no_reference = (
+            self.notice(
                 f"no reference scores: data {self.scoring.info.name!r} has too few training images to put "
                 f"{self.selection.num_samples:,} in place of the fakes"
             )
-            return {score: None for metric in metrics.values() for score in metric.higher_is_better}
+            return _missing(metrics)
         sets = self._real_sets() | {"fake": self._images_of("train", indices)}
         return self._score(sets, metrics, sampler, latent, "reference: ").scores
 
@@ -244,11 +233,11 @@ class Evaluator:
         stage: str = "",
     ) -> _Results:
         """Return the results of some metrics. Each has its own random stream, so that others do not affect it."""
-        entries = dict(zip(self.scoring.metrics, self.scoring.resolved.chosen["metric"], strict=True))
+        components = self.scoring.metric_components
         results, shared = _Results(), dict[Any, Any]()
         for name, metric in metrics.items():
             self.progress(f"{stage}{name}")
-            entry = entries[name].entry
+            entry = components[name].entry
             needs_generator = "generator" in metric.needs
             context = MetricContext(
                 entry,
@@ -262,14 +251,17 @@ class Evaluator:
             )
             try:
                 result = self._compute(metric, context, sets, entry, module_device(sampler.generator))
-                results.scores |= plain_scores(result.scores, metric.higher_is_better, entry)
-                if details := plain_details(result.details, entry):
+                scores, details = plain_scores(result.scores, metric.higher_is_better, entry), result.details
+                if missing := [score for score, value in scores.items() if value is None]:
+                    self.notice(f"{stage}{entry}: {', '.join(missing)} is not finite")
+                results.scores |= scores
+                if details := plain_details(details, entry):
                     results.details[name] = details
                 results.pictures |= check_pictures(result.images, entry)
             except GanforgeError as error:
                 if not self.keep_going:
                     raise
-                self.notice(f"{error.message}; its scores are left out")
+                self.notice(f"{stage}{error.message}; its scores are left out")
                 results.scores |= dict.fromkeys(metric.higher_is_better)
                 results.details[name] = {"error": error.message}
         return results

@@ -5,14 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganforge.components import Dataset, FeatureExtractor, FeatureOutput
+from ganforge.components import Dataset, FeatureOutput
 from ganforge.config.resolved import ResolvedComponent
 from ganforge.data.pictures import to_pictures
 from ganforge.data.scoring import Scoring, blame
-from ganforge.errors import GanforgeError, PluginError
-from ganforge.plugins.registry import Entry
+from ganforge.errors import PluginError
 from ganforge.utils.matmul import float32_matmul
-from ganforge.utils.tracebacks import summarize_exception
 
 #: Limits of the images that an extractor gets at once: their number, and pixels of one channel.
 MAX_BATCH_SIZE, MAX_BATCH_PIXELS = 100, 2**20
@@ -38,29 +36,24 @@ class PictureConverter:
 
 
 class Extraction:
-    """Feature extractor on a device, applied in batches that fit into memory; its output is checked.
+    """Chosen feature extractor on a device, applied in batches that fit into memory; its output is checked.
 
     Args:
-        extractor: The extractor, in evaluation mode.
+        scoring: Configuration with the extractor.
         device: Device to compute on.
-        entry: Component of the extractor, for messages.
         converter: Conversion of images to pictures.
-        batch_size: Most images at once.
+        batch_size: Most images at once, or None for `MAX_BATCH_SIZE`.
     """
 
     def __init__(
-        self,
-        extractor: FeatureExtractor,
-        device: torch.device,
-        entry: Entry,
-        converter: PictureConverter,
-        batch_size: int = MAX_BATCH_SIZE,
+        self, scoring: Scoring, device: torch.device, converter: PictureConverter, batch_size: int | None
     ) -> None:
-        self.extractor = extractor.to(device).eval()
+        self.extractor = scoring.extractor().to(device).eval()
         self._device = device
-        self._entry = entry
+        self._chosen = scoring.resolved.one("features")
+        self._entry = self._chosen.entry
         self._converter = converter
-        self._batch_size = batch_size
+        self._batch_size = batch_size or MAX_BATCH_SIZE
 
     def empty(self, count: int) -> FeatureOutput:
         """Return an output for `count` images that is not filled yet."""
@@ -101,14 +94,8 @@ class Extraction:
         return FeatureOutput(features, logits)
 
     def _extract(self, inputs: Tensor) -> FeatureOutput:
-        try:
+        with blame(self._chosen, f"extract features of {len(inputs)} images"):
             output = self.extractor(inputs.to(self._device, copy=True))  # extractors may write into their input
-        except GanforgeError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise PluginError(
-                f"{self._entry} cannot extract features of {len(inputs)} images: {summarize_exception(error)}"
-            ) from error
         if not isinstance(output, FeatureOutput):
             raise PluginError(
                 f"{self._entry} returns {type(output).__name__}; FeatureOutput(features, logits) is required"
@@ -123,10 +110,3 @@ class Extraction:
                 f"{self._entry} returns {name} of shape {tuple(values.shape)}; {tuple(expected.shape)} is required"
             )
         return values
-
-
-def build_extraction(
-    scoring: Scoring, device: torch.device, converter: PictureConverter, batch_size: int = MAX_BATCH_SIZE
-) -> Extraction:
-    """Return the extraction of the chosen features."""
-    return Extraction(scoring.extractor(), device, scoring.resolved.one("features").entry, converter, batch_size)

@@ -37,7 +37,6 @@ def protocol(
             weights=extractor.fingerprint(),
             preprocessing=extractor.preprocessing,
         )
-    named = zip(scoring.metrics.items(), chosen["metric"], strict=True)
     return Protocol(
         data=scoring.info.name,
         fingerprint=selection.fingerprint,
@@ -49,11 +48,11 @@ def protocol(
         features=features,
         metrics={
             name: MetricProtocol(
-                **_described(component),
+                **_described(scoring.metric_components[name]),
                 higher_is_better=dict(metric.higher_is_better),
                 needs=sorted(metric.needs),
             )
-            for (name, metric), component in named
+            for name, metric in scoring.metrics.items()
         },
         sampling=sampling.model_dump(mode="json", exclude_defaults=True),
         latent=LatentProtocol(name=experiment.latent.name, **_described(scoring.resolved.one("latent"))),

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from ganforge.components import Split
-from ganforge.data.scoring import Scoring
-from ganforge.errors import ConfigError, DataError, GanforgeError, IncompatibleError, PluginError
+from ganforge.data.scoring import Scoring, blame
+from ganforge.errors import ConfigError, DataError, IncompatibleError
 from ganforge.evaluation.comparability import EXTRACTOR_NEEDS
-from ganforge.utils.tracebacks import summarize_exception
 
 
 def score_directions(scoring: Scoring) -> dict[str, bool]:
@@ -64,7 +63,6 @@ def check(scoring: Scoring, *, num_samples: int, split: Split) -> None:
 def check_metric(scoring: Scoring, name: str, *, num_samples: int) -> None:
     """Raise an error if a metric does not suit the features or the number of images; see `check`."""
     metric = scoring.metrics[name]
-    entry = dict(zip(scoring.metrics, scoring.resolved.chosen["metric"], strict=True))[name].entry
     extractor = scoring.extractor() if EXTRACTOR_NEEDS & metric.needs else None
     if extractor is not None and "logits" in metric.needs and not extractor.class_names:
         raise IncompatibleError(
@@ -72,9 +70,5 @@ def check_metric(scoring: Scoring, name: str, *, num_samples: int) -> None:
             f"{scoring.resolved.one('features').entry} is not",
             fix="pass one that is, such as --features digits for handwritten digits",
         )
-    try:
+    with blame(scoring.metric_components[name], f"check {num_samples} images"):
         metric.check(num_samples=num_samples, extractor=extractor)
-    except GanforgeError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise PluginError(f"{entry} cannot check {num_samples} images: {summarize_exception(error)}") from error

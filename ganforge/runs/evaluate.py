@@ -126,8 +126,6 @@ def evaluate_run(
         progress=progress,
     )
     evaluation = evaluator.evaluate(generator, trained.latent_of(checkpoint))
-    if evaluator.why_no_reference is not None:
-        trained.notices.append(evaluator.why_no_reference)
     pictures, recorded = _record(trained, evaluation, checkpoint.step, request) if record else ({}, False)
     return RunScores(
         run=trained.path,
@@ -155,7 +153,7 @@ def _scoring(trained: TrainedRun, request: EvaluationRequest) -> Scoring:
             f"{recorded.fingerprint[:12]}); here is {current.source or current.name} ({current.fingerprint[:12]})",
             fix="provide the original data",
         )
-    trained.notices.extend([*resolved.notices, *scoring.dataset.notices])
+    trained.notices.extend([*resolved.notices, *scoring.notices(evaluates=True)])
     return scoring
 
 

@@ -16,13 +16,23 @@ ARROWS = {False: "↓", True: "↑", None: ""}
 
 @dataclass(frozen=True, slots=True)
 class ScoreValue:
-    """One score of one run: its step, value, reference and deviation, None if not finite, and its protocol."""
+    """One score of one run.
+
+    Attributes:
+        step: Evaluated step.
+        value: The score, or None if it is not finite or its metric has failed.
+        reference: Score of training images in place of the fakes, or None.
+        deviation: Deviation of the score, or None.
+        protocol: Protocol of the evaluation.
+        error: Message of the metric that failed, or None.
+    """
 
     step: int
     value: float | None
     reference: float | None
     deviation: float | None
     protocol: Protocol
+    error: str | None = None
 
     @property
     def weights(self) -> str:
@@ -140,7 +150,7 @@ def columns(runs: Iterable[tuple[str, Sequence[EvaluationRow]]], scores: Sequenc
                 if not scores or score in scores:
                     group = _group_of(by_score.setdefault(score, []), row.protocol, score, run)
                     reference, deviation = row.reference.get(score), _deviation(row.details.get(score))
-                    score_value = ScoreValue(row.step, value, reference, deviation, row.protocol)
+                    score_value = ScoreValue(row.step, value, reference, deviation, row.protocol, _error(row, score))
                     group.by_run.setdefault(run, []).append(score_value)
     table = []
     for score, groups in by_score.items():
@@ -152,6 +162,14 @@ def columns(runs: Iterable[tuple[str, Sequence[EvaluationRow]]], scores: Sequenc
             direction = higher_is_better(group.protocol, score)
             table.append(Column(name, score, direction, group.protocol, differs, difference, group.by_run))
     return table
+
+
+def _error(row: EvaluationRow, score: str) -> str | None:
+    """Return the error of the metric that gives a score, as an evaluation recorded it."""
+    name = next((name for name, metric in row.protocol.metrics.items() if score in metric.higher_is_better), None)
+    details = None if name is None else row.details.get(name)
+    error = details.get("error") if isinstance(details, dict) else None
+    return error if isinstance(error, str) else None
 
 
 def _group_of(groups: list[_ProtocolGroup], protocol: Protocol, score: str, run: str) -> _ProtocolGroup:
@@ -207,7 +225,9 @@ def cell(column: Column, runs: Sequence[str]) -> tuple[Cell | None, list[str]]:
                 f"{column.name} of {run} is of {score.weights} and does not count: the others are of {weights}"
             )
         elif score.value is None:
-            lines.append(f"{column.name} of {run} is not finite")
+            lines.append(
+                f"{column.name} of {run} is {'not finite' if score.error is None else f'missing: {score.error}'}"
+            )
         else:
             values[run] = score.value
     mean = estimate(list(values.values()))

@@ -98,7 +98,7 @@ def prepare(
         name = device.type if dist.world_size > 1 else str(device)
         resolved = with_values(resolved, FOUND_HERE, device=name)
     gan.resolved = _with_data_source(resolved, gan)
-    gan.resolved.notices.extend(gan.dataset.notices)
+    gan.resolved.notices.extend(gan.notices(evaluates=resolved.experiment.evaluate_every is not None))
     return Prepared(registry, gan, device, precision, seconds, dist)
 
 

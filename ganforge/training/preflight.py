@@ -63,6 +63,29 @@ def preflight(gan: GANComponents, world_size: int = 1) -> None:
     except IncompatibleError:
         if part_size <= NUM_IMAGES or not _passes(gan, part_size):
             raise
+    gan.resolved.notices.extend(_doubtful_pairs(gan))
+
+
+def _doubtful_pairs(gan: GANComponents) -> Iterator[str]:
+    """Yield a line for each pair of components that trains, but not as intended, by their declarations."""
+    resolved, loss = gan.resolved, gan.resolved.one("loss").entry
+    if gan.discriminator.conditional and not gan.generator.conditional:
+        yield (
+            f"{resolved.one('disc').entry} is conditional, but {resolved.one('gen').entry} is not: fakes are judged by "
+            "conditions that the generator does not know"
+        )
+    if gan.loss.pairs_images and _has_batch_norm(gan.discriminator):
+        yield (
+            f"{loss} compares real images with fakes, but {resolved.one('disc').entry} has batch norm, which "
+            "normalizes both apart: a discriminator without it is the usual choice"
+        )
+    if gan.loss.relative_logits:
+        for augmentation, chosen in zip(gan.augmentations.values(), resolved.chosen["augment"], strict=True):
+            if augmentation.reads_signs:
+                yield (
+                    f"{chosen.entry} adapts to the signs of logits, but with {loss} only differences of logits have a "
+                    "meaning: fix its strength instead"
+                )
 
 
 def _passes(gan: GANComponents, count: int) -> bool:

@@ -29,6 +29,8 @@ from ganforge.errors import DataError
 
 #: Limit of the connection that tests the network.
 PROBE_SECONDS = 2.0
+#: Endings of archives that the user may not have unpacked.
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 #: Limit of a server's silence.
 SOCKET_SECONDS = 15.0
 
@@ -83,21 +85,23 @@ def find_folder(root: Path, required: RequiredFiles, *, named: bool) -> Path | N
     Raises:
         DataError: The user named `root`, and some files are missing, it is not a folder, or it cannot be read.
     """
-    partial: tuple[Path, list[str]] | None = None
+    partial: tuple[Path, list[str], str] | None = None
     for layout in required.layouts:
         folder = root / layout
         present = _names_within(folder, root, required, named=named)
         missing = [name for name in required.names if name not in present]
         if not missing:
             return folder
-        if len(missing) < len(required.names):
-            partial = partial or (folder, missing)
+        archives = sorted({f"{name}{end}" for name in missing for end in ARCHIVES} & present)
+        fix = f"Unpack {', '.join(archives)} in this folder." if archives else required.fix
+        if archives or len(missing) < len(required.names):
+            partial = partial or (folder, missing, fix)
     if named and partial:
-        folder, missing = partial
+        folder, missing, fix = partial
         formats = " (plain or .gz)" if required.packed else ""
         raise DataError(
             f"{folder} holds only a part of {required.title}; these files are missing{formats}: {', '.join(missing)}",
-            fix=required.fix,
+            fix=fix,
         )
     return None
 

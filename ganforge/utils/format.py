@@ -14,9 +14,9 @@ DIGITS = 4
 
 
 def format_number(value: float | None) -> str:
-    """Return a number with four significant digits, integers in full, None and infinities as "not finite"."""
+    """Return a number with four significant digits, integers in full; None as "missing", infinities as "not finite"."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return "not finite"
+        return "missing" if value is None else "not finite"
     if isinstance(value, int):
         return f"{value:,}" if abs(value) < MAX_INTEGER else "huge"
     value = float(f"{value:.{DIGITS - 1}e}")  # rounded first: 0.99996 is 1.000

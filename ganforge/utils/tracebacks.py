@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import sysconfig
 import traceback
 from pathlib import Path
 
+from ganforge.utils.privacy import mask_credentials
+
 MAX_LINE_LENGTH = 500
-#: User and password in an address.
-CREDENTIALS = re.compile(r"(?<=://)[^\s/@]*:[^\s/]*@")
 
 _OWN_FOLDER = Path(__file__).parents[1]
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
@@ -20,7 +19,7 @@ _FRAMEWORKS = frozenset({"pluggy", "pydantic", "torch"})
 def single_line(text: str) -> str:
     """Return text on one line that is safe to show: printable, of limited length, without passwords of addresses."""
     line = "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
-    line = CREDENTIALS.sub("***@", line)
+    line = mask_credentials(line)
     return line if len(line) <= MAX_LINE_LENGTH else f"{line[: MAX_LINE_LENGTH - 1]}…"
 
 

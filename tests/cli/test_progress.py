@@ -123,6 +123,6 @@ def test_metrics_are_shown_as_tutorials_show_them(row: dict[str, float], shown: 
 
 
 def test_an_evaluation_shows_scores_with_their_references() -> None:
-    """A score without a reference stands alone, and one that is not finite is named so."""
+    """A score without a reference stands alone, and one that is missing is named so."""
     line = format_evaluation(500, {"fid": 29.5, "ppl": 120.25, "kid": None}, {"fid": 2.125, "kid": 0.5}, " | ")
-    assert line == "step 500 scores: fid 29.50 (reference 2.125) | ppl 120.2 | kid not finite (reference 0.5000)"
+    assert line == "step 500 scores: fid 29.50 (reference 2.125) | ppl 120.2 | kid missing (reference 0.5000)"

@@ -18,6 +18,7 @@ from ganforge.config import command_line_layer
 from ganforge.config.resolve import resolve
 from ganforge.data import streaming
 from ganforge.data.loader import Batch, BatchLoader, EpochSampler
+from ganforge.data.reader import Reader
 from ganforge.data.scoring import build_scoring
 from ganforge.data.streaming import StreamingLoader, make_loader
 from ganforge.errors import DataError, TrainingError
@@ -218,6 +219,40 @@ def test_only_sigkill_ends_a_worker(number: signal.Signals, scoring: Score) -> N
             assert victim.is_alive()
     assert not any(worker.is_alive() for worker in workers)
     assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("unable to allocate shared memory"), OSError(24, "Too many open files")]
+)
+def test_a_batch_that_cannot_be_sent_is_an_error(
+    error: Exception, scoring: Score, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue's thread without shared memory or file descriptors drops its batch; the run must not wait for it."""
+
+    def refuse(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", refuse)  # workers are forked
+    loader = make_loader(scoring("data=streamed", "workers=2"), CPU)
+    assert isinstance(loader, StreamingLoader)
+    with pytest.raises(TrainingError, match=f"a worker cannot send a batch: .*{error.args[-1]}") as raised:
+        loader.batch(0)
+    assert "--shm-size" in str(raised.value.fix)
+    assert "--workers 0" in str(raised.value.fix)
+    assert loader._workers == []
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_exception_of_a_worker_is_named(workers: int, scoring: Score, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that is neither an item's nor a lost worker's is one line with the data, in every process."""
+
+    def refuse(*_: Any) -> None:
+        raise MemoryError("no room for a batch")
+
+    monkeypatch.setattr(Reader, "read", refuse)
+    loader = make_loader(scoring("data=streamed", f"workers={workers}"), CPU)
+    with closing(loader), pytest.raises(TrainingError, match=r"'streamed' \(train\) cannot be read: .*no room"):
+        loader.batch(0)
 
 
 def test_closing_kills_a_worker_that_hangs(scoring: Score) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -162,6 +163,25 @@ def test_no_worker_outlives_a_killed_run(
     steps = checkpoints.steps(run)[0] + 3
     assert launch.resume_run(run, opened, launch.ResumeOverrides(steps=steps)).status == "finished"
     assert digests(run) == digests(runs(opened, tmp_path / "straight", "data=streamed", f"steps={steps}"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small /dev/shm: run as root, with `unshare` (util-linux)")
+@pytest.mark.parametrize(("size", "message"), [("4k", "(train) cannot start"), ("80k", "cannot send a batch")])
+def test_a_full_shared_memory_fails_the_run(size: str, message: str, tmp_path: Path) -> None:
+    """With a /dev/shm without room for locks or a batch, a run ends with exit code 1 and the fix; it does not wait."""
+    run = [sys.executable, "-W", "error", "-m", "ganforge", "run", "--plugin", str(write_plugin(tmp_path))]
+    for setting in (*SETTINGS, "data=streamed", "data.kind=latents", "batch_size=40", "workers=2", "steps=9"):
+        run += ["--set", setting]
+    script = (
+        f"mount -t tmpfs -o size={size} tmpfs /dev/shm && exec {shlex.join([*run, '--out', str(tmp_path / 'run')])}"
+    )
+    command = ["unshare", "-m", "sh", "-c", script]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1, ended.stderr
+    assert message in ended.stderr
+    assert "enlarge /dev/shm" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert RunDirectory(tmp_path / "run").read_manifest().status == "failed"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

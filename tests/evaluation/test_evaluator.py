@@ -156,12 +156,13 @@ def test_reference_images_are_not_among_the_real_ones(assemble_scored: Assemble)
     assert reference is not None
     assert not set(reference.tolist()) & set(judge.selection.real.tolist())
 
-    judge = evaluator(gan, split="train", num_samples=5001)
+    notices: list[str] = []
+    judge = evaluator(gan, split="train", num_samples=5001, notice=notices.append)
     found = judge.evaluate(gan.generator, gan.latent)
     assert found.reference == {"gap": None}
     assert found.scores["gap"] is not None
     expected = "no reference scores: data 'mnist' has too few training images to put 5,001 in place of the fakes"
-    assert judge.why_no_reference == expected
+    assert notices == [expected]
 
 
 def test_features_of_real_images_are_extracted_once(assemble_scored: Assemble) -> None:
@@ -267,7 +268,10 @@ def test_images_are_described_in_float32(assemble_scored: Assemble) -> None:
 def test_details_and_pictures_are_kept_as_files_can_hold_them(assemble_scored: Assemble) -> None:
     """Numbers that are not finite become None, in scores too; pictures are uint8; the reference leaves none."""
     gan = assemble_scored("gap,infinite")
-    found = evaluated(gan)
+    notices: list[str] = []
+    found = evaluated(gan, notice=notices.append)
+    entry = "metric 'infinite' (scoring.py local)"
+    assert notices == [f"{entry}: infinite is not finite", f"reference: {entry}: infinite is not finite"]
     assert found.details["gap"]["deviation"] == 0.25
     assert found.details["gap"]["none"] is None
     assert found.scores["infinite"] is None

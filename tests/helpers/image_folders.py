@@ -16,6 +16,7 @@ from ganforge.config.resolve import resolve
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
 from ganforge.runs.setup import prepare
+from ganforge.training.callbacks import Callback
 from ganforge.training.run_directory import RunDirectory
 
 
@@ -73,5 +74,5 @@ def run_on(root: Path, out: Path, registry: Registry, *settings: str) -> RunDire
     evaluated = ("evaluate_every=3", "num_samples=10", "max_eval_time_fraction=1")
     layer = command_line_layer([*networks, *data, *evaluated, *settings])
     prepared = prepare(resolve([layer], registry), registry)
-    assert launch.start_run(prepared, out=out).status == "finished"
+    assert launch.start_run(prepared, out=out, callback=Callback()).status == "finished"
     return RunDirectory(out)

@@ -41,7 +41,7 @@ def note(event, **heard):
 
 @hookimpl
 def ganforge_started(run, step):
-    print("from print")
+    print("from print of https://me:s3cret@host")
     os.write(1, b"from the descriptor\\n")
     subprocess.run(["echo", "from a process"])
     assert isinstance(run.path, pathlib.Path) and run.manifest["status"] == "running"
@@ -155,7 +155,7 @@ def test_stdout_stays_one_document(heard: Heard) -> None:
     assert json.loads(finished.stdout)["status"] == "finished"
     assert finished.stderr == ""
     log = (folder / "r" / "listeners.log").read_text().splitlines()
-    assert sorted(log) == ["from a process", "from print", "from the descriptor"]
+    assert sorted(log) == ["from a process", "from print of https://***@host", "from the descriptor"]
 
 
 def test_listening_changes_no_weight(heard: Heard, quiet: str) -> None:

@@ -141,7 +141,7 @@ def test_a_reference_lies_within_the_plot() -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (None, "not finite"),
+        (None, "missing"),
         (math.nan, "not finite"),
         (0, "0"),
         (1234567, "1,234,567"),

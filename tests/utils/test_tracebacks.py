@@ -11,6 +11,7 @@ from ganforge.utils.tracebacks import MAX_LINE_LENGTH, single_line, summarize_ex
     ("text", "shown"),
     [
         ("no answer from https://me:s3cret@example.org:5000/api", "no answer from https://***@example.org:5000/api"),
+        ("https://t0ken@example.org/api", "https://***@example.org/api"),
         ("postgresql://me:p@ss@db/runs is down", "postgresql://***@db/runs is down"),
         ("https://example.org/@user:1 and me@example.org", "https://example.org/@user:1 and me@example.org"),
         ("two\nlines\x1b[31m", "two lines[31m"),

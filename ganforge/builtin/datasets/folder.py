@@ -15,23 +15,24 @@ import torch
 from pydantic import PositiveInt
 
 from ganforge.builtin.datasets.folder_pictures import Depth, Header, describe_error, printable, read_header, read_pixels
-from ganforge.builtin.datasets.folder_scan import Layout, scan
-from ganforge.builtin.datasets.folder_stream import Pictures, fingerprint, machine_memory, too_large
+from ganforge.builtin.datasets.folder_scan import Layout, describe_ignored, scan
+from ganforge.builtin.datasets.folder_stream import Pictures, equal_files, fingerprint, machine_memory, too_large
 from ganforge.components import ConditionSpec, Dataset, DatasetInfo, ImageSpec, ImageTensors, Split
 from ganforge.errors import DataError
 
-#: Number of skipped files that a notice names.
+#: Number of skipped files, or of classes, that a notice names.
 MAX_NAMED = 5
 
 Result = TypeVar("Result")
+Fact = TypeVar("Fact")
 
 
 class Folder(Dataset):
     """Pictures of any format that Pillow decodes, at any depth below `path`, in the order of their paths.
 
     Direct subfolders are the classes. Two subfolders called `train` and `test` are the splits, with the same classes
-    or none; otherwise all pictures are for training. Hidden files and files of other kinds are ignored; pictures that
-    cannot be read are skipped and named in `notices`.
+    or none; otherwise all pictures are for training. Splits of other names are an error. Hidden files are ignored.
+    `notices` has the splits and classes, the kinds of other files, and the pictures that cannot be read.
 
     Pictures are turned upright (EXIF), transparency lies on white, and of an animation the first frame is taken.
     """
@@ -51,7 +52,7 @@ class Folder(Dataset):
         Pillow decodes colors with 8 bits."""
         stream: Literal["auto", "yes", "no"] = "auto"
         """yes: pictures are read during training; no: all are loaded before; auto: they are streamed if their pixels
-        take more than half of the machine's memory."""
+        take more than half of the memory of the machine or container."""
 
     options: Options
 
@@ -83,10 +84,19 @@ class Folder(Dataset):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Names of the skipped pictures; known once a split is open or `info` was read."""
-        if not self._unreadable or not self._counts:
+        """Splits and classes, other files and skipped pictures; known once a split is open or `info` was read."""
+        if not self._counts:
             return ()
-        return (f"{self._root}: {self._skipped(self._unreadable)}",)
+        names = self.class_names or ()
+        shown = ", ".join(map(printable, names[:MAX_NAMED])) + (", …" if len(names) > MAX_NAMED else "")
+        classes = f"{len(names):,} classes ({shown})" if names else "no classes"
+        lines = [f"{', '.join(f'{split} {len(files):,}' for split, files in self._layout.files.items())}; {classes}"]
+        if self._layout.ignored:
+            lines.append(f"not pictures by their names, and ignored: {describe_ignored(self._layout.ignored)}")
+        if self._unreadable:
+            lines.append(self._skipped(self._unreadable))
+        lines += [f"all pictures for {split}ing are equal" for split in self._counts if self._all_equal(split)]
+        return tuple(f"{self._root}: {line}" for line in lines)
 
     def resolved(self) -> Options:
         """Return options with an absolute `path`, and with the decision whether pictures are streamed."""
@@ -164,17 +174,34 @@ class Folder(Dataset):
         headers = dict(self._attempt(partial(read_header, upright=self.options.size is None), paths))
         if not headers:
             raise DataError(f"no picture in {self._root} could be read; {self._skipped(self._unreadable)}")
-        gray = all(header.gray for header in headers.values()) and self.options.color == "auto"
-        channels = 1 if gray or self.options.color == "gray" else 3
+        channels = 1 if self.options.color == "gray" else 3
+        if self.options.color == "auto":
+            channels = 3 if self._examples(headers, lambda header: header.gray).get(False) else 1
         if self.options.size is not None:
             return channels, self.options.size, self.options.size
         return channels, *self._common_size(headers)
 
+    def _examples(self, headers: dict[Path, Header], fact: Callable[[Header], Fact]) -> dict[Fact, Path]:
+        """Return a picture for each value of a fact; of several values only those of a picture that can be decoded."""
+        values: dict[Fact, list[Path]] = {}
+        for path, header in headers.items():
+            values.setdefault(fact(header), []).append(path)
+        # A damaged picture must not decide, but pictures that are streamed are decoded during training only.
+        if len(values) == 1 or self.options.stream == "yes":
+            return {value: paths[0] for value, paths in values.items()}
+        examples = {value: next(filter(self._can_be_decoded, paths), None) for value, paths in values.items()}
+        return {value: path for value, path in examples.items() if path is not None}
+
+    def _can_be_decoded(self, path: Path) -> bool:
+        """Decode a picture, and skip it if that fails."""
+        gray, size, depth = self.options.color == "gray", self.options.size, self.options.depth
+        return bool(self._attempt(partial(read_pixels, gray=gray, size=size, depth=depth), [path]))
+
     def _common_size(self, headers: dict[Path, Header]) -> tuple[int, int]:
         """Return the height and width that all pictures have. Raises DataError for different sizes."""
-        sizes: dict[tuple[int, int], Path] = {}
-        for path, header in headers.items():
-            sizes.setdefault((header.height, header.width), path)
+        sizes = self._examples(headers, lambda header: (header.height, header.width))
+        if not sizes:
+            raise DataError(f"no picture in {self._root} could be read; {self._skipped(self._unreadable)}")
         if len(sizes) > 1:
             (first, first_path), (second, second_path), *_ = sizes.items()
             raise DataError(
@@ -247,6 +274,15 @@ class Folder(Dataset):
         if len(unreadable) > MAX_NAMED:
             named.append(f"and {len(unreadable) - MAX_NAMED:,} more")
         return f"{len(unreadable):,} of {total:,} pictures could not be read and are skipped: {', '.join(named)}"
+
+    def _all_equal(self, split: Split) -> bool:
+        """Return whether a split has several pictures, all equal; of streamed ones, whether their files are."""
+        if self._counts[split] == 1:
+            return False
+        if split in self._loaded:
+            first, *others = self._loaded[split].images
+            return all(torch.equal(first, other) for other in others)
+        return equal_files([path for path, _ in self._readable(split)])
 
     def _name(self, path: Path) -> str:
         """Return the path of a picture below the folder."""

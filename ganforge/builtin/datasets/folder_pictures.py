@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import io
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal, TypeVar
 
 import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 from torch import Tensor
 
 #: Formats that Pillow recognizes but does not decode itself; for EPS it would start another program on the file.
@@ -25,11 +27,20 @@ GRAY_MODES = frozenset({"1", "L", "LA", "La", "I"})
 
 WHITE_8_BIT, WHITE_16_BIT = 0xFF, 0xFFFF
 
-#: EXIF orientations that exchange width and height.
-SIDEWAYS = frozenset({5, 6, 7, 8})
+#: EXIF orientations that exchange width and height, and those whose first pixel is on the right or at the bottom.
+SIDEWAYS, FROM_RIGHT, FROM_BOTTOM = frozenset({5, 6, 7, 8}), frozenset({2, 3, 6, 7}), frozenset({3, 4, 7, 8})
+
+#: Largest value of a PNG's color key by Pillow's raw mode, and factor by which Pillow scales the pixels.
+KEY_SCALES = {"L;2": (0x3, 0x55), "L;4": (0xF, 0x11), "L": (0xFF, 1)}
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+#: Chunks of a PNG that change no pixel. Pillow refuses a picture if they are large.
+PNG_METADATA = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP"})
 
 #: Bits per channel: 8 for uint8, 16 for float32 in [-1, 1].
 Depth = Literal[8, 16]
+Box = tuple[float, float, float, float]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +72,7 @@ def read_header(path: Path, *, upright: bool) -> Header:
         path: The file.
         upright: Whether width and height are those of the picture when turned upright.
     """
-    with _open(path) as image:
-        gray = image.mode in GRAY_MODES or _is_16_bit(image)
-        # A PNG may store its orientation after its pixels, so that reading the orientation decodes them.
-        if upright and image.width != image.height and image.getexif().get(ExifTags.Base.Orientation, 1) in SIDEWAYS:
-            # Before decoding, some versions of Pillow give a TIFF's size as turned and some as stored.
-            ImageOps.exif_transpose(image, in_place=True)
-        return Header(gray, image.width, image.height)
+    return _read(path, partial(_header, upright=upright))
 
 
 def read_pixels(path: Path, *, gray: bool, size: int | None, depth: Depth = 8) -> Tensor:
@@ -82,15 +87,7 @@ def read_pixels(path: Path, *, gray: bool, size: int | None, depth: Depth = 8) -
     Returns:
         `(C, H, W)` uint8 for 8 bits, float32 in [-1, 1] for 16.
     """
-    with _open(path) as image:
-        if size is not None:
-            image.draft(None, (size * DRAFT_FACTOR, size * DRAFT_FACTOR))
-        ImageOps.exif_transpose(image, in_place=True)
-        if depth == 16:  # noqa: PLR2004 - bits
-            return _deep_pixels(image, gray=gray, size=size)
-        flat = _resized(_flatten(image).convert("L" if gray else "RGB"), size)
-    pixels = torch.frombuffer(bytearray(flat.tobytes()), dtype=torch.uint8)
-    return pixels.view(flat.height, flat.width, len(flat.getbands())).permute(2, 0, 1)
+    return _read(path, partial(_pixels, gray=gray, size=size, depth=depth))
 
 
 def describe_error(error: Exception) -> str:
@@ -106,15 +103,114 @@ def printable(name: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in name)
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[Image.Image]:
-    """Open a picture without decoding it."""
+def _read(path: Path, decode: Callable[[BinaryIO], Result]) -> Result:
+    """Return what `decode` reads from a file; from a PNG that it refuses once more, without metadata."""
     # Opening a pipe that is named like a picture would wait forever.
     if path.exists() and not path.is_file():
         raise ValueError("not a regular file")
     # By its path, Pillow (13.0) maps an uncompressed TIFF into memory with width and height exchanged if it is turned.
-    with path.open("rb") as file, Image.open(file, formats=_formats()) as image:
-        yield image
+    with path.open("rb") as file:
+        try:
+            return decode(file)
+        except ValueError:
+            file.seek(0)
+            content = file.read()
+            if not content.startswith(PNG_SIGNATURE):
+                raise
+        return decode(io.BytesIO(_without_metadata(content)))
+
+
+def _without_metadata(content: bytes) -> bytes:
+    """Return a PNG without chunks of text and color profiles."""
+    kept, start = [PNG_SIGNATURE], len(PNG_SIGNATURE)
+    while start < len(content):
+        end = start + 12 + int.from_bytes(content[start : start + 4])
+        if content[start + 4 : start + 8] not in PNG_METADATA:
+            kept.append(content[start:end])
+        start = end
+    return b"".join(kept)
+
+
+def _header(file: BinaryIO, *, upright: bool) -> Header:
+    with Image.open(file, formats=_formats()) as image:
+        gray = image.mode in GRAY_MODES or _is_16_bit(image) or _has_gray_palette(image) or _is_gray_rgba(image)
+        # A PNG may store its orientation after its pixels, so that reading the orientation decodes them.
+        if upright and image.width != image.height and _orientation(image) in SIDEWAYS:
+            # Before decoding, some versions of Pillow give a TIFF's size as turned and some as stored.
+            ImageOps.exif_transpose(image, in_place=True)
+        return Header(gray, image.width, image.height)
+
+
+def _pixels(file: BinaryIO, *, gray: bool, size: int | None, depth: Depth) -> Tensor:
+    with Image.open(file, formats=_formats()) as image:
+        drafted = None if size is None else image.draft(None, (size * DRAFT_FACTOR, size * DRAFT_FACTOR))
+        orientation = 1 if drafted is None else _orientation(image)
+        _prepare_color_key(image, file)
+        ImageOps.exif_transpose(image, in_place=True)
+        box = (0, 0, *image.size) if drafted is None else _upright_box(drafted[1], image.size, orientation)
+        if depth == 16:  # noqa: PLR2004 - bits
+            return _deep_pixels(image, gray=gray, size=size, box=box)
+        flat = _resized(_flatten(image, gray=gray), size, box)
+    pixels = torch.frombuffer(bytearray(flat.tobytes()), dtype=torch.uint8)
+    return pixels.view(flat.height, flat.width, len(flat.getbands())).permute(2, 0, 1)
+
+
+def _orientation(image: Image.Image) -> int:
+    orientation: int = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return orientation
+
+
+def _upright_box(stored: Box, size: tuple[int, int], orientation: int) -> Box:
+    """Return the part of an upright picture that is filled by a JPEG decoded at a part of its size.
+
+    The last column and row are filled by a fraction if the sides are not multiples of the scale.
+
+    Args:
+        stored: The part in the file's orientation, from its first pixel.
+        size: Width and height of the upright picture.
+        orientation: EXIF orientation of the file.
+    """
+    width, height = stored[3:1:-1] if orientation in SIDEWAYS else stored[2:]
+    left = size[0] - width if orientation in FROM_RIGHT else 0
+    top = size[1] - height if orientation in FROM_BOTTOM else 0
+    return left, top, left + width, top + height
+
+
+def _prepare_color_key(image: Image.Image, file: BinaryIO) -> None:
+    """Scale the color key of a PNG as Pillow scales its pixels; turn that of 16-bit colors into transparency."""
+    key = image.info.get("transparency")
+    if not isinstance(image, PngImageFile) or not isinstance(key, int | tuple):
+        return
+    raw_mode = image.tile[0][3]
+    if isinstance(key, int) and raw_mode in KEY_SCALES:
+        largest, scale = KEY_SCALES[raw_mode]
+        image.info["transparency"] = (key & largest) * scale
+    elif isinstance(key, tuple) and raw_mode == "RGB":
+        image.info["transparency"] = tuple(value & WHITE_8_BIT for value in key)
+    elif isinstance(key, tuple):
+        # Pillow keeps the high byte of each channel, but other colors have the key's: this reads the low bytes.
+        high = np.asarray(image)
+        file.seek(0)
+        with Image.open(file, formats=("PNG",)) as again:
+            again.tile = [(*again.tile[0][:3], "RGB;16L")]  # type: ignore[list-item]  # its named tuple is private
+            low = np.asarray(again)
+        opaque = (high.astype(np.uint16) * 256 + low != np.array(key)).any(axis=2)
+        image.putalpha(Image.fromarray(opaque.astype(np.uint8) * WHITE_8_BIT))
+
+
+def _has_gray_palette(image: Image.Image) -> bool:
+    """Return whether all colors of a palette are gray."""
+    if image.mode not in {"P", "PA"} or image.palette is None:
+        return False
+    probe = Image.new("P", (1, 1))
+    probe.putpalette(image.palette)
+    colors = np.reshape(probe.getpalette() or [], (-1, 3))
+    return bool((colors == colors[:, :1]).all())
+
+
+def _is_gray_rgba(image: Image.Image) -> bool:
+    """Return whether a picture is gray with transparency at 16 bits, which Pillow decodes as RGBA."""
+    return isinstance(image, PngImageFile) and image.mode == "RGBA" and image.tile[0][3] == "LA;16B"
 
 
 def _is_16_bit(image: Image.Image) -> bool:
@@ -122,42 +218,55 @@ def _is_16_bit(image: Image.Image) -> bool:
     return image.mode == "I" or image.mode.startswith("I;16")
 
 
-def _resized(image: Image.Image, size: int | None) -> Image.Image:
-    """Return the centered square of a picture, resized with antialiasing, or the picture for None."""
-    return image if size is None else ImageOps.fit(image, (size, size), method=Image.Resampling.LANCZOS)
+def _resized(image: Image.Image, size: int | None, box: Box) -> Image.Image:
+    """Return the centered square of a part of a picture, resized with antialiasing, or the picture for None."""
+    if size is None:
+        return image
+    left, top, right, bottom = box
+    side = min(right - left, bottom - top)
+    left, top = left + (right - left - side) * 0.5, top + (bottom - top - side) * 0.5
+    return image.resize((size, size), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
 
 
-def _flatten(image: Image.Image) -> Image.Image:
-    """Return a picture of 8 bits per channel without transparency, in any mode."""
+def _flatten(image: Image.Image, *, gray: bool) -> Image.Image:
+    """Return a picture of 8 bits per channel without transparency, gray or RGB."""
+    mode = "L" if gray else "RGB"
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers without a defined white")
     if _is_16_bit(image):
         # Pillow's own conversion to 8 bits clips at 255.
         values = _values_16_bit(image)
-        return Image.fromarray(((values * WHITE_8_BIT + WHITE_16_BIT // 2) // WHITE_16_BIT).astype(np.uint8))
+        scaled = ((values * WHITE_8_BIT + WHITE_16_BIT // 2) // WHITE_16_BIT).astype(np.uint8)
+        return Image.fromarray(scaled).convert(mode)
     if image.has_transparency_data:
         front = image.convert("RGBA")
         page = Image.new("RGBA", front.size, "white")
         page.alpha_composite(front)
-        return page
-    return image
+        image = page
+    # Pillow converts LAB to RGB only.
+    return (image.convert("RGB") if image.mode == "LAB" else image).convert(mode)
 
 
 def _values_16_bit(image: Image.Image) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return the values of a 16-bit gray picture, `(H, W)`."""
+    """Return the values of a gray picture of 16 bits, `(H, W)`: 0 is black, and transparent pixels are white."""
     values = np.asarray(image).astype(np.int64)
     if values.size and (values.min() < 0 or values.max() > WHITE_16_BIT):
         raise ValueError("its pixels have 32 bits without a defined white")
-    return values
+    if isinstance(image, TiffImageFile):
+        (bits, *_), white_is_zero = image.tag_v2[BITSPERSAMPLE], image.tag_v2[PHOTOMETRIC_INTERPRETATION] == 0
+        largest = (1 << min(bits, 16)) - 1
+        values = (largest - values if white_is_zero else values) * WHITE_16_BIT // largest
+    key = image.info.get("transparency")
+    return values if key is None else np.where(values == key, WHITE_16_BIT, values)
 
 
-def _deep_pixels(image: Image.Image, *, gray: bool, size: int | None) -> Tensor:
+def _deep_pixels(image: Image.Image, *, gray: bool, size: int | None, box: Box) -> Tensor:
     """Return a picture as float32 in [-1, 1], `(C, H, W)`: 16-bit gray in full depth, others from their 8 bits."""
     if _is_16_bit(image):
         bands = [_values_16_bit(image).astype(np.float32)]
     else:
-        flat = _flatten(image).convert("L" if gray else "RGB")
+        flat = _flatten(image, gray=gray)
         bands = [np.asarray(band, np.float32) * (WHITE_16_BIT // WHITE_8_BIT) for band in flat.split()]
-    resized = np.stack([np.asarray(_resized(Image.fromarray(band), size)) for band in bands])
+    resized = np.stack([np.asarray(_resized(Image.fromarray(band), size, box)) for band in bands])
     values = torch.from_numpy(resized).div_(WHITE_16_BIT / 2).sub_(1).clamp_(-1, 1)  # Lanczos overshoots at edges
     return values if gray else values.expand(3, -1, -1)

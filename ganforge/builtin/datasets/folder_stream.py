@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import os
 import warnings
@@ -21,14 +22,52 @@ def too_large(required_bytes: int, memory: int | None) -> bool:
 
 
 def machine_memory() -> int | None:
-    """Return the bytes of memory of this machine, or None if the system does not report them.
+    """Return the bytes of memory of this machine or container, or None if the system does not report them.
 
     Free memory would be another number in every run, and does not count the system's caches.
     """
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return None
+    return min([installed, *container_limits()])
+
+
+def container_limits(mounted: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> list[int]:
+    """Return the memory limits of this process's control groups, in bytes: those of containers and batch systems.
+
+    Args:
+        mounted: Folder of the control groups, of version 1 or 2.
+        membership: File with the groups of this process, as `ID:CONTROLLERS:PATH`.
+    """
+    limits: list[int] = []
+    for line in _content(membership).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        top, name = (mounted / "memory", "memory.limit_in_bytes") if controllers else (mounted, "memory.max")
+        # A limit holds for all groups below; a container may see its own group as the top.
+        group = top / path.lstrip("/")
+        for folder in (group, *group.parents):
+            content = _content(folder / name).strip() if folder.is_relative_to(top) else ""
+            if content.isdecimal():  # else "max", for no limit
+                limits.append(int(content))
+    return limits
+
+
+def _content(path: Path) -> str:
+    """Return the text of a file of the system, or "" if there is none."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def equal_files(paths: Sequence[Path]) -> bool:
+    """Return whether all files have the same content; most often their sizes differ."""
+    return len({path.stat().st_size for path in paths}) == 1 and all(
+        filecmp.cmp(paths[0], path, shallow=False) for path in paths[1:]
+    )
 
 
 def fingerprint(root: Path, files: Sequence[tuple[Path, int]], *facts: object) -> str:

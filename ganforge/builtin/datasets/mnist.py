@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from ganforge.builtin.datasets.mnist_download import download_mnist
-from ganforge.builtin.datasets.mnist_files import CLASSES, SHA256, changed_files, find_files, read_split
+from ganforge.builtin.datasets.mnist_files import CLASSES, REQUIRED, SHA256, changed_files, read_split
 from ganforge.components import Dataset, ImageTensors, Split
 from ganforge.errors import DataError
-from ganforge.utils.downloads import DownloadError, expanded, search_places
+from ganforge.utils.downloads import DownloadError, expanded, find_folder, search_places
 
 SAMPLE = Path(__file__).parent / "mnist_sample"
 SAMPLE_DESCRIPTION = "the 10,000 + 2,000 digits that ship with ganforge"
@@ -105,7 +105,7 @@ class Mnist(Dataset):
         """Return the full MNIST on disk, else download it, else fall back or raise DataError."""
         folders = search_places(self.options.root)
         for folder, named in folders.items():
-            if files := find_files(folder, named=named):
+            if files := find_folder(folder, REQUIRED, named=named):
                 return MnistSource("full", files)
         searched = " or ".join(map(str, folders))
         try:

@@ -10,7 +10,7 @@ from torch import Tensor, int64
 from ganforge.builtin.datasets.idx import header, read_idx
 from ganforge.components import ImageTensors, Split
 from ganforge.errors import DataError
-from ganforge.utils.downloads import RequiredFiles, find_folder
+from ganforge.utils.downloads import RequiredFiles
 
 #: Images and labels of each split.
 FILES: dict[Split, tuple[str, str]] = {
@@ -27,7 +27,7 @@ SHA256 = {
 }
 
 #: Layouts below the folder that the user names: torchvision's, and shorter ones.
-WANTED = RequiredFiles(
+REQUIRED = RequiredFiles(
     title="MNIST",
     layouts=("MNIST/raw", "raw", ""),
     names=tuple(SHA256),
@@ -37,19 +37,6 @@ WANTED = RequiredFiles(
 
 SIDE_PIXELS = 28
 CLASSES = tuple(str(digit) for digit in range(10))
-
-
-def find_files(root: Path, *, named: bool) -> Path | None:
-    """Return the folder at or below `root` that holds all four files, plain or .gz, or None.
-
-    Args:
-        root: Folder to search.
-        named: Whether the user named `root`, as for `ganforge.utils.downloads.find_folder`.
-
-    Raises:
-        DataError: A folder that the user named holds only a part of the files, or cannot be read.
-    """
-    return find_folder(root, WANTED, named=named)
 
 
 def read_split(folder: Path, split: Split) -> ImageTensors:

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn.functional import threshold
 
 #: Distances in memory at once: 8 MB in float64, half of that in float32.
 BLOCK = 2**20
-#: Squared distance, relative to the points' extent, below which points are equal: features are float32, and those of
-#: one image differ by rounding with the batch it is in.
+#: Squared distance of two points, relative to the larger of their squared norms, below which they are equal: features
+#: are float32, and those of one image differ by rounding with the batch it is in.
 EQUAL = 1e-12
 
 
@@ -28,12 +27,16 @@ def squared_distances(rows: Tensor, columns: Tensor) -> Iterator[tuple[slice, Te
     """
     center = columns.double().mean(dim=0)
     right = columns.double() - center
-    norms = right.square().sum(dim=1, keepdim=True)
-    equal = EQUAL * float(norms.max())
-    right = torch.cat([right, torch.ones_like(norms), norms], dim=1).T
+    column_norms = right.square().sum(dim=1, keepdim=True)
+    largest = float(column_norms.max())
+    right = torch.cat([right, torch.ones_like(column_norms), column_norms], dim=1).T
     height = max(1, BLOCK // max(right.shape))
     for start in range(0, len(rows), height):
         left = rows[start : start + height].double() - center
         norms = left.square().sum(dim=1, keepdim=True)
         squared = (torch.cat([left * -2, norms, torch.ones_like(norms)], dim=1) @ right).float()
-        yield slice(start, start + len(left)), threshold(squared, equal, 0.0, inplace=True)
+        # Few pairs are this close, so the norms of these alone are compared.
+        row, column = (squared <= EQUAL * max(largest, float(norms.max()))).nonzero(as_tuple=True)
+        equal = squared[row, column] <= EQUAL * torch.maximum(norms[row, 0], column_norms[column, 0])
+        squared[row[equal], column[equal]] = 0
+        yield slice(start, start + len(left)), squared

@@ -23,6 +23,7 @@ from ganforge.plugins.discovery import LISTENER_HOOKS, Plugins, discover
 from ganforge.plugins.filter import Policy
 from ganforge.plugins.hookspecs import RunInfo
 from ganforge.plugins.sources import Source
+from ganforge.utils.privacy import MaskedStream
 from ganforge.utils.tracebacks import summarize_exception
 
 #: Rows that wait for a listener. A slow one misses rows beyond it, but none of the rarer events.
@@ -114,7 +115,7 @@ def _own_channels() -> tuple[IO[str], IO[str]]:
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
-    sys.stdout = sys.stderr
+    sys.stdout = sys.stderr = MaskedStream(sys.stderr)
     return events, messages
 
 

@@ -74,6 +74,7 @@ class Ada(Augmentation):
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
+        self.reads_signs = options.target is not None
         self.register_buffer("p", torch.tensor(options.initial, dtype=torch.float32))
         self.register_buffer("signs", torch.zeros((), dtype=torch.float32))
         self.register_buffer("images", torch.zeros((), dtype=torch.int64))

@@ -99,7 +99,11 @@ def _picture(images: datasets.Dataset, index: int, source: str) -> Image.Image:
         picture = images[index][column]
     except Exception as error:  # damaged files make Pillow and pyarrow raise nearly any error
         words = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"row {index} of {source} cannot be read: {words}") from error
+        encoded = images.cast_column(column, datasets.Image(decode=False))[index][column] or {}
+        file = f" ({encoded['path']})" if encoded.get("path") else ""
+        raise DataError(
+            f"row {index} of {source}{file} cannot be read: {words}", fix="Replace the picture, or remove it."
+        ) from error
     if not isinstance(picture, Image.Image):
         raise DataError(f"row {index} of {source} holds no picture")
     return picture

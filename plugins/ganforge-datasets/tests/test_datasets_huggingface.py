@@ -225,6 +225,12 @@ def test_damage_is_named(tmp_path: Path) -> None:
     table_of_one.to_parquet(str(tmp_path / "broken.parquet"))
     with pytest.raises(DataError, match=r"row 0 of 'train' in .* cannot be read"):
         _ = images(tmp_path / "broken.parquet").info
+    damaged = next((put_pictures(tmp_path / "pictures") / "train" / "cat").iterdir())
+    damaged.write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    with pytest.raises(DataError, match=r"row \d+ of 'train' in .* cannot be read") as raised:
+        images(tmp_path / "pictures").open("train")
+    assert f"({damaged})" in raised.value.message
+    assert "remove it" in str(raised.value.fix)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="cannot be loaded by the datasets library"):
         _ = images(tmp_path / "empty").info

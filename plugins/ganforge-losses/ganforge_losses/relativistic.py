@@ -18,6 +18,8 @@ class Relativistic(Loss):
     for the γ of 0.05 that their training on CIFAR-10 starts with.
     """
 
+    relative_logits: ClassVar[bool] = True
+    pairs_images: ClassVar[bool] = True
     # Full names, so that `r1` of another plugin is never taken for this one.
     recommended: ClassVar[Mapping[str, Any]] = {
         "term": ["ganforge-losses/r1", "ganforge-losses/r2"],

@@ -18,6 +18,8 @@ class Critic(Loss):
     It is a distance only as long as D is Lipschitz. Logits are scores here, not log-odds: only differences matter.
     """
 
+    relative_logits: ClassVar[bool] = True
+
     def discriminator_loss(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
         """Return fake - real."""
         return fake.logits - real.logits

@@ -20,6 +20,7 @@ from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from ganforge import RunInfo
+from ganforge.utils.privacy import shorten_home
 from ganforge_mlflow.environment import wants_checkpoints
 from ganforge_mlflow.settings import flatten, metric_name, tags
 
@@ -109,12 +110,12 @@ class Tracker:
             self._client.update_run(mlflow_run.info.run_id, status="RUNNING")
             self._client.set_tag(mlflow_run.info.run_id, "resumed.step", step)
         run_id, logged = str(mlflow_run.info.run_id), mlflow_run.data.params
-        settings = dict(flatten(run.experiment))
+        settings = dict(flatten(shorten_home(run.experiment)))
         new = {name: value for name, value in settings.items() if name not in logged}
         # MLflow never changes a parameter, so settings that were overridden on resume become tags.
         changed = {f"resumed.{name}": value for name, value in settings.items() if logged.get(name, value) != value}
-        self._log_settings(run_id, new, {**tags(run.manifest), **changed, "status": "running"})
-        self._client.log_artifact(run_id, str(run.path / "run.toml"))
+        self._log_settings(run_id, new, {**tags(shorten_home(run.manifest)), **changed, "status": "running"})
+        self._client.log_text(run_id, shorten_home((run.path / "run.toml").read_text(encoding="utf-8")), "run.toml")
         return run_id
 
     def _log_settings(self, run_id: str, parameters: Mapping[str, str], facts: Mapping[str, str]) -> None:

@@ -22,6 +22,7 @@ from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from ganforge import RunInfo
+from ganforge.utils.privacy import shorten_home
 from ganforge_tensorboard.settings import facts, flatten, table
 
 #: Format of an event file, named in its first record.
@@ -90,10 +91,10 @@ class Tracker:
         self._file.close()
 
     def _write_settings(self, run: RunInfo, step: int) -> None:
-        settings = dict(flatten(run.experiment))
+        settings = dict(flatten(shorten_home(run.experiment)))
         self._write(Event(step=step, summary=hparams_pb(settings, trial_id=run.path.name)))
         self._text(step, "configuration", table(settings))
-        self._text(step, "facts", table(facts(run.manifest)))
+        self._text(step, "facts", table(facts(shorten_home(run.manifest))))
 
     def _scalars(self, step: int, values: Mapping[str, float]) -> None:
         self._summary(step, *(Summary.Value(tag=name, simple_value=value) for name, value in values.items()))

@@ -6,7 +6,6 @@ import atexit
 import json
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import wandb
 from wandb.errors import UsageError
 
 from ganforge import RunInfo
+from ganforge.utils.privacy import shorten_home
 
 PROJECT = "ganforge"
 
@@ -52,7 +52,7 @@ class Tracker:
         self._run.summary["status"] = "running"
         if step:
             self._run.summary["resumed_step"] = step
-        self._keep(run.path / "run.toml", "run.toml")
+        self._keep("run.toml", shorten_home((run.path / "run.toml").read_text(encoding="utf-8")).encode())
 
     def log_row(self, row: Mapping[str, float]) -> None:
         """Log a row of metrics.jsonl under the names of its columns."""
@@ -81,15 +81,15 @@ class Tracker:
         atexit.unregister(self._finish_killed)
         self._run.summary.update({"status": status, "error": error})
         if self._grid is not None:
-            self._keep(self._grid, "last-samples.png")
+            self._keep("last-samples.png", self._grid.read_bytes())
         self._run.finish(exit_code=EXIT_CODES[status])
 
-    def _keep(self, path: Path, name: str) -> None:
-        """Add a copy of a file to the W&B run; wandb itself would link to the original."""
+    def _keep(self, name: str, content: bytes) -> None:
+        """Add a file to the W&B run."""
         if self._run.disabled:  # it has no folder
             return
         place = Path(self._run.dir) / name
-        shutil.copyfile(path, place)
+        place.write_bytes(content)
         self._run.save(str(place), base_path=self._run.dir, policy="now")
 
     def _finish_killed(self) -> None:
@@ -127,7 +127,7 @@ def init(run: RunInfo) -> wandb.Run | None:
         "project": user.project or earlier.get("project") or PROJECT,
         "name": user.run_name or run.path.name,
         "dir": os.environ.get("WANDB_DIR") or str(run.path),
-        "config": {**run.experiment, "facts": {name: run.manifest.get(name) for name in FACTS}},
+        "config": shorten_home({**run.experiment, "facts": {name: run.manifest.get(name) for name in FACTS}}),
         # The console of this process is not the training's. Output of wandb may contain a password of WANDB_BASE_URL.
         "settings": wandb.Settings(console="off", silent=True),
     }

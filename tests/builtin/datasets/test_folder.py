@@ -28,24 +28,33 @@ def test_order_is_that_of_the_paths(tmp_path: Path) -> None:
     assert images.condition is not None
     assert images.condition.tolist() == [0, 1, 1, 1, 1, 2, 2]
     assert data.splits == ("train",)
-    assert data.notices == ()
+    assert data.notices == (f"{tmp_path}: train 7; 3 classes (B, a, b)",)
     assert data.info.sizes == {"train": 7}
     assert data.info.image == ImageSpec(1, 4, 4, ConditionSpec.classes(3))
     assert folder(tmp_path).info.fingerprint == data.info.fingerprint
 
 
 def test_files_of_other_kinds_are_ignored(tmp_path: Path) -> None:
-    """Hidden files and folders, texts, data files and folders without pictures are ignored without a notice."""
+    """Hidden files and folders are ignored silently; other files, and links that are not followed, are counted."""
     save(tmp_path / "1.png", 7)
-    for name in (".hidden.png", "notes.txt", "table.h5", "figure.eps", "noextension", "Thumbs.db"):
+    for name in (".hidden.png", "1.HEIC", "2.heic", "3.heic", "figure.eps", "noextension", "another"):
         (tmp_path / name).write_bytes(b"no picture")
     save(tmp_path / ".thumbnails" / "1.png")
     (tmp_path / "empty" / "deeper").mkdir(parents=True)
+    (tmp_path / "empty" / "link").symlink_to(tmp_path)
     data = folder(tmp_path)
     assert grays(data) == [7]
     assert data.class_names is None
     assert in_memory(data).condition is None
-    assert data.notices == ()
+    others = ".heic: 3, no extension: 2, links to folders: 1, .eps: 1"
+    assert data.notices == (
+        f"{tmp_path}: train 1; no classes",
+        f"{tmp_path}: not pictures by their names, and ignored: {others}",
+    )
+    for path in tmp_path.glob("*.png"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"holds no pictures, but other files \(\.heic: 3, no"):
+        folder(tmp_path).open("train")
 
 
 def test_train_and_test_are_splits(tmp_path: Path) -> None:
@@ -61,6 +70,65 @@ def test_train_and_test_are_splits(tmp_path: Path) -> None:
     data = folder(tmp_path / "plain")
     assert (data.splits, data.class_names) == (("train", "test"), None)
     assert data.info.sizes == {"train": 1, "test": 1}
+
+
+def test_links_to_classes_are_followed_below_splits(tmp_path: Path) -> None:
+    """Class folders below train may be links; then test is not taken for the training set."""
+    for name, gray in (("store/cat", 1), ("store/dog", 2), ("data/test/cat", 3), ("data/test/dog", 4)):
+        save(tmp_path / name / "1.png", gray)
+    (tmp_path / "data" / "train").mkdir()
+    for name in ("cat", "dog"):
+        (tmp_path / "data" / "train" / name).symlink_to(tmp_path / "store" / name)
+    data = folder(tmp_path / "data")
+    assert (grays(data), grays(data, "test")) == ([1, 2], [3, 4])
+    assert data.notices == (f"{tmp_path / 'data'}: train 2, test 2; 2 classes (cat, dog)",)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("training", "testing"),
+        ("trainA", "trainB", "testA", "testB"),
+        ("train", "eval"),
+        ("Train", "Validation"),
+        ("training_set", "test_set"),
+        ("train2017", "val2017"),
+        ("train", "test", "extra"),
+        ("val",),
+    ],
+)
+def test_splits_of_other_names_are_no_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """Names of splits other than train and test are an error that lists them, with a path to train on alone."""
+    for name in names:
+        save(tmp_path / name / "cat" / "1.png")
+    with pytest.raises(DataError, match=f"seems to be split.*{', '.join(sorted(names))}") as raised:
+        folder(tmp_path).open("train")
+    alone = next((name for name in names if name.lower().startswith("train")), names[0])
+    assert f"--data.path {tmp_path / alone} to train" in str(raised.value.fix)
+    assert folder(tmp_path / alone).class_names == ("cat",)
+
+
+def test_many_classes_are_abbreviated(tmp_path: Path) -> None:
+    """The line before training shows the first five classes."""
+    for name in "0123456789":
+        save(tmp_path / name / "1.png", int(name))
+    data = folder(tmp_path)
+    assert len(in_memory(data)) == 10
+    assert data.notices == (f"{tmp_path}: train 10; 10 classes (0, 1, 2, 3, 4, …)",)
+
+
+@pytest.mark.parametrize("stream", ["yes", "no"])
+def test_equal_pictures_are_a_warning(tmp_path: Path, stream: str) -> None:
+    """If all pictures of a split are equal, a notice says so; one other picture is enough for none."""
+    for name in ("train/1.png", "train/2.png", "test/1.png"):
+        save(tmp_path / name, 9)
+    data = folder(tmp_path, stream=stream)
+    assert data.info.sizes == {"train": 2, "test": 1}
+    assert data.notices[1:] == (f"{tmp_path}: all pictures for training are equal",)
+    save(tmp_path / "train" / "3.png", 10)
+    data = folder(tmp_path, stream=stream)
+    assert data.info.sizes == {"train": 3, "test": 1}
+    assert data.notices[1:] == ()
 
 
 def test_resolved_options_hold_in_every_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ def test_gray_pictures_stay_gray(tmp_path: Path, mode: str) -> None:
     save(tmp_path / "test" / "1.png", Image.new("L", (4, 4)))
     assert folder(tmp_path).info.image.channels == 1
     assert folder(tmp_path, color="rgb").info.image.channels == 3
-    save(tmp_path / "test" / "2.png", Image.new("P", (4, 4)))
+    save(tmp_path / "test" / "2.png", Image.new("RGB", (4, 4), "red").quantize(2))
     assert in_memory(folder(tmp_path)).images.shape == (1, 3, 4, 4)
     assert folder(tmp_path, color="gray").info.image.channels == 1
 
@@ -66,8 +66,8 @@ def test_numbers_without_a_white_are_named(tmp_path: Path) -> None:
     save(tmp_path / "3.tiff", Image.new("I", (4, 4), 1 << 20))
     data = folder(tmp_path, color="gray")
     assert grays(data) == [9]
-    assert "2.tiff (its pixels are floating-point" in data.notices[0]
-    assert "3.tiff (its pixels have 32 bits" in data.notices[0]
+    assert "2.tiff (its pixels are floating-point" in data.notices[1]
+    assert "3.tiff (its pixels have 32 bits" in data.notices[1]
 
 
 def test_transparency_lies_on_white(tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ import torch
 
 from ganforge.builtin.datasets import folder as module
 from ganforge.builtin.datasets.folder import Folder
-from ganforge.builtin.datasets.folder_stream import Pictures, machine_memory, too_large
+from ganforge.builtin.datasets.folder_stream import Pictures, container_limits, machine_memory, too_large
 from ganforge.config import command_line_layer
 from ganforge.config.resolve import resolve
 from ganforge.errors import DataError
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
 from ganforge.runs.setup import prepare
+from ganforge.training.callbacks import Callback
 from tests.helpers.checkpoints import digests
 from tests.helpers.image_folders import folder, in_memory, noise, pictures, run_on, save, streamed
 from tests.helpers.runs import read_rows_without_times
@@ -90,6 +91,32 @@ def test_auto_streams_what_takes_more_than_half_of_the_memory(tmp_path: Path, mo
         assert {isinstance(data.open(split), Pictures) for split in data.splits} == {stream == "yes"}
 
 
+def test_memory_limits_of_containers_are_found(tmp_path: Path) -> None:
+    """The limits of a process's groups and of those above, in both versions; `max` and other groups are no limits."""
+    membership = tmp_path / "membership"
+    for name, content in {
+        "memory.max": "max\n",
+        "a/memory.max": "4096\n",
+        "a/b/memory.max": "8192\n",
+        "a/b/c/memory.max": "1\n",
+        "memory/memory.limit_in_bytes": "9223372036854771712\n",
+        "memory/a/memory.limit_in_bytes": "2048\n",
+    }.items():
+        file = tmp_path / "cgroup" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    for groups, limits in {
+        "0::/a/b\n": [8192, 4096],
+        "0::/somewhere/on/the/host\n": [],
+        "5:cpu,cpuacct:/a\n4:memory:/a\n": [2048, 9223372036854771712],
+        "4:hugetlb,memory:/elsewhere\n": [9223372036854771712],
+        "": [],
+    }.items():
+        membership.write_text(groups)
+        assert container_limits(tmp_path / "cgroup", membership) == limits
+    assert container_limits(tmp_path / "cgroup", tmp_path / "missing") == []
+
+
 def change_name(root: Path) -> None:
     """Rename a picture."""
     (root / "cat" / "1.png").rename(root / "cat" / "one.png")
@@ -133,7 +160,8 @@ def test_a_picture_that_cannot_be_decoded_is_named(registry: Registry, tmp_path:
     assert "--data.stream no" in str(raised.value.fix)
     settings = ("gen=mlp", "disc=mlp", "data=folder", f"data.path={root}", "data.size=8", "data.stream=yes", "steps=3")
     layer = command_line_layer([*settings, "batch_size=12", "precision=fp32", "device=cpu"])
-    outcome = launch.start_run(prepare(resolve([layer], registry), registry), out=tmp_path / "run")
+    prepared = prepare(resolve([layer], registry), registry)
+    outcome = launch.start_run(prepared, out=tmp_path / "run", callback=Callback())
     assert outcome.status == "failed"
     assert "dog/4.png" in str(outcome.error)
 

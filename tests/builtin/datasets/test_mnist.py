@@ -16,6 +16,7 @@ from ganforge.builtin.datasets.idx import header
 from ganforge.builtin.datasets.mnist import SAMPLE
 from ganforge.components import ConditionSpec, ImageSpec, Split, check_images
 from ganforge.errors import DataError
+from ganforge.utils.downloads import RequiredFiles, find_folder
 from tests.helpers.mnist_files import COUNTS, cache, files, mnist, put
 
 __all__ = ["cache"]  # a fixture for every test here
@@ -49,7 +50,7 @@ def test_the_sample_needs_no_disk_and_no_network(monkeypatch: pytest.MonkeyPatch
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("ganforge.builtin.datasets.mnist.find_files", forbidden)
+    monkeypatch.setattr("ganforge.builtin.datasets.mnist.find_folder", forbidden)
     monkeypatch.setattr("ganforge.builtin.datasets.mnist.download_mnist", forbidden)
     data = mnist(put(tmp_path / "full"), "sample")
     assert data.info.sizes == {"train": 10_000, "test": 2_000}
@@ -179,3 +180,16 @@ def test_a_root_that_is_a_file_or_locked_is_an_error(tmp_path: Path) -> None:
     finally:
         os.seteuid(user)
         (tmp_path / "locked").chmod(0o700)
+
+
+@pytest.mark.parametrize("others", [(), ("list.txt",)])
+def test_an_archive_next_to_missing_files_is_named(others: tuple[str, ...], tmp_path: Path) -> None:
+    """The fix for a folder that was not unpacked names its archive; a folder that the user did not name is skipped."""
+    required = RequiredFiles(title="Faces", layouts=("faces",), names=("pictures", "list.txt"))
+    (tmp_path / "faces").mkdir()
+    for name in (*others, "pictures.zip"):
+        (tmp_path / "faces" / name).touch()
+    with pytest.raises(DataError, match="holds only a part of Faces; these files are missing: pictures") as raised:
+        find_folder(tmp_path, required, named=True)
+    assert raised.value.fix == "Unpack pictures.zip in this folder."
+    assert find_folder(tmp_path, required, named=False) is None

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ganforge.builtin.metrics import pairwise as distances
 from ganforge.builtin.metrics import prdc
+from ganforge.builtin.metrics.data_copying import nearest
 from ganforge.builtin.metrics.pairwise import squared_distances
 from ganforge.builtin.metrics.prdc import Coverage, Density, NeighborMetric, Precision, Recall
 from ganforge.errors import DataError
@@ -85,6 +86,16 @@ def test_ties_are_decided_as_in_the_papers(seed: int) -> None:
     real, fake = (torch.randint(0, 4, (count, 3), generator=rng).float() for count in (120, 90))
     for k in (3, 5):
         assert all_four(real, fake, neighbors=k) == pytest.approx(by_numpy(real, fake, k), rel=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e5, 1e7])
+def test_one_large_vector_makes_no_other_points_equal(scale: float) -> None:
+    """Points are equal up to rounding of their own size: an outlier changes only its own neighborhoods."""
+    real, fake = normal(200, 16, 0), normal(150, 16, 1) + 1
+    fake[0] *= scale
+    for k in (3, 5):
+        assert all_four(real, fake, neighbors=k) == pytest.approx(by_numpy(real, fake, k), rel=1e-12)
+    assert bool((nearest(fake[1:], torch.cat([real, fake[:1]])) > 0).all())
 
 
 def test_fakes_that_are_the_real_images() -> None:

@@ -1,0 +1,26 @@
+"""Laws of text that leaves the machine or stays in logs: no password, no home folder."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from ganforge.utils.privacy import MaskedStream, shorten_home
+
+
+def test_home_folders_are_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths below the home folder begin with ~ in nested settings; others, and what is no text, stay."""
+    monkeypatch.setattr(Path, "home", lambda: Path("/home/me"))
+    settings = {"path": "/home/me/pictures", "other": "/home/mean/x", "list": ["run", "--out=/home/me/runs", 3], "n": 1}
+    short = {"path": "~/pictures", "other": "/home/mean/x", "list": ["run", "--out=~/runs", 3], "n": 1}
+    assert shorten_home(settings) == short
+    assert shorten_home(None) is None
+
+
+def test_streams_are_masked() -> None:
+    """Users, passwords and tokens of addresses are not written, but the rest is."""
+    stream = io.StringIO()
+    print("https://me:s3cret@host/api and https://t0ken@host", file=MaskedStream(stream))
+    assert stream.getvalue() == "https://***@host/api and https://***@host\n"
