@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 def check(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="DISTRIBUTION|FILE|KIND NAME", help="Plugin with all its components, or one component."),
+        typer.Argument(metavar="DISTRIBUTION|FILE|[KIND] NAME", help="Plugin with all its components, or a name."),
     ],
     settings: Annotated[
         list[str] | None,
@@ -107,11 +107,9 @@ def _find_entries(registry: Registry, names: list[str], path: Path | None) -> li
     try:
         return components_of(registry, names[0])
     except UsageError as error:
-        kinds = [entry.component.kind for entry in registry.entries if entry.component.name == names[0]]
-        if kinds:
-            raise UsageError(
-                f"{names[0]!r} is a component; give its kind, too", fix=f"ganforge check {kinds[0]} {names[0]}"
-            ) from None
+        named = [entry for entry in registry.entries if entry.component.name == names[0]]
+        if named:
+            return named
         near = nearest(names[0], {entry.source.distribution for entry in registry.entries})
         fix = registry.fix_for_missing(near=near is not None)
         raise UnknownComponentError(error.message, fix=fix) from None
