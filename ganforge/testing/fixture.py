@@ -186,12 +186,13 @@ class Fixture:
         return self.cls(self.options, self.image)
 
     @cached_property
-    def _gan(self) -> GANComponents:
+    def gan(self) -> GANComponents:
+        """All components of the run, which checks leave unchanged."""
         return self.build()
 
     def network(self) -> Any:  # noqa: ANN401 - a Generator or a Discriminator
         """Return a copy of the network, in training mode."""
-        return copy.deepcopy(self._gan.modules()[self.slot])
+        return copy.deepcopy(self.gan.modules()[self.slot])
 
     # Data
 
@@ -208,7 +209,7 @@ class Fixture:
 
     def latents(self, count: int, dim: int, number: int = 0) -> Tensor:
         """Return latents, `(N, Z)`."""
-        return self._gan.latent.sample(count, dim, self.rng(number))
+        return self.gan.latent.sample(count, dim, self.rng(number))
 
 
 def _plain(options: ComponentOptions) -> dict[str, Any]:
