@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from ganforge.cli._options import Json, NoPlugins, Plugins, open_registry, parse_kind
-from ganforge.cli._output import next_command, out, print_json
+from ganforge.cli._output import out, print_json
 from ganforge.config import command_line_layer
 from ganforge.errors import UnknownComponentError, UsageError
 from ganforge.utils.suggest import did_you_mean, nearest
@@ -29,7 +29,7 @@ IMAGE = re.compile(r"(\d+)[x×](\d+)[x×](\d+)")
 def check(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="DISTRIBUTION|FILE|KIND NAME", help="Plugin with all its components, or one component."),
+        typer.Argument(metavar="DISTRIBUTION|FILE|[KIND] NAME", help="Plugin with all its components, or a name."),
     ],
     settings: Annotated[
         list[str] | None,
@@ -101,12 +101,9 @@ def _find_entries(registry: Registry, names: list[str], path: Path | None) -> li
     try:
         return components_of(registry, names[0])
     except UsageError as error:
-        kinds = [entry.component.kind for entry in registry.entries if entry.component.name == names[0]]
-        if kinds:
-            raise UsageError(
-                f"{names[0]!r} is a component; give its kind, too",
-                fix=next_command("check", kinds[0], names[0], registry=registry),
-            ) from None
+        named = [entry for entry in registry.entries if entry.component.name == names[0]]
+        if named:
+            return named
         near = nearest(names[0], {entry.source.distribution for entry in registry.entries})
         fix = registry.fix_for_missing(near=near is not None)
         raise UnknownComponentError(error.message, fix=fix) from None

@@ -46,7 +46,7 @@ class Extraction:
     """
 
     def __init__(
-        self, scoring: Scoring, device: torch.device, converter: PictureConverter, batch_size: int | None
+        self, scoring: Scoring, device: torch.device, converter: PictureConverter, batch_size: int | None = None
     ) -> None:
         self.extractor = scoring.extractor().to(device).eval()
         self._device = device

@@ -10,6 +10,11 @@ from ganforge.components.spec import KINDS, Kind
 from ganforge.testing.fixture import Fixture
 
 Examine = Callable[[Fixture], None]
+#: Checks without which no update is possible.
+UPDATES = (
+    "image-shape generator-output logits-shape discriminator-input term-shape inputs-unchanged reweight-shape "
+    "logs-numbers same-shape latents-shape"
+)
 
 
 class CheckFailed(Exception):  # noqa: N818 - a verdict, not an error
@@ -41,17 +46,28 @@ class Check:
     needs: tuple[str, ...] = ()
 
 
-def register_check(
-    checks: list[Check], name: str, *kinds: Kind, fix: str, needs: tuple[str, ...] = ()
-) -> Callable[[Examine], Examine]:
-    """Add the decorated function to a module's checks; its docstring is the requirement. No kinds means all kinds."""
+class Checks(list[Check]):
+    """Checks of one module, in the order in which they run.
 
-    def add(examine: Examine) -> Examine:
-        requirement = " ".join((examine.__doc__ or "").split())
-        checks.append(Check(name, kinds or KINDS, requirement, fix, examine, needs))
-        return examine
+    Args:
+        kinds: Kinds that they apply to.
+        needs: Names of the checks that each of them needs, separated by spaces.
+    """
 
-    return add
+    def __init__(self, *kinds: Kind, needs: str = "") -> None:
+        self._kinds, self._needs = kinds, needs
+
+    def add(self, fix: str, *, kinds: tuple[Kind, ...] = (), needs: str | None = None) -> Callable[[Examine], Examine]:
+        """Add the decorated function: its name is that of the check, its docstring the requirement."""
+
+        def register(examine: Examine) -> Examine:
+            name = examine.__name__.replace("_", "-")
+            requirement = " ".join((examine.__doc__ or "").split())
+            names = self._needs if needs is None else needs
+            self.append(Check(name, kinds or self._kinds or KINDS, requirement, fix, examine, tuple(names.split())))
+            return examine
+
+        return register
 
 
 def require(condition: object, reason: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from ganforge.components import ImageSpec
 from ganforge.components.spec import Kind
-from ganforge.errors import UsageError
+from ganforge.errors import GanforgeError, UsageError
 from ganforge.plugins.registry import Entry, Registry
 from ganforge.testing import (
     augmentations,
@@ -30,38 +30,33 @@ from ganforge.testing import (
 )
 from ganforge.testing.checks import Check, CheckFailed, CheckSkipped
 from ganforge.testing.fixture import Fixture, open_fixture
+from ganforge.testing.global_state import kept_settings
 from ganforge.testing.report import Failure, Report
 from ganforge.utils.suggest import did_you_mean
 from ganforge.utils.tracebacks import summarize_exception
 
-#: All checks: the cheap ones first, whole trainings last. A check that another one needs runs before it.
-CHECKS: tuple[Check, ...] = tuple(
-    check
-    for module in (
-        common,
-        generators,
-        discriminators,
-        networks,
-        losses,
-        terms,
-        augmentations,
-        latents,
-        optimizers,
-        schedules,
-        datasets,
-        extractors,
-        offline,
-        metrics,
-        state,
-        gradients,
-        integration,
-    )
-    for check in module.CHECKS
+#: All checks: the cheap ones first, whole trainings last.
+CHECKS: tuple[Check, ...] = (
+    *common.checks,
+    *generators.checks,
+    *discriminators.checks,
+    *networks.checks,
+    *losses.checks,
+    *terms.checks,
+    *augmentations.checks,
+    *latents.checks,
+    *optimizers.checks,
+    *schedules.checks,
+    *datasets.checks,
+    *extractors.checks,
+    *offline.checks,
+    *metrics.checks,
+    *state.checks,
+    *gradients.checks,
+    *integration.checks,
 )
-#: Beginning of the reason of a check that stopped at an exception of the component.
-RAISES = "it raises "
 REMOVE = "remove it from the expected failures"
-#: Outcome of one check: passed, or why it failed, was skipped, or was not run.
+#: Outcome of one check, and why it failed, was skipped, or was not run.
 Verdict: TypeAlias = "tuple[Literal['passed', 'failed', 'skipped', 'not run'], str]"
 PASSED: Verdict = ("passed", "")
 
@@ -107,11 +102,10 @@ def check_component(
 
 def examine(fixture: Fixture, expected: Mapping[str, str]) -> Report:
     """Run every check of a fixture's kind. Raises UsageError for an expected failure of an unknown check."""
-    check_expected(fixture.entry, expected)
     examination = Examination(fixture, expected)
     report = Report(fixture.label)
     for check in checks_of(fixture.kind):
-        record(report, check, examination.verdict(check), expected.get(check.name))
+        _record(report, check, examination.verdict(check), expected.get(check.name))
     return report
 
 
@@ -126,7 +120,11 @@ def check_expected(entry: Entry, expected: Mapping[str, str]) -> None:
 class Examination:
     """Verdicts of one component, each check run once, after those that it needs.
 
-    Each cause is reported once: a check is not run if one that it needs failed, or stopped at the same exception.
+    Each cause is reported once: a check is not run if one that it needs failed, or if another failed for the same
+    reason, such as an exception.
+
+    Raises:
+        UsageError: An expected failure names an unknown check.
     """
 
     def __init__(self, fixture: Fixture, expected: Mapping[str, str] | None = None) -> None:
@@ -134,6 +132,7 @@ class Examination:
         self._expected = expected or {}
         self._checks = {check.name: check for check in checks_of(fixture.kind)}
         self._verdicts: dict[str, Verdict] = {}
+        check_expected(fixture.entry, self._expected)
 
     def verdict(self, check: Check) -> Verdict:
         """Return the outcome of a check."""
@@ -154,26 +153,27 @@ class Examination:
                 if name not in self._expected:
                     return "not run", f"not run because {name} failed"
         verdict = attempt(check, self._fixture)
-        if verdict[0] == "failed" and verdict[1].startswith(RAISES):
-            causes += [name for name, earlier in self._verdicts.items() if earlier == verdict]
+        causes += [name for name, earlier in self._verdicts.items() if earlier == verdict]
         return ("not run", f"not run because {causes[0]} failed") if verdict[0] == "failed" and causes else verdict
 
 
 def attempt(check: Check, fixture: Fixture) -> Verdict:
     """Run one check, and leave no trace."""
     try:
-        with common.kept_settings():
+        with kept_settings():
             check.examine(fixture)
     except CheckSkipped as reason:
         return "skipped", str(reason)
     except CheckFailed as reason:
         return "failed", str(reason)
+    except GanforgeError as error:
+        return "failed", error.message
     except (Exception, SystemExit) as error:  # noqa: BLE001 - any exception of a component is its failure
-        return "failed", f"{RAISES}{summarize_exception(error)}"
+        return "failed", f"it raises {summarize_exception(error)}"
     return PASSED
 
 
-def record(report: Report, check: Check, verdict: Verdict, expected: str | None) -> None:
+def _record(report: Report, check: Check, verdict: Verdict, expected: str | None) -> None:
     """Add the outcome of a check to a report."""
     outcome, reason = verdict
     if expected is not None and outcome in {"passed", "skipped"}:

@@ -1,24 +1,35 @@
-"""Component under examination: built as often as a check needs it, among stubs or the partners that it names."""
+"""Component under examination, in the configuration of a small run: among the partners that it names, or stubs."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ganforge.components import ComponentOptions, ConditionSpec, ImageSpec, ImageTensors, TrainedComponent
-from ganforge.components.spec import SECTIONS, Kind, Section
+from ganforge.components import ComponentOptions, ConditionSpec, ImageSpec
+from ganforge.components.spec import SECTIONS, Component, Kind, Section
+from ganforge.config import Layer
+from ganforge.config.dotted import NOTHING
+from ganforge.config.experiment import SEVERAL
+from ganforge.config.resolve import resolve
+from ganforge.config.resolved import ResolvedConfig, with_values
 from ganforge.data.loader import Batch
+from ganforge.data.scoring import Scoring, build_scoring
 from ganforge.errors import GanforgeError, UsageError
+from ganforge.plugins import Plugins, Source
 from ganforge.plugins.registry import Entry, Registry
-from ganforge.testing.stubs import StubDiscriminator, StubGenerator, StubLatent, StubLoss, condition_specs
+from ganforge.testing.stubs import StubDataset, condition_specs
+from ganforge.training.build import GANComponents, build, set_training_mode
 from ganforge.utils.images import normalize
 from ganforge.utils.rng import derive_generator, fork_torch_rng
 from ganforge.utils.suggest import did_you_mean
+
+T = TypeVar("T")
 
 #: Networks and extractors are examined at the first of these sizes that they accept, unless the author names one.
 SIZES = tuple(
@@ -29,30 +40,53 @@ SIZES = tuple(
 SHAPED: frozenset[Kind] = frozenset({"generator", "discriminator", "features"})
 #: Kinds that take part in a training step.
 TRAINED: tuple[Kind, ...] = ("generator", "discriminator", "loss", "term", "augmentation", "latent")
-#: Key of a component among the modules of a training step; terms and augmentations have their own names.
-SLOTS: dict[Section, str] = {"gen": "generator", "disc": "discriminator", "loss": "loss", "latent": "latent"}
-STUBS: dict[Section, type[Any]] = {
-    "gen": StubGenerator,
-    "disc": StubDiscriminator,
-    "loss": StubLoss,
-    "latent": StubLatent,
+#: Kinds whose runs are evaluated, in the middle and at the end.
+EVALUATED: frozenset[Kind] = frozenset({"features", "metric"})
+#: Option that an examined schedule applies to.
+SCHEDULED = "optimizer.gen.lr"
+
+STEPS, HALF, BATCH_SIZE, MIN_IMAGES = 20, 10, 8, 64
+KIT = "ganforge-kit"
+STUB = f"{KIT}/stub"
+STUBS: dict[Kind, str] = {
+    "generator": "StubGenerator",
+    "discriminator": "StubDiscriminator",
+    "loss": "StubLoss",
+    "dataset": "StubDataset",
+    "latent": "StubLatent",
+    "optimizer": "StubOptimizer",
+    "features": "StubExtractor",
+    "metric": "StubMetric",
+}
+SETTINGS = {
+    "steps": STEPS,
+    "batch_size": BATCH_SIZE,
+    "seed": 3,
+    "device": "cpu",
+    "precision": "fp32",
+    "compile": "off",
+    "checkpoint_every": HALF,
+    "keep_checkpoints": 9,
+    "log_every": 1,
+    "sample_every": STEPS,
+    "workers": 0,
 }
 
 
-@dataclass
+@dataclass(eq=False)
 class Fixture:
-    """Class and options of the component under examination, and the data that it is examined with.
+    """Class and options of the component under examination, and the run that it is examined in.
 
     Attributes:
-        registry: Source of partners.
+        registry: Source of partners, with the kit's stubs.
         entry: The component.
         cls: Its class.
         options: Its options.
         image: Images that it is examined with.
         partners: Components that it is combined with instead of the kit's stubs, by flag.
-        data: Training images of a dataset partner, or None for the kit's own images.
         expected_on_linear: Value of a discriminator's term for D(x) = ⟨w, x⟩ as a function of |w|, or None.
-        kept: Objects that checks share.
+        num_samples: Images in an evaluation.
+        kept: Objects that checks share, by the function that makes them.
     """
 
     registry: Registry
@@ -61,9 +95,9 @@ class Fixture:
     options: ComponentOptions
     image: ImageSpec
     partners: Mapping[Section, Entry] = field(default_factory=dict)
-    data: Any = None
     expected_on_linear: Callable[[float], float] | None = None
-    kept: dict[str, Any] = field(default_factory=dict)
+    num_samples: int = BATCH_SIZE
+    kept: dict[Callable[..., Any], Any] = field(default_factory=dict)
 
     @property
     def kind(self) -> Kind:
@@ -71,19 +105,10 @@ class Fixture:
         return self.entry.component.kind
 
     @property
-    def section(self) -> Section | None:
-        """Flag of the component's kind; None for optimizers and schedules."""
-        return next((section for section, kind in SECTIONS.items() if kind == self.kind), None)
-
-    @property
     def slot(self) -> str:
         """Key of the component among the modules of a training step."""
-        return SLOTS.get(self.section, self.entry.component.name)  # type: ignore[arg-type]  # None has no slot
-
-    @property
-    def shaped(self) -> bool:
-        """Whether the component is built for the data's images."""
-        return self.kind in SHAPED
+        named = self.kind in {"term", "augmentation"}
+        return self.registry.name_of(self.entry) if named else self.kind
 
     @property
     def label(self) -> str:
@@ -91,68 +116,83 @@ class Fixture:
         return f"{self.kind} {self.entry.qualified_name}"
 
     def at(self, image: ImageSpec) -> Fixture:
-        """Return a fixture for other images."""
-        return replace(self, image=image, data=None, kept={})
+        """Return a fixture for other images, which are the kit's own."""
+        partners: dict[Section, Entry] = {**self.partners}
+        partners.pop("data", None)
+        return replace(self, image=image, partners=partners, kept={})
 
-    # Building
+    def once(self, make: Callable[[Fixture], T]) -> T:
+        """Return the result of a function of this fixture, computed once for all checks."""
+        if make not in self.kept:
+            self.kept[make] = make(self)
+        result: T = self.kept[make]
+        return result
 
-    def make(self, seed: int = 0, image: ImageSpec | None = None) -> Any:  # noqa: ANN401 - of any interface
-        """Build the component as the engine does, on the CPU, with weights that the seed decides."""
-        fixture = self if image is None else self.at(image)
-        if self.kind in TRAINED:
-            return fixture.assemble(seed)[self.slot]
-        return fixture.construct(seed)
+    # The run
 
-    def construct(self, seed: int = 0) -> Any:  # noqa: ANN401 - as above
-        """Call the component's constructor."""
-        with fork_torch_rng(seed, "weights/component"):
-            return _construct(self.cls, self.options, self.image, shaped=self.shaped)
+    @cached_property
+    def resolved(self) -> ResolvedConfig:
+        """Configuration of a short run of the component among its partners and the kit's stubs."""
+        own = {self.entry.qualified_name: _plain(self.options)}
+        settings: dict[str, Any] = {section: self._table(section, own) for section in SECTIONS} | SETTINGS
+        settings["optimizer"] = _named(own if self.kind == "optimizer" else {STUB: {}})
+        if self.kind == "schedule":
+            settings["schedules"] = {SCHEDULED: _named(own)}
+        if self.kind in EVALUATED:
+            settings |= {"evaluate_every": HALF, "num_samples": self.num_samples}
+        return resolve([Layer("conformance kit", settings, loose=True)], self.registry)
 
-    def assemble(self, seed: int = 0) -> dict[str, nn.Module]:
-        """Build everything that takes part in a training step: the component among partners or stubs, in training mode.
+    def _table(self, section: Section, own: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """Return the settings of one section: the component, its partner, or the kit's stub."""
+        several = section in SEVERAL
+        chosen: dict[str, dict[str, Any]] = {}
+        if section in self.partners:
+            chosen[self.partners[section].qualified_name] = {}
+        if self.kind == SECTIONS[section]:
+            chosen = chosen | own if several else own
+        if not chosen and (not several or (section == "metric" and self.kind == "features")):
+            images = {"images": max(MIN_IMAGES, 4 * self.num_samples)}
+            chosen = {STUB: StubDataset.Options.of(self.image) | images if section == "data" else {}}
+        return {"names": list(chosen), **chosen} if several else _named(chosen)
+
+    @cached_property
+    def scoring(self) -> Scoring:
+        """Data, metrics and feature extractor of the run."""
+        return build_scoring(self.resolved)
+
+    def build(self, seed: int = 0) -> GANComponents:
+        """Build all components of the run as the engine does, on the CPU, in training mode.
 
         Raises:
-            GanforgeError: The component refuses the images.
+            GanforgeError: A component fails, or refuses the images.
         """
-        component = self.construct(seed)
-        modules: dict[str, nn.Module] = {}
-        for section, slot in SLOTS.items():
-            if slot != self.slot:
-                modules[slot] = self.partner(section) if section in self.partners else self._stub(section)
-        modules |= {
-            entry.component.name: self.partner(section)
-            for section, entry in self.partners.items()
-            if section in {"term", "augment"}
-        }
-        modules[self.slot] = component
-        with fork_torch_rng(seed, "weights/setup"):
-            for module in modules.values():
-                if isinstance(module, TrainedComponent):
-                    module.setup(modules)
-            for module in modules.values():
-                if isinstance(module, TrainedComponent):
-                    module.initialize()
-        for module in modules.values():
-            training_mode(module)
-        return modules
+        gan = build(with_values(self.resolved, "the check", seed=seed), self.scoring.dataset)
+        set_training_mode(gan.modules())
+        return gan
 
-    def _stub(self, section: Section) -> nn.Module:
-        cls = STUBS[section]
-        with fork_torch_rng(0, f"weights/{section}"):
-            module: nn.Module = _construct(cls, cls.Options(), self.image, shaped=SECTIONS[section] in SHAPED)
-            return module
+    def make(self, seed: int = 0, image: ImageSpec | None = None) -> Any:  # noqa: ANN401 - of any interface
+        """Build the component, for other images if they are given."""
+        fixture = self if image is None else self.at(image)
+        if self.kind in TRAINED:
+            return fixture.build(seed).modules()[self.slot]
+        with fork_torch_rng(seed, "weights/component"):
+            return fixture.construct()
 
-    def partner(self, section: Section) -> Any:  # noqa: ANN401 - of any interface
-        """Build a partner with its default options."""
-        cls = self.registry.load(self.partners[section])
-        with fork_torch_rng(0, f"weights/{section}"):
-            return _construct(cls, cls.Options(), self.image, shaped=SECTIONS[section] in SHAPED)
+    def construct(self) -> Any:  # noqa: ANN401 - as above
+        """Call the component's constructor."""
+        if self.kind not in SHAPED:
+            return self.cls(self.options)
+        self.cls.check_image(self.options, self.image)
+        return self.cls(self.options, self.image)
+
+    @cached_property
+    def gan(self) -> GANComponents:
+        """All components of the run, which checks leave unchanged."""
+        return self.build()
 
     def network(self) -> Any:  # noqa: ANN401 - a Generator or a Discriminator
-        """Return a copy of the network, built once for all checks, in training mode."""
-        if "network" not in self.kept:
-            self.kept["network"] = self.make()
-        return training_mode(copy.deepcopy(self.kept["network"]))
+        """Return a copy of the network, in training mode."""
+        return copy.deepcopy(self.gan.modules()[self.slot])
 
     # Data
 
@@ -160,59 +200,26 @@ class Fixture:
         """Return a new random generator on the CPU."""
         return derive_generator(number, "conformance")
 
-    def pictures(self, count: int, number: int = 0) -> Tensor:
-        """Return images as networks see them, `(N, C, H, W)` in [-1, 1]: blobs, or those of the dataset partner."""
-        return (
-            blobs(count, self.image.shape, self.rng(number)) if self.data is None else self.batch(count, number).images
-        )
-
-    def conditions(self, count: int, number: int = 0) -> Tensor | None:
-        """Return conditions as networks see them: `(N,)` int64 classes, `(N, D)` vectors, `(N, …)` tensors, or None."""
-        spec = self.image.condition
-        if spec is None or self.data is not None:
-            return None if spec is None else self.batch(count, number).condition
-        return condition_of(spec, count, self.rng(number), offset=number)
-
-    def latents(self, count: int, dim: int, number: int = 0) -> Tensor:
-        """Return latents, `(N, Z)`, of the latent partner or standard normal."""
-        latent = self.partner("latent") if "latent" in self.partners else StubLatent(StubLatent.Options())
-        values: Tensor = latent.sample(count, dim, self.rng(number))
-        return values
-
     def batch(self, count: int, number: int = 0) -> Batch:
-        """Return a batch of real images with conditions and extras."""
-        if self.data is None:
-            return Batch(self.pictures(count, number), self.conditions(count, number), {})
-        tensors = _items(self.data, (torch.arange(count) + number * count) % len(self.data))
+        """Return a batch of real images with conditions and extras, from the image of a number on."""
+        size = self.scoring.info.sizes["train"]
+        tensors = self.scoring.take("train", [(number + index) % size for index in range(count)], "check")
         condition = None if tensors.condition is None else normalize(tensors.condition)
         return Batch(normalize(tensors.images), condition, tensors.extras)
 
-
-def training_mode(module: nn.Module) -> Any:  # noqa: ANN401 - the module itself
-    """Return a module in training mode, its frozen submodules in evaluation mode and without gradients."""
-    module.train()
-    for name in getattr(module, "frozen", ()):
-        module.get_submodule(name).eval().requires_grad_(False)
-    return module
+    def latents(self, count: int, dim: int, number: int = 0) -> Tensor:
+        """Return latents, `(N, Z)`."""
+        return self.gan.latent.sample(count, dim, self.rng(number))
 
 
-def condition_of(spec: ConditionSpec, count: int, rng: torch.Generator, *, offset: int = 0) -> Tensor:
-    """Return conditions of a spec, as networks see them; classes in turn, from `offset`."""
-    if spec.num_classes is not None:
-        return (torch.arange(count) + offset) % spec.num_classes
-    if spec.is_image:
-        return blobs(count, spec.shape, rng)
-    return torch.rand(count, *spec.shape, generator=rng) * 2 - 1
+def _plain(options: ComponentOptions) -> dict[str, Any]:
+    """Return options as a configuration holds them."""
+    return {key: NOTHING if value is None else value for key, value in options.model_dump(mode="json").items()}
 
 
-def blobs(count: int, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
-    """Return smooth images in [-1, 1], `(N, C, H, W)`: bright blobs at random places."""
-    channels, height, width = shape
-    centers = torch.rand(count, channels, 2, 1, 1, generator=rng)
-    spread = 0.1 + 0.2 * torch.rand(count, channels, 1, 1, generator=rng)
-    rows, columns = torch.linspace(0, 1, height).view(-1, 1), torch.linspace(0, 1, width)
-    squared = (rows - centers[:, :, 0]).square() + (columns - centers[:, :, 1]).square()
-    return torch.exp(-squared / (2 * spread.square())) * 2 - 1
+def _named(chosen: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    ((name, options),) = chosen.items()
+    return {"name": name, **options}
 
 
 def open_fixture(
@@ -249,14 +256,12 @@ def open_fixture(
     shaped = entry.component.kind in SHAPED
     if image is not None and shaped:
         cls.check_image(validated, image)
-    data = None
-    if image is None and "data" in partners:
-        dataset_class = registry.load(partners["data"])
-        dataset = dataset_class(dataset_class.Options())
-        image, data = dataset.info.image, dataset.open("train")
-    if image is None:
+    elif image is None and "data" in partners:
+        dataset = registry.load(partners["data"])
+        image = dataset(dataset.Options()).info.image
+    elif image is None:
         image = _first_accepted(cls, validated, sizes) if shaped else _usual(sizes[0])
-    return Fixture(registry, entry, cls, validated, image, partners, data, expected_on_linear)
+    return Fixture(_with_stubs(registry), entry, cls, validated, image, partners, expected_on_linear)
 
 
 def _find_partners(registry: Registry, entry: Entry, cls: type[Any]) -> dict[Section, Entry]:
@@ -269,6 +274,14 @@ def _find_partners(registry: Registry, entry: Entry, cls: type[Any]) -> dict[Sec
         own = registry.get(kind, f"{entry.source.distribution}/{name}") if "/" not in name else None
         partners[section] = own or registry.find(kind, name)
     return partners
+
+
+def _with_stubs(registry: Registry) -> Registry:
+    """Return a registry that has the kit's stubs, in addition to everything that it had."""
+    stubs = [Component(kind=kind, name="stub", target=f"ganforge.testing.stubs:{name}") for kind, name in STUBS.items()]
+    plugins: Plugins = copy.copy(registry.plugins)
+    plugins.components = [*plugins.components, *((stub, Source(KIT, "1")) for stub in stubs)]
+    return Registry(plugins, no_plugins=registry.no_plugins)
 
 
 def _usual(size: ImageSpec) -> ImageSpec:
@@ -287,21 +300,3 @@ def _first_accepted(cls: type[Any], options: ComponentOptions, sizes: Sequence[I
             return image
     cls.check_image(options, _usual(sizes[0]))
     return _usual(sizes[0])
-
-
-def _construct(cls: type[Any], options: ComponentOptions, image: ImageSpec, *, shaped: bool) -> Any:  # noqa: ANN401 - of any interface
-    if not shaped:
-        return cls(options)
-    cls.check_image(options, image)
-    return cls(options, image)
-
-
-def _items(data: Any, indices: Tensor) -> ImageTensors:  # noqa: ANN401 - tensors in memory, or a map-style dataset
-    """Return some items of an open split."""
-    if isinstance(data, ImageTensors):
-        return data.select(indices)
-    items = [(*data[int(index)], {})[:3] for index in indices]
-    images, conditions, extras = zip(*items, strict=True)
-    named = {name: torch.stack([extra[name] for extra in extras]) for name in extras[0]}
-    condition = None if conditions[0] is None else torch.stack([torch.as_tensor(value) for value in conditions])
-    return ImageTensors(torch.stack(images), condition, named)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -11,74 +10,75 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from ganforge.components.spec import Kind
 from ganforge.data.loader import Batch
-from ganforge.testing.checks import Check, register_check, require
+from ganforge.testing.checks import UPDATES, Checks, require
 from ganforge.testing.fixture import Fixture
 from ganforge.testing.harness import Harness
-from ganforge.testing.networks import condition_for, tensors_of
-from ganforge.testing.state import RUNS
+from ganforge.testing.laws import tensors_of, weighted
 
-CHECKS: list[Check] = []
-#: A function of the weights and inputs that its gradient is compared for.
-Differentiable = Callable[[], Tensor]
+checks = Checks("loss", "term", "augmentation")
 DIRECTIONS = 3
 #: Distance of finite differences, and tolerance, by precision.
 DISTANCES = {torch.float64: (1e-6, 1e-3), torch.float32: (1e-2, 5e-2)}
 #: Change of images that only a comparison of pixels notices, and tolerance of what follows from it.
 TINY, NEAR = 1e-5, (0.05, 1e-3)
-EXAMINED: tuple[Kind, ...] = ("generator", "discriminator", "loss", "term", "augmentation")
+
+#: Name, function of weights and inputs, and the tensors that it is differentiated by.
+Differentiable = tuple[str, Callable[[], Tensor], list[Tensor]]
+#: Name, function of images, and images that it has not seen.
+OfImages = tuple[str, Callable[[Tensor], Tensor], Tensor]
 
 
-@register_check(
-    CHECKS,
-    "gradients-agree",
-    *EXAMINED,
-    fix="write the term in the loss that has this gradient, instead of an autograd function or hook that adds it",
-    needs=RUNS,
+@checks.add(
+    "write the term in the loss that has this gradient, instead of an autograd function or hook that adds it",
+    kinds=("generator", "discriminator", "loss", "term", "augmentation"),
+    needs=f"{UPDATES} same-answer-in-eval",
 )
-def _gradients_agree(fixture: Fixture) -> None:
+def gradients_agree(fixture: Fixture) -> None:
     """Gradients that pass own autograd functions or hooks agree with finite differences; forward sets none itself."""
     custom: set[str] = set()
     harness = Harness(fixture).evaluation_mode()
+    weights = {
+        f"{slot}.{name}": weight
+        for slot, module in harness.modules.items()
+        for name, weight in module.named_parameters()
+    }
     for _, function, _ in _functions(harness):
-        with _noted_hooks() as hooks:
-            custom |= _custom_functions(function()) | set(hooks) | _module_hooks(harness.component)
-        for slot in harness.modules:
-            touched = [name for name, weight in harness.weights(slot) if weight.grad is not None]
-            require(not touched, f"it computes the gradient of {', '.join(touched[:1])} in forward: the engine does")
+        custom |= _custom_gradients(function, harness.component)
+        touched = next((name for name, weight in weights.items() if weight.grad is not None), None)
+        require(touched is None, f"it computes the gradient of {touched} in forward: the engine does")
     if not custom:
         return
     through = f"the gradient through {', '.join(sorted(custom))}"
     try:
-        for what, function, weights in _functions(Harness(fixture).double().evaluation_mode()):
-            _compare(function, weights, f"{what} {through}", torch.float64)
+        for what, function, tensors in _functions(Harness(fixture).double().evaluation_mode()):
+            _compare(function, tensors, f"{what} {through}", torch.float64)
     except RuntimeError:  # it does not work in float64
-        for what, function, weights in _functions(harness):
-            _compare(function, weights, f"{what} {through}", torch.float32)
+        for what, function, tensors in _functions(harness):
+            _compare(function, tensors, f"{what} {through}", torch.float32)
 
 
-def _functions(harness: Harness) -> Iterator[tuple[str, Differentiable, list[Tensor]]]:
-    """Yield functions of the component, and the tensors that they are differentiated by."""
+def _functions(harness: Harness) -> Iterator[Differentiable]:
+    """Yield the functions of the component that have gradients."""
     component, kind = harness.component, harness.fixture.kind
     if kind in {"loss", "term"}:
         for phase in component.phases:
-            with harness.training(phase, 0) as weights:
+            with harness.training(phase) as weights:
                 yield f"in phase {phase}", partial(_mean_in, harness, phase), [*weights.values()]
         return
     step = harness.step("gen")
     if kind == "augmentation":
         images = step.fake.detach().requires_grad_()
         parameters = component.sample_parameters(images, step, real=False)
-        yield "at the images", lambda: _weighted(component(images, parameters)), [images]
+        yield "at the images", lambda: weighted(component(images, parameters)), [images]
         return
     given = (step.z if kind == "generator" else step.real).detach().requires_grad_()
-    condition = condition_for(component, step.condition)
+    condition = step.condition if component.conditional else None
     trainable = [weight for weight in component.parameters() if weight.requires_grad]
 
     def whole_output() -> Tensor:
-        values = [_weighted(part) for _, part in tensors_of(component(given, condition)) if part.requires_grad]
-        return torch.stack(values).sum()
+        parts = tensors_of(component(given, condition)).values()
+        return torch.stack([weighted(part) for part in parts if part.requires_grad]).sum()
 
     yield "at weights and input", whole_output, [given, *trainable]
 
@@ -88,50 +88,34 @@ def _mean_in(harness: Harness, phase: str) -> Tensor:
     return mean
 
 
-def _weighted(values: Tensor) -> Tensor:
-    weights = torch.randn(values.shape, generator=torch.Generator().manual_seed(1), dtype=values.dtype)
-    return (values * weights).sum()
+def _custom_gradients(function: Callable[[], Tensor], component: nn.Module) -> set[str]:
+    """Return the names of hooks on gradients, and of autograd functions outside of torch that a gradient passes."""
+    names = {
+        f"the backward hook of {name or 'the component'}"
+        for name, module in component.named_modules()
+        if module._backward_hooks or module._backward_pre_hooks  # noqa: SLF001 - torch has no public view
+    }
+    register: Any = torch.Tensor.register_hook
 
+    def note(tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Any:  # noqa: ANN401 - torch's own handle
+        names.add(f"the hook {getattr(hook, '__name__', type(hook).__name__)}")
+        return register(tensor, hook)
 
-def _custom_functions(value: Tensor) -> set[str]:
-    """Return the names of autograd functions outside of torch that a gradient passes."""
-    names, seen, stack = set(), set(), [value.grad_fn]
+    with mock.patch.object(torch.Tensor, "register_hook", note):
+        seen, stack = set(), [function().grad_fn]
     while stack:
         node: Any = stack.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
-        function = getattr(node, "_forward_cls", None)
-        if function is not None and not function.__module__.startswith("torch."):
-            names.add(function.__name__)
+        own = getattr(node, "_forward_cls", None)
+        if own is not None and not own.__module__.startswith("torch."):
+            names.add(own.__name__)
         stack += [inner for inner, _ in node.next_functions]
     return names
 
 
-@contextmanager
-def _noted_hooks() -> Iterator[list[str]]:
-    """Note hooks that are registered on tensors."""
-    names: list[str] = []
-    register: Any = torch.Tensor.register_hook
-
-    def note(tensor: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Any:  # noqa: ANN401 - torch's own handle
-        names.append(f"the hook {getattr(hook, '__name__', type(hook).__name__)}")
-        return register(tensor, hook)
-
-    with mock.patch.object(torch.Tensor, "register_hook", note):
-        yield names
-
-
-def _module_hooks(component: nn.Module) -> set[str]:
-    """Return the names of submodules with hooks on their gradients."""
-    return {
-        f"the backward hook of {name or 'the component'}"
-        for name, module in component.named_modules()
-        if module._backward_hooks or module._backward_pre_hooks  # noqa: SLF001 - torch has no public view
-    }
-
-
-def _compare(function: Differentiable, weights: list[Tensor], what: str, dtype: torch.dtype) -> None:
+def _compare(function: Callable[[], Tensor], weights: list[Tensor], what: str, dtype: torch.dtype) -> None:
     """Raise CheckFailed unless directional derivatives agree with central differences."""
     epsilon, tolerance = DISTANCES[dtype]
     for weight in weights:
@@ -153,16 +137,11 @@ def _compare(function: Differentiable, weights: list[Tensor], what: str, dtype: 
         require(agrees, f"{what} is {expected:.6g} in a direction in which finite differences are {difference:.6g}")
 
 
-@register_check(
-    CHECKS,
-    "recognizes-images",
-    "loss",
-    "term",
-    "augmentation",
-    fix="compute with images, and do not compare them: pass what decides in parameters, extras or step.keep",
-    needs=(*RUNS, "same-value-twice", "parameters-decide", "draws-from-rng"),
+@checks.add(
+    "compute with images, and do not compare them: pass what decides in parameters, extras or step.keep",
+    needs=f"{UPDATES} same-value-twice parameters-decide draws-from-rng",
 )
-def _recognizes_images(fixture: Fixture) -> None:
+def recognizes_images(fixture: Fixture) -> None:
     """Equal copies of images give the same values, seen before or not, and nearly equal images nearly the same."""
     for what, function, images in _functions_of_images(fixture):
         known = function(images)
@@ -173,8 +152,8 @@ def _recognizes_images(fixture: Fixture) -> None:
         require(close, f"{what}images that differ by {TINY:g} give entirely other values: it compares pixels")
 
 
-def _functions_of_images(fixture: Fixture) -> Iterator[tuple[str, Callable[[Tensor], Tensor], Tensor]]:
-    """Yield functions of images of the component, with images that it has not seen."""
+def _functions_of_images(fixture: Fixture) -> Iterator[OfImages]:
+    """Yield the functions of the component that depend on images."""
     harness = Harness(fixture).evaluation_mode()
     component: Any = harness.component
     batch = harness.batch()
@@ -182,13 +161,12 @@ def _functions_of_images(fixture: Fixture) -> Iterator[tuple[str, Callable[[Tens
         for phase in component.phases:
 
             def value(images: Tensor, phase: str = phase) -> Tensor:
-                with harness.training(phase, 0):
-                    step = harness.step(phase, 0, Batch(images, batch.condition, batch.extras))
-                    return component(step).detach()  # type: ignore[no-any-return]
+                given = Batch(images, batch.condition, batch.extras)
+                return harness.value(phase, batch=given).detach()  # type: ignore[no-any-return]
 
             yield f"in phase {phase} ", value, batch.images
         return
-    step = harness.step("disc", 0, batch)
+    step = harness.step("disc", batch=batch)
     for real, images in ((True, step.real), (False, step.fake)):
         parameters = component.sample_parameters(images, step, real=real)
         fresh: Any = Harness(fixture).component

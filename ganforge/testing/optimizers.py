@@ -8,14 +8,14 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from ganforge.components import OptimizerFactory
-from ganforge.testing.checks import Check, register_check, require
-from ganforge.testing.common import BUILDS
+from ganforge.testing.checks import Checks, require
 from ganforge.testing.fixture import Fixture
+from ganforge.testing.laws import unchanged
+from ganforge.training.optim import create_optimizer
 
-CHECKS: list[Check] = []
-CREATES = "creates-optimizer"
+checks = Checks("optimizer", needs="lowers-quadratic")
 STEPS = 10
 
 
@@ -32,13 +32,12 @@ class Quadratic(nn.Module):
         return (self.weight.square().sum() + (self.bias - 2).square().sum()) / 2
 
 
-def create(fixture: Fixture, model: nn.Module) -> torch.optim.Optimizer:
+def create(fixture: Fixture, model: nn.Module) -> Optimizer:
     """Return the optimizer of a model's named weights."""
-    factory: OptimizerFactory = fixture.make()
-    return factory.create(list(model.named_parameters()))
+    return create_optimizer(fixture.resolved.optimizers["gen"], dict(model.named_parameters()))
 
 
-def advance(fixture: Fixture, model: nn.Module, optimizer: torch.optim.Optimizer, steps: int = STEPS) -> int:
+def advance(fixture: Fixture, model: nn.Module, optimizer: Optimizer, steps: int = STEPS) -> int:
     """Take steps as the engine does, with a closure if the factory needs one; return the number of its calls."""
     calls = 0
 
@@ -61,18 +60,11 @@ def advance(fixture: Fixture, model: nn.Module, optimizer: torch.optim.Optimizer
     return calls
 
 
-@register_check(
-    CHECKS,
-    CREATES,
-    "optimizer",
-    fix="return a torch.optim.Optimizer of all weights that create(parameters) is given",
-    needs=(BUILDS,),
-)
-def _creates_optimizer(fixture: Fixture) -> None:
+@checks.add("return a torch.optim.Optimizer of all weights that create(parameters) is given", needs="builds")
+def creates_optimizer(fixture: Fixture) -> None:
     """`create` returns a torch optimizer that holds every weight once, each group with a learning rate."""
     model = Quadratic()
     optimizer = create(fixture, model)
-    require(isinstance(optimizer, torch.optim.Optimizer), f"it creates a {type(optimizer).__name__}")
     held = [id(weight) for group in optimizer.param_groups for weight in group["params"]]
     require(sorted(held) == sorted(map(id, model.parameters())), "its groups do not hold every weight exactly once")
     for group in optimizer.param_groups:
@@ -80,52 +72,34 @@ def _creates_optimizer(fixture: Fixture) -> None:
         require(math.isfinite(lr) and lr > 0, f"a group has the learning rate {lr}; schedules scale group['lr']")
 
 
-@register_check(
-    CHECKS,
-    "lowers-quadratic",
-    "optimizer",
-    fix="follow the negative gradient; set needs_closure = False unless step(closure) calls the closure",
-    needs=(CREATES,),
+@checks.add(
+    "follow the negative gradient; set needs_closure = False unless step(closure) calls the closure",
+    needs="creates-optimizer",
 )
-def _lowers_quadratic(fixture: Fixture) -> None:
+def lowers_quadratic(fixture: Fixture) -> None:
     """Steps lower a quadratic, and stay finite; the closure is called if the factory declares that it needs one."""
     model = Quadratic()
-    optimizer = create(fixture, model)
     before = model().item()
-    calls = advance(fixture, model, optimizer)
+    calls = advance(fixture, model, create(fixture, model))
     require(calls > 0, "it has needs_closure = True, but does not call the closure")
     after = model().item()
     require(math.isfinite(after), f"after {STEPS} steps on a quadratic the loss is {after}")
     require(after < before, f"{STEPS} steps on a quadratic change the loss from {before:.6g} to {after:.6g}")
 
 
-@register_check(
-    CHECKS,
-    "follows-lr",
-    "optimizer",
-    fix="read group['lr'] in each step: schedules, warm-up and rollbacks change it",
-    needs=("lowers-quadratic",),
-)
-def _follows_lr(fixture: Fixture) -> None:
+@checks.add("read group['lr'] in each step: schedules, warm-up and rollbacks change it")
+def follows_lr(fixture: Fixture) -> None:
     """Steps scale with the learning rates of the groups: with zero, weights stay unchanged."""
     model = Quadratic()
     optimizer = create(fixture, model)
     for group in optimizer.param_groups:
         group["lr"] = 0.0
-    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
-    advance(fixture, model, optimizer)
-    for name, weight in model.named_parameters():
-        require(torch.equal(weight, before[name]), f"with a learning rate of 0 it changes {name}")
+    with unchanged({f"{name}, with a learning rate of 0,": weight for name, weight in model.named_parameters()}):
+        advance(fixture, model, optimizer)
 
 
-@register_check(
-    CHECKS,
-    "optimizer-resumes",
-    "optimizer",
-    fix="keep state in optimizer.state[weight] and param_groups, as tensors and numbers; draw no random numbers",
-    needs=("lowers-quadratic",),
-)
-def _optimizer_resumes(fixture: Fixture) -> None:
+@checks.add("keep state in optimizer.state[weight] and param_groups, as tensors and numbers; draw no random numbers")
+def optimizer_resumes(fixture: Fixture) -> None:
     """Its state survives its state dict: loaded into a new optimizer, it continues with the same bits."""
     model = Quadratic()
     optimizer = create(fixture, model)

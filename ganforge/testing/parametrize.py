@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
@@ -62,14 +62,11 @@ def parametrize_components(
         expected = (expected_failures or {}).get(name, {})
         check_expected(entry, expected)
         arguments = (options or {}).get(name), (images or {}).get(name), (expected_on_linear or {}).get(name)
-        component = _Component(registry, entry, expected, arguments)
+        examination = cache(partial(_examination, registry, entry, expected, *arguments))
         for check in checks_of(entry.component.kind):
-            marks = (
-                [pytest.mark.xfail(reason=expected[check.name], strict=True, raises=AssertionError)]
-                if check.name in expected
-                else []
-            )
-            cases.append(pytest.param(_test(check, component), id=f"{name}-{check.name}", marks=marks))
+            xfail = pytest.mark.xfail(reason=expected.get(check.name, ""), strict=True, raises=AssertionError)
+            marks = [xfail] if check.name in expected else []
+            cases.append(pytest.param(partial(_test, check, examination), id=f"{name}-{check.name}", marks=marks))
     return pytest.mark.parametrize("check", cases)
 
 
@@ -88,27 +85,15 @@ def _name(entry: Entry) -> str:
     return f"{entry.component.kind}/{entry.component.name}"
 
 
-class _Component:
-    """Component that is imported when its first check runs."""
-
-    def __init__(
-        self, registry: Registry, entry: Entry, expected: Mapping[str, str], arguments: tuple[Any, Any, Any]
-    ) -> None:
-        self._registry, self._entry, self._expected, self._arguments = registry, entry, expected, arguments
-
-    @cached_property
-    def examination(self) -> Examination:
-        """Verdicts of the checks that ran."""
-        return Examination(open_fixture(self._registry, self._entry, *self._arguments), self._expected)
+def _examination(registry: Registry, entry: Entry, expected: Mapping[str, str], *arguments: Any) -> Examination:  # noqa: ANN401 - as `open_fixture`
+    """Return the examination of a component, which is imported when its first check runs."""
+    return Examination(open_fixture(registry, entry, *arguments), expected)
 
 
-def _test(check: Check, component: _Component) -> Callable[[], None]:
-    def run() -> None:
-        import pytest  # noqa: PLC0415 - as above
+def _test(check: Check, examination: Callable[[], Examination]) -> None:
+    import pytest  # noqa: PLC0415 - as above
 
-        outcome, reason = component.examination.verdict(check)
-        if outcome in {"skipped", "not run"}:
-            pytest.skip(reason)
-        assert outcome == "passed", f"{check.name}: {reason}\nfix: {check.fix}"  # noqa: S101 - what a test does
-
-    return run
+    outcome, reason = examination().verdict(check)
+    if outcome in {"skipped", "not run"}:
+        pytest.skip(reason)
+    assert outcome == "passed", f"{check.name}: {reason}\nfix: {check.fix}"  # noqa: S101 - what a test does

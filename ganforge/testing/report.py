@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -53,9 +53,7 @@ class Report:
         return {
             "component": self.component,
             "passed": list(self.passed),
-            "failed": [
-                {"check": failure.check, "reason": failure.reason, "fix": failure.fix} for failure in self.failed
-            ],
+            "failed": [asdict(failure) for failure in self.failed],
             "expected_failures": _with_reasons(self.expected_failures),
             "not_run": _with_reasons(self.not_run),
             "skipped": _with_reasons(self.skipped),

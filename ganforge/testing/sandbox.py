@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ganforge.components import ConditionSpec, Dataset, ImageSpec, ImageTensors
-from ganforge.plugins.registry import Entry, Registry
+from ganforge.components import ImageSpec, ImageTensors
+from ganforge.components.spec import Kind
+from ganforge.plugins.registry import Registry
 
 HEAVY = ("torch", "torchvision", "numpy")
 MAX_SECONDS = 120.0
@@ -37,12 +39,32 @@ def refuse(*arguments, **keywords):
 socket.socket.connect = socket.socket.connect_ex = refuse
 socket.getaddrinfo = socket.gethostbyname = socket.create_connection = refuse
 from ganforge.testing.sandbox import attempt
-attempt(json.loads(sys.argv[2]), addresses)
+attempt(sys.argv[2], addresses)
 """
 
 
 class SandboxError(Exception):
     """Error of a separate process, with the end of its stderr."""
+
+
+class Request(NamedTuple):
+    """Component that is described without a network, and loaded on request.
+
+    Attributes:
+        kind: Its kind: a dataset or a feature extractor.
+        name: Its qualified name.
+        plugin: File of a local plugin, or None.
+        options: Its options.
+        image: Images of an extractor, or None for a dataset.
+        load: Whether to open the dataset, or to build the extractor.
+    """
+
+    kind: Kind
+    name: str
+    plugin: Path | None
+    options: Mapping[str, Any]
+    image: ImageSpec | None
+    load: bool
 
 
 @cache
@@ -52,76 +74,46 @@ def heavy_imports(module: str) -> list[str]:
     return names
 
 
-def without_network(
-    entry: Entry, options: Mapping[str, Any], *, load: bool, image: ImageSpec | None = None
-) -> dict[str, Any]:
-    """Describe a dataset or feature extractor, and load it if requested, without a network and in empty folders.
-
-    Args:
-        entry: The component.
-        options: Its options.
-        load: Whether to open the dataset, or to build the extractor.
-        image: Images of an extractor, or None for a dataset.
+def without_network(request: Request) -> dict[str, Any]:
+    """Answer a request in a process without a network, and in empty folders.
 
     Returns:
         `addresses` that it connected to, `error`: the type of the exception or None, its `message` and `fix`.
     """
-    source = entry.source
     with tempfile.TemporaryDirectory() as empty:
-        request = {
-            "kind": entry.component.kind,
-            "name": entry.qualified_name,
-            "plugins": [] if source.path is None else [str(source.path)],
-            "options": dict(options),
-            "load": load,
-            "image": None if image is None else asdict(image),
-        }
-        environment = {
-            "GANFORGE_OFFLINE": "1",
-            **dict.fromkeys(("HOME", "XDG_CACHE_HOME", "HF_HOME", "TORCH_HOME", "GANFORGE_DATA"), empty),
-        }
-        result: dict[str, Any] = _run(_OFFLINE, json.dumps(request), environment=environment, folder=Path(empty))
+        folders = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "HF_HOME", "TORCH_HOME", "GANFORGE_DATA"), empty)
+        text = base64.b64encode(pickle.dumps(request)).decode()
+        result: dict[str, Any] = _run(_OFFLINE, text, environment=folders | {"GANFORGE_OFFLINE": "1"}, folder=empty)
         return result
 
 
-def attempt(request: Mapping[str, Any], addresses: list[str]) -> None:
-    """Do what `without_network` requests, in the process without a network, and print the result."""
-    registry = Registry.discover([Path(path) for path in request["plugins"]])
-    entry = registry.find(request["kind"], request["name"])
-    cls = registry.load(entry)
+def attempt(text: str, addresses: list[str]) -> None:
+    """Answer a request in the process without a network, and print the result."""
+    request: Request = pickle.loads(base64.b64decode(text))  # noqa: S301 - of `without_network`
+    registry = Registry.discover([] if request.plugin is None else [request.plugin])
+    cls = registry.load(registry.find(request.kind, request.name))
     result: dict[str, Any] = {"error": None, "message": "", "fix": None}
     try:
-        options = cls.Options.model_validate(request["options"])
-        cls.Options.model_json_schema()
-        if request["image"] is None:
-            _open(cls(options), load=request["load"])
-        elif request["load"]:
-            cls(options, _image(request["image"]))
+        _describe(cls, request)
     except Exception as error:  # noqa: BLE001 - its exception is the result
         result = {"error": type(error).__name__, "message": str(error), "fix": getattr(error, "fix", None)}
     sys.stdout.write("\n" + json.dumps({**result, "addresses": addresses}) + "\n")
 
 
-def _image(fields: Mapping[str, Any]) -> ImageSpec:
-    condition = fields["condition"]
-    if condition is not None:
-        condition = ConditionSpec(
-            **{**condition, "shape": tuple(condition["shape"]), "names": tuple(condition["names"])}
-        )
-    return ImageSpec(**{**fields, "condition": condition})
-
-
-def _open(dataset: Dataset, *, load: bool) -> None:
-    if load:
-        for split in dataset.splits:
+def _describe(cls: type[Any], request: Request) -> None:
+    options = cls.Options.model_validate(request.options)
+    cls.Options.model_json_schema()
+    if request.image is None:
+        dataset = cls(options)
+        for split in dataset.splits if request.load else ():
             opened = dataset.open(split)
             if not isinstance(opened, ImageTensors):
                 opened[0]
+    elif request.load:
+        cls(options, request.image)
 
 
-def _run(
-    program: str, *arguments: str, environment: Mapping[str, str] | None = None, folder: Path | None = None
-) -> Any:  # noqa: ANN401 - any JSON
+def _run(program: str, *arguments: str, environment: Mapping[str, str] | None = None, folder: str | None = None) -> Any:  # noqa: ANN401 - any JSON
     """Run a program in a new Python, and return its last line as JSON. Raises SandboxError."""
     done = subprocess.run(
         [sys.executable, "-P", "-c", program, json.dumps([*map(str, sys.path)]), *arguments],

@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from numbers import Real
 
 from ganforge.components import Schedule
-from ganforge.testing.checks import Check, register_check, require
-from ganforge.testing.common import BUILDS, no_global_draws
+from ganforge.testing.checks import Checks, require
 from ganforge.testing.fixture import Fixture
+from ganforge.testing.global_state import no_global_draws
 
-CHECKS: list[Check] = []
-FACTOR = "factor-range"
+checks = Checks("schedule", needs="factor-range")
 TOTAL_STEPS = 1000
 
 
@@ -27,33 +26,21 @@ def factors(schedule: Schedule, total: int, steps: Iterable[int]) -> dict[int, f
     return values
 
 
-@register_check(CHECKS, FACTOR, "schedule", fix="return a float that is finite and not negative", needs=(BUILDS,))
-def _factor_range(fixture: Fixture) -> None:
+@checks.add("return a float that is finite and not negative", needs="builds")
+def factor_range(fixture: Fixture) -> None:
     """`factor(step, total_steps)` is a finite number, not negative, at every step."""
     factors(fixture.make(), TOTAL_STEPS, range(TOTAL_STEPS))
 
 
-@register_check(
-    CHECKS,
-    "short-trainings",
-    "schedule",
-    fix="mind divisions by total_steps - 1 and by the length of a part: it may be 0",
-    needs=(FACTOR,),
-)
-def _short_trainings(fixture: Fixture) -> None:
+@checks.add("mind divisions by total_steps - 1 and by the length of a part: it may be 0")
+def short_trainings(fixture: Fixture) -> None:
     """Trainings of one, two or three steps have factors, too."""
     for total in (1, 2, 3):
         factors(fixture.make(), total, range(total))
 
 
-@register_check(
-    CHECKS,
-    "pure-function",
-    "schedule",
-    fix="compute the factor from step and total_steps only: a resumed run begins at any step",
-    needs=(FACTOR,),
-)
-def _pure_function(fixture: Fixture) -> None:
+@checks.add("compute the factor from step and total_steps only: a resumed run begins at any step")
+def pure_function(fixture: Fixture) -> None:
     """The factor is a function of step and total steps: the same in any order of calls."""
     steps = range(0, TOTAL_STEPS, 97)
     schedule: Schedule = fixture.make()
@@ -65,10 +52,8 @@ def _pure_function(fixture: Fixture) -> None:
         require(len(values) == 1, f"factor({step}, {TOTAL_STEPS}) depends on earlier calls: {sorted(values)}")
 
 
-@register_check(
-    CHECKS, "no-random-numbers", "schedule", fix="draw no random numbers in factor", needs=("pure-function",)
-)
-def _no_random_numbers(fixture: Fixture) -> None:
+@checks.add("draw no random numbers in factor", needs="pure-function")
+def no_random_numbers(fixture: Fixture) -> None:
     """The factor draws no random numbers, which belong to the training."""
     with no_global_draws():
         factors(fixture.make(), TOTAL_STEPS, (0, 1, TOTAL_STEPS - 1))

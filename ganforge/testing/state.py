@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from functools import partial
+from itertools import pairwise, product
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from ganforge.components import TrainedComponent, weights_sha256
-from ganforge.testing.checks import Check, register_check, require, skip
-from ganforge.testing.common import BUILDS
-from ganforge.testing.fixture import TRAINED, Fixture, training_mode
+from ganforge.testing.checks import UPDATES, Checks, require, skip
+from ganforge.testing.fixture import TRAINED, Fixture
 from ganforge.testing.harness import Harness
 from ganforge.testing.snapshots import (
     Held,
@@ -26,28 +24,20 @@ from ganforge.testing.snapshots import (
     snapshot,
 )
 
-CHECKS: list[Check] = []
+checks = Checks(*TRAINED, needs=f"registered-state {UPDATES}")
 #: Steps before the comparison, in which a component may fill caches, and compared ones.
 WARM_UP, STEPS = 2, 3
-#: Checks without which a training step is not possible.
-RUNS = (
-    *("image-shape", "generator-output", "logits-shape", "discriminator-input"),
-    *("term-shape", "inputs-unchanged", "reweight-shape", "same-shape", "latents-shape"),
-)
 
 
-@register_check(
-    CHECKS,
-    "registered-state",
-    *TRAINED,
-    fix="use nn.ModuleList, nn.ModuleDict and self.register_buffer(name, tensor) instead of plain attributes",
-    needs=(BUILDS,),
+@checks.add(
+    "use nn.ModuleList, nn.ModuleDict and self.register_buffer(name, tensor) instead of plain attributes",
+    needs="builds",
 )
-def _registered_state(fixture: Fixture) -> None:
+def registered_state(fixture: Fixture) -> None:
     """Modules, weights and tensors that it holds are registered: others are not moved, trained or saved."""
-    modules = fixture.assemble()
-    component, known = modules[fixture.slot], registered(modules)
-    for prefix, part in component.named_modules():
+    modules = fixture.build().modules()
+    known = registered(modules)
+    for prefix, part in modules[fixture.slot].named_modules():
         for key, value in plain_attributes(part).items():
             for item in _items(value):
                 what = "tensor" if isinstance(item, Tensor) else "module"
@@ -65,8 +55,7 @@ def _items(value: Any, depth: int = 3) -> Iterator[Any]:  # noqa: ANN401 - any a
         yield from _items(part, depth - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(NamedTuple):
     """Findings of a few training steps of a copy.
 
     Attributes:
@@ -83,53 +72,39 @@ class Trial:
 
 
 def trial(fixture: Fixture) -> Trial:
-    """Return the findings of a few training steps of a copy, made once for all checks."""
-    if "trial" not in fixture.kept:
-        fixture.kept["trial"] = _try(fixture)
-    findings: Trial = fixture.kept["trial"]
-    return findings
-
-
-def _try(fixture: Fixture) -> Trial:
+    """Return the findings of a few training steps of a copy."""
     original = Harness(fixture)
     untouched = _whole_state(original.modules)
-    harness = copy.copy(original)
-    harness.modules = copy.deepcopy(original.modules)
+    harness = Harness(fixture, original.gan.copy())
     component, held = harness.component, registered(harness.modules)
     frozen = {name: component.get_submodule(name) for name in component.frozen}
     fingerprints = {name: weights_sha256(module) for name, module in frozen.items()}
     reasons: dict[str, str] = {}
     for name, module in frozen.items():
-        module.register_forward_pre_hook(_Watch(name, reasons))
-    harness.train(0, WARM_UP)
+        module.register_forward_pre_hook(partial(_note_mode, name, reasons))
+    for number, phase in product(range(WARM_UP), harness.phases):
+        harness.update(phase, number)
     attributes: set[str] = set()
     history = [globals_of(fixture.cls, held)]
-    for number in range(WARM_UP, WARM_UP + STEPS):
-        for phase in harness.phases:
-            with harness.training(phase, number):
-                before = _attributes(harness, held)
-            harness.update(phase, number)
-            attributes |= set(changed(before, _attributes(harness, held)))
-            history.append(globals_of(fixture.cls, held))
+    for number, phase in product(range(WARM_UP, WARM_UP + STEPS), harness.phases):
+        harness.engine.set_stages(number)
+        before = _attributes(harness, held)
+        harness.update(phase, number)
+        attributes |= set(changed(before, _attributes(harness, held)))
+        history.append(globals_of(fixture.cls, held))
     for name, module in frozen.items():
         if weights_sha256(module) != fingerprints[name]:
             reasons[name] = "its weights or buffers change"
     moved = {path for before, after in pairwise(history) for path in changed(before, after)}
     holding = {path for path, leaf in history[-1].items() if isinstance(leaf, Held)}
-    return Trial(
-        sorted(attributes), sorted(moved | holding), reasons, changed(untouched, _whole_state(original.modules))
-    )
+    leaks = changed(untouched, _whole_state(original.modules))
+    return Trial(sorted(attributes), sorted(moved | holding), reasons, leaks)
 
 
-class _Watch:
-    """Hook that notes a frozen module that runs in training mode."""
-
-    def __init__(self, name: str, reasons: dict[str, str]) -> None:
-        self.name, self.reasons = name, reasons
-
-    def __call__(self, module: nn.Module, arguments: object) -> None:
-        if any(part.training for part in module.modules()):
-            self.reasons[self.name] = "it runs in training mode"
+def _note_mode(name: str, reasons: dict[str, str], module: nn.Module, arguments: object) -> None:
+    """Note a frozen module that runs in training mode."""
+    if any(part.training for part in module.modules()):
+        reasons[name] = "it runs in training mode"
 
 
 def _attributes(harness: Harness, held: Mapping[int, str]) -> Snapshot:
@@ -150,77 +125,50 @@ def _whole_state(modules: Mapping[str, nn.Module]) -> Snapshot:
     return leaves
 
 
-@register_check(
-    CHECKS,
-    "copy-is-independent",
-    *TRAINED,
-    fix="keep state in self, in parameters and buffers; define no __deepcopy__ that shares it",
-    needs=("registered-state", *RUNS),
-)
-def _copy_is_independent(fixture: Fixture) -> None:
+@checks.add("keep state in self, in parameters and buffers; define no __deepcopy__ that shares it")
+def copy_is_independent(fixture: Fixture) -> None:
     """Training a copy leaves the original unchanged, so that trials before the training leave no trace."""
-    leaks = trial(fixture).leaks
+    leaks = fixture.once(trial).leaks
     require(not leaks, f"training a copy changes {', '.join(leaks[:3])} of the original")
 
 
-@register_check(
-    CHECKS,
-    "python-state",
-    *TRAINED,
-    fix="keep it in a buffer: self.register_buffer(name, torch.zeros(())); what follows from the step, in stage(step)",
-    needs=("registered-state", "stage-key", *RUNS),
+@checks.add(
+    "keep it in a buffer: self.register_buffer(name, torch.zeros(())); what follows from the step, in stage(step)",
+    needs=f"registered-state stage-key {UPDATES}",
 )
-def _python_state(fixture: Fixture) -> None:
+def python_state(fixture: Fixture) -> None:
     """Python attributes stay unchanged in updates: checkpoints and recorded updates lose them."""
-    names = trial(fixture).attributes
+    names = fixture.once(trial).attributes
     require(not names, f"an update changes {', '.join(names[:3])}, which checkpoints and recorded updates lose")
 
 
-@register_check(
-    CHECKS,
-    "module-globals",
-    *TRAINED,
-    fix="keep state in buffers of self; other components are in step.modules, values of this update in step.keep",
-    needs=RUNS,
+@checks.add(
+    "keep state in buffers of self; other components are in step.modules, values of this update in step.keep",
+    needs=UPDATES,
 )
-def _module_globals(fixture: Fixture) -> None:
+def module_globals(fixture: Fixture) -> None:
     """Updates change no global of the component's modules, and leave no network or update in one."""
-    names = trial(fixture).globals
+    names = fixture.once(trial).globals
     require(not names, f"an update changes the global {', '.join(names[:3])}")
 
 
-@register_check(
-    CHECKS,
-    "frozen-networks",
-    *TRAINED,
-    fix="name submodules in `frozen`, not in optimized_in; call neither train() nor requires_grad_() on them",
-    needs=("registered-state", *RUNS),
-)
-def _frozen_networks(fixture: Fixture) -> None:
+@checks.add("name submodules in `frozen`, not in optimized_in; call neither train() nor requires_grad_() on them")
+def frozen_networks(fixture: Fixture) -> None:
     """Frozen submodules exist, keep their weights and buffers, and stay in evaluation mode."""
-    component = fixture.make()
-    if not component.frozen:
+    if not fixture.cls.frozen:
         skip("it has no frozen submodules")
-    submodules = dict(component.named_modules())
-    for name in component.frozen:
-        require(name in submodules, f"`frozen` names {name!r}, which is not a submodule")
-        require(name not in component.optimized_in, f"{name!r} is in `frozen` and in optimized_in")
-    for name, reason in trial(fixture).frozen.items():
+    for name in fixture.cls.frozen:
+        require(name not in fixture.cls.optimized_in, f"{name!r} is in `frozen` and in optimized_in")
+    for name, reason in fixture.once(trial).frozen.items():
         require(not reason, f"its frozen submodule {name!r} changes in an update: {reason}")
 
 
-@register_check(
-    CHECKS,
-    "stage-key",
-    *TRAINED,
-    fix="compute the stage from the step only, and return a hashable key, such as the resolution",
-    needs=RUNS,
-)
-def _stage_key(fixture: Fixture) -> None:
+@checks.add("compute the stage from the step only, and return a hashable key, such as the resolution", needs=UPDATES)
+def stage_key(fixture: Fixture) -> None:
     """`stage(step)` returns a hashable key, the same for the same step in any order of calls."""
     if fixture.cls.stage is TrainedComponent.stage:
         skip("it has no stages")
-    component = training_mode(fixture.make())
+    component = fixture.make()
     steps = (0, 1, 10, 100, 10_000)
     keys = {step: component.stage(step) for step in steps}
     for step in (*reversed(steps), *steps):

@@ -150,26 +150,20 @@ class StubDataset(Dataset):
     """Bright squares on noise at places that the class decides."""
 
     class Options(Dataset.Options):
-        """Number, shape and condition of the images."""
+        """Images for training, and half as many for tests, with their shape and condition.
+
+        `classes` is the number of places of squares if the condition is not a class; float32 pixels lie in [-1, 1].
+        """
 
         images: PositiveInt = 64
-        """Training images; there are half as many test images."""
         channels: PositiveInt = 1
-        """Channels of each image."""
         height: PositiveInt = 28
-        """Height in pixels."""
         width: PositiveInt = 28
-        """Width in pixels."""
         dtype: Literal["uint8", "float32"] = "uint8"
-        """Type of the pixels; float32 ones lie in [-1, 1]."""
         condition: Literal["classes", "vector", "tensor"] | None = "classes"
-        """Kind of the condition."""
         classes: PositiveInt = 10
-        """Number of classes; without class conditions, number of places."""
         condition_shape: tuple[PositiveInt, ...] = ()
-        """Shape of vector and tensor conditions."""
         condition_dtype: Literal["uint8", "float32"] = "float32"
-        """Type of tensor conditions."""
 
         @classmethod
         def of(cls, image: ImageSpec) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ganforge.components import (
     MetricResult,
 )
 from ganforge.testing.stubs import StubExtractor, StubMetric
+from ganforge.utils.images import normalize
 from tests.helpers.conformance import ANY_TRAINING, MUTANTS, Mutant, good, mutant, variant
 
 good("features", "plain", image=ImageSpec(1, 8, 8, ConditionSpec.classes(3)))(StubExtractor)
@@ -108,6 +109,43 @@ class CountsCalls(MeanDistance):
         return MetricResult({"mean-distance": distance * (1.001 if self.calls > 2 else 1)})
 
 
+@mutant("metric", "trains")
+class RaisesLater(MeanDistance):
+    """Raises in its second evaluation."""
+
+    calls = 0
+
+    def result(self, context: EvaluationContext, distance: float) -> MetricResult:
+        self.calls += 1
+        if self.calls > 1:
+            raise ValueError("one evaluation is enough")
+        return super().result(context, distance)
+
+
+@good("metric", "of-points")
+class OfPoints(StubMetric):
+    """Reads the coordinates of points, which are not pictures."""
+
+    partners: ClassVar = {"data": "points", "features": "raw"}
+
+
+@good("metric", "of-translations")
+class OfTranslations(MeanDistance):
+    """Translates the images that are conditions of the real ones."""
+
+    partners: ClassVar = {"data": "pairs", "gen": "translator"}
+    needs: ClassVar = frozenset({"generator"})
+
+    def result(self, context: EvaluationContext, distance: float) -> MetricResult:
+        condition = context.condition("real")
+        assert condition is not None
+        assert context.generator is not None
+        assert context.latent is not None
+        z = context.latent.sample(len(condition), context.generator.latent_dim, context.rng)
+        context.generator(z, normalize(condition))
+        return super().result(context, distance)
+
+
 # Feature extractors
 
 
@@ -196,6 +234,15 @@ class Remembers(Layer):
     def changed(self, features: Tensor) -> Tensor:
         self.most = max(self.most, 1e-6 * float(features.abs().max()))
         return features + self.most
+
+
+@mutant("features", "initialized-weights")
+class Uninitialized(Layer):
+    """A weight that holds what was in memory."""
+
+    def __init__(self, options: Any, image: ImageSpec) -> None:
+        super().__init__(options, image)
+        self.layer.bias = nn.Parameter(torch.empty(6))
 
 
 @mutant("features", "state-is-whole")

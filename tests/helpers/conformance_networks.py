@@ -264,6 +264,15 @@ class Seeds(StubGenerator):
         super().__init__(options, image)
 
 
+@mutant("generator", "initialized-weights")
+class Uninitialized(StubGenerator):
+    """A weight that holds what was in memory."""
+
+    def __init__(self, options: Any, image: ImageSpec) -> None:
+        super().__init__(options, image)
+        self.layers[2].bias = nn.Parameter(torch.empty(image.numel))
+
+
 of_generator("input-unchanged", forward=lambda self, z, condition=None: images_of(self, z.mul_(0.5), condition))
 of_generator(
     "same-answer-in-eval",
@@ -556,6 +565,12 @@ class HooksGradients(StubDiscriminator):
 
 of_discriminator(
     "input-unchanged", forward=lambda self, images, condition=None: output_of(self, images.sub_(0.1), condition)
+)
+of_discriminator(
+    "same-answer-in-eval",
+    forward=lambda self, images, condition=None: output_of(
+        self, images + 0.1 * torch.randn(images.shape).to(images), condition
+    ),
 )
 of_discriminator(
     "logits-shape",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -280,7 +282,7 @@ def test_the_command_exits_with_4_and_says_what_helps(tmp_path: Path) -> None:
     [
         (("loss", "bec"), "no loss 'bec'; did you mean 'bce'"),
         (("los", "bce"), "invalid kind 'los'; did you mean 'loss'?"),
-        (("bce",), "'bce' is a component; give its kind, too"),
+        (("bcf",), "no components of 'bcf'"),
         (("ganforg",), "no components of 'ganforg'; did you mean 'ganforge'?"),
         (("nowhere.py",), "no plugin at nowhere.py"),
         (("a", "b", "c"), "check takes a kind and a name, or a plugin, not 3 words"),
@@ -349,6 +351,44 @@ def test_options_and_expected_failures_of_a_file(
     done = command("check", local(tmp_path / "two.py", TWO), "--no-plugins", *words)
     assert done.returncode == code, done.stdout + done.stderr
     assert message in done.stdout + done.stderr
+
+
+def test_a_bare_name_means_the_components_of_every_kind(tmp_path: Path) -> None:
+    """`check NAME` examines all of the name; options go to those that have them."""
+    source = TWO.replace('"my-loss"', '"same"').replace('"my-term"', '"same"')
+    done = command("check", "same", "--plugin", local(tmp_path / "two.py", source), "--set", "target=0.5", "--json")
+    assert done.returncode == 4
+    reports = json.loads(done.stdout)
+    assert [report["component"] for report in reports] == ["loss two.py/same", "term two.py/same"]
+
+
+SLEEPS = """
+import time
+from ganforge import LossTerm
+
+class Sleeps(LossTerm):
+    def forward(self, step):
+        time.sleep(0.5 if step.step > 5 else 0)
+        return step.fake.flatten(1).square().mean(1)
+
+""" + provides("term", "sleeps", "PLACE").replace("'PLACE'", "Sleeps")
+
+
+def test_sigterm_ends_the_command_during_a_training(tmp_path: Path) -> None:
+    """The signal is not taken for a failure of the component, and leaves no run behind."""
+    file = local(tmp_path / "sleeps.py", SLEEPS)
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    words = [sys.executable, "-m", "ganforge", "check", str(file), "--no-plugins"]
+    check = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(folder)})
+    while not list(folder.glob("ganforge-check-*/run/metrics.jsonl")):
+        assert check.poll() is None, "it ended before it trained"
+        time.sleep(0.05)
+    check.terminate()
+    output, _ = check.communicate()
+    assert check.returncode == -signal.SIGTERM
+    assert output == ""
+    assert not list(folder.glob("ganforge-check-*"))
 
 
 def test_listeners_have_nothing_to_check(tmp_path: Path) -> None:
