@@ -66,7 +66,6 @@ class Method:
         device, experiment = torch.device("cpu"), gan.resolved.experiment
         gan_step, _ = setup_training(gan, device=device, precision="fp32", dist=dist)
         sizes = {phase: experiment.images_per_update(phase) for phase in gan_step.phases}
-        sizes["disc"] = experiment.batch_size
         loaders = {
             size: make_loader(gan, device, rank=dist.rank, world_size=dist.world_size, batch_size=size)
             for size in set(sizes.values())

@@ -163,3 +163,12 @@ def test_grouped_convolutions_are_counted() -> None:
         nn.Conv2d(8, 4, 1, bias=False)(images)
     grouped, plain = 2 * 2 * 16 * 8 * 2 * 9, 2 * 2 * 16 * 8 * 4
     assert counter.flops == Flops(grouped + plain, grouped)
+
+
+def test_compiled_code_runs_while_operations_are_counted() -> None:
+    """A network may compile a part of itself, as `flex_attention` does: the counter does not make it fail."""
+    square = torch.compile(lambda x: (x @ x).relu(), backend="eager")
+    x = torch.randn(4, 4, requires_grad=True)
+    with FlopCounter():
+        (gradient,) = torch.autograd.grad(square(x).sum(), [x])
+    assert gradient.shape == x.shape

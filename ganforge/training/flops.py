@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -30,9 +31,16 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch'
     torch's `FlopCounterMode` also tracks modules, which fails in gradients of gradients.
     """
 
+    supports_higher_order_operators = True
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # as above
         self.flops = Flops()
+
+    @classmethod
+    def ignore_compile_internals(cls) -> bool:
+        """Permit compiled code, such as in `flex_attention`, and leave its operations out."""
+        return True
 
     def __torch_dispatch__(
         self,
@@ -43,7 +51,9 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch'
     ) -> Any:  # noqa: ANN401 - as above
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        count: Callable[..., int] | None = flop_registry.get(func._overloadpacket)  # noqa: SLF001
+        count: Callable[..., int] | None = None
+        if isinstance(func, OpOverload):  # others, such as flex_attention, have no formula
+            count = flop_registry.get(func._overloadpacket)  # noqa: SLF001 - as torch's counter does
         if count is not None:
             flops = count(*args, **kwargs, out_val=result)
             names = [argument.name for argument in func._schema.arguments]  # noqa: SLF001

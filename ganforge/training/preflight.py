@@ -109,12 +109,7 @@ class _Preflight:
 
     @contextmanager
     def blame(self, name: str, inputs: str) -> Iterator[None]:
-        """Turn any error into an IncompatibleError that names the component whose code raised it.
-
-        Args:
-            name: The called component.
-            inputs: Its inputs, for the message.
-        """
+        """Turn any error into an IncompatibleError that names the component whose code raised it."""
         try:
             yield
         except GanforgeError:

@@ -32,15 +32,7 @@ class Trial:
     def __init__(
         self, gan: GANComponents, device: torch.device, precision: Precision, *, shares: int = 1, **settings: object
     ) -> None:
-        """Copy the components and set them up.
-
-        Args:
-            gan: The components; left unchanged.
-            device: Device of the run.
-            precision: Precision of the networks.
-            shares: Equal shares of a batch, of which each step gets one.
-            **settings: Settings that replace those of the experiment.
-        """
+        """Copy the components and set them up; a step gets one of several equal shares of a batch."""
         self.device, self.precision = device, precision
         copies = gan.copy()
         copies.resolved = with_values(gan.resolved, "trial", **{"compile": "off", "cuda_graphs": "off", **settings})
@@ -103,15 +95,9 @@ def choose_acceleration(
     notice: Callable[[str], None],
     dist: DistContext = SINGLE_PROCESS,
 ) -> dict[str, str]:
-    """Return `compile` and `cuda_graphs` as `on` or `off`.
+    """Return `compile` and `cuda_graphs` as `on` or `off`, given the FLOPs of a step.
 
-    Args:
-        gan: The components.
-        device: Device of the run.
-        precision: Precision of the networks.
-        flops: FLOPs of a step.
-        notice: Receives one line for each setting that is on but impossible.
-        dist: This rank.
+    A notice names each setting that is on but impossible.
     """
     experiment = gan.resolved.experiment
     chosen: dict[str, str] = {"compile": experiment.compile, "cuda_graphs": experiment.cuda_graphs}
@@ -164,13 +150,7 @@ def out_of_memory_error(
 ) -> OutOfMemoryError:
     """Return the error for a step that ran out of memory, with the largest batch size that fits.
 
-    Args:
-        error: Original error; the tensors in its frames are released.
-        gan: The components.
-        device: Device of the run.
-        precision: Precision of the networks.
-        step: Number of the failed step, for the message.
-        dist: This rank.
+    The tensors in the frames of the original error are released.
     """
     traceback.clear_frames(error.__traceback__)
     batch_size = gan.resolved.experiment.batch_size
