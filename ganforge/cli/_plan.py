@@ -33,7 +33,8 @@ def print_plan(plan: Mapping[str, Any]) -> None:
     console.print(
         f"parameters  generator {count['generator']:,}, discriminator {count['discriminator']:,}", highlight=False
     )
-    console.print(f"device      {plan['device']}, precision {plan['precision']}", highlight=False)
+    reason = plan["origins"].get("precision", "default")
+    console.print(f"device      {plan['device']}, precision {plan['precision']} ({escape(reason)})", highlight=False)
     console.print(
         f"time        {plan['seconds_per_step'] * 1000:.1f} ms a step; {plan['steps_per_epoch']:,} steps and about "
         f"{format_duration(plan['seconds_per_epoch'])} an epoch; {plan['total_steps']:,} steps and about "

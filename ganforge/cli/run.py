@@ -84,7 +84,10 @@ def run(
     seed: Annotated[str | None, _setting("--seed", "N", "Seed of all random numbers (0).")] = None,
     device: Annotated[str | None, _setting("--device", "NAME", "auto, cpu, cuda, cuda:1, mps.")] = None,
     precision: Annotated[
-        str | None, _setting("--precision", "NAME", "auto, fp32, tf32, bf16; auto measures and picks the fastest.")
+        str | None,
+        _setting(
+            "--precision", "NAME", "auto, fp32, tf32, bf16; auto chooses by the hardware and the size of the networks."
+        ),
     ] = None,
     checkpoint_every: Annotated[
         str | None, _setting("--checkpoint-every", "STEPS", "Steps between checkpoints (an epoch).")
@@ -118,8 +121,9 @@ def run(
     if not dry_run:
         RunDirectory.check_new(run_directory)
     with ExitStack() as stack:
-        with waiting("building the components, and measuring this machine", quiet=quiet):
-            from ganforge.cli._display import make_display  # noqa: PLC0415 - imports torch, which takes seconds
+        with waiting("building the components", quiet=quiet):
+            from ganforge.bench.measure import seconds_per_step  # noqa: PLC0415 - imports torch, which takes seconds
+            from ganforge.cli._display import make_display  # noqa: PLC0415 - as above
             from ganforge.report import report_run  # noqa: PLC0415 - as above
             from ganforge.runs.launch import start_run  # noqa: PLC0415 - as above
             from ganforge.runs.setup import plan, prepare  # noqa: PLC0415 - as above
@@ -127,9 +131,9 @@ def run(
 
             dist = SINGLE_PROCESS if dry_run else stack.enter_context(init_distributed())
             resolved = resolve(layers, registry)
-            prepared = prepare(resolved, registry, estimate=dry_run, dist=dist)
+            prepared = prepare(resolved, registry, dist=dist)
         if dry_run:
-            _show_plan(plan(prepared), prepared.resolved.notices, json=json)
+            _show_plan(plan(prepared, seconds_per_step(prepared)), prepared.resolved.notices, json=json)
             return
         experiment = prepared.resolved.experiment
         names = f"{experiment.gen.name} × {experiment.disc.name} × {experiment.loss.name} × {experiment.data.name}"

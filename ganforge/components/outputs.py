@@ -23,6 +23,17 @@ def map_input(function: Callable[[Tensor], Tensor], images: DiscriminatorInput) 
     return function(images) if isinstance(images, Tensor) else tuple(function(level) for level in images)
 
 
+def concatenate_inputs(real: DiscriminatorInput, fake: DiscriminatorInput) -> DiscriminatorInput | None:
+    """Return both inputs as one, or None if they have different forms."""
+    if isinstance(real, Tensor) and isinstance(fake, Tensor):
+        return torch.cat([real, fake.to(real.dtype)]) if real.shape == fake.shape else None
+    if isinstance(real, Tensor) or isinstance(fake, Tensor) or len(real) != len(fake):
+        return None
+    if any(one.shape != other.shape for one, other in zip(real, fake, strict=True)):
+        return None
+    return tuple(torch.cat([one, other.to(one.dtype)]) for one, other in zip(real, fake, strict=True))
+
+
 @dataclass(frozen=True, slots=True)
 class GeneratorOutput:
     """Output of a generator that returns more than images.

@@ -14,6 +14,7 @@ from ganforge.components.outputs import (
     DiscriminatorOutput,
     GeneratorOutput,
     at_least_float32,
+    concatenate_inputs,
 )
 
 if TYPE_CHECKING:
@@ -259,7 +260,7 @@ class TrainStep:
         condition = self._condition_for(self.discriminator, None)
         together = self.phase == "disc" and self.discriminator.batch_independent
         if together and self._real_output is None and self._fake_output is None:
-            pair = _concatenated(self._augmented_images(real=True)[0], self._augmented_images(real=False)[0])
+            pair = concatenate_inputs(self._augmented_images(real=True)[0], self._augmented_images(real=False)[0])
             if pair is not None:
                 twice = None if condition is None else torch.cat([condition, condition])
                 with self._low_precision():
@@ -296,14 +297,3 @@ class TrainStep:
             images = augmentation.augment(images, used[name])
         self._rng_name, self._rng = caller
         return images, used
-
-
-def _concatenated(real: DiscriminatorInput, fake: DiscriminatorInput) -> DiscriminatorInput | None:
-    """Return both inputs as one, or None if they have different forms."""
-    if isinstance(real, Tensor) and isinstance(fake, Tensor):
-        return torch.cat([real, fake.to(real.dtype)]) if real.shape == fake.shape else None
-    if isinstance(real, Tensor) or isinstance(fake, Tensor) or len(real) != len(fake):
-        return None
-    if any(one.shape != other.shape for one, other in zip(real, fake, strict=True)):
-        return None
-    return tuple(torch.cat([one, other.to(one.dtype)]) for one, other in zip(real, fake, strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,29 +10,13 @@ from pydantic import ValidationError
 
 from ganforge.components import ComponentOptions
 from ganforge.components.spec import Kind
+from ganforge.config import Layer
 from ganforge.config.dotted import NOTHING
 from ganforge.config.resolved import ResolvedComponent
 from ganforge.config.sections import validation_message
 from ganforge.errors import ConfigError
 from ganforge.plugins.registry import Entry, Registry
 from ganforge.utils.suggest import did_you_mean
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Settings that one layer has for one component.
-
-    Attributes:
-        origin: Origin of the layer.
-        loose: Whether options may stand outside the component's own table.
-        advisory: Whether settings that do not apply are skipped.
-        values: `name`, options, and tables of options by component.
-    """
-
-    origin: str
-    loose: bool
-    advisory: bool
-    values: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +36,11 @@ class Choice:
 
 
 def choose_component(
-    registry: Registry, kind: Kind, key: str, tables: Sequence[Table], *, default: str | None
+    registry: Registry, kind: Kind, key: str, tables: Sequence[Layer], *, default: str | None
 ) -> Choice:
-    """Return the component that the last table with a name chooses.
+    """Return the component that the last table with a name chooses, lowest layer first.
 
-    Args:
-        registry: All components.
-        kind: Kind of the component.
-        key: Key of the configuration, for messages.
-        tables: Settings, lowest layer first.
-        default: Name used if no table has one. None permits "none", which chooses no component.
+    Without a default, "none" is permitted and chooses no component.
     """
     choice = Choice(None if default is None else registry.find(kind, default))
     for index, table in enumerate(tables):
@@ -76,73 +55,74 @@ def choose_component(
 
 
 def component_options(
-    registry: Registry, key: str, choice: Choice, tables: Sequence[Table], origins: dict[str, str]
+    registry: Registry, key: str, choice: Choice, tables: Sequence[Layer], origins: dict[str, str]
 ) -> ResolvedComponent:
     """Return a chosen component with its options, and add their origins.
 
-    Raises:
-        ConfigError: An option is unknown, invalid, or misplaced.
+    Raises ConfigError for an option that is unknown, invalid, or misplaced.
     """
-    entry = choice.entry
-    assert entry is not None, "only a chosen component has options"  # noqa: S101
-    cls = registry.load(entry)
-    merged: dict[str, Any] = {}
-    option_origins: dict[str, str] = {}
-    for index, table in enumerate(tables):
-        for option, value in _options(registry, key, entry, cls, table, current=index >= choice.first):
-            if option not in cls.Options.model_fields:
-                if table.advisory:
-                    continue
-                name = registry.name_of(entry)
-                raise ConfigError(
-                    f"{key} is {name!r}, which has no option {option!r} ({table.origin})"
-                    f"{did_you_mean(option, cls.Options.model_fields)}"
-                )
-            merged[option] = value
-            option_origins[option] = table.origin
-    options = validate_options(key, entry, cls, merged, option_origins)
+    assert choice.entry is not None, "only a chosen component has options"  # noqa: S101
+    component = resolve_options(registry, key, choice.entry, _options(registry, key, choice, tables), origins)
     if choice.origin is not None:
         origins[key] = choice.origin
-    origins |= {f"{key}.{option}": origin for option, origin in option_origins.items()}
-    return ResolvedComponent(entry, cls, options)
+    return component
 
 
-def _options(
-    registry: Registry, key: str, entry: Entry, cls: type[Any], table: Table, *, current: bool
-) -> Iterator[tuple[str, Any]]:
-    """Yield a table's options of a component.
+def _options(registry: Registry, key: str, choice: Choice, tables: Sequence[Layer]) -> Iterator[tuple[Layer, str, Any]]:
+    """Yield the options of a chosen component; tables from the first on may have them outside of its own table."""
+    assert choice.entry is not None  # noqa: S101 - as above
+    fields = registry.load(choice.entry).Options.model_fields
+    for index, table in enumerate(tables):
+        options: dict[str, Any] = {}
+        for name, value in table.values.items():
+            named = registry.get(choice.entry.component.kind, name) if isinstance(value, Mapping) else None
+            if named == choice.entry:
+                options |= value
+            elif name == "name" or named is not None:
+                continue
+            elif not (table.loose or table.advisory or isinstance(value, Mapping)):
+                raise misplaced_option(key, name, table, choice.entry.component.name)
+            elif index >= choice.first:
+                options[name] = value
+        for option, value in options.items():
+            if option.replace("-", "_") not in fields and not table.advisory:
+                raise ConfigError(
+                    f"{key} is {registry.name_of(choice.entry)!r}, which has no option {option!r} ({table.origin})"
+                    f"{did_you_mean(option, fields)}"
+                )
+            yield table, option, value
 
-    Args:
-        registry: All components.
-        key: Key of the configuration.
-        entry: The component.
-        cls: Its class.
-        table: Settings of one layer.
-        current: Whether options outside of a component's table belong to this component.
+
+def misplaced_option(key: str, option: str, layer: Layer, component: str) -> ConfigError:
+    """Return the error for an option that a file has outside of its component's table."""
+    return ConfigError(
+        f"[{key}] {option} ({layer.origin}): in a file an option belongs in its component's own table",
+        fix=f"write it under [{key}.{component}]",
+    )
+
+
+def resolve_options(
+    registry: Registry, key: str, entry: Entry, options: Iterable[tuple[Layer, str, Any]], origins: dict[str, str]
+) -> ResolvedComponent:
+    """Return a component with options, of which later ones win, and add their origins; unknown advice is skipped.
+
+    Raises ConfigError, with the origin of each invalid value.
     """
-    for name, value in table.values.items():
-        option = name.replace("-", "_")
-        if option == "name":
-            continue
-        named = registry.get(entry.component.kind, name) if isinstance(value, Mapping) else None
-        if named == entry:
-            yield from ((inner.replace("-", "_"), item) for inner, item in value.items())
-        elif named is None and not (table.loose or table.advisory) and not isinstance(value, Mapping):
-            raise ConfigError(
-                f"[{key}] {name} ({table.origin}): in a file an option belongs in its component's own table",
-                fix=f"write it under [{key}.{entry.component.name}]",
-            )
-        elif named is None and current:
-            yield option, value
+    cls = registry.load(entry)
+    model: type[ComponentOptions] = cls.Options
+    merged: dict[str, Any] = {}
+    for layer, option, value in options:
+        name = option.replace("-", "_")
+        if name in model.model_fields or not layer.advisory:
+            merged[name], origins[f"{key}.{name}"] = value, layer.origin
+    return ResolvedComponent(entry, cls, validate_options(key, entry, model, merged, origins))
 
 
 def validate_options(
-    prefix: str, entry: Entry, cls: type[Any], values: Mapping[str, Any], origins: Mapping[str, str]
+    key: str, entry: Entry, model: type[ComponentOptions], values: Mapping[str, Any], origins: Mapping[str, str]
 ) -> ComponentOptions:
     """Return a component's validated options. Raises ConfigError, with the origin of each invalid value."""
-    model: type[ComponentOptions] = cls.Options
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        named = {f"{prefix}.{key}": origin for key, origin in origins.items()}
-        raise ConfigError(f"{entry}: {validation_message(prefix, error, model, named)}") from None
+        raise ConfigError(f"{entry}: {validation_message(key, error, model, origins)}") from None

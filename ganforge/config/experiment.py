@@ -134,7 +134,7 @@ class Experiment(BaseModel):
     seed: NonNegativeInt = Field(0, description="Seed of weights, data order, latents and dropout.", lt=2**63)
     device: str = Field("auto", description="Device: auto, cpu, cuda, cuda:1, mps.")
     precision: Literal["auto", "fp32", "tf32", "bf16"] = Field(
-        "auto", description="Precision; auto measures and picks the fastest."
+        "auto", description="Precision; auto chooses by the hardware and the size of the networks."
     )
     compile: Switch = Field("auto", description="Compile the networks; auto: on a GPU, in long trainings.")
     cuda_graphs: Switch = Field("auto", description="Record each update once on a GPU and replay it; auto: on.")
@@ -194,10 +194,9 @@ class Experiment(BaseModel):
                 )
         return self
 
-    @property
-    def images_per_generator_update(self) -> int:
-        """Number of fakes in a generator update."""
-        return self.batch_size if self.generator_batch_size is None else self.generator_batch_size
+    def images_per_update(self, phase: str) -> int:
+        """Return the number of images in an update of a phase, on all ranks."""
+        return (self.generator_batch_size or self.batch_size) if phase == "gen" else self.batch_size
 
     def steps_per_epoch(self, images: int) -> int:
         """Return the number of steps in which `images` training images are seen once, except a partial last batch."""

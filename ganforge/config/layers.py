@@ -29,6 +29,10 @@ class Layer:
     loose: bool = False
     advisory: bool = False
 
+    def part(self, values: Mapping[str, Any]) -> Layer:
+        """Return a part of the settings, as a layer of the same source."""
+        return Layer(self.origin, values, self.loose, self.advisory)
+
 
 def preset_layer(name: str, registry: Registry) -> Layer:
     """Return a preset's settings. Raises UnknownComponentError for an unknown name, PluginError for invalid TOML."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ganforge.config.choice import Choice, Table, choose_component
+from ganforge.config import Layer
+from ganforge.config.choice import Choice, choose_component, misplaced_option
 from ganforge.config.sections import Settings, named_table
 from ganforge.errors import ConfigError
 from ganforge.plugins.registry import Entry, Registry
@@ -18,13 +19,12 @@ SCHEDULE = "schedule"
 
 def choose_optimizers(
     layers: Sequence[Settings], phases: Sequence[str], registry: Registry
-) -> dict[str, tuple[Choice, list[Table]]]:
+) -> dict[str, tuple[Choice, list[Layer]]]:
     """Return each phase's optimizer, and the settings for it.
 
-    Raises:
-        ConfigError: A table names a phase that does not exist, or an option that no optimizer has.
+    Raises ConfigError for a table of an unknown phase, and for an option that no optimizer has.
     """
-    choices: dict[str, tuple[Choice, list[Table]]] = {}
+    choices: dict[str, tuple[Choice, list[Layer]]] = {}
     for phase in phases:
         tables = [_phase_table(layer, phase, phases) for layer in layers]
         choice = choose_component(registry, "optimizer", f"optimizer.{phase}", tables, default=DEFAULT_OPTIMIZER)
@@ -50,10 +50,7 @@ def _check_shared(layer: Settings, phases: Sequence[str], entries: Sequence[Entr
             )
         if not layer.loose and not isinstance(value, Mapping):
             name = entries[0].component.name if entries else DEFAULT_OPTIMIZER
-            raise ConfigError(
-                f"[optimizer] {key} ({layer.origin}): in a file an option belongs in its component's own table",
-                fix=f"write it under [optimizer.{name}]",
-            )
+            raise misplaced_option("optimizer", key, layer, name)
         if entries and option not in options:
             names = ", ".join(dict.fromkeys(entry.component.name for entry in entries))
             raise ConfigError(
@@ -68,11 +65,11 @@ def shared_and_own(layer: Settings, phase: str, phases: Sequence[str]) -> tuple[
     return shared, named_table(layer.optimizer.get(phase, {}), f"optimizer.{phase}", layer.origin)
 
 
-def _phase_table(layer: Settings, phase: str, phases: Sequence[str]) -> Table:
+def _phase_table(layer: Settings, phase: str, phases: Sequence[str]) -> Layer:
     shared, own = shared_and_own(layer, phase, phases)
     values = _deep_merge(shared, own)
     values.pop(SCHEDULE, None)
-    return Table(layer.origin, layer.loose, layer.advisory, values)
+    return layer.part(values)
 
 
 def _deep_merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from ganforge.components.spec import Kind
 from ganforge.config import SECTIONS, ComponentRef, Experiment, Layer, Section, to_document
 from ganforge.config.choice import validate_options
 from ganforge.config.experiment import SEVERAL
-from ganforge.config.phases import ordered_phases, phases_of
-from ganforge.config.resolve import Resolver
+from ganforge.config.resolve import Resolver, ordered_phases, phases_of
 from ganforge.config.resolved import ResolvedComponent, ResolvedConfig
 from ganforge.errors import UnknownComponentError
 from ganforge.plugins.registry import Registry
@@ -39,7 +38,19 @@ def reload(
         PluginError: A component cannot be loaded.
         ConfigError: Options no longer fit a component.
     """
-    find = _Finder(registry, manifest)
+
+    def find(key: str, kind: Kind, refs: Sequence[ComponentRef]) -> tuple[ResolvedComponent, ...]:
+        """Return the components that a key of the configuration refers to."""
+        items = []
+        for ref, name in zip(refs, _recorded(manifest, key, refs), strict=True):
+            try:
+                entry = registry.get(kind, name) or registry.find(kind, ref.name)
+            except UnknownComponentError as error:
+                raise UnknownComponentError(error.message, fix=_with_local(manifest) or error.fix) from None
+            cls = registry.load(entry)
+            items.append(ResolvedComponent(entry, cls, validate_options(key, entry, cls.Options, ref.options, {})))
+        return tuple(items)
+
     chosen: dict[Section, tuple[ResolvedComponent, ...]] = {}
     for section in sections:
         selected = getattr(experiment, section)
@@ -56,26 +67,6 @@ def reload(
     classes = {item.entry: item.cls for items in chosen.values() for item in items}
     phases = ordered_phases(phases_of(entries, classes), experiment.phase_order, {})
     return ResolvedConfig(experiment, chosen, optimizers, schedules, phases)
-
-
-class _Finder:
-    """Search for the components of a run."""
-
-    def __init__(self, registry: Registry, manifest: Manifest | None) -> None:
-        self.registry = registry
-        self.manifest = manifest
-
-    def __call__(self, key: str, kind: Kind, refs: Sequence[ComponentRef]) -> tuple[ResolvedComponent, ...]:
-        """Return the components that a key of the configuration refers to."""
-        items = []
-        for ref, name in zip(refs, _recorded(self.manifest, key, refs), strict=True):
-            try:
-                entry = self.registry.get(kind, name) or self.registry.find(kind, ref.name)
-            except UnknownComponentError as error:
-                raise UnknownComponentError(error.message, fix=_with_local(self.manifest) or error.fix) from None
-            cls = self.registry.load(entry)
-            items.append(ResolvedComponent(entry, cls, validate_options(key, entry, cls, ref.options, {})))
-        return tuple(items)
 
 
 def _recorded(manifest: Manifest | None, key: str, refs: Sequence[ComponentRef]) -> list[str]:

@@ -6,25 +6,26 @@ Components are chosen first, since their recommendations are the lowest layers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from ganforge.config import SECTIONS, ComponentRef, Experiment, Layer, Section, nested
-from ganforge.config.choice import Choice, Table, component_options, validate_options
+from ganforge.config.choice import Choice, component_options, misplaced_option, resolve_options
 from ganforge.config.dotted import NOTHING, RENAMED
-from ganforge.config.experiment import SEVERAL, SINGLE, TRAINED
+from ganforge.config.experiment import NETWORK_PHASES, SEVERAL, SINGLE, TRAINED
 from ganforge.config.optimizers import choose_optimizers, unused_tables
-from ganforge.config.phases import ordered_phases, phases_of
 from ganforge.config.resolved import ResolvedComponent, ResolvedConfig
 from ganforge.config.schedules import Targets, check_scheduled_values, resolve_schedules
-from ganforge.config.sections import Leaf, SectionSettings, Settings, validation_message
+from ganforge.config.sections import Settings, validation_message
 from ganforge.errors import ConfigError
 from ganforge.plugins.registry import Entry, Registry
 from ganforge.utils.suggest import did_you_mean
 
 DEFAULT_EPOCHS = 20
+#: Sections whose components take part in a training step.
+TRAINED_SECTIONS: tuple[Section, ...] = ("gen", "disc", "loss", "latent", "term", "augment")
 
 
 def resolve(layers: Sequence[Layer], registry: Registry) -> ResolvedConfig:
@@ -66,7 +67,7 @@ class Resolver:
         default = Experiment.model_fields[section].default
         names = [selection.name for selection in default] if section in SEVERAL else [default.name]
         for layer in self.all_layers:
-            layer_names = layer.section(section).names
+            layer_names = layer.sections[section].names
             if layer_names is not None:
                 left_out = [name for name in names if name not in layer_names]
                 if layer.advisory and left_out and section in self.origins:
@@ -148,50 +149,36 @@ class Resolver:
 
     def options(self, section: Section, entry: Entry) -> ResolvedComponent:
         """Merge one component's options from its own tables and, on the command line, from the section itself."""
-        cls = self.classes[entry]
-        alone = len(self.entries[section]) == 1
-        merged: dict[str, Any] = {}
-        origins: dict[str, str] = {}
-        for layer in self.all_layers:
-            settings = layer.section(section)
-            for leaf in self._leaves(settings, entry, section, alone=alone):
-                key = leaf.key.replace("-", "_")
-                if layer.advisory and key not in cls.Options.model_fields:
-                    continue
-                merged[key] = leaf.value
-                origins[key] = layer.origin
-        prefix = section if section in SINGLE else f"{section}.{entry.component.name}"
-        self.origins |= {f"{prefix}.{key}": origin for key, origin in origins.items()}
-        return ResolvedComponent(entry, cls, validate_options(prefix, entry, cls, merged, origins))
+        key = section if section in SINGLE else f"{section}.{entry.component.name}"
+        return resolve_options(self.registry, key, entry, self._section_options(section, entry), self.origins)
 
-    def _leaves(self, settings: SectionSettings, entry: Entry, section: Section, *, alone: bool) -> Iterable[Leaf]:
-        kind = SECTIONS[section]
-        for key, value in settings.values.items():
-            named = self.registry.get(kind, key) if isinstance(value, Mapping) else None
-            if named == entry:
-                yield from (Leaf(option, item) for option, item in value.items())
-            elif settings.advisory and named is None and not (alone and not isinstance(value, Mapping)):
-                continue
-            elif named is None and isinstance(value, Mapping) and key not in self.classes[entry].Options.model_fields:
-                self.registry.find(kind, key)  # raises, with the nearest name
-            elif named is None and not settings.loose:
-                raise ConfigError(
-                    f"[{section}] {key} ({settings.origin}): in a file an option stands in its component's own table",
-                    fix=f"write it under [{section}.{entry.component.name}]",
-                )
-            elif named is None and not alone:
-                raise ConfigError(
-                    f"{section}.{key} ({settings.origin}) could belong to any of several",
-                    fix=f"name one: {section}.{entry.component.name}.{key}",
-                )
-            elif named is None:
-                yield Leaf(key, value)
+    def _section_options(self, section: Section, entry: Entry) -> Iterator[tuple[Layer, str, Any]]:
+        kind, alone = SECTIONS[section], len(self.entries[section]) == 1
+        for layer in (layer.sections[section] for layer in self.all_layers):
+            for key, value in layer.values.items():
+                table = isinstance(value, Mapping)
+                named = self.registry.get(kind, key) if table else None
+                if named == entry:
+                    yield from ((layer, option, item) for option, item in value.items())
+                elif named is not None or (layer.advisory and (table or not alone)):
+                    continue
+                elif table and key not in self.classes[entry].Options.model_fields:
+                    self.registry.find(kind, key)  # raises, with the nearest name
+                elif not layer.loose:
+                    raise misplaced_option(section, key, layer, entry.component.name)
+                elif not alone:
+                    raise ConfigError(
+                        f"{section}.{key} ({layer.origin}) could belong to any of several",
+                        fix=f"name one: {section}.{entry.component.name}.{key}",
+                    )
+                else:
+                    yield layer, key, value
 
     def check_unused(self, layers: Iterable[Settings], sections: Iterable[Section]) -> None:
         """Add notices about options of components that are not used; refuse options of a section without components."""
         for layer in layers:
             for section in sections:
-                kind, settings = SECTIONS[section], layer.section(section)
+                kind, settings = SECTIONS[section], layer.sections[section]
                 used = self.entries[section]
                 for key, value in settings.values.items():
                     entry = self.registry.get(kind, key) if isinstance(value, Mapping) else None
@@ -203,7 +190,7 @@ class Resolver:
                     elif entry is None and not used:
                         raise ConfigError(f"{section}.{key} ({layer.origin}) is set, but no {kind} is chosen")
 
-    def _unused_targets(self, choices: Mapping[str, tuple[Choice, Sequence[Table]]]) -> dict[str, int]:
+    def _unused_targets(self, choices: Mapping[str, tuple[Choice, Sequence[Layer]]]) -> dict[str, int]:
         """Return prefixes of targets whose components were replaced, and the first layer in which they are errors."""
         used = {entry.component.name for entry in self.entries["term"]}
         names = {
@@ -220,7 +207,7 @@ class Resolver:
         known = [key for key in Experiment.model_fields if key not in components]
         merged: dict[str, Any] = {}
         for layer in self.all_layers:
-            for key, value in layer.plain.items():
+            for key, value in layer.values.items():
                 if key in RENAMED:
                     name = RENAMED[key]
                     raise ConfigError(
@@ -234,10 +221,41 @@ class Resolver:
                 self.origins[key] = layer.origin
                 if key in {"epochs", "steps"} and value is not None:
                     alternative = "steps" if key == "epochs" else "epochs"
-                    if alternative in layer.plain:
+                    if alternative in layer.values:
                         raise ConfigError(f"{layer.origin} sets both epochs and steps", fix="set one of them")
                     merged.pop(alternative, None)
                     self.origins.pop(alternative, None)
         if merged.get("epochs") is None and merged.get("steps") is None:
             merged["epochs"] = DEFAULT_EPOCHS
         return merged
+
+
+def phases_of(entries: Mapping[Section, Sequence[Entry]], classes: Mapping[Entry, type[Any]]) -> tuple[str, ...]:
+    """Return `disc`, `gen`, and the phases that the chosen components add by `optimized_in`.
+
+    Raises ConfigError for a term in a phase that no component adds.
+    """
+    chosen = [entry for section in TRAINED_SECTIONS for entry in entries.get(section, ())]
+    further = [phase for entry in chosen for phase in classes[entry].optimized_in.values()]
+    phases = tuple(dict.fromkeys((*NETWORK_PHASES, *further)))
+    for entry in chosen:
+        acts_in = getattr(classes[entry], "phases", ())
+        missing = [phase for phase in acts_in if phase not in phases] if isinstance(acts_in, tuple) else []
+        if missing:
+            raise ConfigError(
+                f"{entry} acts in phase {missing[0]!r}, which no chosen component adds"
+                f"{did_you_mean(missing[0], phases)}"
+            )
+    return phases
+
+
+def ordered_phases(phases: tuple[str, ...], order: Sequence[str] | None, origins: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the phases in the order of their updates. Raises ConfigError if `order` is not a permutation of them."""
+    if order is None:
+        return phases
+    if sorted(order) != sorted(phases):
+        raise ConfigError(
+            f"phase_order = {', '.join(order)} ({origins.get('phase_order', 'default')}) must name each phase once: "
+            f"{', '.join(phases)}"
+        )
+    return tuple(order)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
 from ganforge.components import ComponentOptions
-from ganforge.config.choice import Table, choose_component, component_options
+from ganforge.config import Layer
+from ganforge.config.choice import choose_component, component_options
 from ganforge.config.dotted import NOTHING
 from ganforge.config.optimizers import SCHEDULE, shared_and_own
 from ganforge.config.resolved import ResolvedComponent
@@ -28,16 +29,8 @@ EMA = "ema_halflife_images"
 PROBES = 1000
 
 
-class ScheduleSetting(NamedTuple):
-    """One value for the schedule of a target.
-
-    Attributes:
-        key: Target, followed by the option of the schedule, if any.
-        value: Name of the schedule, or value of its option.
-    """
-
-    key: str
-    value: Any
+#: Target, followed by the option of the schedule, if any; and the name of the schedule, or the value of its option.
+ScheduleSetting: TypeAlias = tuple[str, Any]
 
 
 class Targets:
@@ -98,22 +91,13 @@ def resolve_schedules(
     origins: dict[str, str],
     unused: Mapping[str, int],
 ) -> tuple[dict[str, ResolvedComponent], list[str]]:
-    """Return the schedules by target, and notices about those that are not used.
+    """Return the schedules by target, and notices about those that are not used; add the origins of their values.
 
-    Args:
-        layers: Settings, lowest first.
-        targets: Options that may be scheduled.
-        phases: Phases of the training.
-        registry: All components.
-        origins: Origin of each value, to be added to.
-        unused: Prefixes of keys that mean options of components that were replaced, each with the index of the first
-            layer in which they are errors.
-
-    Raises:
-        ConfigError: A target or an option is unknown.
+    `unused` has prefixes of keys that mean options of components that were replaced, each with the index of the first
+    layer in which they are errors. Raises ConfigError for an unknown target or option.
     """
     notices: list[str] = []
-    tables: dict[str, list[Table]] = {target: [] for target in targets.names}
+    tables: dict[str, list[Layer]] = {target: [] for target in targets.names}
     for index, layer in enumerate(layers):
         values: dict[str, dict[str, Any]] = {target: {} for target in targets.names}
         settings = list(_settings(layer, phases))
@@ -121,7 +105,7 @@ def resolve_schedules(
             kept = {target for name in layer.schedule_names for target in (targets.split(name) or ([], ""))[0]}
             for target in set(targets.names) - kept:
                 values[target]["name"] = NOTHING
-            settings += [ScheduleSetting(name, None) for name in layer.schedule_names if not targets.split(name)]
+            settings += [(name, None) for name in layer.schedule_names if not targets.split(name)]
         for key, value in settings:
             split = targets.split(key)
             if split is not None:
@@ -136,7 +120,7 @@ def resolve_schedules(
             option = key[len(prefix) + 1 :].partition(".")[0]
             notices.append(f"schedules.{key[: len(prefix)]}.{option} ({layer.origin}) is kept but not used")
         for target, table in values.items():
-            tables[target].append(Table(layer.origin, layer.loose, layer.advisory, table))
+            tables[target].append(layer.part(table))
     return {
         target: resolved
         for target, settings in tables.items()
@@ -155,7 +139,7 @@ def _settings(layer: Settings, phases: Sequence[str]) -> Iterator[ScheduleSettin
             own.append((f"optimizer.{phase}.lr", of_phase[SCHEDULE]))
     leaves = [leaf for key, content in layer.schedules.items() for leaf in _leaves(key, content)]
     leaves += [leaf for key, content in own for leaf in _leaves(key, content)]
-    yield from sorted(leaves, key=lambda leaf: _names_phase(leaf.key, phases))
+    yield from sorted(leaves, key=lambda leaf: _names_phase(leaf[0], phases))
 
 
 def _names_phase(key: str, phases: Sequence[str]) -> bool:
@@ -167,7 +151,7 @@ def _leaves(key: str, content: object) -> Iterator[ScheduleSetting]:
         for name, value in content.items():
             yield from _leaves(f"{key}.{name}", value)
     else:
-        yield ScheduleSetting(key, content)
+        yield key, content
 
 
 def _insert(table: dict[str, Any], path: str, value: Any) -> None:  # noqa: ANN401
@@ -180,7 +164,7 @@ def _insert(table: dict[str, Any], path: str, value: Any) -> None:  # noqa: ANN4
 
 
 def _resolve(
-    target: str, tables: Sequence[Table], registry: Registry, origins: dict[str, str]
+    target: str, tables: Sequence[Layer], registry: Registry, origins: dict[str, str]
 ) -> ResolvedComponent | None:
     key = f"schedules.{target}"
     choice = choose_component(registry, "schedule", key, tables, default=None)
@@ -206,9 +190,7 @@ def _unknown_target(key: str, layer: Settings, targets: Targets) -> ConfigError:
 def check_scheduled_values(schedules: Mapping[str, ResolvedComponent], targets: Targets) -> None:
     """Refuse schedules that lead an option out of its bounds, such as a beta above 1; 0 is always permitted.
 
-    Raises:
-        ConfigError: A scheduled value is invalid.
-        PluginError: A schedule fails.
+    Raises ConfigError for an invalid value, and PluginError if a schedule fails.
     """
     for target, item in schedules.items():
         options = targets.owners.get(target)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,55 +15,32 @@ from ganforge.errors import ConfigError
 from ganforge.utils.suggest import did_you_mean
 
 
-class Leaf(NamedTuple):
-    """Key and value of one option."""
-
-    key: str
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class SectionSettings:
-    """Settings of one layer in one section.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SectionSettings(Layer):
+    """Settings of one layer in one section: options, and tables of options by component.
 
     Attributes:
-        origin: Origin of the layer.
-        loose: Whether options may stand outside their component's own table.
-        advisory: Whether settings that do not apply are skipped.
         names: Components that the layer names, or None.
-        values: Options, and tables of options by component.
     """
 
-    origin: str
-    loose: bool
-    advisory: bool
     names: list[str] | None
-    values: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """One layer, split into its sections, its optimizers, its schedules, and all other keys.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(Layer):
+    """One layer, split into its parts; `values` are the keys that belong to no component.
 
     Attributes:
-        origin: Origin of the layer.
-        loose: Whether options may stand outside their component's own table.
-        advisory: Whether settings that do not apply are skipped.
         sections: Settings of each section.
         optimizer: Table of optimizers: options of all phases, and tables by phase.
         schedule_names: Targets whose schedules of lower layers are kept, or None for all.
         schedules: Table of schedules by target.
-        plain: Keys that belong to no component.
     """
 
-    origin: str
-    loose: bool
-    advisory: bool
     sections: Mapping[Section, SectionSettings]
     optimizer: Mapping[str, Any]
     schedule_names: list[str] | None
     schedules: Mapping[str, Any]
-    plain: Mapping[str, Any]
 
     @classmethod
     def read(cls, layer: Layer) -> Settings:
@@ -72,11 +49,16 @@ class Settings:
         sections = {section: _section(layer, section, plain.pop(section, None)) for section in SECTIONS}
         optimizer = named_table(plain.pop("optimizer", {}), "optimizer", layer.origin)
         names, schedules = _schedules(layer, plain.pop("schedules", {}))
-        return cls(layer.origin, layer.loose, layer.advisory, sections, optimizer, names, schedules, plain)
-
-    def section(self, section: Section) -> SectionSettings:
-        """Return the layer's settings in a section."""
-        return self.sections[section]
+        return cls(
+            layer.origin,
+            plain,
+            layer.loose,
+            layer.advisory,
+            sections=sections,
+            optimizer=optimizer,
+            schedule_names=names,
+            schedules=schedules,
+        )
 
 
 def named_table(content: object, key: str, origin: str) -> dict[str, Any]:
@@ -90,37 +72,33 @@ def named_table(content: object, key: str, origin: str) -> dict[str, Any]:
 
 def _section(layer: Layer, section: Section, content: object) -> SectionSettings:
     key = "names" if section in SEVERAL else "name"
-    if not isinstance(content, Mapping):
-        content = {} if content is None else {key: content}
-    values = dict(content)
+    values = dict(content) if isinstance(content, Mapping) else {key: content}
     value = values.pop(key, None)
-    names: list[str] | None
-    if value is None:
-        names = None
-    elif section not in SEVERAL:
-        names = [value]
-    else:
-        names = _name_list(value)
-    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+    names: Any = _names(value) if section in SEVERAL or value is None else [value]
+    if not _is_names(names):
         raise ConfigError(f"{section} = {value!r} ({layer.origin}) is not the name of a component")
-    return SectionSettings(layer.origin, layer.loose, layer.advisory, names, values)
+    return SectionSettings(layer.origin, values, layer.loose, layer.advisory, names=names)
 
 
 def _schedules(layer: Layer, content: object) -> tuple[list[str] | None, dict[str, Any]]:
     values = dict(content) if isinstance(content, Mapping) else {"names": content}
     value = values.pop("names", None)
-    names = _name_list(value)
-    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+    names = _names(value)
+    if not _is_names(names):
         raise ConfigError(
             f"schedules = {value!r} ({layer.origin}): name the option, such as schedules.optimizer.gen.lr = 'cosine'"
         )
     return names, values
 
 
-def _name_list(value: Any) -> Any:  # noqa: ANN401 - checked by the caller
+def _names(value: Any) -> Any:  # noqa: ANN401 - checked by the caller
     if value == NOTHING:
         return []
     return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
+
+def _is_names(names: object) -> bool:
+    return names is None or (isinstance(names, list) and all(isinstance(name, str) for name in names))
 
 
 def validation_message(prefix: str, error: ValidationError, model: type[BaseModel], origins: Mapping[str, str]) -> str:

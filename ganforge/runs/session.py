@@ -10,13 +10,13 @@ from typing import Any
 from ganforge.errors import DivergedError, GanforgeError, RunDirectoryError
 from ganforge.runs.setup import Prepared
 from ganforge.training import checkpoint as checkpoints
-from ganforge.training.autotune import out_of_memory_error
 from ganforge.training.callbacks import Callback, TrainerContext
 from ganforge.training.memory import is_out_of_memory
 from ganforge.training.resume import load_checkpoint, restore_counters
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.signals import Interruption
 from ganforge.training.trainer import Trainer
+from ganforge.training.trial import out_of_memory_error
 from ganforge.utils.tracebacks import summarize_exception
 
 
@@ -123,7 +123,7 @@ def train_to_end(
                 exception,
                 trainer.gan,
                 trainer.device,
-                [trainer.precision],
+                trainer.precision,
                 step=trainer.step + 1,
                 dist=trainer.dist,
             )

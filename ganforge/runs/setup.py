@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,13 +16,13 @@ from ganforge.errors import ConfigError
 from ganforge.evaluation.validation import check as check_evaluation
 from ganforge.evaluation.validation import score_directions, scored_split
 from ganforge.plugins.registry import Registry
-from ganforge.training import autotune as tuning
-from ganforge.training.autotune import choose_acceleration, out_of_memory_error, per_rank_settings
 from ganforge.training.build import GANComponents, build
 from ganforge.training.distributed import SINGLE_PROCESS, DistContext
+from ganforge.training.flops import Flops
 from ganforge.training.memory import is_out_of_memory
-from ganforge.training.precision import Precision, check_precision, choose_device, supported_precisions
+from ganforge.training.precision import Precision, check_precision, choose_device, choose_precision
 from ganforge.training.preflight import preflight
+from ganforge.training.trial import choose_acceleration, out_of_memory_error, trial_error
 
 #: Origin of settings.
 FOUND_HERE = "found on this machine"
@@ -32,14 +33,14 @@ class Prepared:
     """Checked experiment that is ready to train.
 
     Attributes:
-        seconds_per_step: Measured time of a step, or None without a measurement.
+        flops: FLOPs of a step, all ranks and all discriminator updates included.
     """
 
     registry: Registry
     gan: GANComponents
     device: torch.device
     precision: Precision
-    seconds_per_step: float | None
+    flops: Flops
     dist: DistContext = SINGLE_PROCESS
 
     @property
@@ -52,15 +53,14 @@ def prepare(
     resolved: ResolvedConfig,
     registry: Registry,
     *,
-    estimate: bool = False,
     dist: DistContext = SINGLE_PROCESS,
     dataset: Dataset | None = None,
     initialize: bool = True,
 ) -> Prepared:
     """Build and check the components of an experiment, and record device, precision and data source.
 
-    `estimate` measures the time of a step even if the precision is set. `dataset` is the configuration's dataset, if it
-    is already instantiated. With `initialize`, components load initial weights.
+    The decisions depend on configuration, hardware and versions alone, not on a clock. `dataset` is the configuration's
+    dataset, if it is already instantiated. With `initialize`, components load initial weights.
 
     Raises:
         ConfigError: A device, precision, score or batch size is invalid.
@@ -70,28 +70,26 @@ def prepare(
     _check_reused_fakes(resolved)
     device = choose_device(resolved.experiment.device, dist.local_rank)
     gan = build(resolved, dataset, initialize=initialize)
-    preflight(gan, dist.world_size)
+    flops = _step_flops(gan, preflight(gan, dist.world_size))
     _check_evaluation(gan)
-    requested = resolved.experiment.precision
-    seconds: float | None = None
-    precision: Precision
-    settings = per_rank_settings(gan, dist)
-    long = device.type == "cuda" and resolved.experiment.compile == "auto"  # compilation pays off in long runs only
+    precision = resolved.experiment.precision
+    reason: str | None = None
+    if precision == "auto":
+        precision, reason = choose_precision(device, flops * (1 / dist.world_size))
+    check_precision(precision, device)
     try:
-        if requested == "auto":
-            precision, seconds = tuning.fastest_precision(gan, device, resolved.notices.append, settings)
-            resolved = with_values(resolved, "measured on this machine", precision=precision)
-        else:
-            precision = requested
-            check_precision(precision, device)
-            if estimate or long:
-                seconds = tuning.seconds_per_step(gan, device, precision, settings)
-    except Exception as error:
-        if not is_out_of_memory(error):
+        if reason is not None and precision != "fp32":
+            error = trial_error(gan, device, precision, dist)
+            if error is not None:
+                resolved.notices.append(f"precision {precision} is skipped: {error}")
+                precision, reason = "fp32", f"{precision} fails"
+        decided = choose_acceleration(gan, device, precision, flops, resolved.notices.append, dist)
+    except Exception as shortage:
+        if not is_out_of_memory(shortage):
             raise
-        tried = supported_precisions(device) if requested == "auto" else [requested]
-        raise out_of_memory_error(error, gan, device, tried, step=1, dist=dist) from None
-    decided = choose_acceleration(gan, device, precision, seconds, resolved.notices.append, dist)
+        raise out_of_memory_error(shortage, gan, device, precision, step=1, dist=dist) from None
+    if reason is not None:
+        resolved = with_values(resolved, reason, precision=precision)
     changed = {key: value for key, value in decided.items() if getattr(resolved.experiment, key) != value}
     resolved = with_values(resolved, "decided for this machine", **changed)
     if resolved.experiment.device == "auto":
@@ -99,7 +97,17 @@ def prepare(
         resolved = with_values(resolved, FOUND_HERE, device=name)
     gan.resolved = _with_data_source(resolved, gan)
     gan.resolved.notices.extend(gan.notices(evaluates=resolved.experiment.evaluate_every is not None))
-    return Prepared(registry, gan, device, precision, seconds, dist)
+    return Prepared(registry, gan, device, precision, flops, dist)
+
+
+def _step_flops(gan: GANComponents, per_image: Mapping[str, Flops]) -> Flops:
+    """Return the FLOPs of a step from those of an update of each phase, per image."""
+    experiment = gan.resolved.experiment
+    updates = {"disc": experiment.critic_steps / experiment.generator_steps}
+    parts = (
+        flops * (experiment.images_per_update(phase) * updates.get(phase, 1)) for phase, flops in per_image.items()
+    )
+    return sum(parts, Flops())
 
 
 def _check_batch_sizes(resolved: ResolvedConfig, dist: DistContext) -> None:
@@ -108,7 +116,7 @@ def _check_batch_sizes(resolved: ResolvedConfig, dist: DistContext) -> None:
     if experiment.sync_batch_norm and dist.world_size == 1:
         resolved.notices.append("sync_batch_norm has no effect in a single process")
     shares = dist.world_size * experiment.gradient_accumulation
-    sizes = {"batch_size": experiment.batch_size, "generator_batch_size": experiment.images_per_generator_update}
+    sizes = {"batch_size": experiment.batch_size, "generator_batch_size": experiment.images_per_update("gen")}
     for setting, size in sizes.items():
         if size % shares:
             nearest = max(size // shares, 1) * shares
@@ -160,12 +168,11 @@ def _check_evaluation(gan: GANComponents) -> None:
         )
 
 
-def plan(prepared: Prepared) -> dict[str, Any]:
-    """Return the plan of a run, the document that `run --dry-run --json` prints."""
+def plan(prepared: Prepared, seconds: float) -> dict[str, Any]:
+    """Return the plan of a run whose steps take some seconds each, the document that `run --dry-run --json` prints."""
     gan, resolved = prepared.gan, prepared.resolved
     images = gan.info.sizes["train"]
     per_epoch, total = resolved.experiment.steps_per_epoch(images), resolved.experiment.total_steps(images)
-    seconds = prepared.seconds_per_step
     return {
         "components": [
             {
@@ -196,8 +203,8 @@ def plan(prepared: Prepared) -> dict[str, Any]:
         "steps_per_epoch": per_epoch,
         "total_steps": total,
         "seconds_per_step": seconds,
-        "seconds_per_epoch": None if seconds is None else seconds * per_epoch,
-        "seconds_total": None if seconds is None else seconds * total,
+        "seconds_per_epoch": seconds * per_epoch,
+        "seconds_total": seconds * total,
         "experiment": to_document(resolved.experiment),
         "origins": resolved.origins,
         "notices": resolved.notices,

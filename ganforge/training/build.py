@@ -96,8 +96,7 @@ class TrainedModules:
     def optimized_modules(self) -> dict[str, tuple[str, nn.Module | nn.Parameter]]:
         """Return the submodules in `optimized_in` of all components, by `COMPONENT.ATTRIBUTE`, with their phases.
 
-        Raises:
-            PluginError: An attribute is not a module or parameter.
+        Raises PluginError if an attribute is not a module or parameter.
         """
         optimized: dict[str, tuple[str, nn.Module | nn.Parameter]] = {}
         for name, component in self.modules().items():
@@ -113,12 +112,16 @@ class TrainedModules:
         return optimized
 
     def frozen_modules(self) -> dict[str, nn.Module]:
-        """Return the submodules in `frozen` of all components, by `COMPONENT.ATTRIBUTE`."""
-        return {
-            f"{name}.{attribute}": component.get_submodule(attribute)
-            for name, component in self.modules().items()
-            for attribute in component.frozen
-        }
+        """Return the submodules in `frozen` of all components, by `COMPONENT.ATTRIBUTE`. Raises PluginError."""
+        modules = {}
+        for name, component in self.modules().items():
+            for attribute in component.frozen:
+                try:
+                    modules[f"{name}.{attribute}"] = component.get_submodule(attribute)
+                except AttributeError:
+                    entry = self.owners()[name].entry
+                    raise PluginError(f"{entry}: frozen names {attribute!r}, which is not a submodule") from None
+        return modules
 
 
 @dataclass(kw_only=True)
@@ -216,9 +219,6 @@ def set_up(gan: TrainedModules, seed: int, *, initialize: bool) -> None:
             if initialize or component.frozen:
                 with blame(owners[name], "be initialized"), fork_torch_rng(seed, f"initialize/{name}"):
                     component.initialize()
-        missing = [attribute for attribute in component.frozen if not _is_module(component, attribute)]
-        if missing:
-            raise PluginError(f"{owners[name].entry}: frozen names {missing[0]!r}, which is not a submodule")
     for module in gan.frozen_modules().values():
         module.eval().requires_grad_(requires_grad=False)
     gan.optimized_modules()  # raises PluginError for invalid names
@@ -233,14 +233,6 @@ def _naming(owner: ResolvedComponent) -> Iterator[None]:
         if owner.entry.component.name in error.message:
             raise
         raise type(error)(f"{owner.entry}: {error.message}", fix=error.fix) from error
-
-
-def _is_module(component: nn.Module, attribute: str) -> bool:
-    try:
-        component.get_submodule(attribute)
-    except AttributeError:
-        return False
-    return True
 
 
 def set_training_mode(modules: Mapping[str, TrainedComponent]) -> None:

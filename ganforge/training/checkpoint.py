@@ -12,7 +12,6 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,12 +43,7 @@ PREFIX = "step-"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Content of a checkpoint.
-
-    Attributes:
-        tensors: Tensors by file (`generator`, `discriminator`, …) and name.
-        state: Content of state.json.
-    """
+    """Content of a checkpoint: tensors by file (`generator`, `discriminator`, …) and name, and that of state.json."""
 
     tensors: Mapping[str, Tensors]
     state: Mapping[str, Any]
@@ -95,7 +89,10 @@ def save(run: RunDirectory, checkpoint: Checkpoint) -> Path:
 def load(folder: Path) -> Checkpoint:
     """Return a checkpoint after verification of all checksums. Raises CheckpointError, which names the file."""
     digests = parse_json(read_bytes(folder / CHECKSUMS, MAX_JSON_BYTES), folder / CHECKSUMS)
-    names = _file_names(folder) - {CHECKSUMS}
+    try:
+        names = {file.name for file in folder.iterdir()} - {CHECKSUMS}
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be read: {error}") from None
     if names != digests.keys() or STATE not in names:
         raise CheckpointError(f"{folder} is incomplete: it has {printable(', '.join(sorted(names))) or 'no files'}")
     tensors: dict[str, Tensors] = {}
@@ -126,15 +123,10 @@ def steps(run: RunDirectory) -> list[int]:
 
 
 def load_newest(run: RunDirectory, notice: Callable[[str], None], *, before: float = math.inf) -> Checkpoint | None:
-    """Return the newest valid checkpoint, or None if there are no checkpoints.
+    """Return the newest valid checkpoint, by preference of an earlier step than `before`; None without checkpoints.
 
-    Args:
-        run: The run.
-        notice: Receives one line for each damaged checkpoint.
-        before: Step before which the checkpoint should be. If there is none, the earliest later one is loaded.
-
-    Raises:
-        CheckpointError: All checkpoints are damaged.
+    If there is no such step, the earliest later one is loaded. A notice names each damaged checkpoint. Raises
+    CheckpointError if all are damaged.
     """
     newest_first = steps(run)
     candidates = [step for step in newest_first if step < before]
@@ -160,13 +152,9 @@ def remove_temporary_files(run: RunDirectory) -> None:
 
 
 def prune(run: RunDirectory, *, newest: int, keep: int, best: int | None) -> None:
-    """Remove old checkpoints.
+    """Remove all but `keep` checkpoints up to `newest`, the step just saved, and the best one.
 
-    Args:
-        run: The run.
-        newest: Step of the checkpoint that was just saved. Later ones are damaged and do not count.
-        keep: Number of checkpoints to keep, up to `newest`.
-        best: Step of the best checkpoint, which is kept too.
+    Later ones are damaged, and do not count.
     """
     for step in [step for step in steps(run) if step <= newest][keep:]:
         if step != best:
@@ -197,20 +185,16 @@ def load_module(module: nn.Module, tensors: Mapping[str, Tensor], what: str, *, 
 
 def load_tensors(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
     """Copy values into tensors in place. Raises CheckpointError unless names, shapes and types agree."""
-    _check_names(own.keys(), tensors.keys(), what)
+    missing, unknown = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    if missing:
+        raise CheckpointError(f"{what} does not belong to this network: it lacks {missing[0]}")
+    if unknown:
+        raise CheckpointError(f"{what} does not belong to this network: it has an unknown {printable(unknown[0])}")
     for name, value in own.items():
         check_tensor(f"{what}: {name}", value, tensors[name])
     with torch.no_grad():
         for name, value in own.items():
             value.copy_(tensors[name])
-
-
-def _check_names(own: AbstractSet[str], loaded: AbstractSet[str], what: str) -> None:
-    missing, unknown = sorted(own - loaded), sorted(loaded - own)
-    if missing:
-        raise CheckpointError(f"{what} does not belong to this network: it lacks {missing[0]}")
-    if unknown:
-        raise CheckpointError(f"{what} does not belong to this network: it has an unknown {printable(unknown[0])}")
 
 
 def check_tensor(name: str, own: Tensor, loaded: Tensor, whose: str = "this network's") -> None:
@@ -219,13 +203,6 @@ def check_tensor(name: str, own: Tensor, loaded: Tensor, whose: str = "this netw
         raise CheckpointError(
             f"{name} is {loaded.dtype} {printable_shape(loaded.shape)}; {whose} is {own.dtype} {tuple(own.shape)}"
         )
-
-
-def _file_names(folder: Path) -> set[str]:
-    try:
-        return {file.name for file in folder.iterdir()}
-    except OSError as error:
-        raise CheckpointError(f"{folder} cannot be read: {error}") from None
 
 
 def _remove(folder: Path) -> None:

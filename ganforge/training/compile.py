@@ -6,8 +6,9 @@ overwrite (pytorch#160281).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -93,12 +94,8 @@ def record_updates(gan_step: GANStep, notice: Callable[[str], None], record: Rec
     """Record the update of each phase at its fourth call, and replay it afterwards.
 
     With several ranks, the gradients and the optimizer's step are two recordings, since gradients are averaged in
-    between. If a recording fails, no update is recorded any more.
-
-    Args:
-        gan_step: The training step.
-        notice: Receives one line if an update cannot be recorded.
-        record: Records a function; CUDA graphs by default.
+    between. If a recording fails, `notice` receives one line and no update is recorded any more. `record` records CUDA
+    graphs by default.
     """
     recorders = {
         name: UpdateRecorder(gan_step, phase, record or partial(record_on_gpu, device=gan_step.device))
@@ -127,12 +124,11 @@ def record_on_gpu(function: Callable[[], Any], *, device: torch.device) -> Recor
     return graph.replay, result
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class RecordedUpdate:
     """Recorded update of one phase with the same due terms.
 
     Attributes:
-        calls: Unrecorded updates so far.
         part: Buffers of the inputs.
         weights: Buffers of scheduled factors.
         tape: Buffers of random draws.
@@ -140,12 +136,11 @@ class RecordedUpdate:
         results: Result of the update, overwritten by each replay.
     """
 
-    calls: int = 0
-    part: Part | None = None
-    weights: dict[str, float | Tensor] = field(default_factory=dict)
-    tape: DrawTape | None = None
-    replays: list[Callable[[], Any]] = field(default_factory=list)
-    results: UpdateResult = field(default_factory=list)
+    part: Part
+    weights: dict[str, float | Tensor]
+    tape: DrawTape
+    replays: list[Callable[[], Any]]
+    results: UpdateResult
 
 
 class UpdateRecorder:
@@ -156,24 +151,26 @@ class UpdateRecorder:
         self.phase = phase
         self.record = record
         self.disabled = False
+        self.calls: Counter[Hashable] = Counter()
         self.recordings: dict[Hashable, RecordedUpdate] = {}
         self.disable_all: Callable[[str], None] = lambda _: None
         self._unrecorded = phase.update_fn
 
     def reset(self) -> None:
         """Discard all recordings, after their tensors were replaced, as by a restored optimizer."""
+        self.calls.clear()
         self.recordings.clear()
 
     def __call__(self, parts: Sequence[Part], update: Update) -> UpdateResult:
         """Update the phase; the next replay overwrites the tensors of the result."""
-        recorded = self.recordings.setdefault(update.terms, RecordedUpdate())
-        if self.disabled or recorded.calls < WARMUP_UPDATES or len(self.recordings) > MAX_RECORDINGS:
-            recorded.calls += 1
-            return self._unrecorded(parts, update)
-        (part,) = parts
-        if not recorded.replays:
-            return self._record(recorded, part, update)
-        self._load(recorded, part, update)
+        recorded = self.recordings.get(update.terms)
+        if recorded is None:
+            self.calls[update.terms] += 1
+            early = self.calls[update.terms] <= WARMUP_UPDATES
+            if early or self.disabled or len(self.recordings) == MAX_RECORDINGS:
+                return self._unrecorded(parts, update)
+            return self._record(parts[0], update)
+        self._load(recorded, parts[0], update)
         self.gan_step.seed_layers(self.phase.name, update.index, 0)
         recorded.replays[0]()
         if len(recorded.replays) > 1:
@@ -184,18 +181,17 @@ class UpdateRecorder:
             train_step._progress = update.step / self.gan_step.total_steps  # noqa: SLF001
         return recorded.results
 
-    def _record(self, recorded: RecordedUpdate, part: Part, update: Update) -> UpdateResult:
+    def _record(self, part: Part, update: Update) -> UpdateResult:
         """Run the update and collect its draws, then record it for the next ones.
 
         The update is valid even if the code of a component cannot be recorded.
         """
         gan_step, phase = self.gan_step, self.phase
-        tape = DrawTape(gan_step.device)
-        recorded.part = part = _copy_part(part, gan_step.device)
-        recorded.weights = {
+        tape, part = DrawTape(gan_step.device), _copy_part(part, gan_step.device)
+        weights = {
             name: weight.clone() if isinstance(weight, Tensor) else weight for name, weight in update.weights.items()
         }
-        fixed = Update(update.index, update.step, recorded.weights)
+        fixed = Update(update.index, update.step, weights)
 
         def gradients() -> UpdateResult:
             results = gan_step.gradients(phase, [part], fixed, recorded=True)[1]
@@ -208,24 +204,21 @@ class UpdateRecorder:
             results = self._unrecorded([part], fixed)
             tape.check(TrainStep.numbers_read)
             tape.position = 0
-            replay, recorded.results = self.record(gradients)
-            recorded.replays = [replay]
+            replay, recorded_results = self.record(gradients)
+            replays = [replay]
             if gan_step.dist.world_size > 1:
-                recorded.replays.append(self.record(lambda: gan_step.apply(phase))[0])
+                replays.append(self.record(lambda: gan_step.apply(phase))[0])
+            self.recordings[update.terms] = RecordedUpdate(part, weights, tape, replays, recorded_results)
         except Exception as error:
             if tape.position is None and not isinstance(error, NotRecordableError):
                 raise  # the update itself failed
-            recorded.replays = []
             self.disable_all(" ".join(str(error).split()))
         finally:
             gan_step.tape, TrainStep.numbers_read = None, None
-        recorded.tape = tape
         return [({name: value.clone() for name, value in stats.items()}, step) for stats, step in results]
 
     def _load(self, recorded: RecordedUpdate, part: Part, update: Update) -> None:
         """Copy the inputs of an update into the buffers of the recording."""
-        assert recorded.part is not None  # noqa: S101 - it is recorded
-        assert recorded.tape is not None  # noqa: S101 - it is recorded
         own = recorded.part
         for target, value in ((own.real, part.real), (own.z, part.z), (own.condition, part.condition)):
             if target is not None and value is not None:

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from ganforge.components import DiscriminatorOutput, GeneratorOutput, TrainStep
 from ganforge.training.distributed import DistContext
+
+Output = TypeVar("Output", GeneratorOutput, DiscriminatorOutput)
 
 
 class CompletedStep(TrainStep):
@@ -39,77 +42,62 @@ class CompletedStep(TrainStep):
             self._generator_output = first._generator_output
             self._augmented = first._augmented
         else:
-            self.real, self.z = self._gather(lambda step: step.real), self._gather(lambda step: step.z)
-            if first.condition is not None:
-                self.condition = self._gather(lambda step: step.condition)
-            self.extras = {name: self._gather(lambda step, n=name: step.extras[n]) for name in first.extras}  # type: ignore[misc]
-
-        self.kept = {name: self._gather_kept([step._kept[name] for step in steps]) for name in first._kept}
-
-    def _gather(self, read: Callable[[TrainStep], Tensor | None]) -> Tensor:
-        parts = [value.detach() for value in map(read, self._steps) if value is not None]
-        return self._dist.all_gather(parts[0] if len(parts) == 1 else torch.cat(parts))
-
-    def _gather_kept(self, parts: Sequence[Tensor]) -> Tensor:
-        if parts[0].ndim == 0:
-            mean = parts[0].clone() if len(parts) == 1 else torch.stack(list(parts)).mean()
-            self._dist.all_reduce_mean([mean])
-            return mean
-        return self._dist.all_gather(parts[0] if len(parts) == 1 else torch.cat(list(parts)))
+            self.real, self.z = self._gather([s.real for s in steps]), self._gather([s.z for s in steps])
+            self.condition = self._gather_condition([s.condition for s in steps])
+            self.extras = {name: self._gather([s.extras[name] for s in steps]) for name in first.extras}
+        self.kept = {name: self._gather([s._kept[name] for s in steps]) for name in first._kept}
 
     @property
     def generator_output(self) -> GeneratorOutput:
         """Output of the generator for the whole batch, detached; features that are not per image are averaged."""
         if self._generator_output is None:
-            outputs = [step.generator_output for step in self._steps]
-
-            def gather(read: Callable[[GeneratorOutput], Tensor]) -> Tensor:
-                return self._gather_kept([read(output).detach() for output in outputs])
-
-            features: Mapping[str, Tensor] = {
-                name: gather(lambda output, n=name: output.features[n])  # type: ignore[misc]
-                for name in outputs[0].features
-            }
-            first = outputs[0].discriminator_input
-            inputs: Tensor | tuple[Tensor, ...] | None
-            if first is None:
-                inputs = None
-            elif isinstance(first, Tensor):
-                inputs = gather(lambda output: output.discriminator_input)  # type: ignore[arg-type,return-value]
-            else:
-                inputs = tuple(
-                    gather(lambda output, n=number: output.discriminator_input[n])  # type: ignore[misc]
-                    for number in range(len(first))
-                )
-            self._generator_output = GeneratorOutput(gather(lambda output: output.images), features, inputs)
+            self._generator_output = self._gather_output([step.generator_output for step in self._steps])
         return self._generator_output.map(Tensor.detach)
 
     @property
     def real_output(self) -> DiscriminatorOutput:
         """Output for the real images of the whole batch, detached."""
         if self._real_output is None:
-            self._real_output = self._gather_outputs([step.real_output for step in self._steps])
+            self._real_output = self._gather_discriminator([step.real_output for step in self._steps])
         return self._real_output.map(Tensor.detach)
 
     @property
     def fake_output(self) -> DiscriminatorOutput:
         """Output for the fakes of the whole batch, detached."""
         if self._fake_output is None:
-            self._fake_output = self._gather_outputs([step.fake_output for step in self._steps])
+            self._fake_output = self._gather_discriminator([step.fake_output for step in self._steps])
         return self._fake_output.map(Tensor.detach)
 
-    def _gather_outputs(self, outputs: Sequence[DiscriminatorOutput]) -> DiscriminatorOutput:
-        def gather(read: Callable[[DiscriminatorOutput], Tensor | None]) -> Tensor | None:
-            values = [value.detach() for value in map(read, outputs) if value is not None]
-            return self._dist.all_gather(torch.cat(values)) if values else None
+    def _gather(self, parts: Sequence[Tensor]) -> Tensor:
+        """Return the values of all parts and ranks, `(N, …)`, or their mean if they are `()`; detached."""
+        parts = [part.detach() for part in parts]
+        if parts[0].ndim == 0:
+            mean = parts[0].clone() if len(parts) == 1 else torch.stack(parts).mean()
+            self._dist.all_reduce_mean([mean])
+            return mean
+        return self._dist.all_gather(parts[0] if len(parts) == 1 else torch.cat(parts))
 
-        logits = gather(lambda output: output.logits)
-        assert logits is not None  # noqa: S101 - every output has logits
-        features = tuple(
-            value
-            for number in range(len(outputs[0].features))
-            if (value := gather(lambda output, n=number: output.features[n])) is not None  # type: ignore[misc]
-        )
-        return DiscriminatorOutput(
-            logits, gather(lambda output: output.condition), gather(lambda output: output.class_logits), features
-        )
+    def _gather_condition(self, parts: Sequence[Tensor | None]) -> Tensor | None:
+        values = [part for part in parts if part is not None]
+        return self._gather(values) if values else None
+
+    def _gather_output(self, outputs: Sequence[Output]) -> Output:
+        """Return the output for the whole batch: each tensor of `map`, gathered."""
+        columns = iter(zip(*map(_tensors, outputs), strict=True))
+        return outputs[0].map(lambda _: self._gather(next(columns)))
+
+    def _gather_discriminator(self, outputs: Sequence[DiscriminatorOutput]) -> DiscriminatorOutput:
+        condition = self._gather_condition([output.condition for output in outputs])
+        return self._gather_output(outputs).with_condition(condition)
+
+
+def _tensors(output: GeneratorOutput | DiscriminatorOutput) -> list[Tensor]:
+    """Return the tensors of an output in the order of `map`."""
+    tensors: list[Tensor] = []
+
+    def collect(value: Tensor) -> Tensor:
+        tensors.append(value)
+        return value
+
+    output.map(collect)
+    return tensors

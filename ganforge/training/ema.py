@@ -25,13 +25,9 @@ class GeneratorEma:
     def update(
         self, generator: Generator, *, images_seen: int, new_images: float, halflife_scale: float | None = None
     ) -> None:
-        """Update the average with the generator's weights; buffers are copied.
+        """Update the average with the weights of the generator, `new_images` after its last update; buffers are copied.
 
-        Args:
-            generator: The generator after an update.
-            images_seen: Real images seen so far.
-            new_images: Real images since the last update of the average.
-            halflife_scale: Scheduled factor of the half-life, which replaces the ramp-up, or None.
+        A scheduled factor of the half-life, `halflife_scale`, replaces the ramp-up.
         """
         if halflife_scale is None:
             halflife = min(self.halflife_images, RAMPUP * images_seen)

@@ -8,20 +8,10 @@ from ganforge.schemas.rows import EvaluationRow
 
 
 class EvaluationBudget:
-    """Limit on the fraction of a run's time that evaluations take.
-
-    Attributes:
-        seconds: Time of all evaluations of the run, earlier sessions included.
-        skipped: Number of evaluations skipped in this session.
-    """
+    """Limit on the fraction of a run's time that evaluations take; `seconds` includes earlier sessions."""
 
     def __init__(self, max_fraction: float, notice: Callable[[str], None]) -> None:
-        """Create an unused budget.
-
-        Args:
-            max_fraction: The limit.
-            notice: Receives one line when an evaluation is skipped for the first time.
-        """
+        """Create an unused budget; `notice` receives one line when an evaluation is skipped for the first time."""
         self.max_fraction = max_fraction
         self.seconds = 0.0
         self.skipped = 0

@@ -48,11 +48,8 @@ class MetricsBuffer:
 
 def first_not_finite(rows: dict[int, dict[str, float]]) -> tuple[int, str] | None:
     """Return the first step and column whose number is not finite, or None."""
-    for step, row in rows.items():
-        for name, value in row.items():
-            if not math.isfinite(value):
-                return step, name
-    return None
+    bad = ((step, name) for step, row in rows.items() for name, value in row.items() if not math.isfinite(value))
+    return next(bad, None)
 
 
 class ThroughputMeter:
@@ -76,11 +73,7 @@ class ThroughputMeter:
         return statistics.median(rates) if rates else None
 
     def window(self, images: int) -> float:
-        """End a window and return its images per second.
-
-        Args:
-            images: Real images in the window.
-        """
+        """End a window of some real images, and return its images per second."""
         now = time.perf_counter()
         rate = images / max(now - self._window_start, 1e-9)
         self._rates.append(rate)

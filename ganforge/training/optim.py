@@ -107,14 +107,9 @@ class Schedules:
     def term_weights(
         self, gan: GANComponents, phase: str, index: int, step: int, device: torch.device
     ) -> dict[str, float | Tensor]:
-        """Return the factors, `weight` times `every`, of the terms that are due, and set their scheduled options.
+        """Return the factors, `weight` times `every`, of the terms due in a phase's `index`-th update.
 
-        Args:
-            gan: Components with the terms.
-            phase: The phase.
-            index: Number of the phase's update, from 0.
-            step: Number of the step, from 0.
-            device: Device of scheduled factors, which are tensors.
+        Scheduled factors are tensors on the device. The terms' scheduled options are set.
         """
         weights: dict[str, float | Tensor] = {}
         for name, term in gan.all_terms.items():

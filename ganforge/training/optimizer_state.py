@@ -21,10 +21,8 @@ NUMBERS = {bool: torch.bool, int: torch.int64, float: torch.float64}
 def optimizer_tensors(optimizer: Optimizer, phase: str) -> Tensors:
     """Return an optimizer's state as tensors, named PHASE/NUMBER_OF_THE_WEIGHT/KEY.
 
-    Python numbers, which many optimizers keep, get their type as a suffix, such as `gen/0/step:int`.
-
-    Raises:
-        TrainingError: The state has something else than tensors and numbers.
+    Python numbers, which many optimizers keep, get their type as a suffix, such as `gen/0/step:int`. Raises
+    TrainingError for anything else.
     """
     tensors: Tensors = {}
     for number, values in optimizer.state_dict()["state"].items():
@@ -65,17 +63,9 @@ def _is_numeric(value: object) -> bool:
 def load_optimizer(
     optimizer: Optimizer, tensors: Mapping[str, Tensor], groups: Sequence[Mapping[str, Any]], phase: str, file: str
 ) -> None:
-    """Load the state of an optimizer.
+    """Load the state of an optimizer from the tensors of all phases, as `optimizer_tensors` names them, and its groups.
 
-    Args:
-        optimizer: Optimizer of the same weights.
-        tensors: Tensors of all phases, as `optimizer_tensors` names them.
-        groups: Result of `optimizer_groups`.
-        phase: Phase of the optimizer.
-        file: Name of the file, for messages.
-
-    Raises:
-        CheckpointError: The state belongs to other weights or to another optimizer.
+    Raises CheckpointError, which names the file, if the state belongs to other weights or to another optimizer.
     """
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     numbers = {str(number): number for number in range(len(weights))}

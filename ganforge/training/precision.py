@@ -7,8 +7,14 @@ from typing import Literal
 import torch
 
 from ganforge.errors import ConfigError
+from ganforge.training.flops import Flops
 
 Precision = Literal["fp32", "tf32", "bf16"]
+
+#: FLOPs of a step from which a precision is faster than those before it; measurements are in docs/performance.md.
+MIN_FLOPS: dict[str, dict[Precision, float]] = {"cpu": {"bf16": 1e9}, "cuda": {"tf32": 1e9, "bf16": 1e11}}
+#: Largest share of grouped convolutions in a step; on a processor they are slower in bfloat16.
+MAX_GROUPED_SHARE = 0.1
 
 
 def supported_precisions(device: torch.device) -> list[Precision]:
@@ -17,6 +23,33 @@ def supported_precisions(device: torch.device) -> list[Precision]:
         ampere = torch.cuda.get_device_capability(device) >= (8, 0)  # introduced TF32 and bfloat16
         return ["fp32", "tf32", "bf16"] if ampere else ["fp32"]
     return ["fp32", "bf16"] if device.type == "cpu" else ["fp32"]
+
+
+def choose_precision(device: torch.device, flops: Flops) -> tuple[Precision, str]:
+    """Return the precision for the FLOPs of a step on a device, and the reason; no time is measured."""
+    instructions = _low_precision_instructions(device)
+    if instructions is None:
+        return "fp32", f"{device.type} without bfloat16 instructions"
+    reason = f"{instructions}, {flops.total / 1e9:.3g} GFLOPs a step"
+    if device.type == "cpu" and flops.grouped > MAX_GROUPED_SHARE * flops.total:
+        return "fp32", f"{reason}, {flops.grouped / flops.total:.0%} in grouped convolutions"
+    chosen: Precision = "fp32"
+    for precision, minimum in MIN_FLOPS[device.type].items():
+        if flops.total >= minimum:
+            chosen = precision
+    return chosen, reason
+
+
+def _low_precision_instructions(device: torch.device) -> str | None:
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        return None if len(supported_precisions(device)) == 1 else f"CUDA compute capability {major}.{minor}"
+    if device.type != "cpu":
+        return None
+    # torch.cpu.get_capabilities is public, but newer than the oldest supported torch.
+    if torch.cpu._is_amx_tile_supported():  # noqa: SLF001 - as above
+        return "AMX"
+    return "AVX-512 bfloat16" if torch.cpu._is_avx512_bf16_supported() else None  # noqa: SLF001 - as above
 
 
 def check_precision(precision: Precision, device: torch.device) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from ganforge.errors import GanforgeError, IncompatibleError
 from ganforge.training.build import GANComponents, set_training_mode
 from ganforge.training.completed_step import CompletedStep
 from ganforge.training.distributed import SINGLE_PROCESS
+from ganforge.training.flops import FlopCounter, Flops
 from ganforge.training.phases import frozen
 from ganforge.training.preflight_checks import (
     check_finite,
@@ -31,7 +32,7 @@ NUM_IMAGES = 2
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
-def preflight(gan: GANComponents, world_size: int = 1) -> None:
+def preflight(gan: GANComponents, world_size: int = 1) -> dict[str, Flops]:
     """Run two images forward and backward through copies of all components.
 
     If that fails, a whole part of a batch is tried, since some components need more images, such as a discriminator of
@@ -41,12 +42,15 @@ def preflight(gan: GANComponents, world_size: int = 1) -> None:
         gan: The components; left unchanged.
         world_size: Number of ranks.
 
+    Returns:
+        FLOPs of an update by phase, per image.
+
     Raises:
         IncompatibleError: Components do not fit together; the message names the responsible one.
     """
     experiment = gan.resolved.experiment
     size = gan.info.sizes["train"]
-    sizes = {"--batch-size": experiment.batch_size, "--generator-batch-size": experiment.images_per_generator_update}
+    sizes = {"--batch-size": experiment.batch_size, "--generator-batch-size": experiment.images_per_update("gen")}
     for flag, required in sizes.items():
         if size < required:
             raise IncompatibleError(
@@ -58,12 +62,14 @@ def preflight(gan: GANComponents, world_size: int = 1) -> None:
         fix = f"pass --batch-size {NUM_IMAGES * parts} or more"
         raise IncompatibleError("batch norm cannot train on one image at a time", fix=fix)
     part_size = experiment.batch_size // (experiment.gradient_accumulation * world_size)
-    try:
-        _Preflight(gan, NUM_IMAGES).run()
-    except IncompatibleError:
-        if part_size <= NUM_IMAGES or not _passes(gan, part_size):
-            raise
     gan.resolved.notices.extend(_doubtful_pairs(gan))
+    try:
+        return _Preflight(gan, NUM_IMAGES).run()
+    except IncompatibleError:
+        if part_size > NUM_IMAGES:
+            with suppress(GanforgeError):
+                return _Preflight(gan, part_size).run()
+        raise
 
 
 def _doubtful_pairs(gan: GANComponents) -> Iterator[str]:
@@ -88,14 +94,6 @@ def _doubtful_pairs(gan: GANComponents) -> Iterator[str]:
                 )
 
 
-def _passes(gan: GANComponents, count: int) -> bool:
-    try:
-        _Preflight(gan, count).run()
-    except GanforgeError:
-        return False
-    return True
-
-
 def _has_batch_norm(network: nn.Module) -> bool:
     return any(isinstance(module, BATCH_NORMS) and module.training for module in network.modules())
 
@@ -114,7 +112,8 @@ class _Preflight:
         indices = [number % gan.info.sizes["train"] for number in range(count)]
         self.images = gan.take("train", indices, "preflight")
 
-    def run(self) -> None:
+    def run(self) -> dict[str, Flops]:
+        flops = {}
         with fork_torch_rng(self.seed, "preflight"):
             set_training_mode(self.modules)
             for name, component in self.modules.items():
@@ -128,16 +127,12 @@ class _Preflight:
             for phase, weights in phases.items():
                 others = [weight for name in phases if name != phase for weight in phases[name].values()]
                 with frozen(others):
-                    self.check_phase(phase, list(weights.values()), z)
+                    flops[phase] = self.check_phase(phase, list(weights.values()), z) * (1 / self.count)
+        return flops
 
     @contextmanager
     def blame(self, name: str, inputs: str) -> Iterator[None]:
-        """Turn any error into an IncompatibleError that names the component whose code raised it.
-
-        Args:
-            name: The called component.
-            inputs: Its inputs, for the message.
-        """
+        """Turn any error into an IncompatibleError that names the component whose code raised it."""
         try:
             yield
         except GanforgeError:
@@ -228,8 +223,8 @@ class _Preflight:
         set_training_mode(self.modules)
         return joint.shape == separate.shape and torch.allclose(joint, separate, rtol=1e-3, atol=1e-4)
 
-    def check_phase(self, phase: str, weights: list[nn.Parameter], z: Tensor) -> None:
-        """Check the terms of a phase, their gradients, and `after_step`."""
+    def check_phase(self, phase: str, weights: list[nn.Parameter], z: Tensor) -> Flops:
+        """Check the terms of a phase, their gradients, and `after_step`; return the mean FLOPs of an update."""
         terms = {name: term for name, term in self.gan.all_terms.items() if phase in term.phases}
         if not terms:
             names = {name for name, (other, _) in self.gan.optimized_modules().items() if other == phase} or {phase}
@@ -238,23 +233,31 @@ class _Preflight:
                 fix=f"add a term with {phase!r} in its `phases`",
             )
         step = self.step(phase, z)
+        flops = Flops()
         for name, term in terms.items():
-            step.use_rng(f"term/{name}")
-            with self.blame(name, f"a batch of {self.count} images"):
-                output: object = term(step)
-            noun, elementwise = ("loss", isinstance(term, Loss)) if name == "loss" else ("term", False)
-            values = check_term(self.entries[name], output, self.count, phase, noun=noun, elementwise=elementwise)
-            values = self.reweight(name, values, step)
-            if not values.requires_grad:
-                raise self.no_gradient_error(name, step)
-            with self.blame(name, "the backward pass of its values"):
-                gradients = torch.autograd.grad(values.mean(), weights, retain_graph=True, allow_unused=True)
-            if all(gradient is None for gradient in gradients):
-                raise self.no_gradient_error(name, step)
-            for gradient in gradients:
-                if gradient is not None:
-                    check_finite(self.entries[name], gradient, "gradients")
+            with FlopCounter() as counter:
+                self.check_term(name, term, step, weights)
+            flops += counter.flops * (1 / term.options.every)
         self.finish(step, terms)
+        return flops
+
+    def check_term(self, name: str, term: LossTerm, step: TrainStep, weights: list[nn.Parameter]) -> None:
+        """Check the values of a term, as other terms reweight them, and their gradients."""
+        step.use_rng(f"term/{name}")
+        with self.blame(name, f"a batch of {self.count} images"):
+            output: object = term(step)
+        noun, elementwise = ("loss", isinstance(term, Loss)) if name == "loss" else ("term", False)
+        values = check_term(self.entries[name], output, self.count, step.phase, noun=noun, elementwise=elementwise)
+        values = self.reweight(name, values, step)
+        if not values.requires_grad:
+            raise self.no_gradient_error(name, step)
+        with self.blame(name, "the backward pass of its values"):
+            gradients = torch.autograd.grad(values.mean(), weights, retain_graph=True, allow_unused=True)
+        if all(gradient is None for gradient in gradients):
+            raise self.no_gradient_error(name, step)
+        for gradient in gradients:
+            if gradient is not None:
+                check_finite(self.entries[name], gradient, "gradients")
 
     def no_gradient_error(self, name: str, step: TrainStep) -> IncompatibleError:
         """Return the error for a term without gradient, which names the network or the term that detaches."""

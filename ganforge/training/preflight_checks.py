@@ -26,13 +26,7 @@ ONE_LOGIT = "one logit per image: end with .squeeze(1), or nn.Flatten(0)"
 
 
 def check_finite(entry: object, values: Tensor, name: str) -> None:
-    """Raise IncompatibleError unless all numbers are finite floats.
-
-    Args:
-        entry: The component, for the message.
-        values: Its result.
-        name: Noun for the values.
-    """
+    """Raise IncompatibleError unless all numbers of a component's result, named by a noun, are finite floats."""
     if not values.is_floating_point() or not bool(values.detach().isfinite().all()):
         raise IncompatibleError(f"{entry}: its {name} are {values.dtype} numbers that are not all finite")
 
@@ -88,18 +82,9 @@ def check_logits(entry: object, logits: Tensor, count: int) -> None:
 
 
 def check_term(entry: object, values: object, count: int, phase: str, *, noun: str, elementwise: bool) -> Tensor:
-    """Return the values of a term.
+    """Return the values of a term; raise IncompatibleError unless they are finite and `(N,)`, `(N, K)` or `()`.
 
-    Args:
-        entry: The term, for the message.
-        values: Its result.
-        count: Number of images.
-        phase: Phase in which it was called.
-        noun: `loss` or `term`, for the message.
-        elementwise: Whether `()` is refused, as for adversarial losses.
-
-    Raises:
-        IncompatibleError: The values have another shape than `(N,)`, `(N, K)` or `()`, or are not finite.
+    The `noun` is `loss` or `term`. Elementwise losses must not return `()`.
     """
     if not isinstance(values, Tensor) or (values.ndim > 0 and len(values) != count) or values.ndim > len("NK"):
         raise IncompatibleError(

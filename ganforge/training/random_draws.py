@@ -79,11 +79,7 @@ class DrawTape:
         return self.draws[self.position - 1].buffer
 
     def check(self, numbers_read: Sequence[str]) -> None:
-        """Raise NotRecordableError if the collected update cannot be repeated.
-
-        Args:
-            numbers_read: Python numbers of the step that components read.
-        """
+        """Raise NotRecordableError if the update cannot be repeated, such as after it read numbers of the step."""
         if numbers_read:
             raise NotRecordableError(f"a component reads step.{numbers_read[0]}, a Python number")
         if self.conflict is not None:
@@ -136,51 +132,34 @@ class StepRandomness(TorchFunctionMode):
         if not isinstance(rng, torch.Generator) or id(rng) not in self._names:
             return func(*args, **kwargs)
         name = self._names[id(rng)][0]
-        if func in SIZED:
-            function = self._sized(func, args, kwargs)
-        elif args and isinstance(args[0], Tensor) and getattr(func, "__name__", "").endswith("_"):
+        if args and isinstance(args[0], Tensor) and getattr(func, "__name__", "").endswith("_"):
             if self.tape is not None:
                 self.tape.conflict = f"{func.__name__} draws in place"
             return self._in_place(func, args, kwargs)
-        elif any(isinstance(value, Tensor) for value in args):
+        if func not in SIZED and any(isinstance(value, Tensor) for value in args):
             if self.tape is not None:
                 self.tape.conflict = f"{getattr(func, '__name__', func)} draws from tensors"
             return func(*args, **kwargs)
-        else:
-            function = self._other(func, args, kwargs)
-        return function(rng) if self.tape is None else self.tape.add(name, function, rng)
+        draw = self._draw(func, args, kwargs)
+        return draw(rng) if self.tape is None else self.tape.add(name, draw, rng)
 
-    def _other(
+    def _draw(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Callable[[torch.Generator], Tensor]:
-        """Return the draw of another function; N numbers of `torch.randint` are cut as those of `torch.rand`."""
-        size = kwargs.get("size")
-        if size is None and func is torch.randint and isinstance(args[-1], tuple | list | torch.Size):
-            size = args[-1]
-        if func is not torch.randint or not size or size[0] != self.batch_slice.count:
+        """Return a function that draws N numbers as a part of those of the whole batch, and others as they are."""
+        bounds, size = args, kwargs.get("size")
+        if size is None and func in SIZED:
+            bounds, size = (), args[0] if len(args) == 1 and not isinstance(args[0], int) else args
+        elif size is None and func is torch.randint and isinstance(args[-1], tuple | list | torch.Size):
+            bounds, size = args[:-1], args[-1]
+        if func not in {*SIZED, torch.randint} or not size or size[0] != self.batch_slice.count:
             return lambda rng: func(*args, **{**kwargs, "generator": rng})
 
         def draw(rng: torch.Generator) -> Tensor:
-            def sized(count: int) -> Tensor:
-                whole = (count, *size[1:])
-                arguments = (*args, whole) if "size" in kwargs else (*args[:-1], whole)
-                others = {key: value for key, value in kwargs.items() if key != "size"}
-                result: Tensor = func(*arguments, **{**others, "generator": rng})
-                return result
-
-            return self.batch_slice.cut(sized)
+            options = {**kwargs, "generator": rng}
+            return self.batch_slice.cut(lambda count: func(*bounds, **{**options, "size": (count, *size[1:])}))
 
         return draw
-
-    def _sized(
-        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Callable[[torch.Generator], Tensor]:
-        size = kwargs.pop("size", None)
-        if size is None:
-            size = tuple(args[0]) if len(args) == 1 and not isinstance(args[0], int) else tuple(args)
-        if not size or size[0] != self.batch_slice.count:
-            return lambda rng: func(size, **{**kwargs, "generator": rng})
-        return lambda rng: self.batch_slice.cut(lambda count: func((count, *size[1:]), **{**kwargs, "generator": rng}))
 
     def _in_place(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         values: Tensor = args[0]

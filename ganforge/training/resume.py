@@ -32,10 +32,7 @@ COLLAPSING_STEPS = 50
 def save_checkpoint(trainer: Trainer) -> None:
     """Save a checkpoint of the current step.
 
-    Raises:
-        DivergedError: A weight is not finite.
-        TrainingError: Weights differ between ranks.
-        OSError: A file cannot be written.
+    Raises DivergedError for a weight that is not finite, TrainingError if weights differ between ranks, and OSError.
     """
     tensors = state_tensors(trainer.train_state)
     bad = first_not_finite_weight(tensors)
@@ -109,16 +106,10 @@ def restore_counters(trainer: Trainer) -> None:
 
 
 def roll_back(trainer: Trainer, reason: DivergedError) -> None:
-    """Load the last checkpoint and halve the learning rate.
-
-    After a collapse, it is the last checkpoint from well before the collapse.
-
-    Args:
-        trainer: The trainer.
-        reason: Cause of the rollback; raised if the setting is `stop`.
+    """Load the last checkpoint, or after a collapse the last one well before it, and halve the learning rate.
 
     Raises:
-        DivergedError: The setting is `stop`, or there were too many rollbacks.
+        DivergedError: The reason itself if the setting is `stop`, or if there were too many rollbacks.
         CheckpointError: There is no valid checkpoint.
     """
     experiment, dist = trainer.experiment, trainer.dist

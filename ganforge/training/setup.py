@@ -29,12 +29,7 @@ def setup_training(
 ) -> tuple[GANStep, GeneratorEma | None]:
     """Move the components to a device, in channels-last layout, and create the training step and the moving average.
 
-    Args:
-        gan: The components; moved in place.
-        device: The device.
-        precision: Precision of the networks.
-        dist: This rank.
-        notice: Receives one line if updates cannot be recorded.
+    A notice has the reason if updates cannot be recorded.
     """
     experiment = gan.resolved.experiment
     if device.type == "cpu":
@@ -58,9 +53,7 @@ def setup_training(
 def phase_parameters(gan: GANComponents) -> dict[str, dict[str, nn.Parameter]]:
     """Return the trained weights of each phase, by name, in the order of the updates.
 
-    Raises:
-        PluginError: Trained weights belong to no phase.
-        IncompatibleError: A phase has no weights.
+    Raises PluginError if trained weights belong to no phase, and IncompatibleError if a phase has no weights.
     """
     assigned: set[int] = set()
 

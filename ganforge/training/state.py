@@ -26,13 +26,7 @@ RESERVED_PHASES = frozenset({"generator", "discriminator", "generator_ema", "los
 
 @dataclass(frozen=True, slots=True)
 class TrainState:
-    """Everything with state.
-
-    Attributes:
-        gan: The components.
-        optimizers: Optimizers by phase.
-        ema: Moving average of the generator, or None.
-    """
+    """Everything with state: components, optimizers by phase, and the moving average of the generator, or None."""
 
     gan: TrainedModules
     optimizers: Mapping[str, Optimizer]
@@ -128,8 +122,7 @@ def first_not_finite_weight(tensors: Mapping[str, Tensors]) -> str | None:
 def load_components(gan: TrainedModules, checkpoint: Checkpoint) -> None:
     """Load all components from a checkpoint, in place.
 
-    Raises:
-        CheckpointError: The checkpoint is of other components, or frozen weights differ from those of the training.
+    Raises CheckpointError if it is of other components, or if frozen weights differ from those of the training.
     """
     for component in gan.modules().values():
         component.stage(checkpoint.step)

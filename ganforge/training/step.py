@@ -94,14 +94,7 @@ class GANStep:
     # One update, from the outside in
 
     def update(self, name: str, batch: Batch, index: int, step: int) -> Stats:
-        """Update a phase and return its numbers.
-
-        Args:
-            name: The phase.
-            batch: Real images with their conditions; this rank's part.
-            index: Number of the phase's update, from 0.
-            step: Number of the step, from 0.
-        """
+        """Update a phase with this rank's part of a batch, its `index`-th one, and return its numbers."""
         phase = self.phases[name]
         self.set_stages(step)
         self.schedules.apply(name, phase.optimizer, step)
@@ -143,14 +136,8 @@ class GANStep:
     ) -> tuple[Tensor, UpdateResult]:
         """Set the gradients of a phase's weights to the mean over parts and ranks.
 
-        Args:
-            phase: The phase.
-            parts: Parts of this rank's batch.
-            update: The update.
-            recorded: Whether the call is recorded. The recorder seeds the layers and averages over ranks itself.
-
-        Returns:
-            The loss, `()`, and the numbers and the step of each part.
+        A recorded call leaves the seeds of the layers and the mean over ranks to the recorder. Returns the loss, `()`,
+        and the numbers and the step of each part.
         """
         phase.optimizer.zero_grad(set_to_none=True)
         results, losses = [], []

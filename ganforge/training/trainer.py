@@ -103,13 +103,9 @@ class Trainer:
         return self.gan.generator if self.ema is None else self.ema.generator
 
     def train(self, interruption: Interruption) -> None:
-        """Train until the last step or a signal, and save a checkpoint.
+        """Train until the last step or a signal, and save a checkpoint; the global random state is restored.
 
-        The global random state is restored.
-
-        Raises:
-            DivergedError: A loss or weight is not finite, or the fakes have collapsed.
-            OSError: A file cannot be written.
+        Raises DivergedError if a loss or weight is not finite or the fakes have collapsed, and OSError.
         """
         devices = [self.device] if self.device.type == "cuda" else []
         with ExitStack() as stack:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from ganforge.bench.measure import BenchConfig, run_benchmark, step_flops
+from ganforge.bench.measure import BenchConfig, run_benchmark
 from ganforge.errors import ConfigError
 from ganforge.plugins.registry import Registry
 from ganforge.runs.setup import prepare
@@ -46,12 +46,12 @@ def test_the_work_of_a_step_is_counted(registry: Registry) -> None:
     once. The first layer's gradient with respect to latents or real images is not needed.
     """
     assembly_settings = ("gen=mlp", "disc=mlp", "gen.hidden=[16]", "disc.hidden=[16]", "gen.latent_dim=8")
-    prepared = prepare(tiny(registry, *assembly_settings, "steps=1"), registry)
     state = torch.random.get_rng_state()
+    prepared = prepare(tiny(registry, *assembly_settings, "steps=1"), registry)
     generator = (8 * 16, 16 * 784)
     discriminator = (784 * 16, 16 * 1)
     forward = 2 * sum(generator) + 3 * sum(discriminator)
     weights = sum(generator) + 2 * sum(discriminator)
     inputs = generator[1] + 2 * discriminator[1] + sum(discriminator)
-    assert step_flops(prepared) == 2 * 60 * (forward + weights + inputs)
+    assert prepared.flops.total == 2 * 60 * (forward + weights + inputs)
     assert torch.equal(torch.random.get_rng_state(), state)

@@ -66,8 +66,7 @@ class Method:
         gan = build(self.resolve(*plain, *settings))
         device, experiment = torch.device("cpu"), gan.resolved.experiment
         gan_step, _ = setup_training(gan, device=device, precision="fp32", dist=dist)
-        sizes = dict.fromkeys(gan_step.phases, experiment.images_per_generator_update)
-        sizes["disc"] = experiment.batch_size
+        sizes = {phase: experiment.images_per_update(phase) for phase in gan_step.phases}
         loaders = {
             size: make_loader(gan, device, rank=dist.rank, world_size=dist.world_size, batch_size=size)
             for size in set(sizes.values())

@@ -14,7 +14,6 @@ from ganforge.builtin.optimizers import Adam, Sgd
 from ganforge.plugins import Plugins, Source
 from ganforge.plugins.registry import Registry
 from ganforge.runs.setup import prepare
-from ganforge.training.autotune import choose_acceleration
 from ganforge.training.build import GANComponents, build
 from ganforge.training.compile import (
     WARMUP_UPDATES,
@@ -25,9 +24,11 @@ from ganforge.training.compile import (
     record_updates,
 )
 from ganforge.training.distributed import DistContext
+from ganforge.training.flops import Flops
 from ganforge.training.optim import make_capturable, set_learning_rate
 from ganforge.training.setup import setup_training
 from ganforge.training.step import GANStep
+from ganforge.training.trial import choose_acceleration
 from ganforge.utils.matmul import float32_matmul
 from tests.helpers.runs import tiny
 from tests.helpers.updates import CPU, MLP, Assemble, difference, loader_of, stepped
@@ -330,32 +331,33 @@ def test_a_compiler_that_fails_is_left_out_with_one_line(assemble: Assemble, mon
 
     monkeypatch.setattr(torch, "compile", broken)
     notices: list[str] = []
-    decided = choose_acceleration(assemble(*MLP, "compile=on"), CPU, "fp32", None, notices.append)
+    decided = choose_acceleration(assemble(*MLP, "compile=on"), CPU, "fp32", Flops(), notices.append)
     assert decided == {"compile": "off", "cuda_graphs": "off"}
     assert notices == ["compile is off: no C++ compiler was found"]
 
 
 @pytest.mark.parametrize(
-    ("settings", "seconds", "expected"),
+    ("settings", "gigaflops", "expected"),
     [
-        (("steps=100",), 0.01, {"compile": "off", "cuda_graphs": "on"}),
-        (("steps=100000",), 0.01, {"compile": "on", "cuda_graphs": "on"}),
-        (("steps=100000", "compile=off", "cuda_graphs=off"), 0.01, {"compile": "off", "cuda_graphs": "off"}),
-        (("steps=100000", "reuse_fakes=true"), 0.01, {"compile": "off", "cuda_graphs": "off"}),
-        (("steps=100000", "sync_batch_norm=true"), 0.01, {"compile": "off", "cuda_graphs": "off"}),
-        (("steps=100000", "gradient_accumulation=2"), 0.01, {"compile": "on", "cuda_graphs": "off"}),
+        (("steps=100",), 200, {"compile": "off", "cuda_graphs": "on"}),
+        (("steps=100000",), 200, {"compile": "on", "cuda_graphs": "on"}),
+        (("steps=100000", "compile=off", "cuda_graphs=off"), 200, {"compile": "off", "cuda_graphs": "off"}),
+        (("steps=100000", "reuse_fakes=true"), 200, {"compile": "off", "cuda_graphs": "off"}),
+        (("steps=100000", "sync_batch_norm=true"), 200, {"compile": "off", "cuda_graphs": "off"}),
+        (("steps=100000", "gradient_accumulation=2"), 200, {"compile": "on", "cuda_graphs": "off"}),
     ],
 )
 def test_what_is_decided_on_a_gpu(
     settings: tuple[str, ...],
-    seconds: float,
+    gigaflops: float,
     expected: dict[str, str],
     assemble: Assemble,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Graphs are recorded wherever that is possible; compiling must pay for itself."""
-    monkeypatch.setattr("ganforge.training.autotune.compile_error", lambda *_: None)
-    assert choose_acceleration(assemble(*MLP, *settings), CUDA, "fp32", seconds, lambda _: None) == expected
+    monkeypatch.setattr("ganforge.training.trial.trial_error", lambda *_, **__: None)
+    flops = Flops(gigaflops * 1e9)
+    assert choose_acceleration(assemble(*MLP, *settings), CUDA, "fp32", flops, lambda _: None) == expected
 
 
 def test_terms_are_not_compiled_but_recorded(methods: Registry) -> None:

@@ -15,10 +15,10 @@ from ganforge.errors import ConfigError
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
 from ganforge.runs.setup import prepare
-from ganforge.training import autotune as tuning
 from ganforge.training.build import GANComponents
 from ganforge.training.memory import is_out_of_memory, keep_freed_memory
 from ganforge.training.run_directory import RunDirectory
+from ganforge.training.trial import Trial, parts_that_fit
 from tests.helpers.plugins import command
 from tests.helpers.runs import tiny
 from tests.helpers.updates import MLP, stepped
@@ -75,16 +75,15 @@ def test_a_batch_is_halved_until_it_fits(
     """Where memory suffices for 20 images, a batch of 60 is divided into four parts; where for none, it says so."""
     limit = 20
 
-    def step(benchmark: tuning.StepBenchmark) -> None:
-        if len(benchmark.batches["disc"].images) > limit:
+    def run(trial: Trial, steps: int) -> None:
+        if len(trial.batches["disc"].images) > limit:
             raise torch.OutOfMemoryError
-        benchmark.seconds.append(0.001)
 
-    monkeypatch.setattr(tuning.StepBenchmark, "step", step)
+    monkeypatch.setattr(Trial, "run", run)
     gan = assemble(*MLP)
-    assert tuning.parts_that_fit(gan, CPU, ["fp32"]) == 4
+    assert parts_that_fit(gan, CPU, "fp32") == 4
     limit = 0
-    assert tuning.parts_that_fit(gan, CPU, ["fp32"]) is None
+    assert parts_that_fit(gan, CPU, "fp32") is None
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc has such an allocator")

@@ -325,9 +325,9 @@ def test_initial_weights_are_needed_once(papers: Registry, tmp_path: Path) -> No
 
 
 def test_trials_leave_no_state_behind(papers: Registry, tmp_path: Path) -> None:
-    """Preflight and the measuring of precisions act on copies: a stateful loss counts its own updates only."""
+    """Preflight and trial steps act on copies: a stateful loss counts its own updates only."""
     run = RunDirectory(tmp_path / "run")
-    prepared = prepare(tiny(papers, *MLP, "loss=counting", "precision=auto", "steps=3"), papers, estimate=True)
+    prepared = prepare(tiny(papers, *MLP, "loss=counting", "precision=auto", "steps=3"), papers)
     assert float(prepared.gan.loss.updates) == 0  # type: ignore[arg-type]
     launch.start_run(prepared, out=run.path)
     assert float(checkpoints.load(run.checkpoint_path(3)).tensors["loss"]["updates"]) == 6

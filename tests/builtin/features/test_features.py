@@ -243,7 +243,7 @@ def test_a_file_has_a_table_for_each_extractor(tmp_path: Path, registry: Registr
     notices = resolve([Layer("file", read_document(file))], registry).notices
     assert notices == ["[features.random-convolutions] (file) is kept but not used: features is pixels"]
     file.write_text('[features]\nname = "random-convolutions"\nseed = 4\n')
-    with pytest.raises(ConfigError, match=r"\[features\] seed \(file\): in a file an option stands in its"):
+    with pytest.raises(ConfigError, match=r"\[features\] seed \(file\): in a file an option belongs in its"):
         resolve([Layer("file", read_document(file))], registry)
 
 
