@@ -26,22 +26,17 @@ from ganforge.runs.provenance import hardware, versions
 from ganforge.runs.setup import Prepared, prepare
 from ganforge.training.build import GANComponents, build, set_training_mode
 from ganforge.training.callbacks import TrainerContext
-from ganforge.training.compile import WARMUP_UPDATES
-from ganforge.training.memory import is_out_of_memory
 from ganforge.training.precision import Precision
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.setup import setup_training
 from ganforge.training.signals import Interruption
 from ganforge.training.trainer import Trainer
-from ganforge.training.trial import Trial, out_of_memory_error
 from ganforge.utils.matmul import float32_matmul
 from ganforge.utils.rng import derive_generator
 
 BATCH_SIZE = 60
 #: Steps between waits for the device, in the engine as well.
 WINDOW = 10
-#: Time in which the steps of an estimate are measured.
-ESTIMATE_SECONDS = 0.5
 #: Size and repeats of the matrix product that measures the roofline.
 MATRIX_SIZE, MATRIX_WARM_UP, MATRIX_REPEATS = 2048, 3, 10
 #: Batches that are timed for the share of data loading.
@@ -208,25 +203,6 @@ def _time_engine(prepared: Prepared, folder: Path) -> list[float]:
     rate = trainer.meter.images_per_second
     assert rate is not None, "a turn has at least one window"  # noqa: S101
     return [BATCH_SIZE / rate]
-
-
-def seconds_per_step(prepared: Prepared) -> float:
-    """Return the median time of a step on copies of the components. Raises OutOfMemoryError."""
-    gan, device, precision = prepared.gan, prepared.device, prepared.precision
-    steps = WINDOW if device.type == "cuda" else 1
-    seconds: list[float] = []
-    try:
-        trial = Trial(gan, device, precision, cuda_graphs=gan.resolved.experiment.cuda_graphs)
-        trial.run(WARMUP_UPDATES + 1)
-        while sum(seconds) < ESTIMATE_SECONDS:
-            start = time.perf_counter()
-            trial.run(steps)
-            seconds.append(time.perf_counter() - start)
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        raise out_of_memory_error(error, gan, device, precision, step=1) from None
-    return statistics.median(seconds) / steps
 
 
 def data_seconds(prepared: Prepared) -> float:

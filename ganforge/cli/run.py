@@ -122,18 +122,18 @@ def run(
         RunDirectory.check_new(run_directory)
     with ExitStack() as stack:
         with waiting("building the components", quiet=quiet):
-            from ganforge.bench.measure import seconds_per_step  # noqa: PLC0415 - imports torch, which takes seconds
-            from ganforge.cli._display import make_display  # noqa: PLC0415 - as above
+            from ganforge.cli._display import make_display  # noqa: PLC0415 - imports torch, which takes seconds
             from ganforge.report import report_run  # noqa: PLC0415 - as above
             from ganforge.runs.launch import start_run  # noqa: PLC0415 - as above
-            from ganforge.runs.setup import plan, prepare  # noqa: PLC0415 - as above
+            from ganforge.runs.plan import plan  # noqa: PLC0415 - as above
+            from ganforge.runs.setup import prepare  # noqa: PLC0415 - as above
             from ganforge.training.distributed import SINGLE_PROCESS, init_distributed  # noqa: PLC0415 - as above
 
             dist = SINGLE_PROCESS if dry_run else stack.enter_context(init_distributed())
             resolved = resolve(layers, registry)
             prepared = prepare(resolved, registry, dist=dist)
         if dry_run:
-            _show_plan(plan(prepared, seconds_per_step(prepared)), prepared.resolved.notices, json=json)
+            _show_plan(plan(prepared), prepared.resolved.notices, json=json)
             return
         experiment = prepared.resolved.experiment
         names = f"{experiment.gen.name} × {experiment.disc.name} × {experiment.loss.name} × {experiment.data.name}"

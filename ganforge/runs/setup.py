@@ -1,15 +1,14 @@
-"""Setup of a run before its directory exists: build, preflight, precision, plan."""
+"""Setup of a run before its directory exists: build, preflight, precision, compilation."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
-from ganforge.components import Dataset, Network
-from ganforge.config import ComponentRef, to_document
+from ganforge.components import Dataset
+from ganforge.config import ComponentRef
 from ganforge.config.dotted import NOTHING
 from ganforge.config.resolved import ResolvedConfig, with_values
 from ganforge.errors import ConfigError
@@ -166,51 +165,3 @@ def _check_evaluation(gan: GANComponents) -> None:
         raise ConfigError(
             f"invalid best_metric {experiment.best_metric!r}: not a score of the chosen metrics ({', '.join(scores)})"
         )
-
-
-def plan(prepared: Prepared, seconds: float) -> dict[str, Any]:
-    """Return the plan of a run whose steps take some seconds each, the document that `run --dry-run --json` prints."""
-    gan, resolved = prepared.gan, prepared.resolved
-    images = gan.info.sizes["train"]
-    per_epoch, total = resolved.experiment.steps_per_epoch(images), resolved.experiment.total_steps(images)
-    return {
-        "components": [
-            {
-                "kind": item.entry.component.kind,
-                "for": key,
-                "name": item.entry.component.name,
-                "distribution": item.entry.source.distribution,
-                "version": item.entry.source.version,
-                "origin": resolved.origin(key),
-            }
-            for key, items in resolved.components().items()
-            for item in items
-        ],
-        "parameters": {
-            "generator": parameter_count(gan.generator),
-            "discriminator": parameter_count(gan.discriminator),
-        },
-        "data": {
-            "name": gan.info.name,
-            "image": str(gan.info.image),
-            "classes": gan.info.image.num_classes,
-            "sizes": gan.info.sizes,
-            "fingerprint": gan.info.fingerprint,
-            "source": gan.info.source,
-        },
-        "device": str(prepared.device),
-        "precision": prepared.precision,
-        "steps_per_epoch": per_epoch,
-        "total_steps": total,
-        "seconds_per_step": seconds,
-        "seconds_per_epoch": seconds * per_epoch,
-        "seconds_total": seconds * total,
-        "experiment": to_document(resolved.experiment),
-        "origins": resolved.origins,
-        "notices": resolved.notices,
-    }
-
-
-def parameter_count(network: Network) -> int:
-    """Return the number of trainable parameters."""
-    return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
