@@ -16,7 +16,7 @@ from ganforge.plugins.registry import Registry
 from tests.helpers.plugins import HEADER, command, distribution, in_process, local, notes
 
 HOOK = "@hookimpl\ndef ganforge_commands(app):\n"
-#: A module of commands, which says so when it is imported.
+#: Module of commands that prints a line to stderr on import.
 COMMANDS = '''
 import sys
 from typing import Annotated
@@ -220,7 +220,7 @@ def test_a_wrong_hook_skips_the_plugin(name: str, here: Path) -> None:
 
 
 def test_plugins_with_one_command_name(installed: Path) -> None:
-    """Of two commands of one name the bare name is refused; both are listed and called as `distribution/name`."""
+    """A command name of two plugins is ambiguous without `distribution/`; both are listed and called with it."""
     distribution(installed, "other-plugin", HOOK + adds("explore", "explore_commands:start"))
     refused = run(installed, "explore", "runs/1")
     assert (refused.returncode, refused.stdout) == (2, "")

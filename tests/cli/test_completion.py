@@ -119,7 +119,7 @@ def test_a_local_plugin_is_completed_afresh(tmp_path: Path) -> None:
 
 
 def test_options_are_kept_until_their_module_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second time nothing is imported; a changed file, or a damaged cache, is read anew; no cache harms nothing."""
+    """A cached answer imports nothing; a changed file or a damaged cache is read again; a missing cache is harmless."""
     place = distribution(tmp_path / "site", "wide-plugin", provides("generator", "wide", "wide_networks:Wide"))
     (place / "wide_networks.py").write_text(HEADER + WIDE)
     monkeypatch.syspath_prepend(str(place))

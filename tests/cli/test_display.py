@@ -100,7 +100,7 @@ def test_a_vanished_terminal_does_not_end_a_run() -> None:
             display.on_message("a message")
             display.on_log(row(9))
             display.on_train_end("finished")
-    # What could not be written is still in the stream, which must not try again when it is collected.
+    # The unwritten text is still in the stream, which must not write it again when it is collected.
     with pytest.raises(BrokenPipeError):
         stream.close()
 

@@ -82,7 +82,7 @@ class Terminal:
                 continue
             try:
                 received = os.read(self.ours, 65536)
-            except OSError:  # Linux says so where the other end is closed
+            except OSError:  # EIO on Linux if the other end is closed
                 return seen()
             if not received:
                 return seen()
@@ -166,7 +166,7 @@ def test_an_exception_leaves_a_usable_terminal_and_no_color_is_kept(family: Fami
 
 
 def test_off_a_terminal_there_are_no_escape_codes(family: Family) -> None:
-    """Into a pipe go plain lines, each once, even where FORCE_COLOR asks for more."""
+    """A pipe gets plain lines, each once, even with FORCE_COLOR."""
     _, written = family.piped.communicate(timeout=60)
     lines = written.decode().splitlines()
     assert family.piped.returncode == 0

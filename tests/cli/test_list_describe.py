@@ -102,7 +102,7 @@ def test_describe_the_kinds_without_a_section() -> None:
 
 
 def test_a_name_of_several_kinds_describes_them_all() -> None:
-    """Where a name alone means a component of more than one kind, all are described; with a kind, that one."""
+    """A name shared by several kinds describes all of them; with a kind, only that one."""
     assert [document["kind"] for document in answer("describe", "mlp")] == ["generator", "discriminator"]
     assert answer("describe", "discriminators", "MLP".lower())["kind"] == "discriminator"
     assert answer("describe", "sliced_wasserstein")["name"] == "sliced-wasserstein"
@@ -146,7 +146,7 @@ def test_tables_are_plain_text_when_piped(tmp_path: Path) -> None:
 
 
 def test_markup_in_a_plugin_is_text(tmp_path: Path) -> None:
-    """What looks like markup in a plugin's summary is printed as it is written."""
+    """Rich markup in a plugin's summary is printed verbatim."""
     plugin = local(tmp_path / "mine.py", provides("loss", "odd", summary="[bold]loud[/] and [/nothing]"))
     finished = command("list", "loss", "--plugin", plugin)
     assert finished.returncode == 0

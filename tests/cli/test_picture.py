@@ -45,7 +45,7 @@ def test_without_color_characters_cover_what_is_bright() -> None:
     screen, text = paint(images, _environ={"NO_COLOR": "1"})
     assert screen.display[0].rstrip() == "▀▀ ▄▄ ▒▒ ██"
     assert "\x1b" not in text
-    tall = left.repeat_interleave(2, dim=3).byte()  # drawn as it is: bright and dark columns
+    tall = left.repeat_interleave(2, dim=3).byte()  # drawn unchanged: bright and dark columns
     assert paint(tall, color_system=None)[0].display[0].rstrip() == "██"
     ramp = torch.arange(0, 256, 17).expand(1, 1, 16, 16).byte()
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
@@ -62,7 +62,7 @@ def test_without_color_characters_cover_what_is_bright() -> None:
 def test_a_picture_keeps_within_its_space(
     shape: tuple[int, int, int], color_system: Literal["truecolor", "256", "standard"] | None
 ) -> None:
-    """On any console images are whole or absent: nothing is too wide or too high, and one is drawn where one fits."""
+    """Images are whole or absent on any console: none exceeds its size, and one is drawn if it fits."""
     picture = SamplesPicture(torch.full((20, *shape), 200, dtype=torch.uint8))
     for columns, lines in ((3, 5), (14, 20), (40, 8), (80, 24), (200, 60)):
         console = Console(

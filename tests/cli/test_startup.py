@@ -66,5 +66,5 @@ def test_importing_ganforge_is_light(site: Path) -> None:
 
 
 def test_the_instrument_sees(site: Path) -> None:
-    """What the other tests look for would be found."""
+    """An imported heavy library is detected."""
     assert imported(site, "import numpy")[0] == {"numpy"}

@@ -174,7 +174,7 @@ def test_an_extractor_that_gives_no_tensor_is_named(judge: Make) -> None:
 
 
 def test_what_compares_with_training_images_is_not_asked_about_them(judge: Make) -> None:
-    """It would find nothing wrong with a copier; the fix names the split that there is."""
+    """A metric that compares with training images refuses the training split; the fix names the test split."""
     with pytest.raises(DataError, match="copied compares with real images that were not trained on") as caught:
         check(judge("copied").scoring, num_samples=10, split="train")
     assert caught.value.fix == "pass --split test"

@@ -52,7 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("words", ["sample r --out s.png", "evaluate r --metric sliced-wasserstein --num-samples 20"])
 def test_what_a_plugin_prints_while_it_works_is_no_result(words: str, run: Path) -> None:
-    """It goes to stderr; stdout has one JSON document and nothing else."""
+    """Printed text goes to stderr; stdout has one JSON document and nothing else."""
     text = (run / "my_gan.py").read_text(encoding="utf-8")
     loud = text.replace("images = self", "print('drawing'); images = self")
     local(run / "loud" / "my_gan.py", loud)

@@ -87,7 +87,7 @@ def test_unknown_presets_are_answered_with_the_nearest(tmp_path: Path) -> None:
 
 
 def test_presets_of_one_name(here: Path) -> None:
-    """Of two presets of one name the bare name is refused; `distribution/name` means one."""
+    """A preset name of two plugins is ambiguous; `distribution/name` selects one."""
     distribution(here, "a-preset", presets(tiny("fast")))
     distribution(here, "b-preset", presets(tiny("fast", "steps = 4")))
     registry = Registry.discover()

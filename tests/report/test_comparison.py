@@ -93,7 +93,7 @@ def test_what_a_component_s_name_says_is_not_said_twice(tmp_path: Path) -> None:
 
 
 def test_an_option_that_an_older_run_of_the_same_component_lacks_is_said(tmp_path: Path) -> None:
-    """Two groups that nothing else distinguishes; for an optimizer's options, too."""
+    """A missing option distinguishes two groups, for optimizers too."""
     made(tmp_path / "a")
     made(tmp_path / "b", "gen.mlp.width=3", "optimizer.gen.eps=1e-8", "penalty.r1.gamma=2", seed=1)
     assert set(package.compare(tmp_path).settings) == {"gen.width", "penalty.r1.gamma", "optimizer.gen.eps"}
@@ -111,7 +111,7 @@ def test_scored_again_the_last_score_of_a_step_counts(tmp_path: Path) -> None:
 
 
 def test_what_was_wrong_with_a_run_is_said_beside_its_scores(tmp_path: Path) -> None:
-    """Each finding of its health is a line, with when it held."""
+    """Each health alert is a line with its range of steps."""
     found = {
         "alert": "collapse",
         "since_step": 1500,

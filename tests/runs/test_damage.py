@@ -102,7 +102,7 @@ def test_a_damaged_manifest_is_one_message(content: str, run: RunDirectory) -> N
 def test_names_in_a_manifest_that_are_none_of_the_run_are_not_followed(
     qualified: dict[str, list[str]], run: RunDirectory, registry: Registry
 ) -> None:
-    """The experiment's own names find the components then."""
+    """The components are then found by the names in the experiment."""
     change_json(run.manifest, qualified=qualified)
     assert len(TrainedRun(run, registry).sample(2)) == 2
 
@@ -116,7 +116,7 @@ def test_damaged_value_of_a_manifest_is_named(damage: object, run: RunDirectory,
 
 
 def test_without_a_whole_checkpoint_there_is_one_clear_error(run: RunDirectory) -> None:
-    """Where all are damaged, resuming and sampling say so, exit 1, and change nothing."""
+    """If all checkpoints are damaged, resuming and sampling exit 1 with one message and change nothing."""
     for step in checkpoints.steps(run):
         (run.checkpoint_path(step) / "generator.safetensors").write_bytes(b"\x00" * 100)
     before = run.manifest.read_text()
@@ -230,7 +230,7 @@ def test_what_has_changed_since_is_said(run: RunDirectory, registry: Registry) -
 
 
 def test_another_seed_than_the_checkpoint_s_is_said(run: RunDirectory, registry: Registry) -> None:
-    """A run.toml that was edited between is followed, but a line warns of other bits."""
+    """A run.toml edited after the checkpoint is used, with a warning that bits differ."""
     run.write_experiment(run.read_experiment().model_copy(update={"seed": 7}))
     notes = Notes()
     launch.resume_run(run, registry, launch.ResumeOverrides(steps=8), callback=lambda _: notes)

@@ -155,7 +155,7 @@ def test_a_run_that_trains_is_not_disturbed(run: RunDirectory, plugin: Path) -> 
 
 
 def test_the_usual_metrics_have_one_row_that_says_so(run: RunDirectory, plugin: Path) -> None:
-    """Also if they were named before: a sweep recognizes its own row by that."""
+    """The default metrics have a row of their own, which a sweep recognizes, even if they were named before."""
     trained = opened(run, plugin)
     names = ["fid", "precision", "recall", "modes"]
     for metrics in (names, None, None, names):
@@ -276,7 +276,7 @@ def test_data_that_is_not_loaded_whole(registry: Registry, tmp_path: Path) -> No
 def test_what_cannot_be_scored_is_said(
     arguments: dict[str, Any], error: type[GanforgeError], said: str, run: RunDirectory, plugin: Path
 ) -> None:
-    """One message each, and no row."""
+    """Invalid arguments raise one message each and write no row."""
     before = run.evaluations.read_bytes()
     with pytest.raises(error, match=said):
         opened(run, plugin).evaluate(**arguments, device="cpu")

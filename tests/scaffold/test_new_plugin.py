@@ -51,7 +51,7 @@ def written(name: str, kinds: str, *more: str | Path) -> dict[str, Any]:
 
 
 def install(project: Path) -> Path:
-    """Leave beside the package what pip would leave of an installed project, and return the folder of both."""
+    """Write the metadata of an installed project next to its package; return the folder of both."""
     about = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]
     (groups,) = about["entry-points"].items()
     information = project / f"{about['name'].replace('-', '_')}-{about['version']}.dist-info"
@@ -87,7 +87,7 @@ def made(registry: Registry, kind: Kind, **options: object) -> Any:
     return cls(cls.Options(**options))
 
 
-# What is written
+# Generated files
 
 
 @pytest.mark.parametrize("kinds", [*KINDS, ALL])
@@ -128,7 +128,7 @@ def test_lines_stay_within_120_columns(name: str, tmp_path: Path) -> None:
 
 
 def test_names_follow_from_the_distribution() -> None:
-    """A package has underscores, and neither components nor classes repeat `ganforge-`, where that leaves a name."""
+    """A package has underscores; components and classes drop `ganforge-` if a valid name remains."""
     assert Names.of("my-gan") == Names("my-gan", "my_gan", "my-gan", "MyGan")
     assert Names.of("ganforge-my-gan") == Names("ganforge-my-gan", "ganforge_my_gan", "my-gan", "MyGan")
     assert Names.of("ganforge-random").component == "random", "only a package can hide Python's module"
@@ -164,7 +164,7 @@ def test_the_next_commands_can_be_given(tmp_path: Path) -> None:
     assert (tmp_path / "two words" / "my-gan" / "pyproject.toml").is_file()
 
 
-# What is refused, and what is said
+# Errors and their messages
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_the_next_commands_can_be_given(tmp_path: Path) -> None:
     ],
 )
 def test_bad_names_are_answered_with_the_nearest(name: str, nearest: str, tmp_path: Path) -> None:
-    """A name that is none, or would hide a module that is needed, is refused; the nearest one is named."""
+    """An invalid name, or one that would hide a required module, is refused with the nearest valid name."""
     done = command("new-plugin", "--kind", "loss", "--", name)
     assert done.returncode == 2
     assert f"invalid name {name!r} of a plugin" in done.stderr
@@ -196,7 +196,7 @@ def test_bad_names_are_answered_with_the_nearest(name: str, nearest: str, tmp_pa
 
 @given(st.text(max_size=60) | st.from_regex(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", fullmatch=True))
 def test_the_nearest_name_is_a_name(text: str) -> None:
-    """Whatever is typed, the nearest name is possible; a possible name is its own."""
+    """The nearest name of any text is valid; a valid name is its own nearest name."""
     assert Names.of(nearest_name(text)).distribution == nearest_name(text)
     try:
         Names.of(text)
@@ -223,7 +223,7 @@ def test_what_is_there_stays(there: str, tmp_path: Path) -> None:
 
 
 def test_a_parent_that_is_no_folder(tmp_path: Path) -> None:
-    """What the disk says is one message."""
+    """The operating system's error is one message."""
     (tmp_path / "file").touch()
     done = command("new-plugin", "my-gan", "--kind", "loss", "--out", "file")
     assert (done.returncode, done.stdout) == (2, "")
@@ -256,7 +256,7 @@ def test_names_that_are_taken_get_a_note() -> None:
     assert notes(command("new-plugin", "bce", "--kind", "generator")) == [], "another kind's name is free"
 
 
-# What was written works
+# Generated components
 
 
 def test_every_kind_alone_is_listed(tmp_path: Path) -> None:
@@ -380,7 +380,7 @@ def test_the_schedule_is_polynomial(whole: Registry) -> None:
 
 
 def test_the_augmentation_shifts_whole_pixels(whole: Registry) -> None:
-    """Each image is moved by at most the share that was asked for, and all shifts up to it occur; the rest is grey."""
+    """Each image is shifted by at most `share`, and all shifts up to it occur; the padding is gray."""
     images = torch.zeros(200, 2, 8, 12)
     images[:, 0, 4, 6] = images[:, 1, 4, 6] = 1
     augmentation = made(whole, "augmentation", share=0.25)

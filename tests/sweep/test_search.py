@@ -66,7 +66,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "damage", ["lost", "empty", "half", "torn", "garbage", "another's", "one line", "last line", "plan, too"]
 )
 def test_a_damaged_journal_is_rebuilt_from_the_runs(damage: str, searched: Path, registry: Registry) -> None:
-    """Whatever the damage: no configuration is repeated or lost, and the search continues to the requested number."""
+    """For any damage, no configuration is repeated or lost, and the search continues to the requested number."""
     shutil.copytree(searched, "m")
     intact = open_search(search(3), registry)
     names, configs, journal = run_names(Path("m")), stored(intact), intact.directory.journal
@@ -175,6 +175,6 @@ def test_a_search_needs_something_to_vary(registry: Registry) -> None:
 
 
 def test_a_storage_that_cannot_be_opened_is_one_line(registry: Registry) -> None:
-    """Whatever its driver raises."""
+    """An exception of the storage's driver becomes a UsageError."""
     with pytest.raises(UsageError, match="--storage cannot be opened"):
         open_search(search(1, storage="nonsense://host/db"), registry)

@@ -665,7 +665,7 @@ def test_a_trial_that_is_returned_several_times_has_several_results(
 
 @pytest.mark.parametrize("place", ["state", "lock_trial", "make_room", "write_config"])
 def test_an_error_in_one_trial_fails_only_that_trial(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whichever step raises: the trial fails with the message, its lock is released, the next one starts."""
+    """If any step raises, the trial fails with the message, its lock is released, and the next trial starts."""
     trials = list_trials([TrialConfig({}, "x", Experiment())], (0, 1))
     scheduler = make_scheduler(make_config())
     scheduler.directory.trials.mkdir(parents=True)

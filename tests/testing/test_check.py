@@ -38,7 +38,7 @@ class Swapped(Loss):
 
 """ + provides("loss", "swapped", "PLACE").replace("'PLACE'", "Swapped")
 
-#: A data set that asks the network when it is built, and says nothing helpful where its data is missing.
+#: Dataset that opens a connection in its constructor and has no helpful error for missing data.
 HASTY = """
 from ganforge import Dataset, ImageTensors
 
@@ -103,7 +103,7 @@ def test_built_in_components_are_conformant(kind: Kind, name: str, options: dict
 
 
 def test_a_folder_of_pictures_is_conformant(tmp_path: Path, registry: Registry) -> None:
-    """The built-in `folder`, with the folder that it needs; without one it is not examined, and says what is needed."""
+    """The built-in `folder` passes with its `path`; without it, the error names the option."""
     for label in ("a", "b"):
         for number in range(6):
             save(tmp_path / "pictures" / label / f"{number}.png", noise("L", (8 + number, 8)).resize((8, 8)))
@@ -115,7 +115,7 @@ def test_a_folder_of_pictures_is_conformant(tmp_path: Path, registry: Registry) 
 
 
 def test_an_extractor_without_its_weights_says_what_to_do(tmp_path: Path) -> None:
-    """One that opens a file of weights which is not there fails `missing-data`; asking no network is no failure."""
+    """An extractor that opens a missing weights file fails `missing-data`, and only that."""
     source = """
 from pathlib import Path
 from ganforge import FeatureOutput, FeatureExtractor
@@ -209,7 +209,7 @@ def test_a_module_that_imports_torch_is_found_out(tmp_path: Path, monkeypatch: p
 
 
 def test_a_data_set_that_asks_the_network_too_early_is_found_out(tmp_path: Path) -> None:
-    """`no-network` names the address; `missing-data` demands a DataError that says what to do."""
+    """`no-network` names the address; `missing-data` requires a DataError with a fix."""
     registry = Registry.discover([local(tmp_path / "hasty.py", HASTY)], no_plugins=True)
     report = check_component("dataset", "hasty", registry=registry)
     reasons = {failure.check: failure.reason for failure in report.failed}
@@ -294,7 +294,7 @@ def test_the_command_exits_with_4_and_says_what_helps(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_one_message(words: tuple[str, ...], message: str) -> None:
-    """What is meant by nothing is refused with exit code 2, and the nearest right thing."""
+    """Invalid arguments are refused with exit code 2 and the nearest valid ones."""
     done = command("check", *words, "--no-plugins")
     assert done.returncode == 2
     assert message in done.stderr
@@ -392,7 +392,7 @@ def test_sigterm_ends_the_command_during_a_training(tmp_path: Path) -> None:
 
 
 def test_listeners_have_nothing_to_check(tmp_path: Path) -> None:
-    """A plugin without components is no failure of the kit's, and is said."""
+    """A plugin without components exits 2 with a message, not as a failed check."""
     file = local(tmp_path / "watch.py", "@hookimpl\ndef ganforge_finished(status):\n    pass\n")
     done = command("check", file)
     assert done.returncode == 2
@@ -400,7 +400,7 @@ def test_listeners_have_nothing_to_check(tmp_path: Path) -> None:
 
 
 def test_a_distribution_that_is_not_there_is_said(registry: Registry) -> None:
-    """Both for a test and for the command."""
+    """A missing distribution is a UsageError in tests and for the command."""
     with pytest.raises(UsageError, match="no components of 'ganforge-nowhere'"):
         parametrize_components("ganforge-nowhere")
     with pytest.raises(UsageError, match=r"ganforge has no 'loss/bcd'; did you mean 'loss/bce'\?"):

@@ -1,6 +1,6 @@
-"""A checkpoint cut short or with a flipped byte, anywhere: the one before is used, or one error says that none is left.
+"""Damaged checkpoints, truncated or with a flipped byte: the previous one is loaded, or one error is raised.
 
-The short form looks at a few positions of each file, the heavy one at two hundred.
+The short form damages a few positions of each file, the heavy one two hundred.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def test_damage_anywhere_leads_to_the_checkpoint_before(
 @pytest.mark.parametrize("count", POSITIONS)
 @pytest.mark.parametrize("kind", ["truncated", "flipped"])
 def test_with_no_checkpoint_left_it_is_one_error(kind: str, count: int, trained: RunDirectory, tmp_path: Path) -> None:
-    """Where every checkpoint is damaged in some file, CheckpointError says so, and nothing is loaded."""
+    """If every checkpoint has a damaged file, one CheckpointError is raised, and nothing is loaded."""
     run = copied(trained, tmp_path / "run")
     chance = random.Random(count)  # noqa: S311 - files, not secrets
     for number in range(count):
@@ -109,7 +109,7 @@ def test_with_no_checkpoint_left_it_is_one_error(kind: str, count: int, trained:
 def test_the_command_line_goes_on_from_the_one_before(
     name: str, kind: str, trained: RunDirectory, ganforge: Ganforge, tmp_path: Path
 ) -> None:
-    """`ganforge resume` names the damaged file on stderr, goes on, and ends with the bits of an unharmed run."""
+    """`ganforge resume` names the damaged file on stderr, continues, and ends with the bits of an undamaged run."""
     run = copied(trained, tmp_path / "run")
     file = run.checkpoint_path(4) / name
     file.write_bytes(list(damages(file.read_bytes(), kind, 9))[4])
@@ -124,7 +124,7 @@ def test_the_command_line_goes_on_from_the_one_before(
 
 
 def test_damaged_rows_do_not_stop_a_run(trained: RunDirectory, registry: Registry, tmp_path: Path) -> None:
-    """Whatever stands in metrics.jsonl and evaluation.jsonl, the run goes on, and writes its later rows."""
+    """A run resumes with any content of metrics.jsonl and evaluation.jsonl, and writes its later rows."""
     run = copied(trained, tmp_path / "run")
     odd = ['{"step": "4"}', "[" * 10_000, "1" * 5000, '{"step": 4, "elapsed_seconds": null}', '{"step": 3, "x', "\x00"]
     odd += ['{"step": NaN}', '{"step": true}', "[]", '{"step": 4, "elapsed_seconds": 1e999}', '{"step": 9}']

@@ -1,7 +1,7 @@
-"""Checkpoints by a malicious author: right checksums, and anything in the files.
+"""Checkpoints of a malicious author: valid checksums over arbitrary files.
 
-Whatever is loaded, it is CheckpointError, or it is whole, all of it arrives in the trainer, and training goes on from
-it. The short form tries fifty variations of each file, the heavy one thousands.
+Loading raises CheckpointError, or the checkpoint is complete, its whole state reaches the trainer, and training
+continues. The short form tries fifty variations of each file, the heavy one thousands.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Square(LossTerm):
 
 
 class Victim:
-    """A run with a checkpoint of step 4, whose files are replaced, and the trainer that shall go on from it."""
+    """Run with a checkpoint of step 4, whose files the tests replace, and the trainer that resumes from it."""
 
     def __init__(self, path: Path) -> None:
         plugins = Plugins()
@@ -126,7 +126,7 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> Victim:
     return Victim(tmp_path_factory.mktemp("victim") / "run")
 
 
-# What a file is replaced by
+# Replacement contents
 
 ODD: list[Any] = [None, True, False, -1, 0, 1, 2**31, 2**53 + 1, 2**60, 2**63, 2**64 - 1, 2**64, 10**400, -0.0, 1e308]
 ODD += [float("nan"), float("inf"), 3.5e38, "", "4", "../generator.safetensors", "/etc/passwd", "\x1b[2J", "\x00"]
@@ -296,7 +296,7 @@ NASTY = {
 @pytest.mark.parametrize("nasty", NASTY.values(), ids=NASTY.keys())
 @pytest.mark.parametrize("name", TENSORS)
 def test_nasty_tensors_are_refused(name: str, nasty: bytes, victim: Victim) -> None:
-    """What is known to trouble readers of tensors; nothing is allocated for what only a header declares."""
+    """Known attacks on tensor readers are refused; no memory is allocated for sizes that only a header declares."""
     victim.replace(name, nasty)
     if not victim.accepts():
         return
@@ -340,7 +340,7 @@ NASTY_JSON = {
 @pytest.mark.parametrize("nasty", NASTY_JSON.values(), ids=NASTY_JSON.keys())
 @pytest.mark.parametrize("name", ["state.json", "checksums.json"])
 def test_nasty_json_is_refused(name: str, nasty: str, victim: Victim) -> None:
-    """What is known to trouble readers of JSON, and numbers that no checkpoint has."""
+    """Known attacks on JSON readers, and values that no checkpoint has, are refused."""
     victim.replace(name, nasty.encode(), signed=name == "state.json")
     assert not victim.accepts()
 
@@ -348,7 +348,7 @@ def test_nasty_json_is_refused(name: str, nasty: str, victim: Victim) -> None:
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("kind", ["link", "link to nowhere", "endless link", "pipe", "folder"])
 def test_only_plain_files_are_read(name: str, kind: str, victim: Victim, tmp_path: Path) -> None:
-    """A link, even to the right bytes, a pipe that nobody writes to and a folder are refused, whatever is signed."""
+    """A link (even to the right bytes), a pipe without a writer and a folder are refused with any checksums."""
     run = copied(victim.run, tmp_path / "run")
     folder = run.checkpoint_path(STEP)
     for file, whole in victim.whole.items():
@@ -371,7 +371,7 @@ def test_only_plain_files_are_read(name: str, kind: str, victim: Victim, tmp_pat
 
 @pytest.mark.parametrize("count", EXAMPLES)
 def test_any_rows_leave_a_run_able_to_go_on(count: int, victim: Victim) -> None:
-    """metrics.jsonl and evaluation.jsonl with any lines: those of later steps go, the clock goes on from a number."""
+    """Any lines of metrics.jsonl and evaluation.jsonl can be truncated, and elapsed time stays finite."""
     row = {"step": 4, "loss/generator": 1.0, "elapsed_seconds": 2.5}
     line = changed(row).map(lambda content: json.dumps(content).encode()) | st.binary(max_size=60)
     trainer = victim.trainer

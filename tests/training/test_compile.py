@@ -314,7 +314,7 @@ def test_compiled_networks_compute_the_same(settings: tuple[str, ...], assemble:
 
 
 def test_compiling_on_the_processor_is_possible_where_asked_for(registry: Registry) -> None:
-    """`--compile on` compiles for the CPU too, or says in one line why it did not; `auto` does not."""
+    """`--compile on` compiles for the CPU too, or prints the reason in one line; `auto` does not compile."""
     asked = prepare(tiny(registry, *MLP, "compile=on", "steps=5"), registry)
     notices = [line for line in asked.resolved.notices if line.startswith("compile is off")]
     assert asked.resolved.experiment.compile == ("off" if notices else "on")
@@ -324,7 +324,7 @@ def test_compiling_on_the_processor_is_possible_where_asked_for(registry: Regist
 
 
 def test_a_compiler_that_fails_is_left_out_with_one_line(assemble: Assemble, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the compiler says is passed on, and the networks run uncompiled."""
+    """The compiler's message is passed on, and the networks run uncompiled."""
 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("no C++ compiler\nwas found")

@@ -169,7 +169,7 @@ def ranks(launcher: subprocess.Popen[str]) -> dict[int, int]:
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="the processes of torchrun are found in /proc, as on Linux")
 @pytest.mark.parametrize("killed", [pytest.param(0, marks=pytest.mark.heavy), 1])
 def test_killing_one_process_ends_all_and_the_run_goes_on(killed: int, trained: Path, tmp_path: Path) -> None:
-    """Kill -9 of either ends both within 15 s; two processes go on to the same bits, one goes on too."""
+    """Kill -9 of either rank ends both within 15 s; two ranks resume to the same bits, and a single one resumes too."""
     settings = (*CASES["dropout"][:-2], "steps=100000", "checkpoint_every=10", KEEP)
     run = RunDirectory(tmp_path / "run")
     launcher = launched(run, *settings)
@@ -178,7 +178,7 @@ def test_killing_one_process_ends_all_and_the_run_goes_on(killed: int, trained: 
     _, errors = launcher.communicate(timeout=60)
     assert time.monotonic() - begun < 15
     assert launcher.returncode != 0
-    if killed == 1:  # the first one is left to say what happened
+    if killed == 1:  # rank 0 survives and reports the loss
         assert "rank 0 of 2 lost the others" in errors
         assert run.read_manifest().status == "failed"
     later = [step for step in checkpoints.steps(run) if step > 50]
@@ -225,7 +225,7 @@ def test_numbers_of_any_shape_have_a_digest() -> None:
 
 
 def test_what_cannot_be_begun_is_said_once(tmp_path: Path) -> None:
-    """Under torchrun a wrong setting is one message, from the first process; the others leave without a word."""
+    """Rank 0 alone prints the message of an invalid setting under torchrun; the others exit silently."""
     command = [*TORCHRUN, "-m", "ganforge", "run", "--data.source", "sample", "--critic-steps", "0", "--out", "run"]
     done = subprocess.run(
         command, capture_output=True, text=True, env=environment(), cwd=tmp_path, timeout=120, check=False
@@ -237,7 +237,7 @@ def test_what_cannot_be_begun_is_said_once(tmp_path: Path) -> None:
 
 
 def test_a_signal_to_torchrun_saves_once_and_ends_all(tmp_path: Path) -> None:
-    """SIGTERM to the launcher stops both processes at one step, saved, within seconds; the run says interrupted."""
+    """SIGTERM to the launcher stops both ranks at one saved step within seconds; the run's status is interrupted."""
     settings = (*CASES["dropout"][:-2], "steps=1000000", "checkpoint_every=50")
     run = RunDirectory(tmp_path / "run")
     launcher = launched(run, *settings)

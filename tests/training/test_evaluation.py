@@ -130,7 +130,7 @@ def test_evaluations_take_no_more_than_their_share(scored: Registry, tmp_path: P
 
 
 def test_a_resumed_run_counts_what_was_spent_before(scored: Registry, tmp_path: Path) -> None:
-    """Seconds of earlier sessions stand in the rows; those of `ganforge evaluate` are nobody's share."""
+    """Seconds of earlier sessions are read from the rows; those of `ganforge evaluate` do not count."""
     settings = ("metric=slow", "evaluate_every=2", "steps=4", "max_eval_time_fraction=0.02")
     run, _ = trained(scored, tmp_path / "run", *settings)
     before = read_rows(run.evaluations)
@@ -145,7 +145,7 @@ def test_a_resumed_run_counts_what_was_spent_before(scored: Registry, tmp_path: 
 
 
 def test_the_budget_is_a_share_of_the_time() -> None:
-    """It allows the first and the last, others while no more than the share is spent, and says it once."""
+    """The first and last evaluations are allowed, others within the share of time; one notice reports skipping."""
     heard: list[str] = []
     budget = EvaluationBudget(0.5, heard.append)
     assert budget.allows(1.0, last=False)
@@ -175,7 +175,7 @@ def test_a_metric_that_fails_does_not_end_a_training(scored: Registry, tmp_path:
 
 
 def test_the_best_checkpoint_is_one_that_is_there(scored: Registry, tmp_path: Path) -> None:
-    """A run goes on after a checkpoint whose best one was removed since: what is scored next is the best then."""
+    """A run whose best checkpoint was removed resumes; the next scored checkpoint becomes the best."""
     settings = ("metric=later", "features=rows", "best_metric=later", "evaluate_every=2", "checkpoint_every=2")
     run, _ = trained(scored, tmp_path / "run", *settings, "keep_checkpoints=1")
     assert run.read_manifest().as_dict()["summary"]["best"]["step"] == 2
@@ -205,7 +205,7 @@ def test_the_best_checkpoint_is_one_that_is_there(scored: Registry, tmp_path: Pa
 def test_what_gives_no_score_is_found_before_training(
     settings: Sequence[str], error: type[Exception], said: str, scored: Registry
 ) -> None:
-    """With evaluate_every set it is refused while the run is prepared; without it, nobody will evaluate."""
+    """A setting that cannot be scored is refused by prepare() if evaluate_every is set, and accepted otherwise."""
     with pytest.raises(error, match=said):
         prepare(tiny(scored, *SMALL, *settings, "evaluate_every=4"), scored)
     prepare(tiny(scored, *SMALL, *settings), scored)

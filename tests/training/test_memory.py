@@ -72,7 +72,7 @@ def test_what_counts_as_missing_memory() -> None:
 def test_a_batch_is_halved_until_it_fits(
     assemble: Callable[..., GANComponents], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where memory suffices for 20 images, a batch of 60 is divided into four parts; where for none, it says so."""
+    """If memory suffices for 20 images, a batch of 60 is split into four parts; if for none, the result is None."""
     limit = 20
 
     def run(trial: Trial, steps: int) -> None:
@@ -100,7 +100,7 @@ def test_freed_memory_is_used_again(assemble: Callable[..., GANComponents]) -> N
 
 
 def test_going_on_on_another_device_says_what_is_not_exact(registry: Registry, tmp_path: Path) -> None:
-    """A run of a GPU that is not here is refused with the way out; `--device cpu` goes on, and says what changed."""
+    """A run of a missing GPU is refused with a fix; `--device cpu` resumes it and warns of other bits."""
     run = RunDirectory(tmp_path / "run")
     launch.start_run(prepare(tiny(registry, *MLP, "steps=2"), registry), out=run.path)
     there = run.read_experiment().model_copy(update={"device": "cuda:7", "precision": "tf32", "cuda_graphs": "on"})

@@ -86,7 +86,7 @@ def test_the_clock_and_the_load_decide_nothing(registry: Registry, monkeypatch: 
 
 
 def test_modules_that_decide_bits_read_no_clock() -> None:
-    """Of the training's modules, only those import `time` that write times."""
+    """Modules of `ganforge.training` import `time` only if they write times."""
     folder = Path(ganforge.__file__).parent / "training"
     reading = set()
     for path in folder.glob("*.py"):
@@ -133,7 +133,7 @@ def test_the_precision_of_a_gpu(
 
 @pytest.mark.usefixtures("with_bfloat16")
 def test_a_precision_that_fails_is_left_out_with_one_line(registry: Registry) -> None:
-    """An operation without a bfloat16 kernel makes the automatic choice float32, and one line says why."""
+    """An operation without a bfloat16 kernel makes the automatic choice float32, with the reason in one line."""
     plugins = Plugins()
     plugins.components = list(registry.plugins.components)
     component = Component(kind="term", name="float32-only", target=Float32Only)

@@ -188,7 +188,7 @@ def test_a_mismatch_names_the_part_and_the_fix(section: str, bend: Any, message:
 def test_a_discriminator_that_wrongly_claims_to_judge_each_image_by_itself(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One whose logits depend on the others in the batch, or that has batch norm, may not say `batch_independent`."""
+    """`batch_independent` is refused if logits depend on other images of the batch, or with batch norm."""
     monkeypatch.setattr(Judge, "batch_independent", True)
     fly(registry)
     with pytest.raises(IncompatibleError, match=r"other images change its logits(.|\n)*leave `batch_independent`"):

@@ -173,7 +173,7 @@ def test_kill_9_at_random_moments_changes_no_bit(ganforge: Ganforge, tmp_path: P
 def test_a_signal_saves_and_says_how_to_go_on(
     number: signal.Signals, code: int, ganforge: Ganforge, tmp_path: Path
 ) -> None:
-    """SIGINT and SIGTERM save, name the command that goes on, and exit 130 and 143; the run then goes on."""
+    """SIGINT and SIGTERM save, print the resume command, and exit 130 and 143; the run then resumes."""
     run = RunDirectory(tmp_path / "run")
     process = start_run(run.path, "--steps", "100000")
     wait_for_checkpoint(run, process)

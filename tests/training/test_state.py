@@ -46,7 +46,7 @@ class Pretrained(Generator):
     """Generator whose first weights come from a file."""
 
     class Options(Generator.Options):
-        """Where the weights are."""
+        """Location of the weights."""
 
         path: str = "generator.safetensors"
 
@@ -211,7 +211,7 @@ class TwiceFactory(OptimizerFactory):
 
 
 class Misnamed(LossTerm):
-    """Term that optimizes an attribute which is no module."""
+    """Term that optimizes an attribute which is not a module."""
 
     optimized_in: ClassVar[Mapping[str, str]] = {"options": "gen"}
 
@@ -301,7 +301,7 @@ def test_further_phases_resume_to_the_same_bits(order: tuple[str, ...], papers: 
 
 
 def test_other_frozen_weights_are_refused_at_resume(papers: Registry, tmp_path: Path) -> None:
-    """Frozen weights are no part of a checkpoint, so resuming with others would be another training."""
+    """Frozen weights are not in a checkpoint, so other ones are detected by their fingerprint and refused."""
     run = start(papers, tmp_path / "run", "term=inversion", "steps=2")
     save_file(nn.Sequential(nn.Flatten(), nn.Linear(784, 16), nn.BatchNorm1d(16)).state_dict(), tmp_path / BACKBONE)
     with pytest.raises(

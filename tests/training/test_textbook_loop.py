@@ -184,7 +184,7 @@ def doubled(sample: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def test_fused_adam_is_adam() -> None:
-    """The fused optimiser differs from the plain one by rounding alone: 50 steps, 1e-6 relative."""
+    """The fused optimizer differs from the plain one by rounding alone: 50 steps, 1e-6 relative."""
     weights = [nn.Parameter(torch.randn(300, generator=torch.Generator().manual_seed(1))) for _ in range(2)]
     weights[1].data.copy_(weights[0].data)
     fused = Adam(Adam.Options()).create([("weight", weights[0])])

@@ -1,4 +1,4 @@
-"""What an update may be made of: parts, clipping, schedules, fakes used twice; each against a loop written by hand."""
+"""Parts of an update (accumulation, clipping, schedules, reused fakes) against loops written by hand."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_batch_in_parts_gives_the_same_weights(assemble: Assemble) -> None:
 
 
 def test_diversity_is_a_ratio_of_mean_squared_distances(assemble: Assemble) -> None:
-    """What a row says of diversity is the pairs' mean squared distance among fakes over that among real images."""
+    """`health/diversity` is the mean squared pairwise distance of fakes over that of real images."""
     gan = assemble(*MLP)
     gan_step, _ = setup_training(gan, device=CPU, precision="fp32")
     real = loader_of(gan).batch(0).images
@@ -65,7 +65,7 @@ def test_judging_in_one_call_gives_the_same_weights(assemble: Assemble, monkeypa
 
 
 def test_gradients_are_clipped_to_their_norm(assemble: Assemble) -> None:
-    """With plain SGD an update is the rate times the gradient, whose length is then exactly the one asked for."""
+    """An update of plain SGD is the learning rate times the gradient, whose norm is exactly `clip_norm`."""
     settings = ("optimizer=sgd", "optimizer.lr=1.0", "optimizer.disc.clip_norm=0.01", "optimizer.gen.clip_norm=0.001")
     gan, before = assemble(*MLP, *settings), assemble(*MLP, *settings)
     stepped(gan, 1)
@@ -192,7 +192,7 @@ def test_stopping_between_two_discriminator_updates_changes_no_bit(registry: Reg
 
 
 def test_stretching_a_schedule_is_said(registry: Registry, tmp_path: Path) -> None:
-    """A run with a schedule that is extended says that its learning rates are others from then on."""
+    """Extending a run with a schedule warns that its learning rates change."""
     run = RunDirectory(tmp_path / "run")
     launch.start_run(prepare(tiny(registry, *MLP, "steps=2", "optimizer.gen.schedule=cosine"), registry), out=run.path)
     with pytest.warns(UserWarning, match="schedules now end at the new last step"):
@@ -212,7 +212,7 @@ def test_stretching_a_schedule_is_said(registry: Registry, tmp_path: Path) -> No
 def test_settings_that_contradict_each_other_are_refused(
     settings: tuple[str, ...], reason: str, registry: Registry
 ) -> None:
-    """The message says which setting must change."""
+    """The message names the setting to change."""
     with pytest.raises(UsageError, match=reason):
         tiny(registry, *settings)
 
@@ -242,7 +242,7 @@ def trainer_of(gan: GANComponents, path: Path) -> Trainer:
 def test_rolling_back_halves_the_learning_rate_and_gives_up_in_the_end(
     assemble: Assemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`on_nan=rollback` goes back to the last checkpoint three times, each time slower, and then says so."""
+    """`on_nan=rollback` restores the last checkpoint three times at half the rate each, then raises DivergedError."""
     settings = (*MLP, "steps=30", "checkpoint_every=10", "log_every=1", "on_nan=rollback")
     trainer = trainer_of(assemble(*settings), tmp_path / "run")
     factors = explode(trainer, monkeypatch, {15})
@@ -255,7 +255,7 @@ def test_rolling_back_halves_the_learning_rate_and_gives_up_in_the_end(
 def test_a_run_that_rolled_back_once_goes_on_to_its_end(
     assemble: Assemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was infinite once only is trained again, no row stands twice, and the checkpoint remembers the factor."""
+    """A step that is infinite once is trained again, no row is repeated, and the rollback is counted in the state."""
     settings = (*MLP, "steps=30", "checkpoint_every=10", "log_every=1", "on_nan=rollback")
     trainer = trainer_of(assemble(*settings), tmp_path / "run")
     at = {5}
@@ -318,14 +318,14 @@ def test_dropout_passes_gradients_where_it_passes_values() -> None:
     ],
 )
 def test_values_that_cannot_be_are_named_once(settings: tuple[str, ...], message: str, registry: Registry) -> None:
-    """What would fail within torch, or train nothing, is refused under the setting's own name, once for both."""
+    """Values that would fail within torch, or train nothing, are refused once, by the setting's name."""
     with pytest.raises(ConfigError) as caught:
         tiny(registry, *settings)
     assert str(caught.value).count(message) == 1, caught.value
 
 
 def test_a_run_goes_on_only_to_what_can_be(registry: Registry, tmp_path: Path) -> None:
-    """Changes are validated as any setting is, and a refused one leaves the run as it was."""
+    """Overrides are validated like any setting, and a refused one leaves the run unchanged."""
     run = RunDirectory(tmp_path / "run")
     launch.start_run(prepare(tiny(registry, *MLP, "steps=2"), registry), out=run.path)
     before = run.config.read_text()

@@ -11,7 +11,7 @@ from ganforge.utils.privacy import MaskedStream, shorten_home
 
 
 def test_home_folders_are_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Paths below the home folder begin with ~ in nested settings; others, and what is no text, stay."""
+    """Paths below the home folder begin with ~ in nested settings; other paths and non-strings are unchanged."""
     monkeypatch.setattr(Path, "home", lambda: Path("/home/me"))
     settings = {"path": "/home/me/pictures", "other": "/home/mean/x", "list": ["run", "--out=/home/me/runs", 3], "n": 1}
     short = {"path": "~/pictures", "other": "/home/mean/x", "list": ["run", "--out=~/runs", 3], "n": 1}

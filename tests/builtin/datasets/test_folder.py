@@ -119,7 +119,7 @@ def test_many_classes_are_abbreviated(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stream", ["yes", "no"])
 def test_equal_pictures_are_a_warning(tmp_path: Path, stream: str) -> None:
-    """If all pictures of a split are equal, a notice says so; one other picture is enough for none."""
+    """A notice reports a split of identical images; one different image suppresses it."""
     for name in ("train/1.png", "train/2.png", "test/1.png"):
         save(tmp_path / name, 9)
     data = folder(tmp_path, stream=stream)

@@ -32,7 +32,7 @@ PNG_CASES = [
 
 
 def upright(values: Array, orientation: int) -> Array:
-    """Return stored pixels `(H, W, …)` as EXIF says to show them."""
+    """Return stored pixels `(H, W, …)` in the orientation of their EXIF tag."""
     turned = values.swapaxes(0, 1) if orientation >= 5 else values
     rows = slice(None, None, -1 if orientation in {3, 4, 7, 8} else 1)
     columns = slice(None, None, -1 if orientation in {2, 3, 6, 7} else 1)
@@ -180,7 +180,7 @@ def test_palettes_of_grays_are_gray(tmp_path: Path, end: str) -> None:
 
 @pytest.mark.parametrize("side", [1025, 1023, 257, 1000])
 def test_drafts_fill_the_square(tmp_path: Path, side: int) -> None:
-    """A JPEG whose sides are no multiples of the scale of its draft is resized as the same pixels in a PNG."""
+    """A JPEG with sides that its draft's scale does not divide is resized like the same pixels in a PNG."""
     values = np.random.default_rng(0).integers(0, 256, (side, side + 6), dtype=np.uint8)
     upright_picture = Image.fromarray(values).resize((side + 6, side))
     for orientation in range(1, 9):

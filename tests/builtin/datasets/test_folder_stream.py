@@ -92,7 +92,7 @@ def test_auto_streams_what_takes_more_than_half_of_the_memory(tmp_path: Path, mo
 
 
 def test_memory_limits_of_containers_are_found(tmp_path: Path) -> None:
-    """The limits of a process's groups and of those above, in both versions; `max` and other groups are no limits."""
+    """The limits of a process's cgroups and their parents apply, in v1 and v2; `max` and other cgroups do not."""
     membership = tmp_path / "membership"
     for name, content in {
         "memory.max": "max\n",

@@ -83,7 +83,7 @@ def test_modes_counts_only_what_the_data_has() -> None:
 
 
 def test_modes_shares_are_told_by_class() -> None:
-    """By the names of the classifier's classes; by number without names."""
+    """Shares are keyed by the classifier's class names, or by number without names."""
     real, fake = classified(*[10] * 10), classified(100, *[0] * 9)
     said = result(Modes, evaluation(real, fake, classes=DIGITS)).details
     assert said["real"] == dict.fromkeys(DIGITS, 0.1)
