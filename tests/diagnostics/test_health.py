@@ -66,13 +66,13 @@ def test_one_image_from_the_first_step_on_is_a_collapse(diversity: float) -> Non
     assert raised([row(diversity=diversity)] * 150) == [("collapse", 1, None, 50)]
 
 
-def test_little_diversity_is_no_collapse_while_it_grows() -> None:
+def test_growing_low_diversity_is_not_collapse() -> None:
     """Deep networks without normalization start with almost none and gain it; an MLP keeps 0.003 for long."""
     assert raised([row(diversity=1e-5 * 1.05**step) for step in range(200)]) == []
     assert raised([row(diversity=0.0034 + 0.002 * math.sin(step)) for step in range(1000)]) == []
 
 
-def test_noise_that_calms_down_is_no_collapse() -> None:
+def test_decreasing_noise_is_not_collapse() -> None:
     """Networks with normalization start with noise, more diverse than real images, and may pass through a gray mean."""
     begun = [row(diversity=1.6 * 0.9**step + 0.02) for step in range(100)]
     assert raised([*begun, *[row(diversity=min(0.02 * 1.03**step, 0.9)) for step in range(300)]]) == []
@@ -168,7 +168,7 @@ def test_exponential_growth_is_divergence(constant: float, size: float, loss: st
 
 @settings(max_examples=40, deadline=None)
 @given(st.floats(0, 2.5), st.floats(1e-3, 1e3), st.floats(0, 0.5), st.integers(0, 1000))
-def test_steady_growth_is_no_divergence(power: float, size: float, noise: float, seed: int) -> None:
+def test_steady_growth_is_not_divergence(power: float, size: float, noise: float, seed: int) -> None:
     """Critics' losses drift for as long as they train: growth as t² and slower, with noise, is healthy."""
     rows = [
         row(disc=-size * (step / 100) ** power * (1 + noise * math.sin(seed + 7 * step)), gen=size)

@@ -243,7 +243,7 @@ def anchors(page: Path) -> set[str]:
 # The README, in two languages
 
 
-def test_both_readmes_say_the_same() -> None:
+def test_readmes_have_the_same_structure() -> None:
     """The Korean README has the same code, links and pictures, in the same order, and the same headings' levels."""
     assert blocks(KOREAN) == blocks(README)
     english, korean = (LINK.findall(prose(page)) for page in (README, KOREAN))

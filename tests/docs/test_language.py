@@ -1,6 +1,6 @@
 """Law of the project's English: no banned words and openings in docstrings, comments, messages and docs.
 
-`python tests/docs/test_language.py [PATH …]` lists all offences, including those of pending files.
+`python tests/docs/test_language.py [PATH …]` lists all offences.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ SOURCES = (
     "docs/**/*.md",
     "plugins/*/README.md",
 )
-#: Files and folders with offences. The list may only shrink: an entry without offences fails the test.
-PENDING: tuple[str, ...] = ("tests/cli", "tests/scaffold", "tests/sweep", "tests/testing", "tests/training")
 
 #: Banned words, as regular expressions, and the words to write instead.
 BANNED = {
@@ -175,19 +173,10 @@ def report(file: Path) -> list[str]:
     return [f"{name}:{line}: {text!r}: {advice}" for line, text, advice in offences(passages(file))]
 
 
-def pending(file: Path) -> str | None:
-    """Return the entry of PENDING that covers a file, or None."""
-    path = file.relative_to(ROOT).as_posix()
-    return next((entry for entry in PENDING if path == entry or path.startswith(f"{entry}/")), None)
-
-
 def test_prose_has_no_banned_words_and_openings() -> None:
-    """No file but the pending ones has offences, and each entry of PENDING has some."""
-    reports = {file: report(file) for file in sources()}
-    lines = [line for file, offending in reports.items() if pending(file) is None for line in offending]
+    """No file has offences."""
+    lines = [line for file in sources() for line in report(file)]
     assert not lines, "\n".join(lines)
-    unclean = {pending(file) for file, offending in reports.items() if offending}
-    assert set(PENDING) <= unclean, f"remove from PENDING: {sorted(set(PENDING) - unclean)}"
 
 
 @pytest.mark.parametrize(

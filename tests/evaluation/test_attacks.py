@@ -173,7 +173,7 @@ def test_an_extractor_that_gives_no_tensor_is_named(judge: Make) -> None:
         evaluated(one)
 
 
-def test_what_compares_with_training_images_is_not_asked_about_them(judge: Make) -> None:
+def test_memorization_metrics_refuse_the_training_split(judge: Make) -> None:
     """A metric that compares with training images refuses the training split; the fix names the test split."""
     with pytest.raises(DataError, match="copied compares with real images that were not trained on") as caught:
         check(judge("copied").scoring, num_samples=10, split="train")

@@ -129,7 +129,7 @@ def test_a_full_disk_costs_nothing_that_was_saved(
     assert read_rows_without_times(run.metrics) == read_rows_without_times(straight.metrics)
 
 
-def test_a_run_that_finds_no_room_says_so(disk: Path, ganforge: Ganforge) -> None:
+def test_run_on_a_full_disk_is_one_message(disk: Path, ganforge: Ganforge) -> None:
     """On a disk that is full from the start, `run` leaves no directory, and nothing but one message."""
     with (disk / "filler").open("wb") as filler:
         filler.truncate(0)

@@ -201,7 +201,7 @@ def test_nothing_else_suffers(found: Plugins) -> None:
     assert found.manager.get_plugins() == {plugin for plugin, _ in found.admitted}
 
 
-def test_list_works_and_says_one_line_for_each(listed: subprocess.CompletedProcess[str]) -> None:
+def test_list_works_and_prints_one_line_per_problem(listed: subprocess.CompletedProcess[str]) -> None:
     """`list` answers with what works, exit 0; stderr has one line for each problem, and stdout none of it."""
     assert listed.returncode == 0
     rows = json.loads(listed.stdout)
@@ -233,7 +233,7 @@ def test_patience_must_be_a_number(seconds: str) -> None:
     assert Policy.from_environment({}).seconds == IMPORT_TIMEOUT_SECONDS
 
 
-def test_doctor_exits_3_and_tells_everything(wreck: Path) -> None:
+def test_doctor_exits_3_and_reports_every_problem(wreck: Path) -> None:
     """`doctor --json` holds each problem with its stage, error and the author's own traceback, and exits 3."""
     finished = in_process(wreck, "doctor", "--json", PYTHONPATH=str(wreck), GANFORGE_PLUGIN_SECONDS="0.5")
     assert finished.returncode == 3
@@ -289,7 +289,7 @@ def test_a_newer_interface_costs_one_component(here: Path) -> None:
     assert f"'later' needs interface version {API + 1}; this ganforge offers {API}" in plugins.problems[0].error
 
 
-def test_damaged_distributions_harm_nobody(here: Path) -> None:
+def test_damaged_distributions_affect_no_others(here: Path) -> None:
     """A distribution whose entry points Python cannot read is named if it is ours; all others are found."""
     distribution(here, "good-losses", provides("loss", "hinge"))
     distribution(here, "torn", "")
@@ -430,7 +430,7 @@ def clash(here: Path) -> Path:
     return distribution(here, "my-dcgan", provides("generator", "dcgan", "ganforge.builtin.models.mlp:MlpGenerator"))
 
 
-def test_nobody_overrides_a_built_in(clash: Path) -> None:
+def test_built_in_name_cannot_be_overridden(clash: Path) -> None:
     """A bare name that two plugins give means neither; both full names work."""
     registry = Registry.discover()
     with pytest.raises(UnknownComponentError) as caught:

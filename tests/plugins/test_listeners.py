@@ -121,7 +121,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Complete
 Heard = tuple[subprocess.CompletedProcess[str], Path]
 
 
-def test_everything_is_heard_in_order(heard: Heard) -> None:
+def test_listeners_receive_events_in_order(heard: Heard) -> None:
     """A listener gets every event once, in the order in which it happened, with the types that the hooks declare."""
     finished, folder = heard
     assert finished.returncode == 0, finished.stderr
@@ -251,7 +251,7 @@ def assert_ends(pid: int, seconds: float = 20) -> None:
     pytest.fail(f"process {pid} still runs")
 
 
-def test_what_a_listener_leaves_behind_holds_nobody(tmp_path: Path) -> None:
+def test_orphans_of_a_listener_do_not_delay_exit(tmp_path: Path) -> None:
     """A process that a listener forked or started, and that lives on with all it inherited, does not delay the end."""
     source = "import os, subprocess, time\n@hookimpl\ndef ganforge_started(run):\n"
     source += "    process = subprocess.Popen(['sleep', '30'], start_new_session=True, close_fds=False)\n"
@@ -268,7 +268,7 @@ def test_what_a_listener_leaves_behind_holds_nobody(tmp_path: Path) -> None:
         os.kill(int(pid), signal.SIGKILL)
 
 
-def test_nobody_waits_for_the_dead(tmp_path: Path) -> None:
+def test_sending_to_a_dead_listener_process_does_not_block(tmp_path: Path) -> None:
     """After the listeners' process died, thousands of events are sent without waiting; one line is printed in all."""
     with Told(tmp_path, DIES) as told:
         process = told.relay._process
@@ -282,7 +282,7 @@ def test_nobody_waits_for_the_dead(tmp_path: Path) -> None:
     assert "ended early" in told.said[0]
 
 
-def test_a_death_at_the_very_end_is_said(tmp_path: Path) -> None:
+def test_listener_death_at_the_last_event_is_reported(tmp_path: Path) -> None:
     """If the process dies of the last event, when nothing is left to be sent, it is reported as well."""
     source = "import os\n@hookimpl\ndef ganforge_finished(run):\n    os._exit(3)\n"
     with Told(tmp_path, source) as told:
@@ -291,7 +291,7 @@ def test_a_death_at_the_very_end_is_said(tmp_path: Path) -> None:
     assert "ended early" in told.said[0]
 
 
-def test_no_listener_changes_what_another_hears(tmp_path: Path) -> None:
+def test_listeners_get_their_own_copies_of_events(tmp_path: Path) -> None:
     """Each listener has its own copy of everything, and none reads the events away: standard input is empty."""
     spoils = "import os\n@hookimpl\ndef ganforge_started(run):\n"
     spoils += "    (run.path / 'read').write_text(repr(os.read(0, 100)))\n"
@@ -330,7 +330,7 @@ def test_no_process_without_a_listener(tmp_path: Path) -> None:
     assert not (tmp_path / "log").exists()
 
 
-def test_a_process_that_cannot_start_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listener_process_that_cannot_start_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the listeners' process cannot even be started, that is reported once, and the run continues."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "nowhere"))
     with Told(tmp_path, RAISES) as told:
@@ -339,7 +339,7 @@ def test_a_process_that_cannot_start_is_said(tmp_path: Path, monkeypatch: pytest
     assert "could not be started" in told.said[0]
 
 
-def test_what_cannot_be_told_is_said(tmp_path: Path) -> None:
+def test_unserializable_event_is_reported(tmp_path: Path) -> None:
     """Sending never raises, not even for scores that no JSON can hold."""
     with Told(tmp_path, "@hookimpl\ndef ganforge_finished(run): pass\n", drain_seconds=20) as told:
         told.relay.send("evaluated", step=1, scores={("a", "b"): 1.0}, protocol={})
@@ -405,7 +405,7 @@ def test_a_slow_listener_misses_rows_and_nothing_else() -> None:
     assert said == ["plugin slow 1.0 is too slow; it misses rows of metrics.jsonl"]
 
 
-def test_a_listener_hears_only_what_it_implements() -> None:
+def test_listener_receives_only_events_of_its_hooks() -> None:
     """Events without a hook of its own pass a listener by, and hooks get the arguments that they declare."""
     heard: list[object] = []
 

@@ -51,7 +51,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("words", ["sample r --out s.png", "evaluate r --metric sliced-wasserstein --num-samples 20"])
-def test_what_a_plugin_prints_while_it_works_is_no_result(words: str, run: Path) -> None:
+def test_plugin_prints_go_to_stderr(words: str, run: Path) -> None:
     """Printed text goes to stderr; stdout has one JSON document and nothing else."""
     text = (run / "my_gan.py").read_text(encoding="utf-8")
     loud = text.replace("images = self", "print('drawing'); images = self")
@@ -73,7 +73,7 @@ def test_an_answer_that_cannot_be_written_is_one_message(run: Path) -> None:
 
 
 @pytest.mark.parametrize(("every", "kept"), [(1, True), (100, False)])
-def test_a_run_that_fails_says_what_is_there_to_go_on_from(*, every: int, kept: bool, tmp_path: Path) -> None:
+def test_failed_run_names_its_last_checkpoint(*, every: int, kept: bool, tmp_path: Path) -> None:
     """A checkpoint is mentioned if the run has one."""
     loud = GAN.replace("images = self", "self.calls = getattr(self, 'calls', 0) + 1\n        images = self")
     raising = "if self.calls > 99:\n            raise RuntimeError('worn out')\n        return"
@@ -105,7 +105,7 @@ def test_path_and_hash_go_into_the_run(run: Path) -> None:
     assert not (run / "__pycache__").exists()
 
 
-def test_without_it_the_run_cannot_go_on(run: Path) -> None:
+def test_resume_without_the_local_plugin_fails(run: Path) -> None:
     """Resuming and sampling without the local plugin fail, exit 2, name what is missing, and change nothing."""
     before = (run / "r" / "run.json").read_bytes()
     for arguments in (("resume", run / "r", "--steps", "3"), ("sample", run / "r", "--out", run / "no.png")):
@@ -118,7 +118,7 @@ def test_without_it_the_run_cannot_go_on(run: Path) -> None:
     assert not (run / "no.png").exists()
 
 
-def test_with_it_the_run_goes_on(run: Path) -> None:
+def test_resume_with_the_local_plugin(run: Path) -> None:
     """With the local plugin the run is sampled and resumed, and its own run.toml repeats it."""
     plugin = ("--plugin", run / "my_gan.py")
     assert command("sample", run / "r", "--num-samples", "4", "--out", run / "4.png", *plugin).returncode == 0
@@ -244,7 +244,7 @@ def test_an_error_in_a_file_that_it_imports_is_at_that_line(tmp_path: Path) -> N
         (lambda path: path.write_text("text"), "mine is not a plugin: a Python file (.py) or a folder is needed"),
     ],
 )
-def test_what_is_no_plugin(make: object, said: str, tmp_path: Path) -> None:
+def test_invalid_plugin_paths_are_errors(make: object, said: str, tmp_path: Path) -> None:
     """A path that holds no plugin is an error that gives the reason, exit 2."""
     assert callable(make)
     make(tmp_path / "mine")

@@ -112,7 +112,7 @@ def test_every_kind_needs_its_own_interface(kind: Kind, registry: Registry) -> N
 
 
 @pytest.mark.parametrize("target", ["losses_under_test:number", "losses_under_test:function"])
-def test_what_is_no_class_is_refused(target: str, write: Callable[..., None]) -> None:
+def test_target_that_is_not_a_class_is_refused(target: str, write: Callable[..., None]) -> None:
     """A target that is a function or a value is refused."""
     write("losses_under_test", "number = 1\ndef function(): pass\n")
     assert "does not extend ganforge.LossTerm" in refusal(target=target).message
@@ -217,7 +217,9 @@ def test_targets_that_are_not_there(write: Callable[..., None]) -> None:
     assert error.message.endswith("losses_under_test has no 'Mime'; did you mean 'Mine'?")
 
 
-def test_what_a_target_prints_is_no_result(write: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+def test_importing_a_target_prints_nothing_to_stdout(
+    write: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
     """Importing a component prints nothing to stdout, which is for results."""
     write("losses_under_test", "print('hello')\n" + LOSS.format(name="Mine"))
     registry, entry = registry_of()
@@ -226,7 +228,7 @@ def test_what_a_target_prints_is_no_result(write: Callable[..., None], capsys: p
     assert (printed.out, printed.err) == ("", "hello\n")
 
 
-def test_two_local_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_local_files_of_one_name_are_separate_modules(tmp_path: Path) -> None:
     """Each local file is a module of its own: its targets mean its own classes, also after another was loaded."""
     files = []
     for letter in "ab":

@@ -82,7 +82,7 @@ def test_other_data_or_another_plugin_makes_another_group(tmp_path: Path) -> Non
     assert list(comparison.settings) == ["fingerprint of the data", "plugin loud"]
 
 
-def test_what_a_component_s_name_says_is_not_said_twice(tmp_path: Path) -> None:
+def test_options_of_one_component_only_are_left_out_of_comparison(tmp_path: Path) -> None:
     """Options that only one of two generators has are left out where its runs agree; so is other data's hash."""
     made(tmp_path / "a")
     made(tmp_path / "b", "gen=dcgan", "gen.dcgan.base_channels=32", "gen.dcgan.init=default")
@@ -92,7 +92,7 @@ def test_what_a_component_s_name_says_is_not_said_twice(tmp_path: Path) -> None:
     assert list(package.compare(tmp_path).settings) == ["gen", "data", "gen.base_channels"]
 
 
-def test_an_option_that_an_older_run_of_the_same_component_lacks_is_said(tmp_path: Path) -> None:
+def test_option_missing_in_an_older_run_is_compared(tmp_path: Path) -> None:
     """A missing option distinguishes two groups, for optimizers too."""
     made(tmp_path / "a")
     made(tmp_path / "b", "gen.mlp.width=3", "optimizer.gen.eps=1e-8", "penalty.r1.gamma=2", seed=1)
@@ -110,7 +110,7 @@ def test_scored_again_the_last_score_of_a_step_counts(tmp_path: Path) -> None:
     assert (latest.step, latest.value) == (10, 7.0)
 
 
-def test_what_was_wrong_with_a_run_is_said_beside_its_scores(tmp_path: Path) -> None:
+def test_health_alerts_are_notes_of_the_comparison(tmp_path: Path) -> None:
     """Each health alert is a line with its range of steps."""
     found = {
         "alert": "collapse",
@@ -141,7 +141,7 @@ DOCUMENTS = st.fixed_dictionaries(
 
 @given(st.lists(DOCUMENTS, min_size=1, max_size=5))
 @settings(max_examples=80, deadline=None)
-def test_what_is_shown_tells_the_groups_apart(documents: list[dict[str, Any]]) -> None:
+def test_differing_settings_distinguish_groups(documents: list[dict[str, Any]]) -> None:
     """Two runs of one generator agree in what is shown only if they agree in all but the seed; no key is in vain."""
     runs = [settings_of(document) for document in documents]
     keys = differing(runs)
@@ -183,7 +183,7 @@ def test_a_cell_is_the_mean_over_seeds_with_student_s_interval(tmp_path: Path) -
         assert comparison.columns[0].reference == 1.25
 
 
-def test_unlike_scores_stand_apart_and_it_is_said_why(tmp_path: Path) -> None:
+def test_scores_of_unlike_protocols_have_separate_columns(tmp_path: Path) -> None:
     """A run over 10,000 images and one over 1,000 have no column in common; a line names both and both numbers."""
     made(tmp_path / "a", rows=[scored(1000, 30.0)])
     many: dict[str, Any] = {"real_images": 10_000, "fake_images": 10_000}
@@ -338,7 +338,7 @@ def test_runs_are_found_once_and_named_apart(tmp_path: Path) -> None:
     assert [run.name for group in comparison.groups for run in group.runs] == ["x/run", "y/run"]
 
 
-def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
+def test_damaged_runs_are_named_in_comparison(tmp_path: Path) -> None:
     """A damaged run is left out and named; without any run left it is an error."""
     good, bad = made(tmp_path / "good", rows=[scored(1, 2.0)]), made(tmp_path / "bad", seed=1)
     (bad / "run.toml").write_text("x = [", encoding="utf-8")
@@ -383,7 +383,7 @@ def test_every_form_has_the_same_numbers(tmp_path: Path, ganforge: Ganforge) -> 
     assert curve["lines"]["bce"] == [[500, 40.0], [1000, 20.123456789012345]]
 
 
-def test_files_are_written_and_never_replaced_unasked(tmp_path: Path) -> None:
+def test_comparison_files_are_replaced_only_with_force(tmp_path: Path) -> None:
     """--html and --csv write in addition to the table; over a file, a folder, or nowhere: exit code 2, nothing done."""
     made(tmp_path / "a", rows=[scored(1000, 20.125)])
     done = command("compare", "a", "--html", "page.html", "--csv", "numbers.csv")

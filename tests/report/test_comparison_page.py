@@ -61,7 +61,7 @@ def runs_called(folder: Path, word: str) -> Path:
 
 
 @pytest.mark.parametrize("form", ["html", "_repr_html_"])
-def test_what_runs_say_never_becomes_markup(form: str, tmp_path: Path) -> None:
+def test_text_of_runs_is_escaped_in_comparison_page(form: str, tmp_path: Path) -> None:
     """With the most hostile words a page has the same elements and attributes, in order, as with harmless ones."""
     pages = []
     for folder, word in (("good", "word"), ("evil", HOSTILE)):

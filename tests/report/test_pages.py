@@ -109,7 +109,7 @@ def test_a_gap_is_a_gap() -> None:
     assert len(many.drawing().lines[0].marks) == 1  # type: ignore[union-attr]
 
 
-def test_a_chart_without_points_is_none() -> None:
+def test_chart_without_finite_points_is_empty() -> None:
     """Without a finite value there is no drawing."""
     assert Chart("c", [Series("s", [(0, None), (1, math.inf)])], "y").drawing() is None
     assert Chart("c", [], "y").drawing() is None

@@ -99,7 +99,7 @@ def test_a_damaged_manifest_is_one_message(content: str, run: RunDirectory) -> N
 
 
 @pytest.mark.parametrize("qualified", [{}, {"gen": []}, {"gen": ["ganforge/dcgan"]}])
-def test_names_in_a_manifest_that_are_none_of_the_run_are_not_followed(
+def test_foreign_qualified_names_in_a_manifest_are_ignored(
     qualified: dict[str, list[str]], run: RunDirectory, registry: Registry
 ) -> None:
     """The components are then found by the names in the experiment."""
@@ -216,7 +216,7 @@ def test_other_data_is_refused(run: RunDirectory, registry: Registry) -> None:
         launch.resume_run(run, registry, launch.ResumeOverrides(steps=8))
 
 
-def test_what_has_changed_since_is_said(run: RunDirectory, registry: Registry) -> None:
+def test_changed_environment_is_reported_on_resume(run: RunDirectory, registry: Registry) -> None:
     """Another torch, another count of threads or another plugin is named, since bits may then differ."""
     manifest = run.read_manifest().as_dict()
     run.update_manifest(
@@ -229,7 +229,7 @@ def test_what_has_changed_since_is_said(run: RunDirectory, registry: Registry) -
     assert "threads 64 →" in notes.lines[0]
 
 
-def test_another_seed_than_the_checkpoint_s_is_said(run: RunDirectory, registry: Registry) -> None:
+def test_seed_other_than_the_checkpoints_is_reported(run: RunDirectory, registry: Registry) -> None:
     """A run.toml edited after the checkpoint is used, with a warning that bits differ."""
     run.write_experiment(run.read_experiment().model_copy(update={"seed": 7}))
     notes = Notes()

@@ -80,7 +80,7 @@ def test_one_document_and_a_row(run: RunDirectory, plugin: Path) -> None:
     assert "reference: gap …" in done.stderr
 
 
-def test_the_table_says_what_was_measured(run: RunDirectory, plugin: Path) -> None:
+def test_evaluation_table_shows_the_protocol(run: RunDirectory, plugin: Path) -> None:
     """Score with its deviation, the reference, the better direction; counts, split, extractor, weights, seed below."""
     words = ("--metric", "gap", "-n", "30", "--quiet", "--no-ema", "--seed", "9", "--plugin", plugin)
     done = command("evaluate", run.path, *words)
@@ -135,7 +135,7 @@ def test_which_checkpoint(run: RunDirectory, plugin: Path) -> None:
     assert train.protocol.fingerprint == trained.manifest.as_dict()["data"]["fingerprint"]
 
 
-def test_nothing_is_said_twice(run: RunDirectory, plugin: Path) -> None:
+def test_evaluation_rows_are_not_duplicated(run: RunDirectory, plugin: Path) -> None:
     """Evaluated again to the same scores, no second row is added; another seed adds one; `record=False` adds none."""
     trained = opened(run, plugin)
     before = len(trained.evaluations)
@@ -154,7 +154,7 @@ def test_a_run_that_trains_is_not_disturbed(run: RunDirectory, plugin: Path) -> 
     assert read_rows(run.evaluations)[-1]["scores"] == found.scores
 
 
-def test_the_usual_metrics_have_one_row_that_says_so(run: RunDirectory, plugin: Path) -> None:
+def test_default_metrics_have_a_row_of_their_own(run: RunDirectory, plugin: Path) -> None:
     """The default metrics have a row of their own, which a sweep recognizes, even if they were named before."""
     trained = opened(run, plugin)
     names = ["fid", "precision", "recall", "modes"]
@@ -273,7 +273,7 @@ def test_data_that_is_not_loaded_whole(registry: Registry, tmp_path: Path) -> No
         ({"metrics": "raises"}, GanforgeError, "metric 'raises' .* cannot score 2,000 images: RuntimeError"),
     ],
 )
-def test_what_cannot_be_scored_is_said(
+def test_invalid_evaluation_arguments_are_refused(
     arguments: dict[str, Any], error: type[GanforgeError], said: str, run: RunDirectory, plugin: Path
 ) -> None:
     """Invalid arguments raise one message each and write no row."""
@@ -378,7 +378,7 @@ def test_the_features_own_errors_are_shown(run: RunDirectory, plugin: Path, tmp_
         {"image": "0×28×28"},
     ],
 )
-def test_a_manifest_that_does_not_tell_the_data_is_damaged(data: Any, run: RunDirectory, plugin: Path) -> None:
+def test_manifest_without_data_is_damaged(data: Any, run: RunDirectory, plugin: Path) -> None:
     """Any missing key or other type is one message, which names run.json."""
     recorded = run.read_manifest().as_dict()["data"]
     change_json(run.manifest, data=recorded | data if isinstance(data, dict) and data else data)

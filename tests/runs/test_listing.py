@@ -294,7 +294,7 @@ def test_score_of_an_earlier_step_is_named(several: Path) -> None:
     assert list_runs(several, sort="fid").notes == ["fid of 3 runs is of an earlier step than the last"]
 
 
-def test_key_of_another_run_is_no_error(several: Path) -> None:
+def test_filter_key_of_another_run_matches_none(several: Path) -> None:
     """A filter on a key that only runs have that another filter excludes matches none."""
     assert names(several, where=["loss=hinge", "seed=2", "fid<20"]) == []
 
@@ -370,7 +370,7 @@ def test_a_fifo_is_a_damaged_run(tmp_path: Path) -> None:
     assert [run.status for run in find_runs(tmp_path)] == ["damaged"]
 
 
-def test_a_closed_stdout_and_huge_integers_are_no_internal_errors(several: Path) -> None:
+def test_closed_stdout_and_huge_integers_are_not_internal_errors(several: Path) -> None:
     """A closed stdout ends a list without an error; an integer of five thousand digits is an invalid filter."""
     closed = [sys.executable, "-m", "ganforge", "runs", str(several)]
     done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *closed], capture_output=True, text=True, check=False)

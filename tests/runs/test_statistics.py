@@ -68,7 +68,7 @@ def test_huge_values_have_a_mean() -> None:
 
 
 @pytest.mark.parametrize("count", [3, 5])
-def test_the_interval_holds_the_truth_as_often_as_it_says(count: int) -> None:
+def test_confidence_interval_has_its_nominal_coverage(count: int) -> None:
     """95% of 4,000 intervals around draws from a normal distribution hold its mean, within four standard errors."""
     held = 0
     for values in np.random.default_rng(count).normal(3.0, 2.0, (4000, count)).tolist():

@@ -79,7 +79,7 @@ def test_a_damaged_checkpoint_is_never_taken_for_another(run: RunDirectory) -> N
         trained.generator(checkpoint=4)
 
 
-def test_asking_for_an_average_that_is_not_there_is_an_error(registry: Registry, tmp_path: Path) -> None:
+def test_missing_ema_is_an_error(registry: Registry, tmp_path: Path) -> None:
     """Without a moving average `ema=True` is refused, also after the weights themselves were used."""
     launch.start_run(prepare(tiny(registry, *SMALL), registry), out=tmp_path / "plain")
     trained = package.load_run(tmp_path / "plain")

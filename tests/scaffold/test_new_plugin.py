@@ -222,7 +222,7 @@ def test_what_is_there_stays(there: str, tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_parent_that_is_no_folder(tmp_path: Path) -> None:
+def test_parent_that_is_not_a_folder(tmp_path: Path) -> None:
     """The operating system's error is one message."""
     (tmp_path / "file").touch()
     done = command("new-plugin", "my-gan", "--kind", "loss", "--out", "file")

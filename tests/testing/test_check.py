@@ -114,7 +114,7 @@ def test_a_folder_of_pictures_is_conformant(tmp_path: Path, registry: Registry) 
     assert "--set path=VALUE" in str(caught.value)
 
 
-def test_an_extractor_without_its_weights_says_what_to_do(tmp_path: Path) -> None:
+def test_extractor_without_weights_fails_missing_data(tmp_path: Path) -> None:
     """An extractor that opens a missing weights file fails `missing-data`, and only that."""
     source = """
 from pathlib import Path
@@ -208,7 +208,7 @@ def test_a_module_that_imports_torch_is_found_out(tmp_path: Path, monkeypatch: p
     assert failed["light-import"].startswith("importing heavy_plugin imports torch, ")
 
 
-def test_a_data_set_that_asks_the_network_too_early_is_found_out(tmp_path: Path) -> None:
+def test_dataset_that_connects_in_its_constructor_fails_no_network(tmp_path: Path) -> None:
     """`no-network` names the address; `missing-data` requires a DataError with a fix."""
     registry = Registry.discover([local(tmp_path / "hasty.py", HASTY)], no_plugins=True)
     report = check_component("dataset", "hasty", registry=registry)
@@ -257,7 +257,7 @@ def test_each_check_is_a_test_of_its_own(tmp_path: Path) -> None:
 # The command
 
 
-def test_the_command_exits_with_4_and_says_what_helps(tmp_path: Path) -> None:
+def test_check_command_exits_with_4_and_prints_the_fix(tmp_path: Path) -> None:
     """A file, a distribution and a component can be named; what fails is shown with its reason and fix."""
     file = local(tmp_path / "swapped.py", SWAPPED)
     done = command("check", file)
@@ -399,7 +399,7 @@ def test_listeners_have_nothing_to_check(tmp_path: Path) -> None:
     assert "provides no components" in done.stderr
 
 
-def test_a_distribution_that_is_not_there_is_said(registry: Registry) -> None:
+def test_missing_distribution_is_a_usage_error(registry: Registry) -> None:
     """A missing distribution is a UsageError in tests and for the command."""
     with pytest.raises(UsageError, match="no components of 'ganforge-nowhere'"):
         parametrize_components("ganforge-nowhere")

@@ -106,7 +106,7 @@ def test_with_no_checkpoint_left_it_is_one_error(kind: str, count: int, trained:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("kind", ["truncated", "flipped"])
-def test_the_command_line_goes_on_from_the_one_before(
+def test_resume_command_falls_back_to_the_previous_checkpoint(
     name: str, kind: str, trained: RunDirectory, ganforge: Ganforge, tmp_path: Path
 ) -> None:
     """`ganforge resume` names the damaged file on stderr, continues, and ends with the bits of an undamaged run."""

@@ -370,7 +370,7 @@ def test_only_plain_files_are_read(name: str, kind: str, victim: Victim, tmp_pat
 
 
 @pytest.mark.parametrize("count", EXAMPLES)
-def test_any_rows_leave_a_run_able_to_go_on(count: int, victim: Victim) -> None:
+def test_any_rows_can_be_restored(count: int, victim: Victim) -> None:
     """Any lines of metrics.jsonl and evaluation.jsonl can be truncated, and elapsed time stays finite."""
     row = {"step": 4, "loss/generator": 1.0, "elapsed_seconds": 2.5}
     line = changed(row).map(lambda content: json.dumps(content).encode()) | st.binary(max_size=60)

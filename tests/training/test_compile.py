@@ -313,7 +313,7 @@ def test_compiled_networks_compute_the_same(settings: tuple[str, ...], assemble:
     assert difference(plain, compiled) < 1e-5
 
 
-def test_compiling_on_the_processor_is_possible_where_asked_for(registry: Registry) -> None:
+def test_compile_on_cpu_is_opt_in(registry: Registry) -> None:
     """`--compile on` compiles for the CPU too, or prints the reason in one line; `auto` does not compile."""
     asked = prepare(tiny(registry, *MLP, "compile=on", "steps=5"), registry)
     notices = [line for line in asked.resolved.notices if line.startswith("compile is off")]

@@ -168,7 +168,7 @@ def ranks(launcher: subprocess.Popen[str]) -> dict[int, int]:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="the processes of torchrun are found in /proc, as on Linux")
 @pytest.mark.parametrize("killed", [pytest.param(0, marks=pytest.mark.heavy), 1])
-def test_killing_one_process_ends_all_and_the_run_goes_on(killed: int, trained: Path, tmp_path: Path) -> None:
+def test_killed_rank_ends_all_and_the_run_resumes(killed: int, trained: Path, tmp_path: Path) -> None:
     """Kill -9 of either rank ends both within 15 s; two ranks resume to the same bits, and a single one resumes too."""
     settings = (*CASES["dropout"][:-2], "steps=100000", "checkpoint_every=10", KEEP)
     run = RunDirectory(tmp_path / "run")
@@ -224,7 +224,7 @@ def test_numbers_of_any_shape_have_a_digest() -> None:
     assert digest(tensors) != digest([torch.tensor(1.25), *tensors[1:]])
 
 
-def test_what_cannot_be_begun_is_said_once(tmp_path: Path) -> None:
+def test_invalid_setting_is_printed_by_rank_zero_only(tmp_path: Path) -> None:
     """Rank 0 alone prints the message of an invalid setting under torchrun; the others exit silently."""
     command = [*TORCHRUN, "-m", "ganforge", "run", "--data.source", "sample", "--critic-steps", "0", "--out", "run"]
     done = subprocess.run(

@@ -76,7 +76,7 @@ def test_evaluations_change_no_bit_of_a_training(scored: Registry, tmp_path: Pat
         assert ours[name] == theirs[name]
 
 
-def test_a_row_holds_what_the_contract_says(scored: Registry, tmp_path: Path) -> None:
+def test_evaluation_row_has_the_contracted_fields(scored: Registry, tmp_path: Path) -> None:
     """Scores, reference, details, protocol, seconds; pictures lie in evaluation/, and the best is kept by any score."""
     settings = ("metric=gap,bright", "features=classes", "evaluate_every=4", "best_metric=gap", AVERAGED)
     run, _ = trained(scored, tmp_path / "run", *settings)
@@ -211,7 +211,7 @@ def test_what_gives_no_score_is_found_before_training(
     prepare(tiny(scored, *SMALL, *settings), scored)
 
 
-def test_the_end_of_a_run_says_how_long_evaluations_took(tmp_path: Path) -> None:
+def test_end_of_a_run_reports_evaluation_time(tmp_path: Path) -> None:
     """One line on stderr with the share of the time, or the seconds in the document; without evaluations, no line."""
     settings = [word for setting in SMALL for word in ("--set", setting)]
     settings += ["--data.source", "sample", "--precision", "fp32", "--device", "cpu", "--quiet"]

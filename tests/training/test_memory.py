@@ -99,7 +99,7 @@ def test_freed_memory_is_used_again(assemble: Callable[..., GANComponents]) -> N
     assert faults < 20 * 500  # 2,000 a step otherwise, measured
 
 
-def test_going_on_on_another_device_says_what_is_not_exact(registry: Registry, tmp_path: Path) -> None:
+def test_resume_on_another_device_warns_of_other_bits(registry: Registry, tmp_path: Path) -> None:
     """A run of a missing GPU is refused with a fix; `--device cpu` resumes it and warns of other bits."""
     run = RunDirectory(tmp_path / "run")
     launch.start_run(prepare(tiny(registry, *MLP, "steps=2"), registry), out=run.path)

@@ -170,7 +170,7 @@ def test_kill_9_at_random_moments_changes_no_bit(ganforge: Ganforge, tmp_path: P
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_says_how_to_go_on(
+def test_signal_saves_and_prints_the_resume_command(
     number: signal.Signals, code: int, ganforge: Ganforge, tmp_path: Path
 ) -> None:
     """SIGINT and SIGTERM save, print the resume command, and exit 130 and 143; the run then resumes."""

@@ -191,7 +191,7 @@ def test_stopping_between_two_discriminator_updates_changes_no_bit(registry: Reg
     assert read_rows_without_times(resumed.metrics) == read_rows_without_times(straight.metrics)
 
 
-def test_stretching_a_schedule_is_said(registry: Registry, tmp_path: Path) -> None:
+def test_extending_a_schedule_warns(registry: Registry, tmp_path: Path) -> None:
     """Extending a run with a schedule warns that its learning rates change."""
     run = RunDirectory(tmp_path / "run")
     launch.start_run(prepare(tiny(registry, *MLP, "steps=2", "optimizer.gen.schedule=cosine"), registry), out=run.path)
@@ -252,9 +252,7 @@ def test_rolling_back_halves_the_learning_rate_and_gives_up_in_the_end(
     assert [row["step"] for row in read_rows(trainer.run.metrics)] == list(range(1, 15))
 
 
-def test_a_run_that_rolled_back_once_goes_on_to_its_end(
-    assemble: Assemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_finishes_after_one_rollback(assemble: Assemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that is infinite once is trained again, no row is repeated, and the rollback is counted in the state."""
     settings = (*MLP, "steps=30", "checkpoint_every=10", "log_every=1", "on_nan=rollback")
     trainer = trainer_of(assemble(*settings), tmp_path / "run")
@@ -274,7 +272,7 @@ def test_a_run_that_rolled_back_once_goes_on_to_its_end(
     assert trainer.state()["rollbacks"] == 1
 
 
-def test_dropout_drops_the_share_it_says_and_keeps_the_mean() -> None:
+def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
     """A share of 0.3 is dropped within five standard deviations; the others are scaled; evaluation changes nothing."""
     layer, values = Dropout(0.3), torch.ones(400, 500)
     with torch.random.fork_rng(devices=[]):
@@ -324,7 +322,7 @@ def test_values_that_cannot_be_are_named_once(settings: tuple[str, ...], message
     assert str(caught.value).count(message) == 1, caught.value
 
 
-def test_a_run_goes_on_only_to_what_can_be(registry: Registry, tmp_path: Path) -> None:
+def test_invalid_resume_overrides_are_refused(registry: Registry, tmp_path: Path) -> None:
     """Overrides are validated like any setting, and a refused one leaves the run unchanged."""
     run = RunDirectory(tmp_path / "run")
     launch.start_run(prepare(tiny(registry, *MLP, "steps=2"), registry), out=run.path)

@@ -69,7 +69,7 @@ def test_a_grid_holds_every_image_and_nothing_else(count: int, channels: int) ->
     assert picture.count_nonzero() == images.count_nonzero()
 
 
-def test_a_grid_has_the_columns_that_were_asked_for() -> None:
+def test_image_grid_has_the_requested_columns() -> None:
     """`columns` fixes the width of a row, and more columns than images leave no empty places."""
     images = noise(4, 1, 2, 2)
     assert grid(images, columns=4, padding=0).shape == (1, 2, 8)

@@ -22,7 +22,7 @@ from ganforge import ConditionSpec, ImageSpec
 from ganforge.errors import DataError
 
 
-def test_cifar_pixels_are_where_the_format_says(tmp_path: Path, patch: Patch) -> None:
+def test_cifar_pixels_follow_the_binary_format(tmp_path: Path, patch: Patch) -> None:
     """A row of 3,072 bytes is the red plane, the green, the blue, each row by row; the batches follow each other."""
     patch(put_cifar(tmp_path))
     data = Cifar10(Cifar10.Options(root=tmp_path))
@@ -85,7 +85,7 @@ def test_celeba_attributes_make_classes(tmp_path: Path, patch: Patch) -> None:
         assert data.info.class_names[faces[index][1]] == words
 
 
-def test_celeba_fingerprint_tells_other_images(tmp_path: Path, patch: Patch) -> None:
+def test_celeba_fingerprint_depends_on_images_and_options(tmp_path: Path, patch: Patch) -> None:
     """Other sizes, other classes and a replaced picture give another fingerprint; a copy gives the same."""
     patch(put_celeba(tmp_path / "one"))
     patch(put_celeba(tmp_path / "two"))

@@ -152,7 +152,7 @@ def test_pictures_of_every_kind_become_eight_bits(tmp_path: Path) -> None:
     assert gray.info.image.channels == 1
 
 
-def test_sizes_and_channels_can_be_asked_for(tmp_path: Path) -> None:
+def test_image_size_and_channels_options(tmp_path: Path) -> None:
     """A size crops the longer side around its center; without one, an error names the row that differs."""
     wide = np.zeros((8, 24, 3), dtype=np.uint8)
     wide[:, 8:16] = (255, 0, 0)
@@ -240,7 +240,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
         assert raised.value.fix
 
 
-def test_local_files_ask_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_files_open_no_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Local files are loaded without a connection, even if one is allowed."""
 
     def forbidden(*_: object, **__: object) -> None:

@@ -70,7 +70,7 @@ def refused(file: Path | None) -> DataError:
     return error.value
 
 
-def test_without_a_network_it_says_what_to_do(cache: Path, tmp_path: Path) -> None:
+def test_offline_error_names_file_and_weights_option(cache: Path, tmp_path: Path) -> None:
     """One message names the file, where it was looked for, where to get it, and the option that takes it."""
     error = refused(None)
     assert FILE in error.message

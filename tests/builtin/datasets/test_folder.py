@@ -97,7 +97,7 @@ def test_links_to_classes_are_followed_below_splits(tmp_path: Path) -> None:
         ("val",),
     ],
 )
-def test_splits_of_other_names_are_no_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_splits_of_other_names_are_an_error(tmp_path: Path, names: tuple[str, ...]) -> None:
     """Names of splits other than train and test are an error that lists them, with a path to train on alone."""
     for name in names:
         save(tmp_path / name / "cat" / "1.png")

@@ -162,7 +162,7 @@ def test_a_proxy_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use:
     ],
     ids=["errors", "silence"],
 )
-def test_a_failed_download_says_why_and_leaves_nothing(
+def test_failed_download_reports_the_reason_and_leaves_no_files(
     tmp_path: Path, use: Use, answers: list[Answer], words: list[str]
 ) -> None:
     """For any failure of a server, `auto` is the sample, with torchvision's reason in one line, and no file is left."""
@@ -209,7 +209,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, use: Use) -> None:
     assert everything_below(tmp_path) == []
 
 
-def test_the_download_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
+def test_download_ends_with_its_parent_process(tmp_path: Path) -> None:
     """SIGKILL ends the download as well, and its files are removed."""
     requested, given_up = threading.Event(), threading.Event()
 
@@ -234,7 +234,7 @@ mnist_download.download_mnist(Path({str(tmp_path / "data")!r}))
             time.sleep(0.01)
 
 
-def test_an_offline_machine_starts_no_process_and_full_says_what_to_do(
+def test_offline_machine_starts_no_download_and_full_raises_data_error(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without an answer, `full` names the places, the reason, and both ways out; `auto` takes the sample."""
@@ -264,7 +264,7 @@ def test_a_slow_name_server_does_not_hold_up(tmp_path: Path, monkeypatch: pytest
     assert "no answer within 0.2 seconds" in data.source
 
 
-def test_offline_can_be_asked_for(monkeypatch: pytest.MonkeyPatch, use: Use) -> None:
+def test_offline_environment_variable_disables_downloads(monkeypatch: pytest.MonkeyPatch, use: Use) -> None:
     """GANFORGE_OFFLINE=1 opens no connection; 0 and nothing mean no."""
     with server(never) as mirror:
         use(mirror, script="raise SystemExit('\\x1b[31mtried')")
@@ -278,7 +278,7 @@ def test_offline_can_be_asked_for(monkeypatch: pytest.MonkeyPatch, use: Use) -> 
         assert "could not be downloaded: [31mtried" in data.source
 
 
-def test_a_process_that_breaks_is_no_traceback(monkeypatch: pytest.MonkeyPatch, use: Use) -> None:
+def test_broken_download_process_is_one_line(monkeypatch: pytest.MonkeyPatch, use: Use) -> None:
     """A downloader that breaks or that ends without a reason is reported in one line."""
     with server(never) as mirror:
         use(mirror, script="open('/missing/\\x1b[31m')")

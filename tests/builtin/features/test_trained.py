@@ -63,7 +63,7 @@ def test_the_digits_are_recognised(digits: ImageTensors) -> None:
     assert built(Digits).class_names == Mnist(Mnist.Options(source="sample")).class_names
 
 
-def test_clothes_are_told_by_their_shape() -> None:
+def test_clothes_classifier_recognizes_drawn_shapes() -> None:
     """Drawn clothes: two legs are trousers, and a filled square with a handle is a bag."""
     trousers, bag = torch.zeros(2, 28, 28, dtype=torch.uint8)
     trousers[1:27, 9:13] = trousers[1:27, 15:19] = trousers[1:8, 9:19] = 180
@@ -75,7 +75,7 @@ def test_clothes_are_told_by_their_shape() -> None:
     assert [extractor.class_names[number] for number in logits.argmax(1)] == ["Trouser", "Bag"]
 
 
-def test_the_features_are_what_the_weights_say(digits: ImageTensors, weights: dict[str, Tensor]) -> None:
+def test_trained_features_match_a_plain_loop(digits: ImageTensors, weights: dict[str, Tensor]) -> None:
     """The features are those of a loop over the file's tensors; the logits are linear in them."""
     maps = digits.images[:20].float() / 255
     numbers = sorted({int(name.split(".")[1]) for name in weights if name.startswith("layers.")})
@@ -102,7 +102,7 @@ def test_an_image_is_described_by_itself(cls: type[TrainedFeatures], digits: Ima
 
 
 @pytest.mark.parametrize("cls", EXTRACTORS)
-def test_nobody_changed_them(cls: type[TrainedFeatures]) -> None:
+def test_trained_weights_are_the_pinned_files(cls: type[TrainedFeatures]) -> None:
     """The files are the pinned ones, under 1 MB each; their fingerprint, which protocols carry, stays the same."""
     content = (FOLDER / f"{cls.name}.safetensors").read_bytes()
     assert hashlib.sha256(content).hexdigest() == cls.sha256

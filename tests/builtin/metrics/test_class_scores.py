@@ -53,7 +53,7 @@ def test_inception_score_is_what_others_compute() -> None:
     assert float(inception_score(logits)) == pytest.approx(expected, rel=1e-9)
 
 
-def test_inception_score_says_the_deviation_of_its_parts() -> None:
+def test_inception_score_reports_the_deviation_of_its_parts() -> None:
     """Each part is scored alone: classes that one order keeps apart are mixed by the evaluation's random numbers."""
     labels = torch.arange(10).repeat_interleave(40)
     ordered = Described(torch.zeros(400, 1), SURE * torch.nn.functional.one_hot(labels, 10).float())
@@ -82,7 +82,7 @@ def test_modes_counts_only_what_the_data_has() -> None:
     assert scores(Modes, evaluation(real, fake))["modes"] == 2
 
 
-def test_modes_shares_are_told_by_class() -> None:
+def test_modes_shares_are_reported_by_class() -> None:
     """Shares are keyed by the classifier's class names, or by number without names."""
     real, fake = classified(*[10] * 10), classified(100, *[0] * 9)
     said = result(Modes, evaluation(real, fake, classes=DIGITS)).details

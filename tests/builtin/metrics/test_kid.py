@@ -71,7 +71,7 @@ def test_mmd_is_what_others_compute() -> None:
     assert mmd_squared(real, fake) == pytest.approx(float(found), rel=1e-9)
 
 
-def test_kid_is_the_mean_over_subsets_and_says_their_deviation() -> None:
+def test_kid_is_the_mean_over_subsets_with_their_deviation() -> None:
     """The mean is that of all images within 5 standard errors; larger subsets deviate less, one alone not at all."""
     real, fake = normal(300, 4, 0), normal(300, 4, 1) + 0.5
     whole, found = mmd_squared(real, fake), {}
