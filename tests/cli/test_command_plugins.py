@@ -52,14 +52,14 @@ def adds(name: str, target: str, text: str = "Explore a generator.") -> str:
 
 @pytest.fixture(autouse=True)
 def _forget_modules() -> None:
-    """Begin with none of the fake plugins among this process's modules."""
+    """Remove the fake plugins from this process's modules."""
     for name in [name for name in sys.modules if name.startswith(("explore_", "ganforge_local_"))]:
         del sys.modules[name]
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a folder on this process's path, to install distributions into."""
+    """Return a folder on this process's path, for installed distributions."""
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))

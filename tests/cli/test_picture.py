@@ -1,4 +1,4 @@
-"""The small picture of samples in a terminal: averages, glyphs, and its place."""
+"""Picture of samples in a terminal: averages, glyphs and size."""
 
 from __future__ import annotations
 

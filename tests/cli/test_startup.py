@@ -1,4 +1,4 @@
-"""Laws of starting fast: what needs no network, no data and no array imports none of their libraries."""
+"""Laws of startup time: commands without networks, data and arrays import none of their libraries."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_light_commands(arguments: str, site: Path) -> None:
 
 
 def test_importing_ganforge_is_light(site: Path) -> None:
-    """`import ganforge`, its words for plugin authors, and looking for names import nothing heavy."""
+    """`import ganforge`, its names for plugin authors and `dir()` import nothing heavy."""
     program = "import ganforge as g; g.hookimpl, g.Component, g.RunInfo, g.GanforgeError; dir(g)"
     assert imported(site, program)[0] == set()
 

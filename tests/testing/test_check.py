@@ -62,7 +62,7 @@ class Hasty(Dataset):
 
 
 def test_every_kind_has_checks_and_whole_trainings() -> None:
-    """No kind is examined by the checks for all kinds alone; each is trained, and resumed."""
+    """Each kind has checks of its own, and is trained and resumed."""
     for kind in KINDS:
         own = [check.name for check in checks_of(kind) if set(check.kinds) != set(KINDS)]
         assert len(own) >= 4, kind
@@ -94,7 +94,7 @@ def test_every_kind_has_checks_and_whole_trainings() -> None:
     ],
 )
 def test_built_in_components_are_conformant(kind: Kind, name: str, options: dict[str, Any], registry: Registry) -> None:
-    """Each passes every check that applies, and every check is accounted for."""
+    """Built-in components pass every check that applies, and every check is accounted for."""
     report = check_component(kind, name, options=options, registry=registry)
     report.raise_for_failures()
     found = [*report.passed, *report.skipped]
@@ -144,7 +144,7 @@ class Trained(FeatureExtractor):
 
 
 def test_an_expected_failure_is_strict(tmp_path: Path) -> None:
-    """One that fails as expected is counted apart; one that passes, or does not apply, has failed."""
+    """An expected failure is counted separately; if it passes or does not apply, that is a failure."""
     registry = Registry.discover([local(tmp_path / "swapped.py", SWAPPED)], no_plugins=True)
     reason = {"gradient-signs": "it is swapped on purpose"}
     report = check_component("loss", "swapped", registry=registry, expected_failures=reason)
@@ -161,7 +161,7 @@ def test_an_expected_failure_is_strict(tmp_path: Path) -> None:
 
 
 def test_a_component_that_cannot_be_built_is_one_failure(tmp_path: Path) -> None:
-    """Its cause is reported once; every check that needs it is listed as not run: none is left out."""
+    """The cause is reported once, and every check that needs the component is listed as not run."""
     source = """
 from ganforge import Loss
 

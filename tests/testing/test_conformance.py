@@ -1,4 +1,4 @@
-"""The conformance kit is tested with mutants: for each check a component that is broken in just that way."""
+"""Mutants of the conformance kit: for each check a component that is broken in exactly that way."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def failures(case: Good | Mutant) -> dict[str, str]:
 
 @pytest.mark.parametrize("case", GOOD, ids=lambda case: f"{case.kind}-{case.name}")
 def test_a_good_component_passes_every_check(case: Good) -> None:
-    """The checks raise no false alarms."""
+    """Correct components pass every check."""
     assert failures(case) == {}
 
 

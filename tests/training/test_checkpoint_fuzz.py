@@ -46,7 +46,7 @@ STEP = 4
 
 
 class Square(LossTerm):
-    """The mean square of the real logits."""
+    """Mean square of the real logits."""
 
     phases: ClassVar[tuple[str, ...]] = ("disc",)
 
@@ -176,20 +176,20 @@ def harmed(draw: st.DrawFn, content: bytes) -> bytes:
 
 
 def header_and_data(content: bytes) -> tuple[Any, bytes]:
-    """Take a safetensors file apart."""
+    """Split a safetensors file into its header and data."""
     (length,) = struct.unpack("<Q", content[:8])
     return json.loads(content[8 : 8 + length]), content[8 + length :]
 
 
 def with_header(header: Any, data: bytes, length: int | None = None) -> bytes:
-    """Put a safetensors file together; length: that the file claims its header has."""
+    """Join a safetensors file; `length` is the declared length of its header."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return struct.pack("<Q", len(text) if length is None else length) + text + data
 
 
 @st.composite
 def harmed_tensors(draw: st.DrawFn, content: bytes) -> bytes:
-    """Change a safetensors file: its header's JSON, the length it claims, its data, or any bytes."""
+    """Change a safetensors file: its header's JSON, declared length, data, or any bytes."""
     header, data = header_and_data(content)
     what = draw(st.sampled_from(["header", "header", "header", "length", "data", "bytes", "swap"]))
     if what == "header":
@@ -207,7 +207,7 @@ def harmed_tensors(draw: st.DrawFn, content: bytes) -> bytes:
 
 
 def each(count: int, strategy: st.SearchStrategy[Any], law: Callable[[Any], None]) -> None:
-    """Check a law for many examples, always the same ones."""
+    """Check a law for many deterministic examples."""
     checked = settings(
         max_examples=count,
         deadline=DEADLINE,
@@ -222,14 +222,14 @@ def each(count: int, strategy: st.SearchStrategy[Any], law: Callable[[Any], None
 
 
 def test_the_checkpoint_itself_is_accepted(victim: Victim) -> None:
-    """Without this, refusing everything would pass every other test."""
+    """The unchanged checkpoint is accepted; otherwise refusing all input would pass every other test."""
     victim.replace("state.json", victim.whole["state.json"])
     assert victim.accepts()
 
 
 @pytest.mark.parametrize("count", EXAMPLES)
 def test_a_signed_state_is_right_or_refused(count: int, victim: Victim) -> None:
-    """state.json with any JSON, or any bytes."""
+    """Any JSON or bytes in state.json are refused or restored correctly."""
     whole = victim.whole["state.json"]
     document = changed(json.loads(whole)).map(lambda content: json.dumps(content).encode())
 
@@ -242,7 +242,7 @@ def test_a_signed_state_is_right_or_refused(count: int, victim: Victim) -> None:
 
 @pytest.mark.parametrize("count", EXAMPLES)
 def test_checksums_are_right_or_refused(count: int, victim: Victim) -> None:
-    """checksums.json with any JSON, or any bytes; it may name files that are not there, or outside the folder."""
+    """Any JSON or bytes in checksums.json are refused or correct, also names of missing files and of outside paths."""
     whole = victim.whole["checksums.json"]
     document = changed(json.loads(whole)).map(lambda content: json.dumps(content).encode())
 
@@ -257,7 +257,7 @@ def test_checksums_are_right_or_refused(count: int, victim: Victim) -> None:
 @pytest.mark.parametrize("count", EXAMPLES)
 @pytest.mark.parametrize("name", TENSORS)
 def test_signed_tensors_are_right_or_refused(name: str, count: int, victim: Victim) -> None:
-    """A safetensors file with any header, any length of it, and any data."""
+    """Safetensors files with any header, header length and data are refused or restored correctly."""
 
     def law(content: bytes) -> None:
         victim.replace(name, content)

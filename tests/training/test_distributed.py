@@ -1,4 +1,4 @@
-"""Several processes that train one model: real ones, started by torchrun, that talk through gloo."""
+"""Distributed training with real processes: torchrun and gloo."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def ganforge_components():
 
 
 def environment() -> dict[str, str]:
-    """Return an environment for processes that share two cores and find the tests' modules."""
+    """Return the environment of processes that share two cores and import the tests' modules."""
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
@@ -112,7 +112,7 @@ def test_two_processes_train_what_one_does(case: str, trained: Path, tmp_path: P
 
 
 def test_two_processes_find_the_same_and_go_back_together(trained: Path) -> None:
-    """A collapse is found by both at the same step; both go back three times and give up, as one would."""
+    """Both ranks detect a collapse at the same step, roll back three times and stop, like a single process."""
     first, second = (json.loads((trained / f"collapse-{rank}.json").read_text()) for rank in (0, 1))
     status, health = first
     assert first == second
@@ -132,7 +132,7 @@ def test_processes_that_differ_are_noticed(trained: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="a process's threads are listed in /proc, as on Linux")
 def test_no_thread_outlives_the_processes_talk(trained: Path) -> None:
-    """Once they have parted, gloo's threads are gone: one that lives on aborts the process while Python ends."""
+    """Gloo's threads end with the process group: a surviving thread aborts the interpreter at exit."""
     for rank in (0, 1):
         names = json.loads((trained / f"threads-{rank}.json").read_text())
         assert names
@@ -140,7 +140,7 @@ def test_no_thread_outlives_the_processes_talk(trained: Path) -> None:
 
 
 def launched(run: RunDirectory, *settings: str) -> subprocess.Popen[str]:
-    """Start two dist, and wait until they have saved a first time."""
+    """Start two ranks and wait for their first checkpoint."""
     flags = [f"--set={setting}" for setting in (*settings, "data.source=sample", "precision=fp32", "device=cpu")]
     launcher = subprocess.Popen(
         [*TORCHRUN, "-m", "ganforge", "run", *flags, "--quiet", "--out", "run"],
@@ -155,7 +155,7 @@ def launched(run: RunDirectory, *settings: str) -> subprocess.Popen[str]:
 
 
 def ranks(launcher: subprocess.Popen[str]) -> dict[int, int]:
-    """Return the processes that torchrun has started, by rank."""
+    """Return torchrun's processes by rank."""
     children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
     found = {}
     for child in children:
@@ -182,7 +182,7 @@ def test_killed_rank_ends_all_and_the_run_resumes(killed: int, trained: Path, tm
         assert "rank 0 of 2 lost the others" in errors
         assert run.read_manifest().status == "failed"
     later = [step for step in checkpoints.steps(run) if step > 50]
-    for step in later:  # it came too far to be compared: what is skipped as damaged takes it back
+    for step in later:  # checkpoints after step 50 are damaged, so that the run resumes from step 50 or earlier
         (run.checkpoint_path(step) / "checksums.json").unlink()
     resume = [*TORCHRUN, "-m", "ganforge", "resume", "run", "--steps", "60", "--quiet"]
     done = subprocess.run(
@@ -208,7 +208,7 @@ def test_a_batch_that_cannot_be_shared_equally_is_refused(registry: Registry) ->
 
 
 def test_shared_batch_norm_draws_and_scores_alone() -> None:
-    """In evaluation it exchanges nothing, since one process alone draws; it computes what batch norm does."""
+    """SyncedBatchNorm in eval mode communicates nothing and equals plain batch norm."""
     for tracked in (True, False):
         original = torch.nn.BatchNorm2d(3, track_running_stats=tracked)
         images = torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(1))

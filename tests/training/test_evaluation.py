@@ -1,4 +1,4 @@
-"""Evaluations while a run trains: they change none of its bits, have their rows, and take no more than their share."""
+"""Evaluations during training: no effect on its bits, rows of their own, and a limited share of time."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ KEYS = {"step", "scores", "reference", "details", "protocol", "seconds", "source
 
 
 class Listening(Callback):
-    """Remember what was noticed."""
+    """Callback that records messages."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
 
     def on_message(self, message: str) -> None:
-        """Remember it."""
+        """Record the message."""
         self.heard.append(message)
 
 
@@ -51,7 +51,7 @@ def scored(tmp_path: Path) -> Registry:
 
 
 def trained(registry: Registry, path: Path, *settings: str) -> tuple[RunDirectory, list[str]]:
-    """Train eight steps; return the run, and what was noticed."""
+    """Train eight steps; return the run and its messages."""
     callback = Listening()
     prepared = prepare(tiny(registry, *SMALL, *settings), registry)
     outcome = launch.start_run(prepared, out=path, callback=callback)
@@ -65,7 +65,7 @@ def steps_of(run: RunDirectory) -> list[int]:
 
 
 def test_evaluations_change_no_bit_of_a_training(scored: Registry, tmp_path: Path) -> None:
-    """With and without a metric that draws from every generator there is, the run ends with the same weights."""
+    """A metric that draws from every random generator does not change the final weights."""
     plain, _ = trained(scored, tmp_path / "plain", "metric=draws")
     settings = ("metric=draws,gap", "features=classes", "evaluate_every=2", "max_eval_time_fraction=1")
     evaluated, heard = trained(scored, tmp_path / "evaluated", *settings)

@@ -1,4 +1,4 @@
-"""Memory that runs out, and memory that is kept; other devices than a run began on."""
+"""Out-of-memory errors, the allocator's kept memory, and resuming on another device."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ main()
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="address space is limited as on Linux")
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("auto", marks=pytest.mark.heavy)])
 def test_a_batch_without_memory_is_answered_with_one_that_fits(precision: str, tmp_path: Path) -> None:
-    """The process really has no memory for the batch; the message names the size that fits, and that size trains."""
+    """A process that runs out of memory names a batch size that fits, and that size trains."""
 
     def limited(size: str, out: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", LIMITED, str(250_000_000), "run", "--gen", "mlp", "--disc", "mlp", "--quiet"]
@@ -60,7 +60,7 @@ def test_a_batch_without_memory_is_answered_with_one_that_fits(precision: str, t
 
 
 def test_what_counts_as_missing_memory() -> None:
-    """A real allocation that fails, a GPU's and Python's own count; other errors do not."""
+    """Failed allocations of the CPU, a GPU and Python count as out of memory; other errors do not."""
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 50)
     assert is_out_of_memory(caught.value)
@@ -88,7 +88,7 @@ def test_a_batch_is_halved_until_it_fits(
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc has such an allocator")
 def test_freed_memory_is_used_again(assemble: Callable[..., GANComponents]) -> None:
-    """Once its blocks are kept, training touches hardly any new page."""
+    """Training with kept blocks causes hardly any page faults."""
     if not keep_freed_memory():
         pytest.skip("this C library's allocator cannot be told to keep memory; glibc's can")
     gan = assemble("gen=mlp", "disc=mlp")
@@ -118,7 +118,7 @@ def test_resume_on_another_device_warns_of_other_bits(registry: Registry, tmp_pa
 
 
 def test_resume_takes_a_device(registry: Registry, tmp_path: Path) -> None:
-    """`ganforge resume RUN --device NAME` reaches the engine: a device that is not there is named."""
+    """`ganforge resume RUN --device NAME` reaches the engine, whose error names a missing device."""
     launch.start_run(prepare(tiny(registry, *MLP, "steps=2"), registry), out=tmp_path / "run")
     refused = command("resume", "run", "--steps", "3", "--device", "cuda:9")
     assert refused.returncode == 2

@@ -1,4 +1,4 @@
-"""The automatic precision: a function of configuration, hardware and versions alone."""
+"""Automatic precision: a function of configuration, hardware and versions alone."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Float32Only(LossTerm):
 
 @pytest.fixture
 def with_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any machine is one with bfloat16 instructions and without AMX."""
+    """Simulate a CPU with bfloat16 instructions and without AMX."""
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
 
@@ -61,7 +61,7 @@ def decisions(prepared: Prepared) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("with_bfloat16")
 def test_the_clock_and_the_load_decide_nothing(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same command decides the same while the clock jumps and other threads use the processor."""
+    """Decisions are the same while the clock jumps and other threads use the CPU."""
     expected = decisions(prepare(tiny(registry, *AUTO), registry))
     assert expected["precision"] == ("bf16", "AVX-512 bfloat16, 2 GFLOPs a step")
     stop = threading.Event()

@@ -1,4 +1,4 @@
-"""The whole gan is checked before anything is written: each mismatch is named once, with the fix."""
+"""Preflight of a GAN: each mismatch is named once, with its fix, before any file is written."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.helpers.runs import tiny
 
 
 class Painter(Generator):
-    """A generator whose result the tests bend."""
+    """Generator whose result the tests replace."""
 
     def __init__(self, options: Any, image: ImageSpec) -> None:
         super().__init__(options, image)
@@ -45,7 +45,7 @@ class Painter(Generator):
 
 
 class Judge(Discriminator):
-    """A discriminator whose result the tests bend."""
+    """Discriminator whose result the tests replace."""
 
     def __init__(self, options: Any, image: ImageSpec) -> None:
         super().__init__(options, image)
@@ -59,7 +59,7 @@ class Judge(Discriminator):
 
 
 class Linear(Loss):
-    """A loss whose result the tests bend."""
+    """Loss whose result the tests replace."""
 
     def discriminator_loss(self, *, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Tensor:
         return self.bend(fake.logits - real.logits)
@@ -72,7 +72,7 @@ class Linear(Loss):
 
 
 class Slope(LossTerm):
-    """A term that needs a second derivative, as R1 does."""
+    """Term that needs a second derivative, like R1."""
 
     phases: ClassVar[tuple[str, ...]] = ("disc",)
 
@@ -86,7 +86,7 @@ class Slope(LossTerm):
 
 
 class Shift(Augmentation):
-    """An augmentation whose result the tests bend."""
+    """Augmentation whose result the tests replace."""
 
     def sample_parameters(self, images: Tensor, step: TrainStep, *, real: bool) -> Tensor:
         return torch.rand((), generator=step.rng) * 0.1
@@ -108,7 +108,7 @@ PARTS: dict[str, tuple[str, type]] = {
 
 
 def fly(registry: Registry, **bent: Callable[[Tensor], Any]) -> None:
-    """Check an gan of the parts above, with some results bent."""
+    """Check a GAN of the components above with some results replaced."""
     plugins = Plugins()
     plugins.components = list(registry.plugins.components)
     for section, (kind, cls) in PARTS.items():
@@ -124,7 +124,7 @@ def fly(registry: Registry, **bent: Callable[[Tensor], Any]) -> None:
 
 
 def test_parts_that_fit_pass(registry: Registry) -> None:
-    """An gan with a penalty of second order and an augmentation passes as it stands."""
+    """A GAN with a second-order penalty and an augmentation passes."""
     fly(registry)
 
 
@@ -180,7 +180,7 @@ def test_parts_that_fit_pass(registry: Registry) -> None:
     ],
 )
 def test_a_mismatch_names_the_part_and_the_fix(section: str, bend: Any, message: str, registry: Registry) -> None:
-    """Each way of not fitting is one message that names the component, whose it is, and what it gave."""
+    """Each mismatch is one message that names the component, its distribution and its result."""
     with pytest.raises(IncompatibleError, match=message):
         fly(registry, **{section: bend})
 
@@ -204,7 +204,7 @@ def test_a_discriminator_that_wrongly_claims_to_judge_each_image_by_itself(
 
 
 def test_preflight_leaves_no_trace(registry: Registry) -> None:
-    """It changes neither weights nor buffers nor the global random state."""
+    """Preflight changes neither weights nor buffers nor the global random state."""
     gan = build(tiny(registry, "gen.base_channels=2", "disc.base_channels=2"))
     networks = (gan.generator, gan.discriminator)
     before = [{name: value.clone() for name, value in network.state_dict().items()} for network in networks]
@@ -243,7 +243,7 @@ def test_bad_input_is_refused_before_anything_is_written(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """One message, exit code 2, no traceback, and no run directory."""
+    """Invalid input is one message with exit code 2, without a traceback or a run directory."""
     from PIL import Image  # noqa: PLC0415
 
     from ganforge.cli import main  # noqa: PLC0415
@@ -269,7 +269,7 @@ def test_bad_input_is_refused_before_anything_is_written(
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path) -> None:
-    """It names components, origins, parameter counts, data, precision and time, and leaves no file."""
+    """A dry run prints components, origins, parameter counts, data, precision and time, and writes no file."""
     flags = ("--gen", "mlp", "--gen.hidden", "[8]", "--disc", "mlp", "--data.source", "sample", "--precision", "fp32")
     done = command("run", *flags, "--dry-run")
     assert done.returncode == 0, done.stderr
@@ -280,6 +280,6 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_errors_share_one_root() -> None:
-    """Everything raised for what people pass in is a GanforgeError, so that one `except` catches it."""
+    """Every exception for invalid input is a GanforgeError, so that one `except` catches it."""
     assert issubclass(IncompatibleError, GanforgeError)
     assert IncompatibleError.exit_code == 2

@@ -1,4 +1,4 @@
-"""A resumed run against one that was never stopped: the same bits in every file of every checkpoint."""
+"""Exact resume: every checkpoint file has the bits of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ DCGAN = ("gen=dcgan", "disc=dcgan", "gen.base_channels=4", "disc.base_channels=4
 
 
 class StopAt(Interruption):
-    """Act as if a signal had arrived at a step."""
+    """Interruption that simulates a signal at a step."""
 
     trainer: Trainer
     step: int
 
     @property
     def received(self) -> signal.Signals | None:
-        """The signal, from that step on."""
+        """Return the signal from that step on."""
         return signal.SIGINT if self.trainer.step >= self.step else None
 
     @received.setter
     def received(self, value: signal.Signals | None) -> None:
-        """Ignore that there is none yet."""
+        """Ignore the initial None."""
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -52,7 +52,7 @@ class StopAt(Interruption):
 def test_stopping_anywhere_changes_no_bit(
     settings: tuple[str, ...], precision: str, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """N steps are k steps, resume and N-k steps, for k within, at and after an epoch's end, also many times over."""
+    """N steps equal k steps, resume and N-k steps, for k within, at and after an epoch's end, and for many resumes."""
     settings = ("batch_size=700", *settings, "steps=31", f"precision={precision}", "log_every=3", "evaluate_every=8")
     settings = (
         *settings,
@@ -120,7 +120,7 @@ def test_a_checkpoint_holds_everything_that_training_changes(
 
 
 def test_repeating_a_run_from_its_own_configuration_gives_the_same_bits(ganforge: Ganforge, tmp_path: Path) -> None:
-    """`ganforge run --config RUN/run.toml` makes the same checkpoint and rows as the run that wrote it."""
+    """`ganforge run --config RUN/run.toml` writes the same checkpoint and rows as the original run."""
     flags = ("--gen", "mlp", "--disc", "mlp", "--steps", "12", "--data.source", "sample", "--gen.hidden", "[16]")
     first = ganforge("run", *flags, "--seed", "7", "--out", "first", "--quiet")
     assert first.returncode == 0, first.stderr
@@ -141,9 +141,9 @@ def start_run(out: Path, *flags: str) -> subprocess.Popen[str]:
 
 
 def test_kill_9_at_random_moments_changes_no_bit(ganforge: Ganforge, tmp_path: Path) -> None:
-    """Killed between and during saves, and resumed, a run ends with the bits of one that was left alone.
+    """A run killed between and during saves and resumed ends with the bits of an uninterrupted run.
 
-    Saving at every step, it spends most of its time within saves.
+    The run saves at every step, so that most kills hit a save.
     """
     flags = ("--steps", "120", "--set", "ema_halflife_images=500")
     straight, killed = RunDirectory(tmp_path / "straight"), RunDirectory(tmp_path / "killed")

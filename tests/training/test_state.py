@@ -65,7 +65,7 @@ class Pretrained(Generator):
 
 
 class Inversion(LossTerm):
-    """An encoder with an optimizer of its own learns the latents of fakes, from features of a frozen network."""
+    """Encoder with an optimizer of its own, which learns the latents of fakes from a frozen network's features."""
 
     phases: ClassVar[tuple[str, ...]] = ("encoder",)
     optimized_in: ClassVar[Mapping[str, str]] = {"encoder": "encoder"}
@@ -146,7 +146,7 @@ class Brighter(Augmentation):
 
 
 class CountingSgd(torch.optim.Optimizer):
-    """Gradient descent whose rate falls with Python numbers in its state, as many optimizers of packages have them."""
+    """Gradient descent whose rate decays by Python numbers in its state, like many third-party optimizers."""
 
     def __init__(self, params: Any, lr: float) -> None:
         super().__init__(params, {"lr": lr, "momentum": 0.3})
@@ -220,7 +220,7 @@ class Misnamed(LossTerm):
 
 
 class Resolution(LossTerm):
-    """Term that is only right if its stage is the one of the step."""
+    """Term that checks that its stage is that of the step."""
 
     current = -1
 
@@ -293,7 +293,7 @@ def frozen_backbone() -> nn.Module:
 
 @pytest.mark.parametrize("order", [(), ("phase_order=encoder,disc,gen", "critic_steps=2")], ids=["last", "first"])
 def test_further_phases_resume_to_the_same_bits(order: tuple[str, ...], papers: Registry, tmp_path: Path) -> None:
-    """Also when the phase comes before the discriminator's, whose batches it then needs."""
+    """Further phases resume exactly, even before the discriminator's phase, whose batches they then need."""
     straight = start(papers, tmp_path / "straight", "term=inversion", *order, "steps=6")
     stopped = start(papers, tmp_path / "stopped", "term=inversion", *order, "steps=3")
     launch.resume_run(stopped, papers, launch.ResumeOverrides(steps=6))
@@ -334,7 +334,7 @@ def test_trials_leave_no_state_behind(papers: Registry, tmp_path: Path) -> None:
 
 
 def test_the_generator_may_have_another_batch_size(papers: Registry, tmp_path: Path) -> None:
-    """Its real images, conditions and latents are as many; images are counted by the discriminator's batches."""
+    """Real images, conditions and latents have the generator's batch size; images_seen counts the discriminator's."""
     settings = ("term=sizes", "generator_batch_size=14", "log_every=1")
     run = start(papers, tmp_path / "run", *settings, "steps=4")
     last = json.loads(run.metrics.read_text().splitlines()[-1])
@@ -346,7 +346,7 @@ def test_the_generator_may_have_another_batch_size(papers: Registry, tmp_path: P
 
 
 def test_a_term_and_an_augmentation_may_have_one_name(papers: Registry, tmp_path: Path) -> None:
-    """Each keeps its own column and file."""
+    """Terms and augmentations of one name have separate columns and files."""
     run = start(papers, tmp_path / "run", "term=sizes", "augment=sizes", "steps=4")
     loaded = checkpoints.load(run.checkpoint_path(4))
     assert float(loaded.tensors["augmentation-sizes"]["seen"]) == 40
@@ -356,7 +356,7 @@ def test_a_term_and_an_augmentation_may_have_one_name(papers: Registry, tmp_path
 
 
 def test_python_numbers_of_an_optimizer_resume_exactly(papers: Registry, tmp_path: Path) -> None:
-    """Integers, floats and switches come back as what they were, in double precision, groups included."""
+    """Integers, floats and booleans are restored exactly, in double precision, param groups included."""
     settings = ("optimizer=counting", "optimizer.lr=0.05")
     straight = start(papers, tmp_path / "straight", *settings, "steps=6")
     stopped = start(papers, tmp_path / "stopped", *settings, "steps=3")
@@ -400,7 +400,7 @@ def test_stages_follow_the_step(papers: Registry, tmp_path: Path) -> None:
 def test_wrong_phases_are_refused(
     settings: tuple[str, ...], error: type[GanforgeError], message: str, papers: Registry
 ) -> None:
-    """Weights in no optimizer, names of nothing and orders that leave a phase out are one message each."""
+    """Weights without an optimizer, unknown names and orders without a phase are one message each."""
     with pytest.raises(error, match=message):
         phase_parameters(build(tiny(papers, *MLP, *settings)))
 

@@ -55,7 +55,7 @@ def test_diversity_is_a_ratio_of_mean_squared_distances(assemble: Assemble) -> N
 
 
 def test_judging_in_one_call_gives_the_same_weights(assemble: Assemble, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A discriminator that judges each image by itself may judge real and fake ones at once: 20 steps, 1e-6."""
+    """A `batch_independent` discriminator may process real and fake images in one call: 20 steps, 1e-6."""
     together = assemble(*MLP)
     stepped(together, 20)
     monkeypatch.setattr(MlpDiscriminator, "batch_independent", False)
@@ -97,7 +97,7 @@ def test_learning_rates_are_functions_of_the_step(
 
 
 def test_decay_starts_late_and_ends_at_zero(registry: Registry) -> None:
-    """Linear decay from three quarters on is half at seven eighths and nothing at the end, and after it."""
+    """Linear decay that starts at 3/4 of the steps is 0.5 at 7/8, and 0 at the end and after it."""
     resolved = tiny(registry, "optimizer.lr=1.0", "optimizer.schedule=linear", "optimizer.schedule.start=0.75")
     rates = [Schedules(resolved, 800).learning_rate("gen", step) for step in (600, 700, 800, 900)]
     assert rates == pytest.approx([1, 0.5, 0, 0])
@@ -131,7 +131,7 @@ def test_schedules_scale_each_group(registry: Registry) -> None:
 
 
 def test_the_engine_applies_the_schedule(assemble: Assemble) -> None:
-    """SGD's first update under a warm-up of four steps is a quarter of the one without."""
+    """SGD's first update under a warm-up of four steps is a quarter of that without warm-up."""
     plain, warming = (
         assemble(*MLP, "steps=8", "optimizer=sgd", f"optimizer.disc.warmup_steps={count}") for count in (0, 4)
     )
@@ -146,7 +146,7 @@ def test_the_engine_applies_the_schedule(assemble: Assemble) -> None:
 
 
 def test_fakes_may_be_used_by_both_networks(assemble: Assemble) -> None:
-    """With `reuse_fakes` the generator learns from the very fakes that the discriminator saw, written by hand."""
+    """With `reuse_fakes` the generator is updated on the discriminator's fakes, as in a plain loop."""
     gan, hand = assemble(*MLP, "reuse_fakes=true"), assemble(*MLP)
     stepped(gan, 5)
     generator, discriminator, loader = hand.generator, hand.discriminator, loader_of(hand)
@@ -167,7 +167,7 @@ def test_fakes_may_be_used_by_both_networks(assemble: Assemble) -> None:
 
 
 def test_several_generator_steps_for_each_of_the_discriminator(registry: Registry, tmp_path: Path) -> None:
-    """With three generator steps the discriminator changes in every third step alone, and images are counted so."""
+    """With three generator steps the discriminator is updated every third step, and images are counted accordingly."""
     settings = (*MLP, "steps=7", "generator_steps=3", "log_every=1", "checkpoint_every=1", "keep_checkpoints=9")
     run = RunDirectory(tmp_path / "run")
     outcome = launch.start_run(prepare(tiny(registry, *settings), registry), out=run.path)
@@ -180,7 +180,7 @@ def test_several_generator_steps_for_each_of_the_discriminator(registry: Registr
 
 
 def test_stopping_between_two_discriminator_updates_changes_no_bit(registry: Registry, tmp_path: Path) -> None:
-    """With a lazy number to show and a batch to remember, resuming after any step gives the same files and rows."""
+    """With lazy statistics and a kept batch, resuming after any step gives the same files and rows."""
     settings = (*MLP, "generator_steps=3", "log_every=1", "checkpoint_every=100")
     straight, resumed = RunDirectory(tmp_path / "straight"), RunDirectory(tmp_path / "resumed")
     launch.start_run(prepare(tiny(registry, *settings, "steps=8"), registry), out=straight.path)
@@ -242,7 +242,7 @@ def trainer_of(gan: GANComponents, path: Path) -> Trainer:
 def test_rolling_back_halves_the_learning_rate_and_gives_up_in_the_end(
     assemble: Assemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`on_nan=rollback` restores the last checkpoint three times at half the rate each, then raises DivergedError."""
+    """`on_nan=rollback` restores the last checkpoint and halves the rate, three times, then raises DivergedError."""
     settings = (*MLP, "steps=30", "checkpoint_every=10", "log_every=1", "on_nan=rollback")
     trainer = trainer_of(assemble(*settings), tmp_path / "run")
     factors = explode(trainer, monkeypatch, {15})
