@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -104,17 +105,21 @@ class EvaluationRow(StrictModel):
     requested_metrics: list[str] | None = None
 
 
-def _has_step(row: dict[str, int | float]) -> dict[str, int | float]:
-    step = row.get("step")
-    if not isinstance(step, int) or step < 0:
+#: Row of metrics.jsonl: numbers by column, which may be NaN.
+MetricsRow = dict[str, Annotated[int, Field(ge=-(2**63), lt=2**63)] | float]
+
+
+def _check_row(row: MetricsRow) -> MetricsRow:
+    """Refuse a row that no training writes: without a step, or with an impossible time."""
+    if not isinstance(row.get("step"), int) or row["step"] < 0:
         raise ValueError("it has no step")
+    if not 0 <= row.get("elapsed_seconds", 0) < math.inf:
+        raise ValueError("elapsed_seconds is not a time")
     return row
 
 
-#: Row of metrics.jsonl: numbers by column, which may be NaN.
-MetricsRow = dict[str, int | float]
 METRICS: TypeAdapter[MetricsRow] = TypeAdapter(
-    Annotated[MetricsRow, AfterValidator(_has_step)], config=ConfigDict(strict=True)
+    Annotated[MetricsRow, AfterValidator(_check_row)], config=ConfigDict(strict=True)
 )
 EVALUATIONS = TypeAdapter(EvaluationRow)
 

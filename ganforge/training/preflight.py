@@ -80,6 +80,8 @@ def _doubtful_pairs(gan: GANComponents) -> Iterator[str]:
             f"{resolved.one('disc').entry} is conditional, but {resolved.one('gen').entry} is not: fakes are judged by "
             "conditions that the generator does not know"
         )
+    if not isinstance(gan.loss, Loss):
+        return
     if gan.loss.pairs_images and _has_batch_norm(gan.discriminator):
         yield (
             f"{loss} compares real images with fakes, but {resolved.one('disc').entry} has batch norm, which "

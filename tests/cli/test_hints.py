@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ganforge.cli._output import next_command
+from ganforge.cli._output import next_command, print_error
+from ganforge.errors import UsageError
 from ganforge.plugins.registry import Registry
-from tests.helpers.plugins import command, local, provides
+from tests.helpers.plugins import local, provides
 
 
 def test_commands_in_messages_are_quoted_and_complete(tmp_path: Path) -> None:
@@ -22,10 +23,13 @@ def test_commands_in_messages_are_quoted_and_complete(tmp_path: Path) -> None:
     assert next_command("runs") == "ganforge runs"
 
 
-def test_a_hint_on_a_narrow_terminal_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hint_on_a_narrow_terminal_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A hint is not wrapped, however narrow the terminal is."""
     monkeypatch.setenv("COLUMNS", "20")
     plugin = local(tmp_path / "a long name for a plugin.py", provides("loss", "odd"))
-    refused = command("check", "odd", "--plugin", plugin)
-    hint = f"→ ganforge check loss odd --plugin {shlex.quote(str(plugin))}"
-    assert hint in refused.stderr.splitlines()
+    registry = Registry.discover([plugin], no_plugins=True)
+    print_error(UsageError("it failed", fix=next_command("resume", "run", registry=registry)))
+    hint = f"→ ganforge resume run --plugin {shlex.quote(str(plugin))} --no-plugins"
+    assert hint in capsys.readouterr().err.splitlines()

@@ -389,7 +389,7 @@ def test_python_examples_run(page: Path) -> None:
     assert SHORT[0] in source
     namespace: dict[str, Any] = {}
     exec(compile(source.replace(*SHORT), page.name, "exec"), namespace)  # noqa: S102 - our own page
-    assert namespace["run"].manifest["status"] == "finished"
+    assert namespace["run"].manifest.status == "finished"
     assert ("digits.png" not in source) or Path("digits.png").stat().st_size > 0
 
 

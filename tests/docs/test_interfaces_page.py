@@ -22,7 +22,7 @@ def test_the_page_runs() -> None:
     assert SHORT[0] in SOURCE
     namespace: dict[str, Any] = {"__name__": "page"}
     exec(compile(SOURCE.replace(*SHORT), "interfaces.md", "exec"), namespace)  # noqa: S102 - our own page
-    assert namespace["run"].manifest["status"] == "finished"
+    assert namespace["run"].manifest.status == "finished"
     assert Path("digits.png").is_file()
     assert Path("comparison.html").is_file()
 

@@ -237,11 +237,8 @@ def test_no_column_mixes_protocols(protocols: list[dict[str, Any]]) -> None:
 def test_only_scores_of_one_step_are_averaged(tmp_path: Path) -> None:
     """Runs that stopped early, whose score is not finite or has failed, or without any do not count; each is named."""
     made(tmp_path / "whole", seed=0, rows=[scored(500, 40.0), scored(1000, 20.0)])
-    end = {
-        "status": "diverged",
-        "error": "nan in\nG",
-        "summary": MANIFEST["summary"] | {"steps": 54},
-    }  # later than the last row, 50
+    summary = MANIFEST["summary"] | {"steps": 54}  # later than the last row, 50
+    end = {"status": "diverged", "error": "nan in\nG", "summary": summary}
     made(tmp_path / "early", seed=1, rows=[scored(500, 30.0)], manifest=end)
     made(tmp_path / "infinite", seed=2, rows=[scored(1000, None)])
     made(tmp_path / "none", seed=3, manifest={"status": "running"})
@@ -254,9 +251,9 @@ def test_only_scores_of_one_step_are_averaged(tmp_path: Path) -> None:
         "early diverged at step 54: nan in G",
         "none was interrupted at step 1,000",
         "fid of early is of step 500 and does not count: the others are of step 1,000",
-        "fid of failed is missing: metric 'fid' cannot score",
         "fid of infinite is not finite",
         "fid of none is missing",
+        "fid of failed is missing: metric 'fid' cannot score",
     ]
 
 

@@ -343,7 +343,8 @@ def test_no_best_where_no_score_was_finite(tmp_path: Path) -> None:
     file = scoring_plugin(tmp_path)
     registry = Registry.discover([file], no_plugins=True)
     settings = (*SMALL, "metric=infinite", "features=rows", "evaluate_every=2", "num_samples=40")
-    launch.start_run(prepare(tiny(registry, *settings, "max_eval_time_fraction=1"), registry), out=tmp_path / "run")
+    prepared = prepare(tiny(registry, *settings, "max_eval_time_fraction=1"), registry)
+    launch.start_run(prepared, out=tmp_path / "run", callback=Callback())
     for word, said in [
         ("best", "the best_metric of all 2 evaluations is not finite"),
         ("7", "has no checkpoint of step 7 (available: 2, 4)"),

@@ -285,7 +285,7 @@ def test_check_command_exits_with_4_and_prints_the_fix(tmp_path: Path) -> None:
         (("bcf",), "no components of 'bcf'"),
         (("ganforg",), "no components of 'ganforg'; did you mean 'ganforge'?"),
         (("nowhere.py",), "no plugin at nowhere.py"),
-        (("a", "b", "c"), "check takes a kind and a name, or a plugin, not 3 words"),
+        (("a", "b", "c"), "check takes a kind and a name, or a plugin, not 3 arguments"),
         (("loss", "bce", "--image", "28x28"), "invalid --image '28x28'"),
         (("gen", "dcgan", "--image", "1x30x30"), "cannot work with images of 30×30 pixels"),
         (("loss", "bce", "--expect", "shape=x"), "no check 'shape' of a loss"),

@@ -29,7 +29,7 @@ from tests.helpers.processes_worker import CASES, train
 from tests.helpers.runs import ROOT, read_rows_without_times
 
 KEEP = "keep_checkpoints=1000000"
-#: Largest differences of weights after 20 steps. Training amplifies those of DCGAN most: see test_oracle.
+#: Largest differences of weights after 20 steps. Training amplifies those of DCGAN most: see test_textbook_loop.
 TOLERANCES = {"bce": 1e-6, "term": 1e-6, "batch-norm": 1e-5}
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from types import ModuleType
 
@@ -162,7 +163,7 @@ def test_the_engine_is_the_textbook_loop_in_double_precision(
         return generator, nn.Sequential(*layers)
 
     monkeypatch.setattr(textbook, "networks", without_dropout)
-    monkeypatch.setattr("test_oracle.STEPS", steps_that_agree)
+    monkeypatch.setattr(sys.modules[__name__], "STEPS", steps_that_agree)
     own = ["batch_size=6"] if model == "dcgan" else ["disc.dropout=0.0"]
     gan = assemble(f"gen={model}", f"disc={model}", f"seed={SEED}", *own)
     for network in (gan.generator, gan.discriminator):
