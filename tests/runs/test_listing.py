@@ -313,7 +313,9 @@ def test_incomparable_scores_have_different_columns(several: Path) -> None:
 
 
 @given(
-    st.lists(st.integers(-1, 2**63 - 1).map(lambda n: json.dumps({"step": n})) | st.sampled_from(["", "[]", "{", '{"a": 1}'])),
+    st.lists(
+        st.integers(-1, 2**63 - 1).map(lambda n: json.dumps({"step": n})) | st.sampled_from(["", "[]", "{", '{"a": 1}'])
+    ),
     st.booleans(),
 )
 @settings(max_examples=100, deadline=None)
