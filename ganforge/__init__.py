@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     )
     from ganforge.config.experiment import Experiment
     from ganforge.report.comparison import Comparison, compare
-    from ganforge.runs.trained import TrainedRun
+    from ganforge.runs.trained_run import TrainedRun
     from ganforge.training.callbacks import Callback
 
 __version__ = version("ganforge")
@@ -79,7 +79,7 @@ _LAZY = {
     "Callback": "ganforge.training.callbacks",
     "Comparison": "ganforge.report.comparison",
     "Experiment": "ganforge.config.experiment",
-    "TrainedRun": "ganforge.runs.trained",
+    "TrainedRun": "ganforge.runs.trained_run",
     "compare": "ganforge.report.comparison",
     "load_run": "ganforge.api",
     "resume": "ganforge.api",

@@ -16,7 +16,7 @@ from ganforge.runs.distributed_launch import run_rank
 from ganforge.runs.launch import ResumeOverrides, resume_run, start_run
 from ganforge.runs.session import Outcome
 from ganforge.runs.setup import prepare
-from ganforge.runs.trained import TrainedRun
+from ganforge.runs.trained_run import TrainedRun
 from ganforge.training.callbacks import Callback
 from ganforge.training.distributed import DistContext, init_distributed
 from ganforge.training.run_directory import RunDirectory

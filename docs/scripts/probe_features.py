@@ -15,7 +15,7 @@ from torch.nn.functional import conv2d
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from ganforge.builtin.datasets.mnist_files import read_split
-from ganforge.builtin.features.trained import Digits, Fashion, TrainedFeatures
+from ganforge.builtin.features.classifier_features import Digits, Fashion, TrainedFeatures
 from ganforge.builtin.metrics.fid import frechet_distance, gaussians
 from ganforge.components import ImageSpec, ImageTensors
 

@@ -138,14 +138,14 @@ def ganforge_components() -> Iterable[Component]:
         Component(
             kind="features",
             name="digits",
-            target="ganforge.builtin.features.trained:Digits",
+            target="ganforge.builtin.features.classifier_features:Digits",
             summary="64 features of a classifier of handwritten digits, 1×28×28; its weights ship.",
             tags=("classifier",),
         ),
         Component(
             kind="features",
             name="fashion",
-            target="ganforge.builtin.features.trained:Fashion",
+            target="ganforge.builtin.features.classifier_features:Fashion",
             summary="64 features of a classifier of clothes as in Fashion-MNIST, 1×28×28; its weights ship.",
             tags=("classifier",),
         ),

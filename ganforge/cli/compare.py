@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ganforge.cli._completion import split_names
-from ganforge.cli._lines import format_table, safe
 from ganforge.cli._options import Force, Json
 from ganforge.cli._output import check_output_path, notice, out, print_json, results
+from ganforge.cli._table import format_table, safe
 from ganforge.errors import UsageError
 from ganforge.runs.settings import format_setting
 from ganforge.utils.files import write_atomically

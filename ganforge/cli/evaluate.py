@@ -99,7 +99,7 @@ def evaluate(
 
         from ganforge.report import report_run  # noqa: PLC0415 - imports Pillow
         from ganforge.runs.evaluate import EvaluationRequest, evaluate_run  # noqa: PLC0415 - imports torch
-        from ganforge.runs.trained import TrainedRun  # noqa: PLC0415 - imports torch
+        from ganforge.runs.trained_run import TrainedRun  # noqa: PLC0415 - imports torch
 
         trained = TrainedRun(directory, registry, report=report_run)
         request = EvaluationRequest(

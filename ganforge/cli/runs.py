@@ -11,9 +11,9 @@ import typer
 from rich.console import COLOR_SYSTEMS, Console
 from rich.style import Style
 
-from ganforge.cli._lines import format_table
 from ganforge.cli._options import Json
 from ganforge.cli._output import notice, out, results
+from ganforge.cli._table import format_table
 from ganforge.runs.listing import ListedRun, Listing, list_runs
 from ganforge.utils.format import format_number
 

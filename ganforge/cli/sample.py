@@ -29,7 +29,7 @@ from ganforge.training.run_directory import RunDirectory
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ganforge.runs.trained import TrainedRun
+    from ganforge.runs.trained_run import TrainedRun
 
 NUM_SAMPLES, COLUMNS = 64, 10
 
@@ -81,7 +81,7 @@ def sample(
     sampling = sampling_options([read_setting(setting) for setting in settings or []], only=True)
     registry = open_registry(plugin, no_plugins=no_plugins)
 
-    from ganforge.runs.trained import TrainedRun  # noqa: PLC0415 - imports torch
+    from ganforge.runs.trained_run import TrainedRun  # noqa: PLC0415 - imports torch
 
     trained = TrainedRun(directory, registry)
     samples = None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ganforge.components.optimizers import OptimizerFactory, Schedule
     from ganforge.components.outputs import DiscriminatorInput, DiscriminatorOutput, GeneratorOutput
     from ganforge.components.train_step import TrainStep
-    from ganforge.components.trained import TrainedComponent
+    from ganforge.components.trained_component import TrainedComponent
 
 _MODULES = {
     "augmentations": ("Augmentation", "Parameters"),
@@ -36,7 +36,7 @@ _MODULES = {
     "optimizers": ("OptimizerFactory", "Schedule"),
     "outputs": ("DiscriminatorInput", "DiscriminatorOutput", "GeneratorOutput"),
     "train_step": ("TrainStep",),
-    "trained": ("TrainedComponent",),
+    "trained_component": ("TrainedComponent",),
 }
 _LAZY = {name: module for module, names in _MODULES.items() for name in names}
 

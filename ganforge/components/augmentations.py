@@ -10,7 +10,7 @@ from torch import Tensor
 from ganforge.components.base import ComponentOptions
 from ganforge.components.outputs import DiscriminatorInput, map_input
 from ganforge.components.train_step import TrainStep
-from ganforge.components.trained import TrainedComponent
+from ganforge.components.trained_component import TrainedComponent
 
 #: Parameters of one application of an augmentation: tensors, or containers of them.
 Parameters: TypeAlias = Any

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ganforge.components.base import ComponentOptions
-from ganforge.components.trained import TrainedComponent
+from ganforge.components.trained_component import TrainedComponent
 
 
 class LatentDistribution(TrainedComponent, ABC):

@@ -11,7 +11,7 @@ from torch import Tensor
 from ganforge.components.base import ComponentOptions
 from ganforge.components.outputs import DeferredOutput, DiscriminatorOutput
 from ganforge.components.train_step import TrainStep
-from ganforge.components.trained import TrainedComponent
+from ganforge.components.trained_component import TrainedComponent
 
 
 class LossTerm(TrainedComponent):

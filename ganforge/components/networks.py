@@ -12,7 +12,7 @@ from torch import Tensor
 from ganforge.components.base import ComponentOptions
 from ganforge.components.image_spec import ImageSpec
 from ganforge.components.outputs import DiscriminatorOutput, GeneratorOutput
-from ganforge.components.trained import TrainedComponent
+from ganforge.components.trained_component import TrainedComponent
 
 
 class Network(TrainedComponent):

@@ -7,9 +7,6 @@ from typing import Any, Final
 
 from ganforge.schemas.manifest import FailureMode
 
-#: Alerts that are kept; beyond, the oldest resolved ones are dropped.
-MAX_ALERTS: Final = 100
-
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:

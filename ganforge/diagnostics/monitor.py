@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
-from ganforge.diagnostics.alerts import MAX_ALERTS, Alert
+from ganforge.diagnostics.alerts import Alert
 from ganforge.diagnostics.detectors import DETECTORS, SmoothedStats
 from ganforge.errors import CheckpointError
+from ganforge.schemas.checkpoint import MAX_ALERTS
 from ganforge.schemas.manifest import FailureMode
 
 #: Values of alerts are clamped to this size.

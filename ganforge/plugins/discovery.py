@@ -16,9 +16,9 @@ from ganforge.components.spec import API, Component
 from ganforge.errors import PluginError, StrictPluginError
 from ganforge.plugins import hookspecs
 from ganforge.plugins.commands import Command, CommandGroup
-from ganforge.plugins.filter import Policy
 from ganforge.plugins.installed import installed_plugins, own_plugins
 from ganforge.plugins.local import load_local, plugin_paths
+from ganforge.plugins.policy import Policy
 from ganforge.plugins.presets import Preset
 from ganforge.plugins.sources import Problem, Source
 from ganforge.plugins.timeout import time_limit

@@ -24,7 +24,7 @@ from ganforge.utils.images import save_png
 from ganforge.utils.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from ganforge.runs.trained import TrainedRun
+    from ganforge.runs.trained_run import TrainedRun
 
 #: Default metrics, and those added for features with classes.
 DEFAULT_METRICS, CLASS_METRICS = ("fid", "kid", "precision", "recall"), ("modes",)

@@ -11,7 +11,7 @@ from ganforge.config import to_document
 from ganforge.runs.setup import Prepared
 from ganforge.training.compile import WARMUP_UPDATES
 from ganforge.training.memory import is_out_of_memory
-from ganforge.training.trial import Trial, out_of_memory_error
+from ganforge.training.trial_steps import TrialSteps, out_of_memory_error
 
 #: Time in which steps are measured.
 MEASURED_SECONDS = 0.5
@@ -78,7 +78,7 @@ def _seconds_per_step(prepared: Prepared) -> float:
     steps = STEPS_PER_SYNC if device.type == "cuda" else 1
     seconds: list[float] = []
     try:
-        trial = Trial(gan, device, precision, cuda_graphs=gan.resolved.experiment.cuda_graphs)
+        trial = TrialSteps(gan, device, precision, cuda_graphs=gan.resolved.experiment.cuda_graphs)
         trial.run(WARMUP_UPDATES + 1)
         while sum(seconds) < MEASURED_SECONDS:
             start = time.perf_counter()

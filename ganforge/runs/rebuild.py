@@ -20,7 +20,7 @@ from ganforge.utils.rng import fork_torch_rng
 from ganforge.utils.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from ganforge.runs.trained import TrainedRun
+    from ganforge.runs.trained_run import TrainedRun
 
 #: Sections that have no part in a training step.
 UNTRAINED: frozenset[Section] = frozenset({"data", "features", "metric"})

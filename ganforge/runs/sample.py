@@ -23,7 +23,7 @@ from ganforge.utils.files import replacing
 from ganforge.utils.images import grid, png_bytes, save_png, side_by_side
 
 if TYPE_CHECKING:
-    from ganforge.runs.trained import TrainedRun
+    from ganforge.runs.trained_run import TrainedRun
 
 NUM_SAMPLES = 64
 

@@ -16,7 +16,7 @@ from ganforge.training.resume import load_checkpoint, restore_counters
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.signals import Interruption
 from ganforge.training.trainer import Trainer
-from ganforge.training.trial import out_of_memory_error
+from ganforge.training.trial_steps import out_of_memory_error
 from ganforge.utils.tracebacks import summarize_exception
 
 

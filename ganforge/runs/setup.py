@@ -21,7 +21,7 @@ from ganforge.training.flops import Flops
 from ganforge.training.memory import is_out_of_memory
 from ganforge.training.precision import Precision, check_precision, choose_device, choose_precision
 from ganforge.training.preflight import preflight
-from ganforge.training.trial import choose_acceleration, out_of_memory_error, trial_error
+from ganforge.training.trial_steps import choose_acceleration, out_of_memory_error, trial_error
 
 #: Origin of settings.
 FOUND_HERE = "found on this machine"

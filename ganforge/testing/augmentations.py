@@ -12,7 +12,7 @@ from ganforge.testing.checks import Checks, require
 from ganforge.testing.fixture import Fixture
 from ganforge.testing.global_state import no_global_draws
 from ganforge.testing.harness import Harness
-from ganforge.testing.laws import require_finite, slope_of, twins, unchanged
+from ganforge.testing.shared_checks import require_finite, slope_of, twins, unchanged
 from ganforge.testing.snapshots import snapshot
 
 checks = Checks("augmentation", needs="same-shape")

@@ -14,7 +14,7 @@ from ganforge.data.checks import check_split, describe
 from ganforge.data.reader import Reader
 from ganforge.testing.checks import Checks, require, skip
 from ganforge.testing.fixture import Fixture
-from ganforge.testing.laws import unchanged
+from ganforge.testing.shared_checks import unchanged
 from ganforge.utils.images import normalize
 
 checks = Checks("dataset", needs="images-as-declared")

@@ -14,7 +14,7 @@ from ganforge.errors import IncompatibleError
 from ganforge.testing.checks import Checks, require, skip
 from ganforge.testing.fixture import Fixture
 from ganforge.testing.global_state import no_global_draws
-from ganforge.testing.laws import require_finite, twins, unchanged
+from ganforge.testing.shared_checks import require_finite, twins, unchanged
 from ganforge.utils.images import normalize, to_uint8
 
 checks = Checks("features", needs="features-as-declared")

@@ -12,8 +12,8 @@ from ganforge.components import Generator, GeneratorOutput
 from ganforge.testing.checks import Checks, require, skip
 from ganforge.testing.fixture import Fixture
 from ganforge.testing.global_state import no_global_draws
-from ganforge.testing.laws import near, require_finite, tensors_of, unchanged, weighted
 from ganforge.testing.networks import COUNT, condition_for, inputs, run
+from ganforge.testing.shared_checks import near, require_finite, tensors_of, unchanged, weighted
 from ganforge.training.preflight_checks import TOLERANCE
 from ganforge.utils.rng import fork_torch_rng
 

@@ -7,7 +7,7 @@ import torch
 from ganforge.testing.checks import Checks, require
 from ganforge.testing.fixture import Fixture
 from ganforge.testing.global_state import no_global_draws
-from ganforge.testing.laws import require_finite
+from ganforge.testing.shared_checks import require_finite
 
 checks = Checks("latent", needs="latents-shape")
 

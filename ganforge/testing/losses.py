@@ -9,7 +9,7 @@ from ganforge.components import DiscriminatorOutput, Loss
 from ganforge.testing.checks import Checks, require, skip
 from ganforge.testing.fixture import Fixture
 from ganforge.testing.harness import COUNT, Harness
-from ganforge.testing.laws import require_finite, tensors_of, unchanged
+from ganforge.testing.shared_checks import require_finite, tensors_of, unchanged
 
 checks = Checks("loss", needs="loss-shape")
 #: Logits farther from zero than any trained discriminator's.

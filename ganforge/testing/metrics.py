@@ -55,7 +55,7 @@ class _Noise(DatasetImages):
             yield torch.rand(images.shape, generator=rng) * 2 - 1
 
 
-class Trial:
+class MetricTrial:
     """Inputs of a metric: real images, and further ones or noise in place of the fakes."""
 
     def __init__(self, fixture: Fixture, *, noise: bool = False) -> None:
@@ -101,7 +101,7 @@ class Trial:
 
 def result_of(fixture: Fixture) -> MetricResult:
     """Return the result for fakes of the real images' distribution."""
-    return Trial(fixture).compute()
+    return MetricTrial(fixture).compute()
 
 
 @checks.add('declare inputs in the class: needs = frozenset({"features", "train"})', needs="builds")
@@ -130,7 +130,7 @@ def scores_as_declared(fixture: Fixture) -> None:
 @checks.add("draw from context.rng only, never from torch's global generator")
 def same_score_twice(fixture: Fixture) -> None:
     """The same images and random generator give the same scores, and no other random generator is used."""
-    trials = Trial(fixture), Trial(fixture)
+    trials = MetricTrial(fixture), MetricTrial(fixture)
     with no_global_draws():
         one, two = (dict(trial.compute().scores) for trial in trials)
     require(one == two, f"the same images give {one} and {two}")
@@ -139,7 +139,7 @@ def same_score_twice(fixture: Fixture) -> None:
 @checks.add("work on copies of features and logits")
 def features_unchanged(fixture: Fixture) -> None:
     """Features and logits stay as they were: other metrics get the same. Batches and conditions are its own copies."""
-    trial = Trial(fixture)
+    trial = MetricTrial(fixture)
     if not trial.metric.needs & EXTRACTOR_NEEDS:
         skip("it reads no features")
     trial.compute()
@@ -160,7 +160,7 @@ def prefers_real_images(fixture: Fixture) -> None:
     """Fakes of the real images' distribution score no worse than noise."""
     if not fixture.cls.has_reference:
         skip("`has_reference` is False: real images in place of the fakes need not score best")
-    good, bad = fixture.once(result_of).scores, Trial(fixture, noise=True).compute().scores
+    good, bad = fixture.once(result_of).scores, MetricTrial(fixture, noise=True).compute().scores
     for name, higher in fixture.cls.higher_is_better.items():
         worse = good[name] < bad[name] if higher else good[name] > bad[name]
         scores = f"{good[name]:.4g} for good fakes and {bad[name]:.4g} for noise"

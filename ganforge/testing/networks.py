@@ -14,7 +14,7 @@ from ganforge.errors import IncompatibleError
 from ganforge.testing.checks import CheckFailed, Checks, require, skip
 from ganforge.testing.fixture import Fixture
 from ganforge.testing.harness import Harness
-from ganforge.testing.laws import require_finite, tensors_of, twins, unchanged, weighted
+from ganforge.testing.shared_checks import require_finite, tensors_of, twins, unchanged, weighted
 from ganforge.testing.stubs import condition_specs
 from ganforge.utils.tracebacks import summarize_exception
 

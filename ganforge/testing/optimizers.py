@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from ganforge.testing.checks import Checks, require
 from ganforge.testing.fixture import Fixture
-from ganforge.testing.laws import unchanged
+from ganforge.testing.shared_checks import unchanged
 from ganforge.training.optim import create_optimizer
 
 checks = Checks("optimizer", needs="lowers-quadratic")

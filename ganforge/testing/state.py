@@ -55,7 +55,7 @@ def _items(value: Any, depth: int = 3) -> Iterator[Any]:  # noqa: ANN401 - any a
         yield from _items(part, depth - 1)
 
 
-class Trial(NamedTuple):
+class StateTrial(NamedTuple):
     """Findings of a few training steps of a copy.
 
     Attributes:
@@ -71,7 +71,7 @@ class Trial(NamedTuple):
     leaks: list[str]
 
 
-def trial(fixture: Fixture) -> Trial:
+def trial(fixture: Fixture) -> StateTrial:
     """Return the findings of a few training steps of a copy."""
     original = Harness(fixture)
     untouched = _whole_state(original.modules)
@@ -98,7 +98,7 @@ def trial(fixture: Fixture) -> Trial:
     moved = {path for before, after in pairwise(history) for path in changed(before, after)}
     holding = {path for path, leaf in history[-1].items() if isinstance(leaf, Held)}
     leaks = changed(untouched, _whole_state(original.modules))
-    return Trial(sorted(attributes), sorted(moved | holding), reasons, leaks)
+    return StateTrial(sorted(attributes), sorted(moved | holding), reasons, leaks)
 
 
 def _note_mode(name: str, reasons: dict[str, str], module: nn.Module, arguments: object) -> None:

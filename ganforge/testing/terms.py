@@ -16,7 +16,7 @@ from ganforge.testing.checks import Checks, require, skip
 from ganforge.testing.fixture import Fixture
 from ganforge.testing.global_state import no_global_draws
 from ganforge.testing.harness import COUNT, Harness
-from ganforge.testing.laws import require_finite, unchanged
+from ganforge.testing.shared_checks import require_finite, unchanged
 from ganforge.testing.stubs import LinearDiscriminator
 from ganforge.training import step as engine
 from ganforge.training.setup import phase_parameters

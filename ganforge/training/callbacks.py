@@ -72,7 +72,7 @@ class Callback:
         """
 
 
-class EventSender(Protocol):
+class SendEvent(Protocol):
     """Function that passes an event of the run to listening plugins."""
 
     def __call__(self, event: str, **arguments: Any) -> None:  # noqa: ANN401, D102 - arguments of any hook
@@ -124,5 +124,5 @@ class TrainerContext:
     """
 
     callback: Callback = field(default_factory=Callback)
-    send: EventSender = field(default=lambda event, **arguments: None)
+    send: SendEvent = field(default=lambda event, **arguments: None)
     evaluate: Callable[[Generator], EvaluationResult] | None = None

@@ -25,15 +25,15 @@ from ganforge.errors import CheckpointError
 from ganforge.training.checkpoint_io import (
     FORMAT,
     MAX_JSON_BYTES,
-    check_state,
-    parse_json,
+    parse_checksums,
+    parse_state,
     parse_tensors,
-    printable,
     printable_shape,
     read_bytes,
 )
 from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.files import sync_folder, write_atomically
+from ganforge.utils.schema import printable
 
 Tensors = dict[str, Tensor]
 CHECKSUMS = "checksums.json"
@@ -88,7 +88,7 @@ def save(run: RunDirectory, checkpoint: Checkpoint) -> Path:
 
 def load(folder: Path) -> Checkpoint:
     """Return a checkpoint after verification of all checksums. Raises CheckpointError, which names the file."""
-    digests = parse_json(read_bytes(folder / CHECKSUMS, MAX_JSON_BYTES), folder / CHECKSUMS)
+    digests = parse_checksums(read_bytes(folder / CHECKSUMS, MAX_JSON_BYTES), folder / CHECKSUMS)
     try:
         names = {file.name for file in folder.iterdir()} - {CHECKSUMS}
     except OSError as error:
@@ -106,8 +106,7 @@ def load(folder: Path) -> Checkpoint:
         if file.suffix == ".safetensors":
             tensors[file.stem] = parse_tensors(content, file)
         elif name == STATE:
-            state = parse_json(content, file)
-    state = check_state(state, folder / STATE)
+            state = parse_state(content, file)
     if folder.name != f"{PREFIX}{state['step']:08d}":
         raise CheckpointError(f"{folder / STATE} is of step {state['step']}, which is not the folder's")
     return Checkpoint(tensors, state)

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from ganforge.errors import CheckpointError, TrainingError
 from ganforge.training.checkpoint import Tensors, check_tensor, to_cpu
-from ganforge.training.checkpoint_io import printable
+from ganforge.utils.schema import printable
 
 #: Python numbers in an optimizer's state, and the types that hold them exactly.
 NUMBERS = {bool: torch.bool, int: torch.int64, float: torch.float64}

@@ -60,7 +60,7 @@ UpdateResult: TypeAlias = list[tuple[Stats, TrainStep]]
 
 @dataclass(slots=True)
 class Phase:
-    """Update of one set of weights.
+    """One set of weights, its optimizer, and the functions that update it.
 
     Attributes:
         name: `disc`, `gen`, or a phase that `optimized_in` adds.

@@ -10,7 +10,6 @@ import torch
 from ganforge.errors import CheckpointError, CollapsedError, DivergedError
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.checkpoint import Checkpoint
-from ganforge.training.checkpoint_io import printable
 from ganforge.training.metrics_buffer import ThroughputMeter
 from ganforge.training.state import (
     digest,
@@ -19,6 +18,7 @@ from ganforge.training.state import (
     state_tensors,
     synchronized_tensors,
 )
+from ganforge.utils.schema import printable
 
 if TYPE_CHECKING:
     from ganforge.training.trainer import Trainer

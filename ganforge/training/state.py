@@ -16,9 +16,9 @@ from ganforge.errors import CheckpointError
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.build import TrainedModules
 from ganforge.training.checkpoint import Checkpoint, Tensors, to_cpu
-from ganforge.training.checkpoint_io import printable
 from ganforge.training.ema import GeneratorEma
 from ganforge.training.optimizer_state import load_optimizer, optimizer_tensors
+from ganforge.utils.schema import printable
 
 #: Names of checkpoint files, which a phase may not have.
 RESERVED_PHASES = frozenset({"generator", "discriminator", "generator_ema", "loss", "latent", "optimizers"})

@@ -117,18 +117,18 @@ class GANStep:
     def optimize(self, name: str, parts: Sequence[Part], update: Update) -> UpdateResult:
         """Compute the gradients of all parts and run the optimizer's step."""
         phase = self.phases[name]
-        results: UpdateResult = []
+        if not phase.needs_closure:
+            _, results = self.gradients(phase, parts, update)
+            self.apply(phase)
+            return results
+        results = []
 
         def closure() -> Tensor:
             loss, results[:] = self.gradients(phase, parts, update)
             self.clip(phase)
             return loss
 
-        if phase.needs_closure:
-            phase.optimizer.step(closure)  # type: ignore[arg-type]  # torch's type wants a float; a tensor is usual
-        else:
-            _, results[:] = self.gradients(phase, parts, update)
-            self.apply(phase)
+        phase.optimizer.step(closure)  # type: ignore[arg-type]  # torch's type wants a float; a tensor is usual
         return results
 
     def gradients(
@@ -136,42 +136,42 @@ class GANStep:
     ) -> tuple[Tensor, UpdateResult]:
         """Set the gradients of a phase's weights to the mean over parts and ranks.
 
-        A recorded call leaves the seeds of the layers and the mean over ranks to the recorder. Returns the loss, `()`,
-        and the numbers and the step of each part.
+        If `recorded`, the `UpdateRecorder` seeds the layers and averages over ranks instead. Returns the mean loss,
+        `()`, and the stats and the `TrainStep` of each part.
         """
         phase.optimizer.zero_grad(set_to_none=True)
         results, losses = [], []
-        for number, part in enumerate(parts):
+        for part_index, part in enumerate(parts):
             if not recorded:
-                self.seed_layers(phase.name, update.index, number)
-            loss, stats, step = phase.loss_fn(part, update, number)
+                self.seed_layers(phase.name, update.index, part_index)
+            loss, stats, train_step = phase.loss_fn(part, update, part_index)
             if loss.requires_grad:
                 (loss if len(parts) == 1 else loss / len(parts)).backward()
             losses.append(loss.detach())
-            results.append((stats, step))
+            results.append((stats, train_step))
         if not recorded:
             self.dist.all_reduce_gradients(phase.parameters.values())
         return torch.stack(losses).mean(), results
 
-    def loss(self, name: str, part: Part, update: Update, number: int) -> tuple[Tensor, Stats, TrainStep]:
-        """Return the loss of a part of a batch, `()`, its numbers, and the step that its terms received."""
-        randomness = self._randomness(len(part.z), number)
+    def loss(self, name: str, part: Part, update: Update, part_index: int) -> tuple[Tensor, Stats, TrainStep]:
+        """Return the loss of a part of a batch, `()`, its stats, and the `TrainStep` that its terms received."""
+        randomness = self._randomness(len(part.z), part_index)
         if part.z.requires_grad:  # trained latents: each part and each evaluation needs a graph of its own
             parts = self.experiment.gradient_accumulation
-            part = replace(part, z=self._latents(name, parts * len(part.z), update.index).chunk(parts)[number])
-        step = self.train_step(name, part, update, randomness)
+            part = replace(part, z=self._latents(name, parts * len(part.z), update.index).chunk(parts)[part_index])
+        train_step = self.train_step(name, part, update, randomness)
         stats: Stats = {}
-        step._log = log_into(stats, self.device)  # noqa: SLF001
+        train_step._log = log_into(stats, self.device)  # noqa: SLF001
         total: Tensor | None = None
         with randomness or nullcontext():
             for term_name, weight in update.weights.items():
-                value = self._term(term_name, name, step, stats)
+                value = self._term(term_name, name, train_step, stats)
                 value = value if isinstance(weight, float) and weight == 1.0 else value * weight
                 total = value if total is None else total + value
         assert total is not None  # noqa: S101 - `update` skips updates without terms
         if name == "disc":
-            stats |= discriminator_stats(step)
-        return total, stats, step
+            stats |= discriminator_stats(train_step)
+        return total, stats, train_step
 
     def _term(self, term_name: str, phase: str, step: TrainStep, stats: Stats) -> Tensor:
         """Return the mean of a term, reweighted by other terms, and log its unweighted mean."""
@@ -268,21 +268,21 @@ class GANStep:
         """Return the function that derives the random generators of an update by name."""
         return lambda rng_name: derive_generator(self.experiment.seed, f"{long_name(name)}/{rng_name}", index)
 
-    def seed_layers(self, name: str, index: int, number: int) -> None:
+    def seed_layers(self, name: str, index: int, part_index: int) -> None:
         """Seed the global generators, from which layers such as dropout draw, for one part of an update."""
         stream = f"dropout/{long_name(name)}"
-        seed_torch(self.experiment.seed, stream, index, self._global_number(number), device=self.device)
+        seed_torch(self.experiment.seed, stream, index, self._global_part_index(part_index), device=self.device)
 
-    def _randomness(self, count: int, number: int) -> StepRandomness | None:
+    def _randomness(self, count: int, part_index: int) -> StepRandomness | None:
         """Return the mode that cuts draws from those of the whole batch; None if the part is the whole batch."""
         parts = self.dist.world_size * self.experiment.gradient_accumulation
         if parts == 1 and self.tape is None:
             return None
-        return StepRandomness(BatchSlice(self._global_number(number) * count, count, parts * count), self.tape)
+        return StepRandomness(BatchSlice(self._global_part_index(part_index) * count, count, parts * count), self.tape)
 
-    def _global_number(self, number: int) -> int:
-        """Return the number of one of this rank's parts among the parts of all ranks."""
-        return self.dist.rank * self.experiment.gradient_accumulation + number
+    def _global_part_index(self, part_index: int) -> int:
+        """Return the index of one of this rank's parts among the parts of all ranks."""
+        return self.dist.rank * self.experiment.gradient_accumulation + part_index
 
     def column(self, term_name: str, phase: str) -> str:
         """Return the column of a term in metrics.jsonl."""

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import math
 import re
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from ganforge.diagnostics.alerts import DIAGNOSES, MAX_ALERTS, Alert
+from ganforge.diagnostics.alerts import DIAGNOSES, Alert
 from ganforge.diagnostics.detectors import DETECTORS
 from ganforge.diagnostics.monitor import HealthMonitor
 from ganforge.errors import CheckpointError
 from ganforge.plugins.registry import Registry
+from ganforge.schemas.checkpoint import MAX_ALERTS, CheckpointState
 from ganforge.schemas.manifest import FailureMode
-from ganforge.training.checkpoint_io import check_state
 from tests.helpers.runs import ROOT, tiny
 
 #: Row of a healthy run: BCE's losses, D(x) a little above D(G(z)), and fakes nearly as diverse as real images.
@@ -207,12 +207,12 @@ def test_a_restored_state_continues_exactly(runs: list[tuple[dict[str, float], i
     before, after = HealthMonitor(), HealthMonitor()
     found = watch(before, rows[:stop])
     state = state_of(before, stop)
-    check_state(state, Path("state.json"))
+    CheckpointState.model_validate(state)
     after.load_state_dict(state["health"])  # type: ignore[arg-type]
     found += watch(after, rows[stop:], first=stop + 1)
     assert found == expected
     assert after.state_dict() == straight.state_dict()
-    check_state(state_of(after, len(rows)), Path("state.json"))
+    CheckpointState.model_validate(state_of(after, len(rows)))
     assert after.report() == straight.report()
     assert list(after.active.values()) == [alert for alert in after.alerts if alert.until_step is None]
 
@@ -225,7 +225,7 @@ def test_the_state_stays_small_with_many_alerts() -> None:
         watch(health, [*healthy, *collapsed], first=140 * number + 1)
     assert len(health.alerts) == MAX_ALERTS
     assert list(health.active) == ["collapse"]
-    check_state(state_of(health, 140 * 130), Path("state.json"))
+    CheckpointState.model_validate(state_of(health, 140 * 130))
 
 
 def test_a_rollback_keeps_alerts_as_resolved() -> None:
@@ -265,8 +265,8 @@ def test_an_impossible_state_is_refused(harm: dict[str, object]) -> None:
     watch(health, [row()] * 3)
     state = state_of(health, 3)
     state["health"] = {**health.state_dict(), **harm}
-    with pytest.raises(CheckpointError, match="health"):
-        check_state(state, Path("state.json"))
+    with pytest.raises(ValidationError, match="health"):
+        CheckpointState.model_validate(state)
 
 
 def test_unknown_statistics_are_refused() -> None:

@@ -11,7 +11,7 @@ from ganforge.plugins.registry import Registry
 from ganforge.runs.evaluate import EvaluationRequest, evaluate_run
 from ganforge.runs.launch import start_run
 from ganforge.runs.setup import prepare
-from ganforge.runs.trained import TrainedRun
+from ganforge.runs.trained_run import TrainedRun
 from ganforge.sweep.config import EvalSpec, SweepConfig
 from ganforge.sweep.directory import SweepDirectory
 from ganforge.sweep.parse import parse_layers, parse_search

@@ -15,7 +15,7 @@ from ganforge import builtin
 from ganforge.components.spec import API
 from ganforge.errors import ConfigError, StrictPluginError, UnknownComponentError
 from ganforge.plugins import Plugins, Policy, discover
-from ganforge.plugins.filter import IMPORT_TIMEOUT_SECONDS
+from ganforge.plugins.policy import IMPORT_TIMEOUT_SECONDS
 from ganforge.plugins.registry import Registry
 from tests.helpers.plugins import command, distribution, in_process, notes, provides
 

@@ -24,7 +24,7 @@ from ganforge.plugins import Plugins, Source
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
 from ganforge.runs.setup import prepare
-from ganforge.runs.trained import TrainedRun
+from ganforge.runs.trained_run import TrainedRun
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.callbacks import Callback
 from ganforge.training.run_directory import RunDirectory, RunLock

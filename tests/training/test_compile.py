@@ -28,7 +28,7 @@ from ganforge.training.flops import Flops
 from ganforge.training.optim import make_capturable, set_learning_rate
 from ganforge.training.setup import setup_training
 from ganforge.training.step import GANStep
-from ganforge.training.trial import choose_acceleration
+from ganforge.training.trial_steps import choose_acceleration
 from ganforge.utils.matmul import float32_matmul
 from tests.helpers.runs import tiny
 from tests.helpers.updates import CPU, MLP, Assemble, difference, loader_of, stepped
@@ -355,7 +355,7 @@ def test_what_is_decided_on_a_gpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Graphs are recorded wherever that is possible; compiling must pay for itself."""
-    monkeypatch.setattr("ganforge.training.trial.trial_error", lambda *_, **__: None)
+    monkeypatch.setattr("ganforge.training.trial_steps.trial_error", lambda *_, **__: None)
     flops = Flops(gigaflops * 1e9)
     assert choose_acceleration(assemble(*MLP, *settings), CUDA, "fp32", flops, lambda _: None) == expected
 

@@ -16,7 +16,7 @@ from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
 from ganforge.runs.launch import ResumeOverrides
 from ganforge.runs.setup import prepare
-from ganforge.runs.trained import TrainedRun
+from ganforge.runs.trained_run import TrainedRun
 from ganforge.schemas.rows import EvaluationRow
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.callbacks import Callback

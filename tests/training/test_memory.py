@@ -18,7 +18,7 @@ from ganforge.runs.setup import prepare
 from ganforge.training.build import GANComponents
 from ganforge.training.memory import is_out_of_memory, keep_freed_memory
 from ganforge.training.run_directory import RunDirectory
-from ganforge.training.trial import Trial, parts_that_fit
+from ganforge.training.trial_steps import TrialSteps, parts_that_fit
 from tests.helpers.plugins import command
 from tests.helpers.runs import tiny
 from tests.helpers.updates import MLP, stepped
@@ -75,11 +75,11 @@ def test_a_batch_is_halved_until_it_fits(
     """If memory suffices for 20 images, a batch of 60 is split into four parts; if for none, the result is None."""
     limit = 20
 
-    def run(trial: Trial, steps: int) -> None:
+    def run(trial: TrialSteps, steps: int) -> None:
         if len(trial.batches["disc"].images) > limit:
             raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(Trial, "run", run)
+    monkeypatch.setattr(TrialSteps, "run", run)
     gan = assemble(*MLP)
     assert parts_that_fit(gan, CPU, "fp32") == 4
     limit = 0

@@ -22,7 +22,7 @@ from ganforge.runs.setup import Prepared, prepare
 from ganforge.training.build import GANComponents, build
 from ganforge.training.flops import FlopCounter, Flops
 from ganforge.training.precision import choose_precision
-from ganforge.training.trial import Trial
+from ganforge.training.trial_steps import TrialSteps
 from tests.helpers.runs import tiny
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
@@ -150,7 +150,7 @@ def test_flops_of_a_step_are_those_of_a_real_one(assemble: Callable[..., GANComp
     settings = ("gen=dcgan", "disc=dcgan", "gen.base_channels=4", "disc.base_channels=4", "critic_steps=2", "steps=2")
     prepared = prepare(tiny(registry, *settings), registry)
     with FlopCounter() as counter:
-        Trial(build(prepared.resolved), CPU, "fp32").run()
+        TrialSteps(build(prepared.resolved), CPU, "fp32").run()
     assert prepared.flops.total == pytest.approx(counter.flops.total, rel=1e-6)
     assert prepared.flops.grouped == 0
 

@@ -20,8 +20,8 @@ from typing import IO, Any
 
 from ganforge.errors import GanforgeError
 from ganforge.plugins.discovery import LISTENER_HOOKS, Plugins, discover
-from ganforge.plugins.filter import Policy
 from ganforge.plugins.hookspecs import RunInfo
+from ganforge.plugins.policy import Policy
 from ganforge.plugins.sources import Source
 from ganforge.utils.privacy import MaskedStream
 from ganforge.utils.tracebacks import summarize_exception

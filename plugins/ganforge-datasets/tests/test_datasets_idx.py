@@ -13,7 +13,7 @@ import torch
 from datasets_parts import LETTERS, MNIST_LIKE, SIZES, idx, noise, put_idx, write
 from ganforge_datasets.idx import Emnist, FashionMnist, Kmnist, MnistLike
 
-from ganforge.builtin.features.trained import Fashion
+from ganforge.builtin.features.classifier_features import Fashion
 from ganforge.errors import DataError
 
 RAW = "FashionMNIST/raw"

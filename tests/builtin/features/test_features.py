@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ganforge.builtin.datasets.mnist import Mnist
+from ganforge.builtin.features.classifier_features import Digits
 from ganforge.builtin.features.pixels import Pixels, Raw
 from ganforge.builtin.features.random_convolutions import RandomConvolutions
-from ganforge.builtin.features.trained import Digits
 from ganforge.cli._completion import completions
 from ganforge.components import FeatureExtractor, ImageSpec
 from ganforge.components.features import weights_sha256

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganforge.builtin.datasets.mnist import Mnist
-from ganforge.builtin.features.trained import Digits
+from ganforge.builtin.features.classifier_features import Digits
 from ganforge.builtin.metrics.data_copying import DataCopying
 from ganforge.builtin.metrics.fid import Fid, FidInfinity
 from ganforge.builtin.metrics.inception_score import InceptionScore

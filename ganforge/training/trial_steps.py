@@ -1,4 +1,4 @@
-"""Trial steps on copies of the components: what fails on this machine, and batches that fit into memory."""
+"""TrialSteps steps on copies of the components: what fails on this machine, and batches that fit into memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MIN_COMPILED_FLOPS = 1e16
 MAX_MESSAGE_LENGTH = 200
 
 
-class Trial:
+class TrialSteps:
     """Training steps on copies of the components, with the first two images of the data repeated."""
 
     def __init__(
@@ -79,7 +79,7 @@ def trial_error(
 ) -> str | None:
     """Run a step on copies, and return why it fails, or None. Raises if memory runs out."""
     try:
-        finite = Trial(gan, device, precision, shares=dist.world_size, **settings).run()
+        finite = TrialSteps(gan, device, precision, shares=dist.world_size, **settings).run()
     except Exception as error:
         if is_out_of_memory(error):
             raise
@@ -129,7 +129,7 @@ def parts_that_fit(
         release_cached_memory(device)
         try:
             # The second step has the state of the optimizers as well.
-            Trial(gan, device, precision, shares=dist.world_size * parts, gradient_accumulation=1).run(steps=2)
+            TrialSteps(gan, device, precision, shares=dist.world_size * parts, gradient_accumulation=1).run(steps=2)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
