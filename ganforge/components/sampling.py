@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any, TypeVar
@@ -22,11 +22,15 @@ from ganforge.utils.images import normalize
 from ganforge.utils.rng import Stream, derive_generator, fork_torch_rng
 from ganforge.utils.suggest import did_you_mean
 
+#: Functions that draw noise, and those that draw it for one image.
+NOISE = {torch.randn: torch.randn, torch.rand: torch.rand, torch.randn_like: torch.randn, torch.rand_like: torch.rand}
 Module = TypeVar("Module", bound=nn.Module)
 
 #: Limits of a batch: images, and pixels of one channel, since activations grow with both.
 MAX_BATCH_SIZE = 250
 MAX_BATCH_PIXELS = 2**20
+#: Latents that are drawn at once.
+LATENT_BLOCK = 64
 #: Most classes of a grid with a row for each class.
 MAX_CLASS_ROWS = 16
 
@@ -84,7 +88,7 @@ class Sampler:
             if part is not None:
                 check_condition(self.generator, part, len(z))
             done += len(z)
-            yield self._draw(z, part, number)
+            yield self._draw(z, part, number, done - len(z))
         if done != len(latents):
             raise IncompatibleError(f"{done:,} conditions for {len(latents):,} images")
 
@@ -107,22 +111,67 @@ class Sampler:
         return torch.split(condition, self.batch_size)
 
     @torch.no_grad()
-    def _draw(self, z: Tensor, condition: Tensor | None, number: int) -> Tensor:
+    def _draw(self, z: Tensor, condition: Tensor | None, number: int, first: int) -> Tensor:
+        """Return the images of a batch, whose first one has an index among all."""
         condition = None if condition is None else normalize(condition.to(self._device))
-        with self._seeded_layers("samples", number):
+        rngs = [derive_generator(self._seed, "samples/noise", first + index) for index in range(len(z))]
+        with self._seeded_layers("samples", number), ImageNoise(rngs, self._device):
             return GeneratorOutput.of(self.generator(z.to(self._device), condition)).images.float()
 
     def _seeded_layers(self, stream: Stream, *indices: int) -> AbstractContextManager[None]:
         return fork_torch_rng(self._seed, stream, *indices, device=self._device)
 
 
+class ImageNoise(TorchFunctionMode):
+    """Mode in which noise with a row per image comes from a generator per image, for any size of the batch.
+
+    Args:
+        rngs: Generator of each image, on the CPU.
+        device: Device of the noise.
+    """
+
+    def __init__(self, rngs: Sequence[torch.Generator], device: torch.device) -> None:
+        super().__init__()
+        self.rngs = rngs
+        self.device = device
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> object:
+        kwargs = dict(kwargs or {})
+        if func not in NOISE or kwargs.get("generator") is not None:
+            return func(*args, **kwargs)
+        like = args[0] if args and isinstance(args[0], Tensor) else None
+        if like is not None:
+            size = tuple(like.shape)
+        else:
+            size = tuple(kwargs.get("size") or (args if args and isinstance(args[0], int) else args[0]))
+        if not size or size[0] != len(self.rngs):
+            return func(*args, **kwargs)
+        noise = torch.stack([NOISE[func](size[1:], generator=rng) for rng in self.rngs])
+        dtype = kwargs.get("dtype") or (torch.get_default_dtype() if like is None else like.dtype)
+        return noise.to(kwargs.get("device") or (self.device if like is None else like.device), dtype)
+
+
 def draw_latents(
     latent: LatentDistribution, generator: Generator, count: int, *, seed: int, stream: Stream = "samples"
 ) -> Tensor:
-    """Return latents for a generator, `(N, Z)` on the CPU, that the seed and the stream alone decide."""
+    """Return latents for a generator, `(N, Z)` on the CPU, that the seed and the stream alone decide.
+
+    The first latents are the same for every count: they are drawn in blocks of one size, each from a generator of its
+    own, since torch's numbers depend on the size of a draw.
+    """
+    blocks = []
     with torch.no_grad(), fork_torch_rng(seed, stream):
         distribution = copy_module(latent, share_weights=False).cpu().eval()
-        return distribution.sample(count, generator.latent_dim, derive_generator(seed, stream))
+        for block in range(-(-count // LATENT_BLOCK)):
+            rng = derive_generator(seed, stream, *((block,) if block else ()))
+            blocks.append(distribution.sample(LATENT_BLOCK, generator.latent_dim, rng))
+    return torch.cat(blocks)[:count]
 
 
 def default_condition(generator: Generator, count: int) -> Tensor | None:

@@ -19,9 +19,10 @@ from ganforge.components import (
     LatentDistribution,
     Split,
 )
-from ganforge.components.sampling import Sampler, class_rows, default_condition, draw_latents
+from ganforge.components.sampling import LATENT_BLOCK, Sampler, class_rows, default_condition, draw_latents
 from ganforge.data.pictures import render, to_pictures, with_condition
 from ganforge.errors import ConfigError, IncompatibleError, PluginError
+from ganforge.plugins.registry import Registry
 from ganforge.utils.rng import derive_generator
 
 PLAIN = ImageSpec(1, 4, 4)
@@ -207,10 +208,41 @@ def test_sampling_options_reach_the_copy() -> None:
 def test_latents_are_those_of_the_stream() -> None:
     """The seed and the stream alone decide; a distribution with state stays as it was."""
     distribution = normal()
-    expected = torch.randn(4, 5, generator=derive_generator(7, "samples"))
+    expected = torch.randn(LATENT_BLOCK, 5, generator=derive_generator(7, "samples"))[:4]
     assert torch.equal(draw_latents(distribution, careless(), 4, seed=7), expected)
     assert not torch.equal(draw_latents(distribution, careless(), 4, seed=7, stream="evaluation"), expected)
     assert (distribution.calls, float(distribution.draws)) == (0, 0.0)
+
+
+@pytest.mark.parametrize("distribution", ["normal", "uniform"])
+def test_first_latents_are_the_same_for_every_count(distribution: str, registry: Registry) -> None:
+    """The latents of a smaller count are the first ones of a larger count, whatever the block of numbers."""
+    cls = registry.load(registry.find("latent", distribution))
+    latent = cls(cls.Options())
+    whole = draw_latents(latent, careless(), 200, seed=3)
+    assert len(torch.unique(whole, dim=0)) == 200
+    for count in (1, 2, 3, 15, 16, 17, 63, 64, 65, 127, 128, 129, 199):
+        assert torch.equal(draw_latents(latent, careless(), count, seed=3), whole[:count])
+
+
+@pytest.mark.parametrize("draw", [torch.rand_like, torch.randn_like, "rand", "randn"])
+def test_first_images_are_the_same_for_every_count_and_batch_size(draw: Any) -> None:
+    """Noise of an image depends on its index alone: not on the count, nor on the batches."""
+
+    class Noisy(Careless):
+        def forward(self, z: Tensor, condition: Tensor | None = None) -> GeneratorOutput:
+            images = z[:, :1, None, None].expand(-1, 1, 4, 4)
+            noise = draw(images) if callable(draw) else getattr(torch, draw)(len(z), 1, 4, 4)
+            return GeneratorOutput(images + noise)
+
+    z, generator = latents(70), careless(cls=Noisy)
+    sampler = Sampler(generator, seed=1)
+    whole = sampler.images(z)
+    assert len(torch.unique(whole - z[:, :1, None, None], dim=0)) == 70
+    for count, batch_size in [(1, 250), (17, 250), (70, 16), (64, 3)]:
+        sampler = Sampler(generator, seed=1)
+        sampler.batch_size = batch_size
+        assert torch.equal(sampler.images(z[:count]), whole[:count])
 
 
 def test_classes_take_turns_by_default() -> None:
