@@ -17,6 +17,7 @@ from ganforge.training.run_directory import RunDirectory
 from ganforge.training.signals import Interruption
 from ganforge.training.trainer import Trainer
 from ganforge.training.trial_steps import out_of_memory_error
+from ganforge.utils.files import OutputError
 from ganforge.utils.tracebacks import summarize_exception
 
 
@@ -112,7 +113,7 @@ def train_to_end(
         status = "finished" if trainer.step >= trainer.total_steps else "interrupted"
     except DivergedError as exception:
         status, error, fix, cause = "diverged", exception.message, exception.fix, exception
-    except OSError as exception:
+    except OutputError as exception:
         error, cause = f"a file could not be written: {exception}", exception
     except GanforgeError as exception:
         error, fix, cause = exception.message, exception.fix, exception

@@ -67,13 +67,15 @@ def save(run: RunDirectory, checkpoint: Checkpoint) -> Path:
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir()
+        write_atomically(temporary / STATE, json.dumps({"format": FORMAT, **checkpoint.state}, indent=2) + "\n")
+        mode = (temporary / STATE).stat().st_mode
         for name, tensors in checkpoint.tensors.items():
             file = temporary / f"{name}.safetensors"
             try:
                 save_file(tensors, file)
             except SafetensorError as error:  # such as a full disk
                 raise OSError(f"{file.name} cannot be written: {error}") from None
-        write_atomically(temporary / STATE, json.dumps({"format": FORMAT, **checkpoint.state}, indent=2) + "\n")
+            file.chmod(mode)  # safetensors writes files that only their owner can read
         digests = {file.name: _sync_and_digest(file) for file in sorted(temporary.iterdir())}
         write_atomically(temporary / CHECKSUMS, json.dumps(digests, indent=2) + "\n")
         if folder.exists() or folder.is_symlink():  # the same step before a rollback

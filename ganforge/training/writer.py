@@ -23,7 +23,7 @@ from ganforge.training.callbacks import EvaluationResult, TrainerContext
 from ganforge.training.checkpoint import Checkpoint
 from ganforge.training.fixed_samples import FixedSamples
 from ganforge.training.run_directory import RunDirectory
-from ganforge.utils.files import append_row, sync_file, write_atomically
+from ganforge.utils.files import append_row, output_errors, sync_file, write_atomically
 from ganforge.utils.images import RGB, save_png
 
 PREVIEW_SECONDS = 2.0
@@ -32,7 +32,7 @@ PREVIEW_SECONDS = 2.0
 class Writer:
     """Writer of a run's files, which also calls the callback and sends events. Only the main rank writes.
 
-    Every method raises OSError if a file cannot be written.
+    Every method raises OutputError if a file cannot be written.
     """
 
     def __init__(self, run: RunDirectory, context: TrainerContext, gan: GANComponents, *, seed: int) -> None:
@@ -54,7 +54,8 @@ class Writer:
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Append a row to metrics.jsonl."""
-        append_row(self.run.metrics, row)
+        with output_errors():
+            append_row(self.run.metrics, row)
         self.context.callback.on_log(row)
         self.context.send("step_logged", row=row)
 
@@ -80,7 +81,8 @@ class Writer:
         """Save a picture of the fixed samples."""
         picture, previews = self.fixed_samples.picture(generator)
         path = self.run.sample_path(step)
-        save_png(picture, path)
+        with output_errors():
+            save_png(picture, path)
         self._show(previews)
         self.context.send("images_saved", step=step, path=str(path.resolve()))
 
@@ -93,19 +95,21 @@ class Writer:
         assert self.context.evaluate is not None, "launch sets it if evaluate_every is set"  # noqa: S101
         result = self.context.evaluate(generator)
         row = EvaluationRow(step=step, **result.row, source="training")
-        append_row(self.run.evaluations, row.model_dump(mode="json"))
-        for name, picture in result.pictures.items():
-            save_png(picture, self.run.evaluation_picture_path(name, step))
+        with output_errors():
+            append_row(self.run.evaluations, row.model_dump(mode="json"))
+            for name, picture in result.pictures.items():
+                save_png(picture, self.run.evaluation_picture_path(name, step))
         self.context.send("evaluated", step=step, scores=row.scores, protocol=row.model_dump(mode="json")["protocol"])
         return result
 
     def checkpoint(self, checkpoint: Checkpoint, *, keep: int, best: Mapping[str, Any] | None) -> None:
         """Sync all rows, save a checkpoint, and remove old checkpoints."""
-        sync_file(self.run.metrics)
-        sync_file(self.run.evaluations)
-        path = checkpoints.save(self.run, checkpoint)
         step = checkpoint.step
-        checkpoints.prune(self.run, newest=step, keep=keep, best=None if best is None else best["step"])
+        with output_errors():
+            sync_file(self.run.metrics)
+            sync_file(self.run.evaluations)
+            path = checkpoints.save(self.run, checkpoint)
+            checkpoints.prune(self.run, newest=step, keep=keep, best=None if best is None else best["step"])
         self.context.send("checkpoint_saved", step=step, path=str(path.resolve()))
 
     def truncate_after(self, step: int) -> None:
@@ -118,12 +122,13 @@ class Writer:
                 f"{self.run.metrics} lacks {len(lost):,} of {len(expected):,} rows up to step {step:,}, the first of "
                 f"step {lost[0]:,}: they are lost or damaged, and curves have gaps there"
             )
-        self._rewrite(self.run.metrics, [row for row in metrics if row["step"] <= step])
-        kept = [row for row in evaluations if row.step <= step]
-        self._rewrite(self.run.evaluations, [row.model_dump(mode="json") for row in kept])
-        for picture_step, picture in self.run.pictures():
-            if picture_step > step:
-                picture.unlink(missing_ok=True)
+        kept = [row.model_dump(mode="json") for row in evaluations if row.step <= step]
+        with output_errors():
+            self._rewrite(self.run.metrics, [row for row in metrics if row["step"] <= step])
+            self._rewrite(self.run.evaluations, kept)
+            for picture_step, picture in self.run.pictures():
+                if picture_step > step:
+                    picture.unlink(missing_ok=True)
 
     @staticmethod
     def _rewrite(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

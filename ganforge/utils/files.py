@@ -21,6 +21,19 @@ except ImportError:  # Windows
 MAX_BYTES = 1 << 24
 
 
+class OutputError(OSError):
+    """A file of ganforge's own could not be written, in contrast to the errors of components."""
+
+
+@contextmanager
+def output_errors() -> Iterator[None]:
+    """Raise OutputError for an OSError within the block."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(error.errno, error.strerror or str(error), error.filename) from error
+
+
 def read_file(path: str | Path, *, max_bytes: int = MAX_BYTES) -> bytes:
     """Return the content of a regular file. Raises OSError as `open_regular` does."""
     with open_regular(path, max_bytes=max_bytes) as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,10 @@ from tests.helpers.runs import tiny
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=10", "checkpoint_every=2")
+
+
+UMASK = os.umask(0)
+os.umask(UMASK)
 
 
 class Notes(Callback):
@@ -73,6 +78,12 @@ def test_a_damaged_checkpoint_is_named_and_skipped(name: str, damage: str, run: 
     assert found.step == 4
     assert len(notes) == 1
     assert str(run.checkpoint_path(6)) in notes[0]
+
+
+def test_files_of_a_run_have_the_permissions_of_the_umask(run: RunDirectory) -> None:
+    """Weights have the permissions of the other files of a run."""
+    modes = {path.stat().st_mode & 0o777 for path in run.path.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert modes == {0o666 & ~UMASK}
 
 
 def test_pictures_of_steps_that_are_made_again_are_removed(run: RunDirectory, registry: Registry) -> None:
@@ -392,17 +403,23 @@ class Bomb(TwoHeads):
     """A discriminator that passes the preflight, and breaks in its fifth batch of ten."""
 
     batches = 0
+    error: type[Exception] = RuntimeError
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         if len(images) == 10:
             type(self).batches += 1
             if type(self).batches == 5:
-                raise RuntimeError("it is the fifth batch")
+                raise self.error("it is the fifth batch")
         return super().forward(images, labels)
 
 
-def test_a_component_that_breaks_fails_the_run(registry: Registry, tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [RuntimeError, FileNotFoundError])
+def test_a_component_that_breaks_fails_the_run(
+    error: type[Exception], registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The run is `failed`, with the component's own words; from Python it is a TrainingError with the cause."""
+    monkeypatch.setattr(Bomb, "error", error)
+    monkeypatch.setattr(Bomb, "batches", 0)
     plugins, source = Plugins(), Source("ganforge-heads", "1.0")
     plugins.components = [
         *registry.plugins.components,
@@ -413,11 +430,11 @@ def test_a_component_that_breaks_fails_the_run(registry: Registry, tmp_path: Pat
     outcome = launch.start_run(prepare(tiny(bombs, *settings), bombs), out=tmp_path / "run")
     assert (outcome.status, outcome.steps) == ("failed", 1)
     assert outcome.error is not None
-    assert "RuntimeError: it is the fifth batch" in outcome.error
+    assert f"step 2: {error.__name__}: it is the fifth batch" in outcome.error
     assert RunDirectory(tmp_path / "run").read_manifest().status == "failed"
     with pytest.raises(TrainingError, match="fifth batch") as raised:
         open_finished(outcome, bombs)
-    assert isinstance(raised.value.__cause__, RuntimeError)
+    assert isinstance(raised.value.__cause__, error)
 
 
 def test_divergence_is_an_error_in_python(tmp_path: Path) -> None:
