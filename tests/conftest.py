@@ -7,6 +7,7 @@ import os
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes that share the cores wait for each other's threads
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,11 @@ from ganforge.plugins.registry import Registry
 from ganforge.training.build import GANComponents, build
 from tests.helpers.plugins import in_process
 from tests.helpers.runs import tiny
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # a background job of a script, whose children would ignore it, too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ from tests.helpers.runs import tiny
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.mark.slow
 def test_bench_measures_all_three_loops(ganforge: Ganforge) -> None:
     """It prints times of the reference loop, the bare steps and the engine, their ratios, and the roofline's share."""
     done = ganforge("bench", "mlp", "-n", "10", "--warm-up", "1", "--turns", "1", "--data.source", "sample", "--json")

@@ -12,7 +12,13 @@ from tests.helpers.plugins import command
 FILES = sorted(FOLDER.glob("*.py"))
 
 
-@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+SLOW = ("gat",)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=pytest.mark.slow if path.stem in SLOW else (), id=path.stem) for path in FILES],
+)
 def test_method_conforms(path: Path) -> None:
     """`check` finds no failure in any component of the file."""
     checked = command("check", path)

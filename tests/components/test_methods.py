@@ -158,6 +158,7 @@ def test_state_that_moves_in_forward_is_noticed(tmp_path: Path) -> None:
     assert largest_difference(whole, parts)[0] > 1e-5
 
 
+@pytest.mark.slow
 def test_two_ranks_train_what_one_does(tmp_path: Path) -> None:
     """Two gloo ranks give the weights and state of one, for every method whose batch can be cut."""
     environment = {

@@ -123,6 +123,7 @@ def readers(tmp_path: Path, process: subprocess.Popen[str]) -> list[int]:
     return [pid for pid in pids if pid != process.pid and alive(pid)]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_fails_the_run_which_resumes_to_the_same_bits(
     start: Callable[..., subprocess.Popen[str]], ganforge: Callable[..., Any], opened: Registry, tmp_path: Path
 ) -> None:

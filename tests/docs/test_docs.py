@@ -407,6 +407,7 @@ def test_the_readmes_plugin_trains(tmp_path: Path) -> None:
     assert run.experiment.loss.name == "my-hinge"
 
 
+@pytest.mark.slow
 def test_the_example_plugins_train_and_listen(tmp_path: Path, ganforge: Ganforge) -> None:
     """The generator, the loss and the listener of plugins.md work with the command line: every event arrives."""
     write_files(DOCS / "plugins.md", tmp_path)
@@ -427,6 +428,7 @@ def test_the_example_plugins_train_and_listen(tmp_path: Path, ganforge: Ganforge
     assert heard[-1] == "finished"
 
 
+@pytest.mark.slow
 def test_the_example_command_and_preset_work(tmp_path: Path, ganforge: Ganforge) -> None:
     """The preset of plugins.md trains, and its command reads the run."""
     write_files(DOCS / "plugins.md", tmp_path)
@@ -442,6 +444,7 @@ def test_the_example_command_and_preset_work(tmp_path: Path, ganforge: Ganforge)
     assert "Print the brightness of a generator's images." in " ".join(listed.replace("│", " ").split())
 
 
+@pytest.mark.slow
 def test_the_ten_minutes_work(tmp_path: Path, ganforge: Ganforge) -> None:
     """The first commands of plugins.md work, one after the other; the work of pip is done by hand (CI has pip)."""
     (block,) = [block for block in blocks(DOCS / "plugins.md", "bash") if "new-plugin" in block.text]

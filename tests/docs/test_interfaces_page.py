@@ -27,6 +27,7 @@ def test_the_page_runs() -> None:
     assert Path("comparison.html").is_file()
 
 
+@pytest.mark.slow
 def test_components_of_the_page_are_conformant(tmp_path: Path) -> None:
     """Each component passes the checks of its kind."""
     components, found, _ = SOURCE.partition("from ganforge.testing")

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.docs import DOCS, assert_shown, blocks
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
@@ -72,6 +74,7 @@ def test_evaluation(ganforge: Ganforge) -> None:
     assert_shown(shown("evaluation.md", "runs/dcgan-dcgan-bce-mnist-001, step"), done.stdout + done.stderr)
 
 
+@pytest.mark.slow
 def test_separate_columns(ganforge: Ganforge) -> None:
     """`compare` gives the shown reason for a second column."""
     small = ("--gen", "mlp", "--gen.hidden", "[8]", "--disc", "mlp", "--disc.hidden", "[8]", *ON_SAMPLE, "--steps", "1")

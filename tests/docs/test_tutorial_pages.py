@@ -36,6 +36,7 @@ def test_listings_are_the_whole_script() -> None:
     assert not code.strip(), f"in no listing:\n{code}"
 
 
+@pytest.mark.slow
 def test_commands_give_the_shown_output(ganforge: Ganforge) -> None:
     """Each command and each Python block that is followed by output gives that output."""
     executed = 0

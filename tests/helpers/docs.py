@@ -38,7 +38,7 @@ def prose(page: Path) -> str:
 
 
 #: Speeds and durations, which end a line of progress.
-TIMES = re.compile(r" · [\d,]+ images/s.*| · [\d.]+ s · .*")
+TIMES = re.compile(r" · [\d,]+ images/s.*| · [\d.]+ m?s · .*")
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 #: Fingerprints, and the rules of tables, whose width depends on their cells.
 VARYING = re.compile(r"\b[0-9a-f]{12}\b|(?<=[━─])[━─]+")

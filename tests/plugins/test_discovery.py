@@ -214,6 +214,7 @@ def test_list_works_and_prints_one_line_per_problem(listed: subprocess.Completed
     assert [line for line in listed.stderr.splitlines() if not line.startswith("note: ")] == ["hello"]
 
 
+@pytest.mark.slow
 def test_a_run_of_something_else_works(wreck: Path, tmp_path: Path) -> None:
     """Next to every kind of broken plugin a run trains, and prints one line for each of them."""
     flags = "--gen mlp --gen.hidden [8] --disc mlp --disc.hidden [8] --data.source sample --steps 2 --precision fp32"

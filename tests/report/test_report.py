@@ -328,6 +328,7 @@ def test_a_long_run_stays_small(tmp_path: Path) -> None:
     assert len(losses["x"]) <= 510
 
 
+@pytest.mark.slow
 def test_many_curves_and_large_pictures_stay_small(tmp_path: Path) -> None:
     """Neither many columns, nor huge grids, nor many scores make the page too large."""
     run = make_run(tmp_path / "run", rows=0, grids=0)

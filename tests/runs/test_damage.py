@@ -313,6 +313,7 @@ def test_divergence_keeps_the_last_good_checkpoint(registry: Registry, tmp_path:
             assert all(bool(value.isfinite().all()) for value in tensors.values() if value.is_floating_point())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limit", "message"), [(4096, "could not be written"), (16, "cannot be written")])
 def test_a_full_disk_fails_the_run_and_loses_nothing(
     limit: int, message: str, run: RunDirectory, ganforge: Ganforge

@@ -146,6 +146,7 @@ def test_a_leaderboard_row_is_a_mean_over_seeds(straight: dict[str, Any]) -> Non
     assert straight["unfinished"] == straight["unscored"] == straight["inapplicable"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc, which only Linux has")
 def test_an_interrupted_sweep_has_the_same_leaderboard(
     straight: dict[str, Any], pictures: Path, tmp_path: Path
@@ -181,6 +182,7 @@ def test_an_interrupted_sweep_has_the_same_leaderboard(
         assert [row["step"] for row in read_rows(run.metrics)] == list(range(10, 251, 10))
 
 
+@pytest.mark.slow
 def test_failed_and_inapplicable_trials_do_not_stop_the_others(pictures: Path, tmp_path: Path) -> None:
     """A loss that raises fails its trial; DCGAN does not fit pictures of 9×9; the others are scored.
 

@@ -114,6 +114,7 @@ def test_a_folder_of_pictures_is_conformant(tmp_path: Path, registry: Registry) 
     assert "--set path=VALUE" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_extractor_without_weights_fails_missing_data(tmp_path: Path) -> None:
     """An extractor that opens a missing weights file fails `missing-data`, and only that."""
     source = """
@@ -194,6 +195,7 @@ def test_a_report_names_every_failure_with_its_fix() -> None:
 # DistContext of their own
 
 
+@pytest.mark.slow
 def test_a_module_that_imports_torch_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`light-import` sees what a fresh process has imported; ganforge's own module imports nothing heavy."""
     place = distribution(tmp_path, "heavy-plugin", "import torch\n" + provides("loss", "heavy"))

@@ -166,6 +166,7 @@ def ranks(launcher: subprocess.Popen[str]) -> dict[int, int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="the processes of torchrun are found in /proc, as on Linux")
 @pytest.mark.parametrize("killed", [pytest.param(0, marks=pytest.mark.heavy), 1])
 def test_killed_rank_ends_all_and_the_run_resumes(killed: int, trained: Path, tmp_path: Path) -> None:
@@ -236,6 +237,7 @@ def test_invalid_setting_is_printed_by_rank_zero_only(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_signal_to_torchrun_saves_once_and_ends_all(tmp_path: Path) -> None:
     """SIGTERM to the launcher stops both ranks at one saved step within seconds; the run's status is interrupted."""
     settings = (*CASES["dropout"][:-2], "steps=1000000", "checkpoint_every=50")

@@ -36,6 +36,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="address space is limited as on Linux")
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("auto", marks=pytest.mark.heavy)])
 def test_a_batch_without_memory_is_answered_with_one_that_fits(precision: str, tmp_path: Path) -> None:

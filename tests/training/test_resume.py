@@ -48,7 +48,7 @@ class StopAt(Interruption):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("settings", [MLP, DCGAN], ids=["mlp", "dcgan"])
+@pytest.mark.parametrize("settings", [MLP, pytest.param(DCGAN, marks=pytest.mark.slow)], ids=["mlp", "dcgan"])
 def test_stopping_anywhere_changes_no_bit(
     settings: tuple[str, ...], precision: str, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +140,7 @@ def start_run(out: Path, *flags: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
 
 
+@pytest.mark.slow
 def test_kill_9_at_random_moments_changes_no_bit(ganforge: Ganforge, tmp_path: Path) -> None:
     """A run killed between and during saves and resumed ends with the bits of an uninterrupted run.
 
