@@ -31,7 +31,7 @@ from ganforge.training.run_directory import RunDirectory
 from ganforge.training.setup import setup_training
 from ganforge.training.signals import Interruption
 from ganforge.training.trainer import Trainer
-from ganforge.utils.matmul import float32_matmul
+from ganforge.utils.devices import float32_matmul
 from ganforge.utils.rng import derive_generator
 
 BATCH_SIZE = 60

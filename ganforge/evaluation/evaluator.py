@@ -25,8 +25,7 @@ from ganforge.evaluation.selection import ImageSelection
 from ganforge.evaluation.validation import needs_extractor
 from ganforge.plugins.registry import Entry
 from ganforge.schemas.rows import Protocol
-from ganforge.utils.devices import module_device
-from ganforge.utils.matmul import float32_matmul
+from ganforge.utils.devices import float32_matmul, module_device
 from ganforge.utils.rng import derive_generator, fork_all_rngs, fork_torch_rng
 from ganforge.utils.tracebacks import summarize_exception
 

@@ -10,7 +10,7 @@ from ganforge.config.resolved import ResolvedComponent
 from ganforge.data.pictures import to_pictures
 from ganforge.data.scoring import Scoring, blame
 from ganforge.errors import PluginError
-from ganforge.utils.matmul import float32_matmul
+from ganforge.utils.devices import float32_matmul
 
 #: Limits of the images that an extractor gets at once: their number, and pixels of one channel.
 MAX_BATCH_SIZE, MAX_BATCH_PIXELS = 100, 2**20

@@ -29,7 +29,7 @@ from ganforge.training.setup import setup_training
 from ganforge.training.signals import Interruption
 from ganforge.training.state import TrainState, frozen_fingerprints
 from ganforge.training.writer import Writer
-from ganforge.utils.matmul import float32_matmul
+from ganforge.utils.devices import float32_matmul
 
 
 class Trainer:

@@ -18,8 +18,8 @@ from ganforge.training.flops import Flops
 from ganforge.training.memory import is_out_of_memory, release_cached_memory
 from ganforge.training.precision import Precision
 from ganforge.training.setup import setup_training
+from ganforge.utils.devices import float32_matmul
 from ganforge.utils.images import normalize
-from ganforge.utils.matmul import float32_matmul
 
 #: FLOPs of a training from which compiling, which takes half a minute or more, pays: ten minutes of DCGAN on an H200.
 MIN_COMPILED_FLOPS = 1e16

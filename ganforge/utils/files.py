@@ -12,6 +12,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from ganforge.errors import DataError
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -38,6 +40,14 @@ def read_file(path: str | Path, *, max_bytes: int = MAX_BYTES) -> bytes:
     """Return the content of a regular file. Raises OSError as `open_regular` does."""
     with open_regular(path, max_bytes=max_bytes) as file:
         return file.read()
+
+
+def read_limited(path: Path, *, limit_bytes: int, fix: str) -> bytes:
+    """Return the content of a file that the user names. Raises DataError with the fix."""
+    try:
+        return read_file(path, max_bytes=limit_bytes)
+    except (OSError, ValueError) as error:  # ValueError: a null byte in its name
+        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}", fix=fix) from error
 
 
 def open_regular(path: str | Path, *, max_bytes: int = MAX_BYTES) -> BufferedReader:

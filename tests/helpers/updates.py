@@ -10,7 +10,7 @@ from ganforge.data.loader import InMemoryLoader
 from ganforge.training.build import GANComponents
 from ganforge.training.setup import setup_training
 from ganforge.training.step import GANStep
-from ganforge.utils.matmul import float32_matmul
+from ganforge.utils.devices import float32_matmul
 
 Assemble = Callable[..., GANComponents]
 CPU = torch.device("cpu")

@@ -29,7 +29,7 @@ from ganforge.training.optim import make_capturable, set_learning_rate
 from ganforge.training.setup import setup_training
 from ganforge.training.step import GANStep
 from ganforge.training.trial_steps import choose_acceleration
-from ganforge.utils.matmul import float32_matmul
+from ganforge.utils.devices import float32_matmul
 from tests.helpers.runs import tiny
 from tests.helpers.updates import CPU, MLP, Assemble, difference, loader_of, stepped
 

@@ -16,7 +16,7 @@ from ganforge.builtin.features.classifier import SHAPE, SIZE, Classifier
 from ganforge.components import FeatureExtractor, FeatureOutput, ImageSpec
 from ganforge.errors import DataError, IncompatibleError
 from ganforge.utils.downloads import expanded
-from ganforge.utils.io import read_limited
+from ganforge.utils.files import read_limited
 
 FOLDER = Path(__file__).parent / "weights"
 

@@ -15,7 +15,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
 from ganforge.errors import DataError
 from ganforge.utils.downloads import DownloadError, RequiredFiles, download, find_folder, search_places
-from ganforge.utils.io import read_limited
+from ganforge.utils.files import read_limited
 from ganforge_inception.fetch import FILE
 
 FOLDER = "inception"
