@@ -19,6 +19,7 @@ from ganforge.config import Experiment, Layer, preset_layer, read_document
 from ganforge.config.dotted import RENAMED, literal
 from ganforge.errors import ConfigError, GanforgeError
 from ganforge.plugins.registry import Registry
+from ganforge.utils.suggest import own_name
 
 #: Key of the arguments in the context's metadata, for completion.
 ARGUMENTS = "ganforge.arguments"
@@ -125,8 +126,18 @@ class SettingsCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's own, vendored by typer or not
         """Rewrite the arguments, then parse them."""
         ctx.meta[ARGUMENTS] = list(args)
+        self._suggest_own_flags(ctx, args)
         keys = None if self.sections is None else (*self.sections, *(["sampling"] if self.sampling else []))
         return super().parse_args(ctx, list(as_settings(args, keys, self.own)))
+
+    def _suggest_own_flags(self, ctx: Any, args: list[str]) -> None:  # noqa: ANN401 - as above
+        """Exit for a flag that has another name here, such as `--lr`; the parser would suggest a similar word."""
+        declared = {option for parameter in self.params for option in parameter.opts}
+        for argument in args:
+            flag = argument.partition("=")[0]
+            own = own_name(flag.removeprefix("--")) if flag.startswith("--") and flag not in declared else None
+            if own is not None and not ctx.resilient_parsing:
+                ctx.fail(f"invalid option {flag!r}; did you mean '--{own.replace('_', '-')}'?")
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:  # noqa: ANN401 - as above
         """Complete settings and options of the chosen components, in addition to the declared flags."""

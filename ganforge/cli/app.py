@@ -21,8 +21,8 @@ from ganforge.plugins.registry import Registry
 from ganforge.plugins.sources import OWN_DISTRIBUTION
 from ganforge.utils.suggest import did_you_mean, nearest
 
-#: Present names of renamed commands, for the error message.
-RENAMED = {"matrix": "sweep"}
+#: Commands that users try, and the right ones.
+RENAMED = {"matrix": "sweep", "train": "run", "eval": "evaluate", "generate": "sample", "info": "doctor"}
 #: Keys of the context's metadata: whether commands are only listed, and the plugins of the root's options.
 LISTING, REGISTRY = "ganforge.listing", "ganforge.registry"
 

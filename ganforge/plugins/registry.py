@@ -23,7 +23,7 @@ from ganforge.plugins.first_party import providing_distribution
 from ganforge.plugins.local import module_name, short_name
 from ganforge.plugins.names import Item, find_named, qualified_name, shortest_name
 from ganforge.plugins.presets import PresetEntry
-from ganforge.utils.suggest import did_you_mean, nearest
+from ganforge.utils.suggest import did_you_mean, nearest, own_name
 from ganforge.utils.tracebacks import summarize_exception
 
 #: Interface of each kind, by name, because importing it imports torch. A loss is usually a `Loss`, which is a term.
@@ -103,6 +103,12 @@ class Registry:
         """Return the component of a name. Raises UnknownComponentError, with the nearest name."""
         distribution = providing_distribution(kind, name)
         entry = self.get(kind, name)
+        own = own_name(name)
+        if entry is None and own is not None and providing_distribution(kind, own) not in {None, *self._distributions}:
+            raise UnknownComponentError(
+                f"no {kind} {name!r}; {own!r} is its name in {providing_distribution(kind, own)}",
+                fix=f"in ganforge's repository: python -m pip install ./plugins/{providing_distribution(kind, own)}",
+            )
         if entry is None and distribution is not None and distribution not in self._distributions:
             raise UnknownComponentError(
                 f"no {kind} {name!r} is installed; {distribution} provides it",
