@@ -102,7 +102,10 @@ def build(command: Command, name: str) -> Any:  # noqa: ANN401 - click's own, ve
 
 
 def _handle_errors(built: Any, command: Command, name: str) -> None:  # noqa: ANN401 - as above
-    """Give a built command, and its subcommands, ganforge's error messages."""
+    """Give a built command, and its subcommands, ganforge's error messages, and flags without a type in the help."""
+    for parameter in built.params:
+        if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+            parameter.metavar = ""
     for subcommand in getattr(built, "commands", {}).values():
         _handle_errors(subcommand, command, name)
     if built.callback is not None:

@@ -10,11 +10,12 @@ from rich.table import Table
 
 from ganforge.cli._output import out
 from ganforge.config.dotted import flatten
+from ganforge.config.resolved import DEFAULT
 from ganforge.utils.format import format_duration, format_value
 
 
 def print_plan(plan: Mapping[str, Any]) -> None:
-    """Print the plan of a run, with the origin of every value."""
+    """Print the plan of a run, with the origin of every value; those that are not defaults come first."""
     console = out()
     table = Table("kind", "name", "from", "chosen by", title="Components", title_justify="left")
     for item in plan["components"]:
@@ -22,9 +23,9 @@ def print_plan(plan: Mapping[str, Any]) -> None:
         table.add_row(item["kind"], f"[bold]{escape(item['name'])}[/]", escape(source), escape(item["origin"]))
     console.print(table)
     settings = Table("setting", "value", "origin", title="Settings", title_justify="left")
-    for key, value in sorted(flatten(plan["experiment"])):
-        origin = plan["origins"].get(key, "default")
-        style = "dim" if origin == "default" else ""
+    values = [(plan["origins"].get(key, DEFAULT), key, value) for key, value in flatten(plan["experiment"])]
+    for origin, key, value in sorted(values, key=lambda item: (item[0] == DEFAULT, item[1])):
+        style = "dim" if origin == DEFAULT else ""
         settings.add_row(escape(key), escape(format_value(value)), escape(origin), style=style)
     console.print(settings)
     data, count = plan["data"], plan["parameters"]
@@ -33,7 +34,7 @@ def print_plan(plan: Mapping[str, Any]) -> None:
     console.print(
         f"parameters  generator {count['generator']:,}, discriminator {count['discriminator']:,}", highlight=False
     )
-    reason = plan["origins"].get("precision", "default")
+    reason = plan["origins"].get("precision", DEFAULT)
     console.print(f"device      {plan['device']}, precision {plan['precision']} ({escape(reason)})", highlight=False)
     console.print(
         f"time        {plan['seconds_per_step'] * 1000:.1f} ms a step; {plan['steps_per_epoch']:,} steps and about "
