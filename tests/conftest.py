@@ -31,6 +31,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
         if name.startswith("GANFORGE_"):
             monkeypatch.delenv(name)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)  # set by the entry point for its children
     monkeypatch.setenv("GANFORGE_OFFLINE", "1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)

@@ -31,7 +31,7 @@ EXAMPLES = ("--metric.kid.subsets 50", "--gen.base_channels 64")
 SAMPLING = "sampling."
 
 #: Start of a flag; a negative number is not one.
-FLAG = re.compile(r"--|-[A-Za-z]")
+FLAG = re.compile(r"--|-(?!inf\b|nan\b)[A-Za-z]")
 
 
 def settings_of_experiment() -> frozenset[str]:

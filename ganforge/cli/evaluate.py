@@ -30,6 +30,7 @@ from ganforge.cli._settings import SAMPLING, SettingsCommand, read_setting, samp
 from ganforge.components.spec import Section
 from ganforge.config.dotted import literal
 from ganforge.errors import ConfigError, UsageError
+from ganforge.runs.score_table import deviation_of
 from ganforge.schemas.rows import Protocol
 from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.format import format_number
@@ -151,9 +152,8 @@ def _print(scores: RunScores) -> None:
     console = out()
     table = Table("score", "value", "reference", "better", title=f"{escape(str(scores.run))}, step {scores.step:,}")
     for name, value in scores.scores.items():
-        details = scores.details.get(name)
-        deviation = details.get("deviation") if isinstance(details, dict) else None
-        spread = f" ± {format_number(deviation)}" if isinstance(deviation, int | float) else ""
+        deviation = deviation_of(scores.details, scores.protocol, name)
+        spread = "" if deviation is None else f" ± {format_number(deviation)}"
         reference = format_number(scores.reference[name]) if name in scores.reference else ""
         direction = "higher" if scores.higher_is_better[name] else "lower"
         table.add_row(escape(name), f"[bold]{format_number(value)}[/]{spread}", reference, direction)

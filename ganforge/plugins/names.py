@@ -54,5 +54,6 @@ def find_named(items: Iterable[Item], noun: str, name: str) -> Item | None:
     ]
     if len(matches) > 1:
         names = " or ".join(qualified_name(item) for item in matches)
-        raise UnknownComponentError(f"{len(matches)} plugins provide a {noun} {bare!r}", fix=f"write {names}")
+        article = "an" if noun.startswith(("a", "o")) else "a"
+        raise UnknownComponentError(f"{len(matches)} plugins provide {article} {noun} {bare!r}", fix=f"write {names}")
     return matches[0] if matches else None

@@ -166,13 +166,17 @@ class _RunReader:
         values = [self._value(run, key) for run in runs]
         if any(value is not None for value in values) or _field(key) is not None:
             return values
-        if self.runs and all(self._value(run, key) is None for run in self.runs):
+        if self.runs and not any(self._has(run, key) for run in self.runs):
             from ganforge.config import Experiment  # noqa: PLC0415 - as below
 
             known = {*FIELDS, *Experiment.model_fields, *self._known()}
             suggestion = did_you_mean(key, known)  # a list of all keys is too long
             raise UsageError(f"no run has a {key!r}{suggestion if suggestion.endswith('?') else ''}")
         return values
+
+    def _has(self, run: RunSummary, key: str) -> bool:
+        """Return whether a run has a key, also with a score that is not finite."""
+        return self._value(run, key) is not None or (key in self.scores and self.row(run, _score(key)) is not None)
 
     def _value(self, run: RunSummary, key: str) -> Any:  # noqa: ANN401 - settings have every type
         name = _field(key)

@@ -64,7 +64,12 @@ def git_commit(folder: Path) -> str | None:
 def _git(folder: Path, *arguments: str) -> str:
     safe = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
     process = subprocess.run(
-        ["git", "-C", str(folder), *safe, *arguments], capture_output=True, text=True, check=True, timeout=5
+        ["git", "-C", str(folder), *safe, *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=True,
+        timeout=5,
     )
     return process.stdout.strip()
 

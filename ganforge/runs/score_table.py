@@ -149,7 +149,7 @@ def columns(runs: Iterable[tuple[str, Sequence[EvaluationRow]]], scores: Sequenc
             for score, value in row.scores.items():
                 if not scores or score in scores:
                     group = _group_of(by_score.setdefault(score, []), row.protocol, score, run)
-                    reference, deviation = row.reference.get(score), _deviation(row.details.get(score))
+                    reference, deviation = row.reference.get(score), deviation_of(row.details, row.protocol, score)
                     score_value = ScoreValue(row.step, value, reference, deviation, row.protocol, _error(row, score))
                     group.by_run.setdefault(run, []).append(score_value)
     table = []
@@ -234,9 +234,12 @@ def cell(column: Column, runs: Sequence[str]) -> tuple[Cell | None, list[str]]:
     return (None if mean is None else Cell(mean, step, values, len(runs))), lines
 
 
-def _deviation(details: object) -> float | None:
-    """Return the deviation among a metric's details, which have no schema, or None."""
-    value = details.get("deviation") if isinstance(details, dict) else None
+def deviation_of(details: Mapping[str, object], protocol: Protocol, score: str) -> float | None:
+    """Return the deviation of a metric's only or eponymous score, among details that have no schema, or None."""
+    metrics = protocol.metrics.items()
+    names = [name for name, metric in metrics if name == score or [*metric.higher_is_better] == [score]]
+    own = details.get(names[0]) if names else None
+    value = own.get("deviation") if isinstance(own, dict) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if math.isfinite(value) else None

@@ -1,1 +1,1 @@
-"""Schemas of the files of a run directory, strict pydantic models: run.json, metrics.jsonl and evaluation.jsonl."""
+"""Strict pydantic schemas of a run's files: run.json, metrics.jsonl, evaluation.jsonl, state.json, checksums.json."""

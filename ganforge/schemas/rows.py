@@ -131,7 +131,7 @@ def iter_rows(path: Path, schema: TypeAdapter[T]) -> Iterator[T | None]:
         OSError: The file does not exist, is not a regular file, is longer than a gigabyte, or cannot be read.
     """
     with open_regular(path, max_bytes=MAX_ROWS_BYTES) as file:
-        while line := file.readline(MAX_ROW_BYTES):
+        while line := file.readline(MAX_ROW_BYTES + 1):
             if line.strip():
                 yield _parse(line, schema)
 
@@ -154,6 +154,8 @@ def newest_rows(path: Path, schema: TypeAdapter[T]) -> Iterator[T]:
 
 
 def _parse(line: bytes, schema: TypeAdapter[T]) -> T | None:
+    if len(line) > MAX_ROW_BYTES:
+        return None
     try:
         return schema.validate_json(line)
     except ValidationError:

@@ -103,7 +103,7 @@ class SweepDirectory:
                 sweep.write(self.path)
 
     def add(self, configs: Iterable[TrialConfig]) -> list[TrialConfig]:
-        """Add configurations to plan.json, and return the valid ones.
+        """Add configurations to plan.json, and return all; existing entries replace equal ones.
 
         Entries of plan.json take precedence: another process may have measured this machine differently.
 

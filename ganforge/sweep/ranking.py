@@ -167,6 +167,6 @@ def rank(
 
 
 def _directions(protocol: Protocol) -> dict[str, bool]:
-    """Return True for each score of which a higher value is better, in the order of the metrics."""
+    """Return whether higher is better, by score, in the order of the metrics."""
     metrics = protocol.metrics.values()
     return {score: higher for metric in metrics for score, higher in metric.higher_is_better.items()}

@@ -39,14 +39,19 @@ def make_distributions(sweep: SweepConfig, search: SearchConfig) -> dict[str, Ba
     return distributions
 
 
+#: First characters of encoded values.
+JSON_STARTS = ("[", "{", '"')
+
+
 def encode_choice(value: Any) -> bool | int | float | str:  # noqa: ANN401 - a TOML value
-    """Return a value as Optuna stores it: lists as JSON."""
-    return value if isinstance(value, bool | int | float | str) else json.dumps(value)
+    """Return a value as Optuna stores it: lists, and text that looks like one, as JSON."""
+    plain = isinstance(value, bool | int | float) or (isinstance(value, str) and not value.startswith(JSON_STARTS))
+    return value if plain else json.dumps(value)
 
 
 def decode_choice(value: Any) -> Any:  # noqa: ANN401 - as above
     """Return the value of an encoded choice."""
-    return json.loads(value) if isinstance(value, str) and value.startswith(("[", "{")) else value
+    return json.loads(value) if isinstance(value, str) and value.startswith(JSON_STARTS) else value
 
 
 def make_sampler(state: str) -> BaseSampler:

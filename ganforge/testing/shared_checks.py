@@ -1,4 +1,4 @@
-"""Laws that hold for several kinds of components."""
+"""Helpers that checks of several kinds of components share."""
 
 from __future__ import annotations
 

@@ -177,8 +177,7 @@ class UpdateRecorder:
             self.gan_step.dist.all_reduce_gradients(self.phase.parameters.values())
             recorded.replays[1]()
         for _, train_step in recorded.results:
-            train_step._step = update.step  # noqa: SLF001 - for `after_step`
-            train_step._progress = update.step / self.gan_step.total_steps  # noqa: SLF001
+            self.gan_step.set_position(train_step, update)  # for `after_step`
         return recorded.results
 
     def _record(self, part: Part, update: Update) -> UpdateResult:

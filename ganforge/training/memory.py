@@ -12,6 +12,8 @@ import torch
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 #: Sizes above any tensor of a network; the second one is the maximum of older versions of glibc.
 MMAP_THRESHOLDS = (1 << 30, 1 << 25)
+#: Messages of failed allocations on the CPU: of torch, and of oneDNN, which has no other for its own.
+ALLOCATION_ERRORS = ("can't allocate memory", "could not create a primitive", "could not create a memory object")
 MAX_TRIM_THRESHOLD = (1 << 31) - 1
 
 
@@ -46,5 +48,5 @@ def release_cached_memory(device: torch.device) -> None:
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error reports that a tensor did not fit into memory."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        isinstance(error, RuntimeError) and any(message in str(error) for message in ALLOCATION_ERRORS)
     )

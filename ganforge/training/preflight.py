@@ -58,8 +58,9 @@ def preflight(gan: GANComponents, world_size: int = 1) -> dict[str, Flops]:
                 fix=f"pass {flag} {size} or less",
             )
     parts = experiment.gradient_accumulation * (1 if experiment.sync_batch_norm else world_size)
-    if experiment.batch_size < NUM_IMAGES * parts and any(map(_has_batch_norm, (gan.generator, gan.discriminator))):
-        fix = f"pass --batch-size {NUM_IMAGES * parts} or more"
+    if min(sizes.values()) < NUM_IMAGES * parts and any(map(_has_batch_norm, (gan.generator, gan.discriminator))):
+        flag = min(sizes, key=sizes.__getitem__)
+        fix = f"pass {flag} {NUM_IMAGES * parts} or more"
         raise IncompatibleError("batch norm cannot train on one image at a time", fix=fix)
     part_size = experiment.batch_size // (experiment.gradient_accumulation * world_size)
     gan.resolved.notices.extend(_doubtful_pairs(gan))

@@ -54,5 +54,5 @@ def log_into(stats: Stats, device: torch.device) -> Callable[[str, Tensor | floa
 def mean_stats(parts: Sequence[Stats]) -> Stats:
     """Return the mean of each number over the parts of a batch."""
     if len(parts) == 1:
-        return parts[0]
+        return dict(parts[0])
     return {name: torch.stack([stats[name] for stats in parts]).mean() for name in parts[0]}

@@ -44,7 +44,7 @@ class GANStep:
     Attributes:
         phases: Phases by name, in the order of their updates.
         last_stats: Numbers of the last update in which each column was computed.
-        on_restore: Functions to call after weights or optimizers are restored.
+        on_restore: Functions that discard recorded updates, called after a restore and when a stage changes.
         tape: Draws of the update that is being recorded, or None.
     """
 
@@ -246,6 +246,13 @@ class GANStep:
                 self._reused_fakes = step._raw_output, step.z  # noqa: SLF001
         return step
 
+    def set_position(self, train_step: TrainStep, update: Update) -> None:
+        """Move the view of a replayed update to the present one."""
+        train_step._step = update.step  # noqa: SLF001
+        train_step._progress = update.step / self.total_steps  # noqa: SLF001
+        train_step._images_seen = self.experiment.batches(update.step) * self.experiment.batch_size  # noqa: SLF001
+        train_step.derive_rng = self.derive_rng(train_step.phase, update.index)
+
     def _latents(self, name: str, count: int, index: int) -> Tensor:
         """Return this rank's latents, `(N, Z)`, of those of the whole batch."""
         rng = derive_generator(self.experiment.seed, f"latents/{long_name(name)}", index)
@@ -254,7 +261,7 @@ class GANStep:
         return z.pin_memory() if self.device.type == "cuda" and not z.requires_grad else z
 
     def set_stages(self, step: int) -> None:
-        """Set the stage of all components; a changed stage discards compiled and recorded updates."""
+        """Set the stage of all components; a changed stage discards recorded updates."""
         stages = {name: component.stage(step) for name, component in self.modules.items()}
         if stages != self._stages:
             if self._stages:

@@ -1,4 +1,4 @@
-"""TrialSteps steps on copies of the components: what fails on this machine, and batches that fit into memory."""
+"""Trial training steps on copies of the components: what fails on this machine, and batches that fit into memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of runs: atomic replacement, and rows of JSON that survive a crash."""
+"""Files: reading with limits, locks, atomic replacement, and rows of JSON that survive a crash."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-#: Limit of files that ganforge writes at once; they have some kilobytes.
+#: Default limit of a file that is read; ganforge's own documents have some kilobytes.
 MAX_BYTES = 1 << 24
 
 
 class OutputError(OSError):
-    """A file of ganforge's own could not be written, in contrast to the errors of components."""
+    """Failed write of one of ganforge's own files, as opposed to an OSError of a component."""
 
 
 @contextmanager

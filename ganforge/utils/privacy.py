@@ -22,7 +22,7 @@ def mask_credentials(text: str) -> str:
 def shorten_home(value: Value) -> Value:
     """Return text, or all text within dictionaries and lists, with `~` in place of the user's home folder."""
     if isinstance(value, str):
-        return re.sub(rf"{re.escape(str(Path.home()))}(?![\w.-])", "~", value)  # type: ignore[return-value]  # text stays text
+        return re.sub(rf"(?<![\w.-]){re.escape(str(Path.home()))}(?![\w.-])", "~", value)  # type: ignore[return-value]  # text stays text
     if isinstance(value, Mapping):
         return {key: shorten_home(item) for key, item in value.items()}  # type: ignore[return-value]  # JSON stays JSON
     if isinstance(value, list | tuple):

@@ -331,6 +331,13 @@ def test_newest_rows_are_all_rows_backwards(lines: list[str], ended: bool) -> No
     assert list(newest_rows(Path("none.jsonl"), METRICS)) == []
 
 
+def test_score_that_is_finite_in_no_run_is_a_key(tmp_path: Path) -> None:
+    """A list by a score that is not finite anywhere has all runs."""
+    made(tmp_path / "a", rows=[scored(10, None)])
+    assert names(tmp_path, sort="fid") == ["a"]
+    assert names(tmp_path, where=["fid<20"]) == []
+
+
 # Output
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,17 @@ def test_git_commit_marks_changed_files(repository: Path, tmp_path_factory: pyte
     (repository / "a.txt").write_text("b")
     assert git_commit(repository) == f"{commit}+"
     assert git_commit(tmp_path_factory.mktemp("other")) is None
+
+
+def test_names_in_a_repository_may_have_any_bytes(repository: Path) -> None:
+    """A changed file and a setting that are not UTF-8 stop nothing."""
+    config = repository / ".git" / "config"
+    config.write_bytes(config.read_bytes() + b'[branch "\xe9"]\n\tremote = x\n[core]\n\tquotePath = false\n')
+    file = os.fsencode(repository) + b"/caf\xe9.txt"
+    with open(file, "wb") as opened:  # noqa: PTH123 - its name is not text
+        opened.write(b"a")
+    git(repository, "add", ".")
+    assert git_commit(repository) == f"{git(repository, 'rev-parse', 'HEAD')}+"
 
 
 def test_git_commit_runs_no_program_of_the_repository(repository: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.helpers.sweeps import METRIC, make_config, run_names, run_trial
 
 pytest.importorskip("optuna", reason="needs Optuna: python -m pip install '.[search]'")
 from ganforge.sweep.search import SearchSource
+from ganforge.sweep.study import decode_choice, encode_choice
 
 LR = ("optimizer.lr=1e-5..1e-2:log",)
 
@@ -178,3 +180,9 @@ def test_a_storage_that_cannot_be_opened_is_one_line(registry: Registry) -> None
     """An exception of the storage's driver becomes a UsageError."""
     with pytest.raises(UsageError, match="--storage cannot be opened"):
         open_search(search(1, storage="nonsense://host/db"), registry)
+
+
+@pytest.mark.parametrize("value", [3, 0.5, True, "hinge", [8, 16], "[8]", "{a}", '"quoted"'])
+def test_choices_survive_the_storage(value: Any) -> None:
+    """A value of a search has its type and content again, also text that looks like JSON."""
+    assert decode_choice(encode_choice(value)) == value

@@ -75,6 +75,19 @@ class Staged(LossTerm):
         return -brightness if self.late else brightness
 
 
+class Counting(LossTerm):
+    """Term that reads its place in the training, and draws, after the update."""
+
+    def forward(self, step: TrainStep) -> Tensor:
+        """Return brightness, `(N,)`."""
+        return step.fake.flatten(1).mean(1)
+
+    def after_step(self, step: TrainStep) -> None:
+        """Log the place, and a random number."""
+        step.log(f"counting/{step.phase}", float(step.step + step.progress + step.images_seen))
+        step.log(f"drawing/{step.phase}", float(torch.rand((), generator=step.rng)))
+
+
 class Jitter(Augmentation):
     """Brightness noise."""
 
@@ -94,6 +107,7 @@ def methods(registry: Registry) -> Registry:
         ("term", "noisy", Noisy),
         ("term", "warming", Warming),
         ("term", "staged", Staged),
+        ("term", "counting", Counting),
         ("augmentation", "jitter", Jitter),
     ]
     plugins, source = Plugins(), Source("ganforge-methods", "1.0")
@@ -192,6 +206,16 @@ def test_replayed_draws_are_new_draws(methods: Registry) -> None:
     assert difference(plain, replayed) == 0
     assert notices == []
     assert recorder.recordings == 3
+    assert recorder.replays > 10
+
+
+def test_after_step_of_a_replay_is_at_its_own_place(methods: Registry) -> None:
+    """Step, progress, images seen and random numbers are those of the replayed update, not of the recorded one."""
+    plain, replayed = (build(tiny(methods, *MLP, "term=counting")) for _ in range(2))
+    gan_step, recorder = recorded_step(replayed, [])
+    rows = train(setup_training(plain, device=CPU, precision="fp32")[0], plain, range(12))
+    assert train(gan_step, replayed, range(12)) == rows
+    assert len({row["drawing/gen"] for row in rows}) == len({row["counting/gen"] for row in rows}) == 12
     assert recorder.replays > 10
 
 

@@ -13,8 +13,9 @@ from ganforge.utils.privacy import MaskedStream, shorten_home
 def test_home_folders_are_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
     """Paths below the home folder begin with ~ in nested settings; other paths and non-strings are unchanged."""
     monkeypatch.setattr(Path, "home", lambda: Path("/home/me"))
-    settings = {"path": "/home/me/pictures", "other": "/home/mean/x", "list": ["run", "--out=/home/me/runs", 3], "n": 1}
-    short = {"path": "~/pictures", "other": "/home/mean/x", "list": ["run", "--out=~/runs", 3], "n": 1}
+    others = {"other": "/home/mean/x", "deep": "/data/home/me/x", "n": 1}
+    settings = {"path": "/home/me/pictures", "list": ["run", "--out=/home/me/runs", 3], **others}
+    short = {"path": "~/pictures", "list": ["run", "--out=~/runs", 3], **others}
     assert shorten_home(settings) == short
     assert shorten_home(None) is None
 
