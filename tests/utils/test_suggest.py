@@ -26,7 +26,7 @@ def test_nearest_knows_names_of_other_libraries(word: str, candidates: tuple[str
 
 
 def test_options_of_optimizers_are_suggested() -> None:
-    """`lr` is no setting of a run, but of its optimizers."""
+    """`lr` is a setting of optimizers, which no list of a run has."""
     assert did_you_mean("lr", ["seed", "loss"]) == "; did you mean 'optimizer.lr'?"
 
 
