@@ -112,12 +112,12 @@ class Component:
         """Refuse texts that would fail later in a table, on a terminal, or in JSON."""
         for field in ("summary", "paper"):
             text = getattr(self, field)
-            if not _is_line(text) and not (field == "paper" and text is None):
+            if not is_line(text) and not (field == "paper" and text is None):
                 raise ValueError(f"{field} of {self.name!r} is not one line of text: {text!r}")
         for field in ("tags", "requires"):
             value = getattr(self, field)
             words = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else None
-            if words is None or not all(map(_is_line, words)):
+            if words is None or not all(map(is_line, words)):
                 raise ValueError(f"{field} of {self.name!r} is not a sequence of words: {value!r}")
             object.__setattr__(self, field, words)
 
@@ -129,5 +129,6 @@ class Component:
         return f"{self.target.__module__}:{self.target.__qualname__}"
 
 
-def _is_line(text: object) -> bool:
+def is_line(text: object) -> bool:
+    """Return whether a value is text of one line."""
     return isinstance(text, str) and not CONTROL.search(text)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ganforge.components.spec import CONTROL, NAME, TARGET
+from ganforge.components.spec import NAME, TARGET, is_line
 from ganforge.plugins.sources import Source
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Command:
                 f"target {self.target!r} of command {self.name!r} is neither 'package.module:function' nor a function "
                 "nor a typer.Typer"
             )
-        if not isinstance(self.help, str) or CONTROL.search(self.help):
+        if not is_line(self.help):
             raise ValueError(f"help of command {self.name!r} is not one line of text: {self.help!r}")
 
     def __str__(self) -> str:

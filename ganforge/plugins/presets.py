@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ganforge.components.spec import CONTROL, NAME
+from ganforge.components.spec import NAME, is_line
 from ganforge.errors import PluginError
 from ganforge.plugins.sources import OWN_DISTRIBUTION, Source
 
@@ -35,7 +35,7 @@ class Preset:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
             raise ValueError(f"preset name {self.name!r} is not lower-case letters and digits joined by single dashes")
         for field, text in (("summary", self.summary), ("paper", self.paper or "")):
-            if not isinstance(text, str) or CONTROL.search(text):
+            if not is_line(text):
                 raise ValueError(f"{field} of preset {self.name!r} is not one line of text: {text!r}")
         is_table_or_text = isinstance(self.settings, Mapping | str)
         if not is_table_or_text:

@@ -101,17 +101,13 @@ class Registry:
 
     def find(self, kind: Kind, name: str) -> Entry:
         """Return the component of a name. Raises UnknownComponentError, with the nearest name."""
-        distribution = providing_distribution(kind, name)
         entry = self.get(kind, name)
-        own = own_name(name)
-        if entry is None and own is not None and providing_distribution(kind, own) not in {None, *self._distributions}:
-            raise UnknownComponentError(
-                f"no {kind} {name!r}; {own!r} is its name in {providing_distribution(kind, own)}",
-                fix=f"in ganforge's repository: python -m pip install ./plugins/{providing_distribution(kind, own)}",
-            )
+        own = own_name(name) or name
+        distribution = providing_distribution(kind, own)
         if entry is None and distribution is not None and distribution not in self._distributions:
+            provided = "is installed; {} provides it" if own == name else f"is installed; {own!r} is its name in {{}}"
             raise UnknownComponentError(
-                f"no {kind} {name!r} is installed; {distribution} provides it",
+                f"no {kind} {name!r} {provided.format(distribution)}",
                 fix=f"in ganforge's repository: python -m pip install ./plugins/{distribution}",
             )
         return self._existing(entry, self.of_kind(kind), kind, name)

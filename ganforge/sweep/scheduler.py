@@ -51,7 +51,7 @@ class TrialSource(Protocol):
         """Get the result of a trial."""
 
     def exhausted(self) -> bool:
-        """Return whether there will be no more trials, whatever the results of the running ones."""
+        """Return whether no result of the running trials can add another trial."""
 
 
 class SweepCallback(Protocol):

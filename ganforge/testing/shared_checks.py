@@ -15,9 +15,9 @@ from ganforge.testing.checks import require
 from ganforge.testing.fixture import Fixture
 
 
-def near(one: Tensor, two: Tensor) -> bool:
-    """Whether two tensors are equal within rounding."""
-    return one.shape == two.shape and torch.allclose(one, two, rtol=1e-4, atol=1e-5)
+def near(actual: Tensor, expected: Tensor) -> bool:
+    """Return whether two tensors are equal within rounding."""
+    return actual.shape == expected.shape and torch.allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 def require_finite(values: Tensor, subject: str) -> None:

@@ -42,7 +42,7 @@ class _ConditionalNetwork(Network):
 
     @property
     def conditional(self) -> bool:
-        """Whether the data has a condition."""
+        """True if the data has a condition."""
         return self.image.condition is not None
 
     @property

@@ -46,7 +46,7 @@ class DistContext:
 
     @property
     def is_main(self) -> bool:
-        """Whether this rank writes files and messages."""
+        """True on the rank that writes files and messages."""
         return self.rank == 0
 
     def all_reduce_mean(self, tensors: Sequence[Tensor]) -> None:

@@ -223,11 +223,12 @@ class GANStep:
     def train_step(self, name: str, part: Part, update: Update, randomness: StepRandomness | None = None) -> TrainStep:
         """Return the view of a part that terms and augmentations receive."""
         derive_rng = self.derive_rng(name, update.index)
+        position, progress, images_seen = self._position(update)
         step = TrainStep(
             phase=name,
-            step=update.step,
-            progress=update.step / self.total_steps,
-            images_seen=self.experiment.batches(update.step) * self.experiment.batch_size,
+            step=position,
+            progress=progress,
+            images_seen=images_seen,
             real=part.real,
             z=to_device(part.z, self.device),
             condition=part.condition,
@@ -246,11 +247,15 @@ class GANStep:
                 self._reused_fakes = step._raw_output, step.z  # noqa: SLF001
         return step
 
+    def _position(self, update: Update) -> tuple[int, float, int]:
+        """Return step, progress and images seen of an update."""
+        images_seen = self.experiment.batches(update.step) * self.experiment.batch_size
+        return update.step, update.step / self.total_steps, images_seen
+
     def set_position(self, train_step: TrainStep, update: Update) -> None:
         """Move the view of a replayed update to the present one."""
-        train_step._step = update.step  # noqa: SLF001
-        train_step._progress = update.step / self.total_steps  # noqa: SLF001
-        train_step._images_seen = self.experiment.batches(update.step) * self.experiment.batch_size  # noqa: SLF001
+        step, progress, images_seen = self._position(update)
+        train_step._step, train_step._progress, train_step._images_seen = step, progress, images_seen  # noqa: SLF001
         train_step.derive_rng = self.derive_rng(train_step.phase, update.index)
 
     def _latents(self, name: str, count: int, index: int) -> Tensor:

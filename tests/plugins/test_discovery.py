@@ -75,7 +75,7 @@ BROKEN = {
         "no hook 'ganforge_component'; did you mean 'ganforge_components'?",
     ),
     "wrong-arguments": Broken(
-        "ganforge_helper = 1\n@hookimpl\ndef ganforge_finished(run, colour):\n    pass", "hooks", "colour"
+        "ganforge_helper = 1\n@hookimpl\ndef ganforge_finished(run, tint):\n    pass", "hooks", "tint"
     ),
     "unmarked": Broken(
         "def ganforge_components():\n    return []",

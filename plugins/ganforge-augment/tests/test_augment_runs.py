@@ -81,8 +81,8 @@ def test_both_train_together_in_low_precision(tmp_path: Path) -> None:
 
 def test_a_wrong_policy_is_one_clear_line() -> None:
     """The message for a misspelled word lists the three."""
-    message = ganforge("run", *FLAGS, "--augment", "diffaugment", "--augment.policy", "colour", "--dry-run", code=2)
-    assert "'colour'" in message
+    message = ganforge("run", *FLAGS, "--augment", "diffaugment", "--augment.policy", "tint", "--dry-run", code=2)
+    assert "'tint'" in message
     assert "'color', 'translation' or 'cutout'" in message
     assert "Traceback" not in message
 

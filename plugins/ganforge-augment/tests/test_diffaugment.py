@@ -149,7 +149,7 @@ def test_a_policy_is_read_from_text_and_from_a_list() -> None:
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
-        ("colour", "'color', 'translation' or 'cutout'"),
+        ("tint", "'color', 'translation' or 'cutout'"),
         ("color,,flip", "'color', 'translation' or 'cutout'"),
         ("", "at least 1 item"),
         ([], "at least 1 item"),
