@@ -29,10 +29,10 @@ from ganforge.training.callbacks import TrainerContext
 from ganforge.training.precision import Precision
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.setup import setup_training
-from ganforge.training.signals import Interruption
 from ganforge.training.trainer import Trainer
 from ganforge.utils.devices import float32_matmul
 from ganforge.utils.rng import derive_generator
+from ganforge.utils.signals import Interruption
 
 BATCH_SIZE = 60
 #: Steps between waits for the device, in the engine as well.

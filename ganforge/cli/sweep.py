@@ -32,7 +32,7 @@ from ganforge.sweep.leaderboard import CAPTION
 from ganforge.sweep.objective import add_objective_metric
 from ganforge.sweep.parse import parse_layers, parse_scoring, parse_search, parse_seeds
 from ganforge.sweep.trials import TrialConfig, format_choices, merge_configs
-from ganforge.training.signals import Interruption
+from ganforge.utils.signals import Interruption
 
 if TYPE_CHECKING:
     from ganforge.plugins.registry import Registry

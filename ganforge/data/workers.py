@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from ganforge.errors import TrainingError
+from ganforge.utils.signals import EXIT_CODES
 from ganforge.utils.tracebacks import single_line
 
 FIX = (
@@ -23,9 +24,9 @@ FIX = (
     "--workers 0 reads in the training process."
 )
 #: Signals that a worker handles itself.
-HANDLED_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
-#: A worker ends this long after SIGTERM. Batch systems send the signal to all processes of a job, and the training
-#: process, which decides, may need another batch to finish its step.
+HANDLED_SIGNALS = frozenset(EXIT_CODES)
+#: A worker ends this long after SIGTERM or SIGHUP. Batch systems and terminals send the signal to all processes of a
+#: job, and the training process, which decides, may need another batch to finish its step.
 GRACE_SECONDS = 10
 #: Limit for all workers together to finish their batches.
 TERMINATION_SECONDS = 3.0
@@ -62,7 +63,8 @@ def initialize_worker(_: int) -> None:
     sys.excepthook = _show_unless_disconnected
     Queue._on_queue_feeder_error = _send_error  # type: ignore[attr-defined]  # noqa: SLF001 - the only such hook
     if sys.platform != "win32":
-        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE_SECONDS))
+        for number in HANDLED_SIGNALS - {signal.SIGINT}:
+            signal.signal(number, lambda *_: signal.alarm(GRACE_SECONDS))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED_SIGNALS)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 

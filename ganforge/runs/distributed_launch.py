@@ -16,7 +16,7 @@ from ganforge.schemas.manifest import Manifest
 from ganforge.training.callbacks import Callback, TrainerContext
 from ganforge.training.distributed import DistContext
 from ganforge.training.run_directory import RunDirectory
-from ganforge.training.signals import Interruption
+from ganforge.utils.signals import Interruption
 
 #: torchrun forwards signals that a terminal has already sent to all ranks.
 SIGNAL_ECHO_SECONDS = 10.0

@@ -32,7 +32,7 @@ from ganforge.training.callbacks import Callback, EvaluationResult, TrainerConte
 from ganforge.training.distributed import SINGLE_PROCESS, DistContext
 from ganforge.training.precision import choose_device, supported_precisions
 from ganforge.training.run_directory import RunDirectory, RunLock, now
-from ganforge.training.signals import Interruption
+from ganforge.utils.signals import Interruption
 
 if TYPE_CHECKING:
     from ganforge.components import Generator

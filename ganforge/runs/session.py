@@ -14,10 +14,10 @@ from ganforge.training.callbacks import Callback, TrainerContext
 from ganforge.training.memory import is_out_of_memory
 from ganforge.training.resume import load_checkpoint, restore_counters
 from ganforge.training.run_directory import RunDirectory
-from ganforge.training.signals import Interruption
 from ganforge.training.trainer import Trainer
 from ganforge.training.trial_steps import out_of_memory_error
 from ganforge.utils.files import OutputError
+from ganforge.utils.signals import Interruption
 from ganforge.utils.tracebacks import summarize_exception
 
 

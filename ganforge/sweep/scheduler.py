@@ -15,7 +15,7 @@ from ganforge.sweep.directory import SweepDirectory
 from ganforge.sweep.launcher import Launcher, Stage, TrialProcess
 from ganforge.sweep.locks import TrialLock
 from ganforge.sweep.trials import Trial
-from ganforge.training.signals import Interruption
+from ganforge.utils.signals import Interruption
 
 POLL_SECONDS = 0.05
 #: Time until a trial that another process has locked is tried again.

@@ -17,7 +17,7 @@ from ganforge.sweep.leaderboard import Leaderboard
 from ganforge.sweep.ranking import build_leaderboard
 from ganforge.sweep.scheduler import Scheduler, SweepCallback, TrialResult, TrialSource
 from ganforge.sweep.trials import Trial, TrialConfig, list_trials, merge_configs
-from ganforge.training.signals import Interruption
+from ganforge.utils.signals import Interruption
 
 if TYPE_CHECKING:
     from ganforge.sweep.search import SearchSource

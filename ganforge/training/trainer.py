@@ -26,10 +26,10 @@ from ganforge.training.precision import Precision
 from ganforge.training.resume import roll_back, save_checkpoint
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.setup import setup_training
-from ganforge.training.signals import Interruption
 from ganforge.training.state import TrainState, frozen_fingerprints
 from ganforge.training.writer import Writer
 from ganforge.utils.devices import float32_matmul
+from ganforge.utils.signals import Interruption
 
 
 class Trainer:

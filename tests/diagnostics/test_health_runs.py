@@ -23,8 +23,8 @@ from ganforge.runs.setup import prepare
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.callbacks import Callback
 from ganforge.training.run_directory import RunDirectory
-from ganforge.training.signals import Interruption
 from ganforge.training.trainer import Trainer
+from ganforge.utils.signals import Interruption
 from tests.helpers.checkpoints import exact
 from tests.helpers.plugins import command, local
 from tests.helpers.runs import read_rows, read_rows_without_times, tiny

@@ -52,7 +52,7 @@ from ganforge.sweep.trials import (
     merge_configs,
     plain_name,
 )
-from ganforge.training.signals import Interruption
+from ganforge.utils.signals import Interruption
 from tests.helpers.run_directories import MANIFEST, write_json
 from tests.helpers.sweeps import METRIC, make_config
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,8 +23,8 @@ from ganforge.runs.setup import prepare
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.build import GANComponents
 from ganforge.training.run_directory import RunDirectory
-from ganforge.training.signals import Interruption
 from ganforge.training.trainer import Trainer
+from ganforge.utils.signals import Interruption
 from tests.helpers.checkpoints import FILES, digests, wait_for_checkpoint
 from tests.helpers.runs import read_rows_without_times, tiny
 
@@ -134,10 +137,15 @@ def test_repeating_a_run_from_its_own_configuration_gives_the_same_bits(ganforge
 
 def start_run(out: Path, *flags: str) -> subprocess.Popen[str]:
     """Start a real training process with small checkpoints at every step."""
+    command = run_command(out, *flags)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+
+
+def run_command(out: Path, *flags: str) -> list[str]:
+    """Return the command of a training with small checkpoints at every step."""
     command = [sys.executable, "-m", "ganforge", "run", "--out", str(out), "--data.source", "sample"]
     command += ["--gen", "mlp", "--disc", "mlp", "--gen.hidden", "[32]", "--disc.hidden", "[32]", "--precision", "fp32"]
-    command += ["--checkpoint-every", "1", *flags]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    return [*command, "--checkpoint-every", "1", *flags]
 
 
 @pytest.mark.slow
@@ -170,11 +178,11 @@ def test_kill_9_at_random_moments_changes_no_bit(ganforge: Ganforge, tmp_path: P
     assert not list(killed.checkpoints.glob(".*"))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_signal_saves_and_prints_the_resume_command(
     number: signal.Signals, code: int, ganforge: Ganforge, tmp_path: Path
 ) -> None:
-    """SIGINT and SIGTERM save, print the resume command, and exit 130 and 143; the run then resumes."""
+    """SIGINT, SIGTERM and SIGHUP save, print the resume command, and exit 130, 143 and 129; the run then resumes."""
     run = RunDirectory(tmp_path / "run")
     process = start_run(run.path, "--steps", "100000")
     wait_for_checkpoint(run, process)
@@ -191,3 +199,25 @@ def test_signal_saves_and_prints_the_resume_command(
     resumed = ganforge("resume", run.path, "--steps", manifest["summary"]["steps"] + 2, "--json")
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout)["steps"] == manifest["summary"]["steps"] + 2
+
+
+@pytest.mark.skipif(shutil.which("setsid") is None, reason="setsid, of util-linux, gives a process a terminal")
+def test_a_closed_terminal_saves(tmp_path: Path) -> None:
+    """A terminal that closes, as when a connection breaks, sends SIGHUP: the run saves, and its output is discarded."""
+    run = RunDirectory(tmp_path / "run")
+    terminal, child_side = pty.openpty()
+    command = ["setsid", "--ctty", *run_command(run.path, "--steps", "100000")]
+    process = subprocess.Popen(command, stdin=child_side, stdout=child_side, stderr=child_side)
+    os.close(child_side)
+    os.set_blocking(terminal, False)
+    while not checkpoints.steps(run):
+        assert process.poll() is None
+        with contextlib.suppress(BlockingIOError):
+            os.read(terminal, 65536)
+        time.sleep(0.01)
+    os.close(terminal)
+    assert process.wait(timeout=60) == 129
+    manifest = run.read_manifest()
+    assert manifest.status == "interrupted"
+    assert manifest.summary is not None
+    assert checkpoints.steps(run)[0] == manifest.summary.steps

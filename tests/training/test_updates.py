@@ -23,10 +23,10 @@ from ganforge.training.callbacks import TrainerContext
 from ganforge.training.optim import Schedules
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.setup import setup_training
-from ganforge.training.signals import Interruption
 from ganforge.training.step import GANStep
 from ganforge.training.trainer import Trainer
 from ganforge.utils.rng import derive_generator
+from ganforge.utils.signals import Interruption
 from tests.helpers.checkpoints import digests
 from tests.helpers.runs import read_rows, read_rows_without_times, tiny
 from tests.helpers.updates import CPU, MLP, Assemble, difference, loader_of, stepped

@@ -1,0 +1,68 @@
+"""Signals, in a process of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from ganforge.utils.signals import EXIT_CODES, Interruption
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit), (signal.SIGHUP, SystemExit)],
+)
+def test_the_first_signal_is_remembered_and_the_second_acts(number: signal.Signals, error: type[BaseException]) -> None:
+    """The first sets `received`, the second raises; afterwards the old handlers are back."""
+    before = signal.getsignal(number)
+    with Interruption() as interruption:
+        assert interruption.received is None
+        os.kill(os.getpid(), number)
+        assert interruption.received is number
+        with pytest.raises(error):
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before
+
+
+def test_a_failing_rank_of_torchrun_keeps_its_handlers() -> None:
+    """A rank that fails survives torchrun's SIGTERM until it has printed its error; a single process restores them."""
+    handlers = {number: signal.getsignal(number) for number in EXIT_CODES}
+    before = handlers[signal.SIGTERM]
+    try:
+        for echo_seconds, kept in [(0.0, False), (10.0, True)]:
+            with pytest.raises(OSError, match="lost"), Interruption(echo_seconds=echo_seconds):
+                raise OSError("lost")
+            assert (signal.getsignal(signal.SIGTERM) is not before) is kept
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def test_an_ignored_hangup_remains_ignored() -> None:
+    """`nohup` ignores SIGHUP for what it starts, which is then to continue."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interruption() as interruption:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert interruption.received is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_outside_the_main_thread_nothing_is_installed() -> None:
+    """Signals belong to the main thread; training in another one leaves them alone."""
+    handlers = []
+
+    def work() -> None:
+        with Interruption():
+            handlers.append(signal.getsignal(signal.SIGINT))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert handlers == [before]
