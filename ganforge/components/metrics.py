@@ -17,6 +17,8 @@ from ganforge.components.networks import Generator
 
 #: Further input of a metric: their features, a classifier's logits, the training images, the generator.
 Need = Literal["features", "logits", "train", "generator"]
+#: Smallest and largest possible value of a score; None for no limit.
+Bounds = tuple[float | None, float | None]
 #: A set of images: the real ones, the fakes, or the training images.
 Source = Literal["real", "fake", "train"]
 
@@ -101,6 +103,14 @@ class Metric(Configurable, ABC):
             num_samples: Number of fakes, and of real images.
             extractor: The feature extractor, for metrics that need one.
         """
+
+    def bounds(self, extractor: FeatureExtractor | None) -> Mapping[str, Bounds]:
+        """Return the bounds of each score that has some; intervals over seeds stay within them.
+
+        Args:
+            extractor: The feature extractor, for metrics that need one.
+        """
+        return {}
 
     @abstractmethod
     def compute(self, context: EvaluationContext) -> MetricResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 
 from ganforge.schemas.rows import MetricProtocol, Protocol
@@ -23,6 +24,7 @@ EXTRACTOR = {
     "options": "options of the features",
     "weights": "weights of the features (SHA-256)",
     "preprocessing": "preprocessing",
+    "source": "code of the features (SHA-256)",
 }
 #: Needs of a metric that a feature extractor meets.
 EXTRACTOR_NEEDS = frozenset({"features", "logits"})
@@ -45,8 +47,9 @@ def diff(one: Protocol, other: Protocol, score: str) -> list[str]:
     lines = list(_lines(one, other, ALWAYS | (TRAIN if "train" in needs else {})))
     if needs & EXTRACTOR_NEEDS:
         lines += _lines(_features(one), _features(other), EXTRACTOR)
-    names = {"distribution": f"{score} from", "options": f"options of {score}", "needs": f"inputs of {score}"}
-    lines += _lines(first, second, names)
+    names = {"distribution": "{} from", "options": "options of {}", "needs": "inputs of {}"}
+    names["source"] = "code of {} (SHA-256)"
+    lines += _lines(first, second, {key: name.format(score) for key, name in names.items()})
     directions = (first.higher_is_better.get(score), second.higher_is_better.get(score))
     return lines if directions[0] == directions[1] else [*lines, _line(f"higher_is_better of {score}", *directions)]
 
@@ -55,6 +58,13 @@ def higher_is_better(protocol: Protocol, score: str) -> bool | None:
     """Return the direction of a score, or None if the protocol does not have it."""
     metric = _metric(protocol, score)
     return None if metric is None else metric.higher_is_better.get(score)
+
+
+def bounds(protocol: Protocol, score: str) -> tuple[float, float]:
+    """Return the smallest and the largest possible value of a score; infinite without a limit."""
+    metric = _metric(protocol, score)
+    low, high = (None, None) if metric is None else metric.bounds.get(score, (None, None))
+    return -math.inf if low is None else low, math.inf if high is None else high
 
 
 def _metric(protocol: Protocol, score: str) -> MetricProtocol | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from ganforge.components import Generator, weights_sha256
+from ganforge.components import FeatureExtractor, Generator, Metric, weights_sha256
 from ganforge.config.resolved import ResolvedComponent
+from ganforge.data.scoring import blame
 from ganforge.evaluation.selection import ImageSelection
 from ganforge.evaluation.validation import needs_extractor
 from ganforge.schemas.rows import FeaturesProtocol, LatentProtocol, MetricProtocol, Protocol
+from ganforge.utils.code import code_sha256
 
 
 def protocol(
@@ -27,7 +29,7 @@ def protocol(
     chosen, experiment = scoring.resolved.chosen, scoring.resolved.experiment
     sources = {component.entry.source for component in chosen["metric"]}
     with_train = any("train" in metric.needs for metric in scoring.metrics.values())
-    features = None
+    features = extractor = None
     if needs_extractor(scoring):
         component, extractor = scoring.resolved.one("features"), scoring.extractor()
         sources.add(component.entry.source)
@@ -36,6 +38,7 @@ def protocol(
             **_described(component),
             weights=extractor.fingerprint(),
             preprocessing=extractor.preprocessing,
+            source=code_sha256(component.cls),
         )
     return Protocol(
         data=scoring.info.name,
@@ -47,11 +50,7 @@ def protocol(
         train_fingerprint=scoring.info.fingerprint if with_train else None,
         features=features,
         metrics={
-            name: MetricProtocol(
-                **_described(scoring.metric_components[name]),
-                higher_is_better=dict(metric.higher_is_better),
-                needs=sorted(metric.needs),
-            )
+            name: _metric(scoring.metric_components[name], metric, extractor)
             for name, metric in scoring.metrics.items()
         },
         sampling=sampling.model_dump(mode="json", exclude_defaults=True),
@@ -69,3 +68,15 @@ def protocol(
 
 def _described(component: ResolvedComponent) -> dict[str, Any]:
     return {"distribution": component.entry.source.distribution, "options": component.options.model_dump(mode="json")}
+
+
+def _metric(component: ResolvedComponent, metric: Metric, extractor: FeatureExtractor | None) -> MetricProtocol:
+    with blame(component, "declare its bounds"):
+        bounds = dict(metric.bounds(extractor))
+        return MetricProtocol(
+            **_described(component),
+            higher_is_better=dict(metric.higher_is_better),
+            needs=sorted(metric.needs),
+            source=code_sha256(component.cls),
+            bounds=bounds,
+        )

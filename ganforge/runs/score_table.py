@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ganforge.evaluation.comparability import diff, higher_is_better
+from ganforge.evaluation.comparability import bounds, diff, higher_is_better
 from ganforge.runs.statistics import Estimate, estimate
 from ganforge.schemas.rows import EvaluationRow, Protocol
 
@@ -230,7 +230,7 @@ def cell(column: Column, runs: Sequence[str]) -> tuple[Cell | None, list[str]]:
             )
         else:
             values[run] = score.value
-    mean = estimate(list(values.values()))
+    mean = estimate(list(values.values()), bounds(column.protocol, column.score))
     return (None if mean is None else Cell(mean, step, values, len(runs))), lines
 
 

@@ -28,8 +28,11 @@ class Estimate:
 
     @property
     def margin(self) -> float | None:
-        """Half the width of the confidence interval; None for fewer than MIN_INTERVAL_COUNT values."""
-        return None if self.high is None or self.count < MIN_INTERVAL_COUNT else self.high - self.mean
+        """Half the width of the confidence interval; None for fewer than MIN_INTERVAL_COUNT values, or if it is cut."""
+        if self.low is None or self.high is None or self.count < MIN_INTERVAL_COUNT:
+            return None
+        below, above = self.mean - self.low, self.high - self.mean
+        return above if math.isclose(below, above, rel_tol=1e-6, abs_tol=1e-12 * abs(self.mean)) else None
 
     def overlaps(self, other: Estimate) -> bool:
         """Return whether two means are undecided: their intervals overlap, or one is not a confidence interval."""
@@ -43,7 +46,7 @@ class Estimate:
         return asdict(self)
 
     def format(self) -> str:
-        """Return `12.34 ± 0.56`, with the decimals of the margin's two leading digits, or `12 [11, 13]` for a range."""
+        """Return `12.34 ± 0.56`, with the two leading digits of the margin; `12 [11, 13]` without one."""
         if self.margin is None and self.low is not None and self.low != self.high:
             return f"{format_number(self.mean)} [{format_number(self.low)}, {format_number(self.high)}]"
         if not self.margin or not math.isfinite(self.margin):
@@ -52,11 +55,16 @@ class Estimate:
         return f"{self.mean:,.{decimals}f} ± {self.margin:,.{decimals}f}"
 
 
-def estimate(values: Sequence[float]) -> Estimate | None:
+def estimate(values: Sequence[float], bounds: tuple[float, float] = (-math.inf, math.inf)) -> Estimate | None:
     """Return the mean of finite values and its 95% interval, or None without values.
 
     The interval of two values is their range. Otherwise it is Student's: mean ± t(0.975, n - 1) · s / √n, with s² the
-    sum of squared deviations over n - 1. Scores of several seeds are assumed to be normally distributed.
+    sum of squared deviations over n - 1. Scores of several seeds are assumed to be normally distributed. The interval
+    is cut at the bounds, which costs no confidence: no mean lies beyond them.
+
+    Args:
+        values: Finite values.
+        bounds: Smallest and largest possible value.
     """
     count = len(values)
     if count == 0:
@@ -70,7 +78,7 @@ def estimate(values: Sequence[float]) -> Estimate | None:
         return Estimate(mean, min(values), max(values), count)
     deviation = math.hypot(*(value - mean for value in values)) / math.sqrt(count - 1)
     margin = two_sided_t(CONFIDENCE, count - 1) * deviation / math.sqrt(count)
-    return Estimate(mean, mean - margin, mean + margin, count)
+    return Estimate(mean, min(mean, max(mean - margin, bounds[0])), max(mean, min(mean + margin, bounds[1])), count)
 
 
 @cache

@@ -27,12 +27,16 @@ class MetricProtocol(StrictModel):
     Attributes:
         higher_is_better: Direction of each of its scores.
         needs: Inputs: `features`, `logits`, `train`, `generator`.
+        source: SHA-256 of its code, or None if that is in no file.
+        bounds: Smallest and largest possible value of scores, None for no limit.
     """
 
     distribution: str
     options: dict[str, Any]
     higher_is_better: dict[str, bool]
     needs: list[str]
+    source: str | None = None
+    bounds: dict[str, tuple[Finite | None, Finite | None]] = Field(default_factory=dict)
 
 
 class LatentProtocol(StrictModel):
@@ -48,10 +52,12 @@ class FeaturesProtocol(LatentProtocol):
 
     Attributes:
         weights: SHA-256 of its weights.
+        source: SHA-256 of its code, or None if that is in no file.
     """
 
     weights: str
     preprocessing: str
+    source: str | None = None
 
 
 class Protocol(StrictModel):

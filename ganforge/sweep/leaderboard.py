@@ -14,7 +14,7 @@ from ganforge.sweep.document import Document
 from ganforge.sweep.trials import Choices, format_choice, format_choices
 from ganforge.utils.files import write_atomically
 
-CAPTION = "Mean over seeds ± half of Student's 95% interval, or the values of two seeds in brackets"
+CAPTION = "Mean over seeds ± half of Student's 95% interval; in brackets: cut at the score's bounds, or two seeds"
 #: Column of the precision that the machine chose; `precision` is a score.
 PRECISION_COLUMN = "trained in"
 
@@ -29,9 +29,9 @@ class ScoreSummary(Document):
     values: tuple[float | None, ...]
 
     @classmethod
-    def over(cls, values: Sequence[float | None]) -> ScoreSummary | None:
-        """Return the summary of a score's values, or None without a finite one."""
-        mean = estimate([value for value in values if value is not None and math.isfinite(value)])
+    def over(cls, values: Sequence[float | None], bounds: tuple[float, float]) -> ScoreSummary | None:
+        """Return the summary of a score's values within its bounds, or None without a finite one."""
+        mean = estimate([value for value in values if value is not None and math.isfinite(value)], bounds)
         return None if mean is None else cls(**mean.as_dict(), values=tuple(values))
 
     @property

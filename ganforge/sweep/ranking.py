@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from ganforge.evaluation.comparability import diff
+from ganforge.evaluation.comparability import bounds, diff
 from ganforge.report.health import alert_rows
 from ganforge.runs.evaluate import DEFAULT_METRICS
 from ganforge.runs.statistics import estimate
@@ -119,13 +119,16 @@ def _row(trials: Sequence[_ScoredTrial], scores: Iterable[str]) -> LeaderboardRo
     """Return the row of a configuration's trials."""
     manifests = [scored.manifest for scored in trials if scored.manifest is not None]
     seconds = estimate([manifest.summary.elapsed_seconds for manifest in manifests if manifest.summary is not None])
-    config = trials[0].trial.config
+    config, protocol = trials[0].trial.config, trials[0].row.protocol
     return LeaderboardRow(
         config=config.choices,
         name=config.name,
         seeds=tuple(scored.trial.seed for scored in trials),
         precision=tuple(sorted({manifest.precision for manifest in manifests})),
-        scores={score: ScoreSummary.over([scored.row.scores.get(score) for scored in trials]) for score in scores},
+        scores={
+            score: ScoreSummary.over([scored.row.scores.get(score) for scored in trials], bounds(protocol, score))
+            for score in scores
+        },
         elapsed_seconds=None if seconds is None else seconds.mean,
     )
 

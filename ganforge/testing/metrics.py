@@ -114,7 +114,7 @@ def needs_declared(fixture: Fixture) -> None:
 
 @checks.add("return MetricResult(scores) with a float for each name in `higher_is_better`", needs="needs-declared")
 def scores_as_declared(fixture: Fixture) -> None:
-    """It returns exactly the scores that `higher_is_better` names, each finite for usual images."""
+    """It returns exactly the scores that `higher_is_better` names, each finite and within its `bounds`."""
     directions = fixture.cls.higher_is_better
     require(
         directions and all(isinstance(value, bool) for value in directions.values()),
@@ -123,8 +123,13 @@ def scores_as_declared(fixture: Fixture) -> None:
     result: object = fixture.once(result_of)
     if not isinstance(result, MetricResult):
         raise CheckFailed(f"it returns {type(result).__name__}; a MetricResult is required")
+    bounds = fixture.make().bounds(fixture.scoring.extractor() if fixture.cls.needs & EXTRACTOR_NEEDS else None)
+    require(bounds.keys() <= directions.keys(), f"`bounds` names {sorted(bounds)}, not scores of `higher_is_better`")
     for name, value in plain_scores(result.scores, directions, fixture.entry).items():
+        low, high = bounds.get(name, (None, None))
         require(value is not None, f"{name} is {result.scores[name]}")
+        within = (low is None or low <= value) and (high is None or value <= high)
+        require(within, f"{name} is {value}, outside its bounds ({low}, {high})")
 
 
 @checks.add("draw from context.rng only, never from torch's global generator")

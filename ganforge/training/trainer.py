@@ -211,15 +211,15 @@ class Trainer:
                     self.writer.preview(self.sampled_generator)
             improved = False
             every = self.experiment.evaluate_every
-            if every and self.step % every == 0:
-                improved = self._evaluate(every)
+            if every and (self.step % every == 0 or self.step == self.total_steps):
+                improved = self._evaluate()
             if improved or self.step % self.checkpoint_every == 0 or self.step == self.total_steps:
                 save_checkpoint(self)
 
-    def _evaluate(self, every: int) -> bool:
+    def _evaluate(self) -> bool:
         """Evaluate the generator within the time budget; return whether its score is the best so far."""
         better: dict[str, Any] | None = None
-        last = self.step + every > self.total_steps
+        last = self.step == self.total_steps
         if self.dist.is_main and self.budget.allows(self.meter.elapsed_seconds, last=last):
             result = self.writer.evaluation(self.sampled_generator, self.step)
             self.budget.spend(result.row["seconds"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from ganforge.evaluation.comparability import diff
+from ganforge.evaluation.comparability import bounds, diff
 from ganforge.evaluation.evaluator import Evaluator
 from ganforge.plugins.registry import Registry
 from ganforge.schemas.rows import Protocol
 from ganforge.training.build import GANComponents, build
+from ganforge.utils.code import code_sha256
 from tests.helpers.evaluation_plugin import scoring_plugin
 from tests.helpers.runs import tiny
 
@@ -36,6 +38,7 @@ EXAMPLE: dict[str, Any] = {
         "options": {"layer": "last"},
         "weights": "c" * 64,
         "preprocessing": "none",
+        "source": "d" * 64,
     },
     "metrics": {
         "fid": {"distribution": "ganforge", "options": {}, "higher_is_better": {"fid": False}, "needs": ["features"]},
@@ -98,6 +101,8 @@ def changed(path: str, value: object) -> dict[str, Any]:
         ("features/distribution", "other", "fid", "features from: ganforge, other"),
         ("features/options", {"layer": "first"}, "kid", "options of the features, layer: last, first"),
         ("features/weights", "e" * 64, "modes", "weights of the features (SHA-256): cccccccccccc, eeeeeeeeeeee"),
+        ("features/source", "e" * 64, "fid", "code of the features (SHA-256): dddddddddddd, eeeeeeeeeeee"),
+        ("metrics/kid/source", "e" * 64, "kid", "code of kid (SHA-256): unknown, eeeeeeeeeeee"),
         ("features/preprocessing", "resized", "data-copying", "preprocessing: none, resized"),
         ("features", None, "fid", "features: digits, unknown"),
         ("metrics/kid/options", {"subsets": 50}, "kid", "options of kid, subsets: 100, 50"),
@@ -185,14 +190,24 @@ def test_a_protocol_has_everything_that_scores_depend_on(assembled: Callable[...
         "options": {},
         "weights": extractor.fingerprint(),
         "preprocessing": "none",
+        "source": code_sha256(type(extractor)),
     }
     assert found["metrics"] == {
-        "gap": {"distribution": "scoring.py", "options": {}, "higher_is_better": {"gap": False}, "needs": ["features"]},
+        "gap": {
+            "distribution": "scoring.py",
+            "options": {},
+            "higher_is_better": {"gap": False},
+            "needs": ["features"],
+            "source": code_sha256(type(gan.metrics["gap"])),
+            "bounds": {},
+        },
         "telling": {
             "distribution": "scoring.py",
             "options": {"what": "none"},
             "higher_is_better": {"telling": False},
             "needs": [],
+            "source": code_sha256(type(gan.metrics["telling"])),
+            "bounds": {},
         },
     }
     assert found["sampling"] == {}
@@ -218,4 +233,33 @@ def test_two_generators_are_comparable_and_two_ways_of_measuring_are_not(
     assert diff(one, other, "gap") == []
     assert diff(one, stamped(gan, count=30), "gap") == ["real images: 20, 30", "fakes: 20, 30"]
     elsewhere = stamped(assembled("metric=gap", "features=classes"))
-    assert diff(one, elsewhere, "gap") == ["features: rows, classes"]
+    assert diff(one, elsewhere, "gap")[0] == "features: rows, classes"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "score"),
+    [("images.float().div(255)", "images.float().div(127.5)", "gap"), ("brightness - 30", "brightness - 31", None)],
+)
+def test_edited_code_of_an_extractor_separates_its_scores(
+    old: str, new: str, score: str | None, tmp_path: Path
+) -> None:
+    """The same name, options, preprocessing and weights, but other code: not comparable; other code of the file is."""
+    protocols = []
+    for edited in (False, True):
+        plugin = scoring_plugin(tmp_path)
+        if edited:
+            source = plugin.read_text()
+            assert source.count(old) >= 1
+            plugin.write_text(source.replace(old, new))
+        registry = Registry.discover([plugin], no_plugins=True)
+        protocols.append(stamped(build(tiny(registry, *SMALL, "metric=gap", "features=rows"))))
+    one, other = protocols
+    lines = diff(one, other, "gap")
+    assert [line.partition(":")[0] for line in lines] == ([] if score is None else ["code of the features (SHA-256)"])
+
+
+def test_bounds_of_the_features_classes_are_in_the_protocol(assembled: Callable[..., GANComponents]) -> None:
+    """A count of classes has the number of classes as its upper bound."""
+    found = stamped(assembled("metric=modes,kid", "metric.kid.subset_size=5", "features=classes"))
+    assert bounds(found, "modes") == (0, 2)
+    assert bounds(found, "kid") == (-math.inf, math.inf)

@@ -56,6 +56,7 @@ of_metric(
     "prefers-real-images",
     result=lambda self, context, distance: MetricResult({"distance": distance}),
 )
+of_metric("scores-as-declared", bounds=lambda self, extractor: {"mean-distance": (None, -1.0)})
 of_metric(
     "same-score-twice",
     result=lambda self, context, distance: MetricResult({"mean-distance": distance + 1e-6 * float(torch.rand(()))}),

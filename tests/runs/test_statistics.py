@@ -67,6 +67,27 @@ def test_huge_values_have_a_mean() -> None:
     assert found.margin == pytest.approx(4.302653 * 1e200 / math.sqrt(3), rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("values", "bounds", "shown"),
+    [
+        ([0.1, 0.2, 3.0], (0.0, math.inf), "1.100 [0, 5.189]"),
+        ([0.99, 0.98, 0.8], (0.0, 1.0), "0.9233 [0.6577, 1]"),
+        ([10.0, 10.2, 10.4], (0.0, math.inf), "10.20 ± 0.50"),
+        ([-0.1, -0.3, 0.5], (-math.inf, math.inf), "0.0 ± 1.0"),
+    ],
+)
+def test_an_interval_is_cut_at_the_bounds_of_its_score(
+    values: list[float], bounds: tuple[float, float], shown: str
+) -> None:
+    """No FID below 0 and no precision above 1; a cut interval is shown with its ends."""
+    found = estimate(values, bounds)
+    assert found is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert bounds[0] <= found.low < found.mean < found.high <= bounds[1]
+    assert found.format() == shown
+
+
 @pytest.mark.parametrize("count", [3, 5])
 def test_confidence_interval_has_its_nominal_coverage(count: int) -> None:
     """95% of 4,000 intervals around draws from a normal distribution hold its mean, within four standard errors."""

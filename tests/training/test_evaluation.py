@@ -113,7 +113,7 @@ def test_scored_afterwards_it_is_what_it_was(settings: Sequence[str], scored: Re
         assert found.scores == row["scores"]
         assert found.reference == row["reference"]
         assert found.details == row["details"]
-    assert steps_of(run) == [3, 6]
+    assert steps_of(run) == [3, 6, 8]  # the last weights are scored, too
 
 
 def test_evaluations_take_no_more_than_their_share(scored: Registry, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_resumed_run_counts_what_was_spent_before(scored: Registry, tmp_path: 
     with run.evaluations.open("a") as file:
         file.write(json.dumps(before[-1] | {"seconds": 1e6, "source": "evaluate"}) + "\n")
     outcome = launch.resume_run(run, scored, ResumeOverrides(steps=9), callback=lambda _: Callback())
-    assert steps_of(run) == [2, 4, 4, 8]  # 6 is over the share, 8 is the last
+    assert steps_of(run) == [2, 4, 4, 9]  # 6 and 8 are over the share, 9 is the last
     spent = sum(row["seconds"] for row in read_rows(run.evaluations) if row["source"] == "training")
     assert outcome.evaluation_seconds == pytest.approx(spent)
     assert outcome.evaluation_seconds < outcome.elapsed_seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from ganforge.builtin.metrics.inputs import features_of, require_features
 from ganforge.builtin.metrics.pairwise import squared_distances
 from ganforge.components import EvaluationContext, FeatureExtractor, Metric, MetricResult
-from ganforge.components.metrics import Source
+from ganforge.components.metrics import Bounds, Source
 from ganforge.errors import DataError
 from ganforge.utils.images import visible_channels
 
@@ -45,6 +46,10 @@ class DataCopying(Metric):
     def check(self, *, num_samples: int, extractor: FeatureExtractor | None) -> None:
         """Raise DataError without features."""
         require_features(extractor, score="data-copying")
+
+    def bounds(self, extractor: FeatureExtractor | None) -> Mapping[str, Bounds]:
+        """Return 0 and 1."""
+        return dict.fromkeys(self.higher_is_better, (0.0, 1.0))
 
     def compute(self, context: EvaluationContext) -> MetricResult:
         """Return both scores, or raise DataError if the real images were trained on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ganforge.builtin.metrics.inputs import features_of, require_features, require_images
 from ganforge.components import EvaluationContext, FeatureExtractor, Metric, MetricResult
+from ganforge.components.metrics import Bounds
 
 #: Number of images whose features are converted to float64 and decomposed at once.
 BLOCK = 4096
@@ -42,6 +43,10 @@ class Fid(Metric):
     def check(self, *, num_samples: int, extractor: FeatureExtractor | None) -> None:
         """Raise DataError unless there are more images than features: the covariance needs full rank."""
         _check_rank(num_samples, size=require_features(extractor, score="fid").size, score="fid")
+
+    def bounds(self, extractor: FeatureExtractor | None) -> Mapping[str, Bounds]:
+        """Return 0 and no upper bound."""
+        return {"fid": (0.0, None)}
 
     def compute(self, context: EvaluationContext) -> MetricResult:
         """Return the distance."""

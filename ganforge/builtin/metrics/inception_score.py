@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from ganforge.builtin.metrics.inputs import logits_of, require_classes, require_images
 from ganforge.components import EvaluationContext, FeatureExtractor, Metric, MetricResult
+from ganforge.components.metrics import Bounds
 
 
 class InceptionScore(Metric):
@@ -38,6 +40,15 @@ class InceptionScore(Metric):
         splits = self.options.splits
         because = f"each of {splits} parts needs two; its option splits is their number"
         require_images(2 * splits, count, score="inception-score", because=because)
+
+    def bounds(self, extractor: FeatureExtractor | None) -> Mapping[str, Bounds]:
+        """Return 1 and the number of classes, if known."""
+        return {
+            "inception-score": (
+                1.0,
+                None if extractor is None or not extractor.class_names else float(len(extractor.class_names)),
+            )
+        }
 
     def compute(self, context: EvaluationContext) -> MetricResult:
         """Return the mean over parts."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from ganforge.builtin.metrics.inputs import logits_of, require_classes
 from ganforge.components import EvaluationContext, FeatureExtractor, Metric, MetricResult
+from ganforge.components.metrics import Bounds
 
 #: Tolerance of shares for rounding, far less than one image.
 ROUNDING = 1e-12
@@ -37,6 +40,11 @@ class Modes(Metric):
     def check(self, *, num_samples: int, extractor: FeatureExtractor | None) -> None:
         """Raise DataError without a classifier."""
         require_classes(extractor, score="modes")
+
+    def bounds(self, extractor: FeatureExtractor | None) -> Mapping[str, Bounds]:
+        """Return 0, and the number of classes, if known, and log 2."""
+        classes = extractor.class_names if extractor is not None else ()
+        return {"modes": (0.0, float(len(classes)) if classes else None), "modes-divergence": (0.0, math.log(2))}
 
     def compute(self, context: EvaluationContext) -> MetricResult:
         """Return the number of classes and the divergence."""

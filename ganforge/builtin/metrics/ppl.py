@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from ganforge.builtin.metrics.inputs import require_features
 from ganforge.components import EvaluationContext, FeatureExtractor, GeneratorOutput, Metric, MetricResult
+from ganforge.components.metrics import Bounds
 from ganforge.components.sampling import MAX_BATCH_PIXELS, MAX_BATCH_SIZE
 from ganforge.errors import DataError
 from ganforge.utils.devices import module_device
@@ -50,6 +52,10 @@ class PerceptualPathLength(Metric):
                 f"ppl measures small steps, and {type(extractor).__name__} takes pictures rounded to bytes only",
                 fix="pass --features random-convolutions, pixels or raw",
             )
+
+    def bounds(self, extractor: FeatureExtractor | None) -> Mapping[str, Bounds]:
+        """Return 0 and no upper bound."""
+        return {"ppl": (0.0, None)}
 
     @torch.no_grad()
     def compute(self, context: EvaluationContext) -> MetricResult:

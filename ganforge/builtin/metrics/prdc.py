@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from ganforge.builtin.metrics.inputs import features_of, require_features, require_images
 from ganforge.builtin.metrics.pairwise import squared_distances
 from ganforge.components import EvaluationContext, FeatureExtractor, Metric, MetricResult
+from ganforge.components.metrics import Bounds
 
 #: Numbers of neighbors in the papers, computed together because one more costs little.
 USUAL = (3, 5)
@@ -40,6 +42,10 @@ class NeighborMetric(Metric):
         (score,) = self.higher_is_better
         k = self.options.neighbors
         require_images(k + 1, *counts, score=score, because=f"an image's neighborhood reaches to {k} others")
+
+    def bounds(self, extractor: FeatureExtractor | None) -> Mapping[str, Bounds]:
+        """Return 0 and 1."""
+        return dict.fromkeys(self.higher_is_better, (0.0, 1.0))
 
     def compute(self, context: EvaluationContext) -> MetricResult:
         """Return the score."""
@@ -89,6 +95,10 @@ class Density(NeighborMetric):
         """Number of nearest neighbors within an image's neighborhood."""
 
     higher_is_better: ClassVar = {"density": True}
+
+    def bounds(self, extractor: FeatureExtractor | None) -> Mapping[str, Bounds]:
+        """Return 0 and no upper bound."""
+        return {"density": (0.0, None)}
 
     def score(self, neighbors: Neighbors, k: int) -> float:
         """Return the mean over fakes."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from ganforge.components import EvaluationContext, Metric, MetricResult
-from ganforge.components.metrics import Source
+from ganforge.components import EvaluationContext, FeatureExtractor, Metric, MetricResult
+from ganforge.components.metrics import Bounds, Source
 from ganforge.errors import DataError
 
 
@@ -30,6 +31,10 @@ class SlicedWasserstein(Metric):
 
     options: Options
     higher_is_better: ClassVar = {"sliced-wasserstein": False}
+
+    def bounds(self, extractor: FeatureExtractor | None) -> Mapping[str, Bounds]:
+        """Return 0 and no upper bound."""
+        return {"sliced-wasserstein": (0.0, None)}
 
     def compute(self, context: EvaluationContext) -> MetricResult:
         """Return the score over as many real images as there are fakes."""
