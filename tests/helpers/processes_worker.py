@@ -6,7 +6,6 @@ import json
 import sys
 from pathlib import Path
 
-from ganforge.errors import TrainingError
 from ganforge.plugins.registry import Registry
 from ganforge.runs.distributed_launch import run_rank
 from ganforge.runs.launch import start_run
@@ -25,6 +24,7 @@ CASES: dict[str, tuple[str, ...]] = {
         "sync_batch_norm=true",
     ),
     "dropout": (*MLP, "steps=60", "checkpoint_every=10"),
+    "uneven": (*MLP, "term=uneven", "steps=1"),
     "collapse": (*MLP[1:2], *MLP[3:], "gen=still", "steps=80", "checkpoint_every=20", "on_collapse=rollback"),
 }
 
@@ -39,16 +39,13 @@ def train(case: str, folder: Path, registry: Registry, dist: DistContext) -> Out
 
 
 def main(folder: Path, plugin: Path) -> None:
-    """Train all cases, and try whether processes that differ are noticed."""
+    """Train all cases."""
     registry = Registry.discover([plugin], no_plugins=True)
     with init_distributed() as dist:
         for case in CASES:
             outcome = train(case, folder, registry, dist)
-            (folder / f"{case}-{dist.rank}.json").write_text(json.dumps([outcome.status, outcome.health]))
-        try:
-            dist.assert_equal_across_ranks(f"weights of {dist.rank}", "the weights")
-        except TrainingError as error:
-            (folder / f"noticed-{dist.rank}.json").write_text(json.dumps(error.message))
+            ending = outcome.error if outcome.status == "failed" else outcome.health
+            (folder / f"{case}-{dist.rank}.json").write_text(json.dumps([outcome.status, ending]))
     tasks = Path("/proc/self/task")
     names = [(task / "comm").read_text().strip() for task in tasks.iterdir()] if tasks.is_dir() else []
     (folder / f"threads-{dist.rank}.json").write_text(json.dumps(names))

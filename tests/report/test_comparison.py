@@ -328,11 +328,14 @@ def test_metrics_choose_the_columns(tmp_path: Path) -> None:
 
 
 def test_runs_are_found_once_and_named_apart(tmp_path: Path) -> None:
-    """A run that is given twice, or lies in a folder that is given too, counts once; equal names get their folder's."""
+    """A run that is given twice, or lies in a folder that is given too, counts once; equal names get their folders'."""
     one = made(tmp_path / "x" / "run", seed=0)
     made(tmp_path / "y" / "run", seed=1)
     comparison = package.compare(one, tmp_path, tmp_path / "x")
     assert [run.name for group in comparison.groups for run in group.runs] == ["x/run", "y/run"]
+    made(tmp_path / "other" / "x" / "run", seed=2)
+    names = [run.name for group in package.compare(tmp_path).groups for run in group.runs]
+    assert names == [f"{tmp_path.name}/x/run", f"{tmp_path.name}/y/run", "other/x/run"]
 
 
 def test_damaged_runs_are_named_in_comparison(tmp_path: Path) -> None:

@@ -144,12 +144,14 @@ def test_manifest_with_any_json_in_it_is_read_or_named(changes: list[tuple[tuple
 
 
 def test_unknown_keys_of_a_manifest_are_kept(tmp_path: Path) -> None:
-    """Other programs may add keys; they survive a change, and no string is mistaken for a key."""
-    write_json(tmp_path / "run.json", MANIFEST | {"notes": {"by": "me"}, "error": '\n  "status": "running"'})
+    """Other programs may add keys, also long ones; they survive a change, and no string is mistaken for a key."""
+    notes = {"by": "me", "text": "x" * 2**20}
+    write_json(tmp_path / "run.json", MANIFEST | {"notes": notes, "error": '\n  "status": "running"'})
     run = RunDirectory(tmp_path)
     run.update_manifest(status="interrupted")
     content = json.loads(run.manifest.read_text(encoding="utf-8"))
-    assert (content["status"], content["notes"]) == ("interrupted", {"by": "me"})
+    assert (content["status"], content["notes"]) == ("interrupted", notes)
+    assert [found.status for found in find_runs(tmp_path)] == ["interrupted"]
 
 
 def test_head_of_a_manifest_is_a_part_of_it() -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from ganforge.runs.provenance import command, git_commit
+from ganforge.runs import provenance
+from ganforge.runs.provenance import command, git_commit, hardware
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -72,3 +74,24 @@ def test_command_is_text_whatever_its_bytes(monkeypatch: pytest.MonkeyPatch) -> 
     """Arguments that are not UTF-8 are escaped, so that run.json can hold them."""
     monkeypatch.setattr(sys, "argv", ["/usr/bin/ganforge", "run", "--out", "caf\udce9"])
     assert command() == ["ganforge", "run", "--out", "caf\\xe9"]
+
+
+OTHER = platform.processor() or platform.machine()
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (None, OTHER),
+        ("flags: sse\n", OTHER),
+        ("model name\t: Some Processor @ 3 GHz\nmodel name: b\n", "Some Processor @ 3 GHz"),
+    ],
+)
+def test_processor_has_a_name_on_every_system(
+    content: str | None, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name is the first in /proc/cpuinfo, or that of Python, as outside of Linux."""
+    if content is not None:
+        (tmp_path / "cpuinfo").write_text(content)
+    monkeypatch.setattr(provenance, "Path", lambda path: tmp_path / Path(path).name)
+    assert hardware().processor == name

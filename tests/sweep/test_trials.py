@@ -27,7 +27,7 @@ from ganforge.errors import (
     UsageError,
 )
 from ganforge.plugins.registry import Registry
-from ganforge.sweep.config import EvalSpec, SweepConfig
+from ganforge.sweep.config import MAX_TRIALS, EvalSpec, SweepConfig
 from ganforge.sweep.directory import SweepDirectory
 from ganforge.sweep.expand import Planner, check_count
 from ganforge.sweep.launcher import Launcher, Stage
@@ -159,6 +159,11 @@ def test_too_many_trials_are_refused_before_planning(registry: Registry) -> None
         plan(make_config(sweeps=sweeps, seeds=(0, 1)), registry, Path("m"), lambda _: pytest.fail("it was planned"))
     assert "--search N" in str(caught.value.fix)
     check_count(make_config(sweeps=(sweeps[0],)))
+    check_count(make_config(seeds=parse_seeds(f"{MAX_TRIALS}")))
+    with pytest.raises(UsageError, match="10,001 trials"):
+        check_count(make_config(seeds=tuple(range(MAX_TRIALS + 1))))
+    with pytest.raises(UsageError, match="10,001 seeds exceed the limit"):
+        parse_seeds("10001")
 
 
 def test_the_command_line_is_split_into_axes_and_the_rest() -> None:

@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganforge.config import command_line_layer
-from ganforge.config.resolve import resolve
 from ganforge.errors import ConfigError
 from ganforge.plugins.registry import Registry
 from ganforge.runs.setup import prepare
@@ -26,14 +24,15 @@ from ganforge.training.sync_batchnorm import SyncedBatchNorm
 from tests.helpers.checkpoints import digests, wait_for_checkpoint
 from tests.helpers.plugins import local
 from tests.helpers.processes_worker import CASES, train
-from tests.helpers.runs import ROOT, read_rows_without_times
+from tests.helpers.runs import ROOT, read_rows_without_times, tiny
 
 KEEP = "keep_checkpoints=1000000"
 #: Largest differences of weights after 20 steps. Training amplifies those of DCGAN most: see test_textbook_loop.
 TOLERANCES = {"bce": 1e-6, "term": 1e-6, "batch-norm": 1e-5}
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
-#: R1 (Mescheder et al. 2018, eq. 9): the squared slope at real images, a gradient of a gradient.
+#: R1 (Mescheder et al. 2018, eq. 9), the squared slope at real images, a gradient of a gradient; and a term whose state
+#: differs between ranks.
 SLOPE = """
 from torch import nn
 
@@ -49,6 +48,17 @@ class Slope(LossTerm):
         (slope,) = torch.autograd.grad(step.discriminate(real).logits.sum(), real, create_graph=True)
         return slope.square().flatten(1).sum(1)
 
+class Uneven(LossTerm):
+    phases = ("disc",)
+
+    def __init__(self, options):
+        super().__init__(options)
+        self.register_buffer("rank", torch.zeros(()))
+
+    def forward(self, step):
+        self.rank.fill_(torch.distributed.get_rank())
+        return 0 * step.real_output.logits
+
 class Still(Generator):
     def __init__(self, options, image):
         super().__init__(options, image)
@@ -60,8 +70,8 @@ class Still(Generator):
 
 @hookimpl
 def ganforge_components():
-    slope = Component(kind="term", name="slope", target=Slope)
-    return [slope, Component(kind="generator", name="still", target=Still)]
+    terms = [Component(kind="term", name=cls.__name__.lower(), target=cls) for cls in (Slope, Uneven)]
+    return [*terms, Component(kind="generator", name="still", target=Still)]
 """
 
 
@@ -124,10 +134,12 @@ def test_two_processes_find_the_same_and_go_back_together(trained: Path) -> None
 
 
 def test_processes_that_differ_are_noticed(trained: Path) -> None:
-    """Weights that differ between ranks end the run on every rank."""
+    """State that differs between ranks ends the run on every rank, and is not saved."""
     for rank in (0, 1):
-        message = json.loads((trained / f"noticed-{rank}.json").read_text())
-        assert message == "the weights differ between the 2 ranks: weights of 0, weights of 1"
+        status, message = json.loads((trained / f"uneven-{rank}.json").read_text())
+        assert status == "failed"
+        assert "the state of a term (it must change in after_step), differ between the 2 ranks: " in message
+    assert checkpoints.steps(RunDirectory(trained / "uneven")) == []
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="a process's threads are listed in /proc, as on Linux")
@@ -200,12 +212,22 @@ def test_killed_rank_ends_all_and_the_run_resumes(killed: int, trained: Path, tm
     assert json.loads(done.stdout)["steps"] == 62
 
 
-def test_a_batch_that_cannot_be_shared_equally_is_refused(registry: Registry) -> None:
-    """Seven processes cannot share sixty images; the message names the nearest size."""
-    resolved = resolve([command_line_layer(["data.source=sample", "device=cpu"])], registry)
-    with pytest.raises(ConfigError, match="batch of 60 cannot be shared equally by 7 processes") as caught:
-        prepare(resolved, registry, dist=DistContext(0, 7, 0))
-    assert "--batch-size 56" in str(caught.value)
+@pytest.mark.parametrize(
+    ("settings", "ranks", "message", "fix"),
+    [
+        ((), 7, "batch of 60 cannot be shared equally by 7 processes", "--batch-size 56"),
+        (("batch_size=61",), 2, "batch of 61 cannot be shared equally by 2 processes", "--batch-size 60"),
+        (("gradient_accumulation=4",), 2, "of 60 .* by 2 processes, each in 4 parts", "--batch-size 56"),
+        (("generator_batch_size=3",), 4, "batch of 3 .* by 4 processes", "--generator-batch-size 4"),
+    ],
+)
+def test_a_batch_that_cannot_be_shared_equally_is_refused(
+    settings: tuple[str, ...], ranks: int, message: str, fix: str, registry: Registry
+) -> None:
+    """Ranks, and the parts of each, have equally many images; the message names the nearest size."""
+    with pytest.raises(ConfigError, match=message) as caught:
+        prepare(tiny(registry, *settings), registry, dist=DistContext(0, ranks, 0))
+    assert fix in str(caught.value)
 
 
 def test_shared_batch_norm_draws_and_scores_alone() -> None:

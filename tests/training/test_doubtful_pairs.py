@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ganforge.config import command_line_layer
-from ganforge.config.resolve import resolve
 from ganforge.plugins.registry import Registry
 from ganforge.runs.setup import prepare
+from ganforge.training.build import build
+from tests.helpers.runs import tiny
+from tests.helpers.updates import loader_of, stepped
 
 SOURCE = """
 import torch
@@ -47,8 +48,10 @@ class Knowing(Discriminator):
     def __init__(self, options, image):
         super().__init__(options, image)
         self.classes = nn.Embedding(image.num_classes, image.numel)
+        self.labels = []
 
     def forward(self, images, condition=None):
+        self.labels.append(condition.tolist())
         return (self.classes(condition) * images.flatten(1)).sum(1)
 
 
@@ -57,6 +60,16 @@ def ganforge_components():
     kinds = {"difference": "loss", "paired": "loss", "adaptive": "augmentation", "knowing": "discriminator"}
     return [Component(kind=kind, name=name, target=globals()[name.capitalize()]) for name, kind in kinds.items()]
 """
+
+
+COMMON = ("gen=mlp", "gen.hidden=[8]", "batch_size=8")
+
+
+@pytest.fixture
+def doubtful(tmp_path: Path) -> Registry:
+    """Return a registry with the components above."""
+    (tmp_path / "doubtful.py").write_text(SOURCE, encoding="utf-8")
+    return Registry.discover([tmp_path / "doubtful.py"], no_plugins=True)
 
 
 @pytest.mark.parametrize(
@@ -76,11 +89,19 @@ def ganforge_components():
         ),
     ],
 )
-def test_a_doubtful_pair_is_one_notice(settings: tuple[str, ...], notice: str | None, tmp_path: Path) -> None:
+def test_a_doubtful_pair_is_one_notice(settings: tuple[str, ...], notice: str | None, doubtful: Registry) -> None:
     """Batch norm under a loss of pairs, adaptation to signs without a meaning, conditions that only D gets."""
-    (tmp_path / "doubtful.py").write_text(SOURCE, encoding="utf-8")
-    registry = Registry.discover([tmp_path / "doubtful.py"], no_plugins=True)
-    common = ("gen=mlp", "gen.hidden=[8]", "data.source=sample", "batch_size=8", "precision=fp32", "device=cpu")
-    notices = prepare(resolve([command_line_layer([*common, *settings])], registry), registry).resolved.notices
+    notices = prepare(tiny(doubtful, *COMMON, *settings), doubtful).resolved.notices
     assert len(notices) == (notice is not None)
     assert notice is None or notice in notices[0]
+
+
+def test_conditional_discriminator_gets_labels_without_a_conditional_generator(doubtful: Registry) -> None:
+    """Real images and fakes of both updates have the labels of the batch."""
+    gan = build(tiny(doubtful, *COMMON, "disc=knowing"))
+    stepped(gan, 1)
+    condition = loader_of(gan).batch(0).condition
+    assert condition is not None
+    labels: list[list[int]] = gan.discriminator.labels  # type: ignore[assignment]
+    assert labels
+    assert all(values == condition.tolist() for values in labels)

@@ -32,10 +32,12 @@ from ganforge.runs.setup import prepare
 from ganforge.runs.trained_run import TrainedRun
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.build import build
+from ganforge.training.optimizer_state import load_optimizer
 from ganforge.training.run_directory import RunDirectory
-from ganforge.training.setup import phase_parameters
+from ganforge.training.setup import phase_parameters, setup_training
 from tests.helpers.checkpoints import digests
 from tests.helpers.runs import tiny
+from tests.helpers.updates import CPU, stepped
 
 MLP = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=10")
 #: File of the frozen weights; a test replaces it.
@@ -145,6 +147,16 @@ class Brighter(Augmentation):
         self.seen += len(real_logits)
 
 
+class Erase(Augmentation):
+    """Augmentation that leaves nothing of an image."""
+
+    def sample_parameters(self, images: Tensor, step: TrainStep, *, real: bool) -> Tensor:
+        return torch.zeros(len(images), 1, 1, 1)
+
+    def forward(self, images: Tensor, parameters: Tensor) -> Tensor:
+        return images * parameters
+
+
 class CountingSgd(torch.optim.Optimizer):
     """Gradient descent whose rate decays by Python numbers in its state, like many third-party optimizers."""
 
@@ -251,6 +263,7 @@ def papers(registry: Registry, tmp_path: Path) -> Registry:
         ("optimizer", "twice", TwiceFactory),
         ("optimizer", "counting", CountingFactory),
         ("augmentation", "sizes", Brighter),
+        ("augmentation", "erase", Erase),
         ("term", "misnamed", Misnamed),
         ("term", "staged", Resolution),
     ]
@@ -353,6 +366,28 @@ def test_a_term_and_an_augmentation_may_have_one_name(papers: Registry, tmp_path
     stopped = start(papers, tmp_path / "stopped", "term=sizes", "augment=sizes", "steps=2")
     launch.resume_run(stopped, papers, launch.ResumeOverrides(steps=4))
     assert digests(run) == digests(stopped)
+
+
+def test_both_networks_see_augmented_images(papers: Registry) -> None:
+    """Erased real images and fakes have the same logits, and erased fakes leave the generator unchanged."""
+    settings = (*MLP, "disc.dropout=0.0", "augment=erase")
+    gan, before = build(tiny(papers, *settings)), build(tiny(papers, *settings))
+    stats = stepped(gan, 1).last_stats
+    assert stats["logits/real"] == stats["logits/fake"]
+    for new, old in zip(gan.generator.parameters(), before.generator.parameters(), strict=True):
+        assert torch.equal(new, old)
+
+
+def test_unknown_state_of_an_optimizer_is_refused(papers: Registry, tmp_path: Path) -> None:
+    """A further key of a weight is named: it would be lost at the next checkpoint."""
+    run = start(papers, tmp_path / "run", "steps=1")
+    loaded = checkpoints.load(run.checkpoint_path(1))
+    gan_step, _ = setup_training(build(tiny(papers, *MLP)), device=CPU, precision="fp32")
+    optimizer = gan_step.phases["gen"].optimizer
+    tensors, groups = loaded.tensors["optimizers"], loaded.state["optimizers"]["gen"]
+    load_optimizer(optimizer, tensors, groups, "gen", "optimizers")
+    with pytest.raises(CheckpointError, match="optimizers: gen/0/momentum belongs to no weight"):
+        load_optimizer(optimizer, tensors | {"gen/0/momentum": torch.zeros(1)}, groups, "gen", "optimizers")
 
 
 def test_python_numbers_of_an_optimizer_resume_exactly(papers: Registry, tmp_path: Path) -> None:

@@ -18,9 +18,12 @@ from ganforge.errors import ConfigError, DivergedError, UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
 from ganforge.runs.setup import prepare
+from ganforge.training import checkpoint as checkpoints
 from ganforge.training.build import GANComponents
-from ganforge.training.callbacks import TrainerContext
+from ganforge.training.callbacks import Callback, TrainerContext
+from ganforge.training.ema import GeneratorEma
 from ganforge.training.optim import Schedules
+from ganforge.training.resume import load_checkpoint, restore_counters
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.setup import setup_training
 from ganforge.training.step import GANStep
@@ -52,6 +55,25 @@ def test_diversity_is_a_ratio_of_mean_squared_distances(assemble: Assemble) -> N
         torch.cdist(images.flatten(1), images.flatten(1)).square().mean() for images in (fake, real)
     )
     assert float(row["health/diversity"]) == pytest.approx(float(among_fakes / among_real), rel=1e-4)
+
+
+@pytest.mark.parametrize(("images_seen", "halflife"), [(1_000, 50), (100_000, 500)])
+def test_moving_average_follows_weights_and_copies_statistics(
+    images_seen: int, halflife: int, assemble: Assemble
+) -> None:
+    """Weights count half after the half-life, at most a twentieth of the images; batch norm's buffers are copied."""
+    generator = assemble("gen=dcgan", "gen.base_channels=2", *MLP[1:2]).generator
+    average = GeneratorEma(generator, halflife_images=500)
+    before = {name: value.clone() for name, value in average.generator.state_dict().items()}
+    with torch.no_grad():
+        for value in generator.state_dict().values():
+            value.add_(1)
+    average.update(generator, images_seen=images_seen, new_images=60)
+    for name, value in average.generator.named_parameters():
+        torch.testing.assert_close(value.detach(), before[name] + 1 - 0.5 ** (60 / halflife))
+    buffers = dict(average.generator.named_buffers())
+    assert len(buffers) > 2
+    assert all(torch.equal(value, before[name] + 1) for name, value in buffers.items())
 
 
 def test_judging_in_one_call_gives_the_same_weights(assemble: Assemble, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,6 +201,16 @@ def test_several_generator_steps_for_each_of_the_discriminator(registry: Registr
     assert len({row["loss/generator"] for row in rows}) == 7
 
 
+def test_schedules_count_steps_in_every_phase(assemble: Assemble, tmp_path: Path) -> None:
+    """With three generator steps the discriminator's rate is that of the step, not of its third as many updates."""
+    settings = ("steps=7", "generator_steps=3", "optimizer=sgd", "optimizer.lr=0.7", "optimizer.schedule=linear")
+    trainer = trainer_of(assemble(*MLP, *settings), tmp_path / "run")
+    with Interruption() as interruption:
+        trainer.train(interruption)
+    rates = {name: phase.optimizer.param_groups[0]["lr"] for name, phase in trainer.gan_step.phases.items()}
+    assert rates == pytest.approx({"disc": 0.1, "gen": 0.1})
+
+
 def test_stopping_between_two_discriminator_updates_changes_no_bit(registry: Registry, tmp_path: Path) -> None:
     """With lazy statistics and a kept batch, resuming after any step gives the same files and rows."""
     settings = (*MLP, "generator_steps=3", "log_every=1", "checkpoint_every=100")
@@ -235,8 +267,12 @@ def explode(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, at: set[int]) -> 
 
 def trainer_of(gan: GANComponents, path: Path) -> Trainer:
     """Return a trainer in a fresh run directory."""
-    run = RunDirectory.create(path, "run")
-    return Trainer(gan, run, device=CPU, precision="fp32", context=TrainerContext())
+    return trainer_in(gan, RunDirectory.create(path, "run"))
+
+
+def trainer_in(gan: GANComponents, run: RunDirectory, callback: Callback | None = None) -> Trainer:
+    """Return a trainer in a run directory."""
+    return Trainer(gan, run, device=CPU, precision="fp32", context=TrainerContext(callback or Callback()))
 
 
 def test_rolling_back_halves_the_learning_rate_and_gives_up_in_the_end(
@@ -253,7 +289,7 @@ def test_rolling_back_halves_the_learning_rate_and_gives_up_in_the_end(
 
 
 def test_run_finishes_after_one_rollback(assemble: Assemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step that is infinite once is trained again, no row is repeated, and the rollback is counted in the state."""
+    """A step that is infinite once is trained again, no row is repeated, and a resumed run has the same state."""
     settings = (*MLP, "steps=30", "checkpoint_every=10", "log_every=1", "on_nan=rollback")
     trainer = trainer_of(assemble(*settings), tmp_path / "run")
     at = {5}
@@ -270,6 +306,59 @@ def test_run_finishes_after_one_rollback(assemble: Assemble, tmp_path: Path, mon
     assert factors == [1]
     assert [row["step"] for row in read_rows(trainer.run.metrics)] == list(range(1, 31))
     assert trainer.state()["rollbacks"] == 1
+    resumed = trainer_in(assemble(*settings), trainer.run)
+    load_checkpoint(resumed, checkpoints.load(trainer.run.checkpoint_path(30)))
+    restore_counters(resumed)
+    assert resumed.state() == trainer.state()
+    assert resumed.gan_step.schedules.lr_scale == 0.5
+    assert resumed.losses == trainer.losses != {}
+
+
+def test_rolling_back_between_two_discriminator_updates_restores_the_batch(
+    assemble: Assemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps that are trained again have the same real images, also those of a discriminator's earlier update."""
+    settings = (*MLP, "steps=12", "generator_steps=3", "checkpoint_every=4", "on_nan=rollback")
+    trainer = trainer_of(assemble(*settings), tmp_path / "run")
+    real: dict[int, list[Tensor]] = {}
+    original = GANStep.update
+
+    def update(self: GANStep, name: str, batch: Batch, index: int, step: int) -> dict[str, Tensor]:
+        stats = original(self, name, batch, index, step)
+        real.setdefault(step, []).append(batch.images)
+        if step == 7 and trainer.rollbacks == 0:
+            stats["loss/generator"] = stats["loss/generator"] * math.inf
+        return stats
+
+    monkeypatch.setattr(GANStep, "update", update)
+    with Interruption() as interruption:
+        trainer.train(interruption)
+    assert [len(real[step]) for step in (3, 4, 5, 7)] == [
+        2,
+        2,
+        2,
+        2,
+    ]  # both networks at step 3, then twice the generator
+    assert trainer.rollbacks == 1
+    assert all(torch.equal(*real[step]) for step in (4, 5, 7))
+
+
+def test_every_saved_grid_is_previewed_and_networks_train(assemble: Assemble, tmp_path: Path) -> None:
+    """Grids reach a callback that wants no further previews; batch norm of a generator in eval mode trains anyway."""
+    samples: list[Tensor] = []
+
+    class Watcher(Callback):
+        def on_sample(self, images: Tensor) -> None:
+            samples.append(images)
+
+    gan = assemble("gen=dcgan", "gen.base_channels=2", *MLP[1:2], MLP[3], "steps=4", "batch_size=8", "sample_every=2")
+    gan.generator.eval()
+    with Interruption() as interruption:
+        trainer_in(gan, RunDirectory.create(tmp_path / "run", "run"), Watcher()).train(interruption)
+    assert [images.shape for images in samples] == [(10, 1, 28, 28)] * 3
+    counts = [value.item() for name, value in gan.generator.named_buffers() if name.endswith("num_batches_tracked")]
+    assert counts
+    assert set(counts) == {8}  # the fakes of both networks' updates
 
 
 def test_dropout_drops_its_share_and_keeps_the_mean() -> None:

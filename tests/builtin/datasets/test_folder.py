@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,11 @@ def test_order_is_that_of_the_paths(tmp_path: Path) -> None:
 def test_files_of_other_kinds_are_ignored(tmp_path: Path) -> None:
     """Hidden files and folders are ignored silently; other files, and links that are not followed, are counted."""
     save(tmp_path / "1.png", 7)
+    save(tmp_path / "within" / "cat" / "1.png", 5)
+    save(tmp_path / "within" / "cat" / ".2.png", 6)
+    save(tmp_path / "within" / "cat" / ".trash" / "3.png", 6)
+    assert grays(folder(tmp_path / "within")) == [5]
+    shutil.rmtree(tmp_path / "within")
     for name in (".hidden.png", "1.HEIC", "2.heic", "3.heic", "figure.eps", "noextension", "another"):
         (tmp_path / name).write_bytes(b"no picture")
     save(tmp_path / ".thumbnails" / "1.png")
