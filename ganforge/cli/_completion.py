@@ -15,9 +15,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
-from rich.markup import escape
-
 from ganforge.components.spec import SECTIONS, Kind, Section
 from ganforge.errors import GanforgeError
 from ganforge.plugins.registry import Entry, Registry
@@ -69,6 +66,8 @@ def _optimizer_keys() -> tuple[str, ...]:
 
 def short(text: str) -> str:
     """Return a text shortened to one line, since the shells' scripts expect no line breaks."""
+    from rich.markup import escape  # noqa: PLC0415 - only shells need it
+
     line = " ".join(text.split())
     return escape(line if len(line) <= MAX_LENGTH else f"{line[: MAX_LENGTH - 1]}…")
 
@@ -183,6 +182,8 @@ def _kind(key: str) -> Kind | None:
 
 def _options_of(registry: Registry, entry: Entry) -> Schemas:
     """Return the schemas of a component's options, from the cache if it is current."""
+    import platformdirs  # noqa: PLC0415 - only shells need it
+
     path, stamp = platformdirs.user_cache_path("ganforge") / "completion.json", _stamp(entry)
     key = f"{CACHE_VERSION} {entry.source} {entry.component.kind} {entry.component.name}"
     cache = _read_cache(path)

@@ -13,17 +13,18 @@ from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, TextIO, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TextIO, TypeVar
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from ganforge.errors import GanforgeError, UsageError
 from ganforge.plugins.commands import Command
 from ganforge.plugins.registry import Registry
 from ganforge.plugins.sources import OWN_DISTRIBUTION
 from ganforge.utils.tracebacks import summarize_exception
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,12 +66,16 @@ def results() -> TextIO:
 
 def out() -> Console:
     """Return the console for results. In a pipe it neither wraps nor colors."""
+    from rich.console import Console  # noqa: PLC0415 - slow; lists do without
+
     console = Console(file=results())
     return console if console.is_terminal else Console(file=results(), width=200, soft_wrap=True)
 
 
 def err() -> Console:
     """Return the console for progress and problems."""
+    from rich.console import Console  # noqa: PLC0415 - as above
+
     return Console(stderr=True, soft_wrap=True, highlight=False)
 
 
@@ -96,14 +101,18 @@ def check_output_path(path: Path, *, force: bool) -> None:
 def problem(message: str, fix: str | None = None) -> None:
     """Print an error and its fix to stderr."""
     console = err()
-    console.print(f"[bold red]error[/]: {escape(message)}")
+    console.out("error", style="bold red", end="")
+    console.out(f": {message}")
     if fix is not None:
-        console.print(f"[cyan]→[/] {escape(fix)}")
+        console.out("→", style="cyan", end=" ")
+        console.out(fix)
 
 
 def notice(message: str) -> None:
     """Print a message for the user to stderr."""
-    err().print(f"[yellow]note[/]: {escape(message)}")
+    console = err()
+    console.out("note", style="yellow", end="")
+    console.out(f": {message}")
 
 
 def next_command(*arguments: object, registry: Registry | None = None, program: str = "ganforge") -> str:
@@ -124,7 +133,7 @@ def next_command(*arguments: object, registry: Registry | None = None, program: 
 def waiting(stage: str, *, quiet: bool) -> AbstractContextManager[object]:
     """Show a spinner with a text while the context is active, on a terminal."""
     console = err()
-    return nullcontext() if quiet or not console.is_terminal else console.status(f"[dim]{escape(stage)} …[/]")
+    return nullcontext() if quiet or not console.is_terminal else console.status(f"[dim]{stage} …[/]")
 
 
 def handle_errors(callback: Callable[P, R], command: Command, name: str) -> Callable[P, R]:

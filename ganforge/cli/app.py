@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -165,6 +166,9 @@ def main() -> None:
     """Run the command line of this process."""
     if sys.stdout is None:  # closed by the parent process; output is discarded
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until this process ends
+    for stream in (sys.stdout, sys.stderr):  # no text fails for its letters, such as … in ASCII or a name's surrogate
+        if isinstance(stream, TextIOWrapper) and (stream.errors == "strict" or stream.encoding.lower() != "utf-8"):
+            stream.reconfigure(errors="replace")
     arguments = [argument for argument in sys.argv[1:] if argument != "--traceback"]
     if len(arguments) < len(sys.argv) - 1:
         os.environ[TRACEBACK] = "1"

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
+from collections.abc import Iterator
+from itertools import groupby
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from ganforge.cli._options import PRESETS, Json, NoPlugins, Plugins, open_registry, parse_kind
-from ganforge.cli._output import out, print_json
-from ganforge.components.spec import KINDS
+from ganforge.cli._output import print_json, results
+from ganforge.components.spec import FLAGS, KINDS
 from ganforge.plugins.names import Named, shortest_name
 from ganforge.plugins.presets import PresetEntry
 from ganforge.plugins.registry import Entry, Registry
+from ganforge.plugins.sources import OWN_DISTRIBUTION
+
+#: Minimum width of the summaries, on terminals of any width.
+MIN_WIDTH = 20
 
 
 def list_components(
@@ -34,11 +40,30 @@ def list_components(
     if json:
         print_json(rows)
         return
-    table = Table("kind", "name", "summary", "from")
-    for row in rows:
-        source = f"{row['distribution']} {row['version']}"
-        table.add_row(row["kind"], f"[bold]{escape(row['name'])}[/]", escape(row["summary"]), escape(source))
-    out().print(table)
+    results().writelines(format_rows(rows, shutil.get_terminal_size().columns if results().isatty() else None))
+
+
+def format_rows(rows: list[dict[str, Any]], width: int | None) -> Iterator[str]:
+    """Yield a heading for each kind, then its names and summaries; plain text, since rich takes half as long again.
+
+    Args:
+        rows: Facts, sorted by kind.
+        width: Maximum width in characters; None for no limit.
+    """
+    indent = max((len(row["name"]) for row in rows), default=0) + 4
+    flags = {kind: flag for flag, kind in FLAGS.items()} | {"preset": "preset"}
+    for number, (kind, group) in enumerate(groupby(rows, key=lambda row: str(row["kind"]))):
+        yield "\n" * (number > 0)
+        yield f"{kind} (--{flags[kind]})\n"
+        for row in group:
+            foreign = row["distribution"] != OWN_DISTRIBUTION
+            text = f"{row['summary']} ({row['distribution']} {row['version']})" if foreign else row["summary"]
+            name, lines = f"  {row['name']}", [text]
+            if width is not None:
+                lines = textwrap.wrap(text, max(width - indent, MIN_WIDTH), break_on_hyphens=False)
+            for line in lines or [""]:
+                yield f"{name:{indent}}{line}".rstrip() + "\n"
+                name = ""
 
 
 def component_facts(registry: Registry, entry: Entry) -> dict[str, Any]:

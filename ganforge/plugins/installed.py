@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.metadata import Distribution, EntryPoint, distributions, entry_points
+from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import PurePath
 
-from packaging.utils import canonicalize_name
-
-from ganforge.plugins.sources import OWN_DISTRIBUTION, Problem, Source
-from ganforge.utils.tracebacks import summarize_exception
+from ganforge.plugins.sources import OWN_DISTRIBUTION, Problem, Source, canonical
+from ganforge.utils.tracebacks import single_line, summarize_exception
 
 GROUP = "ganforge"
 
@@ -17,57 +15,51 @@ InstalledPlugin = tuple[EntryPoint, Source]
 
 
 def installed_plugins() -> tuple[list[InstalledPlugin], list[Problem]]:
-    """Return the plugins, sorted by name, and a problem for each distribution with unreadable entry points."""
-    try:
-        return _unique(entry_points(group=GROUP)), []
-    except Exception:  # noqa: BLE001 - one damaged distribution ends Python's own loop; ours names it
-        return _one_by_one()
+    """Return the plugins, sorted by name, and a problem for each distribution with unreadable entry points.
+
+    Python's own loop parses the entry points of all distributions, and ends at the first damaged one.
+    """
+    plugins: list[InstalledPlugin] = []
+    problems: list[Problem] = []
+    seen: set[str] = set()
+    for distribution in distributions():
+        name = canonical(_folder(distribution).partition("-")[0])
+        if name in seen:
+            continue  # it is on the path twice
+        seen.add(name)
+        try:
+            if f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or ""):
+                plugins += _plugins_of(distribution)
+        except Exception as error:  # noqa: BLE001 - damaged text raises anything in Python's parser
+            source = _source(distribution)
+            text = f"its entry_points.txt cannot be read: {summarize_exception(error)}"
+            problems.append(Problem(source.distribution, source.version, "metadata", text))
+    return _sorted(plugins), problems
 
 
 def own_plugins() -> tuple[list[InstalledPlugin], list[Problem]]:
     """Return ganforge's own plugins, without a look at other distributions."""
-    return _unique(Distribution.from_name(OWN_DISTRIBUTION).entry_points.select(group=GROUP)), []
+    return _sorted(_plugins_of(Distribution.from_name(OWN_DISTRIBUTION))), []
 
 
-def _unique(candidates: Iterable[EntryPoint]) -> list[InstalledPlugin]:
-    """Keep the first entry point of each distribution and name; a distribution may be on the path twice."""
-    first: dict[tuple[str, str], InstalledPlugin] = {}
-    for entry_point in candidates:
-        source = Source("unknown", "unknown") if entry_point.dist is None else _source(entry_point.dist)
-        first.setdefault((source.distribution, entry_point.name), (entry_point, source))
-    return [first[key] for key in sorted(first)]
+def _plugins_of(distribution: Distribution) -> list[InstalledPlugin]:
+    source = _source(distribution)
+    return [(entry_point, source) for entry_point in distribution.entry_points.select(group=GROUP)]
 
 
-def _one_by_one() -> tuple[list[InstalledPlugin], list[Problem]]:
-    seen: set[str] = set()
-    candidates: list[EntryPoint] = []
-    problems: list[Problem] = []
-    for distribution in distributions():
-        source = _source(distribution)
-        name = canonicalize_name(source.distribution)
-        if name not in seen:
-            seen.add(name)
-            try:
-                candidates.extend(distribution.entry_points.select(group=GROUP))
-            except Exception as error:  # noqa: BLE001 - damaged text raises anything in Python's parser
-                if _may_have_plugins(distribution):
-                    text = f"its entry_points.txt cannot be read: {summarize_exception(error)}"
-                    problems.append(Problem(source.distribution, source.version, "metadata", text))
-    return _unique(candidates), problems
+def _sorted(plugins: Iterable[InstalledPlugin]) -> list[InstalledPlugin]:
+    return sorted(plugins, key=lambda plugin: (plugin[1].distribution, plugin[0].name))
 
 
-def _may_have_plugins(distribution: Distribution) -> bool:
-    """Return whether damaged entry points may include ganforge's; damage of other distributions is not reported."""
-    try:
-        return f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or "")
-    except ValueError:
-        return True  # not even text
+def _folder(distribution: Distribution) -> str:
+    """Return the name of a distribution's metadata folder, such as torch-2.10.0; reading METADATA takes longer."""
+    path = PurePath(str(getattr(distribution, "_path", "")))
+    return path.stem if path.suffix in {".dist-info", ".egg-info"} else _field(distribution, "name") or "unknown"
 
 
 def _source(distribution: Distribution) -> Source:
     """Return a distribution's name and version, from the name of its folder if METADATA lacks them."""
-    folder = PurePath(str(getattr(distribution, "_path", "unknown")))
-    name, _, version = folder.stem.partition("-")
+    name, _, version = _folder(distribution).partition("-")
     return Source(_field(distribution, "name") or name, _field(distribution, "version") or version or "unknown")
 
 
@@ -76,4 +68,4 @@ def _field(distribution: Distribution, field: str) -> str | None:
         value = getattr(distribution, field)
     except Exception:  # noqa: BLE001 - the effect of a missing file or field depends on Python's version
         return None
-    return value if isinstance(value, str) and value else None
+    return single_line(value) if isinstance(value, str) and value else None

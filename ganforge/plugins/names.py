@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
-from packaging.utils import canonicalize_name
-
 from ganforge.errors import UnknownComponentError
-from ganforge.plugins.sources import Source
+from ganforge.plugins.sources import Source, canonical
 
 
 class Named(Protocol):
@@ -50,7 +48,7 @@ def find_named(items: Iterable[Item], noun: str, name: str) -> Item | None:
         item
         for item in items
         if item.name == normalized
-        and (not distribution or canonicalize_name(distribution) == canonicalize_name(item.source.distribution))
+        and (not distribution or canonical(distribution) == canonical(item.source.distribution))
     ]
     if len(matches) > 1:
         names = " or ".join(qualified_name(item) for item in matches)

@@ -6,10 +6,8 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from packaging.utils import canonicalize_name
-
 from ganforge.errors import ConfigError
-from ganforge.plugins.sources import OWN_DISTRIBUTION
+from ganforge.plugins.sources import OWN_DISTRIBUTION, canonical
 
 #: Limit of a plugin's import. Importing torch, which a plugin should do on demand, takes this long on a slow disk.
 IMPORT_TIMEOUT_SECONDS = 20.0
@@ -18,7 +16,7 @@ IMPORT_TIMEOUT_SECONDS = 20.0
 def _names(text: str | None) -> frozenset[str] | None:
     if text is None:
         return None
-    return frozenset(canonicalize_name(name.strip()) for name in text.split(",") if name.strip())
+    return frozenset(canonical(name.strip()) for name in text.split(",") if name.strip())
 
 
 def _seconds(text: str | None) -> float:
@@ -70,7 +68,7 @@ class Policy:
 
     def allows(self, distribution: str, entry_point: str) -> bool:
         """Return whether a plugin may be loaded."""
-        names = {canonicalize_name(distribution), canonicalize_name(entry_point)}
+        names = {canonical(distribution), canonical(entry_point)}
         if names & self.blocked:
             return False
         if distribution == OWN_DISTRIBUTION:
@@ -79,5 +77,5 @@ class Policy:
 
     def unmatched(self, plugins: Iterable[tuple[str, str]]) -> list[str]:
         """Return the allowed and blocked names that match no plugin, given as (distribution, entry point)."""
-        known = {canonicalize_name(name) for pair in plugins for name in pair}
+        known = {canonical(name) for pair in plugins for name in pair}
         return sorted(((self.allowed or frozenset()) | self.blocked) - known)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -65,6 +64,8 @@ class PresetEntry:
         settings = self.preset.settings
         if not isinstance(settings, str):
             return settings
+        import tomllib  # noqa: PLC0415 - lists do without
+
         try:
             return tomllib.loads(settings)
         except tomllib.TOMLDecodeError as error:

@@ -12,9 +12,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.version import InvalidVersion
-
 from ganforge.components.spec import PHASE, RESERVED_NAMES, RESERVED_PHASES, Component, Kind
 from ganforge.errors import PluginError, UnknownComponentError
 from ganforge.plugins import Plugins, Policy, Source, discover
@@ -165,6 +162,9 @@ def _sorted(items: Iterable[Item]) -> list[Item]:
 
 
 def _check_requirements(entry: Entry) -> None:
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - slow; lists do without
+    from packaging.version import InvalidVersion  # noqa: PLC0415 - as above
+
     for text in entry.component.requires:
         try:
             requirement = Requirement(text)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 #: Distribution of the built-in components.
 OWN_DISTRIBUTION = "ganforge"
+
+
+def canonical(distribution: str) -> str:
+    """Return the normalized name of a distribution (PEP 503); `packaging` would take a tenth of `--help`'s time."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 @dataclass(frozen=True, slots=True)

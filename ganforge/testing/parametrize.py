@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from packaging.utils import canonicalize_name
-
 from ganforge.components import ImageSpec
 from ganforge.errors import UsageError
 from ganforge.plugins.registry import Entry, Registry
+from ganforge.plugins.sources import canonical
 from ganforge.testing.checks import Check
 from ganforge.testing.conformance import Examination, check_expected, checks_of
 from ganforge.testing.fixture import open_fixture
@@ -72,8 +71,8 @@ def parametrize_components(
 
 def components_of(registry: Registry, distribution: str) -> list[Entry]:
     """Return the components of a distribution. Raises UsageError if it has none."""
-    wanted = canonicalize_name(distribution)
-    entries = [entry for entry in registry.entries if canonicalize_name(entry.source.distribution) == wanted]
+    wanted = canonical(distribution)
+    entries = [entry for entry in registry.entries if canonical(entry.source.distribution) == wanted]
     if not entries:
         known = {entry.source.distribution for entry in registry.entries}
         fix = registry.fix_for_missing(near=True) or "install it: python -m pip install ."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sysconfig
+import os
 import traceback
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from ganforge.utils.privacy import mask_credentials
 MAX_LINE_LENGTH = 500
 
 _OWN_FOLDER = Path(__file__).parents[1]
-_STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
+_STANDARD_LIBRARY = Path(os.__file__).parent
 _SITE_FOLDERS = frozenset({"site-packages", "dist-packages"})
 _FRAMEWORKS = frozenset({"pluggy", "pydantic", "torch"})
 

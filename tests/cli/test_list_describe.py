@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ganforge import builtin
+from ganforge.cli.list import MIN_WIDTH, format_rows
 from ganforge.components.spec import FLAGS, KINDS
 from tests.helpers.plugins import command, in_process, local, provides
 
@@ -136,13 +137,33 @@ def test_tables_are_plain_text_when_piped(tmp_path: Path) -> None:
     """Piped, neither command prints an escape code, and every summary stands whole on its component's line."""
     listed = in_process(tmp_path, "list", TERM="xterm-256color")
     for component in builtin.ganforge_components():
-        lines = [line for line in listed.stdout.splitlines() if component.summary in line]
-        assert any(f" {component.kind} " in line and f" {component.name} " in line for line in lines)
+        (group,) = [text for text in listed.stdout.split("\n\n") if text.startswith(f"{component.kind} (--")]
+        assert any(f" {component.name} " in line and component.summary in line for line in group.splitlines())
     described = command("describe", "gen", "dcgan")
     assert all(word in described.stdout for word in ("base_channels", "integer > 0", "Radford", "latent_dim"))
     for finished in (listed, described):
         assert finished.returncode == 0
         assert "\x1b" not in finished.stdout + finished.stderr
+
+
+@pytest.mark.parametrize("width", [80, 40, 1])
+def test_list_fits_the_terminal(width: int) -> None:
+    """On a terminal, every line of a list is within its width, down to a readable minimum; no word is lost."""
+    rows = answer("list")
+    lines = "".join(format_rows(rows, width)).splitlines()
+    indent = max(len(row["name"]) for row in rows) + 4
+    assert max(map(len, lines)) <= max(width, indent + MIN_WIDTH)
+    assert " ".join(lines).split() == "".join(format_rows(rows, None)).split()
+    headings = {f"{kind} (--{flag})" for flag, kind in (*FLAGS.items(), ("preset", "preset"))}
+    assert {f"{row['kind']} (--" for row in rows} == {f"{line.partition('(--')[0]}(--" for line in headings & {*lines}}
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("describe", "dcgan"), ("run", "--help"), ("--help",)])
+def test_output_in_any_encoding(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    """Commands whose text has letters that stdout cannot encode print the rest."""
+    finished = in_process(tmp_path, *arguments, PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.stdout.isascii()
 
 
 def test_markup_in_a_plugin_is_text(tmp_path: Path) -> None:
