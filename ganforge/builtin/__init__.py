@@ -197,3 +197,8 @@ def ganforge_commands(app: CommandGroup) -> None:
         help="Compare the speed of ganforge with that of the textbook's loop on this machine, on MNIST in batches "
         "of 60.",
     )
+    app.add_command(
+        "interpolate",
+        "ganforge.cli.interpolate:app",
+        help="Draw the images between points of the latent space: as rows, a grid, a GIF or a video.",
+    )

@@ -69,6 +69,15 @@ Ema = Annotated[
     bool | None,
     typer.Option("--ema/--no-ema", help="Moving average or weights (the average, if there is one)."),
 ]
+Conditions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--condition",
+        metavar="VALUE",
+        help="Condition of the images: a class by number or name, a vector such as 0.3,0.7, or a picture, a folder "
+        "of pictures or a .npz file. If repeated, the values take turns.",
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 
 

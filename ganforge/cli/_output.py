@@ -8,8 +8,8 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +96,15 @@ def check_output_path(path: Path, *, force: bool) -> None:
         raise UsageError(f"{path} exists already", fix="choose another file, or pass --force to replace it")
     if not path.absolute().parent.is_dir():
         raise UsageError(f"{path} cannot be written: the folder {path.parent} does not exist")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise UsageError, which names the file, for an OSError within the block."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 def problem(message: str, fix: str | None = None) -> None:

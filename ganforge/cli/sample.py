@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from ganforge.cli._options import (
     CheckpointName,
+    Conditions,
     Ema,
     Force,
     Json,
@@ -21,7 +22,7 @@ from ganforge.cli._options import (
     open_registry,
     set_option,
 )
-from ganforge.cli._output import notice, out, print_json
+from ganforge.cli._output import notice, out, print_json, writing
 from ganforge.cli._settings import SamplingCommand, read_setting, sampling_options
 from ganforge.errors import UsageError
 from ganforge.training.run_directory import RunDirectory
@@ -29,6 +30,8 @@ from ganforge.training.run_directory import RunDirectory
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ganforge.runs.latents import Latents
+    from ganforge.runs.rebuild import LoadedGenerator
     from ganforge.runs.trained_run import TrainedRun
 
 NUM_SAMPLES, COLUMNS = 64, 10
@@ -49,14 +52,11 @@ def sample(
         int | None, num_samples_option("Number of images (64; 10 of each class if the generator takes classes).")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the latents.")] = 0,
-    condition: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="VALUE",
-            help="Condition of the images: a class by number or name, a vector such as 0.3,0.7, or a picture, a folder "
-            "of pictures or a .npz file. If repeated, the values take turns.",
-        ),
+    latents: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Latents to draw: a .npz file of sample, interpolate, latent or project."),
     ] = None,
+    condition: Conditions = None,
     label: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
     settings: Annotated[
         list[str] | None,
@@ -84,23 +84,25 @@ def sample(
     from ganforge.runs.trained_run import TrainedRun  # noqa: PLC0415 - imports torch
 
     trained = TrainedRun(directory, registry)
+    given = None if latents is None else _read_latents(latents, num_samples, trained.load(ema=ema, checkpoint=choice))
     samples = None
-    if num_samples is None and not condition and target.suffix.lower() == ".png":
+    if num_samples is None and given is None and not condition and target.suffix.lower() == ".png":
         samples = trained.sample_by_class(columns or COLUMNS, seed, sampling=sampling, ema=ema, checkpoint=choice)
     if samples is None:
-        values = _condition(trained, condition, num_samples) if condition else None
-        samples = trained.sample(num_samples, seed, condition=values, sampling=sampling, ema=ema, checkpoint=choice)
+        count = num_samples if given is None else len(given)
+        values = _condition(trained, condition, count) if condition else None
+        samples = trained.sample(
+            count, seed, condition=values, latents=given, sampling=sampling, ema=ema, checkpoint=choice
+        )
     for line in trained.notices:
         notice(line)
-    try:
+    with writing(target):
         if target.suffix.lower() == ".png":
             samples.save_grid(target, columns=columns)
         elif target.suffix.lower() == ".npz":
             samples.save_npz(target)
         else:
             samples.save_folder(target)
-    except OSError as error:
-        raise UsageError(f"{target} cannot be written: {error.strerror or error}") from None
     if json:
         print_json({"run": str(directory.path), "out": str(target), "num_samples": len(samples), "seed": seed})
     else:
@@ -116,6 +118,18 @@ def _target(run: Path, path: Path | None, seed: int, *, force: bool) -> Path:
     if path.exists() and not (force and path.is_file()):
         raise UsageError(f"{path} exists already", fix="choose another --out, or pass --force to replace a file")
     return path
+
+
+def _read_latents(path: Path, num_samples: int | None, loaded: LoadedGenerator) -> Latents:
+    """Return the first latents of a file; a notice if they are those of other weights."""
+    from ganforge.runs.latents import Latents  # noqa: PLC0415 - imports torch
+
+    latents = Latents.load(path)
+    if num_samples is not None and num_samples > len(latents):
+        raise UsageError(f"{path} has {len(latents):,} latents; --num-samples is {num_samples:,}")
+    if latents.checkpoint not in {None, loaded.checkpoint}:
+        notice(f"the latents of {path} were found with other weights; their images differ here")
+    return latents[:num_samples]
 
 
 def _condition(trained: TrainedRun, texts: list[str], num_samples: int | None) -> Tensor:

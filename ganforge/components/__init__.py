@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ganforge.components.datasets import Dataset, ImageTensors, Item, Split, check_images
     from ganforge.components.features import FeatureExtractor, FeatureOutput, weights_sha256
     from ganforge.components.image_spec import ConditionSpec, DatasetInfo, ImageSpec
-    from ganforge.components.latents import LatentDistribution
+    from ganforge.components.latents import LatentDistribution, Space
     from ganforge.components.losses import Loss, LossTerm
     from ganforge.components.metrics import EvaluationContext, Metric, MetricResult, Need
     from ganforge.components.networks import Discriminator, Generator, Network
@@ -29,7 +29,7 @@ _MODULES = {
     "datasets": ("Dataset", "ImageTensors", "Item", "Split", "check_images"),
     "features": ("FeatureExtractor", "FeatureOutput", "weights_sha256"),
     "image_spec": ("ConditionSpec", "DatasetInfo", "ImageSpec"),
-    "latents": ("LatentDistribution",),
+    "latents": ("LatentDistribution", "Space"),
     "losses": ("Loss", "LossTerm"),
     "metrics": ("EvaluationContext", "Metric", "MetricResult", "Need"),
     "networks": ("Discriminator", "Generator", "Network"),
@@ -68,6 +68,7 @@ __all__ = [
     "OptimizerFactory",
     "Parameters",
     "Schedule",
+    "Space",
     "Split",
     "TrainStep",
     "TrainedComponent",

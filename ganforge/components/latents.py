@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from ganforge.components.base import ComponentOptions
 from ganforge.components.trained_component import TrainedComponent
+
+#: Space of latents: z, which is drawn, or w behind the mapping network (`Generator.style`).
+Space: TypeAlias = Literal["z", "w"]
 
 
 class LatentDistribution(TrainedComponent, ABC):

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ganforge.components.image_spec import ConditionSpec
-from ganforge.components.latents import LatentDistribution
+from ganforge.components.latents import LatentDistribution, Space
 from ganforge.components.networks import Generator
 from ganforge.components.outputs import GeneratorOutput
 from ganforge.errors import ConfigError, IncompatibleError
@@ -35,6 +35,15 @@ LATENT_BLOCK = 64
 MAX_CLASS_ROWS = 16
 
 
+class _Batch(NamedTuple):
+    """Latents `(B, …)` and condition of a batch, both on the device, with its number and that of its first image."""
+
+    latents: Tensor
+    condition: Tensor | None
+    number: int
+    first: int
+
+
 class Sampler:
     """Copy of a generator that draws images in evaluation mode.
 
@@ -46,13 +55,21 @@ class Sampler:
         batch_size: Images in a batch.
     """
 
-    def __init__(self, generator: Generator, *, seed: int, sampling: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        *,
+        seed: int,
+        sampling: Mapping[str, Any] | None = None,
+        shared_noise: bool = False,
+    ) -> None:
         """Copy and prepare a generator.
 
         Args:
             generator: Generator in any mode, on any device.
             seed: Seed of the random numbers that layers draw, such as noise.
             sampling: Sampling options that differ from the generator's own, such as `{"truncation": 0.7}`.
+            shared_noise: Whether all images get the noise of the first, so that they differ by their latents alone.
 
         Raises:
             ConfigError: The generator does not have such an option.
@@ -64,6 +81,7 @@ class Sampler:
         if sampling:
             self.generator.sampling = sampling_options(generator, sampling)
         self._seed = seed
+        self._shared_noise = shared_noise
         tensors = chain(generator.parameters(), generator.buffers())
         self._device = next((tensor.device for tensor in tensors), torch.device("cpu"))
         if own_preparation:
@@ -71,30 +89,44 @@ class Sampler:
                 self.generator.prepare_sampling(derive_generator(seed, "samples/prepare"))
             self.generator.eval()
 
-    def batches(self, latents: Tensor, condition: Tensor | Iterable[Tensor] | None = None) -> Iterator[Tensor]:
+    def batches(
+        self, latents: Tensor, condition: Tensor | Iterable[Tensor] | None = None, *, space: Space = "z"
+    ) -> Iterator[Tensor]:
         """Yield images as the generator returns them, `(B, C, H, W)` float32, on its device.
 
         Args:
-            latents: `(N, Z)`.
+            latents: `(N, Z)` in z, or `(N, …)` in w.
             condition: `(N, …)`, as the dataset stores it or as networks see it, or an iterable of its parts, whose
                 lengths are those of the batches. Classes take turns by default.
+            space: Space of the latents.
 
         Raises:
             IncompatibleError: The condition does not fit the generator.
         """
+        network = self.generator if space == "z" else self.generator.synthesis
+        for batch in self._batches(latents, condition):
+            yield GeneratorOutput.of(self._compute(network, batch)).images.float()
+
+    def images(self, latents: Tensor, condition: Tensor | None = None, *, space: Space = "z") -> Tensor:
+        """Return images as the generator returns them, `(N, C, H, W)` float32, on the CPU; see `batches`."""
+        return torch.cat([images.cpu() for images in self.batches(latents, condition, space=space)])
+
+    def styles(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return intermediate latents w, `(N, …)` float32 on the CPU, of latents, `(N, Z)`; see `batches`."""
+        batches = self._batches(latents, condition)
+        return torch.cat([self._compute(self.generator.style, batch).float().cpu() for batch in batches])
+
+    def _batches(self, latents: Tensor, condition: Tensor | Iterable[Tensor] | None) -> Iterator[_Batch]:
         done = 0
         for number, part in enumerate(self._parts(condition, len(latents))):
             z = latents[done : done + (self.batch_size if part is None else len(part))]
             if part is not None:
                 check_condition(self.generator, part, len(z))
+            conditions = None if part is None else normalize(part.to(self._device))
+            yield _Batch(z.to(self._device), conditions, number, done)
             done += len(z)
-            yield self._draw(z, part, number, done - len(z))
         if done != len(latents):
             raise IncompatibleError(f"{done:,} conditions for {len(latents):,} images")
-
-    def images(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Return images as the generator returns them, `(N, C, H, W)` float32, on the CPU; see `batches`."""
-        return torch.cat([images.cpu() for images in self.batches(latents, condition)])
 
     def _parts(self, condition: Tensor | Iterable[Tensor] | None, count: int) -> Iterable[Tensor | None]:
         """Return the condition of each batch."""
@@ -111,12 +143,12 @@ class Sampler:
         return torch.split(condition, self.batch_size)
 
     @torch.no_grad()
-    def _draw(self, z: Tensor, condition: Tensor | None, number: int, first: int) -> Tensor:
-        """Return the images of a batch, whose first one has an index among all."""
-        condition = None if condition is None else normalize(condition.to(self._device))
-        rngs = [derive_generator(self._seed, "samples/noise", first + index) for index in range(len(z))]
-        with self._seeded_layers("samples", number), ImageNoise(rngs, self._device):
-            return GeneratorOutput.of(self.generator(z.to(self._device), condition)).images.float()
+    def _compute(self, network: Callable[[Tensor, Tensor | None], Any], batch: _Batch) -> Any:  # noqa: ANN401 - a network's output
+        """Return a network's output for a batch; what it draws is the same for every size of the batches."""
+        indices = [0 if self._shared_noise else batch.first + index for index in range(len(batch.latents))]
+        rngs = [derive_generator(self._seed, "samples/noise", index) for index in indices]
+        with self._seeded_layers("samples", batch.number), ImageNoise(rngs, self._device):
+            return network(batch.latents, batch.condition)
 
     def _seeded_layers(self, stream: Stream, *indices: int) -> AbstractContextManager[None]:
         return fork_torch_rng(self._seed, stream, *indices, device=self._device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from ganforge.components import ConditionSpec, DatasetInfo
 from ganforge.errors import IncompatibleError, UsageError
+from ganforge.utils.arrays import read_npz
 from ganforge.utils.suggest import did_you_mean
 
 #: Condition of all images, or one for each: classes by number or name, vectors, tensors.
@@ -118,15 +118,10 @@ def _read_vector(argument: str, spec: ConditionSpec) -> Tensor:
 
 
 def _read_npz(path: Path) -> NDArray[Any]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            names = list(arrays)
-            if "condition" not in names and len(names) != 1:
-                raise UsageError(f"{path} has no array `condition` (available: {', '.join(names) or 'none'})")
-            values: NDArray[Any] = arrays["condition" if "condition" in names else names[0]]
-            return values
-    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
+    arrays = read_npz(path)
+    if "condition" not in arrays and len(arrays) != 1:
+        raise UsageError(f"{path} has no array `condition` (available: {', '.join(arrays) or 'none'})")
+    return arrays["condition"] if "condition" in arrays else next(iter(arrays.values()))
 
 
 def _read_picture(path: Path, spec: ConditionSpec) -> Tensor:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from ganforge.components import Generator, LatentDistribution, TrainedComponent
+from ganforge.components.sampling import draw_latents
 from ganforge.config import SECTIONS, Section
 from ganforge.config.reload import reload
 from ganforge.config.resolved import ResolvedComponent
 from ganforge.data.scoring import blame
 from ganforge.errors import UsageError
+from ganforge.runs.latents import MAX_SEED, Latents
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.build import TrainedModules, build_modules, build_network
 from ganforge.training.checkpoint import Checkpoint
@@ -24,6 +28,27 @@ if TYPE_CHECKING:
 
 #: Sections that have no part in a training step.
 UNTRAINED: frozenset[Section] = frozenset({"data", "features", "metric"})
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedGenerator:
+    """Generator and latent distribution of a checkpoint, in evaluation mode on the CPU.
+
+    Attributes:
+        checkpoint: SHA-256 of the generator's weights.
+    """
+
+    generator: Generator
+    latent: LatentDistribution
+    checkpoint: str
+
+    def draw(self, count: int, seed: int) -> Latents:
+        """Return the first latents of a seed in z, the same for every count."""
+        if not 0 <= seed <= MAX_SEED:
+            raise UsageError(f"invalid seed {seed}; the range is 0 to {MAX_SEED}")
+        z = draw_latents(self.latent, self.generator, count, seed=seed)
+        seeds = torch.stack([torch.full((count,), seed), torch.arange(count)], dim=1)
+        return Latents(z, "z", None, seeds, self.checkpoint)
 
 
 def rebuild_modules(run: TrainedRun, checkpoint: Checkpoint) -> TrainedModules:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganforge.components import Dataset, Generator, LatentDistribution
-from ganforge.components.sampling import Sampler, class_rows, default_condition, draw_latents
+from ganforge.components import Dataset, Generator, Space
+from ganforge.components.sampling import Sampler, class_rows, default_condition
 from ganforge.config.reload import reload
 from ganforge.data.pictures import render, sample_condition, to_pictures
 from ganforge.data.scoring import build_scoring, instantiate
 from ganforge.errors import IncompatibleError, UsageError
 from ganforge.runs.conditions import Condition, to_condition
-from ganforge.utils.files import replacing
+from ganforge.runs.latents import Latents, check_latents
+from ganforge.runs.rebuild import LoadedGenerator
+from ganforge.utils.arrays import write_npz
 from ganforge.utils.images import grid, png_bytes, save_png, side_by_side
 
 if TYPE_CHECKING:
@@ -34,11 +36,14 @@ class Samples:
 
     Attributes:
         images: Pictures, `(N, H, W, C)` uint8.
-        latents: `(N, Z)` float32.
+        latents: `(N, Z)` float32, or `(N, …)` in w.
         condition: Condition of each image, `(N,)` int64 classes, `(N, D)` float32 vectors or `(N, …)` tensors, or None.
         raw: Images of a dataset of float32 numbers as the generator returned them, `(N, H, W, C)` float32, or None.
         columns: Images per row of the grid; by default it is nearly square.
         rendered: One picture of all samples, `(C, H, W)` uint8, of a dataset that renders them, or None for a grid.
+        space: Space of the latents.
+        seeds: Seed of each latent and its number among those of the seed, `(N, 2)` int64, or None for given latents.
+        checkpoint: SHA-256 of the generator's weights.
     """
 
     images: NDArray[np.uint8]
@@ -47,6 +52,9 @@ class Samples:
     raw: NDArray[np.float32] | None = None
     columns: int | None = None
     rendered: Tensor | None = None
+    space: Space = "z"
+    seeds: NDArray[np.int64] | None = None
+    checkpoint: str | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -83,17 +91,19 @@ class Samples:
             save_png(image, path / f"{number:05d}{suffix}.png")
 
     def save_npz(self, path: str | Path) -> None:
-        """Write `images`, `latents` and, if there is one, `condition` as one compressed file. Raises OSError.
+        """Write `images`, the latents as `Latents` has them, and their condition as one archive. Raises OSError.
 
         For a dataset of float32 numbers, `images` are those numbers, and the pictures are saved as `pixels`.
         """
-        arrays: dict[str, NDArray[Any]] = {"images": self.images, "latents": self.latents}
-        if self.raw is not None:
-            arrays |= {"images": self.raw, "pixels": self.images}
-        if self.condition is not None:
-            arrays["condition"] = self.condition
-        with replacing(Path(path)) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy types allow_pickle as any keyword
+        arrays: dict[str, NDArray[Any] | None] = {
+            "images": self.images if self.raw is None else self.raw,
+            "pixels": None if self.raw is None else self.images,
+            self.space: self.latents,
+            "condition": self.condition,
+            "seeds": self.seeds,
+            "checkpoint": None if self.checkpoint is None else np.array(self.checkpoint),
+        }
+        write_npz(Path(path), {name: array for name, array in arrays.items() if array is not None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +113,17 @@ class SampleRequest:
     num_samples: int | None = None
     seed: int = 0
     condition: Condition | None = None
-    latents: NDArray[np.float32] | Tensor | None = None
+    latents: Latents | NDArray[np.float32] | Tensor | None = None
     sampling: Mapping[str, Any] | None = None
 
 
-def sample_run(run: TrainedRun, generator: Generator, latent: LatentDistribution, request: SampleRequest) -> Samples:
+def sample_run(run: TrainedRun, loaded: LoadedGenerator, request: SampleRequest) -> Samples:
     """Draw images from a run's generator. Raises as `TrainedRun.sample`."""
-    condition = None if request.condition is None else _to_condition(run, generator, request.condition)
-    latents = None if request.latents is None else _to_latents(generator, request.latents)
+    generator = loaded.generator
+    condition = None if request.condition is None else condition_of(run, generator, request.condition)
+    latents = None if request.latents is None else _given_latents(generator, request.latents)
+    if condition is None and latents is not None and generator.conditional:
+        condition = latents.condition
     count = request.num_samples
     if count is None:
         longest = max(0 if values is None else len(values) for values in (condition, latents))
@@ -118,48 +131,46 @@ def sample_run(run: TrainedRun, generator: Generator, latent: LatentDistribution
     if count < 1:
         raise UsageError(f"invalid number of images {count}; the minimum is 1")
     if latents is None:
-        latents = draw_latents(latent, generator, count, seed=request.seed)
+        latents = loaded.draw(count, request.seed)
     if len(latents) != count:
         raise UsageError(f"{len(latents)} latents for {count} images")
     if condition is None:
-        condition = _default_condition(run, generator, count)
+        condition = default_conditions(run, generator, count)
     elif len(condition) == 1:
         condition = condition.expand(count, *condition.shape[1:])
-    return _draw(generator, latents, condition, _dataset(run), request)
+    return _draw(loaded, replace(latents, condition=condition), dataset_of(run), request)
 
 
-def sample_run_by_class(
-    run: TrainedRun, generator: Generator, latent: LatentDistribution, request: SampleRequest
-) -> Samples | None:
+def sample_run_by_class(run: TrainedRun, loaded: LoadedGenerator, request: SampleRequest) -> Samples | None:
     """Draw `num_samples` images of each class from the same latents. Raises as `TrainedRun.sample_by_class`."""
     columns = request.num_samples or 1
-    classes = class_rows(generator, columns)
+    classes = class_rows(loaded.generator, columns)
     if classes is None:
         return None
-    latents = draw_latents(latent, generator, columns, seed=request.seed).repeat(len(classes) // columns, 1)
-    return _draw(generator, latents, classes, _dataset(run), request, columns)
+    latents = loaded.draw(columns, request.seed)[torch.arange(len(classes)) % columns]
+    return _draw(loaded, replace(latents, condition=classes), dataset_of(run), request, columns)
 
 
 def _draw(
-    generator: Generator,
-    latents: Tensor,
-    condition: Tensor | None,
-    dataset: Dataset,
-    request: SampleRequest,
-    columns: int | None = None,
+    loaded: LoadedGenerator, latents: Latents, dataset: Dataset, request: SampleRequest, columns: int | None = None
 ) -> Samples:
+    generator, condition, seeds = loaded.generator, latents.condition, latents.seeds
     rendered, is_float = type(dataset).render is not Dataset.render, generator.image.dtype == "float32"
     pictures, images = [], []
-    for batch in Sampler(generator, seed=request.seed, sampling=request.sampling).batches(latents, condition):
+    sampler = Sampler(generator, seed=request.seed, sampling=request.sampling)
+    for batch in sampler.batches(latents.values, condition, space=latents.space):
         pictures.append(to_pictures(dataset, batch))
         images += [batch.cpu()] if rendered or is_float else []
     return Samples(
         images=_channels_last(torch.cat(pictures)),
-        latents=latents.float().numpy(),
+        latents=latents.values.float().numpy(),
         condition=None if condition is None else condition.numpy(),
         raw=_channels_last(torch.cat(images)) if is_float else None,
         columns=columns,
         rendered=render(dataset, torch.cat(images)) if rendered else None,
+        space=latents.space,
+        seeds=None if seeds is None else seeds.numpy(),
+        checkpoint=loaded.checkpoint,
     )
 
 
@@ -168,21 +179,21 @@ def _channels_last(images: Tensor) -> NDArray[Any]:
     return array
 
 
-def _to_condition(run: TrainedRun, generator: Generator, condition: Condition) -> Tensor:
+def condition_of(run: TrainedRun, generator: Generator, condition: Condition) -> Tensor:
+    """Return a condition for a run's generator, `(N, …)`, or `(1, …)` for all images. Raises IncompatibleError."""
     if not generator.conditional:
         raise IncompatibleError("this generator takes no condition", fix="leave the condition out")
     return to_condition(condition, run.dataset_info())
 
 
-def _to_latents(generator: Generator, latents: NDArray[np.float32] | Tensor) -> Tensor:
-    z = torch.as_tensor(latents, dtype=torch.float32)
-    if z.ndim != len("NZ") or z.shape[1] != generator.latent_dim:
-        raise UsageError(f"latents have shape {tuple(z.shape)}; (N, {generator.latent_dim}) is required")
-    return z
+def _given_latents(generator: Generator, latents: Latents | NDArray[np.float32] | Tensor) -> Latents:
+    if not isinstance(latents, Latents):
+        latents = Latents(torch.as_tensor(latents, dtype=torch.float32))
+    return check_latents(generator, latents)
 
 
-def _default_condition(run: TrainedRun, generator: Generator, count: int) -> Tensor | None:
-    """Return classes in turn, or the conditions of real images."""
+def default_conditions(run: TrainedRun, generator: Generator, count: int) -> Tensor | None:
+    """Return classes in turn, or the conditions of the first real images, `(N, …)`; None without conditions."""
     if not generator.conditional or generator.image.num_classes is not None:
         return default_condition(generator, count)
     experiment = run.experiment.model_copy(update={"metric": ()})
@@ -190,7 +201,7 @@ def _default_condition(run: TrainedRun, generator: Generator, count: int) -> Ten
     return sample_condition(generator, build_scoring(resolved), count)
 
 
-def _dataset(run: TrainedRun) -> Dataset:
-    """Return the run's dataset without opening its data."""
+def dataset_of(run: TrainedRun) -> Dataset:
+    """Return a run's dataset without opening its data."""
     dataset: Dataset = instantiate(reload(run.experiment, run.registry, run.manifest, ("data",)).one("data"))
     return dataset

@@ -10,14 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ganforge.components import DatasetInfo, Generator, LatentDistribution, Split
+from ganforge.components import DatasetInfo, Generator, LatentDistribution, Split, weights_sha256
 from ganforge.config import Experiment
-from ganforge.errors import CheckpointError, IncompatibleError, UsageError
+from ganforge.errors import IncompatibleError, RunDirectoryError, UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.runs import ReportWriter
 from ganforge.runs.conditions import Condition
 from ganforge.runs.evaluate import EvaluationRequest, RunScores, evaluate_run
-from ganforge.runs.rebuild import find_module, rebuild_generator, rebuild_latent, rebuild_modules
+from ganforge.runs.latents import Latents
+from ganforge.runs.rebuild import (
+    LoadedGenerator,
+    find_module,
+    rebuild_generator,
+    rebuild_latent,
+    rebuild_modules,
+)
 from ganforge.runs.sample import SampleRequest, Samples, sample_run, sample_run_by_class
 from ganforge.schemas.manifest import Manifest
 from ganforge.schemas.rows import EVALUATIONS, METRICS, EvaluationRow, MetricsRow, read_rows
@@ -44,7 +51,7 @@ class TrainedRun:
         self.registry = registry
         self.report = report
         self.notices: list[str] = []
-        self._loaded: dict[tuple[int, str], tuple[Generator, LatentDistribution]] = {}
+        self._loaded: dict[tuple[int, str], LoadedGenerator] = {}
 
     def __repr__(self) -> str:
         return f"<ganforge run {str(self.path)!r}, {self.manifest.status}>"
@@ -77,7 +84,7 @@ class TrainedRun:
     @property
     def latent(self) -> LatentDistribution:
         """Latent distribution of the newest checkpoint, on the CPU."""
-        return self._load(ema=None, checkpoint="newest")[1]
+        return self.load().latent
 
     def dataset_info(self) -> DatasetInfo:
         """Return the metadata of the training data from run.json, without opening data. Raises RunDirectoryError."""
@@ -95,7 +102,7 @@ class TrainedRun:
             CheckpointError: It is damaged.
             IncompatibleError: The run has no moving average.
         """
-        return self._load(ema=ema, checkpoint=checkpoint)[0]
+        return self.load(ema=ema, checkpoint=checkpoint).generator
 
     def module(self, name: str, *, ema: bool | None = None, checkpoint: CheckpointChoice = "newest") -> nn.Module:
         """Return a trained component or a submodule of one, in evaluation mode, on the CPU.
@@ -131,14 +138,16 @@ class TrainedRun:
         """Return the latent distribution of a checkpoint, on the CPU. Raises CheckpointError."""
         return rebuild_latent(self, checkpoint)
 
-    def _load(self, *, ema: bool | None, checkpoint: CheckpointChoice) -> tuple[Generator, LatentDistribution]:
+    def load(self, *, ema: bool | None = None, checkpoint: CheckpointChoice = "newest") -> LoadedGenerator:
+        """Return generator and latent distribution of a checkpoint; arguments and errors are those of `generator`."""
         file = self.weights_file(ema=ema)
         newest = next(iter(checkpoints.steps(self.directory)), 0)
         key = (newest if checkpoint == "newest" else checkpoint, file)
         if key not in self._loaded:
-            loaded = self.checkpoint(checkpoint)
-            key = (loaded.step, file)  # an older one if the newest is damaged
-            self._loaded[key] = self.generator_of(loaded, file), self.latent_of(loaded)
+            read = self.checkpoint(checkpoint)
+            key = (read.step, file)  # an older one if the newest is damaged
+            generator = self.generator_of(read, file)
+            self._loaded[key] = LoadedGenerator(generator, self.latent_of(read), weights_sha256(generator))
         return self._loaded[key]
 
     def evaluate(
@@ -197,7 +206,7 @@ class TrainedRun:
         seed: int = 0,
         *,
         condition: Condition | None = None,
-        latents: NDArray[np.float32] | Tensor | None = None,
+        latents: Latents | NDArray[np.float32] | Tensor | None = None,
         sampling: Mapping[str, Any] | None = None,
         ema: bool | None = None,
         checkpoint: CheckpointChoice = "newest",
@@ -209,7 +218,7 @@ class TrainedRun:
             seed: Seed of latents and noise.
             condition: One condition for all images, or one for each: classes by number or name, vectors, or tensors. By
                 default classes take turns, and vectors and tensors are those of the first test images, which are read.
-            latents: `(N, Z)`; drawn by default.
+            latents: `(N, Z)`, or `Latents` in z or w, whose condition is the default then; drawn by default.
             sampling: Sampling options of the generator, such as `{"truncation": 0.7}`.
             ema: Weights, as for `generator`.
             checkpoint: Step of a checkpoint, `newest` or `best`.
@@ -220,7 +229,7 @@ class TrainedRun:
             CheckpointError: The checkpoint is damaged.
         """
         request = SampleRequest(num_samples, seed, condition, latents, sampling)
-        return sample_run(self, *self._load(ema=ema, checkpoint=checkpoint), request)
+        return sample_run(self, self.load(ema=ema, checkpoint=checkpoint), request)
 
     def sample_by_class(
         self,
@@ -241,19 +250,19 @@ class TrainedRun:
             CheckpointError: As for `sample`.
         """
         request = SampleRequest(columns, seed, sampling=sampling)
-        return sample_run_by_class(self, *self._load(ema=ema, checkpoint=checkpoint), request)
+        return sample_run_by_class(self, self.load(ema=ema, checkpoint=checkpoint), request)
 
     def checkpoint(self, choice: CheckpointChoice = "newest") -> Checkpoint:
         """Return the checkpoint of a step, the newest valid one, or the one with the best score.
 
         Raises:
-            UsageError: The checkpoint does not exist.
-            CheckpointError: It is damaged, or the run has none yet.
+            UsageError: The checkpoint does not exist, or the run has none yet.
+            CheckpointError: It is damaged.
         """
         if choice == "newest":
             newest = checkpoints.load_newest(self.directory, self.notices.append)
             if newest is None:
-                raise CheckpointError(
+                raise RunDirectoryError(
                     f"{self.path} has no checkpoint yet", fix=f"train it: ganforge resume {self.path}"
                 )
             return newest

@@ -97,16 +97,26 @@ def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Tensor
     return picture
 
 
+def to_pil(picture: Tensor) -> Image.Image:
+    """Return a picture, `(C, H, W)` uint8 on any device, for Pillow; see `visible_channels`."""
+    pixels = visible_channels(picture).cpu()
+    array = pixels.squeeze(0).numpy() if len(pixels) == GRAY else pixels.permute(1, 2, 0).contiguous().numpy()
+    return Image.fromarray(array)
+
+
+def enlarge(pictures: Tensor, scale: int) -> Tensor:
+    """Return pictures, `(…, H, W)`, with `scale`² pixels for each."""
+    return pictures.repeat_interleave(scale, dim=-2).repeat_interleave(scale, dim=-1)
+
+
 def png_bytes(picture: Tensor) -> bytes:
     """Return the bytes of a picture's PNG file; the same picture gives the same bytes.
 
     Args:
         picture: `(C, H, W)` uint8 on any device; see `visible_channels`.
     """
-    pixels = visible_channels(picture).cpu()
-    array = pixels.squeeze(0).numpy() if len(pixels) == GRAY else pixels.permute(1, 2, 0).contiguous().numpy()
     buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, format="PNG")
+    to_pil(picture).save(buffer, format="PNG")
     return buffer.getvalue()
 
 

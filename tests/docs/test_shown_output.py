@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.helpers.docs import DOCS, assert_shown, blocks
+from tests.helpers.plugins import command
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -72,6 +75,24 @@ def test_evaluation(ganforge: Ganforge) -> None:
     assert ganforge("run", "--gen", "dcgan", "--disc", "dcgan", *narrow, *ON_SAMPLE, "--steps", "2").returncode == 0
     done = ganforge("evaluate", "runs/dcgan-dcgan-bce-mnist-001", "--num-samples", "1000")
     assert_shown(shown("evaluation.md", "runs/dcgan-dcgan-bce-mnist-001, step"), done.stdout + done.stderr)
+
+
+def test_latent_space(ganforge: Ganforge) -> None:
+    """The commands of the latent space print the shown lines, and the page's Python code runs."""
+    narrow = ("--gen.base_channels", "4", "--disc.base_channels", "4")
+    assert ganforge("run", "--gen", "dcgan", "--disc", "dcgan", *narrow, *ON_SAMPLE, "--steps", "2").returncode == 0
+    page = DOCS / "latent-space.md"
+    commands = [block.text for block in blocks(page, "bash") if block.text.startswith("ganforge interpolate")]
+    outputs = [block.text for block in blocks(page, "text")]
+    for text, output in zip(commands, outputs, strict=True):
+        done = command(*shlex.split(text)[1:])
+        assert done.returncode == 0, done.stderr
+        assert_shown(output, done.stdout, tolerance=0)
+    (code,) = [block.text for block in blocks(page, "python")]
+    namespace: dict[str, Any] = {}
+    exec(compile(code, page.name, "exec"), namespace)  # noqa: S102 - our own page
+    assert tuple(namespace["pictures"].shape) == (10, 1, 28, 28)
+    assert Path("path.npz").is_file()
 
 
 @pytest.mark.slow

@@ -185,7 +185,7 @@ def test_float_images_are_kept_and_decoded(train: Train) -> None:
     assert (samples.images.shape, samples.images.dtype) == ((5, 4, 4, 3), np.dtype(np.uint8))
     samples.save_npz("five.npz")
     with np.load("five.npz", allow_pickle=False) as arrays:
-        assert sorted(arrays) == ["images", "latents", "pixels"]
+        assert sorted(arrays) == ["checkpoint", "images", "pixels", "seeds", "z"]
         assert np.array_equal(arrays["images"], samples.raw)
         assert np.array_equal(arrays["pixels"], samples.images)
 

@@ -153,9 +153,9 @@ def test_sample_writes_a_grid_a_folder_or_arrays(run: RunDirectory, tmp_path: Pa
     done = command("sample", run.path, "-n", "3", "--seed", "5", "--out", "three.npz", "--json")
     assert json.loads(done.stdout)["num_samples"] == 3
     with np.load("three.npz", allow_pickle=False) as arrays:
-        assert sorted(arrays) == ["images", "latents"]
+        assert sorted(arrays) == ["checkpoint", "images", "seeds", "z"]
         assert (arrays["images"].shape, arrays["images"].dtype) == ((3, 28, 28, 1), np.uint8)
-        assert (arrays["latents"].shape, arrays["latents"].dtype) == ((3, 100), np.float32)
+        assert (arrays["z"].shape, arrays["z"].dtype) == ((3, 100), np.float32)
         with Image.open("folder/00002.png") as picture:
             assert np.array_equal(np.asarray(picture), arrays["images"][2, :, :, 0])
     refused = command("sample", run.path, "--out", "grid.png")

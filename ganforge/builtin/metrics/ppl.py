@@ -16,6 +16,7 @@ from ganforge.components.sampling import MAX_BATCH_PIXELS, MAX_BATCH_SIZE
 from ganforge.errors import DataError
 from ganforge.utils.devices import module_device
 from ganforge.utils.images import normalize
+from ganforge.utils.interpolation import lerp, slerp
 from ganforge.utils.rng import fork_torch_rng
 
 
@@ -87,17 +88,3 @@ class PerceptualPathLength(Metric):
                 output = (generator if space == "z" else generator.synthesis)(point, condition)
             features.append(context.extract(GeneratorOutput.of(output).images).features.double())
         return (features[1] - features[0]).square().sum(dim=1) / epsilon**2
-
-
-def lerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
-    """Return the linear interpolation of `(N, …)` at t, `(N,)`."""
-    return start + (end - start) * t.view(-1, *[1] * (start.ndim - 1))
-
-
-def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
-    """Return the spherical interpolation of `(N, Z)` at t, `(N,)`; the linear one for parallel vectors."""
-    cosine = torch.nn.functional.cosine_similarity(start, end, dim=1).clamp(-1, 1)
-    angle, t = cosine.acos().unsqueeze(1), t.unsqueeze(1)
-    sine = angle.sin()
-    spherical = ((1 - t) * angle).sin() / sine * start + (t * angle).sin() / sine * end
-    return torch.where(sine.abs() < 1e-6, start + (end - start) * t, spherical)  # noqa: PLR2004 - rounding

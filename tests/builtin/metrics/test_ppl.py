@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.builtin.features.pixels import Pixels, Raw
-from ganforge.builtin.metrics.ppl import PerceptualPathLength, lerp, slerp
+from ganforge.builtin.metrics.ppl import PerceptualPathLength
 from ganforge.components import ConditionSpec, FeatureExtractor, Generator, ImageSpec, LatentDistribution
 from ganforge.errors import DataError
 from tests.helpers.metric_contexts import GivenContext, Sized, result
@@ -181,21 +181,3 @@ def test_rounded_features_are_refused() -> None:
     with pytest.raises(DataError, match="no feature extractor"):
         metric.check(num_samples=10, extractor=None)
     metric.check(num_samples=10, extractor=Raw(Raw.Options(), IMAGE))
-
-
-def test_slerp_follows_the_great_circle() -> None:
-    """It begins and ends at the two vectors, keeps their common length, and turns at a constant speed."""
-    rng = torch.Generator().manual_seed(0)
-    start, end = (3 * nn.functional.normalize(torch.randn(50, 5, generator=rng).double()) for _ in range(2))
-    zero, half, one = (slerp(start, end, torch.full((50,), t, dtype=torch.float64)) for t in (0.0, 0.5, 1.0))
-    torch.testing.assert_close(zero, start)
-    torch.testing.assert_close(one, end)
-    torch.testing.assert_close(half.norm(dim=1), torch.full((50,), 3.0, dtype=torch.float64))
-    torch.testing.assert_close((half - start).norm(dim=1), (half - end).norm(dim=1))
-
-
-def test_slerp_of_parallel_vectors_is_straight() -> None:
-    """Without an angle to divide by, it is the straight line."""
-    start = torch.ones(2, 4, dtype=torch.float64)
-    t = torch.tensor([0.25, 0.5], dtype=torch.float64)
-    torch.testing.assert_close(slerp(start, 3 * start, t), lerp(start, 3 * start, t))

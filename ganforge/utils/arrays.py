@@ -1,0 +1,58 @@
+"""NumPy archives (.npz): reading with limits, atomic writing."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganforge.errors import UsageError
+from ganforge.utils.files import open_regular, replacing
+from ganforge.utils.schema import printable
+
+#: Limits of an archive: its file, and the arrays that are read from it.
+MAX_FILE_BYTES = MAX_ARRAY_BYTES = 1 << 32
+
+
+def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an archive by name; no pickled object is read.
+
+    Raises:
+        UsageError: It cannot be read, is not an archive of arrays, or is too large.
+    """
+    try:
+        with (
+            open_regular(path, max_bytes=MAX_FILE_BYTES) as file,
+            np.lib.npyio.NpzFile(file, allow_pickle=False) as archive,
+        ):
+            _check_sizes(archive, path)
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, AttributeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{path} cannot be read: {printable(str(reason))}") from None
+
+
+def _check_sizes(archive: np.lib.npyio.NpzFile, path: Path) -> None:
+    """Raise UsageError if the headers declare too large arrays, for which memory would be allocated."""
+    total = 0
+    assert archive.zip is not None, "it is open"  # noqa: S101
+    for name in archive.files:
+        with archive.zip.open(f"{name}.npy") as member:
+            version = np.lib.format.read_magic(member)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(member)
+        total += math.prod(shape) * dtype.itemsize
+    if total > MAX_ARRAY_BYTES:
+        raise UsageError(f"{path} declares arrays of {total:,} bytes; the limit is {MAX_ARRAY_BYTES:,}")
+
+
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays as a compressed archive, whole or not at all. Raises OSError."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy types allow_pickle as any keyword
