@@ -16,7 +16,7 @@ from ganforge.plugins.hookspecs import RunInfo, hookimpl
 from ganforge.plugins.presets import Preset
 
 if TYPE_CHECKING:
-    from ganforge.api import load_run, resume, train
+    from ganforge.api import load, resume, train
     from ganforge.components import (
         Augmentation,
         ComponentOptions,
@@ -81,7 +81,7 @@ _LAZY = {
     "Experiment": "ganforge.config.experiment",
     "TrainedRun": "ganforge.runs.trained_run",
     "compare": "ganforge.report.comparison",
-    "load_run": "ganforge.api",
+    "load": "ganforge.api",
     "resume": "ganforge.api",
     "train": "ganforge.api",
 }
@@ -122,7 +122,7 @@ __all__ = [
     "TrainedRun",
     "compare",
     "hookimpl",
-    "load_run",
+    "load",
     "resume",
     "train",
 ]

@@ -1,4 +1,4 @@
-"""Python interface: `ganforge.train`, `ganforge.resume` and `ganforge.load_run`."""
+"""Python interface: `ganforge.train`, `ganforge.resume` and `ganforge.load`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ganforge.runs.distributed_launch import run_rank
 from ganforge.runs.launch import ResumeOverrides, resume_run, start_run
 from ganforge.runs.session import Outcome
 from ganforge.runs.setup import prepare
+from ganforge.runs.sources import open_source
 from ganforge.runs.trained_run import TrainedRun
 from ganforge.training.callbacks import Callback
 from ganforge.training.distributed import DistContext, init_distributed
@@ -91,18 +92,19 @@ def resume(
     return open_finished(outcome, registry)
 
 
-def load_run(path: str | Path, *, plugins: Sequence[str | Path] = ()) -> TrainedRun:
-    """Open a run directory.
+def load(source: str | Path, *, plugins: Sequence[str | Path] = ()) -> TrainedRun:
+    """Open a trained run: a run directory, a bundle of `ganforge export`, or a run on the Hugging Face Hub.
 
     Args:
-        path: The run directory.
+        source: The run directory, the bundle, or `hub:OWNER/NAME`, optionally with `@REVISION`.
         plugins: Local plugin files of the run.
 
     Raises:
-        RunDirectoryError: The path is not a run directory.
+        RunDirectoryError: There is no run, or the bundle is invalid or damaged.
+        GanforgeError: The Hub has no such run, or cannot be reached.
     """
-    directory = RunDirectory.open(Path(path))
-    return TrainedRun(directory, Registry.discover([Path(plugin) for plugin in plugins]), report=report_run)
+    registry = Registry.discover([Path(plugin) for plugin in plugins])
+    return TrainedRun(open_source(source), registry, report=report_run)
 
 
 def _wait(dist: DistContext, outcome: Outcome) -> None:

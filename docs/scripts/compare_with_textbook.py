@@ -97,7 +97,7 @@ def draw(generator: nn.Module, step: int, data: Mnist, arguments: argparse.Names
 
 def by_ganforge(data: Mnist, arguments: argparse.Namespace) -> Iterator[tuple[str, int, float, float]]:
     """Yield the scores of `ganforge run` with its defaults, with the seconds until then."""
-    from ganforge import load_run  # noqa: PLC0415 - after the other loop was timed
+    from ganforge import load  # noqa: PLC0415 - after the other loop was timed
 
     run, before = arguments.out / "run", 0.0
     for step in sorted(arguments.steps):
@@ -113,7 +113,7 @@ def by_ganforge(data: Mnist, arguments: argparse.Namespace) -> Iterator[tuple[st
             check=True,
         )
         before = json.loads(done.stdout)["elapsed_seconds"]
-        trained = load_run(run)
+        trained = load(run)
         samples = trained.sample(FAKES, 0)
         trained.sample(64, 0).save_grid(arguments.out / f"ganforge-{arguments.model}-{step:05d}.png")
         name = f"ganforge, {trained.manifest.precision}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -16,6 +16,9 @@ from ganforge.errors import UsageError
 from ganforge.plugins.names import find_named, shortest_name
 from ganforge.plugins.registry import Registry
 from ganforge.utils.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from ganforge.training.run_directory import RunDirectory  # slow; not every command needs it
 
 #: Names of the presets for `list` and `describe`, which know them next to the kinds of components.
 PRESETS = frozenset({"preset", "presets"})
@@ -50,6 +53,7 @@ NoPlugins = Annotated[bool, typer.Option("--no-plugins", help="Load only the bui
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show problems only, no progress.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")]
+RunSource = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory, bundle, or hub:OWNER/NAME.")]
 CheckpointName = Annotated[str, typer.Option("--checkpoint", metavar="STEP|newest|best", help="Checkpoint to use.")]
 
 
@@ -112,6 +116,11 @@ def open_registry(plugins: list[Path] | None, *, no_plugins: bool) -> Registry:
     if name is not None:
         find_named(all_commands(registry), "command", name)
     return registry
+
+
+def output_path(run: RunDirectory, name: str) -> Path:
+    """Return the default path of an output: in the run directory, or in the working folder for an unpacked bundle."""
+    return Path(f"{run.name}-{name}") if run.is_temporary else run.path / name
 
 
 def checkpoint_choice(name: str) -> int | Literal["newest", "best"]:

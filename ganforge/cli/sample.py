@@ -16,15 +16,17 @@ from ganforge.cli._options import (
     Json,
     NoPlugins,
     Plugins,
-    RunPath,
+    RunSource,
     checkpoint_choice,
     num_samples_option,
     open_registry,
+    output_path,
     set_option,
 )
 from ganforge.cli._output import notice, out, print_json, writing
 from ganforge.cli._settings import SamplingCommand, read_setting, sampling_options
 from ganforge.errors import UsageError
+from ganforge.runs.sources import open_source
 from ganforge.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ app = typer.Typer(rich_markup_mode="rich")
 
 @app.command(cls=SamplingCommand)
 def sample(
-    run: RunPath,
+    run: RunSource,
     path: Annotated[
         Path | None,
         typer.Option(
@@ -75,8 +77,8 @@ def sample(
     """Draw images from a run's generator, by default as a grid in the run directory."""
     if label:
         raise UsageError("invalid option --label", fix=f"write --condition {label[0]}")
-    directory = RunDirectory.open(run)
-    target = _target(directory.path, path, seed, force=force)
+    directory = open_source(run)
+    target = _target(directory, path, seed, force=force)
     choice = checkpoint_choice(checkpoint)
     sampling = sampling_options([read_setting(setting) for setting in settings or []], only=True)
     registry = open_registry(plugin, no_plugins=no_plugins)
@@ -104,15 +106,15 @@ def sample(
         else:
             samples.save_folder(target)
     if json:
-        print_json({"run": str(directory.path), "out": str(target), "num_samples": len(samples), "seed": seed})
+        print_json({"run": str(run), "out": str(target), "num_samples": len(samples), "seed": seed})
     else:
         out().print(f"{len(samples)} images: [bold]{escape(str(target))}[/]", highlight=False)
 
 
-def _target(run: Path, path: Path | None, seed: int, *, force: bool) -> Path:
+def _target(run: RunDirectory, path: Path | None, seed: int, *, force: bool) -> Path:
     """Return the path that images are written to. Raises UsageError for other file types and existing paths."""
     if path is None:
-        return run / f"sample-seed{seed}.png"
+        return output_path(run, f"sample-seed{seed}.png")
     if path.suffix.lower() not in {"", ".png", ".npz"} and not path.is_dir():
         raise UsageError(f"--out {path}: images are written as .png, .npz, or into a folder")
     if path.exists() and not (force and path.is_file()):

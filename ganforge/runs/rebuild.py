@@ -11,7 +11,7 @@ from torch import nn
 from ganforge.components import Generator, LatentDistribution, TrainedComponent
 from ganforge.components.sampling import draw_latents
 from ganforge.config import SECTIONS, Section
-from ganforge.config.reload import reload
+from ganforge.config.reload import SAMPLING, SCORING, reload
 from ganforge.config.resolved import ResolvedComponent
 from ganforge.data.scoring import blame
 from ganforge.errors import UsageError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ganforge.runs.trained_run import TrainedRun
 
 #: Sections that have no part in a training step.
-UNTRAINED: frozenset[Section] = frozenset({"data", "features", "metric"})
+UNTRAINED: frozenset[Section] = frozenset({"data", *SCORING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,12 @@ def rebuild_latent(run: TrainedRun, checkpoint: Checkpoint) -> LatentDistributio
     latent.stage(checkpoint.step)
     checkpoints.load_module(latent, checkpoint.tensors.get("latent", {}), "latent")
     return latent.eval().requires_grad_(requires_grad=False)
+
+
+def sampling_sections(run: TrainedRun) -> list[Section]:
+    """Return the sections of the components that sampling needs. Raises as `rebuild_modules`."""
+    alone = all(_is_independent(_component(run, section)) for section in ("gen", "latent"))
+    return list(SAMPLING) if alone else [section for section in SECTIONS if section not in SCORING]
 
 
 def find_module(modules: TrainedModules, name: str) -> nn.Module:

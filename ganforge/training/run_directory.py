@@ -27,7 +27,13 @@ MAX_RUN_NUMBER = 100_000
 
 
 class RunDirectory:
-    """Files of one run; every path of the file format is a property."""
+    """Files of one run; every path of the file format is a property.
+
+    Attributes:
+        is_temporary: Whether it was unpacked from a bundle and is removed when it is no longer used.
+    """
+
+    is_temporary = False
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -157,7 +157,7 @@ def download(
         raise DownloadError("GANFORGE_OFFLINE is set")
     target = root / folder
     parent = _writable_folder(target)
-    _probe(addresses)
+    probe(addresses)
     if announcement is not None:
         sys.stderr.write(f"{announcement}\n")
     try:
@@ -200,7 +200,7 @@ def _reason(error: OSError | ValueError) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def _probe(addresses: Sequence[str]) -> None:
+def probe(addresses: Sequence[str]) -> None:
     """Connect to any of the addresses, or raise DownloadError soon if the machine is offline.
 
     DNS lookups cannot be interrupted, so they run in daemon threads that can be abandoned.

@@ -1,15 +1,18 @@
-"""Removal of passwords and home folders from text that leaves the machine or stays in logs."""
+"""Removal of passwords, home folders and paths from text that leaves the machine or stays in logs."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TextIO, TypeVar
 
 #: User, password or token in an address.
 CREDENTIALS = re.compile(r"(?<=://)[^\s/]+@")
+#: Whole text that is an absolute path, and an absolute path within text.
+ABSOLUTE = re.compile(r"(?:~[^/\\]*)?[/\\][^\n]*|[A-Za-z]:[/\\][^\n]*")
+EMBEDDED = re.compile(r"(?<![\w./\\:~-])(?:~[\w.-]*)?/[^\s'\",:;]+|\b[A-Za-z]:\\[^\s'\",;]+")
 
 Value = TypeVar("Value")
 
@@ -21,12 +24,27 @@ def mask_credentials(text: str) -> str:
 
 def shorten_home(value: Value) -> Value:
     """Return text, or all text within dictionaries and lists, with `~` in place of the user's home folder."""
+    return _map_text(lambda text: re.sub(rf"(?<![\w.-]){re.escape(str(Path.home()))}(?![\w.-])", "~", text), value)
+
+
+def shorten_paths(value: Value) -> Value:
+    """Return text, or all text within dictionaries and lists, with the last name in place of each absolute path."""
+    return _map_text(_last_names, value)
+
+
+def _last_names(text: str) -> str:
+    pattern = re.compile(r"(?s).*") if ABSOLUTE.fullmatch(text) else EMBEDDED
+    return pattern.sub(lambda path: re.split(r"[/\\]", path[0].rstrip("/\\"))[-1], text)
+
+
+def _map_text(function: Callable[[str], str], value: Value) -> Value:
+    """Return a value with a function applied to all text within dictionaries and lists."""
     if isinstance(value, str):
-        return re.sub(rf"(?<![\w.-]){re.escape(str(Path.home()))}(?![\w.-])", "~", value)  # type: ignore[return-value]  # text stays text
+        return function(value)  # type: ignore[return-value]  # text stays text
     if isinstance(value, Mapping):
-        return {key: shorten_home(item) for key, item in value.items()}  # type: ignore[return-value]  # JSON stays JSON
+        return {key: _map_text(function, item) for key, item in value.items()}  # type: ignore[return-value]  # JSON stays JSON
     if isinstance(value, list | tuple):
-        return [shorten_home(item) for item in value]  # type: ignore[return-value]  # JSON stays JSON
+        return [_map_text(function, item) for item in value]  # type: ignore[return-value]  # JSON stays JSON
     return value
 
 

@@ -419,7 +419,7 @@ def test_the_example_plugins_train_and_listen(tmp_path: Path, ganforge: Ganforge
     done = ganforge("run", *arguments.split())
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["status"] == "finished"
-    run = package.load_run("example", plugins=["my_gan.py"])
+    run = package.load("example", plugins=["my_gan.py"])
     assert run.experiment.optimizer["gen"].options["lr"] == 1e-4, "the loss recommends it"
     assert run.experiment.gen.options["width"] == 16
     heard = [line.split()[0] for line in (run.path / "listeners.log").read_text(encoding="utf-8").splitlines()]
@@ -435,7 +435,7 @@ def test_the_example_command_and_preset_work(tmp_path: Path, ganforge: Ganforge)
     small = "--gen.hidden [16] --disc.hidden [16] --data.source sample --steps 2 --precision fp32 --out example --json"
     done = ganforge("run", "--preset", "quick", "--plugin", "my_presets.py", *small.split())
     assert done.returncode == 0, done.stderr
-    experiment = package.load_run("example").experiment
+    experiment = package.load("example").experiment
     assert (experiment.gen.name, experiment.optimizer["gen"].options["lr"]) == ("mlp", 1e-3)
     done = ganforge("--plugin", "my_command.py", "brightness", "example", "-n", "16")
     assert (done.returncode, done.stderr) == (0, "")

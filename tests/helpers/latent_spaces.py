@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ganforge import Callback, TrainedRun, load_run
+from ganforge import Callback, TrainedRun, load
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
 from ganforge.runs.setup import prepare
@@ -19,4 +19,4 @@ def train_one_step(folder: Path, generator: str, *settings: str) -> TrainedRun:
     registry = Registry.discover([PLUGIN], no_plugins=True)
     resolved = tiny(registry, f"gen={generator}", *SETTINGS, *settings)
     launch.start_run(prepare(resolved, registry), out=folder, callback=Callback())
-    return load_run(folder, plugins=[PLUGIN])
+    return load(folder, plugins=[PLUGIN])

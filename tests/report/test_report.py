@@ -471,7 +471,7 @@ def test_every_run_ends_with_a_report(tmp_path: Path) -> None:
     done = command("resume", str(run), "--steps", "8", "--quiet")
     assert done.returncode == 0, done.stderr
     assert "Trained for 8 steps" in read(run / "report.html").text
-    package.train(package.load_run(run).experiment, out=tmp_path / "again")
+    package.train(package.load(run).experiment, out=tmp_path / "again")
     assert "Trained for 8 steps" in read(tmp_path / "again" / "report.html").text
 
 
@@ -479,7 +479,7 @@ def test_an_evaluation_updates_the_report(tmp_path: Path, registry: Registry) ->
     """The page of an evaluated run shows its scores: by the command and in Python; a run without a page gets none."""
     run = tmp_path / "run"
     launch.start_run(prepare.prepare(tiny(registry, *SMALL), registry), out=run)
-    trained = package.load_run(run)
+    trained = package.load(run)
     trained.evaluate("sliced-wasserstein", num_samples=32, device="cpu")
     assert not (run / "report.html").exists()
     report_run(run)

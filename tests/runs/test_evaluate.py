@@ -54,7 +54,7 @@ def plugin(trained: RunDirectory) -> Path:
 
 def opened(run: RunDirectory, plugin: Path) -> package.TrainedRun:
     """Open a run with the local plugin."""
-    return package.load_run(run.path, plugins=[plugin])
+    return package.load(run.path, plugins=[plugin])
 
 
 def test_one_document_and_a_row(run: RunDirectory, plugin: Path) -> None:
@@ -105,17 +105,17 @@ def test_the_usual_metrics_are_scored_unless_others_are_named(registry: Registry
     A metric that is not named is left out if it does not suit, and a notice names it.
     """
     run = launch.start_run(prepare(tiny(registry, *SMALL), registry), out=tmp_path / "run").run
-    trained = package.load_run(run.path)
+    trained = package.load(run.path)
     found = trained.evaluate(num_samples=200, features="random-convolutions", device="cpu")
     assert found.scores.keys() == {"fid", "precision", "recall"}
     (said,) = trained.notices
     assert said.startswith("kid is skipped: kid needs 1000 images or more")
     assert found.protocol.metrics.keys() == {"fid", "precision", "recall"}
     assert found.higher_is_better == {"fid": False, "precision": True, "recall": True}
-    quick = package.load_run(run.path).evaluate("sliced-wasserstein", options={"metric.directions": 3}, device="cpu")
+    quick = package.load(run.path).evaluate("sliced-wasserstein", options={"metric.directions": 3}, device="cpu")
     assert quick.protocol.fake_images == 2000
     assert quick.protocol.metrics["sliced-wasserstein"].options == {"directions": 3}
-    digits = package.load_run(run.path).evaluate(num_samples=150, features="digits", device="cpu")
+    digits = package.load(run.path).evaluate(num_samples=150, features="digits", device="cpu")
     assert {"fid", "modes", "modes-divergence"} <= digits.scores.keys()
 
 
@@ -231,7 +231,7 @@ def test_sampling_options(tmp_path: Path) -> None:
     rows = read_rows(tmp_path / "run" / "evaluation.jsonl")
     assert [row["protocol"]["sampling"] for row in rows] == [{}, {"brighter": 2.0}]
     assert rows[0]["scores"] == usual["scores"] != rows[1]["scores"]
-    again = package.load_run(tmp_path / "run", plugins=[plugin]).evaluate(
+    again = package.load(tmp_path / "run", plugins=[plugin]).evaluate(
         "sliced-wasserstein", num_samples=20, sampling={"brighter": 2}, device="cpu"
     )
     assert again.scores == rows[1]["scores"]
@@ -245,7 +245,7 @@ def test_data_that_is_not_loaded_whole(registry: Registry, tmp_path: Path) -> No
     root, found = pictures(tmp_path / "pictures"), []
     for stream in ("yes", "no"):
         run = run_on(root, tmp_path / stream, registry, f"data.stream={stream}", "metric=sliced-wasserstein")
-        trained = package.load_run(run.path)
+        trained = package.load(run.path)
         found.append(trained.evaluate("sliced-wasserstein", device="cpu"))
         assert [line for line in trained.notices if line.startswith("no reference scores: data 'folder' has too few")]
     assert found[0].scores == found[1].scores
@@ -333,7 +333,7 @@ def test_no_best_where_nothing_was_scored(registry: Registry, tmp_path: Path) ->
     """A run that was not evaluated while it trained has no best checkpoint: an error with a fix."""
     run = launch.start_run(prepare(tiny(registry, *SMALL), registry), out=tmp_path / "run").run
     with pytest.raises(UsageError, match="has no best checkpoint: the training had no evaluation"):
-        package.load_run(run.path).evaluate("sliced-wasserstein", checkpoint="best", device="cpu")
+        package.load(run.path).evaluate("sliced-wasserstein", checkpoint="best", device="cpu")
     done = command("evaluate", run.path, "--checkpoint", "best", "--metric", "sliced-wasserstein", "--device", "cpu")
     assert done.returncode == 2, done.stderr
 

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 import ganforge as package
-from ganforge import TrainedRun, load_run
+from ganforge import TrainedRun, load
 from ganforge.components import ConditionSpec, DatasetInfo, ImageSpec
 from ganforge.config import command_line_layer
 from ganforge.config.resolve import resolve
@@ -69,7 +69,7 @@ def train(tmp_path: Path, watcher: Watcher) -> Train:
         source = f"data.path={tmp_path / 'data'}" if data != "mnist" else "data.source=sample"
         resolved = resolve([command_line_layer([f"data={data}", source, *SETTINGS, *settings])], registry)
         launch.start_run(prepare(resolved, registry), out=tmp_path / "run", callback=watcher)
-        return load_run(tmp_path / "run", plugins=[PLUGIN])
+        return load(tmp_path / "run", plugins=[PLUGIN])
 
     return run
 
@@ -127,7 +127,7 @@ def test_data_is_read_only_for_default_conditions(train: Train) -> None:
     expected = run.sample(2, condition=[0.5, 0.5])
     for split in ("train", "test"):
         (run.path.parent / "data" / split).unlink()
-    again = load_run(run.path, plugins=[PLUGIN])
+    again = load(run.path, plugins=[PLUGIN])
     assert np.array_equal(again.sample(2, condition=[0.5, 0.5]).images, expected.images)
     assert again.module("generator") is not None
     with pytest.raises(DataError, match="is missing"):
@@ -299,7 +299,7 @@ def test_sampling_leaves_the_training_unchanged(train: Train, tmp_path: Path) ->
     seldom = train("encoded", *settings, "sample_every=4").checkpoint()
     for file, tensors in expected.tensors.items():
         assert all(torch.equal(value, seldom.tensors[file][name]) for name, value in tensors.items()), file
-    again = load_run(tmp_path / "often", plugins=[PLUGIN])
+    again = load(tmp_path / "often", plugins=[PLUGIN])
     images = again.sample(3).images
     assert np.array_equal(images, again.sample(3).images), "sampling does not even change what is sampled next"
     draws = again.latent.state_dict()["draws"]
@@ -318,7 +318,7 @@ def test_frozen_weights_must_be_those_of_the_training(train: Train, tmp_path: Pa
     assert torch.equal(run.generator().state_dict()["backbone.weight"], backbone)
     torch.save(nn.Linear(6, 6).state_dict(), file)
     with pytest.raises(CheckpointError, match=r"generator\.backbone.* differ from those of the training"):
-        load_run(run.path, plugins=[PLUGIN]).sample(2)
+        load(run.path, plugins=[PLUGIN]).sample(2)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def run(registry: Registry, tmp_path: Path) -> RunDirectory:
 
 def test_samples_are_decided_by_the_seed(run: RunDirectory) -> None:
     """The same seed gives the same images and latents, another seed others; global randomness is left alone."""
-    trained = package.load_run(run.path)
+    trained = package.load(run.path)
     state = torch.random.get_rng_state()
     one, again, other = (trained.sample(6, seed) for seed in (1, 1, 2))
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -59,7 +59,7 @@ def test_samples_are_decided_by_the_seed(run: RunDirectory) -> None:
 
 def test_samples_are_the_generator_s_images(run: RunDirectory) -> None:
     """Samples are the loaded generator's images of the latents; average and weights differ."""
-    trained = package.load_run(run.path)
+    trained = package.load(run.path)
     samples = trained.sample(5, 3)
     made = trained.generator()(torch.from_numpy(samples.latents))
     expected = ((made + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
@@ -72,7 +72,7 @@ def test_samples_are_the_generator_s_images(run: RunDirectory) -> None:
 def test_a_damaged_checkpoint_is_never_taken_for_another(run: RunDirectory) -> None:
     """Its step is an error, also after the newest valid checkpoint was used in its place."""
     (run.checkpoint_path(4) / "generator_ema.safetensors").write_bytes(b"torn")
-    trained = package.load_run(run.path)
+    trained = package.load(run.path)
     newest = trained.generator()
     assert newest is trained.generator(checkpoint=2)
     with pytest.raises(CheckpointError):
@@ -82,7 +82,7 @@ def test_a_damaged_checkpoint_is_never_taken_for_another(run: RunDirectory) -> N
 def test_missing_ema_is_an_error(registry: Registry, tmp_path: Path) -> None:
     """Without a moving average `ema=True` is refused, also after the weights themselves were used."""
     launch.start_run(prepare(tiny(registry, *SMALL), registry), out=tmp_path / "plain")
-    trained = package.load_run(tmp_path / "plain")
+    trained = package.load(tmp_path / "plain")
     trained.sample(2)
     with pytest.raises(IncompatibleError, match="has no moving average"):
         trained.sample(2, ema=True)
@@ -90,14 +90,14 @@ def test_missing_ema_is_an_error(registry: Registry, tmp_path: Path) -> None:
 
 def test_a_notebook_shows_samples_as_a_picture(run: RunDirectory) -> None:
     """`_repr_png_` is a PNG of all images in a grid."""
-    with Image.open(io.BytesIO(package.load_run(run.path).sample(4)._repr_png_())) as picture:
+    with Image.open(io.BytesIO(package.load(run.path).sample(4)._repr_png_())) as picture:
         assert picture.format == "PNG"
         assert picture.size[0] >= 2 * 28
 
 
 def test_invalid_requests_for_samples_are_refused(run: RunDirectory) -> None:
     """Each gets one message: a count below one, conditions and options that do not fit, a step without a checkpoint."""
-    trained = package.load_run(run.path)
+    trained = package.load(run.path)
     with pytest.raises(UsageError, match="the minimum is 1"):
         trained.sample(0)
     with pytest.raises(IncompatibleError, match="takes no condition"):
@@ -116,7 +116,7 @@ def test_invalid_requests_for_samples_are_refused(run: RunDirectory) -> None:
 
 def test_samples_of_given_latents_are_those_images(run: RunDirectory) -> None:
     """Latents may be passed back in, in any order; their number is that of the images."""
-    trained = package.load_run(run.path)
+    trained = package.load(run.path)
     drawn = trained.sample(5, 3)
     again = trained.sample(latents=drawn.latents[::-1].copy(), seed=9)
     assert np.array_equal(again.images, drawn.images[::-1])
@@ -124,7 +124,7 @@ def test_samples_of_given_latents_are_those_images(run: RunDirectory) -> None:
 
 def test_modules_of_a_checkpoint_have_its_weights(run: RunDirectory) -> None:
     """Components and their submodules are found by name, in evaluation mode; names that fit nothing are errors."""
-    trained = package.load_run(run.path)
+    trained = package.load(run.path)
     with safe_open(run.checkpoint_path(2) / "discriminator.safetensors", "pt") as file:
         saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is not a dictionary
     discriminator = trained.module("discriminator", checkpoint=2)
@@ -174,7 +174,7 @@ def test_sample_writes_a_grid_a_folder_or_arrays(run: RunDirectory, tmp_path: Pa
 
 def test_npz_file_is_written_whole_or_not_at_all(run: RunDirectory, tmp_path: Path) -> None:
     """Saving replaces an old file by a rename and leaves nothing else; a failure leaves the old one."""
-    samples, path = package.load_run(run.path).sample(2), tmp_path / "files" / "two.npz"
+    samples, path = package.load(run.path).sample(2), tmp_path / "files" / "two.npz"
     path.parent.mkdir()
     path.write_bytes(b"old")
     broken = replace(samples, latents=Unreadable())  # type: ignore[arg-type]  # fails as on a full disk

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ganforge.utils.privacy import MaskedStream, shorten_home
+from ganforge.utils.privacy import MaskedStream, shorten_home, shorten_paths
 
 
 def test_home_folders_are_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,6 +18,21 @@ def test_home_folders_are_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
     short = {"path": "~/pictures", "list": ["run", "--out=~/runs", 3], **others}
     assert shorten_home(settings) == short
     assert shorten_home(None) is None
+
+
+def test_paths_are_shortened_to_their_last_names() -> None:
+    """Absolute paths, alone or in a sentence, leave only their last names; addresses and other text are unchanged."""
+    paths = [
+        "/data/my faces/",
+        "~/pictures",
+        "C:\\me\\x",
+        "pictures from /data/faces: 3",
+        "--out=/home/me/runs",
+        "(/a/b)",
+    ]
+    assert shorten_paths(paths) == ["my faces", "pictures", "x", "pictures from faces: 3", "--out=runs", "(b)"]
+    others = {"address": "https://host/a/b", "text": "w/o x, 1/2, and/or", "relative": "../data/x", "number": 1}
+    assert shorten_paths(others) == others
 
 
 def test_streams_are_masked() -> None:
