@@ -202,3 +202,13 @@ def ganforge_commands(app: CommandGroup) -> None:
         "ganforge.cli.interpolate:app",
         help="Draw the images between points of the latent space: as rows, a grid, a GIF or a video.",
     )
+    app.add_command(
+        "export",
+        "ganforge.cli.export:app",
+        help="Write a run's generator as a file for others, and run that file before the command is done.",
+    )
+    app.add_command(
+        "publish",
+        "ganforge.cli.publish:publish",
+        help="Write a folder with a run's weights, samples and model card, and upload it to the Hugging Face Hub.",
+    )

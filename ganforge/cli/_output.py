@@ -94,6 +94,19 @@ def check_output_path(path: Path, *, force: bool) -> None:
         raise UsageError(f"{path} is not a regular file", fix="choose another file")
     if path.exists() and not force:
         raise UsageError(f"{path} exists already", fix="choose another file, or pass --force to replace it")
+    _check_parent(path)
+
+
+def check_output_folder(path: Path, *, force: bool) -> None:
+    """Raise UsageError for an existing folder without `force`, for a file, and for a folder in a missing one."""
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path} is a file", fix="name a folder")
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists already", fix="choose another folder, or pass --force to replace its files")
+    _check_parent(path)
+
+
+def _check_parent(path: Path) -> None:
     if not path.absolute().parent.is_dir():
         raise UsageError(f"{path} cannot be written: the folder {path.parent} does not exist")
 

@@ -1,0 +1,86 @@
+"""Command `ganforge publish`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from ganforge.cli._options import (
+    CheckpointName,
+    Ema,
+    Force,
+    Json,
+    NoPlugins,
+    Plugins,
+    RunSource,
+    checkpoint_choice,
+    open_registry,
+    output_path,
+)
+from ganforge.cli._output import check_output_folder, notice, out, print_json, waiting
+from ganforge.errors import UsageError
+from ganforge.runs.sources import open_source
+
+NUM_SAMPLES, COLUMNS = 64, 10
+
+
+def publish(
+    run: RunSource,
+    name: Annotated[str | None, typer.Argument(metavar="[OWNER/NAME]", help="Model on the Hugging Face Hub.")] = None,
+    path: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder to write (publish in the run directory).")
+    ] = None,
+    folder_only: Annotated[bool, typer.Option("--folder-only", help="Write the folder, and upload nothing.")] = False,
+    private: Annotated[
+        bool | None, typer.Option("--private/--public", help="Visibility of a new model (as its owner prefers).")
+    ] = None,
+    license_id: Annotated[
+        str | None, typer.Option("--license", metavar="ID", help="License in the model card, such as mit (none).")
+    ] = None,
+    ema: Ema = None,
+    checkpoint: CheckpointName = "newest",
+    force: Force = False,
+    plugin: Plugins = None,
+    no_plugins: NoPlugins = False,
+    json: Json = False,
+) -> None:
+    """Write a folder with a run's weights, samples and model card, and upload it to the Hugging Face Hub."""
+    directory = open_source(run)
+    folder = path or output_path(directory, "publish")
+    check_output_folder(folder, force=force)
+    if not folder_only and name is None:
+        raise UsageError("the name on the Hub is missing", fix="add OWNER/NAME, or pass --folder-only")
+    choice = checkpoint_choice(checkpoint)
+    registry = open_registry(plugin, no_plugins=no_plugins)
+
+    from ganforge.export.generator import ExportedGenerator  # noqa: PLC0415 - imports torch
+    from ganforge.export.publish import check_upload, upload, write_publication  # noqa: PLC0415 - as above
+    from ganforge.runs.hub import check_name  # noqa: PLC0415 - as above
+    from ganforge.runs.trained_run import TrainedRun  # noqa: PLC0415 - as above
+
+    if name is not None:
+        check_name(name)
+    if not folder_only:
+        check_upload()
+    trained = TrainedRun(directory, registry)
+    weights, loaded = trained.weights_file(ema=ema), trained.checkpoint(choice)
+    samples = trained.sample_by_class(COLUMNS, ema=ema, checkpoint=loaded.step) or trained.sample(
+        NUM_SAMPLES, ema=ema, checkpoint=loaded.step
+    )
+    for line in trained.notices:
+        notice(line)
+    exported = ExportedGenerator(trained, loaded, weights)
+    write_publication(exported, samples, folder, name or directory.name, license_id=license_id)
+    address = None
+    if name is not None and not folder_only:
+        with waiting("uploading", quiet=False):
+            address = upload(folder, name, private=private)
+    if json:
+        print_json({"run": str(run), "out": str(folder), "step": loaded.step, "weights": weights, "address": address})
+    else:
+        out().print(f"folder: [bold]{escape(str(folder))}[/]", highlight=False)
+        if address is not None:
+            out().print(f"published: [bold]{escape(address)}[/]", highlight=False)

@@ -1,0 +1,59 @@
+"""Program of a generator: its operations as a graph, traced by torch.export for any batch size."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.export import Dim, ExportedProgram
+
+from ganforge.errors import IncompatibleError
+from ganforge.export.generator import ExportedGenerator
+from ganforge.utils.tracebacks import summarize_exception
+
+#: Images of the traced batch; torch.export takes 0 and 1 for constants.
+TRACED_BATCH = 3
+#: Facts about a node that name files of this machine.
+PRIVATE = ("stack_trace", "from_node", "source_fn_stack", "nn_module_stack", "torch_fn", "custom")
+
+
+def trace(exported: ExportedGenerator) -> ExportedProgram:
+    """Return the program of a generator: latents and conditions to images.
+
+    Raises:
+        IncompatibleError: The generator cannot be traced, draws random numbers, or changes its state.
+    """
+    program = _trace(exported)
+    for node in program.graph.nodes:
+        if node.op == "call_function" and torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+            raise IncompatibleError(
+                f"{exported.name} draws random numbers ({node.target}), which an exported program cannot repeat",
+                fix="turn its noise off by a sampling option, or export a bundle: --to bundle",
+            )
+        for key in PRIVATE:
+            node.meta.pop(key, None)
+    changed = sorted(program.run_decompositions({}).graph_signature.buffers_to_mutate.values())
+    if changed:
+        raise IncompatibleError(
+            f"{exported.name} changes its state ({changed[0].removeprefix('generator.')}) while it makes images",
+            fix="export a bundle: --to bundle",
+        )
+    return program
+
+
+def _trace(exported: ExportedGenerator) -> ExportedProgram:
+    """Trace with the analysis of Python code, which understands `len(z)`, or without it if that fails."""
+    inputs = exported.inputs(TRACED_BATCH)
+    batch = Dim("batch")
+    shapes = tuple({0: batch} for _ in inputs)
+    function: nn.Module = exported.function
+    try:
+        return torch.export.export(function, inputs, dynamic_shapes=shapes, strict=True)
+    except Exception as error:  # noqa: BLE001 - any error of the tracer or of the generator
+        reason = error
+    try:
+        return torch.export.export(function, inputs, dynamic_shapes=shapes, strict=False)
+    except Exception:  # noqa: BLE001 - as above
+        raise IncompatibleError(
+            f"{exported.name} cannot be traced by torch.export: {summarize_exception(reason)}",
+            fix="export a bundle: --to bundle",
+        ) from reason
