@@ -1,0 +1,1 @@
+"""Files of onnxruntime-web, which `ganforge export --web` copies."""
