@@ -20,9 +20,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from ganforge.utils.text import printable
+
 
 class GanforgeError(Exception):
-    """Base of all errors of ganforge: one message with the fix.
+    """Base of all errors of ganforge: one message with the fix, each a printable line.
 
     Attributes:
         message: The input, the nearest valid one, and the component at fault.
@@ -33,9 +35,9 @@ class GanforgeError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, fix: str | None = None) -> None:
-        super().__init__(message if fix is None else f"{message}\n{fix}")
-        self.message = message
-        self.fix = fix
+        self.message = printable(message)
+        self.fix = None if fix is None else printable(fix)
+        super().__init__("\n".join(filter(None, (self.message, self.fix))))
 
 
 class UsageError(GanforgeError):

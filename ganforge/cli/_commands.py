@@ -65,7 +65,7 @@ def summary(command: Command, name: str) -> TyperCommand:
     clash = "" if name == command.name else "; another plugin has a command of this name"
     if command.source.distribution == OWN_DISTRIBUTION:
         return TyperCommand(name, help=f"{command.help.removesuffix('.')}{clash}.")
-    from rich.markup import escape  # noqa: PLC0415 - slow; only the list of commands needs it
+    from ganforge.cli._printer import escape  # noqa: PLC0415 - slow; only the list of commands needs it
 
     text = escape(f"{command.help} ({command.source}{clash})".lstrip())
     return TyperCommand(name, help=text, rich_help_panel=PLUGIN_PANEL)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ganforge.components.spec import SECTIONS, Kind, Section
 from ganforge.errors import GanforgeError
 from ganforge.plugins.registry import Entry, Registry
-from ganforge.utils.files import write_atomically
+from ganforge.utils.files import read_file, write_atomically
 
 if TYPE_CHECKING:
     from ganforge.config import Experiment
@@ -66,7 +66,7 @@ def _optimizer_keys() -> tuple[str, ...]:
 
 def short(text: str) -> str:
     """Return a text shortened to one line, since the shells' scripts expect no line breaks."""
-    from rich.markup import escape  # noqa: PLC0415 - only shells need it
+    from ganforge.cli._printer import escape  # noqa: PLC0415 - only shells need it
 
     line = " ".join(text.split())
     return escape(line if len(line) <= MAX_LENGTH else f"{line[: MAX_LENGTH - 1]}…")
@@ -213,7 +213,7 @@ def _stamp(entry: Entry) -> str | None:
 
 def _read_cache(path: Path) -> dict[str, Any]:
     try:
-        cache = json.loads(path.read_text(encoding="utf-8"))
+        cache = json.loads(read_file(path))
     except (OSError, ValueError):
         return {}
     return cache if isinstance(cache, dict) else {}

@@ -18,6 +18,7 @@ from ganforge.cli._picture import MAX_LINES, SamplesPicture
 from ganforge.cli._progress import Progress, format_evaluation
 from ganforge.training.callbacks import Callback
 from ganforge.utils.format import format_clock
+from ganforge.utils.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -82,7 +83,7 @@ class Display(Callback):
     @final
     def _show(self, line: str) -> None:
         with suppress(OSError):
-            self._write_line(line)
+            self._write_line(printable(line))
 
 
 @final
@@ -286,5 +287,5 @@ def make_display(*, run_name: str, epochs: int | None, quiet: bool) -> Display:
     console = Console(stderr=True)
     # isatty as well, because FORCE_COLOR makes rich treat a file as a terminal. A dumb terminal cannot move its cursor.
     if console.is_terminal and not console.is_dumb_terminal and sys.stderr.isatty():
-        return LiveDisplay(console, run_name=run_name, epochs=epochs)
+        return LiveDisplay(console, run_name=printable(run_name), epochs=epochs)
     return PlainDisplay(sys.stderr, epochs=epochs)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from ganforge.cli._options import checkpoint_choice, open_registry
 from ganforge.cli._output import check_output_path, notice, out, print_json, writing
+from ganforge.cli._printer import escape
 from ganforge.cli._settings import read_setting, sampling_options
 from ganforge.errors import UsageError
 from ganforge.training.run_directory import RunDirectory
@@ -136,5 +136,5 @@ def print_result(document: dict[str, Any], *, json: bool) -> None:
     if json:
         print_json(document)
     else:
-        names = " and ".join(f"[bold]{escape(str(document[key]))}[/]" for key in ("out", "latents"))
+        names = " and ".join(f"[bold]{escape(document[key])}[/]" for key in ("out", "latents"))
         out().print(f"{document['num_images']} images: {names}", highlight=False)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
-import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -13,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, redi
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TextIO, TypeVar
 
 import typer
 
@@ -21,10 +19,11 @@ from ganforge.errors import GanforgeError, UsageError
 from ganforge.plugins.commands import Command
 from ganforge.plugins.registry import Registry
 from ganforge.plugins.sources import OWN_DISTRIBUTION
-from ganforge.utils.tracebacks import summarize_exception
+from ganforge.utils.text import printable, printable_json, shell_command
+from ganforge.utils.tracebacks import single_line, summarize_exception
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from ganforge.cli._printer import Printer
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,25 +63,24 @@ def results() -> TextIO:
     return sys.stdout if invocation is None else invocation.stdout
 
 
-def out() -> Console:
+def out() -> Printer:
     """Return the console for results. In a pipe it neither wraps nor colors."""
-    from rich.console import Console  # noqa: PLC0415 - slow; lists do without
+    from ganforge.cli._printer import Printer  # noqa: PLC0415 - rich is slow; lists do without
 
-    console = Console(file=results())
-    return console if console.is_terminal else Console(file=results(), width=200, soft_wrap=True)
+    console = Printer(file=results())
+    return console if console.is_terminal else Printer(file=results(), width=200, soft_wrap=True)
 
 
-def err() -> Console:
+def err() -> Printer:
     """Return the console for progress and problems."""
-    from rich.console import Console  # noqa: PLC0415 - as above
+    from ganforge.cli._printer import Printer  # noqa: PLC0415 - as above
 
-    return Console(stderr=True, soft_wrap=True, highlight=False)
+    return Printer(stderr=True, soft_wrap=True, highlight=False)
 
 
 def print_json(document: object) -> None:
     """Print one JSON document, and nothing else, to stdout."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n"
-    results().write(text.encode("utf-8", "replace").decode("utf-8"))
+    results().write(printable_json(document, indent=2) + "\n")
     results().flush()
 
 
@@ -123,22 +121,18 @@ def writing(path: Path) -> Iterator[None]:
 def problem(message: str, fix: str | None = None) -> None:
     """Print an error and its fix to stderr."""
     console = err()
-    console.out("error", style="bold red", end="")
-    console.out(f": {message}")
-    if fix is not None:
-        console.out("→", style="cyan", end=" ")
-        console.out(fix)
+    console.message("error", "bold red", f": {message}")
+    for line in () if fix is None else fix.split("\n"):
+        console.message("→", "cyan", f" {line}")
 
 
 def notice(message: str) -> None:
     """Print a message for the user to stderr."""
-    console = err()
-    console.out("note", style="yellow", end="")
-    console.out(f": {message}")
+    err().message("note", "yellow", f": {message}")
 
 
 def next_command(*arguments: object, registry: Registry | None = None, program: str = "ganforge") -> str:
-    """Return a command for the user to paste: one line, quoted for the shell.
+    """Return a command for the user to paste, see `shell_command`.
 
     Args:
         arguments: The command and its arguments.
@@ -149,7 +143,7 @@ def next_command(*arguments: object, registry: Registry | None = None, program: 
     if registry is not None:
         options = [option for path in registry.local for option in ("--plugin", path)]
         options += ["--no-plugins"] if registry.no_plugins else []
-    return f"{program} {shlex.join(str(argument) for argument in (*arguments, *options))}"
+    return f"{program} {shell_command(*arguments, *options)}"
 
 
 def waiting(stage: str, *, quiet: bool) -> AbstractContextManager[object]:
@@ -186,6 +180,18 @@ def handle_errors(callback: Callable[P, R], command: Command, name: str) -> Call
     return wrapper
 
 
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Make messages about arguments, which quote them, printable."""
+    try:
+        yield
+    except CLICK_ERROR as error:
+        message: Any = getattr(error, "message", None)
+        if isinstance(message, str):
+            error.message = printable(message)  # type: ignore[attr-defined]  # click's, which typer vendors
+        raise
+
+
 def print_error(error: BaseException, command: Command | None = None) -> int:
     """Print an exception as one message, and return the exit code.
 
@@ -197,7 +203,7 @@ def print_error(error: BaseException, command: Command | None = None) -> int:
         notice("stopped")
         return INTERRUPTED
     if os.environ.get(TRACEBACK):
-        traceback.print_exception(error)
+        err().print("".join(traceback.format_exception(error)), markup=False)
     if isinstance(error, GanforgeError):
         problem(error.message, error.fix)
         return error.exit_code
@@ -206,6 +212,6 @@ def print_error(error: BaseException, command: Command | None = None) -> int:
     elif command is not None:
         problem(f"{command}: {summarize_exception(error)}", "a bug of the plugin; --traceback shows its origin")
     else:
-        text = " ".join(str(error).split())
-        problem(f"{type(error).__name__}: {text}", "a bug of ganforge or of a plugin; --traceback shows its origin")
+        text = f"{type(error).__name__}: {single_line(str(error))}"
+        problem(text, "a bug of ganforge or of a plugin; --traceback shows its origin")
     return 1

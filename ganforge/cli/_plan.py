@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from ganforge.cli._output import out
+from ganforge.cli._printer import escape
 from ganforge.config.dotted import flatten
 from ganforge.config.resolved import DEFAULT
 from ganforge.utils.format import format_duration, format_value

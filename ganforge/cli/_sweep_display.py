@@ -9,10 +9,12 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Self, final
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from ganforge.cli._output import err
+from ganforge.cli._printer import escape
 from ganforge.utils.format import format_clock, format_duration, format_number
+from ganforge.utils.text import printable
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -81,7 +83,7 @@ class SweepDisplay:
             jobs: Number of trials that run at the same time.
             quiet: Whether only problems are shown.
         """
-        self._console = Console(stderr=True, soft_wrap=True, highlight=False)
+        self._console = err()
         self._quiet = quiet
         self._count = count
         self._done = 0
@@ -139,7 +141,7 @@ class SweepDisplay:
 
     def _update(self, now: str) -> None:
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=self._done, now=escape(now))
+            self._progress.update(self._task, completed=self._done, now=printable(now))
 
     def _time_left(self) -> str:
         seconds = self._remaining.seconds(self._count - self._done)
@@ -155,6 +157,6 @@ def _make_progress(console: Console) -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[left]}"),
-        TextColumn("[dim]{task.fields[now]}"),
+        TextColumn("{task.fields[now]}", style="dim", markup=False),
     )
     return Progress(*columns, console=console, transient=True, redirect_stdout=False)

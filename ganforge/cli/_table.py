@@ -7,7 +7,7 @@ from itertools import accumulate
 
 from rich.cells import cell_len, set_cell_size
 
-from ganforge.components.spec import CONTROL
+from ganforge.utils.text import printable
 
 GAP = 2
 
@@ -43,14 +43,7 @@ def format_table(
 
 
 def _clean(column: Sequence[str]) -> Sequence[str]:
-    """Return the cells of a column with `safe` applied."""
-    text = "".join(column)
-    return column if text.isascii() and text.isprintable() else list(map(safe, column))
-
-
-def safe(text: str) -> str:
-    """Return text without control characters and line breaks."""
-    return text if text.isascii() and text.isprintable() else CONTROL.sub("�", text)
+    return column if "".join(column).isprintable() else list(map(printable, column))
 
 
 def _length(text: str) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from ganforge import __version__
 from ganforge.cli._commands import CORE_COMMANDS, all_commands, build, summary
-from ganforge.cli._output import PLUGIN_PROBLEMS, TRACEBACK, print_error
+from ganforge.cli._output import PLUGIN_PROBLEMS, TRACEBACK, print_error, usage_errors
 from ganforge.errors import GanforgeError, PluginError
 from ganforge.plugins import Policy, discover
 from ganforge.plugins.commands import Command
@@ -33,6 +33,16 @@ class LazyGroup(TyperGroup):
 
     ganforge's own commands are found without a look at other distributions.
     """
+
+    def make_context(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - click's own, vendored by typer or not
+        """Parse the root's options."""
+        with usage_errors():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as above
+        """Parse the arguments of a command, and run it."""
+        with usage_errors():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - click's own, vendored by typer or not
         """Return the names of all commands in the order of the help."""
@@ -166,9 +176,9 @@ def main() -> None:
     """Run the command line of this process."""
     if sys.stdout is None:  # closed by the parent process; output is discarded
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until this process ends
-    for stream in (sys.stdout, sys.stderr):  # no text fails for its letters, such as … in ASCII or a name's surrogate
-        if isinstance(stream, TextIOWrapper) and (stream.errors == "strict" or stream.encoding.lower() != "utf-8"):
-            stream.reconfigure(errors="replace")
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # a letter that a terminal does not have is escaped
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     arguments = [argument for argument in sys.argv[1:] if argument != "--traceback"]
     if len(arguments) < len(sys.argv) - 1:
         os.environ[TRACEBACK] = "1"

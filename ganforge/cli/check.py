@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from ganforge.cli._options import Json, NoPlugins, Plugins, open_registry, parse_kind
 from ganforge.cli._output import out, print_json
+from ganforge.cli._printer import escape
 from ganforge.config import command_line_layer
 from ganforge.errors import UnknownComponentError, UsageError
 from ganforge.utils.suggest import did_you_mean, nearest
@@ -180,7 +180,7 @@ def _size(text: str) -> ImageSpec:
 def _print(report: Report) -> None:
     console = out()
     mark = "[green]✓[/]" if report.conformant else "[red]✗[/]"
-    console.print(f"{mark} {escape(str(report))}", highlight=False)
+    console.print(f"{mark} {escape(report)}", highlight=False)
     for failure in report.failed:
         console.print(f"  [red]failed[/] [bold]{escape(failure.check)}[/]: {escape(failure.reason)}", highlight=False)
         console.print(f"    [cyan]→[/] {escape(failure.fix)}", highlight=False)

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from ganforge.cli._completion import split_names
 from ganforge.cli._options import Force, Json
 from ganforge.cli._output import check_output_path, notice, out, print_json, results
-from ganforge.cli._table import format_table, safe
+from ganforge.cli._printer import escape
+from ganforge.cli._table import format_table
 from ganforge.errors import UsageError
 from ganforge.runs.settings import format_setting
 from ganforge.utils.files import write_atomically
@@ -72,12 +72,12 @@ def compare(
     else:
         _print(comparison)
         for path in files:
-            out().print(f"written: [bold]{escape(str(path))}[/]", highlight=False)
+            out().print(f"written: [bold]{escape(path)}[/]", highlight=False)
 
 
 def _write(path: Path, text: str) -> None:
     try:
-        write_atomically(path, text.encode("utf-8", "replace"))
+        write_atomically(path, text)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}") from None
 
@@ -88,7 +88,7 @@ def _print(comparison: Comparison) -> None:
     shared = ", ".join(f"{key} {format_setting(value)}" for key, value in comparison.shared.items())
     console.print(
         f"{_count(runs, 'run')} in {_count(len(comparison.groups), 'group')}"
-        + _escaped(f"; all with {shared}" if shared else ""),
+        + escape(f"; all with {shared}" if shared else ""),
         highlight=False,
     )
     _print_scores(comparison, console)
@@ -96,7 +96,7 @@ def _print(comparison: Comparison) -> None:
     if curves:
         console.print(_curves(comparison, curves, console))
     for line in comparison.notes:
-        notice(safe(line))
+        notice(line)
 
 
 def _print_scores(comparison: Comparison, console: Console) -> None:
@@ -136,14 +136,9 @@ def _curves(comparison: Comparison, curves: Sequence[Curve], console: Console) -
                 ascii_only=console.options.ascii_only,
             )
             last = next((value for _, value in reversed(line) if value is not None), None)
-            name = _escaped(curve.name) if index == 0 else ""
-            table.add_row(name, _escaped(group.label), blocks, format_number(last))
+            name = escape(curve.name) if index == 0 else ""
+            table.add_row(name, escape(group.label), blocks, format_number(last))
     return table
-
-
-def _escaped(text: str) -> str:
-    """Return text that neither rich nor the terminal interprets."""
-    return escape(safe(text))
 
 
 def _count(number: int, noun: str) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from ganforge.cli._options import PRESETS, Json, NoPlugins, Plugins, open_registry, parse_kind
 from ganforge.cli._output import out, print_json
+from ganforge.cli._printer import escape, escape_lines
 from ganforge.cli.list import component_facts, preset_facts
 from ganforge.components.spec import FLAGS, KINDS
 from ganforge.config.dotted import flatten
@@ -93,7 +93,7 @@ def _print(document: Mapping[str, Any]) -> None:
     console = out()
     title = f"[bold]{escape(document['name'])}[/] · {document['kind']} · "
     console.print(title + escape(f"{document['distribution']} {document['version']}"), highlight=False)
-    console.print(escape(document.get("documentation") or document["summary"]), highlight=False)
+    console.print(escape_lines(document.get("documentation") or document["summary"]), highlight=False)
     for label in ("paper", "target"):
         if document[label]:
             console.print(f"[dim]{label}[/]  {escape(document[label])}", highlight=False)

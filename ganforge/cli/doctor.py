@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from ganforge.cli._commands import all_commands, build
 from ganforge.cli._options import Json, NoPlugins, Plugins
 from ganforge.cli._output import PLUGIN_PROBLEMS, notice, out, print_json
+from ganforge.cli._printer import escape, escape_lines
 from ganforge.errors import GanforgeError, PluginError
 from ganforge.plugins.names import qualified_name
 from ganforge.plugins.registry import Registry
@@ -128,4 +128,4 @@ def _print(document: Mapping[str, Any]) -> None:
         where = f"{problem['distribution']} {problem['version']} ({problem['stage']})"
         console.print(f"[bold red]problem[/]: {escape(where)}: {escape(problem['error'])}", highlight=False)
         if problem["details"]:
-            console.print(f"[dim]{escape(problem['details'])}[/]", highlight=False)
+            console.print(f"[dim]{escape_lines(problem['details'])}[/]", highlight=False)

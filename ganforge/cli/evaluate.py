@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ganforge.cli._completion import split_names
 from ganforge.cli._options import (
@@ -26,6 +26,7 @@ from ganforge.cli._options import (
     set_option,
 )
 from ganforge.cli._output import err, notice, out, print_json
+from ganforge.cli._printer import escape
 from ganforge.cli._settings import SAMPLING, SettingsCommand, read_setting, sampling_options
 from ganforge.components.spec import Section
 from ganforge.config.dotted import literal
@@ -142,7 +143,7 @@ def _stages(*, quiet: bool) -> Iterator[Callable[[str], None]]:
         yield lambda stage: None
     elif console.is_terminal:
         with console.status("") as status:
-            yield lambda stage: status.update(f"[dim]{escape(stage)} …[/]")
+            yield lambda stage: status.update(Text(f"{stage} …", "dim"))
     else:
         yield lambda stage: console.print(escape(f"{stage} …"), style="dim")
 

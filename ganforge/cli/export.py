@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.markup import escape
 
 from ganforge.cli._options import (
     CheckpointName,
@@ -23,6 +22,7 @@ from ganforge.cli._options import (
     set_option,
 )
 from ganforge.cli._output import check_output_folder, check_output_path, notice, out, print_json
+from ganforge.cli._printer import escape
 from ganforge.cli._settings import SamplingCommand, read_setting, sampling_options
 from ganforge.errors import UsageError
 from ganforge.runs.sources import open_source

@@ -17,6 +17,7 @@ from ganforge.plugins.names import Named, shortest_name
 from ganforge.plugins.presets import PresetEntry
 from ganforge.plugins.registry import Entry, Registry
 from ganforge.plugins.sources import OWN_DISTRIBUTION
+from ganforge.utils.text import printable
 
 #: Minimum width of the summaries, on terminals of any width.
 MIN_WIDTH = 20
@@ -58,6 +59,7 @@ def format_rows(rows: list[dict[str, Any]], width: int | None) -> Iterator[str]:
         for row in group:
             foreign = row["distribution"] != OWN_DISTRIBUTION
             text = f"{row['summary']} ({row['distribution']} {row['version']})" if foreign else row["summary"]
+            text = printable(text)
             name, lines = f"  {row['name']}", [text]
             if width is not None:
                 lines = textwrap.wrap(text, max(width - indent, MIN_WIDTH), break_on_hyphens=False)

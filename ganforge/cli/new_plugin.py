@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -14,9 +13,11 @@ import typer
 from ganforge.cli._completion import split_names
 from ganforge.cli._options import Json, open_registry, parse_kind
 from ganforge.cli._output import notice, out, print_json
+from ganforge.cli._printer import escape
 from ganforge.components.spec import KINDS, Kind
 from ganforge.errors import UsageError
 from ganforge.scaffold import Project
+from ganforge.utils.text import shell_command
 
 
 def _complete(incomplete: str) -> list[str]:
@@ -95,6 +96,6 @@ def _print(project: Project, folder: Path) -> None:
         ["python", "-m", "pytest", path],
     )
     console = out()
-    console.print(f"wrote {folder}, a plugin with {project.provided}; next:", highlight=False, markup=False)
+    console.print(f"wrote {escape(folder)}, a plugin with {escape(project.provided)}; next:", highlight=False)
     for command in commands:
-        console.print(f"  {shlex.join(command)}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"  {escape(shell_command(*command))}", highlight=False)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from ganforge.cli._options import (
     CheckpointName,
@@ -21,6 +20,7 @@ from ganforge.cli._options import (
     output_path,
 )
 from ganforge.cli._output import check_output_folder, notice, out, print_json, waiting
+from ganforge.cli._printer import escape
 from ganforge.errors import UsageError
 from ganforge.runs.sources import open_source
 

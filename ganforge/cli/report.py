@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from ganforge.cli._options import Force, Json
 from ganforge.cli._output import check_output_path, next_command, notice, out, print_json
+from ganforge.cli._printer import escape
 from ganforge.errors import RunDirectoryError
 
 
@@ -41,6 +41,6 @@ def report(
     if json:
         print_json({"report": str(page.path), "bytes": page.size, "runs": page.runs, "missing": page.missing})
     else:
-        out().print(f"report: [bold]{escape(str(page.path))}[/]", highlight=False)
+        out().print(f"report: [bold]{escape(page.path)}[/]", highlight=False)
     if show:
         webbrowser.open(page.path.resolve().as_uri())

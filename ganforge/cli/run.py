@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from ganforge.cli._completion import completions
 from ganforge.cli._options import (
@@ -26,6 +25,7 @@ from ganforge.cli._options import (
 )
 from ganforge.cli._output import TRACEBACK, err, next_command, notice, out, print_json, problem, waiting
 from ganforge.cli._plan import print_plan
+from ganforge.cli._printer import escape
 from ganforge.cli._settings import SettingsCommand, preset_layers
 from ganforge.config import command_line_layer
 from ganforge.config.resolve import resolve
@@ -225,7 +225,7 @@ def _report(outcome: Outcome, registry: Registry, *, json: bool) -> None:
     else:
         speed = "" if outcome.images_per_second is None else f" · {outcome.images_per_second:,.0f} images/s"
         out().print(
-            f"[bold]{escape(str(path))}[/]: {outcome.status} after {outcome.steps:,} steps · "
+            f"[bold]{escape(path)}[/]: {outcome.status} after {outcome.steps:,} steps · "
             f"{outcome.images_seen:,} images · {format_duration(outcome.elapsed_seconds)}{speed}",
             highlight=False,
         )
@@ -237,7 +237,7 @@ def _report(outcome: Outcome, registry: Registry, *, json: bool) -> None:
     if outcome.status == "finished":
         if not json:
             more = escape(next_command("sample", path, registry=registry))
-            err().print(f"[dim]samples: {escape(str(path / 'samples'))} · more: {more}[/]")
+            err().print(f"[dim]samples: {escape(path / 'samples')} · more: {more}[/]")
         return
     if outcome.signal is not None:
         notice(f"saved at step {outcome.steps:,}; resume with: {resume}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_text
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +15,7 @@ from ganforge.cli._output import notice, out, results
 from ganforge.cli._table import format_table
 from ganforge.runs.listing import ListedRun, Listing, list_runs
 from ganforge.utils.format import format_number
+from ganforge.utils.text import printable_json
 
 STATUS_STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow"}
 HEADS = ("run", "status", "steps", "gen", "disc", "loss", "data", "seed", "images/s", "updated")
@@ -63,7 +63,7 @@ def runs(
 
 def _print_json(listing: Listing) -> None:
     """Print one document with a run on each line; indentation would take four times as long."""
-    rows = (json_text.dumps(run.as_dict(), ensure_ascii=False) for run in listing.runs)
+    rows = (printable_json(run.as_dict()) for run in listing.runs)
     results().write("[\n" + ",\n".join(rows) + "\n]\n")
     results().flush()
 

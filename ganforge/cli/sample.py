@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from ganforge.cli._options import (
     CheckpointName,
@@ -24,6 +23,7 @@ from ganforge.cli._options import (
     set_option,
 )
 from ganforge.cli._output import notice, out, print_json, writing
+from ganforge.cli._printer import escape
 from ganforge.cli._settings import SamplingCommand, read_setting, sampling_options
 from ganforge.errors import UsageError
 from ganforge.runs.sources import open_source
@@ -108,7 +108,7 @@ def sample(
     if json:
         print_json({"run": str(run), "out": str(target), "num_samples": len(samples), "seed": seed})
     else:
-        out().print(f"{len(samples)} images: [bold]{escape(str(target))}[/]", highlight=False)
+        out().print(f"{len(samples)} images: [bold]{escape(target)}[/]", highlight=False)
 
 
 def _target(run: RunDirectory, path: Path | None, seed: int, *, force: bool) -> Path:

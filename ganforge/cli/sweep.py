@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from ganforge.cli._options import (
@@ -24,6 +23,7 @@ from ganforge.cli._options import (
     set_option,
 )
 from ganforge.cli._output import err, next_command, notice, out, print_json, problem, waiting
+from ganforge.cli._printer import escape
 from ganforge.cli._settings import SettingsCommand, preset_layers
 from ganforge.cli._sweep_display import SweepDisplay
 from ganforge.errors import UsageError
@@ -152,7 +152,7 @@ def sweep(
         path = prepared.directory.path
         if not quiet:
             suffix = "" if jobs == 1 else f", {jobs} at the same time"
-            err().print(f"[dim]{prepared.count:,} runs{suffix}, in {escape(str(path))}[/]")
+            err().print(f"[dim]{prepared.count:,} runs{suffix}, in {escape(path)}[/]")
         display = stack.enter_context(SweepDisplay(count=prepared.count, jobs=jobs, quiet=quiet))
         interruption = stack.enter_context(Interruption())
         try:
@@ -198,10 +198,10 @@ def _show_plan(sweep_config: SweepConfig, registry: Registry, folder: Path | Non
         print_json({"out": str(directory.path), "seeds": sweep_config.seeds, "configs": documents})
         return
     seeds = ", ".join(map(str, sweep_config.seeds))
-    table = Table("configuration", "seeds", title=escape(str(directory.path)))
+    table = Table("configuration", "seeds", title=escape(directory.path))
     for config in configs:
         table.add_row(
-            escape(config.label), seeds if config.experiment is not None else f"[yellow]{escape(str(config.reason))}[/]"
+            escape(config.label), seeds if config.experiment is not None else f"[yellow]{escape(config.reason)}[/]"
         )
     out().print(table)
 
@@ -223,10 +223,10 @@ def _print_leaderboard(leaderboard: Leaderboard, path: Path, *, json: bool) -> N
     if leaderboard.inapplicable:
         table = Table("not applicable", "reason", title_justify="left")
         for item in leaderboard.inapplicable:
-            table.add_row(escape(format_choices(item.config)), escape(str(item.reason)))
+            table.add_row(escape(format_choices(item.config)), escape(item.reason))
         console.print(table)
     if leaderboard.tables:
-        err().print(f"[dim]{CAPTION}; ↓ lower is better. Full leaderboard: {escape(str(path / 'leaderboard.md'))}[/]")
+        err().print(f"[dim]{CAPTION}; ↓ lower is better. Full leaderboard: {escape(path / 'leaderboard.md')}[/]")
 
 
 def _score_table(scores: LeaderboardTable, seeds: int) -> Table:

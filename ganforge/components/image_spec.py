@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from ganforge.utils.text import printable
+
 
 @dataclass(frozen=True, slots=True)
 class ConditionSpec:
@@ -97,7 +99,7 @@ class ImageSpec:
 
 @dataclass(frozen=True, slots=True)
 class DatasetInfo:
-    """Metadata of a dataset.
+    """Metadata of a dataset; names and source, which may stem from files, are made printable.
 
     Attributes:
         image: Shape, type and condition of the images.
@@ -114,3 +116,8 @@ class DatasetInfo:
     fingerprint: str
     name: str = ""
     source: str = ""
+
+    def __post_init__(self) -> None:
+        names = self.class_names
+        object.__setattr__(self, "class_names", None if names is None else tuple(map(printable, names)))
+        object.__setattr__(self, "source", printable(self.source))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,17 +14,32 @@ from pydantic import ValidationError
 from ganforge.config.dotted import NOTHING
 from ganforge.config.experiment import SEVERAL, SINGLE, ComponentRef, Experiment
 from ganforge.errors import ConfigError
+from ganforge.utils.files import read_file
+
+#: Limit of a configuration; a resolved one has some thousand bytes.
+MAX_BYTES = 1 << 20
+#: Dotted key of more parts than any setting has.
+LONG_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){32}""")
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """Return the content of a TOML file. Raises ConfigError, with the line, if it cannot be read."""
+    """Return the content of a TOML file, with names of files that are not UTF-8.
+
+    Raises:
+        ConfigError: It cannot be read; the message has the line.
+    """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = read_file(path, max_bytes=MAX_BYTES).decode(errors="surrogateescape")
+        if LONG_KEY.search(text):  # tomllib's memory grows with the square of its parts
+            raise ConfigError(f"{path} is not TOML: it has a key of too many parts")
+        return tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigError(f"no configuration at {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path} is not TOML: it is nested too deeply") from None
+    except ValueError as error:  # not TOML, a number of too many digits, or a null byte in the path
         raise ConfigError(f"{path} is not TOML: {error}") from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from ganforge.config.resolved import ResolvedComponent, ResolvedConfig
 from ganforge.errors import UnknownComponentError
 from ganforge.plugins.registry import Registry
 from ganforge.schemas.manifest import Manifest
+from ganforge.utils.text import shell_command
 
 #: Sections that an evaluation may choose again for a trained run.
 SCORING: tuple[Section, ...] = ("features", "metric")
@@ -79,10 +79,8 @@ def _recorded(manifest: Manifest | None, key: str, refs: Sequence[ComponentRef])
 
 def _with_local(manifest: Manifest | None) -> str | None:
     """Return a hint about the local plugins that a run needs, or None if it used none."""
-    plugins = [] if manifest is None else manifest.plugins
-    paths = [plugin.path for plugin in plugins if plugin.path is not None]
-    local = " ".join(f"--plugin {shlex.quote(path)}" for path in paths)
-    return f"this run used a local plugin: pass {local}" if local else None
+    local = [] if manifest is None else manifest.plugin_arguments
+    return f"this run used a local plugin: pass {shell_command(*local)}" if local else None
 
 
 def reload_for_scoring(

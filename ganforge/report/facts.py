@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ from ganforge.report.record import Record
 from ganforge.runs.settings import settings_of
 from ganforge.schemas.manifest import Manifest
 from ganforge.utils.format import format_bytes, format_value
+from ganforge.utils.text import shell_command
 
 Facts = list[tuple[str, str]]
 DEFAULT = "default"
@@ -51,19 +51,12 @@ def _format(key: str, value: object) -> str:
 
 def commands_of(record: Record) -> list[tuple[str, str]]:
     """Return labeled commands that repeat or resume the run, and its original command."""
-    recorded = [] if record.manifest is None else record.manifest.plugins
-    plugins = [f"--plugin {shlex.quote(plugin.path)}" for plugin in recorded if plugin.path is not None]
-    place = shlex.quote(str(record.run.config))
-    commands = [
-        (
-            "Repeat it: the same bits on the same machine, build and number of threads",
-            " ".join(["ganforge run --config", place, *plugins]),
-        )
-    ]
+    title = "Repeat it: the same bits on the same machine, build and number of threads"
+    commands = [(title, record.run.command("run", "--config", record.run.config))]
     if record.status in {"interrupted", "running"}:
-        commands.append(("Resume it", " ".join(["ganforge resume", shlex.quote(str(record.run.path)), *plugins])))
+        commands.append(("Resume it", record.run.command("resume", record.run.path)))
     if record.manifest is not None and record.manifest.command:
-        commands.append(("Original command", shlex.join(record.manifest.command)))
+        commands.append(("Original command", shell_command(*record.manifest.command)))
     return commands
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +11,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from ganforge.errors import RunDirectoryError
+from ganforge.config import read_document
+from ganforge.errors import ConfigError, RunDirectoryError
 from ganforge.runs.index import current_status
 from ganforge.schemas.manifest import Manifest
 from ganforge.schemas.rows import EVALUATIONS, METRICS, EvaluationRow, iter_rows
@@ -99,12 +99,12 @@ def _read_manifest(record: Record) -> None:
 
 def _read_config(record: Record) -> None:
     try:
-        content = read_file(record.run.config).decode()
+        content = read_file(record.run.config).decode(errors="surrogateescape")
         record.config = content if len(content) <= MAX_CONFIG_LENGTH else ""
-        record.document = tomllib.loads(content)
+        record.document = read_document(record.run.config)
     except FileNotFoundError:
         record.missing.append("run.toml is missing: the configuration is unknown")
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ConfigError) as error:
         record.missing.append(f"run.toml cannot be read ({error}): the configuration is unknown")
 
 

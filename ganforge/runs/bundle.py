@@ -28,7 +28,7 @@ from ganforge.training.checkpoint import Checkpoint
 from ganforge.training.checkpoint_io import parse_tensors
 from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.files import MAX_BYTES, open_regular, write_atomically
-from ganforge.utils.schema import StrictModel, first_problem, printable
+from ganforge.utils.schema import StrictModel, excerpt, first_problem
 
 INDEX = "bundle.json"
 #: Limits of the file, of its directory, and of the number of files.
@@ -111,7 +111,7 @@ def write_files(contents: Mapping[str, bytes], folder: Path) -> RunDirectory:
     index = read_index(contents.get(INDEX))
     if contents.keys() - {INDEX} != index.files.keys():
         name = min((contents.keys() - {INDEX}) ^ index.files.keys())
-        raise RunDirectoryError(f"{printable(name)} is not in both the file and its {INDEX}")
+        raise RunDirectoryError(f"{excerpt(name)} is not in both the file and its {INDEX}")
     for name, digest in index.files.items():
         if hashlib.sha256(contents[name]).hexdigest() != digest:
             raise RunDirectoryError(f"{name} is damaged: its checksum does not match")
@@ -147,7 +147,7 @@ def refusals(source: object, folder: Path) -> Iterator[None]:
     except OSError as error:
         raise RunDirectoryError(f"{source} cannot be read: {error.strerror or error}") from None
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error) as error:
-        raise RunDirectoryError(f"{source} is not a valid bundle: {printable(str(error))}") from None
+        raise RunDirectoryError(f"{source} is not a valid bundle: {excerpt(str(error))}") from None
 
 
 def _check_end(tail: bytes) -> None:
@@ -165,7 +165,7 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
     """Return the files of a zip file by name. Raises RunDirectoryError for those that a bundle does not have."""
     members: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
-        name = printable(member.filename)
+        name = excerpt(member.filename)
         if name != INDEX and not re.fullmatch(NAME, member.filename):
             raise RunDirectoryError(f"{name} is not a file of a bundle")
         if member.filename in members:

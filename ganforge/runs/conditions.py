@@ -15,7 +15,9 @@ from torch import Tensor
 from ganforge.components import ConditionSpec, DatasetInfo
 from ganforge.errors import IncompatibleError, UsageError
 from ganforge.utils.arrays import read_npz
+from ganforge.utils.files import open_regular
 from ganforge.utils.suggest import did_you_mean
+from ganforge.utils.text import printable
 
 #: Condition of all images, or one for each: classes by number or name, vectors, tensors.
 Condition: TypeAlias = "int | str | Sequence[int | str] | Sequence[float] | NDArray[Any] | Tensor"
@@ -31,7 +33,7 @@ def class_number(name: float | str, class_names: Sequence[str] | None) -> int:
     Raises:
         IncompatibleError: The class is unknown.
     """
-    names = class_names or ()
+    names, name = class_names or (), printable(name) if isinstance(name, str) else name
     if isinstance(name, str) and name in names:
         return names.index(name)
     if isinstance(name, str) and not name.isdecimal():
@@ -132,7 +134,7 @@ def _read_picture(path: Path, spec: ConditionSpec) -> Tensor:
             f"{path}: a picture cannot have {channels} channels", fix="save conditions as `condition` in a .npz file"
         )
     try:
-        with Image.open(path) as picture:
+        with open_regular(path) as file, Image.open(file) as picture:
             pixels = np.array(picture.convert(PICTURE_MODES[channels]))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UsageError(f"{path} cannot be read as a picture: {error}") from None

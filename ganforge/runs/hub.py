@@ -13,7 +13,7 @@ from ganforge.runs.bundle import INDEX, MAX_BUNDLE_BYTES, read_index, refusals, 
 from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.downloads import DownloadError, probe
 from ganforge.utils.files import read_file
-from ganforge.utils.schema import printable
+from ganforge.utils.schema import excerpt
 
 FIX_EXTRA = "python -m pip install 'ganforge[hub]'"
 
@@ -55,7 +55,7 @@ def download(name: str, folder: Path) -> RunDirectory:
 def check_name(name: str) -> None:
     """Raise UsageError unless a name has the form `OWNER/NAME`."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name, re.ASCII):
-        raise UsageError(f"invalid name {printable(name)!r} on the Hub", fix="write it as OWNER/NAME")
+        raise UsageError(f"invalid name {excerpt(name)!r} on the Hub", fix="write it as OWNER/NAME")
 
 
 def unreachable_reason() -> str | None:

@@ -5,7 +5,6 @@ Other files than run.json are read only for filters and orders that need them.
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -14,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganforge.components.spec import SECTIONS
-from ganforge.errors import RunDirectoryError, UsageError
+from ganforge.errors import ConfigError, RunDirectoryError, UsageError
 from ganforge.runs.index import STATUSES, RunSummary, find_runs
 from ganforge.runs.query import TIMES, Filter
-from ganforge.utils.files import read_file
 from ganforge.utils.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -197,12 +195,13 @@ class _RunReader:
         return self._rows[run.path, score]
 
     def _settings_of(self, run: RunSummary) -> Mapping[str, Any]:
-        from ganforge.runs.settings import settings_of  # noqa: PLC0415 - a plain list needs none
+        from ganforge.config import read_document  # noqa: PLC0415 - a plain list needs none
+        from ganforge.runs.settings import settings_of  # noqa: PLC0415 - as above
 
         if run.path not in self._settings:
             self._settings[run.path] = {}
-            with suppress(OSError, ValueError):  # a damaged run has no settings
-                self._settings[run.path] = settings_of(tomllib.loads(read_file(f"{run.path}/run.toml").decode()))
+            with suppress(ConfigError):  # a damaged run has no settings
+                self._settings[run.path] = settings_of(read_document(Path(run.path, "run.toml")))
         return self._settings[run.path]
 
     def _known(self) -> set[str]:

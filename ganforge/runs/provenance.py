@@ -75,9 +75,8 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def command() -> list[str]:
-    """Return the command line of this process, with the bare name of the program; other bytes than text are escaped."""
-    arguments = [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv else []
-    return [os.fsencode(argument).decode(errors="backslashreplace") for argument in arguments]
+    """Return the command line of this process, with the bare name of the program."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv else []
 
 
 def _processor() -> str:

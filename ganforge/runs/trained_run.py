@@ -263,7 +263,7 @@ class TrainedRun:
             newest = checkpoints.load_newest(self.directory, self.notices.append)
             if newest is None:
                 raise RunDirectoryError(
-                    f"{self.path} has no checkpoint yet", fix=f"train it: ganforge resume {self.path}"
+                    f"{self.path} has no checkpoint yet", fix=f"train it: {self.directory.command('resume', self.path)}"
                 )
             return newest
         step = self._best_step() if choice == "best" else choice

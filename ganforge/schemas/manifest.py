@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from ganforge.components.image_spec import DatasetInfo
-from ganforge.utils.schema import Count, Finite, StrictModel
+from ganforge.utils.schema import Count, Finite, StrictModel, SystemText
 
 FailureMode = Literal["collapse", "saturation", "divergence", "fooled", "not-finite"]
 Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
@@ -21,9 +21,9 @@ class PluginRecord(StrictModel):
         sha256: Hash of a local plugin's code, or None.
     """
 
-    distribution: str
+    distribution: SystemText
     version: str | None
-    path: str | None
+    path: SystemText | None
     sha256: str | None
 
 
@@ -90,7 +90,7 @@ class ResumedSession(StrictModel):
 
     at: str
     step: Count
-    command: list[str]
+    command: list[SystemText]
     versions: dict[str, str]
     changed: list[str]
     processes: Count
@@ -134,17 +134,22 @@ class Manifest(ManifestHead):
 
     model_config = ConfigDict(extra="allow")
 
-    command: list[str]
+    command: list[SystemText]
     qualified: dict[str, list[str]]
     data: DatasetInfo
     plugins: list[PluginRecord]
-    origins: dict[str, str]
+    origins: dict[str, SystemText]
     versions: dict[str, str]
     hardware: Hardware
     git_commit: str | None
     error: str | None = None
     health: list[AlertRecord] = Field(default_factory=list)
     resumed: list[ResumedSession] = Field(default_factory=list)
+
+    @property
+    def plugin_arguments(self) -> list[str]:
+        """Arguments that a command needs for the local plugins of the run."""
+        return [word for plugin in self.plugins if plugin.path is not None for word in ("--plugin", plugin.path)]
 
     @model_validator(mode="after")
     def _has_images(self) -> Self:

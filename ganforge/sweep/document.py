@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ganforge.errors import ConfigError
 from ganforge.utils.files import read_file, write_atomically
 from ganforge.utils.schema import first_problem
+from ganforge.utils.text import printable_json
 
 
 class Document(BaseModel):
@@ -38,7 +39,7 @@ class Document(BaseModel):
 
     def write_json(self, path: Path) -> None:
         """Write the document as JSON. Raises OSError."""
-        write_atomically(path, json.dumps(self.as_dict(), indent=1, ensure_ascii=False) + "\n")
+        write_atomically(path, printable_json(self.as_dict(), indent=1) + "\n")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the document as JSON holds it."""

@@ -13,6 +13,7 @@ from ganforge.runs.statistics import MIN_INTERVAL_COUNT, Estimate, estimate
 from ganforge.sweep.document import Document
 from ganforge.sweep.trials import Choices, format_choice, format_choices
 from ganforge.utils.files import write_atomically
+from ganforge.utils.text import printable
 
 CAPTION = "Mean over seeds ± half of Student's 95% interval; in brackets: cut at the score's bounds, or two seeds"
 #: Column of the precision that the machine chose; `precision` is a score.
@@ -215,7 +216,7 @@ class Leaderboard(Document):
         lines = ["# Leaderboard", ""]
         for table in self.tables:
             heads, *rows = table.cells(len(self.seeds))
-            lines += [f"## {table.title}", "", *map(_markdown_row, [heads, ["---"] * len(heads), *rows]), ""]
+            lines += [f"## {printable(table.title)}", "", *map(_markdown_row, [heads, ["---"] * len(heads), *rows]), ""]
         if self.tables:
             lines += [f"{CAPTION}. ↓: lower is better, ↑: higher.", ""]
         sections = {
@@ -227,7 +228,7 @@ class Leaderboard(Document):
         }
         for title, items in sections.items():
             if items:
-                lines += [f"## {title}", "", *(f"- {item}" for item in items), ""]
+                lines += [f"## {title}", "", *(f"- {printable(item)}" for item in items), ""]
         return "\n".join(lines)
 
     def write(self, folder: Path) -> None:
@@ -237,4 +238,4 @@ class Leaderboard(Document):
 
 
 def _markdown_row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '∣') for cell in cells)} |"
+    return f"| {' | '.join(printable(cell).replace('|', '∣') for cell in cells)} |"

@@ -24,7 +24,6 @@ from torch import Tensor, nn
 from ganforge.errors import CheckpointError
 from ganforge.training.checkpoint_io import (
     FORMAT,
-    MAX_JSON_BYTES,
     parse_checksums,
     parse_state,
     parse_tensors,
@@ -33,7 +32,7 @@ from ganforge.training.checkpoint_io import (
 )
 from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.files import sync_folder, write_atomically
-from ganforge.utils.schema import printable
+from ganforge.utils.schema import excerpt
 
 Tensors = dict[str, Tensor]
 CHECKSUMS = "checksums.json"
@@ -90,19 +89,19 @@ def save(run: RunDirectory, checkpoint: Checkpoint) -> Path:
 
 def load(folder: Path) -> Checkpoint:
     """Return a checkpoint after verification of all checksums. Raises CheckpointError, which names the file."""
-    digests = parse_checksums(read_bytes(folder / CHECKSUMS, MAX_JSON_BYTES), folder / CHECKSUMS)
+    digests = parse_checksums(read_bytes(folder / CHECKSUMS), folder / CHECKSUMS)
     try:
         names = {file.name for file in folder.iterdir()} - {CHECKSUMS}
     except OSError as error:
         raise CheckpointError(f"{folder} cannot be read: {error}") from None
     if names != digests.keys() or STATE not in names:
-        raise CheckpointError(f"{folder} is incomplete: it has {printable(', '.join(sorted(names))) or 'no files'}")
+        raise CheckpointError(f"{folder} is incomplete: it has {excerpt(', '.join(sorted(names))) or 'no files'}")
     tensors: dict[str, Tensors] = {}
     state: dict[str, Any] = {}
     for name, digest in digests.items():
         file = folder / name
         # Read once, so that the verified bytes are those that are used.
-        content = read_bytes(file, MAX_JSON_BYTES if name == STATE else math.inf)
+        content = read_bytes(file)
         if hashlib.sha256(content).hexdigest() != digest:
             raise CheckpointError(f"{file} is damaged: its checksum does not match")
         if file.suffix == ".safetensors":
@@ -140,7 +139,7 @@ def load_newest(run: RunDirectory, notice: Callable[[str], None], *, before: flo
     if candidates:
         raise CheckpointError(
             f"{run.path} has no valid checkpoint; all {len(candidates)} are damaged",
-            fix=f"to train from the start: ganforge run --config {run.config}",
+            fix=f"to train from the start: {run.command('run', '--config', run.config)}",
         )
     return None
 
@@ -190,7 +189,7 @@ def load_tensors(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what:
     if missing:
         raise CheckpointError(f"{what} does not belong to this network: it lacks {missing[0]}")
     if unknown:
-        raise CheckpointError(f"{what} does not belong to this network: it has an unknown {printable(unknown[0])}")
+        raise CheckpointError(f"{what} does not belong to this network: it has an unknown {excerpt(unknown[0])}")
     for name, value in own.items():
         check_tensor(f"{what}: {name}", value, tensors[name])
     with torch.no_grad():

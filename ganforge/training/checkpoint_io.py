@@ -5,38 +5,48 @@ Checksums detect damage, not manipulation, so a file with a valid checksum is va
 
 from __future__ import annotations
 
-import math
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load
 from torch import Tensor
 
 from ganforge.errors import CheckpointError
 from ganforge.schemas.checkpoint import CHECKSUMS, CheckpointState
-from ganforge.utils.schema import MAX_TEXT_LENGTH, first_problem, printable
+from ganforge.utils.files import open_regular, read_file
+from ganforge.utils.schema import MAX_TEXT_LENGTH, excerpt, first_problem
 
 FORMAT = 1
 #: ganforge writes some hundred bytes.
 MAX_JSON_BYTES = 2**20
+#: Largest file of tensors, and its header; a tensor has about a hundred bytes there.
+MAX_TENSORS_BYTES, MAX_HEADER_BYTES = 2**34, 2**22
 #: Limit of torch.
 MAX_DIMENSIONS = 64
 
 
-def read_bytes(file: Path, max_bytes: float = math.inf) -> bytes:
-    """Return the content of a regular file. Raises CheckpointError, also for a link or a pipe."""
+def read_bytes(file: Path) -> bytes:
+    """Return the content of a file of a checkpoint. Raises CheckpointError, also for a link or a pipe.
+
+    A safetensors file is read only if its length is the one that its header declares.
+    """
     try:
-        status = file.lstat()
-        if not stat.S_ISREG(status.st_mode):
+        if file.is_symlink() or file.is_dir():
             raise CheckpointError(f"{file} is not a regular file")
-        if status.st_size > max_bytes:
-            raise CheckpointError(f"{file} cannot be read: it is longer than {max_bytes:,} bytes")
-        return file.read_bytes()
+        if file.suffix != ".safetensors":
+            return read_file(file, max_bytes=MAX_JSON_BYTES)
+        with open_regular(file, max_bytes=MAX_TENSORS_BYTES) as opened:
+            if int.from_bytes(opened.read(8), "little") > MAX_HEADER_BYTES:
+                raise CheckpointError(f"{file} cannot be read: its header is longer than {MAX_HEADER_BYTES:,} bytes")
+        with safe_open(file, "np"):
+            return read_file(file, max_bytes=MAX_TENSORS_BYTES)
     except OSError as error:
-        raise CheckpointError(f"{file} cannot be read: {error}") from None
+        raise CheckpointError(f"{file} cannot be read: {error.strerror or error}") from None
+    except SafetensorError as error:
+        raise CheckpointError(f"{file} cannot be read: {excerpt(str(error))}") from None
 
 
 def parse_tensors(content: bytes, file: Path) -> dict[str, Tensor]:
@@ -47,12 +57,12 @@ def parse_tensors(content: bytes, file: Path) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = load(content)
     except Exception as error:  # noqa: BLE001 - torch raises TypeError and others for some headers
-        raise CheckpointError(f"{file} cannot be read: {printable(str(error))}") from None
+        raise CheckpointError(f"{file} cannot be read: {excerpt(str(error))}") from None
     for name, value in tensors.items():
         if value.ndim > MAX_DIMENSIONS:
-            raise CheckpointError(f"{file}: {printable(name)} has {value.ndim} dimensions")
+            raise CheckpointError(f"{file}: {excerpt(name)} has {value.ndim} dimensions")
         if value.is_floating_point() and not bool(_widen(value).isfinite().all()):
-            raise CheckpointError(f"{file}: {printable(name)} has a number that is not finite")
+            raise CheckpointError(f"{file}: {excerpt(name)} has a number that is not finite")
     return tensors
 
 
@@ -74,7 +84,7 @@ def parse_checksums(content: bytes, file: Path) -> dict[str, str]:
 
 def printable_shape(shape: Sequence[int]) -> str:
     """Return an untrusted shape for a message."""
-    return printable(str(tuple(shape[:MAX_TEXT_LENGTH])))
+    return excerpt(str(tuple(shape[:MAX_TEXT_LENGTH])))
 
 
 def _widen(value: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from ganforge.errors import CheckpointError, TrainingError
 from ganforge.training.checkpoint import Tensors, check_tensor, to_cpu
-from ganforge.utils.schema import printable
+from ganforge.utils.schema import excerpt
 
 #: Python numbers in an optimizer's state, and the types that hold them exactly.
 NUMBERS = {bool: torch.bool, int: torch.int64, float: torch.float64}
@@ -78,7 +78,7 @@ def load_optimizer(
         if owner != phase:
             continue
         if number not in numbers or (example is not None and key not in example):
-            raise CheckpointError(f"{file}: {printable(name)} belongs to no weight of this optimizer")
+            raise CheckpointError(f"{file}: {excerpt(name)} belongs to no weight of this optimizer")
         where = f"{file}: {name}"
         if kind:
             state.setdefault(numbers[number], {})[key] = _python_number(value, kind, where)
@@ -100,7 +100,7 @@ def _python_number(value: Tensor, kind: str, where: str) -> bool | int | float:
     """Return a Python number of a type, such as `int`."""
     dtypes = {number.__name__: dtype for number, dtype in NUMBERS.items()}
     if dtypes.get(kind) != value.dtype or value.shape != ():
-        raise CheckpointError(f"{printable(where)} is not a number of this type")
+        raise CheckpointError(f"{excerpt(where)} is not a number of this type")
     return value.item()
 
 
@@ -120,7 +120,7 @@ def _merge_group(own: Mapping[str, Any], saved: Mapping[str, Any], what: str) ->
     merged = dict(own)
     for key, value in saved.items():
         if key in own and isinstance(own[key], tuple) != isinstance(value, list):
-            raise CheckpointError(f"{what}: {printable(key)} is {printable(repr(value))}")
+            raise CheckpointError(f"{what}: {excerpt(key)} is {excerpt(repr(value))}")
         merged[key] = tuple(value) if isinstance(value, list) else value
     return merged
 

@@ -18,7 +18,7 @@ from ganforge.training.state import (
     state_tensors,
     synchronized_tensors,
 )
-from ganforge.utils.schema import printable
+from ganforge.utils.schema import excerpt
 
 if TYPE_CHECKING:
     from ganforge.training.trainer import Trainer
@@ -81,7 +81,7 @@ def _check_columns(trainer: Trainer, checkpoint: Checkpoint) -> None:
     missing = [name for name, every in known.items() if every == 1 and name.startswith("loss/") and name not in columns]
     if unknown or (missing and checkpoint.step > 0):
         verb, name = ("has", unknown[0]) if unknown else ("lacks", missing[0])
-        raise CheckpointError(f"the checkpoint is of other terms: it {verb} {printable(name)}")
+        raise CheckpointError(f"the checkpoint is of other terms: it {verb} {excerpt(name)}")
 
 
 def _restore_best(trainer: Trainer, best: dict[str, Any] | None) -> None:

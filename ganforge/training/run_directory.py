@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -17,6 +17,7 @@ from ganforge.errors import RunDirectoryError
 from ganforge.schemas.manifest import Manifest
 from ganforge.utils.files import read_file, write_atomically
 from ganforge.utils.schema import first_problem
+from ganforge.utils.text import printable_json, shell_command
 
 if TYPE_CHECKING:
     from ganforge.config import Experiment
@@ -45,7 +46,8 @@ class RunDirectory:
         if not run.config.is_file() or not run.manifest.is_file():
             if run.config.is_file():
                 raise RunDirectoryError(
-                    f"{path} has a run.toml but no run.json: the run never started", fix=f"remove it: rm -r {path}"
+                    f"{path} has a run.toml but no run.json: the run never started",
+                    fix=f"remove it: {shell_command('rm', '-r', path)}",
                 )
             problem = "is not a run directory: it has no run.toml" if path.is_dir() else "does not exist"
             raise RunDirectoryError(f"{path} {problem}", fix="list all runs: ganforge runs")
@@ -73,7 +75,7 @@ class RunDirectory:
             if (path / "run.toml").is_file() and (path / "run.json").is_file():
                 raise RunDirectoryError(
                     f"{path} is already a run",
-                    fix=f"resume it: ganforge resume {path}; or choose another --out",
+                    fix=f"resume it: {RunDirectory(path).command('resume', path)}; or choose another --out",
                 )
             raise RunDirectoryError(f"{path} exists already", fix="choose another --out; nothing is overwritten")
         folder = DEFAULT_FOLDER if path is None else path
@@ -191,10 +193,17 @@ class RunDirectory:
         except ValidationError as error:
             raise RunDirectoryError(f"{self.manifest} is damaged: {first_problem(error)}") from None
 
+    def command(self, *arguments: object) -> str:
+        """Return a command of ganforge for the user to paste, with the local plugins of the run."""
+        plugins: list[str] = []
+        with suppress(RunDirectoryError):
+            plugins = self.read_manifest().plugin_arguments
+        return shell_command("ganforge", *arguments, *plugins)
+
     def write_manifest(self, manifest: Manifest) -> None:
         """Replace run.json. Raises OSError."""
         content = manifest.model_copy(update={"updated": now()}).as_dict()
-        write_atomically(self.manifest, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_atomically(self.manifest, printable_json(content, indent=2) + "\n")
 
     def update_manifest(self, **changes: object) -> None:
         """Replace some keys of run.json. Raises OSError, RunDirectoryError."""
@@ -221,7 +230,7 @@ class RunLock:
                 f"{self.run.path} is in use by another process", fix="wait for it, or stop it"
             ) from None
         except OSError as error:
-            raise RunDirectoryError(f"{self.run.path} cannot be locked: {error.strerror}") from None
+            raise RunDirectoryError(f"{self.run.path}/.lock cannot be locked: {error.strerror}") from None
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -18,7 +18,7 @@ from ganforge.training.build import TrainedModules
 from ganforge.training.checkpoint import Checkpoint, Tensors, to_cpu
 from ganforge.training.ema import GeneratorEma
 from ganforge.training.optimizer_state import load_optimizer, optimizer_tensors
-from ganforge.utils.schema import printable
+from ganforge.utils.schema import excerpt
 
 #: Names of checkpoint files, which a phase may not have.
 RESERVED_PHASES = frozenset({"generator", "discriminator", "generator_ema", "loss", "latent", "optimizers"})
@@ -133,8 +133,8 @@ def load_components(gan: TrainedModules, checkpoint: Checkpoint) -> None:
     for name, expected in checkpoint.state["frozen"].items():
         if fingerprints.get(name) != expected:
             raise CheckpointError(
-                f"frozen weights of {printable(name)} differ from those of the training: fingerprint "
-                f"{str(fingerprints.get(name))[:12]}, expected {printable(expected)[:12]}",
+                f"frozen weights of {excerpt(name)} differ from those of the training: fingerprint "
+                f"{str(fingerprints.get(name))[:12]}, expected {excerpt(expected)[:12]}",
                 fix="load the weights of the training into the component",
             )
 
@@ -144,12 +144,12 @@ def load_state(state: TrainState, checkpoint: Checkpoint) -> None:
     expected = state_tensors(state).keys()
     if checkpoint.tensors.keys() != expected:
         raise CheckpointError(
-            f"the checkpoint has the files {printable(', '.join(checkpoint.tensors))}; required: {', '.join(expected)}"
+            f"the checkpoint has the files {excerpt(', '.join(checkpoint.tensors))}; required: {', '.join(expected)}"
         )
     unknown = [name for name in checkpoint.file("optimizers") if name.partition("/")[0] not in state.optimizers]
     if unknown or checkpoint.state["optimizers"].keys() != state.optimizers.keys():
         name = unknown[0] if unknown else ", ".join(checkpoint.state["optimizers"])
-        raise CheckpointError(f"optimizers: {printable(name)} belongs to no optimizer")
+        raise CheckpointError(f"optimizers: {excerpt(name)} belongs to no optimizer")
     load_components(state.gan, checkpoint)
     for phase, optimizer in state.optimizers.items():
         groups = checkpoint.state["optimizers"][phase]

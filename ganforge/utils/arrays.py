@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ganforge.errors import UsageError
 from ganforge.utils.files import open_regular, replacing
-from ganforge.utils.schema import printable
+from ganforge.utils.schema import excerpt
 
 #: Limits of an archive: its file, and the arrays that are read from it.
 MAX_FILE_BYTES = MAX_ARRAY_BYTES = 1 << 32
@@ -35,7 +35,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, AttributeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{path} cannot be read: {printable(str(reason))}") from None
+        raise UsageError(f"{path} cannot be read: {excerpt(str(reason))}") from None
 
 
 def _check_sizes(archive: np.lib.npyio.NpzFile, path: Path) -> None:

@@ -26,6 +26,7 @@ from urllib.request import getproxies, proxy_bypass
 import platformdirs
 
 from ganforge.errors import DataError
+from ganforge.utils.text import printable
 
 #: Limit of the connection that tests the network.
 PROBE_SECONDS = 2.0
@@ -266,7 +267,7 @@ def _fetch(command: Sequence[str], folder: Path, seconds: float) -> None:
         # The reason is the last line, after progress and warnings; a killed process has none.
         lines = log.read_text(errors="replace").split("\n") if status == 1 else []
         reason = next((line for line in reversed(lines) if line.strip()), f"exit status {status}")
-        raise DownloadError("".join(char for char in reason if char.isprintable()))
+        raise DownloadError(printable(reason))
 
 
 def _store(fetched: Path, folder: Path) -> None:

@@ -9,7 +9,7 @@ import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from io import BufferedReader
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ except ImportError:  # Windows
 
 #: Default limit of a file that is read; ganforge's own documents have some kilobytes.
 MAX_BYTES = 1 << 24
+#: Limit of a file of rows; a million rows of metrics.jsonl have 400 MB.
+MAX_ROWS_BYTES = 1 << 30
 
 
 class OutputError(OSError):
@@ -57,16 +59,29 @@ def open_regular(path: str | Path, *, max_bytes: int = MAX_BYTES) -> BufferedRea
     Raises:
         OSError: It does not exist, is not a regular file, is longer than `max_bytes`, or cannot be read.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    status = os.fstat(descriptor)
-    regular = stat.S_ISREG(status.st_mode)
-    if not regular or status.st_size > max_bytes:
+    descriptor = _open(path, os.O_RDONLY)
+    if os.fstat(descriptor).st_size > max_bytes:
         os.close(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
-        reason = f"it is longer than {max_bytes:,} bytes" if regular else "it is not a regular file"
-        raise OSError(errno.EFBIG if regular else errno.EINVAL, reason, os.fspath(path))
+        raise OSError(errno.EFBIG, f"it is longer than {max_bytes:,} bytes", os.fspath(path))
     return open(descriptor, "rb")  # noqa: PTH123 - a descriptor has no path; the caller closes it
+
+
+def open_appending(path: str | Path) -> FileIO:
+    """Open a regular file, or a new one, for appending and reading. Raises OSError for a pipe or a device."""
+    descriptor = _open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+    return open(descriptor, "ab+", buffering=0)  # noqa: PTH123 - as above
+
+
+def _open(path: str | Path, flags: int) -> int:
+    """Return the descriptor of a regular file, without waiting for the other end of a pipe."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0), 0o666)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    raise OSError(errno.EINVAL, "it is not a regular file", os.fspath(path))
 
 
 def is_locked(path: str | Path) -> bool:
@@ -86,12 +101,14 @@ def is_locked(path: str | Path) -> bool:
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace a file's content: write a temporary file next to it, sync, rename.
 
+    Text may have names of files that are not UTF-8; their bytes are written.
+
     Raises:
         OSError: It cannot be written, or is not a regular file, such as a device; it is then unchanged.
     """
     if path.exists() and not path.is_file():
         raise OSError(errno.EEXIST, "it is not a regular file", str(path))
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode(errors="surrogateescape") if isinstance(content, str) else content
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.write(data)
         file.flush()
@@ -155,10 +172,12 @@ def append_row(path: Path, row: Mapping[str, Any], *, torn: bool = False) -> Non
     Raises:
         OSError: The file cannot be written.
     """
-    line = (json.dumps(row, allow_nan=True) + "\n").encode()
-    with path.open("ab", buffering=0) as file:
-        incomplete = torn and file.tell() and path.read_bytes()[-1:] != b"\n"
-        rest = b"\n" + line if incomplete else line
+    rest = (json.dumps(row, allow_nan=True) + "\n").encode()
+    with open_appending(path) as file:
+        length = file.seek(0, os.SEEK_END)
+        if torn and length:
+            file.seek(length - 1)
+            rest = rest if file.read(1) == b"\n" else b"\n" + rest
         while rest:
             rest = rest[file.write(rest) :]
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TextIO, TypeVar
 
+from ganforge.utils.text import printable_lines
+
 #: User, password or token in an address.
 CREDENTIALS = re.compile(r"(?<=://)[^\s/]+@")
 #: Whole text that is an absolute path, and an absolute path within text.
@@ -38,9 +40,9 @@ def _last_names(text: str) -> str:
 
 
 def _map_text(function: Callable[[str], str], value: Value) -> Value:
-    """Return a value with a function applied to all text within dictionaries and lists."""
+    """Return a value with a function applied to all text within dictionaries and lists, which becomes printable."""
     if isinstance(value, str):
-        return function(value)  # type: ignore[return-value]  # text stays text
+        return printable_lines(function(value))  # type: ignore[return-value]  # text stays text
     if isinstance(value, Mapping):
         return {key: _map_text(function, item) for key, item in value.items()}  # type: ignore[return-value]  # JSON stays JSON
     if isinstance(value, list | tuple):

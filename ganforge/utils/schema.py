@@ -6,15 +6,24 @@ import reprlib
 from collections.abc import Iterable, Iterator
 from typing import Annotated, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ganforge.utils.suggest import did_you_mean
+from ganforge.utils.text import printable
 
 #: Characters of untrusted text in a message.
 MAX_TEXT_LENGTH = 100
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def _escape_bytes(text: str) -> str:
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+#: Name or argument from the operating system; bytes that are not UTF-8, which JSON cannot hold, are escaped.
+SystemText = Annotated[str, AfterValidator(_escape_bytes)]
 
 
 class StrictModel(BaseModel):
@@ -27,7 +36,7 @@ def first_problem(error: ValidationError, model: type[BaseModel] | None = None) 
     """Return the first problem of a document in one printable line: key, value and reason, or the nearest valid key."""
     problem = error.errors(include_url=False)[0]
     *parents, last = map(str, problem["loc"]) if problem["loc"] else ("",)
-    key = printable(".".join([*parents, last]))
+    key = excerpt(".".join([*parents, last]))
     if problem["type"] == "extra_forbidden":
         return f"invalid key {key!r}" + (
             "" if model is None else did_you_mean(last, _model_at(model, parents).model_fields)
@@ -35,8 +44,8 @@ def first_problem(error: ValidationError, model: type[BaseModel] | None = None) 
     if problem["type"] == "missing":
         return f"{key} is missing"
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Invalid JSON: ")
-    reason = printable(message if message[:2].isupper() else message[:1].lower() + message[1:])
-    return f"{key} = {printable(reprlib.repr(problem['input']))}: {reason}" if key else reason
+    reason = excerpt(message if message[:2].isupper() else message[:1].lower() + message[1:])
+    return f"{key} = {excerpt(reprlib.repr(problem['input']))}: {reason}" if key else reason
 
 
 def _model_at(model: type[BaseModel], path: Iterable[str]) -> type[BaseModel]:
@@ -54,7 +63,6 @@ def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
         yield from _models_in(argument)
 
 
-def printable(text: str) -> str:
-    """Return untrusted text for a message: shortened, and without control characters."""
-    cut = text if len(text) <= MAX_TEXT_LENGTH else f"{text[:MAX_TEXT_LENGTH]}…"
-    return cut if cut.isprintable() else repr(cut)
+def excerpt(text: str) -> str:
+    """Return untrusted text for a message: printable and shortened."""
+    return printable(text if len(text) <= MAX_TEXT_LENGTH else f"{text[:MAX_TEXT_LENGTH]}…")

@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 
 from ganforge.utils.privacy import mask_credentials
+from ganforge.utils.text import printable
 
 MAX_LINE_LENGTH = 500
 
@@ -18,8 +19,7 @@ _FRAMEWORKS = frozenset({"pluggy", "pydantic", "torch"})
 
 def single_line(text: str) -> str:
     """Return text on one line that is safe to show: printable, of limited length, without passwords of addresses."""
-    line = "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
-    line = mask_credentials(line)
+    line = mask_credentials(printable(" ".join(text.split())))
     return line if len(line) <= MAX_LINE_LENGTH else f"{line[: MAX_LINE_LENGTH - 1]}…"
 
 

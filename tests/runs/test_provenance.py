@@ -12,6 +12,7 @@ import pytest
 
 from ganforge.runs import provenance
 from ganforge.runs.provenance import command, git_commit, hardware
+from ganforge.schemas.manifest import ResumedSession
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -71,9 +72,10 @@ def test_git_commit_runs_no_program_of_the_repository(repository: Path) -> None:
 
 
 def test_command_is_text_whatever_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Arguments that are not UTF-8 are escaped, so that run.json can hold them."""
+    """Arguments that are not UTF-8 are escaped in run.json, which could not hold them."""
     monkeypatch.setattr(sys, "argv", ["/usr/bin/ganforge", "run", "--out", "caf\udce9"])
-    assert command() == ["ganforge", "run", "--out", "caf\\xe9"]
+    session = ResumedSession(at="", step=0, command=command(), versions={}, changed=[], processes=1)
+    assert session.command == ["ganforge", "run", "--out", "caf\\xe9"]
 
 
 OTHER = platform.processor() or platform.machine()

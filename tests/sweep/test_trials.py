@@ -263,7 +263,7 @@ data = ["mnist"]
         ),
         (b"x = " + b"[" * 5000, "m/sweep.toml"),
         (b"not toml", "m/sweep.toml is not TOML"),
-        (b"\x00\xff", "m/sweep.toml cannot be read"),
+        (b"\x00\xff", "m/sweep.toml is not TOML"),
     ],
 )
 def test_a_damaged_sweep_toml_can_be_replaced(damage: bytes | str, problem: str, registry: Registry) -> None:

@@ -14,11 +14,11 @@ from ganforge.utils.tracebacks import MAX_LINE_LENGTH, single_line, summarize_ex
         ("https://t0ken@example.org/api", "https://***@example.org/api"),
         ("postgresql://me:p@ss@db/runs is down", "postgresql://***@db/runs is down"),
         ("https://example.org/@user:1 and me@example.org", "https://example.org/@user:1 and me@example.org"),
-        ("two\nlines\x1b[31m", "two lines[31m"),
+        ("two\nlines\x1b[31m", r"two lines\x1b[31m"),
     ],
 )
 def test_messages_have_one_line_and_no_password(text: str, shown: str) -> None:
-    """Control characters are removed, and user and password of an address are replaced."""
+    """Control characters are escaped, and user and password of an address are replaced."""
     assert single_line(text) == shown
     assert summarize_exception(ConnectionError(text)).startswith(f"ConnectionError: {shown}")
 

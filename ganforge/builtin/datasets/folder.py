@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 import torch
 from pydantic import PositiveInt
 
-from ganforge.builtin.datasets.folder_pictures import Depth, Header, describe_error, printable, read_header, read_pixels
+from ganforge.builtin.datasets.folder_pictures import Depth, Header, describe_error, read_header, read_pixels
 from ganforge.builtin.datasets.folder_scan import Layout, describe_ignored, scan
 from ganforge.builtin.datasets.folder_stream import Pictures, equal_files, fingerprint, machine_memory, too_large
 from ganforge.components import ConditionSpec, Dataset, DatasetInfo, ImageSpec, ImageTensors, Split
@@ -88,7 +88,7 @@ class Folder(Dataset):
         if not self._counts:
             return ()
         names = self.class_names or ()
-        shown = ", ".join(map(printable, names[:MAX_NAMED])) + (", …" if len(names) > MAX_NAMED else "")
+        shown = ", ".join(names[:MAX_NAMED]) + (", …" if len(names) > MAX_NAMED else "")
         classes = f"{len(names):,} classes ({shown})" if names else "no classes"
         lines = [f"{', '.join(f'{split} {len(files):,}' for split, files in self._layout.files.items())}; {classes}"]
         if self._layout.ignored:
@@ -286,4 +286,4 @@ class Folder(Dataset):
 
     def _name(self, path: Path) -> str:
         """Return the path of a picture below the folder."""
-        return printable(str(path.relative_to(self._root)))
+        return str(path.relative_to(self._root))

@@ -95,12 +95,7 @@ def describe_error(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not a picture in a format that Pillow decodes"
     message = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return printable(message.splitlines()[0]) if message.strip() else type(error).__name__
-
-
-def printable(name: str) -> str:
-    """Return a name fit for one line of a terminal, with escapes for line ends, controls and undecodable bytes."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in name)
+    return message.splitlines()[0] if message.strip() else type(error).__name__
 
 
 def _read(path: Path, decode: Callable[[BinaryIO], Result]) -> Result:

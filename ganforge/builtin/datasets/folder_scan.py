@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from ganforge.builtin.datasets.folder_pictures import extensions, printable
+from ganforge.builtin.datasets.folder_pictures import extensions
 from ganforge.components import Split
 from ganforge.errors import DataError
+from ganforge.utils.text import shell_command
 
 #: Names of splits in the datasets that people share, such as `training`, `val`, `trainA`, `test_set` and `train2017`.
 SPLIT_NAME = re.compile(
@@ -63,8 +64,8 @@ def scan(root: Path) -> Layout:
         training = next((entry for entry in split_folders if entry.name.casefold().startswith("tr")), split_folders[0])
         raise DataError(
             f"{root} seems to be split, but ganforge needs the two folders train and test; with pictures it has "
-            f"{', '.join(printable(entry.name) for entry in sorted({*split_folders, *folded.values()}))}",
-            fix=f"Rename or move the others, or pass --data.path {training} to train on that alone.",
+            f"{', '.join(entry.name for entry in sorted({*split_folders, *folded.values()}))}",
+            fix=f"Rename or move the others, or pass --data.path {shell_command(training)} to train on that alone.",
         )
     train, test = (_class_pictures(folded[split], ignored) for split in ("train", "test"))
     only = {"train": train.keys() - test.keys(), "test": test.keys() - train.keys()}
@@ -127,7 +128,7 @@ def _loose_pictures(entries: list[Path], ignored: Counter[str]) -> list[Path]:
 
 def _mixed(folder: Path, loose: list[Path], subfolder: str) -> DataError:
     return DataError(
-        f"{folder} has pictures next to its subfolders ({printable(loose[0].name)} next to {printable(subfolder)}/, "
+        f"{folder} has pictures next to its subfolders ({loose[0].name} next to {subfolder}/, "
         f"{len(loose)} in all), so their class is not clear",
         fix="Move them into a subfolder, or move the subfolders elsewhere.",
     )
@@ -157,7 +158,7 @@ def _is_picture(name: str, ignored: Counter[str]) -> bool:
     extension = os.path.splitext(name)[1].lower()  # noqa: PTH122 - faster
     if extension in extensions():
         return True
-    ignored[printable(extension) or "no extension"] += 1
+    ignored[extension or "no extension"] += 1
     return False
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from ganforge.builtin.datasets.folder_pictures import Depth, describe_error, printable, read_pixels
+from ganforge.builtin.datasets.folder_pictures import Depth, describe_error, read_pixels
 from ganforge.errors import DataError
 
 
@@ -111,6 +111,6 @@ class Pictures(TorchDataset[tuple[Tensor, int]]):
                 return read_pixels(path, gray=self._gray, size=self._size, depth=self._depth), label
         except Exception as error:  # damaged files make Pillow raise nearly any error
             raise DataError(
-                f"{printable(str(path.relative_to(self._root)))} in {self._root}: {describe_error(error)}",
+                f"{path.relative_to(self._root)} in {self._root}: {describe_error(error)}",
                 fix="Repair or remove it and start again, or pass --data.stream no, which skips such pictures.",
             ) from error

@@ -45,7 +45,8 @@ def compare(
     """
     compared, problems = read_runs(find_directories(map(Path, runs)))
     if not compared:
-        raise RunDirectoryError("no run can be read:\n" + "\n".join(problems))
+        others = f"; and {len(problems) - 1:,} more" if len(problems) > 1 else ""
+        raise RunDirectoryError(f"no run can be read: {problems[0]}{others}")
     table = _select(columns((run.name, run.evaluations) for run in compared), metrics)
     keys = differing([run.settings for run in compared])
     members = _gather(compared)

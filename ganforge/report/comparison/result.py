@@ -14,9 +14,10 @@ from ganforge.report.comparison.records import Run
 from ganforge.runs.score_table import Cell, Column
 from ganforge.runs.settings import format_setting
 from ganforge.utils.files import write_atomically
+from ganforge.utils.text import printable
 
 #: First characters of a formula in a spreadsheet.
-FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_PREFIXES = ("=", "+", "-", "@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,5 +155,6 @@ class Comparison:
 def _cell(value: object) -> object:
     """Return the content of a cell; formulas are quoted."""
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(FORMULA_PREFIXES) else value
+        text = printable(value)
+        return f"'{text}" if text.startswith(FORMULA_PREFIXES) else text
     return "" if value is None else value

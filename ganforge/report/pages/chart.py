@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from ganforge.report.pages.axis import Axis
 from ganforge.utils.format import format_number
+from ganforge.utils.text import printable
 
 #: Width of a plot in SVG units, and height in pixels.
 WIDTH, HEIGHT = 1000, 220
@@ -140,7 +141,7 @@ def _clean(series: Series) -> Series:
     """Return the series with gaps in place of values that cannot be drawn."""
     points = [(x, y if y is not None and _drawable(y) else None) for x, y in series.points if _drawable(x)]
     band = [pair if pair is not None and all(map(_drawable, pair)) else None for pair in series.band]
-    return Series(series.name, points, band if len(band) == len(points) else ())
+    return Series(printable(series.name), points, band if len(band) == len(points) else ())
 
 
 def _drawable(value: float) -> bool:

@@ -16,22 +16,20 @@ from markupsafe import Markup
 from ganforge.report.pages.pictures import Picture
 from ganforge.utils.files import write_atomically
 from ganforge.utils.format import format_duration, format_number
+from ganforge.utils.text import printable, printable_lines
 
 PACKAGE = "ganforge.report.pages"
 MAX_TEXT_LENGTH = 4000
 
 
 def render(template: str, **context: object) -> str:
-    """Render a page; the context is escaped.
-
-    Text that UTF-8 cannot encode, such as a lone surrogate in a file name, becomes a question mark.
+    """Render a page; the context is escaped and printable.
 
     Args:
         template: Path within the package, such as `report/run.html.j2`; it extends `report/pages/base.html.j2`.
         context: Variables of the template.
     """
-    page = _environment().get_template(template).render(context)
-    return page.encode("utf-8", "replace").decode("utf-8")
+    return _environment().get_template(template).render(context)
 
 
 def write_page(path: Path, page: str) -> None:
@@ -48,6 +46,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("ganforge", ""),
         autoescape=True,
+        finalize=_printable,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -68,6 +67,10 @@ def _environment() -> Environment:
     return environment
 
 
+def _printable(value: object) -> object:
+    return printable_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def _count(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}"
 
@@ -84,7 +87,7 @@ def _text(value: object) -> str:
 
 def _pairs(steps: Iterable[tuple[str, Picture]]) -> list[tuple[str, str]]:
     """Return labeled pictures in the form of the script."""
-    return [(label, picture.uri) for label, picture in steps]
+    return [(printable(label), picture.uri) for label, picture in steps]
 
 
 def _read_resource(name: str) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from ganforge.utils.text import shell_command
 
 #: Keys of run.json that become tags.
 FACTS = ("seed", "device", "precision", "created", "data", "versions", "hardware")
@@ -30,7 +31,7 @@ def tags(manifest: Mapping[str, Any]) -> dict[str, str]:
     own = {"mlflow.source.name": "ganforge", "mlflow.source.type": "LOCAL"}
     if manifest.get("git_commit"):
         own["mlflow.source.git.commit"] = manifest["git_commit"]
-    return {**dict(flatten(chosen)), "command": shlex.join(manifest.get("command", ())), **own}
+    return {**dict(flatten(chosen)), "command": shell_command(*manifest.get("command", ())), **own}
 
 
 def metric_name(name: str) -> str:

@@ -20,6 +20,7 @@ from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from ganforge import RunInfo
+from ganforge.utils.files import read_file
 from ganforge.utils.privacy import shorten_home
 from ganforge_mlflow.environment import wants_checkpoints
 from ganforge_mlflow.settings import flatten, metric_name, tags
@@ -103,7 +104,7 @@ class Tracker:
         """Return the id of the new or resumed MLflow run, after logging the settings."""
         mlflow_run = self._earlier_run()
         if mlflow_run is None:
-            mlflow_run = self._client.create_run(self._experiment_id(), run_name=run.path.name)
+            mlflow_run = self._client.create_run(self._experiment_id(), run_name=shorten_home(run.path.name))
             place = {"run_id": mlflow_run.info.run_id, "experiment_id": mlflow_run.info.experiment_id}
             (run.path / "mlflow.json").write_text(json.dumps(place) + "\n", encoding="utf-8")
         else:
@@ -114,8 +115,9 @@ class Tracker:
         new = {name: value for name, value in settings.items() if name not in logged}
         # MLflow never changes a parameter, so settings that were overridden on resume become tags.
         changed = {f"resumed.{name}": value for name, value in settings.items() if logged.get(name, value) != value}
-        self._log_settings(run_id, new, {**tags(shorten_home(run.manifest)), **changed, "status": "running"})
-        self._client.log_text(run_id, shorten_home((run.path / "run.toml").read_text(encoding="utf-8")), "run.toml")
+        self._log_settings(run_id, new, {**shorten_home(tags(run.manifest)), **changed, "status": "running"})
+        config = (run.path / "run.toml").read_text(encoding="utf-8", errors="surrogateescape")
+        self._client.log_text(run_id, shorten_home(config), "run.toml")
         return run_id
 
     def _log_settings(self, run_id: str, parameters: Mapping[str, str], facts: Mapping[str, str]) -> None:
@@ -130,7 +132,7 @@ class Tracker:
         if not place.is_file():
             return None
         try:
-            mlflow_run = self._client.get_run(json.loads(place.read_text(encoding="utf-8"))["run_id"])
+            mlflow_run = self._client.get_run(json.loads(read_file(place))["run_id"])
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise

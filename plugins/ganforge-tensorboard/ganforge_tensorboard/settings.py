@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from ganforge.utils.text import shell_command
 
 #: Keys of run.json that are shown as text.
 FACTS = ("seed", "device", "precision", "created", "git_commit", "data", "versions", "hardware")
@@ -25,7 +26,7 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 def facts(manifest: Mapping[str, Any]) -> dict[str, bool | float | str]:
     """Return the facts of a manifest, with the original command."""
     chosen = {name: manifest[name] for name in FACTS if name in manifest}
-    return {**dict(flatten(chosen)), "command": shlex.join(manifest.get("command", ()))}
+    return {**dict(flatten(chosen)), "command": shell_command(*manifest.get("command", ()))}
 
 
 def table(rows: Mapping[str, object]) -> str:

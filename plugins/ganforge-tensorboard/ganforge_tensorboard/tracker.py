@@ -92,9 +92,9 @@ class Tracker:
 
     def _write_settings(self, run: RunInfo, step: int) -> None:
         settings = dict(flatten(shorten_home(run.experiment)))
-        self._write(Event(step=step, summary=hparams_pb(settings, trial_id=run.path.name)))
+        self._write(Event(step=step, summary=hparams_pb(settings, trial_id=shorten_home(run.path.name))))
         self._text(step, "configuration", table(settings))
-        self._text(step, "facts", table(facts(shorten_home(run.manifest))))
+        self._text(step, "facts", table(shorten_home(facts(run.manifest))))
 
     def _scalars(self, step: int, values: Mapping[str, float]) -> None:
         self._summary(step, *(Summary.Value(tag=name, simple_value=value) for name, value in values.items()))

@@ -14,6 +14,7 @@ import wandb
 from wandb.errors import UsageError
 
 from ganforge import RunInfo
+from ganforge.utils.files import read_file
 from ganforge.utils.privacy import shorten_home
 
 PROJECT = "ganforge"
@@ -52,7 +53,8 @@ class Tracker:
         self._run.summary["status"] = "running"
         if step:
             self._run.summary["resumed_step"] = step
-        self._keep("run.toml", shorten_home((run.path / "run.toml").read_text(encoding="utf-8")).encode())
+        config = (run.path / "run.toml").read_text(encoding="utf-8", errors="surrogateescape")
+        self._keep("run.toml", shorten_home(config).encode())
 
     def log_row(self, row: Mapping[str, float]) -> None:
         """Log a row of metrics.jsonl under the names of its columns."""
@@ -119,13 +121,13 @@ def init(run: RunInfo) -> wandb.Run | None:
     Without a login nothing is tracked unless WANDB_MODE is set; a line in RUN/listeners.log states it.
     """
     place = run.path / "wandb.json"
-    earlier = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {}
+    earlier = json.loads(read_file(place)) if place.is_file() else {}
     user = wandb.setup().settings
     options: dict[str, Any] = {
         "id": earlier.get("id"),  # None: WANDB_RUN_ID or a new id
         "resume": "allow",
         "project": user.project or earlier.get("project") or PROJECT,
-        "name": user.run_name or run.path.name,
+        "name": user.run_name or shorten_home(run.path.name),
         "dir": os.environ.get("WANDB_DIR") or str(run.path),
         "config": shorten_home({**run.experiment, "facts": {name: run.manifest.get(name) for name in FACTS}}),
         # The console of this process is not the training's. Output of wandb may contain a password of WANDB_BASE_URL.

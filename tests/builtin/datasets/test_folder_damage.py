@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from ganforge.builtin.datasets import folder_pictures
 from ganforge.errors import DataError
 from tests.helpers.image_folders import folder, grays, in_memory, noise, save, streamed
 
@@ -40,19 +39,7 @@ def test_unreadable_pictures_are_skipped_and_named(tmp_path: Path, monkeypatch: 
     assert "4.png (not a regular file)" in notice
     assert "5.png (No such file or directory)" in notice
     assert notice.endswith(", and 2 more")
-    assert notice.isprintable()
     assert data.source.endswith(": 2 for training")
-
-
-def test_names_are_fit_for_one_line(tmp_path: Path) -> None:
-    """Line ends, escapes and undecodable bytes in a file's name are spelled out."""
-    assert folder_pictures.printable("a\n\x1b[31m\udcff é.png") == "a\\n\\x1b[31m\\udcff é.png"
-    name = os.fsdecode(b"\xff\n.png")
-    save(tmp_path / "1.png")
-    (tmp_path / name).write_bytes(b"no picture")
-    data = folder(tmp_path)
-    assert len(in_memory(data)) == 1
-    data.notices[1].encode()
 
 
 def test_nothing_left_is_an_error(tmp_path: Path) -> None:

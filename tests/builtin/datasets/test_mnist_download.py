@@ -275,7 +275,7 @@ def test_offline_environment_variable_disables_downloads(monkeypatch: pytest.Mon
         monkeypatch.setenv("GANFORGE_OFFLINE", "0")
         data = mnist()
         data.open("test")
-        assert "could not be downloaded: [31mtried" in data.source
+        assert r"could not be downloaded: \x1b[31mtried" in data.source
 
 
 def test_broken_download_process_is_one_line(monkeypatch: pytest.MonkeyPatch, use: Use) -> None:

@@ -1,0 +1,64 @@
+"""Untrusted text: the one escape for terminals, tables, CSV and pages, and the one quotation for shells."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import PurePath
+
+#: Characters that Python has for the bytes 0x80 to 0xff of a file name that is not UTF-8.
+UNDECODABLE = range(0xDC80, 0xDD00)
+
+
+def printable(text: str) -> str:
+    r"""Return text on one line that neither a terminal nor a reader mistakes: the same, or with escapes such as `\x1b`.
+
+    Control characters, line ends, direction marks, invisible and unassigned characters, and bytes of file names that
+    are not UTF-8 are escaped. The result is unchanged by a second call.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
+
+
+def printable_lines(text: str) -> str:
+    """Return text of several lines with each line as `printable` returns it; tabs become spaces."""
+    return text if text.isprintable() else "\n".join(map(printable, text.expandtabs().split("\n")))
+
+
+def printable_json(document: object, *, indent: int | None = None) -> str:
+    r"""Return JSON of ASCII characters without control characters, the same values; other types become text."""
+    return json.dumps(document, indent=indent, default=str).replace("\x7f", "\\u007f")
+
+
+def shell_command(*arguments: object) -> str:
+    """Return arguments as one line of printable text that a shell splits into the same arguments.
+
+    A path that starts with a dash gets `./`, since it would be read as an option.
+    """
+    return " ".join(map(_quote, arguments))
+
+
+def _quote(argument: object) -> str:
+    text = str(argument)
+    if isinstance(argument, PurePath) and text.startswith("-"):
+        text = f"./{text}"
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$'" + "".join(map(_quote_letter, text)) + "'"
+
+
+def _quote_letter(letter: str) -> str:
+    if letter in "\\'":
+        return f"\\{letter}"
+    return letter if letter.isprintable() else "".join(f"\\{byte:03o}" for byte in _bytes(letter))
+
+
+def _escape(letter: str) -> str:
+    return f"\\x{_bytes(letter)[0]:02x}" if ord(letter) in UNDECODABLE else ascii(letter)[1:-1]
+
+
+def _bytes(letter: str) -> bytes:
+    """Return the bytes that a character stands for in a file name."""
+    code = ord(letter)
+    return bytes([code - 0xDC00]) if code in UNDECODABLE else letter.encode("utf-8", "surrogatepass")
