@@ -12,6 +12,7 @@ from types import CodeType, ModuleType
 
 from ganforge.errors import PluginError
 from ganforge.plugins.sources import Source
+from ganforge.utils.files import read_file
 from ganforge.utils.tracebacks import summarize_exception
 
 
@@ -103,9 +104,9 @@ def _unload(name: str) -> None:
 
 def _digest(path: Path) -> str:
     """Return the SHA-256 of a file, or of a folder's Python files with their names."""
-    if path.is_file():
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+    if not path.is_dir():
+        return hashlib.sha256(read_file(path)).hexdigest()
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*.py")):
-        digest.update(f"{file.relative_to(path).as_posix()}\0".encode() + file.read_bytes() + b"\0")
+        digest.update(f"{file.relative_to(path).as_posix()}\0".encode() + read_file(file) + b"\0")
     return digest.hexdigest()

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, BinaryIO, Literal, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from ganforge.utils.files import open_regular
+from ganforge.utils.files import MAX_ROWS_BYTES, open_regular
 from ganforge.utils.schema import Count, Finite, StrictModel
 
 T = TypeVar("T")
 
-#: Limit of a whole file; a million rows of metrics.jsonl have 400 MB.
-MAX_ROWS_BYTES = 1 << 30
+#: Limit of a file's lines.
+MAX_ROWS = 2_000_000
 #: Limit of a row; one of metrics.jsonl has some hundred bytes, one of evaluation.jsonl some thousand.
 MAX_ROW_BYTES = 1 << 20
 
@@ -134,10 +138,10 @@ def iter_rows(path: Path, schema: TypeAdapter[T]) -> Iterator[T | None]:
     """Yield the rows of a file, None for each damaged line; one line is in memory.
 
     Raises:
-        OSError: The file does not exist, is not a regular file, is longer than a gigabyte, or cannot be read.
+        OSError: The file does not exist, is not a regular file, is too long, or cannot be read.
     """
     with open_regular(path, max_bytes=MAX_ROWS_BYTES) as file:
-        while line := file.readline(MAX_ROW_BYTES + 1):
+        for line in _counted(iter(partial(file.readline, MAX_ROW_BYTES + 1), b""), path):
             if line.strip():
                 yield _parse(line, schema)
 
@@ -153,10 +157,29 @@ def read_rows(path: Path, schema: TypeAdapter[T]) -> list[T]:
 def newest_rows(path: Path, schema: TypeAdapter[T]) -> Iterator[T]:
     """Yield the valid rows of a file, the last one first; none if it cannot be read."""
     with suppress(OSError), open_regular(path, max_bytes=MAX_ROWS_BYTES) as file:
-        for line in reversed(file.read().split(b"\n")):
+        for line in _counted(_reversed_lines(file), path):
             row = _parse(line, schema) if line.strip() else None
             if row is not None:
                 yield row
+
+
+def _reversed_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of a file, the last one first; of a line that is too long, the start."""
+    position, rest = file.seek(0, os.SEEK_END), b""
+    while position:
+        start = max(0, position - MAX_ROW_BYTES)
+        file.seek(start)
+        rest, *lines = (file.read(position - start) + rest).split(b"\n")
+        yield from reversed(lines)
+        position, rest = start, rest[: MAX_ROW_BYTES + 1]
+    yield rest
+
+
+def _counted(lines: Iterator[bytes], path: Path) -> Iterator[bytes]:
+    """Yield lines. Raises OSError for more lines than a file of rows has."""
+    yield from islice(lines, MAX_ROWS)
+    if next(lines, None) is not None:
+        raise OSError(errno.EFBIG, f"it has more than {MAX_ROWS:,} lines", str(path))
 
 
 def _parse(line: bytes, schema: TypeAdapter[T]) -> T | None:

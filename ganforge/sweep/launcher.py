@@ -17,8 +17,12 @@ from ganforge.sweep.config import SweepConfig
 from ganforge.sweep.directory import State, SweepDirectory
 from ganforge.sweep.locks import TrialLock
 from ganforge.sweep.trials import Trial
+from ganforge.utils.files import MAX_ROWS_BYTES, open_appending, open_regular
 
 THREADS, GPUS = "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"
+
+#: Length of the end of a log that is searched for an error.
+MAX_LOG_BYTES = 1 << 20
 
 Stage = Literal["run", "resume", "evaluate"]
 STAGES: dict[State, Stage] = {"new": "run", "unfinished": "resume", "finished": "evaluate", "diverged": "evaluate"}
@@ -64,7 +68,9 @@ class TrialProcess:
     def error(self) -> str:
         """Return the error message of an ended process."""
         try:
-            lines = self.log.read_bytes()[self.log_start :].decode(errors="replace").splitlines()
+            with open_regular(self.log, max_bytes=MAX_ROWS_BYTES) as log:
+                log.seek(max(self.log_start, log.seek(0, os.SEEK_END) - MAX_LOG_BYTES))
+                lines = log.read().decode(errors="replace").splitlines()
         except OSError as error:
             lines = [str(error)]
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
@@ -100,8 +106,8 @@ class Launcher:
         plugins = [word for plugin in self.sweep.plugins for word in ("--plugin", plugin)]
         plugins += ["--no-plugins"] if self.sweep.no_plugins else []
         path = self.directory.log_path(trial)
-        with path.open("ab") as log:
-            log_start = log.tell()
+        with open_appending(path) as log:
+            log_start = log.seek(0, os.SEEK_END)
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "ganforge", stage, *self._arguments(trial, stage), *plugins, "--quiet"],
                 stdin=subprocess.DEVNULL,

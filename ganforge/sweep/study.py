@@ -17,6 +17,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from ganforge.errors import UsageError
 from ganforge.sweep.config import SearchConfig, SweepConfig
 from ganforge.sweep.document import rename_damaged
+from ganforge.utils.files import read_file
 
 
 def make_distributions(sweep: SweepConfig, search: SearchConfig) -> dict[str, BaseDistribution]:
@@ -39,6 +40,8 @@ def make_distributions(sweep: SweepConfig, search: SearchConfig) -> dict[str, Ba
     return distributions
 
 
+#: Limit of a study's journal; a trial has some thousand bytes.
+MAX_JOURNAL_BYTES = 1 << 28
 #: First characters of encoded values.
 JSON_STARTS = ("[", "{", '"')
 
@@ -103,7 +106,7 @@ def _check_lines(path: Path) -> None:
     """Raise ValueError for a damaged line; Optuna notices a damaged last line only when it writes."""
     if not path.exists():
         return
-    *lines, rest = path.read_bytes().split(b"\n")
+    *lines, rest = read_file(path, max_bytes=MAX_JOURNAL_BYTES).split(b"\n")
     if rest:
         raise ValueError("the last line is incomplete")
     for line in lines:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ganforge.errors import DataError
+from ganforge.utils.files import open_regular
 
 UNSIGNED_BYTE = 0x08
 
@@ -51,7 +52,7 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
     data = bytearray()
     expected: int | None = None
     try:
-        with path.open("rb") as file:
+        with open_regular(path, max_bytes=MAX_BYTES) as file:
             for chunk in _chunks(file):
                 data += chunk
                 if expected is None and len(data) >= length:

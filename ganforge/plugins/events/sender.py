@@ -21,6 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from ganforge.utils.files import open_appending
+
 QUEUE_LENGTH = 1000
 DRAIN_SECONDS = 10.0
 
@@ -84,7 +86,7 @@ class EventSender:
         return self
 
     def _start(self) -> subprocess.Popen[str]:
-        with self._log.open("a", encoding="utf-8") as log:
+        with open_appending(self._log) as log:
             return subprocess.Popen(
                 [sys.executable, "-P", "-c", PROGRAM, json.dumps([*map(str, sys.path)]), *self._arguments],
                 stdin=subprocess.PIPE,

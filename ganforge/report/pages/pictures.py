@@ -12,12 +12,15 @@ from typing import TypeVar
 
 from PIL import Image
 
+from ganforge.utils.files import read_file
+
 T = TypeVar("T")
 
 #: Larger files are reduced and compressed as JPEG.
 MAX_BYTES = 300_000
 MAX_SIDE = 1024
 MAX_PIXELS = 50_000_000
+MAX_FILE_BYTES = 1 << 28
 QUALITY = 80
 
 
@@ -54,7 +57,7 @@ def embed(path: Path, *, max_side: int = MAX_SIDE, max_bytes: int = MAX_BYTES) -
         PictureError: The file is missing, damaged or too large.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path, max_bytes=MAX_FILE_BYTES)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             image: Image.Image = Image.open(io.BytesIO(content), formats=["PNG", "JPEG"])
@@ -63,7 +66,7 @@ def embed(path: Path, *, max_side: int = MAX_SIDE, max_bytes: int = MAX_BYTES) -
             if fits:
                 image.load()
     except Exception as error:  # noqa: BLE001 - a damaged picture raises nearly everything
-        raise PictureError(f"{path.name} cannot be read: {error}") from None
+        raise PictureError(f"{path.name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if not fits:
         raise PictureError(f"{path.name} has {image.width}×{image.height} pixels, too many to show")
     reduced = len(content) > max_bytes or max(image.size) > max_side
