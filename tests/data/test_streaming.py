@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import signal
@@ -21,6 +22,7 @@ from ganforge.data.loader import Batch, BatchLoader, EpochSampler
 from ganforge.data.reader import Reader
 from ganforge.data.scoring import build_scoring
 from ganforge.data.streaming import StreamingLoader, make_loader
+from ganforge.data.workers import describe_exit
 from ganforge.errors import DataError, TrainingError
 from ganforge.plugins.registry import Registry
 from ganforge.runs.setup import prepare
@@ -219,6 +221,18 @@ def test_only_sigkill_ends_a_worker(number: signal.Signals, scoring: Score) -> N
             assert victim.is_alive()
     assert not any(worker.is_alive() for worker in workers)
     assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_worker_that_ends_by_itself_is_described(code: int) -> None:
+    """Exit codes are named, also that of success; a worker that is alive is not described."""
+    context = multiprocessing.get_context("fork")
+    ended, alive = context.Process(target=os._exit, args=(code,)), context.Process(target=time.sleep, args=(60,))
+    for process in (ended, alive):
+        process.start()
+    assert describe_exit([alive, ended]) == f"ended by itself with exit code {code}"
+    alive.kill()
+    alive.join()
 
 
 @pytest.mark.parametrize(

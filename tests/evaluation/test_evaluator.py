@@ -166,15 +166,18 @@ def test_reference_images_are_not_among_the_real_ones(assemble_scored: Assemble)
 
 
 def test_features_of_real_images_are_extracted_once(assemble_scored: Assemble) -> None:
-    """Over a run's evaluations real images are described once and the reference is scored once."""
+    """Over a run's evaluations real images are described once and the reference is scored once; stages are reported."""
     gan = assemble_scored("gap,bright", features="classes")
-    judge = evaluator(gan, batch_size=COUNT)
+    stages: list[str] = []
+    judge = evaluator(gan, batch_size=COUNT, progress=stages.append)
     plugin = plugin_of(gan)
     plugin.described.clear()
     plugin.computed.clear()
     one, two = (judge.evaluate(gan.generator, gan.latent) for _ in range(2))
     assert plugin.described == [COUNT] * 4  # real images, fakes, reference; and the second fakes
     assert plugin.computed == ["gap", "bright"] * 3
+    once = ["reading 60 real images", "generating 60 fakes", "gap", "bright"]
+    assert stages == [*once, "reference: gap", "reference: bright", *once]
     assert one.reference == two.reference
     assert one.scores == two.scores
 

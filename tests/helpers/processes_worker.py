@@ -46,6 +46,8 @@ def main(folder: Path, plugin: Path) -> None:
             outcome = train(case, folder, registry, dist)
             ending = outcome.error if outcome.status == "failed" else outcome.health
             (folder / f"{case}-{dist.rank}.json").write_text(json.dumps([outcome.status, ending]))
+        maximum = dist.all_reduce_max(dist.rank)
+        (folder / f"maximum-{dist.rank}.json").write_text(json.dumps(maximum))
     tasks = Path("/proc/self/task")
     names = [(task / "comm").read_text().strip() for task in tasks.iterdir()] if tasks.is_dir() else []
     (folder / f"threads-{dist.rank}.json").write_text(json.dumps(names))

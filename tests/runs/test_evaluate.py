@@ -80,6 +80,21 @@ def test_one_document_and_a_row(run: RunDirectory, plugin: Path) -> None:
     assert "reference: gap …" in done.stderr
 
 
+def test_report_that_cannot_be_written_is_a_notice(run: RunDirectory, plugin: Path) -> None:
+    """The scores are recorded without it; a run that has no report yet gets none."""
+
+    def fail(path: Path) -> None:
+        raise RunDirectoryError(f"{path} cannot be read")
+
+    trained = opened(run, plugin)
+    trained.report = fail
+    for exists in (False, True):
+        if exists:
+            run.report.touch()
+        assert trained.evaluate("gap", num_samples=20, device="cpu", seed=int(exists)).recorded
+        assert (f"{run.path} cannot be read" in trained.notices) == exists
+
+
 def test_evaluation_table_shows_the_protocol(run: RunDirectory, plugin: Path) -> None:
     """Score with its deviation, the reference, the better direction; counts, split, extractor, weights, seed below."""
     words = ("--metric", "gap", "-n", "30", "--quiet", "--no-ema", "--seed", "9", "--plugin", plugin)

@@ -97,3 +97,12 @@ def test_processor_has_a_name_on_every_system(
         (tmp_path / "cpuinfo").write_text(content)
     monkeypatch.setattr(provenance, "Path", lambda path: tmp_path / Path(path).name)
     assert hardware().processor == name
+
+
+def test_memory_is_unknown_without_sysconf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's memory is known on POSIX alone."""
+    size = hardware().memory_bytes
+    assert size is not None
+    assert size > 2**28
+    monkeypatch.delattr(os, "sysconf")
+    assert hardware().memory_bytes is None

@@ -9,12 +9,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from ganforge.errors import ConfigError
+from ganforge.config import to_document
+from ganforge.errors import ConfigError, DataError
 from ganforge.plugins.registry import Registry
+from ganforge.runs.distributed_launch import RankSetup, run_rank
+from ganforge.runs.manifest import first_manifest
 from ganforge.runs.setup import prepare
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.distributed import SINGLE_PROCESS, DistContext
@@ -142,6 +146,11 @@ def test_processes_that_differ_are_noticed(trained: Path) -> None:
     assert checkpoints.steps(RunDirectory(trained / "uneven")) == []
 
 
+def test_maximum_is_that_of_all_ranks(trained: Path) -> None:
+    """A signal or a weight that is not finite on one rank is known to all."""
+    assert [json.loads((trained / f"maximum-{rank}.json").read_text()) for rank in (0, 1)] == [1, 1]
+
+
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="a process's threads are listed in /proc, as on Linux")
 def test_no_thread_outlives_the_processes_talk(trained: Path) -> None:
     """Gloo's threads end with the process group: a surviving thread aborts the interpreter at exit."""
@@ -228,6 +237,21 @@ def test_a_batch_that_cannot_be_shared_equally_is_refused(
     with pytest.raises(ConfigError, match=message) as caught:
         prepare(tiny(registry, *settings), registry, dist=DistContext(0, ranks, 0))
     assert fix in str(caught.value)
+
+
+def test_rank_with_other_data_is_refused(registry: Registry, tmp_path: Path) -> None:
+    """Ranks of several machines must read the same data as the main one."""
+    prepared = prepare(tiny(registry, *CASES["bce"]), registry)
+    manifest, document = first_manifest(prepared), to_document(prepared.resolved.experiment)
+
+    class Rank(DistContext):
+        """Rank that has received the main one's setup."""
+
+        def broadcast_object(self, _: object) -> Any:
+            return RankSetup(RunDirectory(tmp_path), document, manifest, "0" * 64, restore=False)
+
+    with pytest.raises(DataError, match=r"rank 1 has other data than the main rank: fingerprint .*, not 000000000000"):
+        run_rank(registry, Rank(rank=1))
 
 
 def test_shared_batch_norm_draws_and_scores_alone() -> None:

@@ -189,8 +189,17 @@ def test_a_discriminator_that_wrongly_claims_to_judge_each_image_by_itself(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`batch_independent` is refused if logits depend on other images of the batch, or with batch norm."""
+    modes: list[bool] = []
+
+    def bend(self: Judge, logits: Tensor) -> Tensor:
+        modes.append(self.training)
+        return logits.squeeze(1)
+
     monkeypatch.setattr(Judge, "batch_independent", True)
-    fly(registry)
+    with monkeypatch.context() as patch:
+        patch.setattr(Judge, "bend", bend)
+        fly(registry)
+    assert (modes[0], False in modes, modes[-1]) == (True, True, True)  # compared in evaluation mode alone
     with pytest.raises(IncompatibleError, match=r"other images change its logits(.|\n)*leave `batch_independent`"):
         fly(registry, disc=lambda x: (x - x.mean()).squeeze(1))
 
@@ -200,6 +209,13 @@ def test_a_discriminator_that_wrongly_claims_to_judge_each_image_by_itself(
 
     monkeypatch.setattr(Judge, "__init__", with_batch_norm)
     with pytest.raises(IncompatibleError, match=r"'judge' .* but has batch norm"):
+        fly(registry)
+
+
+def test_an_augmentation_that_cannot_observe_is_named(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of `observe` names the augmentation and its input."""
+    monkeypatch.setattr(Shift, "observe", lambda _, logits: logits.undefined)
+    with pytest.raises(IncompatibleError, match=r"augmentation 'shift' .* fails on the logits of real images: .*undef"):
         fly(registry)
 
 

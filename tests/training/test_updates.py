@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +16,27 @@ from torch.nn.functional import softplus
 from ganforge.builtin.models.dropout import Dropout
 from ganforge.builtin.models.mlp import MlpDiscriminator
 from ganforge.data.loader import Batch
-from ganforge.errors import ConfigError, DivergedError, UsageError
+from ganforge.errors import CheckpointError, ConfigError, DivergedError, UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
 from ganforge.runs.setup import prepare
+from ganforge.schemas.rows import EvaluationRow
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.build import GANComponents
 from ganforge.training.callbacks import Callback, TrainerContext
 from ganforge.training.ema import GeneratorEma
+from ganforge.training.metrics_buffer import ThroughputMeter
 from ganforge.training.optim import Schedules
-from ganforge.training.resume import load_checkpoint, restore_counters
+from ganforge.training.resume import load_checkpoint, restore_counters, roll_back
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.setup import setup_training
 from ganforge.training.step import GANStep
 from ganforge.training.trainer import Trainer
+from ganforge.utils.devices import float32_matmul
 from ganforge.utils.rng import derive_generator
 from ganforge.utils.signals import Interruption
 from tests.helpers.checkpoints import digests
+from tests.helpers.run_directories import evaluation
 from tests.helpers.runs import read_rows, read_rows_without_times, tiny
 from tests.helpers.updates import CPU, MLP, Assemble, difference, loader_of, stepped
 
@@ -211,6 +217,55 @@ def test_schedules_count_steps_in_every_phase(assemble: Assemble, tmp_path: Path
     assert rates == pytest.approx({"disc": 0.1, "gen": 0.1})
 
 
+def test_metrics_are_read_every_ten_steps(assemble: Assemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device is waited for at every tenth step, at those where something is due, and at the end."""
+    trainer = trainer_of(assemble(*MLP, "steps=25", "batch_size=8", "checkpoint_every=13"), tmp_path / "run")
+    flush, steps = trainer.metrics.flush, list[int]()
+
+    def record() -> dict[int, dict[str, float]]:
+        steps.append(trainer.step)
+        return flush()
+
+    monkeypatch.setattr(trainer.metrics, "flush", record)
+    with Interruption() as interruption:
+        trainer.train(interruption)
+    assert list(dict.fromkeys(steps)) == [10, 13, 20, 25]
+
+
+def test_speed_is_that_of_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window has its own images and time, without pauses; the run's speed is their median, without the first two."""
+    now = 0.0
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    meter = ThroughputMeter(elapsed_before=100.0)
+    before = meter.images_per_second
+    assert before is None
+    now = 2.0
+    assert meter.window(20) == 10
+    now = 3.0
+    with meter.paused():
+        now = 7.0
+    now = 8.0
+    assert meter.window(40) == 20
+    assert (meter.images_per_second, meter.elapsed_seconds) == (15, 108)
+    for end in (9.0, 10.0, 11.0):
+        now = end
+        meter.window(30)
+    assert meter.images_per_second == 30
+
+
+@pytest.mark.parametrize(("step", "seconds"), [(9, 5.0), (10, 7.0), (12, 7.0)])
+def test_evaluations_after_the_last_row_count_as_elapsed(
+    step: int, seconds: float, assemble: Assemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row has the time before the evaluation of its step; that of `ganforge evaluate` never counts."""
+    trainer = trainer_of(assemble(*MLP), tmp_path / "run")
+    rows = [EvaluationRow(**evaluation(step, 1.0, seconds=2.0, source=name)) for name in ("training", "evaluate")]
+    monkeypatch.setattr(trainer.writer, "rows", lambda: ([{"step": 10, "elapsed_seconds": 5.0}], rows))
+    restore_counters(trainer)
+    assert trainer.meter.elapsed_seconds == pytest.approx(seconds, abs=0.5)
+    assert trainer.budget.seconds == 2.0
+
+
 def test_stopping_between_two_discriminator_updates_changes_no_bit(registry: Registry, tmp_path: Path) -> None:
     """With lazy statistics and a kept batch, resuming after any step gives the same files and rows."""
     settings = (*MLP, "generator_steps=3", "log_every=1", "checkpoint_every=100")
@@ -278,14 +333,24 @@ def trainer_in(gan: GANComponents, run: RunDirectory, callback: Callback | None 
 def test_rolling_back_halves_the_learning_rate_and_gives_up_in_the_end(
     assemble: Assemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`on_nan=rollback` restores the last checkpoint and halves the rate, three times, then raises DivergedError."""
+    """`on_nan=rollback` restores the last checkpoint and halves the rate, three times, then raises DivergedError.
+
+    Alerts are reported after each rollback. Without a checkpoint it is one error.
+    """
     settings = (*MLP, "steps=30", "checkpoint_every=10", "log_every=1", "on_nan=rollback")
     trainer = trainer_of(assemble(*settings), tmp_path / "run")
+    alerts: list[Any] = []
+    monkeypatch.setattr(trainer.context.callback, "on_alert", alerts.append)
     factors = explode(trainer, monkeypatch, {15})
     with Interruption() as interruption, pytest.raises(DivergedError, match=r"step 15: .* after 3 rollbacks"):
         trainer.train(interruption)
     assert factors == [1, 0.5, 0.25, 0.125]
+    assert alerts == [[]] * 4
     assert [row["step"] for row in read_rows(trainer.run.metrics)] == list(range(1, 15))
+    trainer.rollbacks = 0
+    shutil.rmtree(trainer.run.checkpoints)
+    with pytest.raises(CheckpointError, match="has no checkpoint for a rollback"):
+        roll_back(trainer, DivergedError("step 15"))
 
 
 def test_run_finishes_after_one_rollback(assemble: Assemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,16 +409,20 @@ def test_rolling_back_between_two_discriminator_updates_restores_the_batch(
 
 
 def test_every_saved_grid_is_previewed_and_networks_train(assemble: Assemble, tmp_path: Path) -> None:
-    """Grids reach a callback that wants no further previews; batch norm of a generator in eval mode trains anyway."""
+    """Grids reach a callback that wants no further previews; batch norm of a generator in eval mode trains anyway.
+
+    Products are in float32, whatever the process has set.
+    """
     samples: list[Tensor] = []
 
     class Watcher(Callback):
         def on_sample(self, images: Tensor) -> None:
+            assert torch.get_float32_matmul_precision() == "highest"
             samples.append(images)
 
     gan = assemble("gen=dcgan", "gen.base_channels=2", *MLP[1:2], MLP[3], "steps=4", "batch_size=8", "sample_every=2")
     gan.generator.eval()
-    with Interruption() as interruption:
+    with Interruption() as interruption, float32_matmul(tf32=True):
         trainer_in(gan, RunDirectory.create(tmp_path / "run", "run"), Watcher()).train(interruption)
     assert [images.shape for images in samples] == [(10, 1, 28, 28)] * 3
     counts = [value.item() for name, value in gan.generator.named_buffers() if name.endswith("num_batches_tracked")]
