@@ -55,9 +55,9 @@ class ImageSelection:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Fingerprint of the real images' split, or of the dataset if the split is not in memory."""
+        """Fingerprint of the real images' split: of all images in memory, or of some that are read."""
         images = self.scoring.images(self.split)
-        return self.scoring.info.fingerprint if images is None else images.fingerprint()
+        return self.scoring.reader(self.split).fingerprint() if images is None else images.fingerprint()
 
     def _order(self, split: Split, stream: Stream) -> Tensor:
         return torch.randperm(self.scoring.info.sizes[split], generator=derive_generator(self.seed, stream))

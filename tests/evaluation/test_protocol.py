@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,17 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from ganforge.config import command_line_layer
+from ganforge.config.resolve import resolve
 from ganforge.evaluation.comparability import bounds, diff
 from ganforge.evaluation.evaluator import Evaluator
+from ganforge.evaluation.selection import ImageSelection
 from ganforge.plugins.registry import Registry
 from ganforge.schemas.rows import Protocol
 from ganforge.training.build import GANComponents, build
 from ganforge.utils.code import code_sha256
 from tests.helpers.evaluation_plugin import scoring_plugin
+from tests.helpers.image_folders import save
 from tests.helpers.runs import tiny
 
 SMALL = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]")
@@ -256,6 +261,27 @@ def test_edited_code_of_an_extractor_separates_its_scores(
     one, other = protocols
     lines = diff(one, other, "gap")
     assert [line.partition(":")[0] for line in lines] == ([] if score is None else ["code of the features (SHA-256)"])
+
+
+def test_a_changed_test_picture_changes_the_fingerprint_of_streamed_data(tmp_path: Path) -> None:
+    """A picture of the scored split is replaced by one of the same name, size in bytes and time."""
+    for split in ("train", "test"):
+        for number in range(8):
+            save(tmp_path / split / f"{number}.bmp", 20 * number)
+    data = ("data=folder", f"data.path={tmp_path}", "data.stream=yes", "batch_size=4")
+    registry = Registry.discover(no_plugins=True)
+
+    def fingerprint() -> str:
+        gan = build(resolve([command_line_layer([*SMALL, *data])], registry))
+        return ImageSelection(gan, num_samples=4, split="test", seed=0).fingerprint
+
+    before, changed = fingerprint(), tmp_path / "test" / "5.bmp"
+    facts = changed.stat()
+    assert fingerprint() == before
+    save(changed, 255)
+    os.utime(changed, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert changed.stat().st_size == facts.st_size
+    assert fingerprint() != before
 
 
 def test_bounds_of_the_features_classes_are_in_the_protocol(assembled: Callable[..., GANComponents]) -> None:
