@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, OPEN_INFO, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 from torch import Tensor
 
 #: Formats that Pillow recognizes but does not decode itself; for EPS it would start another program on the file.
@@ -32,6 +32,10 @@ SIDEWAYS, FROM_RIGHT, FROM_BOTTOM = frozenset({5, 6, 7, 8}), frozenset({2, 3, 6,
 
 #: Largest value of a PNG's color key by Pillow's raw mode, and factor by which Pillow scales the pixels.
 KEY_SCALES = {"L;2": (0x3, 0x55), "L;4": (0xF, 0x11), "L": (0xFF, 1)}
+
+# Pillow (13.0) has no entry for 16-bit TIFFs whose white is zero and whose first byte is the high one. It decodes the
+# others without inverting them, which `_values_16_bit` does.
+OPEN_INFO.setdefault((b"MM", 0, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Chunks of a PNG that change no pixel. Pillow refuses a picture if they are large.

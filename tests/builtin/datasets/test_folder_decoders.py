@@ -109,13 +109,11 @@ TIFF_CASES = [
     ("rgb", np.uint16, 3),
     ("rgb", np.uint8, 4),
 ]
-#: Pillow does not decode these: they are skipped and named.
-TIFF_NOT_DECODED = ("miniswhite", np.uint16, 1, ">")
 
 
 @pytest.mark.parametrize(
     ("photometric", "dtype", "channels", "byteorder"),
-    [(*case, order) for case in TIFF_CASES for order in "<>" if (*case, order) != TIFF_NOT_DECODED],
+    [(*case, order) for case in TIFF_CASES for order in "<>"],
 )
 def test_tiff_equals_tifffile(tmp_path: Path, photometric: Any, dtype: Any, channels: int, byteorder: Any) -> None:
     """Gray from black or from white, colors and alpha, 8 and 16 bits, in both byte orders, turned in all ways."""
