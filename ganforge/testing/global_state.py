@@ -21,8 +21,14 @@ GENERATORS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[i
 }
 
 
-def _set_cudnn(flags: tuple[bool, bool]) -> None:
-    torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark = flags
+def _cudnn() -> tuple[bool, ...]:
+    cudnn = torch.backends.cudnn
+    return cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
+
+
+def _set_cudnn(flags: tuple[bool, ...]) -> None:
+    cudnn = torch.backends.cudnn
+    cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = flags
 
 
 def _set_environment(variables: dict[str, str]) -> None:
@@ -40,11 +46,7 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Any]] = {
         False,
     ),
     "torch's matmul precision": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
-    "cudnn's flags": (
-        lambda: (torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark),
-        _set_cudnn,
-        (True, False),
-    ),
+    "cudnn's flags": (_cudnn, _set_cudnn, (True, False, False, True)),
     "torch's number of threads": (torch.get_num_threads, torch.set_num_threads, None),
     "the environment": (lambda: dict(os.environ), _set_environment, None),
     "the working folder": (Path.cwd, os.chdir, None),

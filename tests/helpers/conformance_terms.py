@@ -191,6 +191,15 @@ class SeedsPython(StubLoss):
         torch.backends.cudnn.benchmark = True
 
 
+@mutant("loss", "leaves-global-state")
+class AllowsOtherRounding(StubLoss):
+    """Changes the settings of cuDNN that decide bits."""
+
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        torch.backends.cudnn.deterministic = True
+
+
 @mutant("loss", "options-round-trip", *ANY_TRAINING)
 class Doubles(StubLoss):
     """An option that becomes another one each time that it is read."""
