@@ -16,6 +16,15 @@ from ganforge.errors import DataError
 from ganforge_datasets.downloaded import Downloaded, DownloadedInMemory
 
 SIDE_PIXELS = 28
+#: Training and test images of EMNIST's splits.
+EMNIST_SIZES = {
+    "balanced": (112_800, 18_800),
+    "letters": (124_800, 20_800),
+    "digits": (240_000, 40_000),
+    "byclass": (697_932, 116_323),
+    "bymerge": (697_932, 116_323),
+    "mnist": (60_000, 10_000),
+}
 
 
 class IdxDataset(DownloadedInMemory):
@@ -29,6 +38,21 @@ class IdxDataset(DownloadedInMemory):
     @abstractmethod
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes, in order."""
+
+    @property
+    @abstractmethod
+    def original_sizes(self) -> tuple[int, int]:
+        """Numbers of the original's training and test images."""
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Splits of another size than the original's; known once they are open. The files have no MD5."""
+        return tuple(
+            f"{self.title}: {len(self._loaded[split]):,} {split} images in {self.root / self.folder}; the original has "
+            f"{size:,}"
+            for split, size in zip(self.splits, self.original_sizes, strict=True)
+            if split in self._loaded and len(self._loaded[split]) != size
+        )
 
     @abstractmethod
     def arrange(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,6 +97,7 @@ class MnistLike(IdxDataset):
     """
 
     original: ClassVar[type[MNIST]]
+    original_sizes = (60_000, 10_000)
 
     def files(self, split: str) -> tuple[str, str]:
         """Return the names of the two files of a split, as in MNIST."""
@@ -122,15 +147,6 @@ class Kmnist(MnistLike):
 class Emnist(IdxDataset):
     """Handwritten letters and digits, upright: images `(N, 1, 28, 28)`; the split decides on classes and number.
 
-    | split | classes | train | test |
-    | --- | --- | --- | --- |
-    | balanced | 47 | 112,800 | 18,800 |
-    | letters | 26 | 124,800 | 20,800 |
-    | digits | 10 | 240,000 | 40,000 |
-    | byclass | 62 | 697,932 | 116,323 |
-    | bymerge | 47 | 697,932 | 116,323 |
-    | mnist | 10 | 60,000 | 10,000 |
-
     balanced and bymerge merge small letters that look like their capitals; letters merges all of them.
     """
 
@@ -155,6 +171,11 @@ class Emnist(IdxDataset):
     def class_names(self) -> tuple[str, ...]:
         """The characters, as in torchvision: digits, capitals, small letters."""
         return tuple(EMNIST.classes_split_dict[self.options.split][self._first_label :])
+
+    @property
+    def original_sizes(self) -> tuple[int, int]:
+        """Numbers of the split's training and test images."""
+        return EMNIST_SIZES[self.options.split]
 
     @property
     def _first_label(self) -> int:

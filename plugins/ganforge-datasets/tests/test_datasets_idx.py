@@ -38,6 +38,23 @@ def test_images_and_classes_are_those_of_the_files(tmp_path: Path, cls: type[Mni
     assert data.info.source == f"{cls.title} from {tmp_path / cls.folder}"
 
 
+def test_files_with_fewer_images_than_the_original_are_a_notice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both splits are named with their sizes and the original's; whole files give no notice."""
+    data = fashion(put_idx(tmp_path, RAW, MNIST_LIKE))
+    assert not data.notices
+    _ = data.info
+    folder = tmp_path / RAW
+    assert data.notices == (
+        f"Fashion-MNIST: 30 train images in {folder}; the original has 60,000",
+        f"Fashion-MNIST: 20 test images in {folder}; the original has 10,000",
+    )
+    monkeypatch.setattr(FashionMnist, "original_sizes", (30, 20))
+    assert not data.notices
+    assert Emnist(Emnist.Options(split="letters")).original_sizes == (124_800, 20_800)
+
+
 def test_fashion_mnist_recommends_the_features_of_its_classes() -> None:
     """Fashion-MNIST recommends the extractor with its classes; datasets without such an extractor recommend none."""
     assert FashionMnist.recommended == {"features": Fashion.name}
