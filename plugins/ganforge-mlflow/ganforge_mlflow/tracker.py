@@ -60,12 +60,21 @@ class Tracker:
         self._waiting: deque[Metric] = deque(maxlen=MAX_WAITING)
         self._send_at = 0.0
         self._pause_until = 0.0
+        self._last_step = step
+        self._discarded: list[str] = []
         self._run_id = self._start(run, step)
         atexit.register(self._finish_killed)
 
     def log_row(self, row: Mapping[str, float]) -> None:
-        """Log a row of metrics.jsonl under the names of its columns."""
-        self._log(int(row["step"]), {name: value for name, value in row.items() if name != "step"})
+        """Log a row of metrics.jsonl under the names of its columns.
+
+        A step that is repeated follows a rollback. MLflow keeps both values, so a tag names the discarded steps.
+        """
+        step = int(row["step"])
+        if step <= self._last_step:
+            self._discarded.append(f"{step}–{self._last_step}")
+        self._last_step = step
+        self._log(step, {name: value for name, value in row.items() if name != "step"})
 
     def log_scores(self, step: int, scores: Mapping[str, float | None]) -> None:
         """Log the scores of an evaluation, without those that are not finite."""
@@ -164,6 +173,8 @@ class Tracker:
                 self._client.log_batch(self._run_id, metrics=batch)
                 for _ in batch:
                     self._waiting.popleft()
+            if self._discarded:
+                self._client.set_tag(self._run_id, "discarded_steps", ", ".join(self._discarded))
             self._send_at = time.monotonic() + SEND_SECONDS
 
     def _finish_killed(self) -> None:

@@ -404,6 +404,7 @@ class Unreliable:
         self.away = False
         self.kept: list[tuple[int, float]] = []
         self.ends: list[str] = []
+        self.tags: dict[str, object] = {}
 
     def log_batch(self, run_id: str, *, metrics: Sequence[Metric]) -> None:
         if self.away:
@@ -411,7 +412,7 @@ class Unreliable:
         self.kept += [(metric.step, metric.value) for metric in metrics]
 
     def set_tag(self, run_id: str, key: str, value: object) -> None:
-        assert key == "status"
+        self.tags[key] = value
 
     def set_terminated(self, run_id: str, status: str) -> None:
         self.ends.append(status)
@@ -443,6 +444,14 @@ def test_numbers_wait_for_a_server_that_is_away(
     monkeypatch.setattr(time, "monotonic", lambda: time.perf_counter() + 10**9)
     tracker.log_row({"step": 4, "loss": 4.0})
     assert unreliable.kept == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
+
+
+def test_a_rollback_names_the_steps_that_it_discards(unreliable: Unreliable, tmp_path: Path) -> None:
+    """A tag has the steps of each rollback, since MLflow keeps both values; a resumed run discards none."""
+    tracker = tracking.Tracker(RunInfo(tmp_path, {}, {}), 10)
+    for step in (20, 30, 40, 30, 40, 50, 50):
+        tracker.log_row({"step": step, "loss": 1.0})
+    assert unreliable.tags["discarded_steps"] == "30–40, 50–50"
 
 
 @pytest.mark.parametrize(

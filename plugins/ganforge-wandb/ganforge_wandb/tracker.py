@@ -47,6 +47,8 @@ class Tracker:
         self._grid: Path | None = None
         self._name = run.path.name
         self._run = wandb_run
+        self._last_step = step
+        self._discarded: list[str] = []
         # At the end of this process wandb would mark a killed run as finished. Python calls the functions that were
         # registered last first.
         atexit.register(self._finish_killed)
@@ -57,8 +59,17 @@ class Tracker:
         self._keep("run.toml", shorten_home(config).encode())
 
     def log_row(self, row: Mapping[str, float]) -> None:
-        """Log a row of metrics.jsonl under the names of its columns."""
-        self._run.log({name: value for name, value in row.items() if name != "step"}, step=int(row["step"]))
+        """Log a row of metrics.jsonl under the names of its columns.
+
+        A step that is repeated follows a rollback. W&B keeps the values of the discarded steps, so the summary names
+        them.
+        """
+        step = int(row["step"])
+        if step <= self._last_step:
+            self._discarded.append(f"{step}–{self._last_step}")
+            self._run.summary["discarded_steps"] = ", ".join(self._discarded)
+        self._last_step = step
+        self._run.log({name: value for name, value in row.items() if name != "step"}, step=step)
 
     def log_scores(self, step: int, scores: Mapping[str, float | None]) -> None:
         """Log the scores of an evaluation, without those that are not finite."""

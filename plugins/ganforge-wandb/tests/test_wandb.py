@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ganforge_wandb.tracker import start_tracker
 from wandb.proto.wandb_internal_pb2 import Record
+
+from ganforge import RunInfo
 
 TRAINING = (
     *("--gen", "mlp", "--disc", "mlp", "--gen.hidden", "[16]", "--disc.hidden", "[16]", "--data.source", "sample"),
@@ -286,6 +289,19 @@ def test_a_resumed_run_continues(tracked: Path, tmp_path: Path) -> None:
     check_history(run, history(second), after=4)
     assert (summary(second)["resumed_step"], summary(second)["status"]) == (4, "finished")
     assert of_kind(second, "artifact") == []
+
+
+def test_a_rollback_names_the_steps_that_it_discards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The summary has the steps of each rollback, since W&B keeps their values; a resumed run discards none."""
+    for name in ("WANDB_MODE", "WANDB_SILENT"):
+        monkeypatch.setenv(name, {"WANDB_MODE": "disabled", "WANDB_SILENT": "true"}[name])
+    (tmp_path / "run.toml").write_text("")
+    tracker = start_tracker(RunInfo(tmp_path, {}, {}), 10)
+    assert tracker is not None
+    for step in (20, 30, 40, 30, 40, 50, 50):
+        tracker.log_row({"step": step, "loss/generator": 1.0})
+    assert tracker._run.summary["discarded_steps"] == "30–40, 50–50"
+    tracker.finish("finished", None)
 
 
 def test_a_tracker_that_fails_changes_nothing(quiet: Path, tmp_path: Path) -> None:
