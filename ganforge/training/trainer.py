@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from functools import partial
 from typing import Any
 
@@ -29,7 +29,7 @@ from ganforge.training.setup import setup_training
 from ganforge.training.state import TrainState, frozen_fingerprints
 from ganforge.training.writer import Writer
 from ganforge.utils.devices import float32_matmul
-from ganforge.utils.signals import Interruption
+from ganforge.utils.signals import Interruption, WaitInterrupted
 
 
 class Trainer:
@@ -134,7 +134,12 @@ class Trainer:
     def _train(self, interruption: Interruption) -> None:
         stopping = self._is_interrupted(interruption)
         while self.step < self.total_steps and not stopping:
-            self._train_step()
+            try:
+                batches = self._read_batches(interruption)
+            except WaitInterrupted:
+                stopping = True
+                break
+            self._train_step(batches)
             flush = self.step % FLUSH_EVERY == 0 or self._is_due() or self.step == self.total_steps
             if flush:
                 self._run_periodic_actions()
@@ -153,22 +158,31 @@ class Trainer:
             interruption.received = signal.Signals(received)
         return received > 0
 
-    def _train_step(self) -> None:
-        """Update every phase: the discriminator for each of its batches, the others once."""
-        gan_step = self.gan_step
+    def _read_batches(self, interruption: Interruption) -> dict[str, list[Batch]]:
+        """Return the batches of each phase's updates in a step, read before the first update changes anything.
+
+        Raises WaitInterrupted at the first signal: a dataset may wait forever, for a disk or a network. Several ranks
+        must stop at the same step, so none of them stops here.
+        """
         first, end = self.experiment.batches(self.step), self.experiment.batches(self.step + 1)
-        batches: dict[int, Batch] = {}
-        if next(iter(gan_step.phases)) != "disc":  # phases before `disc` need its last batch
-            batches = {index: self.loader.batch(index) for index in range(first, end)}
-            self.batch = batches.get(end - 1, self.batch)
+        with interruption.waiting() if self.dist.world_size == 1 else nullcontext():
+            batches = [self.loader.batch(index) for index in range(first, end)]
+            if batches:
+                self.batch = batches[-1]
+            elif self.batch is None:  # after a resume, if the discriminator has no update in this step
+                self.batch = self.loader.batch(end - 1)
+            by_phase = {name: [self.batch] for name in self.gan_step.phases} | {"disc": batches}
+            if self.generator_loader is not None:
+                by_phase["gen"] = [self.generator_loader.batch(self.step)]
+        return by_phase
+
+    def _train_step(self, batches: Mapping[str, Sequence[Batch]]) -> None:
+        """Update every phase with its batches: the discriminator several times, the others once."""
+        gan_step = self.gan_step
         for name in gan_step.phases:
-            if name == "disc":
-                for index in range(first, end):
-                    self.batch = batches[index] if batches else self.loader.batch(index)
-                    gan_step.last_stats |= gan_step.update("disc", self.batch, index, self.step)
-            else:
-                batch = self._batch_of(name, end - 1)
-                gan_step.last_stats |= gan_step.update(name, batch, self.step, self.step)
+            first = self.experiment.batches(self.step) if name == "disc" else self.step
+            for index, batch in enumerate(batches[name], start=first):
+                gan_step.last_stats |= gan_step.update(name, batch, index, self.step)
         self.step += 1
         self.metrics.record(self.step, gan_step.last_stats)
         if self.ema is not None:
@@ -179,14 +193,6 @@ class Trainer:
                 halflife_scale=gan_step.schedules.halflife_scale(self.step - 1),
             )
             self.ema.generator.stage(self.step)
-
-    def _batch_of(self, phase: str, index: int) -> Batch:
-        """Return the batch of a phase other than `disc`."""
-        if phase == "gen" and self.generator_loader is not None:
-            return self.generator_loader.batch(self.step)
-        if self.batch is None:  # after a resume, if the discriminator has no update in this step
-            self.batch = self.loader.batch(index)
-        return self.batch
 
     def _is_due(self) -> bool:
         every = (self.sample_every, self.checkpoint_every, self.experiment.evaluate_every)

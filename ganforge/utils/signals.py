@@ -8,6 +8,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
@@ -16,6 +18,10 @@ if sys.platform != "win32":
     import termios
 
     EXIT_CODES[signal.SIGHUP] = 129
+
+
+class WaitInterrupted(BaseException):
+    """First signal while the training waits; not an Exception, which code of components may catch."""
 
 
 class Interruption:
@@ -37,6 +43,18 @@ class Interruption:
         self.received: signal.Signals | None = None
         self._received_at = 0.0
         self._previous_handlers: dict[signal.Signals, Any] = {}
+        self._waiting = False
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Raise WaitInterrupted in this block at the first signal, or if it was received before."""
+        self._waiting = True
+        try:
+            if self.received is not None:
+                raise WaitInterrupted
+            yield
+        finally:
+            self._waiting = False
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -51,6 +69,8 @@ class Interruption:
             _discard_output_of_lost_terminal()
         if self.received is None:
             self.received, self._received_at = signal.Signals(number), time.monotonic()
+            if self._waiting:
+                raise WaitInterrupted
         elif time.monotonic() - self._received_at >= self.echo_seconds:
             if number == signal.SIGINT:
                 raise KeyboardInterrupt

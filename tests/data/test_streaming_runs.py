@@ -205,3 +205,36 @@ def test_a_signal_to_all_processes_is_handled_by_the_training_process(
     assert "Traceback" not in errors
     assert run.read_manifest().status == "interrupted"
     assert not any(map(alive, left))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("critic_steps", [1, 3])
+def test_a_signal_stops_a_run_whose_data_wait_forever(
+    workers: int, critic_steps: int, opened: Registry, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    """An item that sleeps, in a worker or in the training process, delays the first signal by no more than seconds.
+
+    The checkpoint is of the last whole step, and has the bits of a run without the item.
+    """
+    run = RunDirectory(tmp_path / "run")
+    flags = ("--data.how", "sleeps", "--workers", str(workers), "--critic-steps", str(critic_steps))
+    process = start(run.path, "--steps", "100000", *flags)
+    wait_until(lambda: process.poll() is not None or run.sample_path(0).is_file(), seconds=60)
+    time.sleep(3)
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert time.monotonic() - begun < 20, "the item sleeps for 100 seconds"
+    assert process.returncode == 143, errors
+    assert "Traceback" not in errors
+    manifest = run.read_manifest()
+    assert manifest.status == "interrupted"
+    steps = checkpoints.steps(run)[0]
+    if steps:
+        settings = ("data=streamed", f"steps={steps}", f"critic_steps={critic_steps}", "checkpoint_every=1")
+        straight = runs(opened, tmp_path / "straight", *settings)
+        path = f"step-{steps:08d}"
+        names = ("generator.safetensors", "discriminator.safetensors")
+        ours, theirs = ([(r.checkpoint_path(steps) / name).read_bytes() for name in names] for r in (run, straight))
+        assert ours == theirs, path

@@ -33,6 +33,7 @@ from ganforge.training.resume import load_checkpoint, restore_counters
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.state import state_tensors
 from ganforge.training.trainer import Trainer
+from ganforge.utils.signals import Interruption
 from tests.helpers.checkpoints import FILES, copied, sign, train_small
 
 EXAMPLES = [
@@ -110,7 +111,7 @@ class Victim:
         }
         assert state["health"] == found.state["health"]
         json.dumps(state, allow_nan=False)
-        self.trainer._train_step()
+        self.trainer._train_step(self.trainer._read_batches(Interruption()))
         self.trainer.metrics.flush()
         return True
 
