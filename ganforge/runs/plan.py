@@ -11,7 +11,7 @@ from ganforge.config import to_document
 from ganforge.runs.setup import Prepared
 from ganforge.training.compile import WARMUP_UPDATES
 from ganforge.training.memory import is_out_of_memory
-from ganforge.training.trial_steps import TrialSteps, out_of_memory_error
+from ganforge.training.trial_steps import TrialSteps, out_of_memory_error, trial_shares
 
 #: Time in which steps are measured.
 MEASURED_SECONDS = 0.5
@@ -73,13 +73,18 @@ def parameter_count(network: Network) -> int:
 
 
 def _seconds_per_step(prepared: Prepared) -> float:
-    """Return the median time of a step on copies of the components. Raises OutOfMemoryError."""
+    """Return the median time of a step on copies of the components, as the run will compile and record it.
+
+    Raises OutOfMemoryError if a batch does not fit into the memory of a GPU.
+    """
     gan, device, precision = prepared.gan, prepared.device, prepared.precision
-    steps = STEPS_PER_SYNC if device.type == "cuda" else 1
+    experiment, on_gpu = gan.resolved.experiment, device.type == "cuda"
+    steps, shares = STEPS_PER_SYNC if on_gpu else 1, trial_shares(gan, device, prepared.flops)
+    settings = {"compile": experiment.compile, "cuda_graphs": experiment.cuda_graphs}
     seconds: list[float] = []
     try:
-        trial = TrialSteps(gan, device, precision, cuda_graphs=gan.resolved.experiment.cuda_graphs)
-        trial.run(WARMUP_UPDATES + 1)
+        trial = TrialSteps(gan, device, precision, shares=shares, **settings)
+        trial.run(WARMUP_UPDATES + 1 if on_gpu or experiment.compile == "on" else 1)
         while sum(seconds) < MEASURED_SECONDS:
             start = time.perf_counter()
             trial.run(steps)
@@ -88,4 +93,4 @@ def _seconds_per_step(prepared: Prepared) -> float:
         if not is_out_of_memory(error):
             raise
         raise out_of_memory_error(error, gan, device, precision, step=1) from None
-    return statistics.median(seconds) / steps
+    return statistics.median(seconds) / steps * shares

@@ -21,7 +21,7 @@ from ganforge.training.flops import Flops
 from ganforge.training.memory import is_out_of_memory
 from ganforge.training.precision import Precision, check_precision, choose_device, choose_precision
 from ganforge.training.preflight import preflight
-from ganforge.training.trial_steps import choose_acceleration, out_of_memory_error, trial_error
+from ganforge.training.trial_steps import choose_acceleration, out_of_memory_error, trial_error, trial_shares
 
 #: Origin of settings.
 FOUND_HERE = "found on this machine"
@@ -78,7 +78,8 @@ def prepare(
     check_precision(precision, device)
     try:
         if reason is not None and precision != "fp32":
-            error = trial_error(gan, device, precision, dist)
+            shares = max(dist.world_size, trial_shares(gan, device, flops))
+            error = trial_error(gan, device, precision, shares)
             if error is not None:
                 resolved.notices.append(f"precision {precision} is skipped: {error}")
                 precision, reason = "fp32", f"{precision} fails"

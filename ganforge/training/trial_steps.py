@@ -23,6 +23,10 @@ from ganforge.utils.images import normalize
 
 #: FLOPs of a training from which compiling, which takes half a minute or more, pays: ten minutes of DCGAN on an H200.
 MIN_COMPILED_FLOPS = 1e16
+#: FLOPs of the longest trial step on a processor: about a second of two cores.
+MAX_TRIAL_FLOPS = 1e11
+#: Images of the smallest share of a batch.
+MIN_TRIAL_IMAGES = 4
 MAX_MESSAGE_LENGTH = 200
 
 
@@ -65,6 +69,25 @@ class TrialSteps:
         self.steps += 1
 
 
+def trial_shares(gan: GANComponents, device: torch.device, flops: Flops) -> int:
+    """Return the number of equal shares of a batch such that a processor needs about a second for a step with one.
+
+    Only a GPU needs a whole batch, to find out whether it fits into memory.
+
+    Args:
+        gan: The components.
+        device: Device of the step.
+        flops: FLOPs of a step.
+    """
+    if device.type != "cpu":
+        return 1
+    experiment = gan.resolved.experiment
+    sizes, parts = [experiment.images_per_update(phase) for phase in ("disc", "gen")], experiment.gradient_accumulation
+    most = max(min(sizes) // (MIN_TRIAL_IMAGES * parts), 1)
+    equal = [shares for shares in range(1, most + 1) if not any(size % (shares * parts) for size in sizes)]
+    return next((shares for shares in equal if flops.total <= MAX_TRIAL_FLOPS * shares), equal[-1])
+
+
 def _repeated_batch(gan: GANComponents, count: int, device: torch.device) -> Batch:
     """Return a batch of the first two images, repeated."""
     size = gan.info.sizes["train"]
@@ -75,11 +98,11 @@ def _repeated_batch(gan: GANComponents, count: int, device: torch.device) -> Bat
 
 
 def trial_error(
-    gan: GANComponents, device: torch.device, precision: Precision, dist: DistContext, **settings: object
+    gan: GANComponents, device: torch.device, precision: Precision, shares: int, **settings: object
 ) -> str | None:
-    """Run a step on copies, and return why it fails, or None. Raises if memory runs out."""
+    """Run a step with one of several shares of a batch, and return why it fails, or None. Raises if memory runs out."""
     try:
-        finite = TrialSteps(gan, device, precision, shares=dist.world_size, **settings).run()
+        finite = TrialSteps(gan, device, precision, shares=shares, **settings).run()
     except Exception as error:
         if is_out_of_memory(error):
             raise
@@ -113,7 +136,7 @@ def choose_acceleration(
         long = flops.total * experiment.total_steps(gan.info.sizes["train"]) >= MIN_COMPILED_FLOPS
         chosen["compile"] = "on" if device.type == "cuda" and long else "off"
     if chosen["compile"] == "on":
-        reason = trial_error(gan, device, precision, dist, compile="on")
+        reason = trial_error(gan, device, precision, dist.world_size, compile="on")
         if reason is not None:
             notice(f"compile is off: {reason}")
             chosen["compile"] = "off"
