@@ -36,6 +36,8 @@ class LossTerm(TrainedComponent):
         """Factor of the term in the loss."""
         every: PositiveInt = 1
         """Interval in updates; the term is added in every k-th update, k times as strong."""
+        own_step: bool = False
+        """Give the term a step of the optimizer of its own, after that of the other terms, as StyleGAN2 does."""
 
     options: Options
 

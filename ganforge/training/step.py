@@ -102,16 +102,25 @@ class GANStep:
         weights = self.schedules.term_weights(self.gan, name, index, step, self.device)
         if not weights:
             return {}
-        update = Update(index, step, weights)
         with frozen(phase.frozen):
             z = self._latents(name, len(batch.images), index)
-            parts = split_batch(batch, z, self.experiment.gradient_accumulation)
+        parts = split_batch(batch, z, self.experiment.gradient_accumulation)
+        stats: Stats = {}
+        for own_step in (False, True):
+            due = {term: weight for term, weight in weights.items() if self.terms[term].options.own_step is own_step}
+            if due:
+                stats |= self._update(phase, parts, Update(index, step, due))
+        self.last_stats |= stats
+        return stats
+
+    def _update(self, phase: Phase, parts: Sequence[Part], update: Update) -> Stats:
+        """Run a step of a phase's optimizer for some terms, and return their numbers."""
+        with frozen(phase.frozen):
             results = phase.update_fn(parts, update)
         stats = mean_stats([stats for stats, _ in results])
-        self._after_step(name, update.terms, [train_step for _, train_step in results], stats)
-        if name == "gen":
+        self._after_step(phase.name, update.terms, [train_step for _, train_step in results], stats)
+        if phase.name == "gen":
             self._reused_fakes = None
-        self.last_stats |= stats
         return stats
 
     def optimize(self, name: str, parts: Sequence[Part], update: Update) -> UpdateResult:
@@ -169,7 +178,7 @@ class GANStep:
                 value = value if isinstance(weight, float) and weight == 1.0 else value * weight
                 total = value if total is None else total + value
         assert total is not None  # noqa: S101 - `update` skips updates without terms
-        if name == "disc":
+        if name == "disc" and self._is_shared(update.terms):
             stats |= discriminator_stats(train_step)
         return total, stats, train_step
 
@@ -206,7 +215,7 @@ class GANStep:
             for term_name, term in self.terms.items()
             if type(term).after_step is not LossTerm.after_step and (term_name in terms or not term.phases)
         }
-        adaptive = self.gan.adaptive_augmentations if name == "disc" else {}
+        adaptive = self.gan.adaptive_augmentations if name == "disc" and self._is_shared(terms) else {}
         if not changed and not adaptive:
             return
         completed = CompletedStep(steps, self.dist)
@@ -217,6 +226,10 @@ class GANStep:
                 term.after_step(completed)
             for augmentation in adaptive.values():
                 augmentation.observe(completed.real_output.logits)
+
+    def _is_shared(self, terms: Sequence[str]) -> bool:
+        """Return whether terms are those of the first step of an update: the loss, and those without their own."""
+        return "loss" in terms or not all(self.terms[term].options.own_step for term in terms)
 
     # Inputs of an update
 

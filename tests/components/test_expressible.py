@@ -277,6 +277,38 @@ def test_a_term_is_weighted_once_and_logged_unweighted(papers: Registry) -> None
             assert float(stats["term/r1"]) == pytest.approx(float(before.square().sum()), rel=1e-5)
 
 
+def test_a_term_may_have_a_step_of_its_own(papers: Registry) -> None:
+    """SGD descends the loss first; R1 is taken at the weights behind that step, where due, with its own gradient."""
+    more = ("gen=mlp", "gen.hidden=[4]", "disc=line", "optimizer=sgd", "optimizer.lr=0.001", "batch_size=4")
+    lazy = ("term=r1", "term.weight=3", "term.every=2", "term.own_step=true")
+    batches = [Batch(torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(n)), None, {}) for n in (0, 1)]
+    weights = []
+    for settings in (more, (*more, *lazy)):
+        gan = build(tiny(papers, *settings))
+        assert isinstance(gan.discriminator, Line)
+        gan_step, _ = setup_training(gan, device=torch.device("cpu"), precision="fp32")
+        stats = gan_step.update("disc", batches[0], 0, 0)
+        weights.append(gan.discriminator.layer.weight.detach().clone())
+    assert {"loss/discriminator", "term/r1", "logits/real"} <= stats.keys()
+    assert float(stats["term/r1"]) == pytest.approx(float(weights[0].square().sum()), rel=1e-5)
+    torch.testing.assert_close(weights[1], weights[0] * (1 - 2 * 0.001 * 3 * 2))
+    assert "term/r1" not in gan_step.update("disc", batches[1], 1, 1)
+
+
+@pytest.mark.parametrize("settings", [(), ("reuse_fakes=true",), ("gradient_accumulation=2",)])
+def test_steps_of_their_own_train_and_resume(settings: tuple[str, ...], papers: Registry, tmp_path: Path) -> None:
+    """Terms of the discriminator with steps of their own end a stopped run with the bits of a straight one."""
+    small = ("gen=mlp", "gen.hidden=[4]", "disc=line", "term=r1", "term.every=2", "term.own_step=true", "batch_size=4")
+    straight, stopped = RunDirectory(tmp_path / "straight"), RunDirectory(tmp_path / "stopped")
+    launch.start_run(prepare(tiny(papers, *small, *settings, "steps=5"), papers), out=straight.path)
+    launch.start_run(prepare(tiny(papers, *small, *settings, "steps=3"), papers), out=stopped.path)
+    launch.resume_run(stopped, papers, launch.ResumeOverrides(steps=5))
+    one, two = (checkpoints.load(run.checkpoint_path(5)).tensors for run in (straight, stopped))
+    assert one.keys() == two.keys()
+    for part, tensors in one.items():
+        assert all(torch.equal(value, two[part][name]) for name, value in tensors.items())
+
+
 def test_lazy_terms_keep_their_last_number_in_rows(papers: Registry, tmp_path: Path) -> None:
     """Between two applications a row shows the last one, also after a resume."""
     settings = ("gen=mlp", "gen.hidden=[4]", "disc=line", "term=r1", "term.every=4", "batch_size=4", "log_every=1")
