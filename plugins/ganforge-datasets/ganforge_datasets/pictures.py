@@ -5,9 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import OPEN_INFO, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 from torch import Tensor
 
 WHITE_16_BIT = 0xFFFF
+
+# Pillow (13.0) has no entry for 16-bit TIFFs whose white is zero and whose first byte is the high one. It decodes the
+# others without inverting them, which `_flat` does.
+OPEN_INFO.setdefault((b"MM", 0, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
 
 
 def is_gray(picture: Image.Image) -> bool:
@@ -41,6 +46,8 @@ def _flat(picture: Image.Image) -> Image.Image:
         values = np.asarray(picture).astype(np.int64)
         if values.min() < 0 or values.max() > WHITE_16_BIT:
             raise ValueError("its pixels have 32 bits without a defined white")
+        if isinstance(picture, TiffImageFile) and picture.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0:
+            values = WHITE_16_BIT - values
         return Image.fromarray(np.rint(values * (255 / WHITE_16_BIT)).astype(np.uint8))
     if not picture.has_transparency_data:
         return picture

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -150,6 +151,22 @@ def test_pictures_of_every_kind_become_eight_bits(tmp_path: Path) -> None:
     assert pixels[2, :, 0, :2].T.tolist() == [[255, 0, 0], [0, 0, 255]]
     gray = images(parquet(tmp_path / "gray.parquet", image=[sixteen, sixteen]))
     assert gray.info.image.channels == 1
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("white", [0, 65535])
+def test_16_bit_tiffs_are_black_where_their_header_says(order: str, white: int, tmp_path: Path) -> None:
+    """The value of white is in the header, and so is the order of the bytes."""
+    values = np.array([[0, 257, 65535, 32896]], dtype=f"{order}u2")
+    entries = {256: 4, 257: 1, 258: 16, 259: 1, 262: int(white > 0), 273: 8, 277: 1, 278: 1, 279: 8}
+    header = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 16)
+    table = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in entries.items())
+    content = header + values.tobytes() + struct.pack(f"{order}H", len(entries)) + table + bytes(4)
+    (tmp_path / "train").mkdir()
+    for name in ("a.tif", "b.tif"):
+        (tmp_path / "train" / name).write_bytes(content)
+    expected = [0, 1, 255, 128] if white else [255, 254, 0, 127]
+    assert in_memory(images(tmp_path)).images[:, 0, 0].tolist() == [expected, expected]
 
 
 def test_image_size_and_channels_options(tmp_path: Path) -> None:
