@@ -15,6 +15,7 @@ from ganforge.training.checkpoint import Checkpoint
 from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.files import write_atomically
 from ganforge.utils.privacy import shorten_paths
+from ganforge.utils.text import printable_json
 
 if TYPE_CHECKING:
     from ganforge.runs.trained_run import TrainedRun
@@ -46,7 +47,7 @@ def write_thin_copy(run: TrainedRun, checkpoint: Checkpoint, weights: str, folde
     known = {name: value for name, value in manifest.as_dict().items() if name in Manifest.model_fields}
     command = ["ganforge", "run", "--config", copy.config.name]
     content = Manifest.model_validate_json(json.dumps(shorten_paths({**known, "command": command, "resumed": []})))
-    write_atomically(copy.manifest, json.dumps(content.as_dict(), indent=2, ensure_ascii=False) + "\n")
+    write_atomically(copy.manifest, printable_json(content.as_dict(), indent=2) + "\n")
     rows = [row for row in run.evaluations if row.step == checkpoint.step and row.protocol.weights == weights]
     if rows:
         lines = [json.dumps(shorten_paths(row.model_dump(mode="json"))) + "\n" for row in rows]

@@ -20,7 +20,7 @@ from ganforge.utils.schema import Count, Finite, StrictModel
 T = TypeVar("T")
 
 #: Limit of a file's lines.
-MAX_ROWS = 2_000_000
+MAX_ROWS = 1_000_000
 #: Limit of a row; one of metrics.jsonl has some hundred bytes, one of evaluation.jsonl some thousand.
 MAX_ROW_BYTES = 1 << 20
 

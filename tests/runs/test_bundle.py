@@ -161,7 +161,7 @@ ATTACKS: dict[str, tuple[Callable[[Contents], Contents], str]] = {
     "an absolute path": (lambda files: signed({**files, "/tmp/evil.json": b"{}"}), "/tmp/evil.json is not a file"),  # noqa: S108 - an attack
     "a backslash": (lambda files: signed({**files, "..\\evil.json": b"{}"}), "evil.json is not a file of a bundle"),
     "a program": (lambda files: signed({**files, "checkpoints/step-00000004/x.py": b""}), "x.py is not a file"),
-    "a control character": (lambda files: signed({**files, "\x1b[2J.json": b"{}"}), "'\\x1b[2J.json' is not a file"),
+    "a control character": (lambda files: signed({**files, "\x1b[2J.json": b"{}"}), r"\x1b[2J.json is not a file"),
     "no index": (lambda files: without(files, bundles.INDEX), "it has no bundle.json"),
     "an invalid index": (lambda files: files | {bundles.INDEX: b'{"format": 2}'}, "bundle.json is invalid: format = 2"),
     "a deep index": (lambda files: files | {bundles.INDEX: b"[" * 10_000}, "bundle.json is invalid"),
