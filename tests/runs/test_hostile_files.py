@@ -138,6 +138,10 @@ def test_a_hostile_file_is_one_line(name: str, attack: str, whole: Path, tmp_pat
     listed = command("runs", tmp_path, "--sort", "sliced-wasserstein", "--where", "steps>=4")
     assert listed.returncode == 0, listed.stderr
     assert str(tmp_path / "good") in listed.stdout
+    compared = command("compare", tmp_path)
+    assert compared.returncode == 0, compared.stderr
+    if attack == "a pipe" and name.startswith(("run.", "metrics", "evaluation")):
+        assert str(bad) in compared.stderr
 
 
 @pytest.mark.heavy

@@ -55,6 +55,7 @@ def compare(
         group, group_lines = _group(label, group_runs, keys, table)
         groups.append(group)
         lines += group_lines
+    charted = curves([(group.label, group.counted) for group in groups], table, lines) if with_curves else []
     return Comparison(
         shared={
             key: compared[0].settings[key] for key in SHARED_KEYS if key not in keys and compared[0].settings.get(key)
@@ -62,7 +63,7 @@ def compare(
         settings=keys,
         groups=_sorted(groups, table, sort),
         columns=table,
-        curves=curves([(group.label, group.counted) for group in groups], table) if with_curves else [],
+        curves=charted,
         notes=[*problems, *_unfinished(compared), *_alerts(compared), *explain_split(table), *lines],
     )
 

@@ -49,13 +49,20 @@ class Curve:
         }
 
 
-def curves(groups: Sequence[tuple[str, Sequence[Run]]], columns: Sequence[Column]) -> list[Curve]:
-    """Return the curves of losses, terms, probabilities and health, and of scores of several steps."""
+def curves(groups: Sequence[tuple[str, Sequence[Run]]], columns: Sequence[Column], problems: list[str]) -> list[Curve]:
+    """Return the curves of losses, terms, probabilities and health, and of scores of several steps.
+
+    A line about each file of rows that cannot be read is added to `problems`.
+    """
     by_curve: dict[str, dict[str, Sequence[Point]]] = {name: {} for name in LOSSES}
     for label, runs in groups:
         by_name: dict[str, list[Iterable[tuple[int, float | None]]]] = defaultdict(list)
         for run in runs:
-            rows = run.rows()
+            try:
+                rows = run.rows()
+            except OSError as error:
+                problems.append(f"{run.directory.metrics} cannot be read: {error.strerror or error}; it has no curves")
+                continue
             names = dict.fromkeys(key for row in rows for key in row if key.startswith(PREFIXES))
             for name in names:
                 by_name[name].append([(int(row["step"]), _finite(row[name])) for row in rows if name in row])

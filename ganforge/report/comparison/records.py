@@ -42,7 +42,7 @@ class Run:
         return canonical({key: value for key, value in self.settings.items() if key != SEED})
 
     def rows(self) -> list[MetricsRow]:
-        """Return the rows of metrics.jsonl."""
+        """Return the rows of metrics.jsonl. Raises OSError if it cannot be read."""
         return read_rows(self.directory.metrics, METRICS)
 
 
