@@ -27,6 +27,10 @@ def render() -> str:
 
 
 def _command(name: str, command: Any) -> str:  # noqa: ANN401 - as above
+    subcommands = getattr(command, "commands", None)
+    if subcommands is not None:
+        sections = [_command(f"{name} {word}", subcommand) for word, subcommand in subcommands.items()]
+        return "\n\n".join([f"## `{name}`\n\n{command.help}", *(f"#{section}" for section in sections)])
     arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
     options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
     usage = " ".join(["ganforge", name, *["[OPTIONS]"] * bool(options), *map(_metavar, arguments)])

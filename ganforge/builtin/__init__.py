@@ -203,6 +203,11 @@ def ganforge_commands(app: CommandGroup) -> None:
         help="Draw the images between points of the latent space: as rows, a grid, a GIF or a video.",
     )
     app.add_command(
+        "latent",
+        "ganforge.cli.latent:app",
+        help="Explore the latent space: traversals, directions, arithmetic, truncation and mixing of styles.",
+    )
+    app.add_command(
         "export",
         "ganforge.cli.export:app",
         help="Write a run's generator as a file for others, and run that file before the command is done.",

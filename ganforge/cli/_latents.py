@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ganforge.cli._options import checkpoint_choice, open_registry
+from ganforge.cli._options import checkpoint_choice, component_option, open_registry, set_option
 from ganforge.cli._output import check_output_path, notice, out, print_json, writing
 from ganforge.cli._printer import escape
 from ganforge.cli._settings import read_setting, sampling_options
@@ -16,6 +16,7 @@ from ganforge.errors import UsageError
 from ganforge.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from ganforge.components import Space
@@ -39,33 +40,36 @@ PointSeed = Annotated[
     int, typer.Option("--seed", min=0, metavar="N", help="Seed of points without a POINT, and of noise.")
 ]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpaceOptions:
-    """Values of the options that open a latent space."""
-
-    settings: list[str] | None
-    ema: bool | None
-    checkpoint: str
-    seed: int
-    plugin: list[Path] | None
-    no_plugins: bool
+Settings = Annotated[
+    list[str] | None, set_option("A sampling option of the generator; also --sampling.truncation 0.7.")
+]
+FeaturesName = Annotated[
+    str | None, component_option("features", "Feature extractor that recognizes classes (the run's).")
+]
 
 
-def open_space(run: Path, options: SpaceOptions, *, device: str = "cpu") -> LatentSpace:
-    """Return the latent space of a run, and print what its loading notices."""
+def open_space(
+    run: Path,
+    *,
+    settings: list[str] | None,
+    ema: bool | None,
+    checkpoint: str,
+    seed: int,
+    plugin: list[Path] | None,
+    no_plugins: bool,
+    device: str = "cpu",
+) -> LatentSpace:
+    """Return the latent space of a run by the values of the options, and print what its loading notices."""
     directory = RunDirectory.open(run)
-    choice = checkpoint_choice(options.checkpoint)
-    sampling = sampling_options([read_setting(setting) for setting in options.settings or []], only=True)
-    registry = open_registry(options.plugin, no_plugins=options.no_plugins)
+    choice = checkpoint_choice(checkpoint)
+    sampling = sampling_options([read_setting(setting) for setting in settings or []], only=True)
+    registry = open_registry(plugin, no_plugins=no_plugins)
 
     from ganforge.latent_space.space import LatentSpace  # noqa: PLC0415 - imports torch
     from ganforge.runs.trained_run import TrainedRun  # noqa: PLC0415 - imports torch
 
     trained = TrainedRun(directory, registry)
-    space = LatentSpace(
-        trained, ema=options.ema, checkpoint=choice, sampling=sampling, seed=options.seed, device=device
-    )
+    space = LatentSpace(trained, ema=ema, checkpoint=choice, sampling=sampling, seed=seed, device=device)
     for line in trained.notices:
         notice(line)
     return space
@@ -83,19 +87,30 @@ def chosen_space(name: str | None, latent_space: LatentSpace) -> Space:
 
 
 def read_points(
-    texts: list[str], latent_space: LatentSpace, space: Space, condition: list[str] | None, *, default: list[str]
-) -> Latents:
-    """Return the points of the command line in a space, or default ones. Raises UsageError."""
-    from ganforge.latent_space import points  # noqa: PLC0415 - imports torch
+    texts: list[str] | None,
+    latent_space: LatentSpace,
+    space: Space,
+    condition: list[str] | None,
+    *,
+    default: list[str],
+    features: str | None = None,
+) -> list[Latents]:
+    """Return the latents of each point of the command line in a space, or of default ones. Raises UsageError."""
+    from ganforge.latent_space.points import PointReader  # noqa: PLC0415 - imports torch
     from ganforge.runs.conditions import read_condition  # noqa: PLC0415 - imports torch
 
     if condition and not latent_space.generator.conditional:
         raise UsageError("this generator takes no condition", fix="leave --condition out")
     values = read_condition(condition, latent_space.run.dataset_info()) if condition else None
-    latents = points.read_points(texts or default, latent_space, space, values)
-    if latents.checkpoint not in {None, latent_space.loaded.checkpoint}:
-        notice("the points were found with other weights; their images differ here")
-    return latents
+    points = PointReader(latent_space, features=features).read(texts or default, space, values)
+    notice_other_weights((part.checkpoint for part in points), latent_space)
+    return points
+
+
+def notice_other_weights(checkpoints: Iterable[str | None], latent_space: LatentSpace) -> None:
+    """Print a notice if latents or directions of a file belong to other weights."""
+    if set(checkpoints) - {None, latent_space.loaded.checkpoint}:
+        notice("the latents were found with other weights; their images differ here")
 
 
 def output_paths(path: Path | None, default: Path, suffixes: set[str], *, force: bool) -> tuple[Path, Path]:
@@ -109,14 +124,17 @@ def output_paths(path: Path | None, default: Path, suffixes: set[str], *, force:
     return path, path.with_suffix(".npz")
 
 
-def write_picture(picture: Tensor, latents: Latents, paths: tuple[Path, Path], *, scale: int | None) -> None:
-    """Write a picture, `(C, H, W)` uint8, and its latents. Raises UsageError."""
+def write_picture(
+    picture: Tensor, arrays: Mapping[str, NDArray[Any]], paths: tuple[Path, Path], *, scale: int | None
+) -> None:
+    """Write a picture, `(C, H, W)` uint8, and the arrays of its latents. Raises UsageError."""
+    from ganforge.utils.arrays import write_npz  # noqa: PLC0415 - imports numpy
     from ganforge.utils.images import enlarge, save_png  # noqa: PLC0415 - imports torch
 
     with writing(paths[0]):
         save_png(enlarge(picture, scale or 1), paths[0])
     with writing(paths[1]):
-        latents.save(paths[1])
+        write_npz(paths[1], arrays)
 
 
 def write_animation(frames: Tensor, latents: Latents, paths: tuple[Path, Path], *, scale: int | None, fps: int) -> None:

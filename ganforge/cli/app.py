@@ -80,7 +80,9 @@ class LazyGroup(TyperGroup):
         except PluginError as error:
             return _fail(ctx, error, PLUGIN_PROBLEMS)
         if command.source.distribution == OWN_DISTRIBUTION:
-            rest = [*_root_options(ctx, built), *rest]
+            subcommand = getattr(built, "commands", {}).get(rest[0]) if rest else None
+            position = 0 if subcommand is None else 1
+            rest[position:position] = _root_options(ctx, subcommand or built)
         return name, built, rest
 
 

@@ -10,8 +10,8 @@ import typer
 from ganforge.cli._latents import (
     ANIMATIONS,
     PointSeed,
+    Settings,
     SpaceName,
-    SpaceOptions,
     chosen_space,
     open_space,
     output_paths,
@@ -29,7 +29,6 @@ from ganforge.cli._options import (
     NoPlugins,
     Plugins,
     RunPath,
-    set_option,
 )
 from ganforge.cli._settings import SamplingCommand
 from ganforge.errors import UsageError
@@ -88,9 +87,7 @@ def interpolate(
     ] = None,
     condition: Conditions = None,
     seed: PointSeed = 0,
-    settings: Annotated[
-        list[str] | None, set_option("A sampling option of the generator; also --sampling.truncation 0.7.")
-    ] = None,
+    settings: Settings = None,
     ema: Ema = None,
     checkpoint: CheckpointName = "newest",
     force: Force = False,
@@ -105,10 +102,15 @@ def interpolate(
     is_animation = paths[0].suffix.lower() in ANIMATIONS
     if grid and (is_animation or loop):
         raise UsageError("--grid is one picture", fix="leave --loop out, and write a .png file")
-    options = SpaceOptions(
-        settings=settings, ema=ema, checkpoint=checkpoint, seed=seed, plugin=plugin, no_plugins=no_plugins
+    latent_space = open_space(
+        run,
+        settings=settings,
+        ema=ema,
+        checkpoint=checkpoint,
+        seed=seed,
+        plugin=plugin,
+        no_plugins=no_plugins,
     )
-    latent_space = open_space(run, options)
 
     from ganforge.latent_space.interpolation import (  # noqa: PLC0415 - imports torch
         default_method,
@@ -116,10 +118,11 @@ def interpolate(
         interpolate_grid,
     )
     from ganforge.latent_space.interpolation import interpolate as interpolate_latents  # noqa: PLC0415 - imports torch
+    from ganforge.runs.latents import concatenate  # noqa: PLC0415 - imports torch
 
     chosen = chosen_space(space, latent_space)
     default = [f"{seed}:{number}" for number in range(NUM_POINTS)]
-    ends = read_points(points or [], latent_space, chosen, condition, default=default)
+    ends = concatenate(read_points(points, latent_space, chosen, condition, default=default))
     used = METHODS.get(method or "") or default_method(ends.space)
     steps = steps or (ANIMATION_STEPS if is_animation else PICTURE_STEPS)
     if grid:
@@ -130,7 +133,7 @@ def interpolate(
         latents = frames(latents, steps, loop=loop)
         write_animation(latent_space.pictures(latents), latents, paths, scale=scale, fps=fps)
     else:
-        write_picture(latent_space.picture(latents, steps), latents, paths, scale=scale)
+        write_picture(latent_space.picture(latents, steps), latents.arrays(), paths, scale=scale)
     document = {
         "run": str(run),
         "out": str(paths[0]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -11,54 +12,74 @@ from torch import Tensor
 
 from ganforge.components import Space
 from ganforge.errors import UsageError
+from ganforge.latent_space.attributes import Attributes, measure_attributes
 from ganforge.latent_space.space import LatentSpace
-from ganforge.runs.latents import MAX_SEED, Latents, concatenate
+from ganforge.runs.latents import MAX_SEED, Latents
 
 SEED = re.compile(r"(?P<seed>\d+)(?::(?P<number>\d+))?")
 FILE = re.compile(r"(?P<path>.+\.npz)(?::(?P<number>\d+))?", re.IGNORECASE | re.DOTALL)
+CLASS = re.compile(r"class:(?P<name>.+)", re.DOTALL)
 #: Largest number of a latent among those of a seed, since all before it are drawn.
 MAX_NUMBER = 99_999
-FORMS = "write SEED, SEED:NUMBER, FILE.npz or FILE.npz:NUMBER"
+FORMS = "write SEED, SEED:NUMBER, FILE.npz, FILE.npz:NUMBER or class:NAME"
 
 
-def read_points(
-    texts: Iterable[str], latent_space: LatentSpace, space: Space, condition: Tensor | None = None
-) -> Latents:
-    """Return the points of the command line in a space.
+class PointReader:
+    """Reader of points.
+
+    `SEED` is the first latent of a seed, `SEED:NUMBER` that of an image of `sample --seed SEED`, counted from 0,
+    `FILE.npz` all latents of a file, `FILE.npz:NUMBER` one of them, `class:NAME` the mean latent of a class.
 
     Args:
-        texts: `SEED`, the first latent of a seed; `SEED:NUMBER`, that of an image of `sample --seed SEED`, counted from
-            0; `FILE.npz`, all latents of a file; `FILE.npz:NUMBER`, one of them.
-        latent_space: The latent space.
-        space: Space of the result.
-        condition: Conditions that the points take in turns, `(N, …)`; those of files, or the default one, by default.
-
-    Raises:
-        UsageError: A text is not a point, or its file cannot be read or does not fit.
+        space: The latent space.
+        features: Feature extractor that classifies images; that of the run by default.
     """
-    points: list[Latents] = []
-    for text in texts:
-        part, done = read_point(text, latent_space), sum(map(len, points))
-        if condition is not None:
-            turns = torch.arange(done, done + len(part)) % len(condition)
-            part = latent_space.conditioned(part, condition[turns])
-        points.append(latent_space.to_space(part, space))
-    return concatenate(points)
 
+    def __init__(self, space: LatentSpace, *, features: str | None = None) -> None:
+        self.space = space
+        self._features = features
 
-def read_point(text: str, latent_space: LatentSpace) -> Latents:
-    """Return the latents of one text; see `read_points`."""
-    if match := SEED.fullmatch(text):
-        seed, number = int(match["seed"]), int(match["number"] or 0)
-        if seed > MAX_SEED or number > MAX_NUMBER:
-            raise UsageError(f"invalid point {text!r}: the largest seed is {MAX_SEED}, the largest number {MAX_NUMBER}")
-        return latent_space.draw(number + 1, seed)[[number]]
-    if match := FILE.fullmatch(text):
-        latents = Latents.load(Path(match["path"]))
-        if match["number"] is None:
-            return latents
-        number = int(match["number"])
-        if number >= len(latents):
-            raise UsageError(f"{match['path']} has no latent {number}; it has {len(latents):,}, from 0")
-        return latents[[number]]
-    raise UsageError(f"invalid point {text!r}", fix=FORMS)
+    @cached_property
+    def attributes(self) -> Attributes:
+        """Classes of drawn latents."""
+        return measure_attributes(self.space, features=self._features)
+
+    def read(self, texts: Iterable[str], space: Space, condition: Tensor | None = None) -> list[Latents]:
+        """Return the points of each text in a space.
+
+        Args:
+            texts: Points.
+            space: Space of the result.
+            condition: Conditions that the points take in turns, `(N, …)`; those of files, or the default one, by
+                default.
+
+        Raises:
+            UsageError: A text is not a point, or its file cannot be read or does not fit.
+        """
+        points: list[Latents] = []
+        for text in texts:
+            part, done = self._read(text), sum(map(len, points))
+            if condition is not None:
+                turns = torch.arange(done, done + len(part)) % len(condition)
+                part = self.space.conditioned(part, condition[turns])
+            points.append(self.space.to_space(part, space))
+        return points
+
+    def _read(self, text: str) -> Latents:
+        if match := SEED.fullmatch(text):
+            seed, number = int(match["seed"]), int(match["number"] or 0)
+            if seed > MAX_SEED or number > MAX_NUMBER:
+                limits = f"the largest seed is {MAX_SEED}, the largest number {MAX_NUMBER}"
+                raise UsageError(f"invalid point {text!r}: {limits}")
+            return self.space.draw(number + 1, seed)[[number]]
+        if match := FILE.fullmatch(text):
+            latents = Latents.load(Path(match["path"]))
+            if match["number"] is None:
+                return latents
+            number = int(match["number"])
+            if number >= len(latents):
+                raise UsageError(f"{match['path']} has no latent {number}; it has {len(latents):,}, from 0")
+            return latents[[number]]
+        if match := CLASS.fullmatch(text):
+            return self.attributes.mean(match["name"])
+        raise UsageError(f"invalid point {text!r}", fix=FORMS)

@@ -17,6 +17,7 @@ from ganforge.errors import UsageError
 from ganforge.runs.latents import Latents, check_latents, has_mapping
 from ganforge.runs.sample import dataset_of, default_conditions
 from ganforge.runs.trained_run import CheckpointChoice, TrainedRun
+from ganforge.utils.devices import module_device
 from ganforge.utils.images import grid
 
 
@@ -69,6 +70,11 @@ class LatentSpace:
     def generator(self) -> Generator:
         """The sampler's copy of the generator."""
         return self.sampler.generator
+
+    @property
+    def device(self) -> torch.device:
+        """Device that images are computed on."""
+        return module_device(self.generator)
 
     @property
     def own_space(self) -> Space:

@@ -342,6 +342,11 @@ def check_ganforge(words: list[str], *, resolved: bool, plugins: Sequence[Path] 
         assert words[0] in {"--help", *(name for parameter in root.params for name in parameter.opts)}
         return
     command = root.get_command(None, words[0])
+    if hasattr(command, "commands"):
+        words = words[1:]
+        if not words and not resolved:
+            return
+        command = command.commands[words[0]]
     try:
         context = command.make_context(words[0], words[1:])
     except Exception as error:

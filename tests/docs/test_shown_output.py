@@ -82,12 +82,14 @@ def test_latent_space(ganforge: Ganforge) -> None:
     narrow = ("--gen.base_channels", "4", "--disc.base_channels", "4")
     assert ganforge("run", "--gen", "dcgan", "--disc", "dcgan", *narrow, *ON_SAMPLE, "--steps", "2").returncode == 0
     page = DOCS / "latent-space.md"
-    commands = [block.text for block in blocks(page, "bash") if block.text.startswith("ganforge interpolate")]
-    outputs = [block.text for block in blocks(page, "text")]
-    for text, output in zip(commands, outputs, strict=True):
-        done = command(*shlex.split(text)[1:])
-        assert done.returncode == 0, done.stderr
-        assert_shown(output, done.stdout, tolerance=0)
+    outputs = iter(block.text for block in blocks(page, "text"))
+    shown_commands = ("ganforge interpolate", "ganforge latent directions")
+    for block in blocks(page, "bash"):
+        if block.text.startswith(shown_commands):
+            done = command(*shlex.split(block.text)[1:])
+            assert done.returncode == 0, done.stderr
+            assert_shown(next(outputs), done.stdout, tolerance=0)
+    assert list(outputs) == []
     (code,) = [block.text for block in blocks(page, "python")]
     namespace: dict[str, Any] = {}
     exec(compile(code, page.name, "exec"), namespace)  # noqa: S102 - our own page

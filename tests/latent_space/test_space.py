@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from ganforge.errors import IncompatibleError, UsageError
-from ganforge.latent_space.points import read_points
+from ganforge.latent_space.points import PointReader
 from ganforge.latent_space.space import LatentSpace
-from ganforge.runs.latents import Latents
+from ganforge.runs.latents import Latents, concatenate
 from tests.helpers.latent_spaces import train_one_step
 
 
@@ -26,7 +26,7 @@ def test_points_are_those_of_samples(tmp_path: Path) -> None:
     assert torch.equal(space.draw(1, seed=4).values, z.values[:1])
     for latents in (z, w):
         assert np.array_equal(space.pictures(latents).permute(0, 2, 3, 1).numpy(), samples.images)
-    read = read_points(["4:2", "4"], space, "z")
+    read = concatenate(PointReader(space).read(["4:2", "4"], "z"))
     assert torch.equal(read.values, z.values[[2, 0]])
     assert read.seeds is not None
     assert read.seeds.tolist() == [[4, 2], [4, 0]]
@@ -63,10 +63,10 @@ def test_conditions_of_points(tmp_path: Path) -> None:
     assert given.condition is not None
     assert given.condition.tolist() == [7, 2, 7]
     given.save(tmp_path / "given.npz")
-    read = read_points([str(tmp_path / "given.npz"), "0"], space, "w")
+    read = concatenate(PointReader(space).read([str(tmp_path / "given.npz"), "0"], "w"))
     assert read.condition is not None
     assert read.condition.tolist() == [7, 2, 7, 0]
-    seven = read_points(["0"], space, "w", torch.tensor([7]))
+    seven = concatenate(PointReader(space).read(["0"], "w", torch.tensor([7])))
     torch.testing.assert_close(seven.values[0], read.values[0])
     assert not torch.equal(seven.values[0], read.values[3])
     with pytest.raises(IncompatibleError, match="invalid class 10"):
@@ -98,7 +98,7 @@ def test_invalid_points_are_refused(tmp_path: Path) -> None:
         ("missing.npz", "missing.npz cannot be read: No such file"),
     ):
         with pytest.raises(UsageError, match=message):
-            read_points([text], space, "z")
+            PointReader(space).read([text], "z")
 
 
 def test_the_run_and_the_random_state_stay_unchanged(tmp_path: Path) -> None:

@@ -1,0 +1,393 @@
+"""Command group `ganforge latent`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ganforge.cli._latents import (
+    FeaturesName,
+    OutFile,
+    PointSeed,
+    Scale,
+    Settings,
+    SpaceName,
+    chosen_space,
+    notice_other_weights,
+    open_space,
+    output_paths,
+    print_result,
+    read_points,
+    write_picture,
+)
+from ganforge.cli._options import CheckpointName, Conditions, Ema, Force, Json, NoPlugins, Plugins, RunPath
+from ganforge.cli._settings import SamplingCommand
+from ganforge.errors import UsageError
+from ganforge.utils.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ganforge.components import Space
+    from ganforge.latent_space.directions import Directions
+    from ganforge.latent_space.space import LatentSpace
+    from ganforge.runs.latents import Latents
+
+METHODS = ("pca", "sefa", "attribute")
+#: Images of a row of a traversal, and points without a POINT in the other pictures.
+STEPS, NUM_POINTS = 9, 6
+#: Dimensions that are shown without an option.
+NUM_DIMENSIONS = 10
+DEFAULT_FACTORS = "0,0.25,0.5,0.75,1"
+MAX_DIMENSION = 99_999
+
+PointName = Annotated[
+    str | None, typer.Option("--point", metavar="POINT", help="Point to start from, as in interpolate (--seed).")
+]
+PointNames = Annotated[
+    list[str] | None, typer.Argument(metavar="[POINT]...", help="Points, as in interpolate (six of --seed).")
+]
+Steps = Annotated[int, typer.Option(min=2, max=1000, metavar="N", help="Images of a row.")]
+Extent = Annotated[
+    float, typer.Option("--range", min=0, metavar="X", help="Standard deviations to both sides of the point.")
+]
+
+app = typer.Typer(
+    help="Explore the latent space: traversals, directions, arithmetic, truncation and mixing of styles.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+
+@app.command(cls=SamplingCommand)
+def traverse(
+    run: RunPath,
+    dims: Annotated[
+        str | None, typer.Option(metavar="0-9,12", help="Dimensions, a row for each (the first ten).")
+    ] = None,
+    field: Annotated[str | None, typer.Option(metavar="NAME", help="Named field of the latent distribution.")] = None,
+    directions: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Directions: a .npz file of latent directions.")
+    ] = None,
+    point: PointName = None,
+    steps: Steps = STEPS,
+    extent: Extent = 3.0,
+    path: OutFile = None,
+    space: SpaceName = None,
+    scale: Scale = None,
+    condition: Conditions = None,
+    seed: PointSeed = 0,
+    settings: Settings = None,
+    ema: Ema = None,
+    checkpoint: CheckpointName = "newest",
+    force: Force = False,
+    plugin: Plugins = None,
+    no_plugins: NoPlugins = False,
+    json: Json = False,
+) -> None:
+    """Change one dimension, or move along one direction, in each row."""
+    if (dims is not None) + (field is not None) + (directions is not None) > 1:
+        raise UsageError("--dims, --field and --directions exclude each other", fix="pass one of them")
+    paths = output_paths(path, run / "latent-traverse.png", {".png"}, force=force)
+    latent_space = open_space(
+        run,
+        settings=settings,
+        ema=ema,
+        checkpoint=checkpoint,
+        seed=seed,
+        plugin=plugin,
+        no_plugins=no_plugins,
+    )
+
+    from ganforge.latent_space.directions import Directions  # noqa: PLC0415 - imports torch
+    from ganforge.latent_space.editing import field_dimensions, traverse_dimensions  # noqa: PLC0415 - imports torch
+
+    loaded = None if directions is None else Directions.load(directions)
+    chosen = "z" if field is not None else chosen_space(space, latent_space) if loaded is None else loaded.space
+    start = _one_point(point, latent_space, chosen, condition, seed)
+    if loaded is not None:
+        notice_other_weights([loaded.checkpoint], latent_space)
+        latents, columns = loaded.traverse(start, steps, extent=extent), steps
+    else:
+        numbers = parse_numbers(dims or f"0-{min(NUM_DIMENSIONS, start.values[0].numel()) - 1}", "--dims")
+        numbers = field_dimensions(latent_space, field) if field is not None else numbers
+        latents, columns = traverse_dimensions(latent_space, start, numbers, steps, extent=extent)
+    _finish(run, latents, latent_space.picture(latents, columns), paths, scale=scale, json=json)
+
+
+@app.command("directions", cls=SamplingCommand)
+def find_directions(
+    run: RunPath,
+    method: Annotated[
+        str,
+        typer.Option(
+            metavar="pca|sefa|attribute",
+            help="Principal directions; closed-form ones of the first layer; one towards each class.",
+        ),
+    ] = "pca",
+    count: Annotated[int, typer.Option("--count", "-n", min=1, metavar="N", help="Directions of pca and sefa.")] = 10,
+    layer: Annotated[str | None, typer.Option(metavar="NAME", help="Layer of pca in z (the first that runs).")] = None,
+    features: FeaturesName = None,
+    point: PointName = None,
+    steps: Steps = STEPS,
+    extent: Extent = 3.0,
+    path: OutFile = None,
+    scale: Scale = None,
+    condition: Conditions = None,
+    seed: PointSeed = 0,
+    settings: Settings = None,
+    ema: Ema = None,
+    checkpoint: CheckpointName = "newest",
+    force: Force = False,
+    plugin: Plugins = None,
+    no_plugins: NoPlugins = False,
+    json: Json = False,
+) -> None:
+    """Find directions that change the images, and draw a row along each."""
+    if method not in METHODS:
+        raise UsageError(f"invalid method {method!r}{did_you_mean(method, METHODS)}")
+    paths = output_paths(path, run / f"latent-{method}.png", {".png"}, force=force)
+    latent_space = open_space(
+        run,
+        settings=settings,
+        ema=ema,
+        checkpoint=checkpoint,
+        seed=seed,
+        plugin=plugin,
+        no_plugins=no_plugins,
+    )
+    found = _directions(latent_space, method, count, layer, features)
+    start = _one_point(point, latent_space, found.space, condition, seed)
+    latents = found.traverse(start, steps, extent=extent)
+    picture = latent_space.picture(latents, steps)
+    _finish(run, latents, picture, paths, scale=scale, json=json, directions=found)
+
+
+@app.command(cls=SamplingCommand)
+def arithmetic(
+    run: RunPath,
+    expression: Annotated[
+        str,
+        typer.Argument(
+            metavar="EXPRESSION",
+            help='Points with + and - between spaces, such as "class:7 - class:1 + 0.5*0:3"; a file is its mean.',
+        ),
+    ],
+    features: FeaturesName = None,
+    path: OutFile = None,
+    space: SpaceName = None,
+    scale: Scale = None,
+    condition: Conditions = None,
+    seed: PointSeed = 0,
+    settings: Settings = None,
+    ema: Ema = None,
+    checkpoint: CheckpointName = "newest",
+    force: Force = False,
+    plugin: Plugins = None,
+    no_plugins: NoPlugins = False,
+    json: Json = False,
+) -> None:
+    """Add and subtract latents; the picture has the terms and, at last, the result."""
+    from ganforge.latent_space.editing import combine, parse_expression  # noqa: PLC0415 - imports torch
+
+    terms = parse_expression(expression)
+    paths = output_paths(path, run / "latent-arithmetic.png", {".png"}, force=force)
+    latent_space = open_space(
+        run,
+        settings=settings,
+        ema=ema,
+        checkpoint=checkpoint,
+        seed=seed,
+        plugin=plugin,
+        no_plugins=no_plugins,
+    )
+    chosen = chosen_space(space, latent_space)
+    texts = [text for _, text in terms]
+    parts = read_points(texts, latent_space, chosen, condition, default=[], features=features)
+    latents = combine([factor for factor, _ in terms], parts)
+    picture = latent_space.picture(latents, len(latents))
+    _finish(run, latents, picture, paths, scale=scale, json=json)
+
+
+@app.command(cls=SamplingCommand)
+def truncation(
+    run: RunPath,
+    points: PointNames = None,
+    factors: Annotated[
+        str, typer.Option(metavar="X,X", help="Distances from the mean latent: 1 is the point, 0 the mean.")
+    ] = DEFAULT_FACTORS,
+    path: OutFile = None,
+    space: SpaceName = None,
+    scale: Scale = None,
+    condition: Conditions = None,
+    seed: PointSeed = 0,
+    settings: Settings = None,
+    ema: Ema = None,
+    checkpoint: CheckpointName = "newest",
+    force: Force = False,
+    plugin: Plugins = None,
+    no_plugins: NoPlugins = False,
+    json: Json = False,
+) -> None:
+    """Move points towards the mean latent, a row for each."""
+    numbers = _floats(factors, "--factors")
+    paths = output_paths(path, run / "latent-truncation.png", {".png"}, force=force)
+    latent_space = open_space(
+        run,
+        settings=settings,
+        ema=ema,
+        checkpoint=checkpoint,
+        seed=seed,
+        plugin=plugin,
+        no_plugins=no_plugins,
+    )
+
+    from ganforge.latent_space.editing import truncate  # noqa: PLC0415 - imports torch
+    from ganforge.runs.latents import concatenate  # noqa: PLC0415 - imports torch
+
+    default = [f"{seed}:{number}" for number in range(NUM_POINTS)]
+    parts = read_points(points, latent_space, chosen_space(space, latent_space), condition, default=default)
+    latents = truncate(latent_space, concatenate(parts), numbers)
+    picture = latent_space.picture(latents, len(numbers))
+    _finish(run, latents, picture, paths, scale=scale, json=json)
+
+
+@app.command(cls=SamplingCommand)
+def mix(
+    run: RunPath,
+    row: Annotated[
+        list[str] | None, typer.Option(metavar="POINT", help="Points of the rows; repeatable (six of --seed).")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="POINT", help="Points of the columns; repeatable (the next six).")
+    ] = None,
+    layers: Annotated[
+        str | None, typer.Option(metavar="0-3", help="Layers of w from the columns (the first half).")
+    ] = None,
+    dims: Annotated[
+        str | None, typer.Option(metavar="0-9", help="Dimensions from the columns, without layers.")
+    ] = None,
+    field: Annotated[str | None, typer.Option(metavar="NAME", help="Named field of z from the columns.")] = None,
+    path: OutFile = None,
+    space: SpaceName = None,
+    scale: Scale = None,
+    condition: Conditions = None,
+    seed: PointSeed = 0,
+    settings: Settings = None,
+    ema: Ema = None,
+    checkpoint: CheckpointName = "newest",
+    force: Force = False,
+    plugin: Plugins = None,
+    no_plugins: NoPlugins = False,
+    json: Json = False,
+) -> None:
+    """Give each row's latents a part of each column's: coarse or fine layers, dimensions, or a field."""
+    paths = output_paths(path, run / "latent-mix.png", {".png"}, force=force)
+    latent_space = open_space(
+        run,
+        settings=settings,
+        ema=ema,
+        checkpoint=checkpoint,
+        seed=seed,
+        plugin=plugin,
+        no_plugins=no_plugins,
+    )
+
+    from ganforge.latent_space.editing import field_dimensions, mixing_picture  # noqa: PLC0415 - imports torch
+    from ganforge.latent_space.editing import mix as mix_latents  # noqa: PLC0415 - imports torch
+    from ganforge.runs.latents import concatenate  # noqa: PLC0415 - imports torch
+
+    chosen = "z" if field is not None else chosen_space(space, latent_space)
+    default = [f"{seed}:{number}" for number in range(2 * NUM_POINTS)]
+    rows = concatenate(read_points(row, latent_space, chosen, condition, default=default[:NUM_POINTS]))
+    columns = concatenate(read_points(column, latent_space, chosen, condition, default=default[NUM_POINTS:]))
+    has_layers = rows.values.ndim > len("ND")
+    if field is not None:
+        part = field_dimensions(latent_space, field)
+    elif (layers if has_layers else dims) is not None:
+        part = parse_numbers(layers or dims or "", "--layers" if has_layers else "--dims")
+    elif has_layers and dims is None:
+        part = list(range(max(1, rows.values.shape[1] // 2)))
+    else:
+        raise UsageError(
+            f"the latents of this generator have {'layers' if has_layers else 'no layers'}",
+            fix="pass --layers" if has_layers else "pass --dims or --field",
+        )
+    latents = mix_latents(rows, columns, part)
+    picture = mixing_picture(latent_space, rows, columns, latents)
+    _finish(run, latents, picture, paths, scale=scale, json=json)
+
+
+def parse_numbers(text: str, option: str) -> list[int]:
+    """Return the numbers of `0,3,5-7`. Raises UsageError for other texts."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or int(last or first) > MAX_DIMENSION:
+            raise UsageError(f"invalid {option} {text!r}", fix=f"write {option} 0,3,5-7")
+        numbers += range(int(first), int(last or first) + 1)
+    if not numbers:
+        raise UsageError(f"invalid {option} {text!r}", fix=f"write {option} 0,3,5-7")
+    return numbers
+
+
+def _floats(text: str, option: str) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(map(math.isfinite, numbers)):
+        raise UsageError(f"invalid {option} {text!r}", fix=f"write {option} {DEFAULT_FACTORS}")
+    return numbers
+
+
+def _one_point(
+    point: str | None, latent_space: LatentSpace, space: Space, condition: list[str] | None, seed: int
+) -> Latents:
+    """Return the latent of `--point`. Raises UsageError for a file of several."""
+    (latents,) = read_points(None if point is None else [point], latent_space, space, condition, default=[str(seed)])
+    if len(latents) > 1:
+        raise UsageError(f"{point} has {len(latents):,} latents", fix=f"choose one: --point {point}:0")
+    return latents
+
+
+def _directions(
+    latent_space: LatentSpace, method: str, count: int, layer: str | None, features: str | None
+) -> Directions:
+    """Return the directions of a method."""
+    from ganforge.latent_space import directions  # noqa: PLC0415 - imports torch
+    from ganforge.latent_space.attributes import measure_attributes  # noqa: PLC0415 - imports torch
+
+    if method == "attribute":
+        return measure_attributes(latent_space, features=features).directions()
+    if method == "sefa":
+        return directions.closed_form_directions(latent_space, count)
+    return directions.principal_directions(latent_space, count, layer=layer)
+
+
+def _finish(
+    run: Path,
+    latents: Latents,
+    picture: Tensor,
+    paths: tuple[Path, Path],
+    *,
+    scale: int | None,
+    json: bool,
+    directions: Directions | None = None,
+) -> None:
+    """Write picture and latents, and print the result."""
+    arrays = latents.arrays() | ({} if directions is None else directions.arrays())
+    write_picture(picture, arrays, paths, scale=scale)
+    document = {
+        "run": str(run),
+        "out": str(paths[0]),
+        "latents": str(paths[1]),
+        "num_images": len(latents),
+        "space": latents.space,
+    }
+    if directions is not None:
+        document |= {"directions": list(directions.names), "scales": directions.scales.tolist()}
+    print_result(document, json=json)

@@ -1,0 +1,71 @@
+"""Features of generated and real images, as the run's metrics see them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ganforge.components import FeatureOutput, ImageTensors
+from ganforge.config import Layer
+from ganforge.config.reload import reload_for_scoring
+from ganforge.data.scoring import build_scoring
+from ganforge.evaluation.extraction import Extraction, PictureConverter
+from ganforge.latent_space.space import LatentSpace
+from ganforge.runs.latents import Latents
+from ganforge.utils.images import normalize
+
+#: Real images that are read at once.
+BATCH_SIZE = 500
+
+
+class Features:
+    """Feature extractor and data of a run.
+
+    Attributes:
+        scoring: Dataset and extractor.
+        extractor: The feature extractor.
+    """
+
+    def __init__(self, space: LatentSpace, name: str | None = None) -> None:
+        """Open data and extractor.
+
+        Args:
+            space: Latent space of the run.
+            name: Feature extractor; that of the run by default.
+
+        Raises:
+            UsageError: The data cannot be read, or the extractor does not exist or does not fit.
+        """
+        run, device = space.run, space.device
+        layers = [Layer("command line", {"metric": []} | ({} if name is None else {"features": name}))]
+        resolved = reload_for_scoring(run.experiment, run.registry, run.manifest, layers)
+        self.scoring = build_scoring(resolved)
+        self.converter = PictureConverter(self.scoring.dataset, resolved.one("data"))
+        self._extraction = Extraction(self.scoring, device, self.converter)
+        self.extractor = self._extraction.extractor
+
+    def of_images(self, images: Tensor) -> FeatureOutput:
+        """Return the features of images as networks see them, `(N, C, H, W)` float32, on the CPU."""
+        return self._extraction.unrounded(images)
+
+    def of_latents(self, space: LatentSpace, latents: Latents) -> FeatureOutput:
+        """Return the features of latents' images, computed in batches."""
+        parts = [
+            self.of_images(space.images(latents[begin : begin + BATCH_SIZE]))
+            for begin in range(0, len(latents), BATCH_SIZE)
+        ]
+        logits = [part.logits for part in parts if part.logits is not None]
+        return FeatureOutput(torch.cat([part.features for part in parts]), torch.cat(logits) if logits else None)
+
+    def training_images(self, indices: list[int]) -> ImageTensors:
+        """Return training images, as stored, by their indices."""
+        return self.scoring.take("train", indices, "latent-space")
+
+    def of_training_images(self, limit: int) -> Tensor:
+        """Return the features of the first training images, `(N, D)`."""
+        count = min(limit, self.scoring.info.sizes["train"])
+        parts = []
+        for begin in range(0, count, BATCH_SIZE):
+            images = self.training_images(list(range(begin, min(begin + BATCH_SIZE, count)))).images
+            parts.append(self.of_images(normalize(images)).features)
+        return torch.cat(parts)
