@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ganforge.cli._options import checkpoint_choice, component_option, open_registry, set_option
+from ganforge.cli._options import checkpoint_choice, component_option, open_registry, output_path, set_option
 from ganforge.cli._output import check_output_path, notice, out, print_json, writing
 from ganforge.cli._printer import escape
 from ganforge.cli._settings import read_setting, sampling_options
@@ -49,7 +49,7 @@ FeaturesName = Annotated[
 
 
 def open_space(
-    run: Path,
+    directory: RunDirectory,
     *,
     settings: list[str] | None,
     ema: bool | None,
@@ -60,7 +60,6 @@ def open_space(
     device: str = "cpu",
 ) -> LatentSpace:
     """Return the latent space of a run by the values of the options, and print what its loading notices."""
-    directory = RunDirectory.open(run)
     choice = checkpoint_choice(checkpoint)
     sampling = sampling_options([read_setting(setting) for setting in settings or []], only=True)
     registry = open_registry(plugin, no_plugins=no_plugins)
@@ -113,9 +112,12 @@ def notice_other_weights(checkpoints: Iterable[str | None], latent_space: Latent
         notice("the latents were found with other weights; their images differ here")
 
 
-def output_paths(path: Path | None, default: Path, suffixes: set[str], *, force: bool) -> tuple[Path, Path]:
+def output_paths(
+    path: Path | None, directory: RunDirectory, name: str, suffixes: set[str], *, force: bool
+) -> tuple[Path, Path]:
     """Return the files of the picture and of its latents. Raises UsageError for other types and existing files."""
     if path is None:
+        default = output_path(directory, name)
         return default, default.with_suffix(".npz")
     if path.suffix.lower() not in suffixes:
         raise UsageError(f"--out {path}: the file is {' or '.join(sorted(suffixes))}")

@@ -28,10 +28,11 @@ from ganforge.cli._options import (
     Json,
     NoPlugins,
     Plugins,
-    RunPath,
+    RunSource,
 )
 from ganforge.cli._settings import SamplingCommand
 from ganforge.errors import UsageError
+from ganforge.runs.sources import open_source
 from ganforge.utils.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ app = typer.Typer(rich_markup_mode="rich")
 
 @app.command(cls=SamplingCommand)
 def interpolate(
-    run: RunPath,
+    run: RunSource,
     points: Annotated[
         list[str] | None,
         typer.Argument(
@@ -98,12 +99,13 @@ def interpolate(
     """Draw the images between points of the latent space: as rows, a grid, a GIF or a video."""
     if method is not None and method not in METHODS:
         raise UsageError(f"invalid method {method!r}{did_you_mean(method, METHODS)}")
-    paths = output_paths(path, run / "interpolation.png", {".png", *ANIMATIONS}, force=force)
+    directory = open_source(run)
+    paths = output_paths(path, directory, "interpolation.png", {".png", *ANIMATIONS}, force=force)
     is_animation = paths[0].suffix.lower() in ANIMATIONS
     if grid and (is_animation or loop):
         raise UsageError("--grid is one picture", fix="leave --loop out, and write a .png file")
     latent_space = open_space(
-        run,
+        directory,
         settings=settings,
         ema=ema,
         checkpoint=checkpoint,

@@ -23,9 +23,10 @@ from ganforge.cli._latents import (
     read_points,
     write_picture,
 )
-from ganforge.cli._options import CheckpointName, Conditions, Ema, Force, Json, NoPlugins, Plugins, RunPath
+from ganforge.cli._options import CheckpointName, Conditions, Ema, Force, Json, NoPlugins, Plugins, RunSource
 from ganforge.cli._settings import SamplingCommand
 from ganforge.errors import UsageError
+from ganforge.runs.sources import open_source
 from ganforge.utils.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ app = typer.Typer(
 
 @app.command(cls=SamplingCommand)
 def traverse(
-    run: RunPath,
+    run: RunSource,
     dims: Annotated[
         str | None, typer.Option(metavar="0-9,12", help="Dimensions, a row for each (the first ten).")
     ] = None,
@@ -91,9 +92,10 @@ def traverse(
     """Change one dimension, or move along one direction, in each row."""
     if (dims is not None) + (field is not None) + (directions is not None) > 1:
         raise UsageError("--dims, --field and --directions exclude each other", fix="pass one of them")
-    paths = output_paths(path, run / "latent-traverse.png", {".png"}, force=force)
+    directory = open_source(run)
+    paths = output_paths(path, directory, "latent-traverse.png", {".png"}, force=force)
     latent_space = open_space(
-        run,
+        directory,
         settings=settings,
         ema=ema,
         checkpoint=checkpoint,
@@ -120,7 +122,7 @@ def traverse(
 
 @app.command("directions", cls=SamplingCommand)
 def find_directions(
-    run: RunPath,
+    run: RunSource,
     method: Annotated[
         str,
         typer.Option(
@@ -149,9 +151,10 @@ def find_directions(
     """Find directions that change the images, and draw a row along each."""
     if method not in METHODS:
         raise UsageError(f"invalid method {method!r}{did_you_mean(method, METHODS)}")
-    paths = output_paths(path, run / f"latent-{method}.png", {".png"}, force=force)
+    directory = open_source(run)
+    paths = output_paths(path, directory, f"latent-{method}.png", {".png"}, force=force)
     latent_space = open_space(
-        run,
+        directory,
         settings=settings,
         ema=ema,
         checkpoint=checkpoint,
@@ -168,7 +171,7 @@ def find_directions(
 
 @app.command(cls=SamplingCommand)
 def arithmetic(
-    run: RunPath,
+    run: RunSource,
     expression: Annotated[
         str,
         typer.Argument(
@@ -194,9 +197,10 @@ def arithmetic(
     from ganforge.latent_space.editing import combine, parse_expression  # noqa: PLC0415 - imports torch
 
     terms = parse_expression(expression)
-    paths = output_paths(path, run / "latent-arithmetic.png", {".png"}, force=force)
+    directory = open_source(run)
+    paths = output_paths(path, directory, "latent-arithmetic.png", {".png"}, force=force)
     latent_space = open_space(
-        run,
+        directory,
         settings=settings,
         ema=ema,
         checkpoint=checkpoint,
@@ -214,7 +218,7 @@ def arithmetic(
 
 @app.command(cls=SamplingCommand)
 def truncation(
-    run: RunPath,
+    run: RunSource,
     points: PointNames = None,
     factors: Annotated[
         str, typer.Option(metavar="X,X", help="Distances from the mean latent: 1 is the point, 0 the mean.")
@@ -234,9 +238,10 @@ def truncation(
 ) -> None:
     """Move points towards the mean latent, a row for each."""
     numbers = _floats(factors, "--factors")
-    paths = output_paths(path, run / "latent-truncation.png", {".png"}, force=force)
+    directory = open_source(run)
+    paths = output_paths(path, directory, "latent-truncation.png", {".png"}, force=force)
     latent_space = open_space(
-        run,
+        directory,
         settings=settings,
         ema=ema,
         checkpoint=checkpoint,
@@ -257,7 +262,7 @@ def truncation(
 
 @app.command(cls=SamplingCommand)
 def mix(
-    run: RunPath,
+    run: RunSource,
     row: Annotated[
         list[str] | None, typer.Option(metavar="POINT", help="Points of the rows; repeatable (six of --seed).")
     ] = None,
@@ -285,9 +290,10 @@ def mix(
     json: Json = False,
 ) -> None:
     """Give each row's latents a part of each column's: coarse or fine layers, dimensions, or a field."""
-    paths = output_paths(path, run / "latent-mix.png", {".png"}, force=force)
+    directory = open_source(run)
+    paths = output_paths(path, directory, "latent-mix.png", {".png"}, force=force)
     latent_space = open_space(
-        run,
+        directory,
         settings=settings,
         ema=ema,
         checkpoint=checkpoint,
