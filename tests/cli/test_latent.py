@@ -64,8 +64,8 @@ def test_directions_are_used_elsewhere(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["directions"] == list("0123456789")
     file = run.path / "latent-attribute.npz"
-    words = (*words, "--point", "5", "--condition", "3")
-    done = command("latent", "traverse", *words, "--directions", file, "-o", "t.png")
+    start = ("--point", "5", "--condition", "3", "-o", "t.png")
+    done = command("latent", "traverse", *words, *start, "--directions", file)
     assert done.returncode == 0, done.stderr
     latents = Latents.load("t.npz")
     assert len(latents) == 9 * 10
