@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from ganforge.utils.signals import EXIT_CODES, Interruption
+from ganforge.utils.signals import EXIT_CODES, Interruption, WaitInterrupted
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,18 @@ def test_outside_the_main_thread_nothing_is_installed() -> None:
     thread.start()
     thread.join()
     assert handlers == [before]
+
+
+def test_the_first_signal_ends_a_wait() -> None:
+    """Within a wait it raises at once, or at the start if it came before; afterwards the second acts as ever."""
+    with Interruption() as interruption:
+        with interruption.waiting():
+            pass
+        with pytest.raises(WaitInterrupted), interruption.waiting():
+            os.kill(os.getpid(), signal.SIGTERM)
+            pytest.fail("the wait continues")
+        assert interruption.received is signal.SIGTERM
+        with pytest.raises(WaitInterrupted), interruption.waiting():
+            pytest.fail("a wait begins after the signal")
+        with pytest.raises(SystemExit):
+            os.kill(os.getpid(), signal.SIGTERM)
