@@ -21,7 +21,7 @@ from ganforge.cli._options import (
     output_path,
     set_option,
 )
-from ganforge.cli._output import check_output_folder, check_output_path, notice, out, print_json
+from ganforge.cli._output import check_output_folder, check_output_path, notice, out, print_json, writing
 from ganforge.cli._printer import escape
 from ganforge.cli._settings import SamplingCommand, read_setting, sampling_options
 from ganforge.errors import UsageError
@@ -93,7 +93,9 @@ def export(
     for line in trained.notices:
         notice(line)
     module, _, function = writer.partition(":")
-    getattr(import_module(module), function)(ExportedGenerator(trained, loaded, weights, sampling=sampling), target)
+    exported = ExportedGenerator(trained, loaded, weights, sampling=sampling)
+    with writing(target):
+        getattr(import_module(module), function)(exported, target)
     files = [target] if target.is_file() else sorted(file for file in target.rglob("*") if file.is_file())
     size = sum(file.stat().st_size for file in files)
     if json:

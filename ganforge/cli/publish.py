@@ -19,7 +19,7 @@ from ganforge.cli._options import (
     open_registry,
     output_path,
 )
-from ganforge.cli._output import check_output_folder, notice, out, print_json, waiting
+from ganforge.cli._output import check_output_folder, notice, out, print_json, waiting, writing
 from ganforge.cli._printer import escape
 from ganforge.errors import UsageError
 from ganforge.runs.sources import open_source
@@ -73,7 +73,8 @@ def publish(
     for line in trained.notices:
         notice(line)
     exported = ExportedGenerator(trained, loaded, weights)
-    write_publication(exported, samples, folder, name or directory.name, license_id=license_id)
+    with writing(folder):
+        write_publication(exported, samples, folder, name or directory.name, license_id=license_id)
     address = None
     if name is not None and not folder_only:
         with waiting("uploading", quiet=False):

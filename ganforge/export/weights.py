@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
@@ -103,10 +103,8 @@ def export_weights(exported: ExportedGenerator, folder: Path) -> None:
     with filling(folder) as temporary:
         facts = json.dumps(exported.facts())
         (temporary / MODULE).write_text(_source(exported, program, tensors), encoding="utf-8")
-        save_file({name: to_cpu(value) for name, value in tensors.values()}, temporary / WEIGHTS, {"ganforge": facts})
-        (temporary / WEIGHTS).chmod(
-            (temporary / MODULE).stat().st_mode
-        )  # safetensors' are readable by their owner only
+        content = save({name: to_cpu(value) for name, value in tensors.values()}, {"ganforge": facts})
+        (temporary / WEIGHTS).write_bytes(content)
         images = _run(exported, temporary)
         exported.verify(MODULE, lambda inputs: images[len(inputs[0])])
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -57,3 +59,27 @@ def test_each_refusal_is_one_message(run: RunDirectory, tmp_path: Path) -> None:
         assert (finished.returncode, finished.stdout) == (code, "")
     assert taken.read_bytes() == b"mine"
     assert set(tmp_path.iterdir()) == before
+
+
+def test_a_full_disk_is_one_message(run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the file; neither a part of it nor a temporary file is left, and an old file is unchanged."""
+    path = tmp_path / "bundle.zip"
+    path.write_bytes(b"mine")
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("zipfile.ZipFile.writestr", fail)
+    finished = command("export", run.path, "--to", "bundle", "--out", path, "--force", "--no-plugins")
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert f"error: {path} cannot be written: No space left on device" in finished.stderr
+    assert path.read_bytes() == b"mine"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_one_format_is_needed(run: RunDirectory) -> None:
+    """Without a format, and with two, the message lists them."""
+    for flags in ((), ("--to", "bundle", "--web")):
+        finished = command("export", run.path, *flags, "--no-plugins")
+        assert finished.returncode == 2
+        assert "error: one format is needed\n→ pass --to onnx, torch, weights or bundle, or --web" in finished.stderr
