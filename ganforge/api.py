@@ -96,7 +96,8 @@ def load(source: str | Path, *, plugins: Sequence[str | Path] = ()) -> TrainedRu
     """Open a trained run: a run directory, a bundle of `ganforge export`, or a run on the Hugging Face Hub.
 
     Args:
-        source: The run directory, the bundle, or `hub:OWNER/NAME`, optionally with `@REVISION`.
+        source: The run directory, the bundle, `hub:OWNER/NAME`, optionally with `@REVISION`, or `zoo:NAME`, a small
+            generator that ganforge-zoo ships.
         plugins: Local plugin files of the run.
 
     Raises:

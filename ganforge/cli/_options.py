@@ -53,7 +53,7 @@ NoPlugins = Annotated[bool, typer.Option("--no-plugins", help="Load only the bui
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show problems only, no progress.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")]
-RunSource = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory, bundle, or hub:OWNER/NAME.")]
+RunSource = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory, bundle, hub:OWNER/NAME or zoo:NAME.")]
 CheckpointName = Annotated[str, typer.Option("--checkpoint", metavar="STEP|newest|best", help="Checkpoint to use.")]
 
 

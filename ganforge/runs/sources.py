@@ -1,4 +1,4 @@
-"""Sources of a trained run: its directory, a bundle, or the Hugging Face Hub."""
+"""Sources of a trained run: its directory, a bundle, the Hugging Face Hub, or the zoo of small generators."""
 
 from __future__ import annotations
 
@@ -6,21 +6,27 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable
+from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from ganforge.errors import RunDirectoryError
+from ganforge.errors import RunDirectoryError, UsageError
 from ganforge.training.run_directory import RunDirectory
+from ganforge.utils.suggest import did_you_mean
 
 #: Scheme of runs on the Hugging Face Hub.
 HUB = "hub"
+#: Scheme of the small generators that ganforge-zoo ships, and its package.
+ZOO, ZOO_PACKAGE = "zoo", "ganforge_zoo"
 MAX_NAME_LENGTH = 60
 
 
 def open_source(source: str | Path) -> RunDirectory:
-    """Return a run: a run directory, or a bundle or `hub:OWNER/NAME`, which are unpacked into a temporary folder.
+    """Return a run: a run directory, or a bundle, `hub:OWNER/NAME` or `zoo:NAME`, unpacked into a temporary folder.
 
     Raises:
         RunDirectoryError: There is no run, or the bundle is invalid.
+        UsageError: The zoo is not installed, or has no such generator.
         GanforgeError: The Hub has no such run, or cannot be reached.
     """
     scheme, _, name = str(source).partition(":")
@@ -28,6 +34,9 @@ def open_source(source: str | Path) -> RunDirectory:
         from ganforge.runs.hub import download  # noqa: PLC0415 - imports torch
 
         return temporary_run(name.rpartition("/")[2], lambda folder: download(name, folder))
+    if scheme == ZOO:
+        with resources.as_file(_zoo_bundle(name)) as bundle:
+            return open_source(bundle)
     path = Path(source)
     if not path.is_file():
         return RunDirectory.open(path)
@@ -35,6 +44,21 @@ def open_source(source: str | Path) -> RunDirectory:
     from ganforge.runs.bundle import unpack  # noqa: PLC0415 - imports torch
 
     return temporary_run(path.stem, lambda folder: unpack(path, folder))
+
+
+def _zoo_bundle(name: str) -> Traversable:
+    """Return the bundle of a generator of the zoo. Raises UsageError."""
+    try:
+        folder = resources.files(ZOO_PACKAGE) / "bundles"
+    except ModuleNotFoundError:
+        raise UsageError(
+            f"zoo:{name} needs ganforge-zoo",
+            fix="in ganforge's repository: python -m pip install ./plugins/ganforge-zoo",
+        ) from None
+    bundles = {entry.name.removesuffix(".zip"): entry for entry in folder.iterdir() if entry.name.endswith(".zip")}
+    if name not in bundles:
+        raise UsageError(f"no generator {name!r} in the zoo{did_you_mean(name, bundles)}")
+    return bundles[name]
 
 
 def temporary_run(name: str, write: Callable[[Path], RunDirectory]) -> RunDirectory:

@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 import stat
+import sys
 import zipfile
 from collections.abc import Callable
 from hashlib import sha256
@@ -19,7 +20,7 @@ import pytest
 from ganforge import TrainedRun, load
 from ganforge.config import command_line_layer
 from ganforge.config.resolve import resolve
-from ganforge.errors import RunDirectoryError, UnknownComponentError
+from ganforge.errors import RunDirectoryError, UnknownComponentError, UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.runs import bundle as bundles
 from ganforge.runs import launch
@@ -226,3 +227,11 @@ def test_overlapping_members_are_refused(contents: Contents, tmp_path: Path) -> 
     path = tmp_path / "bundle.zip"
     path.write_bytes(buffer.getvalue())
     refuse(path, "its files are longer than itself")
+
+
+def test_the_zoo_is_named_if_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without ganforge-zoo the message has the command that installs it."""
+    monkeypatch.setitem(sys.modules, "ganforge_zoo", None)
+    with pytest.raises(UsageError, match="zoo:digits needs ganforge-zoo") as caught:
+        load("zoo:digits")
+    assert "pip install ./plugins/ganforge-zoo" in str(caught.value.fix)

@@ -1,0 +1,1 @@
+"""Bundles of small trained generators, which `zoo:NAME` opens."""
