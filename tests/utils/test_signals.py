@@ -73,7 +73,7 @@ def test_the_first_signal_ends_a_wait() -> None:
     with Interruption() as interruption:
         with interruption.waiting():
             pass
-        with pytest.raises(WaitInterrupted), interruption.waiting():
+        with pytest.raises(WaitInterrupted), interruption.waiting():  # noqa: PT012 - the second line is never reached
             os.kill(os.getpid(), signal.SIGTERM)
             pytest.fail("the wait continues")
         assert interruption.received is signal.SIGTERM
