@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import typer
@@ -54,6 +55,21 @@ _OWN = Source(OWN_DISTRIBUTION, __version__)
 CORE_COMMANDS = tuple(Command(name, f"ganforge.cli.{target}", text, _OWN) for name, (target, text) in CORE.items())
 
 
+class PlainCommand(TyperCommand):
+    """Command whose help shows arguments as their metavars, and flags without a type."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401 - click's own, vendored by typer or not
+        """Return the parts of the usage line."""
+        arguments = (parameter for parameter in self.params if parameter.param_type_name == "argument")
+        names = (argument.metavar or str(argument.name).upper() for argument in arguments)
+        return [self.options_metavar or "", *names]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
+        """Write the help, in which no flag has a type."""
+        hide_types_of_flags(self.get_params(ctx))
+        super().format_help(ctx, formatter)
+
+
 def all_commands(registry: Registry) -> list[Command]:
     """Return the commands of ganforge, then those of plugins."""
     own = [command for command in registry.commands if command.source.distribution == OWN_DISTRIBUTION]
@@ -90,7 +106,7 @@ def build(command: Command, name: str) -> Any:  # noqa: ANN401 - click's own, ve
             app = target
         else:
             app = typer.Typer(rich_markup_mode="rich")
-            app.command(help=None if target.__doc__ else command.help)(target)
+            app.command(cls=PlainCommand, help=None if target.__doc__ else command.help)(target)
         built: Any = typer.main.get_group(app)
     except Exception as error:  # Typer raises anything for a function that it does not understand
         reason = summarize_exception(error)
@@ -104,10 +120,15 @@ def build(command: Command, name: str) -> Any:  # noqa: ANN401 - click's own, ve
 
 def _handle_errors(built: Any, command: Command, name: str) -> None:  # noqa: ANN401 - as above
     """Give a built command, and its subcommands, ganforge's error messages, and flags without a type in the help."""
-    for parameter in built.params:
-        if getattr(parameter, "is_flag", False) and parameter.metavar is None:
-            parameter.metavar = ""
+    hide_types_of_flags(built.params)
     for subcommand in getattr(built, "commands", {}).values():
         _handle_errors(subcommand, command, name)
     if built.callback is not None:
         built.callback = handle_errors(built.callback, command, name)
+
+
+def hide_types_of_flags(parameters: Iterable[Any]) -> None:
+    """Show flags without `<bool>` in the help."""
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+            parameter.metavar = ""

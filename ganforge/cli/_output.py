@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
+import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -19,7 +21,8 @@ from ganforge.errors import GanforgeError, UsageError
 from ganforge.plugins.commands import Command
 from ganforge.plugins.registry import Registry
 from ganforge.plugins.sources import OWN_DISTRIBUTION
-from ganforge.utils.text import printable, printable_json, shell_command
+from ganforge.utils.suggest import nearest
+from ganforge.utils.text import printable_json, shell_command
 from ganforge.utils.tracebacks import single_line, summarize_exception
 
 if TYPE_CHECKING:
@@ -33,6 +36,19 @@ INTERRUPTED = 130
 PLUGIN_PROBLEMS = 3
 #: click's base of errors in arguments; typer may bring its own copy of click.
 CLICK_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
+
+
+#: Fixes of errors of the operating system that the path of a user causes.
+PATH_FIXES = {
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOENT: "check the path; a missing folder is created with mkdir -p",
+    errno.ENOTDIR: "choose another path: a part of this one is a file",
+    errno.EISDIR: "name a file, not a folder",
+    errno.EACCES: "choose another path, or change its permissions",
+    errno.EPERM: "choose another path, or change its permissions",
+    errno.EROFS: "choose a path on a file system that can be written",
+    errno.ELOOP: "choose another path: this one is a loop of links",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,18 +196,6 @@ def handle_errors(callback: Callable[P, R], command: Command, name: str) -> Call
     return wrapper
 
 
-@contextmanager
-def usage_errors() -> Iterator[None]:
-    """Make messages about arguments, which quote them, printable."""
-    try:
-        yield
-    except CLICK_ERROR as error:
-        message: Any = getattr(error, "message", None)
-        if isinstance(message, str):
-            error.message = printable(message)  # type: ignore[attr-defined]  # click's, which typer vendors
-        raise
-
-
 def print_error(error: BaseException, command: Command | None = None) -> int:
     """Print an exception as one message, and return the exit code.
 
@@ -207,11 +211,35 @@ def print_error(error: BaseException, command: Command | None = None) -> int:
     if isinstance(error, GanforgeError):
         problem(error.message, error.fix)
         return error.exit_code
-    if isinstance(error, OSError):  # such as a full disk
-        problem(f"{error.filename or 'operating system'}: {error.strerror or error}", "--traceback shows the origin")
-    elif command is not None:
+    if isinstance(error, OSError):
+        fix = PATH_FIXES.get(error.errno or 0)
+        place = error.filename or "operating system"
+        problem(f"{place}: {error.strerror or error}", fix or "--traceback shows the origin")  # such as a full disk
+        return 1 if fix is None else UsageError.exit_code
+    if command is not None:
         problem(f"{command}: {summarize_exception(error)}", "a bug of the plugin; --traceback shows its origin")
     else:
         text = f"{type(error).__name__}: {single_line(str(error))}"
         problem(text, "a bug of ganforge or of a plugin; --traceback shows its origin")
     return 1
+
+
+def print_argument_error(error: Any) -> int:  # noqa: ANN401 - click's own exception, vendored by typer or not
+    """Print an error in the arguments, which the parser raises, as all other errors; return the exit code."""
+    message = error.format_message().rstrip(".")
+    if not message:  # the command was called without arguments, and has printed its help
+        return int(error.exit_code)
+    if "possibilities" in vars(error):
+        message = (
+            f"invalid option {error.option_name!r}{did_you_mean_option(error.option_name, error.possibilities or ())}"
+        )
+    fix = None if error.ctx is None else f"{error.ctx.command_path} --help"
+    problem(re.sub(r"(^|: )([A-Z])(?=[a-z])", lambda start: start[0].lower(), message), fix)
+    return int(error.exit_code)
+
+
+def did_you_mean_option(option: str, options: Iterable[str]) -> str:
+    """Return "; did you mean '--X'?" if an option is similar, else ""."""
+    by_name = {option.lstrip("-"): option for option in options}
+    match = nearest(option.lstrip("-"), by_name)
+    return "" if match is None else f"; did you mean {by_name[match]!r}?"

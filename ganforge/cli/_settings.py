@@ -6,18 +6,19 @@ before parsing. This keeps the order of the flags: the last value of a setting w
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from typer.core import TyperCommand
-
+from ganforge.cli._commands import PlainCommand
 from ganforge.cli._completion import completions
+from ganforge.cli._output import did_you_mean_option
 from ganforge.components.spec import FLAGS, Section
 from ganforge.config import Experiment, Layer, preset_layer, read_document
 from ganforge.config.dotted import RENAMED, literal
-from ganforge.errors import ConfigError, GanforgeError
+from ganforge.errors import ConfigError, GanforgeError, UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.utils.suggest import own_name
 
@@ -30,6 +31,7 @@ EXAMPLES = ("--metric.kid.subsets 50", "--gen.base_channels 64")
 #: Start of the keys of sampling options.
 SAMPLING = "sampling."
 
+HELP = frozenset({"-h", "--help"})
 #: Start of a flag; a negative number is not one.
 FLAG = re.compile(r"--|-(?!inf\b|nan\b)[A-Za-z]")
 
@@ -110,7 +112,7 @@ def preset_layers(preset: str | None, files: list[Path] | None, registry: Regist
     return layers + [Layer(str(path), read_document(path)) for path in files or []]
 
 
-class SettingsCommand(TyperCommand):
+class SettingsCommand(PlainCommand):
     """Command whose flags may be settings; its help lists the available components.
 
     Attributes:
@@ -126,18 +128,44 @@ class SettingsCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's own, vendored by typer or not
         """Rewrite the arguments, then parse them."""
         ctx.meta[ARGUMENTS] = list(args)
-        self._suggest_own_flags(ctx, args)
-        keys = None if self.sections is None else (*self.sections, *(["sampling"] if self.sampling else []))
-        return super().parse_args(ctx, list(as_settings(args, keys, self.own)))
+        keys = settings_of_experiment()
+        if self.sections is not None:
+            keys = frozenset((*self.sections, *(["sampling"] if self.sampling else [])))
+        if ctx.resilient_parsing:
+            return super().parse_args(ctx, list(as_settings(args, keys, self.own)))
+        self._check_flags(ctx, args, keys)
+        ctx.allow_extra_args = True
+        super().parse_args(ctx, list(as_settings(args, keys, self.own)))
+        if ctx.args:
+            raise UsageError(f"unexpected argument {ctx.args[0]!r}{self._as_flags(ctx.args)}")
+        return []
 
-    def _suggest_own_flags(self, ctx: Any, args: list[str]) -> None:  # noqa: ANN401 - as above
-        """Exit for a flag that has another name here, such as `--lr`; the parser would suggest a similar word."""
-        declared = {option for parameter in self.params for option in parameter.opts}
-        for argument in args:
+    def _check_flags(self, ctx: Any, args: list[str], keys: Collection[str]) -> None:  # noqa: ANN401 - as above
+        """Raise UsageError for an unknown flag, with ganforge's name for it, or the nearest."""
+        declared = {option for parameter in self.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        settings = {f"--{key.replace('_', '-')}" for key in keys}
+        for argument in itertools.takewhile(lambda argument: argument != "--", args):
             flag = argument.partition("=")[0]
-            own = own_name(flag.removeprefix("--")) if flag.startswith("--") and flag not in declared else None
-            if own is not None and not ctx.resilient_parsing:
-                ctx.fail(f"invalid option {flag!r}; did you mean '--{own.replace('_', '-')}'?")
+            key = flag.removeprefix("--").partition(".")[0].replace("-", "_")
+            if not flag.startswith("--") or flag in declared | HELP or key in keys:
+                continue
+            own = own_name(flag.removeprefix("--"))
+            candidates = declared | settings if own is None else {f"--{own.replace('_', '-')}"}
+            message = f"invalid option {flag!r}{did_you_mean_option(flag, candidates)}"
+            raise UsageError(message, fix=f"{ctx.command_path} --help")
+
+    def _as_flags(self, names: list[str]) -> str:
+        """Return a hint for components that are named without flags."""
+        if self.sections is not None:
+            return ""
+        registry, flags, free = Registry.discover(), [], ["gen", "disc", "loss", "data"]
+        for name in names:
+            flag = next((flag for flag in free if registry.get(FLAGS[flag], name) is not None), None)
+            if flag is None:
+                return "; components are named by flags, such as --gen dcgan --data mnist"
+            free.remove(flag)
+            flags.append(f"--{flag} {name}")
+        return f"; did you mean {' '.join(flags)}?"
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:  # noqa: ANN401 - as above
         """Complete settings and options of the chosen components, in addition to the declared flags."""

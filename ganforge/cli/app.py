@@ -12,9 +12,9 @@ import typer
 from typer.core import TyperGroup
 
 from ganforge import __version__
-from ganforge.cli._commands import CORE_COMMANDS, all_commands, build, summary
-from ganforge.cli._output import PLUGIN_PROBLEMS, TRACEBACK, print_error, usage_errors
-from ganforge.errors import GanforgeError, PluginError
+from ganforge.cli._commands import CORE_COMMANDS, all_commands, build, hide_types_of_flags, summary
+from ganforge.cli._output import CLICK_ERROR, PLUGIN_PROBLEMS, TRACEBACK, print_argument_error, print_error
+from ganforge.errors import GanforgeError, PluginError, UsageError
 from ganforge.plugins import Policy, discover
 from ganforge.plugins.commands import Command
 from ganforge.plugins.names import find_named, shortest_name
@@ -23,7 +23,18 @@ from ganforge.plugins.sources import OWN_DISTRIBUTION
 from ganforge.utils.suggest import did_you_mean, nearest
 
 #: Commands that users try, and the right ones.
-RENAMED = {"matrix": "sweep", "train": "run", "eval": "evaluate", "generate": "sample", "info": "doctor"}
+RENAMED = {
+    "matrix": "sweep",
+    "train": "run",
+    "fit": "run",
+    "eval": "evaluate",
+    "generate": "sample",
+    "info": "doctor",
+    "version": "--version",
+    "help": "--help",
+}
+#: Limits of the size of a terminal, in characters, that environment variables may give.
+MIN_SIZE, MAX_SIZE = 10, 10_000
 #: Keys of the context's metadata: whether commands are only listed, and the plugins of the root's options.
 LISTING, REGISTRY = "ganforge.listing", "ganforge.registry"
 
@@ -34,17 +45,19 @@ class LazyGroup(TyperGroup):
     ganforge's own commands are found without a look at other distributions.
     """
 
-    def make_context(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - click's own, vendored by typer or not
-        """Parse the root's options."""
-        with usage_errors():
-            return super().make_context(*args, **options)
+    def main(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - click's own, vendored by typer or not
+        """Run the command line, and exit; errors in arguments are printed as all others."""
+        try:
+            code = super().main(*args, **options | {"standalone_mode": False})
+        except CLICK_ERROR as error:
+            code = print_argument_error(error)
+        except GanforgeError as error:
+            code = print_error(error)
+        except typer.Abort:  # the end of the input at a prompt
+            code = print_error(KeyboardInterrupt())
+        sys.exit(code if isinstance(code, int) else 0)
 
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as above
-        """Parse the arguments of a command, and run it."""
-        with usage_errors():
-            return super().invoke(ctx)
-
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - click's own, vendored by typer or not
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - as above
         """Return the names of all commands in the order of the help."""
         return list(_listed(ctx))
 
@@ -57,6 +70,7 @@ class LazyGroup(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
         """Write the help, for which no command is imported."""
+        hide_types_of_flags(self.get_params(ctx))
         ctx.meta[LISTING] = True
         super().format_help(ctx, formatter)
 
@@ -98,8 +112,9 @@ def _fail_unknown(ctx: Any, name: str) -> Any:  # noqa: ANN401 - as above
     """Exit with the nearest name, and the plugins that may provide the command."""
     registry = _registry(ctx)
     present, names = RENAMED.get(name, name), {command.name for command in all_commands(registry)}
-    fix = registry.fix_for_missing(near=nearest(present, names) is not None)
-    return ctx.fail("; ".join(filter(None, (f"invalid command {name!r}{did_you_mean(present, names)}", fix))))
+    near = did_you_mean(present, names | {present} if name in RENAMED else names)
+    fix = registry.fix_for_missing(near=nearest(present, names) is not None or name in RENAMED)
+    return _fail(ctx, UsageError(f"invalid command {name!r}{near}", fix=fix), UsageError.exit_code)
 
 
 def _registry(ctx: Any) -> Registry:  # noqa: ANN401 - as above
@@ -181,6 +196,10 @@ def main() -> None:
     for stream in filter(None, (sys.stdout, sys.stderr)):  # a letter that a terminal does not have is escaped
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    for name in ("COLUMNS", "LINES"):
+        size = os.environ.get(name, "")
+        if not (size.isascii() and size.isdecimal() and MIN_SIZE <= int(size[:9]) <= MAX_SIZE):
+            os.environ.pop(name, None)  # rich fails for an absurd size of the terminal, or prints nothing
     arguments = [argument for argument in sys.argv[1:] if argument != "--traceback"]
     if len(arguments) < len(sys.argv) - 1:
         os.environ[TRACEBACK] = "1"

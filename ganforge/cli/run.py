@@ -31,6 +31,7 @@ from ganforge.config import command_line_layer
 from ganforge.config.resolve import resolve
 from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.format import format_duration
+from ganforge.utils.torchrun import RankEnvironment
 
 if TYPE_CHECKING:
     from ganforge.config import Experiment
@@ -102,7 +103,7 @@ def run(
     preset: PresetName = None,
     config: ConfigFiles = None,
     run_directory: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Run directory; must not exist.")
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Run directory; must not exist.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, write nothing.")] = False,
     plugin: Plugins = None,
@@ -153,7 +154,7 @@ def _show_plan(plan: dict[str, Any], notices: list[str], *, json: bool) -> None:
 
 def _is_other_rank() -> bool:
     """Return whether torchrun started this process with a rank other than the main one."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and int(os.environ.get("RANK", "0")) > 0
+    return RankEnvironment.read().rank > 0
 
 
 def _run_rank(registry: Registry) -> None:
@@ -209,10 +210,11 @@ def resume(
 
 def _program() -> str:
     """Return the program that started this process, as text of the shell."""
-    world_size, local_size = (os.environ.get(name, "1") for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
-    if int(world_size) == 1:
+    environment = RankEnvironment.read()
+    if environment.world_size == 1:
         return "ganforge"
-    machines = f"--nproc-per-node {local_size}" if local_size == world_size else "…"  # several need more options
+    local_size = environment.local_world_size
+    machines = f"--nproc-per-node {local_size}" if local_size == environment.world_size else "…"  # needs more options
     return f"torchrun {machines} -m ganforge"
 
 

@@ -99,7 +99,7 @@ def sweep(
     preset: PresetName = None,
     config: ConfigFiles = None,
     folder: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Folder of all runs (runs/sweep-…).")
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder of all runs (runs/sweep-…).")
     ] = None,
     resume: Annotated[
         Path | None,

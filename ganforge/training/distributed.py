@@ -7,23 +7,27 @@ backward pass (pytorch#175024).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
+from socket import getaddrinfo
 from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.rendezvous import rendezvous
 
-from ganforge.errors import TrainingError
+from ganforge.errors import TrainingError, UsageError
+from ganforge.utils.torchrun import RankEnvironment
 
 T = TypeVar("T")
 
 #: Timeout of collectives: the other ranks wait while the main rank samples, evaluates and saves.
 TIMEOUT = timedelta(hours=2)
+#: Time in which all ranks must connect, after torchrun has started them.
+RENDEZVOUS_TIMEOUT = timedelta(minutes=5)
 MAX_REASON_LENGTH = 120
 
 
@@ -150,17 +154,33 @@ def init_distributed() -> Iterator[DistContext]:
     """Initialize the process group that torchrun describes; yields `SINGLE_PROCESS` without torchrun.
 
     GPUs communicate through NCCL, CPUs through gloo.
+
+    Raises:
+        UsageError: The environment variables are invalid, or the ranks cannot connect.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    environment = RankEnvironment.read()
+    if environment.world_size == 1:
         yield SINGLE_PROCESS
         return
-    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     # Default arguments of this module refer to the process group that exists at its import. If torch imports it during
     # training, they keep the group's threads alive at exit, which aborts Python (pytorch#190489).
     import_module("torch.distributed.nn.functional")
-    distributed.init_process_group(backend, timeout=TIMEOUT)
     try:
-        yield DistContext(distributed.get_rank(), distributed.get_world_size(), local_rank)
+        getaddrinfo(environment.address, environment.port)  # torch would try an unknown host until its timeout
+        store, rank, world_size = next(
+            rendezvous("env://", environment.rank, environment.world_size, timeout=RENDEZVOUS_TIMEOUT)
+        )
+        store.set_timeout(TIMEOUT)
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=TIMEOUT)
+    except (OSError, RuntimeError, ValueError) as error:  # torch's own are RuntimeErrors
+        reason = " ".join(str(error).split())[:MAX_REASON_LENGTH]
+        raise UsageError(
+            f"rank {environment.rank} of {environment.world_size} cannot connect to the others at "
+            f"{environment.address}:{environment.port} ({reason})",
+            fix="start all ranks with torchrun; for a single process, unset WORLD_SIZE and RANK",
+        ) from error
+    try:
+        yield DistContext(rank, world_size, environment.local_rank)
     finally:
         distributed.destroy_process_group()

@@ -142,7 +142,7 @@ def test_a_function_becomes_a_command(installed: Path) -> None:
     for arguments in (("nowhere",), ("x", "--port", "many"), ()):
         finished = run(installed, "explore", *arguments)
         assert (finished.returncode, finished.stdout) == (2, "")
-        assert "Usage: " in finished.stderr
+        assert "error: " in finished.stderr
 
 
 def test_a_typer_becomes_a_group(installed: Path) -> None:

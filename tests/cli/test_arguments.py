@@ -1,0 +1,71 @@
+"""Laws of errors in arguments: one style, the nearest name, exit code 2; and of the help of arguments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.plugins import command, in_process
+
+#: Arguments, and the error: names of other trainers, names without flags, and mistyped or missing ones.
+ERRORS = {
+    "run --lr 1e-4": "invalid option '--lr'; did you mean '--optimizer.lr'?",
+    "run --num-workers 4": "invalid option '--num-workers'; did you mean '--workers'?",
+    "run --gpu 0": "invalid option '--gpu'; did you mean '--device'?",
+    "run --critic-step 5": "invalid option '--critic-step'; did you mean '--critic-steps'?",
+    "run --lossy bce": "invalid option '--lossy'; did you mean '--loss'?",
+    "run --trunc 3": "invalid option '--trunc'",
+    "run -x": "invalid option '-x'",
+    "run mlp mlp mnist": "unexpected argument 'mlp'; did you mean --gen mlp --disc mlp --data mnist?",
+    "run dcgan huge": "unexpected argument 'dcgan'; components are named by flags, such as --gen dcgan --data mnist",
+    "sample a-run another": "unexpected argument 'another'",
+    "run --epochs": "option '--epochs' requires an argument",
+    "sweep --epoch 2": "invalid option '--epoch'; did you mean '--epochs'?",
+    "list --jsn": "invalid option '--jsn'; did you mean '--json'?",
+    "resume": "missing argument 'RUN'",
+    "resume a-run --steps many": "invalid value for '--steps': input should be a valid integer",
+    "train": "invalid command 'train'; did you mean 'run'?",
+    "version": "invalid command 'version'; did you mean '--version'?",
+    "smaple": "invalid command 'smaple'; did you mean 'sample'?",
+    "--verbose": "invalid option '--verbose'",
+}
+
+
+@pytest.mark.parametrize("arguments", ERRORS)
+def test_errors_in_arguments_have_one_style(arguments: str) -> None:
+    """An error in arguments is `error: …`, as every other, with the nearest name; the exit code is 2."""
+    finished = command(*arguments.split())
+    assert (finished.returncode, finished.stdout) == (2, "")
+    lines = finished.stderr.splitlines()
+    assert lines[0].startswith(f"error: {ERRORS[arguments]}")
+    assert all(line.startswith("→ ") for line in lines[1:])
+
+
+@pytest.mark.parametrize("name", ["", "run", "list", "resume", "describe", "runs", "check"])
+def test_help_has_no_types_of_flags_and_no_double_brackets(name: str) -> None:
+    """A flag without a value has no type in the help, and an argument is written as in the docs."""
+    shown = command(*name.split(), "--help").stdout
+    assert "--help" in shown
+    assert "<bool>" not in shown
+    usage = next(line for line in shown.splitlines() if "Usage:" in line)
+    assert "[[" not in usage
+    assert "{" not in usage
+
+
+@pytest.mark.parametrize("arguments", ["run --steps 1 --out", "resume", "sample", "report", "runs", "compare"])
+def test_a_path_that_is_too_long(arguments: str) -> None:
+    """A name that the file system does not allow is one message with a fix and exit code 2."""
+    finished = command(*arguments.split(), "n" * 300)
+    assert finished.returncode == 2
+    assert "File name too long" in finished.stderr
+    assert finished.stderr.endswith("→ choose a shorter name\n")
+
+
+@pytest.mark.parametrize("columns", ["0", "-5", "wide", "9" * 30])
+def test_absurd_sizes_of_the_terminal(columns: str, tmp_path: Path) -> None:
+    """A size that is not one is ignored."""
+    shown = in_process(tmp_path, "--help", COLUMNS=columns, LINES=columns)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "Usage: " in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 200
