@@ -24,10 +24,13 @@ class LossTerm(TrainedComponent):
     Attributes:
         phases: Updates that the term is part of: `disc`, `gen`, or a phase that `optimized_in` adds.
         reweights: Names of the terms that `reweight` applies to; `loss` is the adversarial loss.
+        per_image_gradients: Whether it needs gradients of each logit with respect to its image alone, which batch norm
+            in the discriminator does not give.
     """
 
     phases: ClassVar[tuple[str, ...]] = ("gen",)
     reweights: ClassVar[tuple[str, ...]] = ("loss",)
+    per_image_gradients: ClassVar[bool] = False
 
     class Options(ComponentOptions):
         """Options of every term."""

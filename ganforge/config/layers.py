@@ -97,7 +97,7 @@ def _names(value: object) -> list[str]:
     names = (
         value.split(",") if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else [str(value)]
     )
-    return [name for name in (name.strip() for name in names) if name and name != NOTHING]
+    return [name for name in (str(name).strip() for name in names) if name and name != NOTHING]
 
 
 def experiment_layer(experiment: Experiment) -> Layer:

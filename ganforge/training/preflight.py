@@ -81,12 +81,19 @@ def _doubtful_pairs(gan: GANComponents) -> Iterator[str]:
             f"{resolved.one('disc').entry} is conditional, but {resolved.one('gen').entry} is not: fakes are judged by "
             "conditions that the generator does not know"
         )
+    batch_norm = f"{resolved.one('disc').entry} has batch norm" if _has_batch_norm(gan.discriminator) else None
+    for term, chosen in zip(gan.terms.values(), resolved.chosen["term"], strict=True):
+        if term.per_image_gradients and batch_norm is not None:
+            yield (
+                f"{chosen.entry} penalizes the gradient of each image, but {batch_norm}, which mixes the images of a "
+                "batch: a discriminator without it is the usual choice"
+            )
     if not isinstance(gan.loss, Loss):
         return
-    if gan.loss.pairs_images and _has_batch_norm(gan.discriminator):
+    if gan.loss.pairs_images and batch_norm is not None:
         yield (
-            f"{loss} compares real images with fakes, but {resolved.one('disc').entry} has batch norm, which "
-            "normalizes both apart: a discriminator without it is the usual choice"
+            f"{loss} compares real images with fakes, but {batch_norm}, which normalizes both apart: a discriminator "
+            "without it is the usual choice"
         )
     if gan.loss.relative_logits:
         for augmentation, chosen in zip(gan.augmentations.values(), resolved.chosen["augment"], strict=True):
@@ -185,6 +192,13 @@ class _Preflight:
         bounded = self.gan.generator.bounded and self.gan.info.image.dtype == "uint8"
         images = GeneratorOutput.of(output).images
         check_images(self.entries["generator"], images, self.shape, self.gan.info.name, bounded=bounded)
+        if bounded and images.min() >= 0 < images.max() and step.real.min() < 0:
+            notice = (
+                f"images of {self.entries['generator']} are within [{images.min():.2f}, {images.max():.2f}], but data "
+                "within [-1, 1]: its last layer is usually tanh, not sigmoid"
+            )
+            notices = self.gan.resolved.notices
+            notices.extend([notice] if notice not in notices else [])
 
     def check_discriminator(self, step: TrainStep) -> None:
         """Check augmentations, logits, and independence of the batch if declared."""

@@ -14,7 +14,7 @@ from tests.helpers.updates import loader_of, stepped
 
 SOURCE = """
 import torch
-from ganforge import Augmentation, Component, Discriminator, Loss, hookimpl
+from ganforge import Augmentation, Component, Discriminator, Generator, Loss, LossTerm, hookimpl
 from torch import nn
 
 
@@ -55,9 +55,27 @@ class Knowing(Discriminator):
         return (self.classes(condition) * images.flatten(1)).sum(1)
 
 
+class Penalty(LossTerm):
+    phases = ("disc",)
+    per_image_gradients = True
+
+    def forward(self, step):
+        return step.real_output.logits ** 2
+
+
+class Sigmoid(Generator):
+    def __init__(self, options, image):
+        super().__init__(options, image)
+        self.net = nn.Linear(self.latent_dim, image.numel)
+
+    def forward(self, z, condition=None):
+        return torch.sigmoid(self.net(z)).view(-1, *self.image.shape)
+
+
 @hookimpl
 def ganforge_components():
     kinds = {"difference": "loss", "paired": "loss", "adaptive": "augmentation", "knowing": "discriminator"}
+    kinds |= {"penalty": "term", "sigmoid": "generator"}
     return [Component(kind=kind, name=name, target=globals()[name.capitalize()]) for name, kind in kinds.items()]
 """
 
@@ -78,6 +96,8 @@ def doubtful(tmp_path: Path) -> Registry:
         (("loss=paired", "disc=dcgan"), "discriminator 'dcgan' (ganforge 0.1.0) has batch norm"),
         (("loss=paired", "disc=mlp"), None),
         (("loss=difference", "disc=dcgan"), None),
+        (("term=penalty", "disc=dcgan"), "term 'penalty' (doubtful.py local) penalizes the gradient of each image"),
+        (("term=penalty", "disc=mlp"), None),
         (
             ("loss=difference", "disc=mlp", "augment=adaptive"),
             "'adaptive' (doubtful.py local) adapts to the signs",
@@ -90,10 +110,17 @@ def doubtful(tmp_path: Path) -> Registry:
     ],
 )
 def test_a_doubtful_pair_is_one_notice(settings: tuple[str, ...], notice: str | None, doubtful: Registry) -> None:
-    """Batch norm under a loss of pairs, adaptation to signs without a meaning, conditions that only D gets."""
+    """Batch norm under a loss of pairs or a penalty, adaptation to signs, conditions that only D gets."""
     notices = prepare(tiny(doubtful, *COMMON, *settings), doubtful).resolved.notices
     assert len(notices) == (notice is not None)
     assert notice is None or notice in notices[0]
+
+
+def test_images_of_half_the_range_are_one_notice(doubtful: Registry) -> None:
+    """A generator whose images are within [0, 1], next to data within [-1, 1], is noticed."""
+    (notice,) = prepare(tiny(doubtful, "gen=sigmoid", "disc=mlp", "batch_size=8"), doubtful).resolved.notices
+    assert notice.startswith("images of generator 'sigmoid' (doubtful.py local) are within [0.")
+    assert notice.endswith("but data within [-1, 1]: its last layer is usually tanh, not sigmoid")
 
 
 def test_conditional_discriminator_gets_labels_without_a_conditional_generator(doubtful: Registry) -> None:

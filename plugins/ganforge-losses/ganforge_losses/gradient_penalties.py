@@ -67,6 +67,7 @@ class GradientPenalty(LossTerm):
     """
 
     phases: ClassVar[tuple[str, ...]] = ("disc",)
+    per_image_gradients: ClassVar[bool] = True
 
     class Options(LossTerm.Options):
         """Options of the gradient penalty."""
