@@ -12,7 +12,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from ganforge.components.spec import SECTIONS
-from ganforge.schemas.manifest import ManifestHead, Status
+from ganforge.schemas.manifest import MAX_MANIFEST_BYTES, ManifestHead, Status
 from ganforge.utils.files import is_locked, read_file
 
 #: Threads that read manifests; disks serve parallel requests faster.
@@ -109,7 +109,7 @@ def _read_manifests(folders: Sequence[str]) -> list[bytes | None]:
 def _manifest(folder: str) -> bytes | None:
     """Return the run.json of a folder, empty if it is unreadable, None if it does not exist."""
     try:
-        return read_file(f"{folder}/run.json")
+        return read_file(f"{folder}/run.json", max_bytes=MAX_MANIFEST_BYTES)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     except OSError:

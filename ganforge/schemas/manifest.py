@@ -9,6 +9,9 @@ from pydantic import ConfigDict, Field, model_validator
 from ganforge.components.image_spec import DatasetInfo
 from ganforge.utils.schema import Count, Finite, StrictModel, SystemText
 
+#: Limit of run.json, which has some ten thousand bytes, and more with thousands of classes.
+MAX_MANIFEST_BYTES = 1 << 21
+
 FailureMode = Literal["collapse", "saturation", "divergence", "fooled", "not-finite"]
 Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
 

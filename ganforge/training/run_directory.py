@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Self
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from ganforge.errors import RunDirectoryError
-from ganforge.schemas.manifest import Manifest
+from ganforge.errors import ConfigError, RunDirectoryError
+from ganforge.schemas.manifest import MAX_MANIFEST_BYTES, Manifest
 from ganforge.utils.files import read_file, write_atomically
 from ganforge.utils.schema import first_problem
 from ganforge.utils.text import printable_json, shell_command
@@ -182,12 +182,16 @@ class RunDirectory:
         """Return the experiment of run.toml. Raises ConfigError."""
         from ganforge.config import from_document, read_document  # noqa: PLC0415 - as above
 
-        return from_document(read_document(self.config))
+        document = read_document(self.config)
+        try:
+            return from_document(document)
+        except ConfigError as error:
+            raise ConfigError(f"{self.config} is {error.message}", fix=error.fix) from None
 
     def read_manifest(self) -> Manifest:
         """Return run.json. Raises RunDirectoryError, which names the first invalid value of a damaged one."""
         try:
-            return Manifest.model_validate_json(read_file(self.manifest))
+            return Manifest.model_validate_json(read_file(self.manifest, max_bytes=MAX_MANIFEST_BYTES))
         except OSError as error:
             raise RunDirectoryError(f"{self.manifest} cannot be read: {error.strerror}") from None
         except ValidationError as error:

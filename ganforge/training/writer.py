@@ -15,7 +15,7 @@ from torch import Tensor
 from ganforge.components import Dataset, Generator
 from ganforge.diagnostics.alerts import Alert
 from ganforge.diagnostics.monitor import HealthMonitor
-from ganforge.errors import GanforgeError
+from ganforge.errors import GanforgeError, RunDirectoryError
 from ganforge.schemas.rows import EVALUATIONS, METRICS, EvaluationRow, MetricsRow, read_rows
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.build import GANComponents
@@ -136,5 +136,9 @@ class Writer:
             write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows))
 
     def rows(self) -> tuple[list[MetricsRow], list[EvaluationRow]]:
-        """Return the rows of metrics.jsonl and of evaluation.jsonl."""
-        return read_rows(self.run.metrics, METRICS), read_rows(self.run.evaluations, EVALUATIONS)
+        """Return the rows of metrics.jsonl and of evaluation.jsonl. Raises RunDirectoryError if one cannot be read."""
+        try:
+            return read_rows(self.run.metrics, METRICS), read_rows(self.run.evaluations, EVALUATIONS)
+        except OSError as error:
+            problem = f"{error.filename} cannot be read: {error.strerror or error}"
+            raise RunDirectoryError(problem, fix="restore it, or remove it: the weights do not depend on it") from None
