@@ -73,7 +73,7 @@ def test_the_first_signal_ends_a_wait() -> None:
     with Interruption() as interruption:
         with interruption.waiting():
             pass
-        with pytest.raises(WaitInterrupted), interruption.waiting():  # noqa: PT012 - the second line is never reached
+        with pytest.raises(WaitInterrupted), interruption.waiting():
             os.kill(os.getpid(), signal.SIGTERM)
         assert interruption.received is signal.SIGTERM
         with pytest.raises(WaitInterrupted), interruption.waiting():
