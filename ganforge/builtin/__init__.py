@@ -208,6 +208,11 @@ def ganforge_commands(app: CommandGroup) -> None:
         help="Explore the latent space: traversals, directions, arithmetic, truncation and mixing of styles.",
     )
     app.add_command(
+        "project",
+        "ganforge.cli.project:app",
+        help="Find latents whose images are near to pictures, or the training images nearest to them.",
+    )
+    app.add_command(
         "export",
         "ganforge.cli.export:app",
         help="Write a run's generator as a file for others, and run that file before the command is done.",

@@ -142,8 +142,18 @@ class Sampler:
             raise IncompatibleError(f"{len(condition):,} conditions for {count:,} images")
         return torch.split(condition, self.batch_size)
 
+    def differentiable_images(self, latents: Tensor, condition: Tensor | None = None, *, space: Space = "z") -> Tensor:
+        """Return the images of one batch with their graph, `(N, C, H, W)` float32, on the generator's device."""
+        network = self.generator if space == "z" else self.generator.synthesis
+        parts = [GeneratorOutput.of(self._seeded(network, batch)).images for batch in self._batches(latents, condition)]
+        return torch.cat(parts).float()
+
     @torch.no_grad()
-    def _compute(self, network: Callable[[Tensor, Tensor | None], Any], batch: _Batch) -> Any:  # noqa: ANN401 - a network's output
+    def _compute(self, network: Callable[[Tensor, Tensor | None], Any], batch: _Batch) -> Any:  # noqa: ANN401 - as below
+        """Return a network's output for a batch without a graph."""
+        return self._seeded(network, batch)
+
+    def _seeded(self, network: Callable[[Tensor, Tensor | None], Any], batch: _Batch) -> Any:  # noqa: ANN401 - a network's output
         """Return a network's output for a batch; what it draws is the same for every size of the batches."""
         indices = [0 if self._shared_noise else batch.first + index for index in range(len(batch.latents))]
         rngs = [derive_generator(self._seed, "samples/noise", index) for index in indices]

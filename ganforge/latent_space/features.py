@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganforge.components import FeatureOutput, ImageTensors
+from ganforge.components import Dataset, FeatureOutput, ImageTensors
 from ganforge.config import Layer
 from ganforge.config.reload import reload_for_scoring
 from ganforge.data.scoring import build_scoring
@@ -47,6 +47,19 @@ class Features:
     def of_images(self, images: Tensor) -> FeatureOutput:
         """Return the features of images as networks see them, `(N, C, H, W)` float32, on the CPU."""
         return self._extraction.unrounded(images)
+
+    @property
+    def is_differentiable(self) -> bool:
+        """Whether images need not be rounded to bytes first."""
+        own_pictures = type(self.scoring.dataset).to_pixels is not Dataset.to_pixels
+        return self.extractor.raw_images or (self.extractor.accepts_float and not own_pictures)
+
+    def differentiable(self, images: Tensor) -> Tensor:
+        """Return the features of images with their graph, `(N, D)`; see `is_differentiable`."""
+        output: FeatureOutput = self.extractor(
+            images if self.extractor.raw_images else self.converter.unrounded(images)
+        )
+        return output.features
 
     def of_latents(self, space: LatentSpace, latents: Latents) -> FeatureOutput:
         """Return the features of latents' images, computed in batches."""

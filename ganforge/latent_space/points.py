@@ -13,22 +13,27 @@ from torch import Tensor
 from ganforge.components import Space
 from ganforge.errors import UsageError
 from ganforge.latent_space.attributes import Attributes, measure_attributes
+from ganforge.latent_space.features import Features
+from ganforge.latent_space.projection import project
 from ganforge.latent_space.space import LatentSpace
+from ganforge.runs.conditions import PICTURE_SUFFIXES, read_picture
 from ganforge.runs.latents import MAX_SEED, Latents
+from ganforge.utils.images import normalize
 
 SEED = re.compile(r"(?P<seed>\d+)(?::(?P<number>\d+))?")
 FILE = re.compile(r"(?P<path>.+\.npz)(?::(?P<number>\d+))?", re.IGNORECASE | re.DOTALL)
 CLASS = re.compile(r"class:(?P<name>.+)", re.DOTALL)
 #: Largest number of a latent among those of a seed, since all before it are drawn.
 MAX_NUMBER = 99_999
-FORMS = "write SEED, SEED:NUMBER, FILE.npz, FILE.npz:NUMBER or class:NAME"
+FORMS = "write SEED, SEED:NUMBER, FILE.npz, FILE.npz:NUMBER, class:NAME or a picture file"
 
 
 class PointReader:
     """Reader of points.
 
     `SEED` is the first latent of a seed, `SEED:NUMBER` that of an image of `sample --seed SEED`, counted from 0,
-    `FILE.npz` all latents of a file, `FILE.npz:NUMBER` one of them, `class:NAME` the mean latent of a class.
+    `FILE.npz` all latents of a file, `FILE.npz:NUMBER` one of them, `class:NAME` the mean latent of a class, and a
+    picture file the latent that it is projected to.
 
     Args:
         space: The latent space.
@@ -38,6 +43,19 @@ class PointReader:
     def __init__(self, space: LatentSpace, *, features: str | None = None) -> None:
         self.space = space
         self._features = features
+
+    @cached_property
+    def features(self) -> Features:
+        """Features of the run, or the given ones."""
+        return Features(self.space, self._features)
+
+    def target(self, text: str) -> Tensor:
+        """Return the image of a picture file or a point, `(C, H, W)` float32 as networks see it. Raises UsageError."""
+        if Path(text).suffix.lower() not in PICTURE_SUFFIXES:
+            (point,) = self.read([text], self.space.own_space)
+            return self.space.images(point[[0]])[0]
+        image = self.space.generator.image
+        return normalize(read_picture(Path(text), image.shape, kind="images of this run"))
 
     @cached_property
     def attributes(self) -> Attributes:
@@ -80,6 +98,8 @@ class PointReader:
             if number >= len(latents):
                 raise UsageError(f"{match['path']} has no latent {number}; it has {len(latents):,}, from 0")
             return latents[[number]]
+        if Path(text).suffix.lower() in PICTURE_SUFFIXES:
+            return project(self.space, self.target(text)[None], features=self.features).latents
         if match := CLASS.fullmatch(text):
             return self.attributes.mean(match["name"])
         raise UsageError(f"invalid point {text!r}", fix=FORMS)

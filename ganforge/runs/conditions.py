@@ -101,8 +101,8 @@ def _read(argument: str, spec: ConditionSpec, info: DatasetInfo) -> Tensor:
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
         if not files:
             raise UsageError(f"--condition {argument}: no pictures in this folder")
-        return torch.stack([_read_picture(file, spec) for file in files])
-    return _read_picture(path, spec)[None]
+        return torch.stack([read_picture(file, spec.shape) for file in files])
+    return read_picture(path, spec.shape)[None]
 
 
 def _read_vector(argument: str, spec: ConditionSpec) -> Tensor:
@@ -126,13 +126,20 @@ def _read_npz(path: Path) -> NDArray[Any]:
     return arrays["condition"] if "condition" in arrays else next(iter(arrays.values()))
 
 
-def _read_picture(path: Path, spec: ConditionSpec) -> Tensor:
-    """Return a picture as a condition, `(C, H, W)` uint8."""
-    channels, height, width = spec.shape
+def read_picture(path: Path, shape: tuple[int, ...], *, kind: str = "conditions") -> Tensor:
+    """Return a picture of a shape, `(C, H, W)` uint8.
+
+    Args:
+        path: A picture file.
+        shape: Its channels, height and width.
+        kind: Images that have this shape, for messages.
+
+    Raises:
+        UsageError: It cannot be read, or has another size.
+    """
+    channels, height, width = shape
     if channels not in PICTURE_MODES:
-        raise UsageError(
-            f"{path}: a picture cannot have {channels} channels", fix="save conditions as `condition` in a .npz file"
-        )
+        raise UsageError(f"{path}: a picture cannot have {channels} channels", fix="save them in a .npz file")
     try:
         with open_regular(path) as file, Image.open(file) as picture:
             pixels = np.array(picture.convert(PICTURE_MODES[channels]))
@@ -140,7 +147,7 @@ def _read_picture(path: Path, spec: ConditionSpec) -> Tensor:
         raise UsageError(f"{path} cannot be read as a picture: {error}") from None
     if pixels.shape[:2] != (height, width):
         raise UsageError(
-            f"{path} has {pixels.shape[1]}×{pixels.shape[0]} pixels; conditions have {width}×{height}",
+            f"{path} has {pixels.shape[1]}×{pixels.shape[0]} pixels; {kind} have {width}×{height}",
             fix="resize the picture first",
         )
     return torch.from_numpy(pixels.reshape(height, width, channels)).permute(2, 0, 1).contiguous()

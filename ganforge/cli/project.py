@@ -1,0 +1,159 @@
+"""Command `ganforge project`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ganforge.cli._latents import (
+    FeaturesName,
+    OutFile,
+    PointSeed,
+    Scale,
+    Settings,
+    open_space,
+    output_paths,
+    print_result,
+    write_picture,
+)
+from ganforge.cli._options import CheckpointName, Conditions, Ema, Force, Json, NoPlugins, Plugins, Quiet, RunSource
+from ganforge.cli._output import err, out, print_json, writing
+from ganforge.cli._settings import SamplingCommand
+from ganforge.errors import UsageError
+from ganforge.runs.sources import open_source
+from ganforge.utils.format import format_number
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ganforge.latent_space.features import Features
+
+#: Lines of progress for each image.
+REPORTS = 5
+
+app = typer.Typer(rich_markup_mode="rich")
+
+
+@app.command(cls=SamplingCommand)
+def project(
+    run: RunSource,
+    images: Annotated[
+        list[str],
+        typer.Argument(metavar="IMAGE...", help="Pictures of the run's size, or points as in interpolate."),
+    ],
+    steps: Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="Steps of Adam.")] = 300,
+    starts: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Starts for each image.")] = 4,
+    features: FeaturesName = None,
+    feature_weight: Annotated[
+        float, typer.Option(min=0, metavar="X", help="Weight of the distance of features; that of pixels has 1.")
+    ] = 1.0,
+    nearest: Annotated[
+        int | None,
+        typer.Option(min=1, max=100, metavar="K", help="Show the K nearest training images instead of projections."),
+    ] = None,
+    path: OutFile = None,
+    scale: Scale = None,
+    condition: Conditions = None,
+    seed: PointSeed = 0,
+    settings: Settings = None,
+    ema: Ema = None,
+    checkpoint: CheckpointName = "newest",
+    force: Force = False,
+    plugin: Plugins = None,
+    no_plugins: NoPlugins = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find latents whose images are near to pictures, or the training images nearest to them."""
+    directory = open_source(run)
+    name = "projection.png" if nearest is None else "nearest.png"
+    paths = output_paths(path, directory, name, {".png"}, force=force)
+    space = open_space(
+        directory,
+        settings=settings,
+        ema=ema,
+        checkpoint=checkpoint,
+        seed=seed,
+        plugin=plugin,
+        no_plugins=no_plugins,
+    )
+
+    import torch  # noqa: PLC0415 - takes a second to import
+
+    from ganforge.latent_space import projection  # noqa: PLC0415 - imports torch
+    from ganforge.latent_space.points import PointReader  # noqa: PLC0415 - imports torch
+    from ganforge.runs.conditions import read_condition  # noqa: PLC0415 - imports torch
+    from ganforge.utils.images import grid  # noqa: PLC0415 - imports torch
+
+    reader = PointReader(space, features=features)
+    targets = torch.stack([reader.target(text) for text in images])
+    if nearest is not None:
+        _show_nearest(run, reader.features, targets, nearest, paths[0], scale=scale, json=json)
+        return
+    if condition and not space.generator.conditional:
+        raise UsageError("this generator takes no condition", fix="leave --condition out")
+    result = projection.project(
+        space,
+        targets,
+        features=reader.features,
+        feature_weight=feature_weight,
+        steps=steps,
+        starts=starts,
+        condition=read_condition(condition, space.run.dataset_info()) if condition else None,
+        seed=seed,
+        progress=(lambda *_: None) if quiet else _reporter(len(images), steps),
+    )
+    wanted, found = reader.features.converter(targets), reader.features.converter(result.images)
+    difference = (wanted.int() - found.int()).abs().byte()
+    rows = torch.stack([wanted, found, difference], dim=1).flatten(0, 1)
+    write_picture(grid(rows, 3), result.latents.arrays(), paths, scale=scale)
+    document = {
+        "run": str(run),
+        "out": str(paths[0]),
+        "latents": str(paths[1]),
+        "num_images": len(images),
+        "space": result.latents.space,
+        "distances": result.distances.tolist(),
+        "pixel_rms": result.pixel_rms.tolist(),
+    }
+    print_result(document, json=json)
+
+
+def _reporter(count: int, steps: int) -> Callable[[int, int, float], None]:
+    """Return a function that prints some lines of progress for each image."""
+    console = err()
+    every = max(1, steps // REPORTS)
+
+    def report(number: int, step: int, distance: float) -> None:
+        if step % every == 0 or step == steps:
+            line = f"image {number + 1}/{count}: step {step}/{steps}, distance {format_number(distance)}"
+            console.print(line, style="dim")
+
+    return report
+
+
+def _show_nearest(
+    run: Path, features: Features, targets: Tensor, count: int, path: Path, *, scale: int | None, json: bool
+) -> None:
+    """Write a picture with each image and its nearest training images, and print these."""
+    import torch  # noqa: PLC0415 - takes a second to import
+
+    from ganforge.latent_space.projection import nearest_training_images  # noqa: PLC0415 - imports torch
+    from ganforge.utils.images import enlarge, grid, normalize, save_png  # noqa: PLC0415 - imports torch
+
+    count = min(count, features.scoring.info.sizes["train"])
+    indices, distances = nearest_training_images(features, targets, count)
+    neighbors = [features.training_images(row).images for row in indices.tolist()]
+    rows = [torch.cat([target[None], normalize(images)]) for target, images in zip(targets, neighbors, strict=True)]
+    with writing(path):
+        save_png(enlarge(grid(features.converter(torch.cat(rows)), count + 1), scale or 1), path)
+    if json:
+        print_json({"run": str(run), "out": str(path), "indices": indices.tolist(), "distances": distances.tolist()})
+        return
+    for row, values in zip(indices.tolist(), distances.tolist(), strict=True):
+        pairs = (f"{index} ({format_number(value)})" for index, value in zip(row, values, strict=True))
+        out().print(f"training images {', '.join(pairs)}", highlight=False)
+    out().print(f"picture: {path}", highlight=False, markup=False)
