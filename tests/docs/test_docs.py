@@ -120,6 +120,41 @@ def test_every_script_imports(monkeypatch: pytest.MonkeyPatch) -> None:
         importlib.import_module(file.stem)
 
 
+def test_mutants_are_small_faults_of_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each kind of fault is found at its place and compiles; texts, types and assertions have none."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    source = b"""
+@decorated(8)
+def f(a: Literal[8], b=1) -> Literal[8]:
+    \'\'\'Text 8.\'\'\'
+    assert a == 8
+    x: Literal[8] = a + b
+    if not a < b and g("\xc3\xa9", x):
+        a.b = x
+        raise ValueError(f"{a + 8}")
+    h(a)
+    return x
+"""
+    mutants = importlib.import_module("sample_mutants").Finder("f.py", source).mutants
+    assert [(mutant.line, mutant.code) for mutant in mutants] == [
+        (3, "(2)"),
+        (6, "(a - b)"),
+        (7, "(not (not a < b and g('é', x)))"),
+        (7, "(not a < b or g('é', x))"),
+        (7, "(a < b)"),
+        (7, "(a <= b)"),
+        (7, "(g(x, 'é'))"),
+        (8, "pass"),
+        (9, "pass"),
+        (10, "pass"),
+        (11, "(None)"),
+    ]
+    for mutant in mutants:
+        before, after = source.splitlines(), mutant.applied(source).splitlines()
+        compile(mutant.applied(source), "f.py", "exec")
+        assert [number for number, line in enumerate(after, 1) if line != before[number - 1]] == [mutant.line]
+
+
 @pytest.mark.parametrize("script", ["make_gallery", "make_benchmarks"])
 def test_recipes_of_scripts_resolve(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The flags of each recipe of the gallery and of the benchmarks are valid with this repository's plugins."""

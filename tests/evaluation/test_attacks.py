@@ -237,6 +237,21 @@ def test_a_score_beyond_all_floats_is_not_finite(entry: Entry) -> None:
     assert plain_scores({"gap": 10**400}, ["gap"], entry) == {"gap": None}
 
 
+@pytest.mark.parametrize("value", [True, "1", None, torch.ones(2)])
+def test_score_that_is_not_a_number_is_refused(value: object, entry: Entry) -> None:
+    """Flags, texts and several numbers are not scores; a tensor of one number is."""
+    assert plain_scores({"gap": torch.tensor([2.0])}, ["gap"], entry) == {"gap": 2.0}
+    with pytest.raises(PluginError, match=rf"metric 'gap' .*: gap is {type(value).__name__}; a number is required"):
+        plain_scores({"gap": value}, ["gap"], entry)
+
+
+@pytest.mark.parametrize("name", ["Two Words", "../up", "", 3])
+def test_names_of_pictures_that_no_file_can_have_are_refused(name: object, entry: Entry) -> None:
+    """Names are lower-case letters and digits, joined by dashes."""
+    with pytest.raises(PluginError, match=r"metric 'gap' .*: a picture's name is lower-case letters"):
+        check_pictures({name: torch.zeros(1, 2, 2, dtype=torch.uint8)}, entry)
+
+
 @pytest.mark.parametrize("shape", [(1, 0, 5), (3, 5, 0), (0, 5, 5), (2, 5, 5), (4, 5, 5)])
 def test_pictures_that_no_file_can_hold_are_refused(shape: tuple[int, ...], entry: Entry) -> None:
     """Gray or color, and at least one pixel."""

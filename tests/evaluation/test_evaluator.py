@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ganforge.components import Generator, ImageSpec, Split
 from ganforge.components.sampling import draw_latents
 from ganforge.errors import ConfigError, DataError, GanforgeError, IncompatibleError, PluginError
-from ganforge.evaluation import image_sets
+from ganforge.evaluation import extraction, image_sets
 from ganforge.evaluation.evaluator import Evaluation, Evaluator
 from ganforge.evaluation.validation import check, score_directions, scored_split
 from ganforge.plugins.registry import Registry
@@ -180,6 +180,27 @@ def test_features_of_real_images_are_extracted_once(assemble_scored: Assemble) -
     assert stages == [*once, "reference: gap", "reference: bright", *once]
     assert one.reference == two.reference
     assert one.scores == two.scores
+
+
+def test_dataset_that_makes_no_pictures_is_named(assemble_scored: Assemble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another result of `to_pixels` than a tensor is the dataset's error."""
+    gan = assemble_scored("gap")
+    monkeypatch.setattr(type(gan.dataset), "to_pixels", lambda _, images: images.tolist())
+    convert = extraction.PictureConverter(gan.dataset, gan.resolved.one("data"))
+    with pytest.raises(PluginError, match=r"'mnist' .* cannot make pictures of images: .*list"):
+        convert(torch.zeros(1, 1, 28, 28))
+
+
+@pytest.mark.parametrize(("pixels", "size"), [(7 * 28 * 28 + 5, 7), (5, 1)])
+def test_an_extractor_gets_few_pixels_at_once(
+    pixels: int, size: int, assemble_scored: Assemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images of any size are described, as many at once as the limit of pixels permits, or one."""
+    monkeypatch.setattr(extraction, "MAX_BATCH_PIXELS", pixels)
+    gan = assemble_scored("gap")
+    plugin_of(gan).described.clear()
+    evaluated(gan, num_samples=9)
+    assert max(plugin_of(gan).described) == size
 
 
 @pytest.mark.parametrize("kept", [0, 10**9])

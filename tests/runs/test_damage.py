@@ -31,7 +31,7 @@ from ganforge.training.callbacks import Callback
 from ganforge.training.run_directory import RunDirectory, RunLock
 from tests.helpers.plugins import command
 from tests.helpers.run_directories import change_json
-from tests.helpers.runs import tiny
+from tests.helpers.runs import read_rows, tiny
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "batch_size=10", "checkpoint_every=2")
@@ -201,6 +201,8 @@ def test_missing_folders_are_created_on_resume(run: RunDirectory, registry: Regi
     assert launch.resume_run(run, registry, callback=lambda _: notes).status == "finished"
     assert any("it restarts from its first step" in line for line in notes.lines)
     assert checkpoints.steps(run)[0] == 8
+    steps = [row["step"] for row in read_rows(run.metrics)]
+    assert steps == sorted(set(steps))
 
 
 @pytest.mark.parametrize("damage", ["lost", "zeroed", "of another type"])

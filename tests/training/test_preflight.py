@@ -240,6 +240,7 @@ def test_preflight_leaves_no_trace(registry: Registry) -> None:
         (("--batch-size", "6", "--gradient-accumulation", "6"), "pass --batch-size 12 or more"),
         (("--set", 'optimizer.name=["adam"]'), "optimizer.disc = ['adam'] (command line) is not the name"),
         (("--device", "cuda:7"), "this machine has no device 'cuda:7'"),
+        (("--device", "cpu:1"), "this machine has no device 'cpu:1'"),
         (("--device", "warp"), "no device 'warp'"),
         (("--precision", "tf32", "--device", "cpu"), "precision 'tf32' is not available on cpu"),
         (("--set", "best_metric=fid"), "invalid best_metric 'fid': not a score of the chosen metrics"),

@@ -333,8 +333,9 @@ def test_initial_weights_are_needed_once(papers: Registry, tmp_path: Path) -> No
     Path("generator.safetensors").unlink()
     assert launch.resume_run(run, papers, launch.ResumeOverrides(steps=4)).status == "finished"
     assert len(TrainedRun(run, papers).sample(3)) == 3
-    with pytest.raises(GanforgeError, match=r"generator 'pretrained' .* cannot be initialized"):
+    with pytest.raises(GanforgeError, match=r"generator 'pretrained' .* cannot be initialized") as raised:
         prepare(tiny(papers, *settings), papers)
+    assert str(raised.value).count("'pretrained'") == 1
 
 
 def test_trials_leave_no_state_behind(papers: Registry, tmp_path: Path) -> None:
@@ -438,6 +439,18 @@ def test_wrong_phases_are_refused(
     """Weights without an optimizer, unknown names and orders without a phase are one message each."""
     with pytest.raises(error, match=message):
         phase_parameters(build(tiny(papers, *MLP, *settings)))
+
+
+@pytest.mark.parametrize(
+    ("name", "subject"),
+    [("generator", "generator 'mlp' "), ("discriminator", "discriminator 'mlp' "), ("inversion", "phase 'encoder'")],
+)
+def test_phase_without_weights_is_refused(name: str, subject: str, papers: Registry) -> None:
+    """The message names the network, or the phase of other modules."""
+    gan = build(tiny(papers, *MLP, "term=inversion"))
+    gan.modules()[name].requires_grad_(requires_grad=False)
+    with pytest.raises(IncompatibleError, match=f"^{subject}.*has no weights to train"):
+        phase_parameters(gan)
 
 
 def test_every_weight_is_in_one_phase(papers: Registry, assemble: Callable[..., Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from ganforge.training.callbacks import Callback, TrainerContext
 from ganforge.training.ema import GeneratorEma
 from ganforge.training.metrics_buffer import ThroughputMeter
 from ganforge.training.optim import Schedules
+from ganforge.training.random_draws import BatchSlice, StepRandomness
 from ganforge.training.resume import load_checkpoint, restore_counters, roll_back
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.setup import setup_training
@@ -47,6 +49,18 @@ def test_a_batch_in_parts_gives_the_same_weights(assemble: Assemble) -> None:
     stepped(whole, 20)
     stepped(parts, 20)
     assert 0 < difference(whole, parts) < 1e-6
+
+
+@pytest.mark.parametrize(
+    "draw", [lambda rng: torch.normal(torch.zeros(2), 1.0, generator=rng), lambda rng: torch.rand(3, generator=rng)]
+)
+def test_draws_of_other_sizes_are_those_of_torch(draw: Callable[[torch.Generator], Tensor]) -> None:
+    """A draw from tensors, or of another size than the part of a batch, is not cut from one of the whole batch."""
+    randomness = StepRandomness(BatchSlice(2, 2, 4), None)
+    rng = randomness.track(lambda _: torch.Generator().manual_seed(3))("term/x")
+    with randomness:
+        drawn = draw(rng)
+    assert torch.equal(drawn, draw(torch.Generator().manual_seed(3)))
 
 
 def test_diversity_is_a_ratio_of_mean_squared_distances(assemble: Assemble) -> None:
