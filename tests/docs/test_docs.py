@@ -48,7 +48,10 @@ SCRIPTS = DOCS / "scripts"
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 SPAN = re.compile(r"`([^`\n]+)`")
 #: Commands of other programs that the docs may show.
-OTHERS = ("python -m pytest", "pre-commit ", "ruff check .", "ruff format --check .", "mypy", "lint-imports", "mkdocs ")
+OTHERS = (
+    *("python -m pytest", "python -m http.server ", "pre-commit ", "ruff check .", "ruff format --check .", "mypy"),
+    *("lint-imports", "mkdocs "),
+)
 #: Replacement that makes the training of the examples short.
 SHORT = ("epochs=20", 'steps=2, batch_size=8, precision="fp32"')
 SMALL = {"name": "mlp", "options": {"hidden": [16]}}
@@ -354,11 +357,11 @@ def test_commands_within_sentences_exist(page: Path) -> None:
 
 
 def first_party_packages(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Make the packages of plugins/ importable, and return their folders."""
+    """Make the packages of plugins/ importable, and return the folders of those with hooks; others are files alone."""
     packages = [file.parent for file in sorted(ROOT.glob("plugins/*/ganforge_*/__init__.py"))]
     for path in packages:
         monkeypatch.syspath_prepend(str(path.parent))
-    return packages
+    return [path for path in packages if "entry-points" in (path.parent / "pyproject.toml").read_text("utf-8")]
 
 
 def write_projects(page: Path, folder: Path) -> list[Path]:
