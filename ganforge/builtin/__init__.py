@@ -192,6 +192,11 @@ def ganforge_commands(app: CommandGroup) -> None:
         help="Train every combination of components and settings with several seeds, score each run, and rank them.",
     )
     app.add_command(
+        "import-weights",
+        "ganforge.cli.import_weights:import_weights",
+        help="Convert PyTorch's pickled weights to safetensors for --init, without running the file's code.",
+    )
+    app.add_command(
         "bench",
         "ganforge.cli.bench:app",
         help="Compare the speed of ganforge with that of the textbook's loop on this machine, on MNIST in batches "

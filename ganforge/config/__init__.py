@@ -12,12 +12,12 @@ from ganforge.components.spec import SECTIONS, Section
 
 if TYPE_CHECKING:
     from ganforge.config.document import from_document, read_document, to_document, write_document
-    from ganforge.config.experiment import ComponentRef, Experiment
+    from ganforge.config.experiment import ComponentRef, Experiment, InitialWeights
     from ganforge.config.layers import Layer, command_line_layer, nested, preset_layer
 
 _LAZY = {
     **dict.fromkeys(("from_document", "read_document", "to_document", "write_document"), "document"),
-    **dict.fromkeys(("ComponentRef", "Experiment"), "experiment"),
+    **dict.fromkeys(("ComponentRef", "Experiment", "InitialWeights"), "experiment"),
     **dict.fromkeys(("Layer", "command_line_layer", "nested", "preset_layer"), "layers"),
 }
 
@@ -25,6 +25,7 @@ __all__ = [
     "SECTIONS",
     "ComponentRef",
     "Experiment",
+    "InitialWeights",
     "Layer",
     "Section",
     "command_line_layer",

@@ -76,6 +76,27 @@ def _optimizer(value: object) -> object:
     return {**named, "options": {**table.get("options", {}), **options}}
 
 
+class InitialWeights(BaseModel):
+    """Weights of another training that a run starts from.
+
+    Attributes:
+        source: A run, as `RUN` or `RUN@STEP`, a bundle, `hub:OWNER/NAME`, or a safetensors file.
+        freeze: Parameters that are not trained: names such as `discriminator.layers.0`, or shell patterns.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    freeze: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
+
+
+def _initial_weights(value: object) -> object:
+    """Return a table from what users write: a source alone, or a table whose `name` is the source."""
+    if isinstance(value, Mapping) and "name" in value:
+        return {"source" if key == "name" else key: item for key, item in value.items()}
+    return {"source": value} if isinstance(value, str) else value
+
+
 #: Limit of the updates in one step, since a step cannot be interrupted.
 MAX_UPDATES = 1000
 Switch = Literal["auto", "on", "off"]
@@ -109,6 +130,11 @@ class Experiment(BaseModel):
     features: One = ComponentRef(name="random-convolutions")
     metric: Several = (ComponentRef(name="sliced-wasserstein"),)
 
+    init: Annotated[InitialWeights | None, BeforeValidator(_initial_weights)] = Field(
+        None,
+        description="Run (RUN or RUN@STEP), bundle, hub:OWNER/NAME or safetensors file whose weights the training "
+        "starts from.",
+    )
     epochs: PositiveInt | None = Field(None, description="Passes over the training images; 20 unless steps is given.")
     steps: PositiveInt | None = Field(None, description="Generator updates, instead of epochs.")
     batch_size: PositiveInt = Field(60, description="Real images in each discriminator update.")

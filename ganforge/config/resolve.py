@@ -217,7 +217,10 @@ class Resolver:
                     raise ConfigError(
                         f"invalid setting {key!r} ({layer.origin}){did_you_mean(key, [*known, *components])}"
                     )
-                merged[key] = None if value == NOTHING else value
+                if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+                    merged[key] = {**merged[key], **value}
+                else:
+                    merged[key] = None if value == NOTHING else value
                 self.origins[key] = layer.origin
                 if key in {"epochs", "steps"} and value is not None:
                     alternative = "steps" if key == "epochs" else "epochs"

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from ganforge.config import SECTIONS, Layer, Section
 from ganforge.config.dotted import NOTHING
-from ganforge.config.experiment import SEVERAL
+from ganforge.config.experiment import SEVERAL, InitialWeights
 from ganforge.errors import ConfigError
 from ganforge.utils.suggest import did_you_mean
 
@@ -110,7 +110,8 @@ def validation_message(prefix: str, error: ValidationError, model: type[BaseMode
         origin = origins.get(key) or next((origins[name] for name in origins if key.startswith(f"{name}.")), None)
         suffix = f" ({origin})" if origin else ""
         if finding["type"] == "extra_forbidden":
-            messages.append(f"no option {path[-1]!r}{suffix}{did_you_mean(path[-1], model.model_fields)}")
+            fields = InitialWeights.model_fields if path[0] == "init" else model.model_fields
+            messages.append(f"no option {path[-1]!r}{suffix}{did_you_mean(path[-1], fields)}")
         elif finding["type"] == "missing":
             messages.append(f"{key} must be given, such as --{key} VALUE")
         else:

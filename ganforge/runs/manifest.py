@@ -37,6 +37,7 @@ def first_manifest(prepared: Prepared) -> Manifest:
         versions=versions(),
         hardware=hardware(prepared.device),
         git_commit=git_commit(Path.cwd()),
+        init=prepared.init,
     )
 
 

@@ -15,6 +15,8 @@ from ganforge.errors import ConfigError
 from ganforge.evaluation.validation import check as check_evaluation
 from ganforge.evaluation.validation import score_directions, scored_split
 from ganforge.plugins.registry import Registry
+from ganforge.runs.initial_weights import freeze_parameters, initial_weights_notice, load_initial_weights
+from ganforge.schemas.manifest import InitialWeightsRecord
 from ganforge.training.build import GANComponents, build
 from ganforge.training.distributed import SINGLE_PROCESS, DistContext
 from ganforge.training.flops import Flops
@@ -33,6 +35,7 @@ class Prepared:
 
     Attributes:
         flops: FLOPs of a step, all ranks and all discriminator updates included.
+        init: Weights of another training that the run starts from, or None.
     """
 
     registry: Registry
@@ -41,6 +44,7 @@ class Prepared:
     precision: Precision
     flops: Flops
     dist: DistContext = SINGLE_PROCESS
+    init: InitialWeightsRecord | None = None
 
     @property
     def resolved(self) -> ResolvedConfig:
@@ -69,6 +73,7 @@ def prepare(
     _check_reused_fakes(resolved)
     device = choose_device(resolved.experiment.device, dist.local_rank)
     gan = build(resolved, dataset, initialize=initialize)
+    init = _start_from_weights(gan, initialize=initialize)
     flops = _step_flops(gan, preflight(gan, dist.world_size))
     _check_evaluation(gan)
     precision = resolved.experiment.precision
@@ -97,7 +102,19 @@ def prepare(
         resolved = with_values(resolved, FOUND_HERE, device=name)
     gan.resolved = _with_data_source(resolved, gan)
     gan.resolved.notices.extend(gan.notices(evaluates=resolved.experiment.evaluate_every is not None))
-    return Prepared(registry, gan, device, precision, flops, dist)
+    return Prepared(registry, gan, device, precision, flops, dist, init)
+
+
+def _start_from_weights(gan: GANComponents, *, initialize: bool) -> InitialWeightsRecord | None:
+    """Load the weights that a new run starts from, and freeze parameters, in resumed runs, too."""
+    init = gan.resolved.experiment.init
+    if init is None:
+        return None
+    record = load_initial_weights(gan, init) if initialize else None
+    if record is not None:
+        gan.resolved.notices.append(initial_weights_notice(record))
+    freeze_parameters(gan, init.freeze)
+    return record
 
 
 def _step_flops(gan: GANComponents, per_image: Mapping[str, Flops]) -> Flops:

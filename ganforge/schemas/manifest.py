@@ -81,6 +81,24 @@ class AlertRecord(StrictModel):
     hint: str
 
 
+class InitialWeightsRecord(StrictModel):
+    """Weights of another training that a run started from.
+
+    Attributes:
+        source: The run or file.
+        sha256: Hash of the file, or of a checkpoint's checksums.json.
+        step: Step of the checkpoint, or None for a file.
+        loaded: Number of tensors that were loaded.
+        skipped: Tensors that were not, with the reason.
+    """
+
+    source: str
+    sha256: str
+    step: Count | None
+    loaded: Count
+    skipped: list[str]
+
+
 class ResumedSession(StrictModel):
     """Resumption of a run.
 
@@ -130,6 +148,7 @@ class Manifest(ManifestHead):
         origins: Layer of the configuration that each setting comes from.
         versions: Versions of Python and of packages.
         git_commit: Commit of the working folder, with `+` for changed files, or None.
+        init: Weights of another training that the run started from, or None.
         error: Reason of a failure or divergence, or None.
         health: Alerts, oldest first.
         resumed: Later processes, oldest first.
@@ -145,6 +164,7 @@ class Manifest(ManifestHead):
     versions: dict[str, str]
     hardware: Hardware
     git_commit: str | None
+    init: InitialWeightsRecord | None = None
     error: str | None = None
     health: list[AlertRecord] = Field(default_factory=list)
     resumed: list[ResumedSession] = Field(default_factory=list)

@@ -1,0 +1,48 @@
+"""Command `ganforge import-weights`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from ganforge.cli._options import Force, Json
+from ganforge.cli._output import check_output_path, next_command, out, print_json
+
+
+def import_weights(
+    file: Annotated[Path, typer.Argument(metavar="FILE.pth", help="Weights that torch.save has written.")],
+    out_path: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="File to write (FILE.safetensors)."),
+    ] = None,
+    generator: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="Key of the generator in a file of several networks, such as g_ema."),
+    ] = None,
+    discriminator: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Key of the discriminator in a file of several networks.")
+    ] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Convert PyTorch's pickled weights to safetensors for --init, without running the file's code."""
+    from ganforge.runs.import_weights import (  # noqa: PLC0415 - imports torch
+        read_pickled_weights,
+        select_networks,
+        write_weights,
+    )
+
+    target = out_path or file.with_suffix(".safetensors")
+    check_output_path(target, force=force)
+    tensors = select_networks(read_pickled_weights(file), {"generator": generator, "discriminator": discriminator})
+    write_weights(tensors, target)
+    if json:
+        shapes = {name: list(value.shape) for name, value in tensors.items()}
+        print_json({"file": str(target), "tensors": shapes})
+        return
+    total = sum(value.numel() for value in tensors.values())
+    out().print(f"[bold]{escape(str(target))}[/]: {len(tensors)} tensors, {total:,} numbers", highlight=False)
+    out().print(f"start from them: {escape(next_command('run', '--init', target))}", highlight=False)
