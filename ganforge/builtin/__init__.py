@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ganforge.builtin.metrics.registry import METRICS
-from ganforge.builtin.presets import TEXTBOOK
+from ganforge.builtin.presets import QUICK, TEXTBOOK
 from ganforge.components.spec import Component
 from ganforge.plugins.commands import CommandGroup
 from ganforge.plugins.hookspecs import hookimpl
@@ -174,8 +174,8 @@ def ganforge_components() -> Iterable[Component]:
 
 @hookimpl
 def ganforge_presets() -> Iterable[Preset]:
-    """Return the textbook's training."""
-    return [TEXTBOOK]
+    """Return the textbook's training, and a quick one."""
+    return [TEXTBOOK, QUICK]
 
 
 @hookimpl
