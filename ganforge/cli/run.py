@@ -30,7 +30,7 @@ from ganforge.cli._settings import SettingsCommand, preset_layers
 from ganforge.config import command_line_layer
 from ganforge.config.resolve import resolve
 from ganforge.training.run_directory import RunDirectory
-from ganforge.utils.format import format_duration
+from ganforge.utils.format import format_duration, format_number
 from ganforge.utils.torchrun import RankEnvironment
 
 if TYPE_CHECKING:
@@ -231,6 +231,13 @@ def _report(outcome: Outcome, registry: Registry, *, json: bool) -> None:
             f"{outcome.images_seen:,} images · {format_duration(outcome.elapsed_seconds)}{speed}",
             highlight=False,
         )
+    if outcome.scores is not None and not json:
+        scores, real = outcome.scores, outcome.scores.reference
+        parts = [
+            f"{name} {format_number(value)} (real images: {format_number(real.get(name))})"
+            for name, value in scores.scores.items()
+        ]
+        out().print(escape(" · ".join(parts)), highlight=False)
     if outcome.evaluation_seconds and not json:
         fraction = outcome.evaluation_seconds / max(outcome.elapsed_seconds, outcome.evaluation_seconds)
         suffix = "; the first and the last are always made" if fraction > MAX_EVALUATION_FRACTION else ""

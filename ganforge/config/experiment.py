@@ -189,6 +189,9 @@ class Experiment(BaseModel):
     sample_every: PositiveInt | None = Field(None, description="Steps between sample grids; an epoch by default.")
     checkpoint_every: PositiveInt | None = Field(None, description="Steps between checkpoints; an epoch by default.")
     evaluate_every: PositiveInt | None = Field(None, description="Steps between evaluations; none by default.")
+    evaluate: Literal["auto"] | None = Field(
+        "auto", description="Score at the end: auto, where it takes a few seconds (digits and clothes), or none."
+    )
     num_samples: PositiveInt = Field(1000, description="Fakes, and real images, in an evaluation.")
     max_eval_time_fraction: float = Field(
         0.5, description="Largest share of the training time that evaluations may take.", gt=0, le=1

@@ -6,7 +6,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from ganforge.plugins.events.sender import EventSender
 from ganforge.plugins.registry import Registry
 from ganforge.runs import ReportWriter
 from ganforge.runs.distributed_launch import SIGNAL_ECHO_SECONDS, RankSetup
+from ganforge.runs.final_score import score_at_end
 from ganforge.runs.manifest import check_same, first_manifest
 from ganforge.runs.provenance import command, versions
 from ganforge.runs.session import Outcome, make_trainer, restore_newest, train_to_end
@@ -211,6 +212,9 @@ def _train(
         relay.send("started", run=information, step=trainer.step)
         outcome, interrupt = train_to_end(trainer, run, interruption)
         callback.on_train_end(outcome.status)
+        if outcome.status == "finished":
+            scores = score_at_end(run, prepared, registry, outcome.images_seen, callback.on_message)
+            outcome = replace(outcome, scores=scores)
         _write_report(run, callback, report)
         relay.send("finished", status=outcome.status, error=outcome.error)
         if interrupt is not None:

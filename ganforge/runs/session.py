@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ganforge.errors import DivergedError, GanforgeError, RunDirectoryError
+from ganforge.runs.evaluate import RunScores
 from ganforge.runs.setup import Prepared
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.callbacks import Callback, TrainerContext
@@ -29,6 +30,7 @@ class Outcome:
         evaluation_seconds: Part of `elapsed_seconds` that evaluations took.
         error: Reason of a divergence or failure, with a known remedy (`fix`) and its exception (`cause`).
         health: Alerts, as in run.json.
+        scores: Scores at the end, if they were computed; see `final_score`.
     """
 
     run: RunDirectory
@@ -44,11 +46,13 @@ class Outcome:
     fix: str | None = None
     cause: Exception | None = None
     health: list[dict[str, Any]] = field(default_factory=list)
+    scores: RunScores | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the document that `run --json` prints."""
         document = {"run": str(self.run.path), "status": self.status, **self.summary(), "health": self.health}
-        return document | ({} if self.error is None else {"error": self.error})
+        document |= {} if self.error is None else {"error": self.error}
+        return document | ({} if self.scores is None else {"scores": self.scores.scores})
 
     def summary(self) -> dict[str, Any]:
         """Return the summary in run.json."""

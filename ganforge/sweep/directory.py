@@ -154,9 +154,13 @@ class SweepDirectory:
         return acquire_lock(self.trials / f"{trial.name}.lock")
 
     def write_config(self, trial: Trial) -> Path:
-        """Write the configuration that a trial is started with, and return its path. Raises OSError."""
+        """Write the configuration that a trial is started with, and return its path. Raises OSError.
+
+        The run is not scored at its end, since the sweep scores it.
+        """
         path = self.config_path(trial)
-        write_atomically(path, write_document(to_document(trial.experiment)))
+        experiment = trial.experiment.model_copy(update={"evaluate": None})
+        write_atomically(path, write_document(to_document(experiment)))
         return path
 
     def state(self, trial: Trial) -> State:
