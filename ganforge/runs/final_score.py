@@ -24,7 +24,7 @@ CLASSIFIER = "classifier"
 def score_at_end(
     run: RunDirectory, prepared: Prepared, registry: Registry, images_seen: int, notice: Callable[[str], None]
 ) -> RunScores | None:
-    """Score the last weights of a finished run, where that is cheap; a failure is a notice.
+    """Score the last weights of a finished run if the score is cheap; a failure is a notice.
 
     Args:
         run: The finished run.

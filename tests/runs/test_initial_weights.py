@@ -87,7 +87,7 @@ def test_frozen_parameters_keep_their_values_also_after_a_resume(
 
 
 def test_tensors_that_do_not_match_are_named(source: RunDirectory, registry: Registry) -> None:
-    """Other shapes and names stay as the seed made them; the notice and the record say which."""
+    """Other shapes and names stay as the seed made them; the notice and the record list them."""
     settings = ("init=" + str(source.path), "gen.hidden=[16, 8]")
     prepared = prepare(tiny(registry, *MLP, *settings), registry)
     fresh = prepare(tiny(registry, *MLP, settings[1]), registry)
