@@ -162,6 +162,11 @@ def _signed(vectors: Tensor) -> Tensor:
     return (flat * largest.sign()).reshape(vectors.shape)
 
 
+def _varies(values: Tensor) -> bool:
+    """Return whether values differ between latents; those of a layer that gets the condition alone do not."""
+    return values.is_floating_point() and values.ndim > 1 and not bool((values == values[:1]).all())
+
+
 def _run_with_hooks(
     space: LatentSpace, latents: Latents, hook: Callable[[str, nn.Module, Tensor, Tensor], None]
 ) -> None:
@@ -192,7 +197,8 @@ def _activations(space: LatentSpace, latents: Latents, layer: str | None) -> Ten
 
     def keep(name: str, module: nn.Module, inputs: Tensor, output: Tensor) -> None:
         nonlocal layer
-        layer = layer or name
+        if layer is None and _varies(output):
+            layer = name
         if name == layer:
             parts.append(output.float().flatten(1).cpu())
 
@@ -217,10 +223,15 @@ def _first_matrix(space: LatentSpace, latents: Latents) -> Tensor:
     size = space.generator.latent_dim
     probes = torch.cat([torch.zeros(1, size), torch.eye(size), 2 * torch.eye(size)[:1]])
     first: list[Tensor] = []
+    layer: str | None = None
 
     def keep(name: str, module: nn.Module, inputs: Tensor, output: Tensor) -> None:
-        if not first:
-            first.append((output if isinstance(module, LINEAR) else inputs).double().cpu())
+        nonlocal layer
+        values = output if isinstance(module, LINEAR) else inputs
+        if layer is None and _varies(values):
+            layer = name
+        if name == layer and not first:
+            first.append(values.double().cpu())
 
     parts = []
     for begin in range(0, len(probes), space.sampler.batch_size):

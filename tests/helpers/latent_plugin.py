@@ -37,9 +37,8 @@ class Matrix(ganforge.Generator):
         return self.options.conditional
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        images: Tensor = self.layer(z)
-        if condition is not None:
-            images = images + self.classes(condition)
+        moved = 0 if condition is None else self.classes(condition)
+        images: Tensor = self.layer(z) + moved
         return images.view(-1, *self.image.shape)
 
 

@@ -51,9 +51,13 @@ def test_principal_components_are_those_of_the_svd(shape: tuple[int, int]) -> No
     assert len(principal_components(points, 100)[0]) == 6 + (shape[1] == 7)
 
 
-def test_directions_of_a_linear_generator_are_its_singular_vectors(tmp_path: Path) -> None:
-    """SeFa gives the right singular vectors; GANSpace gives them up to the covariance of the drawn latents."""
-    run = train_one_step(tmp_path / "run", "matrix")
+@pytest.mark.parametrize("conditional", ["false", "true"])
+def test_directions_of_a_linear_generator_are_its_singular_vectors(conditional: str, tmp_path: Path) -> None:
+    """SeFa gives the right singular vectors, GANSpace those up to the drawn latents' covariance.
+
+    Layers that get the condition alone run first, and have no part in them.
+    """
+    run = train_one_step(tmp_path / "run", "matrix", f"gen.conditional={conditional}")
     right = with_singular_values(run)
     space = LatentSpace(run)
     exact, sampled = closed_form_directions(space, 4), principal_directions(space, 4)
