@@ -54,8 +54,9 @@ def interpolate(
         list[str] | None,
         typer.Argument(
             metavar="[POINT]...",
-            help="SEED, SEED:NUMBER (an image of sample --seed SEED, from 0), FILE.npz, or FILE.npz:NUMBER; the first "
-            "four images of --seed by default.",
+            help="SEED, SEED:NUMBER (an image of sample --seed SEED, from 0), FILE.npz, FILE.npz:NUMBER, "
+            "class:NAME (the mean of a class), or a picture, which is projected; the first four images of --seed by "
+            "default.",
         ),
     ] = None,
     path: Annotated[

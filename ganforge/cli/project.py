@@ -21,6 +21,7 @@ from ganforge.cli._latents import (
 )
 from ganforge.cli._options import CheckpointName, Conditions, Ema, Force, Json, NoPlugins, Plugins, Quiet, RunSource
 from ganforge.cli._output import err, out, print_json, writing
+from ganforge.cli._printer import escape
 from ganforge.cli._settings import SamplingCommand
 from ganforge.errors import UsageError
 from ganforge.runs.sources import open_source
@@ -156,4 +157,4 @@ def _show_nearest(
     for row, values in zip(indices.tolist(), distances.tolist(), strict=True):
         pairs = (f"{index} ({format_number(value)})" for index, value in zip(row, values, strict=True))
         out().print(f"training images {', '.join(pairs)}", highlight=False)
-    out().print(f"picture: {path}", highlight=False, markup=False)
+    out().print(f"picture: [bold]{escape(path)}[/]", highlight=False)
