@@ -197,6 +197,12 @@ def ganforge_commands(app: CommandGroup) -> None:
         help="Convert PyTorch's pickled weights to safetensors for --init, without running the file's code.",
     )
     app.add_command(
+        "clean",
+        "ganforge.cli.clean:clean",
+        help="Remove old checkpoints of runs; never the newest valid or the best one, nor those of a run that is "
+        "training.",
+    )
+    app.add_command(
         "bench",
         "ganforge.cli.bench:app",
         help="Compare the speed of ganforge with that of the textbook's loop on this machine, on MNIST in batches "

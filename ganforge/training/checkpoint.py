@@ -168,6 +168,11 @@ def remove_later(run: RunDirectory, step: int) -> None:
             _remove(run.checkpoint_path(later))
 
 
+def remove(run: RunDirectory, step: int) -> None:
+    """Remove the checkpoint of a step. Raises OSError."""
+    _remove(run.checkpoint_path(step))
+
+
 def to_cpu(value: Tensor) -> Tensor:
     """Return a contiguous copy on the CPU."""
     return value.detach().to("cpu", copy=True).contiguous()
