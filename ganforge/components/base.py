@@ -8,6 +8,8 @@ from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from ganforge.utils.schema import spell_booleans
+
 
 class ComponentOptions(BaseModel):
     """Options of a component: frozen, typed, unknown keys refused.
@@ -29,7 +31,7 @@ class ComponentOptions(BaseModel):
             for key, value in values.items()
             if value == "none" and key in cls.model_fields and NoneType in get_args(cls.model_fields[key].annotation)
         }
-        return {**values, **absent}
+        return spell_booleans({**values, **absent}, cls)
 
 
 class Configurable:

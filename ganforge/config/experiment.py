@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 from ganforge.components.spec import Section
+from ganforge.utils.schema import spell_booleans
 
 #: Sections of one component each; trained components and their data come first.
 TRAINED: tuple[Section, ...] = ("gen", "disc", "loss", "data")
@@ -200,6 +201,11 @@ class Experiment(BaseModel):
         None, description="Score that decides which checkpoint is best; the first by default."
     )
     keep_checkpoints: PositiveInt = Field(3, description="Newest checkpoints kept, in addition to the best one.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_booleans(cls, values: Any) -> Any:  # noqa: ANN401 - pydantic passes on any input
+        return spell_booleans(values, cls) if isinstance(values, Mapping) else values
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:

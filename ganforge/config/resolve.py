@@ -6,6 +6,7 @@ Components are chosen first, since their recommendations are the lowest layers.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -76,6 +77,11 @@ class Resolver:
                         f"to keep it: --{section} {','.join(left_out)}"
                     )
                 names, self.origins[section] = layer_names, layer.origin
+        if section in SINGLE and "," in names[0]:
+            raise ConfigError(
+                f"{section} = {names[0]!r}: a run has one {kind}",
+                fix=f"compare several: ganforge sweep --{section} {shlex.quote(names[0])}",
+            )
         entries = tuple(self.registry.find(kind, name) for name in names)
         if len(set(entries)) < len(entries):
             raise ConfigError(f"{section} names a {kind} twice: {', '.join(names)}")

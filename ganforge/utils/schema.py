@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Iterator
-from typing import Annotated, get_args
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -30,6 +30,25 @@ class StrictModel(BaseModel):
     """Schema without conversions, unknown keys or numbers that are not finite."""
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+def spell_booleans(values: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """Return values in which a boolean for a number is text, which is refused; pydantic would take true for 1."""
+    return {
+        key: str(value).lower()
+        if isinstance(value, bool) and key in model.model_fields and _is_number(model.model_fields[key].annotation)
+        else value
+        for key, value in values.items()
+    }
+
+
+def _is_number(annotation: object) -> bool:
+    """Return whether a type allows numbers and no booleans."""
+    types, pending = set(), [annotation]
+    while pending:
+        types.add(part := pending.pop())
+        pending += [argument for argument in get_args(part) if isinstance(argument, type) or get_args(argument)]
+    return bool not in types and not types.isdisjoint({int, float})
 
 
 def first_problem(error: ValidationError, model: type[BaseModel] | None = None) -> str:
