@@ -9,6 +9,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # processes that share the cores wait f
 
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,10 +20,11 @@ from ganforge.training.build import GANComponents, build
 from tests.helpers.plugins import in_process
 from tests.helpers.runs import tiny
 
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # a background job of a script, whose children would ignore it, too
+# Background jobs of a script ignore SIGINT, those of nohup SIGHUP, and their children would, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from ganforge.cli._options import Force, Json
 from ganforge.cli._output import check_output_path, next_command, out, print_json
+from ganforge.cli._printer import escape
 
 
 def import_weights(
@@ -44,5 +44,5 @@ def import_weights(
         print_json({"file": str(target), "tensors": shapes})
         return
     total = sum(value.numel() for value in tensors.values())
-    out().print(f"[bold]{escape(str(target))}[/]: {len(tensors)} tensors, {total:,} numbers", highlight=False)
+    out().print(f"[bold]{escape(target)}[/]: {len(tensors)} tensors, {total:,} numbers", highlight=False)
     out().print(f"start from them: {escape(next_command('run', '--init', target))}", highlight=False)

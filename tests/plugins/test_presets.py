@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ganforge import Preset
-from ganforge.builtin.presets import TEXTBOOK
+from ganforge.builtin.presets import QUICK, TEXTBOOK
 from ganforge.config import preset_layer
 from ganforge.errors import PluginError, UnknownComponentError
 from ganforge.plugins import Policy, discover
@@ -48,7 +48,7 @@ def local(folder: Path, *texts: str) -> Path:
 
 def test_the_textbook_comes_through_the_hook() -> None:
     """The built-in presets are the built-in plugin's; without it there are none."""
-    assert [preset for preset, _ in discover(Policy(none=True)).presets] == [TEXTBOOK]
+    assert [preset for preset, _ in discover(Policy(none=True)).presets] == [TEXTBOOK, QUICK]
     assert discover(Policy(none=True, blocked=frozenset({"builtin"}))).presets == []
 
 
@@ -67,9 +67,13 @@ def test_presets_are_listed_and_described(tmp_path: Path) -> None:
     """`list` has presets after the components, `list preset` alone; `describe` shows the settings of one."""
     file = local(tmp_path, tiny())
     rows = json.loads(command("list", "--plugin", file, "--json").stdout)
-    assert [(row["kind"], row["name"]) for row in rows[-2:]] == [("preset", "textbook"), ("preset", "tiny")]
+    assert [(row["kind"], row["name"]) for row in rows[-3:]] == [
+        ("preset", "quick"),
+        ("preset", "textbook"),
+        ("preset", "tiny"),
+    ]
     for kind in ("preset", "Presets"):
-        assert json.loads(command("list", kind, "--plugin", file, "--json").stdout) == rows[-2:]
+        assert json.loads(command("list", kind, "--plugin", file, "--json").stdout) == rows[-3:]
     document = json.loads(command("describe", "tiny", "--plugin", file, "--json").stdout)
     assert document == {**rows[-1], "settings": {"steps": 3, "gen": "mlp", "optimizer": {"lr": 0.001}}}
     shown = command("describe", "preset", "textbook").stdout
@@ -95,7 +99,7 @@ def test_presets_of_one_name(here: Path) -> None:
         preset_layer("fast", registry)
     assert preset_layer("b-preset/fast", registry).values == {"steps": 4}
     rows = json.loads(command("list", "preset", "--json").stdout)
-    assert {row["name"]: row.get("problem") for row in rows if row["name"] != "textbook"} == {
+    assert {row["name"]: row.get("problem") for row in rows if row["name"] not in {"quick", "textbook"}} == {
         f"{letter}-preset/fast": f"another plugin has a preset of this name; write {letter}-preset/fast"
         for letter in "ab"
     }
