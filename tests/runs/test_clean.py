@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,9 +15,9 @@ from ganforge.runs.setup import prepare
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.callbacks import Callback
 from ganforge.training.run_directory import RunDirectory, RunLock
+from tests.helpers.plugins import command
 from tests.helpers.runs import tiny
 
-Ganforge = Callable[..., subprocess.CompletedProcess[str]]
 SETTINGS = ("gen=mlp", "disc=mlp", "gen.hidden=[8]", "disc.hidden=[8]", "steps=4", "checkpoint_every=1")
 
 
@@ -67,13 +65,13 @@ def test_a_run_that_trains_is_skipped(registry: Registry, tmp_path: Path) -> Non
         clean_runs(tmp_path / "nowhere", keep=1, dry_run=True, notice=pytest.fail)
 
 
-def test_the_command_reports_what_it_frees(registry: Registry, ganforge: Ganforge, tmp_path: Path) -> None:
+def test_the_command_reports_what_it_frees(registry: Registry, tmp_path: Path) -> None:
     """Steps and bytes are printed, also as JSON."""
     train(tmp_path / "run", registry)
-    listed = ganforge("clean", tmp_path, "--dry-run")
+    listed = command("clean", tmp_path, "--dry-run")
     assert "3 checkpoints" in listed.stdout
     assert "would be freed in 1 runs" in listed.stdout
-    done = ganforge("clean", tmp_path, "--json")
+    done = command("clean", tmp_path, "--json")
     (document,) = json.loads(done.stdout)
     assert (document["removed"], document["kept"]) == ([3, 2, 1], [4])
-    assert ganforge("clean", tmp_path / "nowhere").returncode == 2
+    assert command("clean", tmp_path / "nowhere").returncode == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,7 @@ from torch import nn
 
 from ganforge.errors import UsageError
 from ganforge.runs.import_weights import read_pickled_weights, select_networks
-
-Ganforge = Callable[..., subprocess.CompletedProcess[str]]
+from tests.helpers.plugins import command
 
 
 class Malicious:
@@ -66,15 +64,15 @@ def test_damaged_files_are_one_message(content: bytes, tmp_path: Path) -> None:
         read_pickled_weights(tmp_path / "missing.pth")
 
 
-def test_an_imported_file_starts_a_run(ganforge: Ganforge, tmp_path: Path) -> None:
+def test_an_imported_file_starts_a_run(tmp_path: Path) -> None:
     """The command writes a file that `--init` loads completely; an existing one is kept without --force."""
     state = {"layers.0.weight": torch.ones(16, 100), "layers.0.bias": torch.zeros(16)}
     torch.save({"g": state, "d": {"weight": torch.ones(1)}}, tmp_path / "weights.pth")
-    done = ganforge("import-weights", tmp_path / "weights.pth", "--generator", "g")
+    done = command("import-weights", tmp_path / "weights.pth", "--generator", "g")
     assert done.returncode == 0, done.stderr
     assert "2 tensors, 1,616 numbers" in done.stdout
     assert load_file(tmp_path / "weights.safetensors").keys() == {f"generator.{name}" for name in state}
-    assert ganforge("import-weights", tmp_path / "weights.pth").returncode == 2
-    missing = ganforge("import-weights", tmp_path / "weights.pth", "--generator", "G", "--force")
+    assert command("import-weights", tmp_path / "weights.pth").returncode == 2
+    missing = command("import-weights", tmp_path / "weights.pth", "--generator", "G", "--force")
     assert missing.returncode == 2
     assert "no tensors under 'G' (available: d, g)" in missing.stderr

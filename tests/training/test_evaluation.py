@@ -177,8 +177,7 @@ def test_a_metric_that_fails_does_not_end_a_training(scored: Registry, tmp_path:
 def test_the_best_checkpoint_is_one_that_is_there(scored: Registry, tmp_path: Path) -> None:
     """A run whose best checkpoint was removed resumes; the next scored checkpoint becomes the best."""
     settings = ("metric=later", "features=rows", "best_metric=later", "evaluate_every=2", "checkpoint_every=2")
-    settings = (*settings, "keep_checkpoints=1", "max_eval_time_fraction=1")
-    run, _ = trained(scored, tmp_path / "run", *settings)
+    run, _ = trained(scored, tmp_path / "run", *settings, "keep_checkpoints=1", "max_eval_time_fraction=1")
     assert run.read_manifest().as_dict()["summary"]["best"]["step"] == 2
     assert checkpoints.steps(run) == [8, 2]
     shutil.rmtree(run.checkpoint_path(2))
