@@ -146,7 +146,10 @@ def _read_run(run: RunDirectory, step: str) -> WeightsSource:
     if checkpoint is None:
         raise ConfigError("the run has no checkpoint")
     content = read_bytes(run.checkpoint_path(checkpoint.step) / CHECKSUMS)
-    return WeightsSource(checkpoint.tensors, hashlib.sha256(content).hexdigest(), checkpoint.step)
+    tensors = dict(checkpoint.tensors)
+    if "generator" not in tensors:  # a bundle has the moving average alone
+        tensors["generator"] = tensors.get("generator_ema", {})
+    return WeightsSource(tensors, hashlib.sha256(content).hexdigest(), checkpoint.step)
 
 
 def _read_file(path: Path) -> WeightsSource:

@@ -14,7 +14,9 @@ from ganforge.config.resolve import resolve
 from ganforge.errors import ConfigError
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
+from ganforge.runs.bundle import write_bundle
 from ganforge.runs.setup import prepare
+from ganforge.runs.trained_run import TrainedRun
 from ganforge.training.callbacks import Callback
 from ganforge.training.run_directory import RunDirectory
 from tests.helpers.checkpoints import digests
@@ -122,6 +124,19 @@ def test_a_safetensors_file_initializes_networks(
     for network in networks:
         state = prepared.gan.modules()[network].state_dict()
         assert all(torch.equal(state[name], value) for name, value in weights(source, network).items())
+
+
+@pytest.mark.parametrize("settings", [(), ("ema_halflife_images=100",)], ids=["weights", "moving average"])
+def test_a_bundle_initializes_the_generator(settings: tuple[str, ...], registry: Registry, tmp_path: Path) -> None:
+    """A bundle has the weights that `sample` draws with; the discriminator keeps those of the seed."""
+    trained = TrainedRun(train(registry, tmp_path / "run", *settings), registry)
+    file = trained.weights_file(ema=None)
+    write_bundle(trained, trained.checkpoint(), file, tmp_path / "run.zip")
+    prepared = prepare(tiny(registry, *MLP, f"init={tmp_path / 'run.zip'}"), registry)
+    state = prepared.gan.generator.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in weights(trained.directory, file).items())
+    assert prepared.init is not None
+    assert prepared.init.skipped == ["discriminator: not in the source"]
 
 
 def test_unusable_sources_are_one_message(source: RunDirectory, registry: Registry, tmp_path: Path) -> None:
