@@ -79,7 +79,7 @@ class Resolver:
                 names, self.origins[section] = layer_names, layer.origin
         if section in SINGLE and "," in names[0]:
             raise ConfigError(
-                f"{section} = {names[0]!r}: a run has one {kind}",
+                f"{section} = {names[0]!r} names several; a run has one",
                 fix=f"compare several: ganforge sweep --{section} {shlex.quote(names[0])}",
             )
         entries = tuple(self.registry.find(kind, name) for name in names)

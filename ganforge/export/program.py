@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
@@ -46,14 +48,16 @@ def _trace(exported: ExportedGenerator) -> ExportedProgram:
     batch = Dim("batch")
     shapes = tuple({0: batch} for _ in inputs)
     function: nn.Module = exported.function
-    try:
-        return torch.export.export(function, inputs, dynamic_shapes=shapes, strict=True)
-    except Exception as error:  # noqa: BLE001 - any error of the tracer or of the generator
-        reason = error
-    try:
-        return torch.export.export(function, inputs, dynamic_shapes=shapes, strict=False)
-    except Exception:  # noqa: BLE001 - as above
-        raise IncompatibleError(
-            f"{exported.name} cannot be traced by torch.export: {summarize_exception(reason)}",
-            fix="export a bundle: --to bundle",
-        ) from reason
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about versions of Python, and torch's own deprecations
+        try:
+            return torch.export.export(function, inputs, dynamic_shapes=shapes, strict=True)
+        except Exception as error:  # noqa: BLE001 - any error of the tracer or of the generator
+            reason = error
+        try:
+            return torch.export.export(function, inputs, dynamic_shapes=shapes, strict=False)
+        except Exception:  # noqa: BLE001 - as above
+            raise IncompatibleError(
+                f"{exported.name} cannot be traced by torch.export: {summarize_exception(reason)}",
+                fix="export a bundle: --to bundle",
+            ) from reason

@@ -228,7 +228,10 @@ def test_options_stand_in_their_component_s_own_table(registry: Registry) -> Non
         (("gen.latent_dim=true",), "gen.latent_dim = 'true' .command line.: input should be a valid integer"),
         (("optimizer.lr=true",), "optimizer.disc.lr = 'true' .command line.: input should be a valid number"),
         (("ema_halflife_images=false",), "ema_halflife_images = 'false' .command line.: input should be a valid"),
-        (("gen=dcgan,mlp",), "a run has one generator\ncompare several: ganforge sweep --gen dcgan,mlp"),
+        (
+            ("gen=dcgan,mlp",),
+            "names several; a run has one\ncompare several: ganforge sweep --gen dcgan,mlp",
+        ),
         (("gen=5",), "is not the name of a component"),
         (("metric=sliced-wasserstein,sliced-wasserstein",), "twice"),
         (("nonsense",), "invalid setting"),

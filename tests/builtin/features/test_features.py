@@ -251,7 +251,7 @@ def test_a_file_has_a_table_for_each_extractor(tmp_path: Path, registry: Registr
     ("settings", "message"),
     [
         (("features=pixel",), r"no features 'pixel'; did you mean 'pixels'"),
-        (("features=pixels,pixels",), "no features 'pixels,pixels'"),
+        (("features=pixels,pixels",), "features = 'pixels,pixels' names several; a run has one"),
         (("features=[]",), r"features = \[\] \(command line\) is not the name of a component"),
         (("features.sed=1", "features=random-convolutions"), "no option 'sed' .*did you mean 'seed'"),
         (("features.seed=-1", "features=random-convolutions"), r"features.seed = -1 \(command line\)"),
