@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from ganforge.errors import IncompatibleError, UsageError
 from ganforge.export.generator import ExportedGenerator, Inputs
-from ganforge.export.program import TRACED_BATCH, trace
+from ganforge.export.program import TRACED_BATCH, trace, without_warnings
 from ganforge.utils.files import write_atomically
 from ganforge.utils.tracebacks import summarize_exception
 
@@ -64,8 +63,7 @@ def _convert(exported: ExportedGenerator) -> bytes:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with without_warnings():
             converted: Any = torch.onnx.export(
                 program,
                 inputs,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -18,6 +20,15 @@ TRACED_BATCH = 3
 PRIVATE = ("stack_trace", "from_node", "source_fn_stack", "nn_module_stack", "torch_fn", "custom")
 
 
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Ignore the warnings of PyTorch's exporters about versions of Python and about their own code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@without_warnings()
 def trace(exported: ExportedGenerator) -> ExportedProgram:
     """Return the program of a generator: latents and conditions to images.
 
@@ -48,16 +59,14 @@ def _trace(exported: ExportedGenerator) -> ExportedProgram:
     batch = Dim("batch")
     shapes = tuple({0: batch} for _ in inputs)
     function: nn.Module = exported.function
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about versions of Python, and torch's own deprecations
-        try:
-            return torch.export.export(function, inputs, dynamic_shapes=shapes, strict=True)
-        except Exception as error:  # noqa: BLE001 - any error of the tracer or of the generator
-            reason = error
-        try:
-            return torch.export.export(function, inputs, dynamic_shapes=shapes, strict=False)
-        except Exception:  # noqa: BLE001 - as above
-            raise IncompatibleError(
-                f"{exported.name} cannot be traced by torch.export: {summarize_exception(reason)}",
-                fix="export a bundle: --to bundle",
-            ) from reason
+    try:
+        return torch.export.export(function, inputs, dynamic_shapes=shapes, strict=True)
+    except Exception as error:  # noqa: BLE001 - any error of the tracer or of the generator
+        reason = error
+    try:
+        return torch.export.export(function, inputs, dynamic_shapes=shapes, strict=False)
+    except Exception:  # noqa: BLE001 - as above
+        raise IncompatibleError(
+            f"{exported.name} cannot be traced by torch.export: {summarize_exception(reason)}",
+            fix="export a bundle: --to bundle",
+        ) from reason

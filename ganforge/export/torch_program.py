@@ -10,13 +10,14 @@ from typing import Any
 import torch
 
 from ganforge.export.generator import ExportedGenerator
-from ganforge.export.program import trace
+from ganforge.export.program import trace, without_warnings
 from ganforge.utils.files import write_atomically
 
 #: Name of the facts about the generator within the file.
 FACTS = "ganforge.json"
 
 
+@without_warnings()
 def export_torch(exported: ExportedGenerator, path: Path) -> None:
     """Write a program, load it, and compare its images with the run's.
 
