@@ -476,7 +476,7 @@ def test_the_example_command_and_preset_work(tmp_path: Path, ganforge: Ganforge)
     """The preset of plugins.md trains, and its command reads the run."""
     write_files(DOCS / "plugins.md", tmp_path)
     small = "--gen.hidden [16] --disc.hidden [16] --data.source sample --steps 2 --precision fp32 --out example --json"
-    done = ganforge("run", "--preset", "quick", "--plugin", "my_presets.py", *small.split())
+    done = ganforge("run", "--preset", "small", "--plugin", "my_presets.py", *small.split())
     assert done.returncode == 0, done.stderr
     experiment = package.load("example").experiment
     assert (experiment.gen.name, experiment.optimizer["gen"].options["lr"]) == ("mlp", 1e-3)
