@@ -79,7 +79,8 @@ def test_wasserstein_gp_recommends_its_papers_settings() -> None:
         ("gradient-penalty", "ganforge-losses", origin)
     ]
     assert experiment["term"]["names"] == ["gradient-penalty"]
-    assert experiment["term"]["gradient-penalty"] == {"weight": 10.0, "every": 1, "target": 1.0, "one_sided": False}
+    options = {"weight": 10.0, "every": 1, "own_step": False, "target": 1.0, "one_sided": False}
+    assert experiment["term"]["gradient-penalty"] == options
     assert experiment["critic_steps"] == 5
     for network in ("gen", "disc"):
         optimizer = experiment["optimizer"][network]["adam"]
