@@ -101,7 +101,7 @@ def load(source: str | Path, *, plugins: Sequence[str | Path] = ()) -> TrainedRu
         plugins: Local plugin files of the run.
 
     Raises:
-        RunDirectoryError: There is no run, or the bundle is invalid or damaged.
+        RunDirectoryError: The run does not exist, or the bundle is invalid or damaged.
         GanforgeError: The Hub has no such run, or cannot be reached.
     """
     registry = Registry.discover([Path(plugin) for plugin in plugins])

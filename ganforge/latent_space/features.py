@@ -50,7 +50,7 @@ class Features:
 
     @property
     def is_differentiable(self) -> bool:
-        """Whether images need not be rounded to bytes first."""
+        """True if the extractor takes images without rounding them to bytes."""
         own_pictures = type(self.scoring.dataset).to_pixels is not Dataset.to_pixels
         return self.extractor.raw_images or (self.extractor.accepts_float and not own_pictures)
 

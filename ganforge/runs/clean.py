@@ -41,7 +41,7 @@ def clean_runs(path: Path, *, keep: int, dry_run: bool, notice: Callable[[str], 
         notice: Function that gets a line for each run that is skipped, such as one that is training.
 
     Raises:
-        RunDirectoryError: There is no run.
+        RunDirectoryError: The path holds no run.
     """
     is_run = (path / "run.toml").is_file()
     runs = [path] if is_run else [Path(summary.path) for summary in find_runs(path)]

@@ -25,7 +25,7 @@ def open_source(source: str | Path) -> RunDirectory:
     """Return a run: a run directory, or a bundle, `hub:OWNER/NAME` or `zoo:NAME`, unpacked into a temporary folder.
 
     Raises:
-        RunDirectoryError: There is no run, or the bundle is invalid.
+        RunDirectoryError: The run does not exist, or the bundle is invalid.
         UsageError: The zoo is not installed, or has no such generator.
         GanforgeError: The Hub has no such run, or cannot be reached.
     """
