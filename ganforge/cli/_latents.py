@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ganforge.cli._options import checkpoint_choice, component_option, open_registry, output_path, set_option
+from ganforge.cli._options import (
+    CheckpointName,
+    Conditions,
+    Ema,
+    Force,
+    Json,
+    NoPlugins,
+    Plugins,
+    RunSource,
+    checkpoint_choice,
+    component_option,
+    open_registry,
+    output_path,
+    set_option,
+)
 from ganforge.cli._output import check_output_path, notice, out, print_json, writing
 from ganforge.cli._printer import escape
 from ganforge.cli._settings import read_setting, sampling_options
 from ganforge.errors import UsageError
-from ganforge.training.run_directory import RunDirectory
+from ganforge.runs.sources import open_source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,18 +64,123 @@ FeaturesName = Annotated[
 ]
 
 
-def open_space(
-    directory: RunDirectory,
-    *,
-    settings: list[str] | None,
-    ema: bool | None,
-    checkpoint: str,
-    seed: int,
-    plugin: list[Path] | None,
-    no_plugins: bool,
-    device: str = "cpu",
-) -> LatentSpace:
-    """Return the latent space of a run by the values of the options, and print what its loading notices."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedSpace:
+    """Latent space of a run, with the values of the options that all commands of the latent space share."""
+
+    run: Path
+    space: LatentSpace
+    path: Path | None
+    space_name: str | None
+    scale: int | None
+    condition: list[str] | None
+    seed: int
+    force: bool
+    json: bool
+
+    @property
+    def chosen_space(self) -> Space:
+        """The space of `--space`; the generator's own one by default. Raises UsageError for other texts."""
+        if self.space_name is None:
+            return self.space.own_space
+        if self.space_name == "z":
+            return "z"
+        if self.space_name == "w":
+            return "w"
+        raise UsageError(f"invalid space {self.space_name!r} (available: z, w)")
+
+    def output_paths(self, name: str, suffixes: Collection[str] = (".png",)) -> tuple[Path, Path]:
+        """Return the files of the picture and of its latents. Raises UsageError for other types and existing files."""
+        if self.path is None:
+            default = output_path(self.space.run.directory, name)
+            return default, default.with_suffix(".npz")
+        if self.path.suffix.lower() not in suffixes:
+            raise UsageError(f"--out {self.path}: the file is {' or '.join(sorted(suffixes))}")
+        paths = self.path, self.path.with_suffix(".npz")
+        for file in paths:
+            check_output_path(file, force=self.force)
+        return paths
+
+    def conditions(self) -> Tensor | None:
+        """Return the values of `--condition`. Raises UsageError for a generator that is not conditional."""
+        from ganforge.runs.conditions import read_condition  # noqa: PLC0415 - imports torch
+
+        if not self.condition:
+            return None
+        if not self.space.generator.conditional:
+            raise UsageError("this generator takes no condition", fix="leave --condition out")
+        return read_condition(self.condition, self.space.run.dataset_info())
+
+    def points(
+        self, texts: list[str] | None, space: Space, *, default: list[str], features: str | None = None
+    ) -> list[Latents]:
+        """Return the latents of each point of the command line in a space, or of default ones. Raises UsageError."""
+        from ganforge.latent_space.points import PointReader  # noqa: PLC0415 - imports torch
+
+        points = PointReader(self.space, features=features).read(texts or default, space, self.conditions())
+        self.notice_other_weights(part.checkpoint for part in points)
+        return points
+
+    def notice_other_weights(self, checkpoints: Iterable[str | None]) -> None:
+        """Print a notice if latents or directions of a file belong to other weights."""
+        if set(checkpoints) - {None, self.space.loaded.checkpoint}:
+            notice("the latents were found with other weights; their images differ here")
+
+    def print_result(self, paths: tuple[Path, Path], latents: Latents, **further: object) -> None:
+        """Print the files, or the document of `--json` with further entries."""
+        files = {"out": str(paths[0]), "latents": str(paths[1])}
+        if self.json:
+            facts = {"num_images": len(latents), "space": latents.space}
+            print_json({"run": str(self.run), **files, **facts, **further})
+        else:
+            names = " and ".join(f"[bold]{escape(file)}[/]" for file in files.values())
+            out().print(f"{len(latents)} images: {names}", highlight=False)
+
+
+def with_latent_space(function: Callable[..., None], *, without: Collection[str] = ()) -> Callable[..., None]:
+    """Return a command of typer from a function of an opened latent space and of the command's own options.
+
+    The shared options, those of `_open_space`, are added. An own option of the same name replaces the shared one's
+    declaration, such as its help.
+
+    Args:
+        function: Function whose first parameter is `opened`.
+        without: Shared options that the command does not have.
+    """
+    own = inspect.signature(function, eval_str=True).parameters
+    shared = inspect.signature(_open_space, eval_str=True).parameters
+    merged = {"run": shared["run"], **own, **{name: item for name, item in shared.items() if name not in own}}
+    for name in ("opened", *without):
+        del merged[name]
+
+    def command(**values: Any) -> None:  # noqa: ANN401 - typer has parsed them
+        opened = _open_space(**{name: value for name, value in values.items() if name in shared})
+        function(opened, **{name: value for name, value in values.items() if name in own})
+
+    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in merged.values()]
+    command.__name__, command.__doc__, command.__module__ = function.__name__, function.__doc__, function.__module__
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    vars(command)["__signature__"] = inspect.Signature(parameters)
+    return command
+
+
+def _open_space(
+    run: RunSource,
+    path: OutFile = None,
+    space: SpaceName = None,
+    scale: Scale = None,
+    condition: Conditions = None,
+    seed: PointSeed = 0,
+    settings: Settings = None,
+    ema: Ema = None,
+    checkpoint: CheckpointName = "newest",
+    force: Force = False,
+    plugin: Plugins = None,
+    no_plugins: NoPlugins = False,
+    json: Json = False,
+) -> OpenedSpace:
+    """Open the latent space of a run by the shared options, and print what its loading notices."""
+    directory = open_source(run)
     choice = checkpoint_choice(checkpoint)
     sampling = sampling_options([read_setting(setting) for setting in settings or []], only=True)
     registry = open_registry(plugin, no_plugins=no_plugins)
@@ -68,62 +189,20 @@ def open_space(
     from ganforge.runs.trained_run import TrainedRun  # noqa: PLC0415 - imports torch
 
     trained = TrainedRun(directory, registry)
-    space = LatentSpace(trained, ema=ema, checkpoint=choice, sampling=sampling, seed=seed, device=device)
+    latent_space = LatentSpace(trained, ema=ema, checkpoint=choice, sampling=sampling, seed=seed)
     for line in trained.notices:
         notice(line)
-    return space
-
-
-def chosen_space(name: str | None, latent_space: LatentSpace) -> Space:
-    """Return the value of `--space`; the generator's own space by default. Raises UsageError for other texts."""
-    if name is None:
-        return latent_space.own_space
-    if name == "z":
-        return "z"
-    if name == "w":
-        return "w"
-    raise UsageError(f"invalid space {name!r} (available: z, w)")
-
-
-def read_points(
-    texts: list[str] | None,
-    latent_space: LatentSpace,
-    space: Space,
-    condition: list[str] | None,
-    *,
-    default: list[str],
-    features: str | None = None,
-) -> list[Latents]:
-    """Return the latents of each point of the command line in a space, or of default ones. Raises UsageError."""
-    from ganforge.latent_space.points import PointReader  # noqa: PLC0415 - imports torch
-    from ganforge.runs.conditions import read_condition  # noqa: PLC0415 - imports torch
-
-    if condition and not latent_space.generator.conditional:
-        raise UsageError("this generator takes no condition", fix="leave --condition out")
-    values = read_condition(condition, latent_space.run.dataset_info()) if condition else None
-    points = PointReader(latent_space, features=features).read(texts or default, space, values)
-    notice_other_weights((part.checkpoint for part in points), latent_space)
-    return points
-
-
-def notice_other_weights(checkpoints: Iterable[str | None], latent_space: LatentSpace) -> None:
-    """Print a notice if latents or directions of a file belong to other weights."""
-    if set(checkpoints) - {None, latent_space.loaded.checkpoint}:
-        notice("the latents were found with other weights; their images differ here")
-
-
-def output_paths(
-    path: Path | None, directory: RunDirectory, name: str, suffixes: set[str], *, force: bool
-) -> tuple[Path, Path]:
-    """Return the files of the picture and of its latents. Raises UsageError for other types and existing files."""
-    if path is None:
-        default = output_path(directory, name)
-        return default, default.with_suffix(".npz")
-    if path.suffix.lower() not in suffixes:
-        raise UsageError(f"--out {path}: the file is {' or '.join(sorted(suffixes))}")
-    for file in (path, path.with_suffix(".npz")):
-        check_output_path(file, force=force)
-    return path, path.with_suffix(".npz")
+    return OpenedSpace(
+        run=run,
+        space=latent_space,
+        path=path,
+        space_name=space,
+        scale=scale,
+        condition=condition,
+        seed=seed,
+        force=force,
+        json=json,
+    )
 
 
 def write_picture(
@@ -149,12 +228,3 @@ def write_animation(frames: Tensor, latents: Latents, paths: tuple[Path, Path], 
         (save_gif if paths[0].suffix.lower() == ".gif" else save_mp4)(frames, paths[0], fps=fps)
     with writing(paths[1]):
         latents.save(paths[1])
-
-
-def print_result(document: dict[str, Any], *, json: bool) -> None:
-    """Print the result's files, or the document of `--json`."""
-    if json:
-        print_json(document)
-    else:
-        names = " and ".join(f"[bold]{escape(document[key])}[/]" for key in ("out", "latents"))
-        out().print(f"{document['num_images']} images: {names}", highlight=False)

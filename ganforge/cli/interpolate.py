@@ -7,32 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganforge.cli._latents import (
-    ANIMATIONS,
-    PointSeed,
-    Settings,
-    SpaceName,
-    chosen_space,
-    open_space,
-    output_paths,
-    print_result,
-    read_points,
-    write_animation,
-    write_picture,
-)
-from ganforge.cli._options import (
-    CheckpointName,
-    Conditions,
-    Ema,
-    Force,
-    Json,
-    NoPlugins,
-    Plugins,
-    RunSource,
-)
+from ganforge.cli._latents import ANIMATIONS, OpenedSpace, with_latent_space, write_animation, write_picture
 from ganforge.cli._settings import SamplingCommand
 from ganforge.errors import UsageError
-from ganforge.runs.sources import open_source
 from ganforge.utils.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -48,8 +25,9 @@ app = typer.Typer(rich_markup_mode="rich")
 
 
 @app.command(cls=SamplingCommand)
+@with_latent_space
 def interpolate(
-    run: RunSource,
+    opened: OpenedSpace,
     points: Annotated[
         list[str] | None,
         typer.Argument(
@@ -79,7 +57,6 @@ def interpolate(
         str | None,
         typer.Option(metavar="linear|spherical", help="Path between two points (spherical in z, linear in w)."),
     ] = None,
-    space: SpaceName = None,
     grid: Annotated[bool, typer.Option("--grid", help="A square picture with four points as its corners.")] = False,
     loop: Annotated[bool, typer.Option("--loop", help="Return to the first point.")] = False,
     fps: Annotated[int, typer.Option(min=1, max=60, metavar="N", help="Frames per second of an animation.")] = 20,
@@ -87,34 +64,14 @@ def interpolate(
         int | None,
         typer.Option(min=1, max=64, metavar="N", help="Enlargement (1; animations have 128 pixels or more)."),
     ] = None,
-    condition: Conditions = None,
-    seed: PointSeed = 0,
-    settings: Settings = None,
-    ema: Ema = None,
-    checkpoint: CheckpointName = "newest",
-    force: Force = False,
-    plugin: Plugins = None,
-    no_plugins: NoPlugins = False,
-    json: Json = False,
 ) -> None:
     """Draw the images between points of the latent space: as rows, a grid, a GIF or a video."""
     if method is not None and method not in METHODS:
         raise UsageError(f"invalid method {method!r}{did_you_mean(method, METHODS)}")
-    directory = open_source(run)
-    paths = output_paths(path, directory, "interpolation.png", {".png", *ANIMATIONS}, force=force)
+    paths = opened.output_paths("interpolation.png", {".png", *ANIMATIONS})
     is_animation = paths[0].suffix.lower() in ANIMATIONS
     if grid and (is_animation or loop):
         raise UsageError("--grid is one picture", fix="leave --loop out, and write a .png file")
-    latent_space = open_space(
-        directory,
-        settings=settings,
-        ema=ema,
-        checkpoint=checkpoint,
-        seed=seed,
-        plugin=plugin,
-        no_plugins=no_plugins,
-    )
-
     from ganforge.latent_space.interpolation import (  # noqa: PLC0415 - imports torch
         default_method,
         frames,
@@ -123,9 +80,8 @@ def interpolate(
     from ganforge.latent_space.interpolation import interpolate as interpolate_latents  # noqa: PLC0415 - imports torch
     from ganforge.runs.latents import concatenate  # noqa: PLC0415 - imports torch
 
-    chosen = chosen_space(space, latent_space)
-    default = [f"{seed}:{number}" for number in range(NUM_POINTS)]
-    ends = concatenate(read_points(points, latent_space, chosen, condition, default=default))
+    default = [f"{opened.seed}:{number}" for number in range(NUM_POINTS)]
+    ends = concatenate(opened.points(points, opened.chosen_space, default=default))
     used = METHODS.get(method or "") or default_method(ends.space)
     steps = steps or (ANIMATION_STEPS if is_animation else PICTURE_STEPS)
     if grid:
@@ -134,15 +90,7 @@ def interpolate(
         latents = interpolate_latents(ends, steps, method=used, loop=loop)
     if is_animation:
         latents = frames(latents, steps, loop=loop)
-        write_animation(latent_space.pictures(latents), latents, paths, scale=scale, fps=fps)
+        write_animation(opened.space.pictures(latents), latents, paths, scale=opened.scale, fps=fps)
     else:
-        write_picture(latent_space.picture(latents, steps), latents.arrays(), paths, scale=scale)
-    document = {
-        "run": str(run),
-        "out": str(paths[0]),
-        "latents": str(paths[1]),
-        "num_images": len(latents),
-        "space": latents.space,
-        "method": used,
-    }
-    print_result(document, json=json)
+        write_picture(opened.space.picture(latents, steps), latents.arrays(), paths, scale=opened.scale)
+    opened.print_result(paths, latents, method=used)

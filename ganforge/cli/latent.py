@@ -8,25 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganforge.cli._latents import (
-    FeaturesName,
-    OutFile,
-    PointSeed,
-    Scale,
-    Settings,
-    SpaceName,
-    chosen_space,
-    notice_other_weights,
-    open_space,
-    output_paths,
-    print_result,
-    read_points,
-    write_picture,
-)
-from ganforge.cli._options import CheckpointName, Conditions, Ema, Force, Json, NoPlugins, Plugins, RunSource
+from ganforge.cli._latents import FeaturesName, OpenedSpace, with_latent_space, write_picture
 from ganforge.cli._settings import SamplingCommand
 from ganforge.errors import UsageError
-from ganforge.runs.sources import open_source
 from ganforge.utils.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -64,8 +48,9 @@ app = typer.Typer(
 
 
 @app.command(cls=SamplingCommand)
+@with_latent_space
 def traverse(
-    run: RunSource,
+    opened: OpenedSpace,
     dims: Annotated[
         str | None, typer.Option(metavar="0-9,12", help="Dimensions, a row for each (the first ten).")
     ] = None,
@@ -76,53 +61,32 @@ def traverse(
     point: PointName = None,
     steps: Steps = STEPS,
     extent: Extent = 3.0,
-    path: OutFile = None,
-    space: SpaceName = None,
-    scale: Scale = None,
-    condition: Conditions = None,
-    seed: PointSeed = 0,
-    settings: Settings = None,
-    ema: Ema = None,
-    checkpoint: CheckpointName = "newest",
-    force: Force = False,
-    plugin: Plugins = None,
-    no_plugins: NoPlugins = False,
-    json: Json = False,
 ) -> None:
     """Change one dimension, or move along one direction, in each row."""
     if (dims is not None) + (field is not None) + (directions is not None) > 1:
         raise UsageError("--dims, --field and --directions exclude each other", fix="pass one of them")
-    directory = open_source(run)
-    paths = output_paths(path, directory, "latent-traverse.png", {".png"}, force=force)
-    latent_space = open_space(
-        directory,
-        settings=settings,
-        ema=ema,
-        checkpoint=checkpoint,
-        seed=seed,
-        plugin=plugin,
-        no_plugins=no_plugins,
-    )
+    paths = opened.output_paths("latent-traverse.png")
 
     from ganforge.latent_space.directions import Directions  # noqa: PLC0415 - imports torch
     from ganforge.latent_space.editing import field_dimensions, traverse_dimensions  # noqa: PLC0415 - imports torch
 
     loaded = None if directions is None else Directions.load(directions)
-    chosen = "z" if field is not None else chosen_space(space, latent_space) if loaded is None else loaded.space
-    start = _one_point(point, latent_space, chosen, condition, seed)
+    chosen = "z" if field is not None else opened.chosen_space if loaded is None else loaded.space
+    start = _one_point(opened, point, chosen)
     if loaded is not None:
-        notice_other_weights([loaded.checkpoint], latent_space)
+        opened.notice_other_weights([loaded.checkpoint])
         latents, columns = loaded.traverse(start, steps, extent=extent), steps
     else:
         numbers = parse_numbers(dims or f"0-{min(NUM_DIMENSIONS, start.values[0].numel()) - 1}", "--dims")
-        numbers = field_dimensions(latent_space, field) if field is not None else numbers
-        latents, columns = traverse_dimensions(latent_space, start, numbers, steps, extent=extent)
-    _finish(run, latents, latent_space.picture(latents, columns), paths, scale=scale, json=json)
+        numbers = field_dimensions(opened.space, field) if field is not None else numbers
+        latents, columns = traverse_dimensions(opened.space, start, numbers, steps, extent=extent)
+    _finish(opened, latents, opened.space.picture(latents, columns), paths)
 
 
 @app.command("directions", cls=SamplingCommand)
+@with_latent_space
 def find_directions(
-    run: RunSource,
+    opened: OpenedSpace,
     method: Annotated[
         str,
         typer.Option(
@@ -136,42 +100,22 @@ def find_directions(
     point: PointName = None,
     steps: Steps = STEPS,
     extent: Extent = 3.0,
-    path: OutFile = None,
-    scale: Scale = None,
-    condition: Conditions = None,
-    seed: PointSeed = 0,
-    settings: Settings = None,
-    ema: Ema = None,
-    checkpoint: CheckpointName = "newest",
-    force: Force = False,
-    plugin: Plugins = None,
-    no_plugins: NoPlugins = False,
-    json: Json = False,
 ) -> None:
     """Find directions that change the images, and draw a row along each."""
     if method not in METHODS:
         raise UsageError(f"invalid method {method!r}{did_you_mean(method, METHODS)}")
-    directory = open_source(run)
-    paths = output_paths(path, directory, f"latent-{method}.png", {".png"}, force=force)
-    latent_space = open_space(
-        directory,
-        settings=settings,
-        ema=ema,
-        checkpoint=checkpoint,
-        seed=seed,
-        plugin=plugin,
-        no_plugins=no_plugins,
-    )
-    found = _directions(latent_space, method, count, layer, features)
-    start = _one_point(point, latent_space, found.space, condition, seed)
+    paths = opened.output_paths(f"latent-{method}.png")
+    found = _directions(opened.space, method, count, layer, features)
+    start = _one_point(opened, point, found.space)
     latents = found.traverse(start, steps, extent=extent)
-    picture = latent_space.picture(latents, steps)
-    _finish(run, latents, picture, paths, scale=scale, json=json, directions=found)
+    picture = opened.space.picture(latents, steps)
+    _finish(opened, latents, picture, paths, directions=found)
 
 
 @app.command(cls=SamplingCommand)
+@with_latent_space
 def arithmetic(
-    run: RunSource,
+    opened: OpenedSpace,
     expression: Annotated[
         str,
         typer.Argument(
@@ -180,89 +124,45 @@ def arithmetic(
         ),
     ],
     features: FeaturesName = None,
-    path: OutFile = None,
-    space: SpaceName = None,
-    scale: Scale = None,
-    condition: Conditions = None,
-    seed: PointSeed = 0,
-    settings: Settings = None,
-    ema: Ema = None,
-    checkpoint: CheckpointName = "newest",
-    force: Force = False,
-    plugin: Plugins = None,
-    no_plugins: NoPlugins = False,
-    json: Json = False,
 ) -> None:
     """Add and subtract latents; the picture has the terms and, at last, the result."""
     from ganforge.latent_space.editing import combine, parse_expression  # noqa: PLC0415 - imports torch
 
     terms = parse_expression(expression)
-    directory = open_source(run)
-    paths = output_paths(path, directory, "latent-arithmetic.png", {".png"}, force=force)
-    latent_space = open_space(
-        directory,
-        settings=settings,
-        ema=ema,
-        checkpoint=checkpoint,
-        seed=seed,
-        plugin=plugin,
-        no_plugins=no_plugins,
-    )
-    chosen = chosen_space(space, latent_space)
-    texts = [text for _, text in terms]
-    parts = read_points(texts, latent_space, chosen, condition, default=[], features=features)
+    paths = opened.output_paths("latent-arithmetic.png")
+    parts = opened.points([text for _, text in terms], opened.chosen_space, default=[], features=features)
     latents = combine([factor for factor, _ in terms], parts)
-    picture = latent_space.picture(latents, len(latents))
-    _finish(run, latents, picture, paths, scale=scale, json=json)
+    picture = opened.space.picture(latents, len(latents))
+    _finish(opened, latents, picture, paths)
 
 
 @app.command(cls=SamplingCommand)
+@with_latent_space
 def truncation(
-    run: RunSource,
+    opened: OpenedSpace,
     points: PointNames = None,
     factors: Annotated[
         str, typer.Option(metavar="X,X", help="Distances from the mean latent: 1 is the point, 0 the mean.")
     ] = DEFAULT_FACTORS,
-    path: OutFile = None,
-    space: SpaceName = None,
-    scale: Scale = None,
-    condition: Conditions = None,
-    seed: PointSeed = 0,
-    settings: Settings = None,
-    ema: Ema = None,
-    checkpoint: CheckpointName = "newest",
-    force: Force = False,
-    plugin: Plugins = None,
-    no_plugins: NoPlugins = False,
-    json: Json = False,
 ) -> None:
     """Move points towards the mean latent, a row for each."""
     numbers = _floats(factors, "--factors")
-    directory = open_source(run)
-    paths = output_paths(path, directory, "latent-truncation.png", {".png"}, force=force)
-    latent_space = open_space(
-        directory,
-        settings=settings,
-        ema=ema,
-        checkpoint=checkpoint,
-        seed=seed,
-        plugin=plugin,
-        no_plugins=no_plugins,
-    )
+    paths = opened.output_paths("latent-truncation.png")
 
     from ganforge.latent_space.editing import truncate  # noqa: PLC0415 - imports torch
     from ganforge.runs.latents import concatenate  # noqa: PLC0415 - imports torch
 
-    default = [f"{seed}:{number}" for number in range(NUM_POINTS)]
-    parts = read_points(points, latent_space, chosen_space(space, latent_space), condition, default=default)
-    latents = truncate(latent_space, concatenate(parts), numbers)
-    picture = latent_space.picture(latents, len(numbers))
-    _finish(run, latents, picture, paths, scale=scale, json=json)
+    default = [f"{opened.seed}:{number}" for number in range(NUM_POINTS)]
+    parts = opened.points(points, opened.chosen_space, default=default)
+    latents = truncate(opened.space, concatenate(parts), numbers)
+    picture = opened.space.picture(latents, len(numbers))
+    _finish(opened, latents, picture, paths)
 
 
 @app.command(cls=SamplingCommand)
+@with_latent_space
 def mix(
-    run: RunSource,
+    opened: OpenedSpace,
     row: Annotated[
         list[str] | None, typer.Option(metavar="POINT", help="Points of the rows; repeatable (six of --seed).")
     ] = None,
@@ -276,43 +176,21 @@ def mix(
         str | None, typer.Option(metavar="0-9", help="Dimensions from the columns, without layers.")
     ] = None,
     field: Annotated[str | None, typer.Option(metavar="NAME", help="Named field of z from the columns.")] = None,
-    path: OutFile = None,
-    space: SpaceName = None,
-    scale: Scale = None,
-    condition: Conditions = None,
-    seed: PointSeed = 0,
-    settings: Settings = None,
-    ema: Ema = None,
-    checkpoint: CheckpointName = "newest",
-    force: Force = False,
-    plugin: Plugins = None,
-    no_plugins: NoPlugins = False,
-    json: Json = False,
 ) -> None:
     """Give each row's latents a part of each column's: coarse or fine layers, dimensions, or a field."""
-    directory = open_source(run)
-    paths = output_paths(path, directory, "latent-mix.png", {".png"}, force=force)
-    latent_space = open_space(
-        directory,
-        settings=settings,
-        ema=ema,
-        checkpoint=checkpoint,
-        seed=seed,
-        plugin=plugin,
-        no_plugins=no_plugins,
-    )
+    paths = opened.output_paths("latent-mix.png")
 
     from ganforge.latent_space.editing import field_dimensions, mixing_picture  # noqa: PLC0415 - imports torch
     from ganforge.latent_space.editing import mix as mix_latents  # noqa: PLC0415 - imports torch
     from ganforge.runs.latents import concatenate  # noqa: PLC0415 - imports torch
 
-    chosen = "z" if field is not None else chosen_space(space, latent_space)
-    default = [f"{seed}:{number}" for number in range(2 * NUM_POINTS)]
-    rows = concatenate(read_points(row, latent_space, chosen, condition, default=default[:NUM_POINTS]))
-    columns = concatenate(read_points(column, latent_space, chosen, condition, default=default[NUM_POINTS:]))
+    chosen = "z" if field is not None else opened.chosen_space
+    default = [f"{opened.seed}:{number}" for number in range(2 * NUM_POINTS)]
+    rows = concatenate(opened.points(row, chosen, default=default[:NUM_POINTS]))
+    columns = concatenate(opened.points(column, chosen, default=default[NUM_POINTS:]))
     has_layers = rows.values.ndim > len("ND")
     if field is not None:
-        part = field_dimensions(latent_space, field)
+        part = field_dimensions(opened.space, field)
     elif (layers if has_layers else dims) is not None:
         part = parse_numbers(layers or dims or "", "--layers" if has_layers else "--dims")
     elif has_layers and dims is None:
@@ -323,8 +201,8 @@ def mix(
             fix="pass --layers" if has_layers else "pass --dims or --field",
         )
     latents = mix_latents(rows, columns, part)
-    picture = mixing_picture(latent_space, rows, columns, latents)
-    _finish(run, latents, picture, paths, scale=scale, json=json)
+    picture = mixing_picture(opened.space, rows, columns, latents)
+    _finish(opened, latents, picture, paths)
 
 
 def parse_numbers(text: str, option: str) -> list[int]:
@@ -350,11 +228,9 @@ def _floats(text: str, option: str) -> list[float]:
     return numbers
 
 
-def _one_point(
-    point: str | None, latent_space: LatentSpace, space: Space, condition: list[str] | None, seed: int
-) -> Latents:
+def _one_point(opened: OpenedSpace, point: str | None, space: Space) -> Latents:
     """Return the latent of `--point`. Raises UsageError for a file of several."""
-    (latents,) = read_points(None if point is None else [point], latent_space, space, condition, default=[str(seed)])
+    (latents,) = opened.points(None if point is None else [point], space, default=[str(opened.seed)])
     if len(latents) > 1:
         raise UsageError(f"{point} has {len(latents):,} latents", fix=f"choose one: --point {point}:0")
     return latents
@@ -375,25 +251,16 @@ def _directions(
 
 
 def _finish(
-    run: Path,
+    opened: OpenedSpace,
     latents: Latents,
     picture: Tensor,
     paths: tuple[Path, Path],
-    *,
-    scale: int | None,
-    json: bool,
     directions: Directions | None = None,
 ) -> None:
     """Write picture and latents, and print the result."""
-    arrays = latents.arrays() | ({} if directions is None else directions.arrays())
-    write_picture(picture, arrays, paths, scale=scale)
-    document = {
-        "run": str(run),
-        "out": str(paths[0]),
-        "latents": str(paths[1]),
-        "num_images": len(latents),
-        "space": latents.space,
-    }
+    arrays, facts = latents.arrays(), dict[str, object]()
     if directions is not None:
-        document |= {"directions": list(directions.names), "scales": directions.scales.tolist()}
-    print_result(document, json=json)
+        arrays |= directions.arrays()
+        facts = {"directions": list(directions.names), "scales": directions.scales.tolist()}
+    write_picture(picture, arrays, paths, scale=opened.scale)
+    opened.print_result(paths, latents, **facts)

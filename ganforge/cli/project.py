@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganforge.cli._latents import (
-    FeaturesName,
-    OutFile,
-    PointSeed,
-    Scale,
-    Settings,
-    open_space,
-    output_paths,
-    print_result,
-    write_picture,
-)
-from ganforge.cli._options import CheckpointName, Conditions, Ema, Force, Json, NoPlugins, Plugins, Quiet, RunSource
+from ganforge.cli._latents import FeaturesName, OpenedSpace, with_latent_space, write_picture
+from ganforge.cli._options import Quiet
 from ganforge.cli._output import err, out, print_json, writing
 from ganforge.cli._printer import escape
 from ganforge.cli._settings import SamplingCommand
-from ganforge.errors import UsageError
-from ganforge.runs.sources import open_source
 from ganforge.utils.format import format_number
 
 if TYPE_CHECKING:
@@ -39,8 +28,9 @@ app = typer.Typer(rich_markup_mode="rich")
 
 
 @app.command(cls=SamplingCommand)
+@partial(with_latent_space, without={"space"})
 def project(
-    run: RunSource,
+    opened: OpenedSpace,
     images: Annotated[
         list[str],
         typer.Argument(metavar="IMAGE...", help="Pictures of the run's size, or points as in interpolate."),
@@ -55,72 +45,38 @@ def project(
         int | None,
         typer.Option(min=1, max=100, metavar="K", help="Show the K nearest training images instead of projections."),
     ] = None,
-    path: OutFile = None,
-    scale: Scale = None,
-    condition: Conditions = None,
-    seed: PointSeed = 0,
-    settings: Settings = None,
-    ema: Ema = None,
-    checkpoint: CheckpointName = "newest",
-    force: Force = False,
-    plugin: Plugins = None,
-    no_plugins: NoPlugins = False,
-    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Find latents whose images are near to pictures, or the training images nearest to them."""
-    directory = open_source(run)
-    name = "projection.png" if nearest is None else "nearest.png"
-    paths = output_paths(path, directory, name, {".png"}, force=force)
-    space = open_space(
-        directory,
-        settings=settings,
-        ema=ema,
-        checkpoint=checkpoint,
-        seed=seed,
-        plugin=plugin,
-        no_plugins=no_plugins,
-    )
+    paths = opened.output_paths("projection.png" if nearest is None else "nearest.png")
 
     import torch  # noqa: PLC0415 - takes a second to import
 
     from ganforge.latent_space import projection  # noqa: PLC0415 - imports torch
     from ganforge.latent_space.points import PointReader  # noqa: PLC0415 - imports torch
-    from ganforge.runs.conditions import read_condition  # noqa: PLC0415 - imports torch
     from ganforge.utils.images import grid  # noqa: PLC0415 - imports torch
 
-    reader = PointReader(space, features=features)
+    reader = PointReader(opened.space, features=features)
     targets = torch.stack([reader.target(text) for text in images])
     if nearest is not None:
-        _show_nearest(run, reader.features, targets, nearest, paths[0], scale=scale, json=json)
+        _show_nearest(opened, reader.features, targets, nearest, paths[0])
         return
-    if condition and not space.generator.conditional:
-        raise UsageError("this generator takes no condition", fix="leave --condition out")
     result = projection.project(
-        space,
+        opened.space,
         targets,
         features=reader.features,
         feature_weight=feature_weight,
         steps=steps,
         starts=starts,
-        condition=read_condition(condition, space.run.dataset_info()) if condition else None,
-        seed=seed,
+        condition=opened.conditions(),
+        seed=opened.seed,
         progress=(lambda *_: None) if quiet else _reporter(len(images), steps),
     )
     wanted, found = reader.features.converter(targets), reader.features.converter(result.images)
     difference = (wanted.int() - found.int()).abs().byte()
     rows = torch.stack([wanted, found, difference], dim=1).flatten(0, 1)
-    write_picture(grid(rows, 3), result.latents.arrays(), paths, scale=scale)
-    document = {
-        "run": str(run),
-        "out": str(paths[0]),
-        "latents": str(paths[1]),
-        "num_images": len(images),
-        "space": result.latents.space,
-        "distances": result.distances.tolist(),
-        "pixel_rms": result.pixel_rms.tolist(),
-    }
-    print_result(document, json=json)
+    write_picture(grid(rows, 3), result.latents.arrays(), paths, scale=opened.scale)
+    opened.print_result(paths, result.latents, distances=result.distances.tolist(), pixel_rms=result.pixel_rms.tolist())
 
 
 def _reporter(count: int, steps: int) -> Callable[[int, int, float], None]:
@@ -136,9 +92,7 @@ def _reporter(count: int, steps: int) -> Callable[[int, int, float], None]:
     return report
 
 
-def _show_nearest(
-    run: Path, features: Features, targets: Tensor, count: int, path: Path, *, scale: int | None, json: bool
-) -> None:
+def _show_nearest(opened: OpenedSpace, features: Features, targets: Tensor, count: int, path: Path) -> None:
     """Write a picture with each image and its nearest training images, and print these."""
     import torch  # noqa: PLC0415 - takes a second to import
 
@@ -150,9 +104,11 @@ def _show_nearest(
     neighbors = [features.training_images(row).images for row in indices.tolist()]
     rows = [torch.cat([target[None], normalize(images)]) for target, images in zip(targets, neighbors, strict=True)]
     with writing(path):
-        save_png(enlarge(grid(features.converter(torch.cat(rows)), count + 1), scale or 1), path)
-    if json:
-        print_json({"run": str(run), "out": str(path), "indices": indices.tolist(), "distances": distances.tolist()})
+        save_png(enlarge(grid(features.converter(torch.cat(rows)), count + 1), opened.scale or 1), path)
+    if opened.json:
+        print_json(
+            {"run": str(opened.run), "out": str(path), "indices": indices.tolist(), "distances": distances.tolist()}
+        )
         return
     for row, values in zip(indices.tolist(), distances.tolist(), strict=True):
         pairs = (f"{index} ({format_number(value)})" for index, value in zip(row, values, strict=True))
