@@ -176,11 +176,6 @@ def build_modules(resolved: ResolvedConfig, info: DatasetInfo, *, initialize: bo
         terms=_build_by_name(resolved.experiment.term, resolved.chosen["term"], seed),
         augmentations=_build_by_name(resolved.experiment.augment, resolved.chosen["augment"], seed),
     )
-    if trained.generator.conditional and not trained.discriminator.conditional:
-        resolved.notices.append(
-            f"{resolved.one('gen').entry} is conditional, but {resolved.one('disc').entry} is not: "
-            "the generator gets no training signal from the condition, unless a term gives one"
-        )
     set_up(trained, seed, initialize=initialize)
     return trained
 

@@ -13,6 +13,7 @@ from ganforge.errors import GanforgeError, IncompatibleError
 from ganforge.training.build import GANComponents, set_training_mode
 from ganforge.training.completed_step import CompletedStep
 from ganforge.training.distributed import SINGLE_PROCESS
+from ganforge.training.doubtful_pairs import doubtful_pairs, has_batch_norm
 from ganforge.training.flops import FlopCounter, Flops
 from ganforge.training.phases import frozen
 from ganforge.training.preflight_checks import (
@@ -29,7 +30,6 @@ from ganforge.utils.rng import derive_generator, fork_torch_rng
 from ganforge.utils.tracebacks import summarize_exception
 
 NUM_IMAGES = 2
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def preflight(gan: GANComponents, world_size: int = 1) -> dict[str, Flops]:
@@ -58,12 +58,12 @@ def preflight(gan: GANComponents, world_size: int = 1) -> dict[str, Flops]:
                 fix=f"pass {flag} {size} or less",
             )
     parts = experiment.gradient_accumulation * (1 if experiment.sync_batch_norm else world_size)
-    if min(sizes.values()) < NUM_IMAGES * parts and any(map(_has_batch_norm, (gan.generator, gan.discriminator))):
+    if min(sizes.values()) < NUM_IMAGES * parts and any(map(has_batch_norm, (gan.generator, gan.discriminator))):
         flag = min(sizes, key=sizes.__getitem__)
         fix = f"pass {flag} {NUM_IMAGES * parts} or more"
         raise IncompatibleError("batch norm cannot train on one image at a time", fix=fix)
     part_size = experiment.batch_size // (experiment.gradient_accumulation * world_size)
-    gan.resolved.notices.extend(_doubtful_pairs(gan))
+    gan.resolved.notices.extend(doubtful_pairs(gan))
     try:
         return _Preflight(gan, NUM_IMAGES).run()
     except IncompatibleError:
@@ -71,41 +71,6 @@ def preflight(gan: GANComponents, world_size: int = 1) -> dict[str, Flops]:
             with suppress(GanforgeError):
                 return _Preflight(gan, part_size).run()
         raise
-
-
-def _doubtful_pairs(gan: GANComponents) -> Iterator[str]:
-    """Yield a line for each pair of components that trains, but not as intended, by their declarations."""
-    resolved, loss = gan.resolved, gan.resolved.one("loss").entry
-    if gan.discriminator.conditional and not gan.generator.conditional:
-        yield (
-            f"{resolved.one('disc').entry} is conditional, but {resolved.one('gen').entry} is not: fakes are judged by "
-            "conditions that the generator does not know"
-        )
-    batch_norm = f"{resolved.one('disc').entry} has batch norm" if _has_batch_norm(gan.discriminator) else None
-    for term, chosen in zip(gan.terms.values(), resolved.chosen["term"], strict=True):
-        if term.per_image_gradients and batch_norm is not None:
-            yield (
-                f"{chosen.entry} penalizes the gradient of each image, but {batch_norm}, which mixes the images of a "
-                "batch: a discriminator without it is the usual choice"
-            )
-    if not isinstance(gan.loss, Loss):
-        return
-    if gan.loss.pairs_images and batch_norm is not None:
-        yield (
-            f"{loss} compares real images with fakes, but {batch_norm}, which normalizes both apart: a discriminator "
-            "without it is the usual choice"
-        )
-    if gan.loss.relative_logits:
-        for augmentation, chosen in zip(gan.augmentations.values(), resolved.chosen["augment"], strict=True):
-            if augmentation.reads_signs:
-                yield (
-                    f"{chosen.entry} adapts to the signs of logits, but with {loss} only differences of logits have a "
-                    "meaning: fix its strength instead"
-                )
-
-
-def _has_batch_norm(network: nn.Module) -> bool:
-    return any(isinstance(module, BATCH_NORMS) and module.training for module in network.modules())
 
 
 class _Preflight:
@@ -216,7 +181,7 @@ class _Preflight:
                     check_finite(self.entries[name], level, "images")
         network, entry = self.gan.discriminator, self.entries["discriminator"]
         fix = "leave `batch_independent` at False: real images and fakes are then separate calls"
-        if network.batch_independent and _has_batch_norm(network):
+        if network.batch_independent and has_batch_norm(network):
             raise IncompatibleError(f"{entry} declares batch_independent, but has batch norm", fix=fix)
         with self.blame("discriminator", f"images {self.shape}"):
             outputs = (step.real_output, step.fake_output)
