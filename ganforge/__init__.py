@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         TrainStep,
     )
     from ganforge.config.experiment import Experiment
+    from ganforge.config.keywords import ExperimentSettings
     from ganforge.report.comparison import Comparison, compare
     from ganforge.runs.trained_run import TrainedRun
     from ganforge.training.callbacks import Callback
@@ -79,6 +80,7 @@ _LAZY = {
     "Callback": "ganforge.training.callbacks",
     "Comparison": "ganforge.report.comparison",
     "Experiment": "ganforge.config.experiment",
+    "ExperimentSettings": "ganforge.config.keywords",
     "TrainedRun": "ganforge.runs.trained_run",
     "compare": "ganforge.report.comparison",
     "load": "ganforge.api",
@@ -101,6 +103,7 @@ __all__ = [
     "DiscriminatorOutput",
     "EvaluationContext",
     "Experiment",
+    "ExperimentSettings",
     "FeatureExtractor",
     "FeatureOutput",
     "GanforgeError",

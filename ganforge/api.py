@@ -5,11 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 from ganforge.config import Experiment
-from ganforge.config.layers import experiment_layer
+from ganforge.config.keywords import ExperimentSettings
+from ganforge.config.layers import experiment_layer, preset_layer
 from ganforge.config.resolve import resolve
-from ganforge.errors import DivergedError, TrainingError
+from ganforge.errors import DivergedError, TrainingError, UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.report import report_run
 from ganforge.runs.distributed_launch import run_rank
@@ -26,17 +28,21 @@ from ganforge.training.run_directory import RunDirectory
 def train(
     experiment: Experiment | None = None,
     *,
+    preset: str | Sequence[str] = (),
     out: str | Path | None = None,
     plugins: Sequence[str | Path] = (),
     callback: Callback | None = None,
+    **settings: Unpack[ExperimentSettings],
 ) -> TrainedRun:
-    """Train an experiment and return the finished run.
+    """Train and return the finished run: `train(gen="dcgan", data="mnist", steps=500)`.
 
     Args:
-        experiment: The experiment; by default every setting has its default.
+        experiment: Settings as an object; by default every setting has its default.
+        preset: Names of presets, such as "quick", below all other settings; later ones win.
         out: The run directory, which must not exist; by default a new one in runs/.
         plugins: Local plugin files.
         callback: In-process callbacks.
+        settings: Settings of `Experiment`, above those of `experiment`.
 
     Raises:
         GanforgeError: A setting, the data or a component is invalid.
@@ -44,8 +50,15 @@ def train(
         TrainingError: The training failed; the run directory remains.
         KeyboardInterrupt: The user interrupted it; a checkpoint was saved, and `ganforge.resume` continues.
     """
+    if experiment is not None and not isinstance(experiment, Experiment):
+        raise UsageError(
+            f"the experiment is a {type(experiment).__name__}, not a ganforge.Experiment",
+            fix='pass settings by keyword: ganforge.train(gen="dcgan", steps=500), or ganforge.train(**settings)',
+        )
+    above = Experiment(**settings)
     registry = _discover(plugins)
-    layers = [] if experiment is None else [experiment_layer(experiment)]
+    layers = [preset_layer(name, registry) for name in ([preset] if isinstance(preset, str) else preset)]
+    layers += [experiment_layer(part) for part in (experiment, above) if part is not None]
     place = None if out is None else Path(out)
     RunDirectory.check_new(place)
     with init_distributed() as dist:

@@ -12,8 +12,8 @@ from ganforge.components import ComponentOptions
 from ganforge.components.spec import Kind
 from ganforge.config import Layer
 from ganforge.config.dotted import NOTHING
+from ganforge.config.messages import validation_message
 from ganforge.config.resolved import ResolvedComponent
-from ganforge.config.sections import validation_message
 from ganforge.errors import ConfigError
 from ganforge.plugins.registry import Entry, Registry
 from ganforge.utils.suggest import did_you_mean

@@ -78,7 +78,7 @@ def from_document(document: Mapping[str, Any]) -> Experiment:
         schedules = values["schedules"]
         values["schedules"] = {target: _ref(schedules[target]) for target in schedules["names"]}
         return Experiment.model_validate(values)
-    except (KeyError, TypeError, AttributeError, ValidationError) as error:
+    except (KeyError, TypeError, AttributeError, ValidationError, ConfigError) as error:
         raise ConfigError(f"not a resolved experiment: {' '.join(str(error).split())}") from None
 
 

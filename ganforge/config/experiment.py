@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from itertools import count
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Unpack
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic.json_schema import SkipJsonSchema
 
-from ganforge.components.spec import Section
+from ganforge.components.spec import NAME, Section
+from ganforge.config.messages import validation_message
+from ganforge.errors import ConfigError
 from ganforge.utils.schema import spell_booleans
+
+if TYPE_CHECKING:
+    from ganforge.config.keywords import ExperimentSettings
 
 #: Sections of one component each; trained components and their data come first.
 TRAINED: tuple[Section, ...] = ("gen", "disc", "loss", "data")
@@ -26,12 +44,17 @@ NOT_PHASES = frozenset({"options", "schedule"})
 
 
 class ComponentRef(BaseModel):
-    """Name of a component, with options that differ from its defaults, as TOML can hold them."""
+    """Name of a component, with options that differ from its defaults, as TOML can hold them.
+
+    Attributes:
+        cls: Class that was given in place of a name; a name of a registry replaces it when a training starts.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
+    cls: SkipJsonSchema[type | None] = Field(None, exclude=True, repr=False)
 
 
 class OptimizerRef(ComponentRef):
@@ -41,11 +64,17 @@ class OptimizerRef(ComponentRef):
 
 
 def _ref(value: object) -> object:
-    return {"name": value} if isinstance(value, str) else value
+    """Return a reference from what users write: "dcgan", a class, or `{"name": "dcgan", "base_channels": 64}`."""
+    table = _optimizer(value)
+    if isinstance(table, Mapping) and "name" not in table:
+        raise ValueError("the table has no name, as in {'name': 'dcgan', 'base_channels': 64}")
+    return table
 
 
 def _refs(value: object) -> object:
     value = _split(value)
+    if isinstance(value, type | Mapping | ComponentRef):
+        value = (value,)
     return tuple(_ref(item) for item in value) if isinstance(value, list | tuple) else value
 
 
@@ -67,14 +96,29 @@ def _optimizers(value: object) -> object:
 
 
 def _optimizer(value: object) -> object:
+    """Return a reference whose options may stand next to its name, or without one."""
     if isinstance(value, ComponentRef):
-        return value.model_dump(exclude_unset=True)
-    table = {"name": value} if isinstance(value, str) else value
+        return {key: getattr(value, key) for key in value.model_fields_set}
+    table = {"name": value} if isinstance(value, str | type) else value
     if not isinstance(table, Mapping):
-        return value
-    options = {key: item for key, item in table.items() if key not in {"name", "options"}}
-    named = {"name": table["name"]} if "name" in table else {}
-    return {**named, "options": {**table.get("options", {}), **options}}
+        reason = "a name, a class, or a table such as {'name': 'dcgan', 'base_channels': 64} is required"
+        raise ValueError(reason)  # noqa: TRY004 - pydantic collects no other errors
+    own = table.get("options", {})
+    if not isinstance(own, Mapping):
+        return table
+    ref: dict[str, object] = {key: item for key, item in table.items() if key not in {"name", "options"}}
+    ref = {"options": {**own, **ref}}
+    name = table.get("name")
+    return ref | (_class_ref(name) if isinstance(name, type) else {} if name is None else {"name": name})
+
+
+def _class_ref(cls: type) -> dict[str, object]:
+    """Return the reference of a class: `my-generator` for `MyGenerator`."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", cls.__name__)
+    name = words.replace("_", "-").strip("-").lower()
+    if not NAME.fullmatch(name):
+        raise ValueError(f"the name of class {cls.__name__} must be ASCII letters, digits and single underscores")
+    return {"name": name, "cls": cls}
 
 
 class InitialWeights(BaseModel):
@@ -112,11 +156,16 @@ class Experiment(BaseModel):
     Units are in the names: `*_every` are steps, `ema_halflife_images` is real images. A step is one generator update
     with the discriminator updates that belong to it: `critic_steps` of them, in every `generator_steps`-th step.
     `Experiment(gen="dcgan", disc="mlp", epochs=2)` is enough; other settings take the values that the components
-    recommend, or the defaults.
+    recommend, or the defaults. Options are next to a component's name, `gen={"name": "dcgan", "base_channels": 64}`,
+    and a class may stand in place of a name.
 
     Attributes:
         optimizer: Optimizer of each phase; `{"lr": 1e-4}` or "sgd" applies to every phase.
         schedules: Schedule of each scheduled option by its dotted key, such as `optimizer.gen.lr`, `term.r1.weight`.
+
+    Raises:
+        ConfigError: A setting is unknown, with the nearest name, or invalid. Names of components are looked up when a
+            training starts, with its local plugins.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -202,6 +251,11 @@ class Experiment(BaseModel):
     )
     keep_checkpoints: PositiveInt = Field(3, description="Newest checkpoints kept, in addition to the best one.")
 
+    if TYPE_CHECKING:
+
+        def __init__(self, **settings: Unpack[ExperimentSettings]) -> None:
+            """Create an experiment; editors complete its settings."""
+
     @model_validator(mode="before")
     @classmethod
     def _refuse_booleans(cls, values: Any) -> Any:  # noqa: ANN401 - pydantic passes on any input
@@ -229,6 +283,22 @@ class Experiment(BaseModel):
                 )
         return self
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _name_the_setting(cls, values: object, validate: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        """Raise ConfigError for invalid settings; `info.context` has their origins, if they are known."""
+        try:
+            return validate(values)
+        except ValidationError as error:
+            raise ConfigError(validation_message("", error, cls, info.context or {})) from None
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Yield the settings that differ from their defaults."""
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if value != field.get_default(call_default_factory=True):
+                yield name, _spelled(value)
+
     def images_per_update(self, phase: str) -> int:
         """Return the number of images in an update of a phase, on all ranks."""
         return (self.generator_batch_size or self.batch_size) if phase == "gen" else self.batch_size
@@ -251,6 +321,16 @@ class Experiment(BaseModel):
     def _steps(self, batches: int) -> int:
         """Return the number of steps that consume a number of batches."""
         return math.ceil(batches / self.critic_steps) * self.generator_steps
+
+
+def _spelled(value: object) -> object:
+    """Return a setting as users write it: a component's name, or a table with its options."""
+    if isinstance(value, ComponentRef):
+        name = value.cls or value.name
+        return {"name": name, **value.options} if value.options else name
+    if isinstance(value, Mapping):
+        return {key: _spelled(item) for key, item in value.items()}
+    return [_spelled(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _nearest_divisor(size: int, parts: int) -> int:

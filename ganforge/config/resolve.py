@@ -10,8 +10,6 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
 from ganforge.config import SECTIONS, ComponentRef, Experiment, Layer, Section, nested
 from ganforge.config.choice import Choice, component_options, misplaced_option, resolve_options
 from ganforge.config.dotted import NOTHING, RENAMED
@@ -19,7 +17,7 @@ from ganforge.config.experiment import NETWORK_PHASES, SEVERAL, SINGLE, TRAINED
 from ganforge.config.optimizers import choose_optimizers, unused_tables
 from ganforge.config.resolved import ResolvedComponent, ResolvedConfig
 from ganforge.config.schedules import Targets, check_scheduled_values, resolve_schedules
-from ganforge.config.sections import Settings, validation_message
+from ganforge.config.sections import Settings
 from ganforge.errors import ConfigError
 from ganforge.plugins.registry import Entry, Registry
 from ganforge.utils.suggest import did_you_mean
@@ -136,10 +134,7 @@ class Resolver:
             values[section] = refs if section in SEVERAL else refs[0]
         values["optimizer"] = {phase: self.selection(item) for phase, item in optimizers.items()}
         values["schedules"] = {target: self.selection(item) for target, item in schedules.items()}
-        try:
-            experiment = Experiment.model_validate(values)
-        except ValidationError as error:
-            raise ConfigError(validation_message("", error, Experiment, self.origins)) from None
+        experiment = Experiment.model_validate(values, context=self.origins)
         order = ordered_phases(phases, experiment.phase_order, self.origins)
         return ResolvedConfig(experiment, chosen, optimizers, schedules, order, self.origins, self.notices)
 

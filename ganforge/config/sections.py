@@ -1,4 +1,4 @@
-"""Layers of settings, split into sections, and messages about invalid values."""
+"""Layers of settings, split into sections."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
 from ganforge.config import SECTIONS, Layer, Section
 from ganforge.config.dotted import NOTHING
-from ganforge.config.experiment import SEVERAL, InitialWeights
+from ganforge.config.experiment import SEVERAL
 from ganforge.errors import ConfigError
-from ganforge.utils.suggest import did_you_mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,24 +96,3 @@ def _names(value: Any) -> Any:  # noqa: ANN401 - checked by the caller
 
 def _is_names(names: object) -> bool:
     return names is None or (isinstance(names, list) and all(isinstance(name, str) for name in names))
-
-
-def validation_message(prefix: str, error: ValidationError, model: type[BaseModel], origins: Mapping[str, str]) -> str:
-    """Return pydantic's errors as one line: the key, its origin, the problem, and the nearest valid key."""
-    messages = []
-    for finding in error.errors(include_url=False):
-        path = [str(part) for part in finding["loc"]]
-        key = ".".join([prefix, *path] if prefix else path)
-        origin = origins.get(key) or next((origins[name] for name in origins if key.startswith(f"{name}.")), None)
-        suffix = f" ({origin})" if origin else ""
-        if finding["type"] == "extra_forbidden":
-            fields = InitialWeights.model_fields if path[0] == "init" else model.model_fields
-            messages.append(f"no option {path[-1]!r}{suffix}{did_you_mean(path[-1], fields)}")
-        elif finding["type"] == "missing":
-            messages.append(f"{key} must be given, such as --{key} VALUE")
-        else:
-            reason = finding["msg"].removeprefix("Value error, ")
-            messages.append(
-                f"{key} = {finding['input']!r}{suffix}: {reason[:1].lower()}{reason[1:]}" if key else reason
-            )
-    return "; ".join(messages)

@@ -10,12 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from ganforge.config import Experiment, to_document
 from ganforge.config.reload import reload
-from ganforge.config.sections import validation_message
-from ganforge.errors import ConfigError, RunDirectoryError, TrainingError
+from ganforge.errors import RunDirectoryError, TrainingError
 from ganforge.evaluation.evaluator import Evaluator
 from ganforge.evaluation.validation import score_directions, scored_split
 from ganforge.plugins.events.sender import EventSender
@@ -141,10 +138,7 @@ def _override(experiment: Experiment, overrides: ResumeOverrides) -> Experiment:
         precision = experiment.precision if experiment.precision in available else "fp32"
         update |= {"device": overrides.device, "precision": precision}
         update |= {key: "auto" for key in ("compile", "cuda_graphs") if getattr(experiment, key) != "off"}
-    try:
-        return Experiment.model_validate({**experiment.model_dump(), **update})
-    except ValidationError as error:
-        raise ConfigError(validation_message("", error, Experiment, {})) from None
+    return Experiment.model_validate({**experiment.model_dump(), **update})
 
 
 def _train(

@@ -58,7 +58,7 @@ def first_problem(error: ValidationError, model: type[BaseModel] | None = None) 
     key = excerpt(".".join([*parents, last]))
     if problem["type"] == "extra_forbidden":
         return f"invalid key {key!r}" + (
-            "" if model is None else did_you_mean(last, _model_at(model, parents).model_fields)
+            "" if model is None else did_you_mean(last, model_at(model, parents).model_fields)
         )
     if problem["type"] == "missing":
         return f"{key} is missing"
@@ -67,7 +67,7 @@ def first_problem(error: ValidationError, model: type[BaseModel] | None = None) 
     return f"{key} = {excerpt(reprlib.repr(problem['input']))}: {reason}" if key else reason
 
 
-def _model_at(model: type[BaseModel], path: Iterable[str]) -> type[BaseModel]:
+def model_at(model: type[BaseModel], path: Iterable[str]) -> type[BaseModel]:
     """Return the model of a part of a document."""
     for key in path:
         if key in model.model_fields:

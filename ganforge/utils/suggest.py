@@ -42,6 +42,7 @@ OTHER_NAMES = {
     "generator": "gen",
     "discriminator": "disc",
     "metrics": "metric",
+    "penalty": "term",
 }
 
 

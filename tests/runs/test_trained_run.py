@@ -248,25 +248,6 @@ def test_runs_get_numbered_directories(tmp_path: Path) -> None:
         assert (tmp_path / "runs" / f"mlp-mlp-bce-mnist-{number:03d}" / "run.toml").is_file()
 
 
-def test_training_from_python(tmp_path: Path) -> None:
-    """`ganforge.train` returns a run that can be sampled, `ganforge.resume` continues it."""
-    experiment = package.Experiment(
-        gen={"name": "mlp", "options": {"hidden": [8]}},
-        disc="mlp",
-        data={"name": "mnist", "options": {"source": "sample"}},
-        steps=3,
-        batch_size=10,
-        precision="fp32",
-    )
-    trained = package.train(experiment, out=tmp_path / "r")
-    assert trained.manifest.status == "finished"
-    assert [row["step"] for row in trained.metrics] == [3]
-    assert len(trained.sample(2)) == 2
-    longer = package.resume(tmp_path / "r", steps=5)
-    assert longer.manifest.as_dict()["summary"]["steps"] == 5
-    assert longer.experiment.steps == 5
-
-
 def test_everything_exported_is_there() -> None:
     """`ganforge.__all__` is sorted, complete, and every name in it can be had."""
     assert list(package.__all__) == sorted(package.__all__)
