@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
@@ -14,51 +15,62 @@ from ganforge.cli._completion import split_names
 from ganforge.cli._options import (
     CheckpointName,
     Ema,
+    Force,
     Json,
     NoPlugins,
     Plugins,
     Quiet,
-    RunPath,
     checkpoint_choice,
     component_option,
     num_samples_option,
     open_registry,
     set_option,
 )
-from ganforge.cli._output import err, notice, out, print_json
+from ganforge.cli._output import err, notice, out, print_json, writing
 from ganforge.cli._printer import escape
 from ganforge.cli._settings import SAMPLING, SettingsCommand, read_setting, sampling_options
 from ganforge.components.spec import Section
 from ganforge.config.dotted import literal
 from ganforge.errors import ConfigError, UsageError
 from ganforge.runs.score_table import deviation_of
+from ganforge.runs.sources import open_source
 from ganforge.schemas.rows import Protocol
-from ganforge.training.run_directory import RunDirectory
+from ganforge.utils.files import write_atomically
 from ganforge.utils.format import format_number
+from ganforge.utils.text import printable_json
 
 if TYPE_CHECKING:
     from ganforge.components import Split
-    from ganforge.runs.evaluate import RunScores
+    from ganforge.plugins.registry import Registry
+    from ganforge.runs.evaluate import EvaluationRequest, MeasuredScores, RunScores
+    from ganforge.runs.evaluate_images import ImageScores
+    from ganforge.training.run_directory import RunDirectory
 
 SHOWN_HASH_LENGTH = 12
 SPLITS: tuple[Split, ...] = ("test", "train")
 
 
 class EvaluateCommand(SettingsCommand):
-    """Command whose flags may be options of metrics, of features and of sampling."""
+    """Command whose flags may be options of metrics, of features, of the dataset and of sampling."""
 
-    sections: ClassVar[tuple[Section, ...] | None] = ("metric", "features")
+    sections: ClassVar[tuple[Section, ...] | None] = ("metric", "features", "data")
     sampling: ClassVar[bool] = True
 
 
 app = typer.Typer(rich_markup_mode="rich")
 
 
-# --metric, --features, their options and --sampling.NAME become --set KEY=VALUE before parsing (see `SettingsCommand`);
-# --metric and --features are declared for the help.
+# --metric, --features, --data, their options and --sampling.NAME become --set KEY=VALUE before parsing (see
+# `SettingsCommand`); the first three are declared for the help.
 @app.command(cls=EvaluateCommand)
 def evaluate(
-    run: RunPath,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|DIR|FILE",
+            help="Run directory, bundle, hub:OWNER/NAME or zoo:NAME; or images: a folder of pictures, or a .npz file.",
+        ),
+    ],
     metric: Annotated[
         list[str] | None,
         component_option(
@@ -73,13 +85,23 @@ def evaluate(
         str | None,
         typer.Option(metavar="test|train", help="Split of the real images (test, if there is one)."),
     ] = None,
-    features: Annotated[str | None, component_option("features", "Feature extractor (the run's).")] = None,
+    features: Annotated[
+        str | None, component_option("features", "Feature extractor (the run's, or what the dataset recommends).")
+    ] = None,
+    data: Annotated[str | None, component_option("data", "Dataset that images are compared with.")] = None,
+    resize: Annotated[
+        bool, typer.Option("--resize", help="Resize pictures to those of the dataset, which changes scores.")
+    ] = False,
+    path: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE.json", help="Write the document of --json, too.")
+    ] = None,
+    force: Force = False,
     settings: Annotated[
         list[str] | None,
-        set_option("An option of a metric, of the features or of sampling, such as metric.kid.subsets=50."),
+        set_option("An option of a metric, the features, the dataset or sampling, such as metric.kid.subsets=50."),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Seed of latents and real images (the run's).")
+        int | None, typer.Option(min=0, metavar="N", help="Seed of latents and real images (the run's, or 0).")
     ] = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     ema: Ema = None,
@@ -88,22 +110,23 @@ def evaluate(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score a run's generator against real images, with a protocol of everything that the scores depend on."""
-    directory = RunDirectory.open(run)
+    """Score a generator, or images, against real ones, with a protocol of everything that the scores depend on."""
+    if path is not None and path.exists() and not force:
+        raise UsageError(f"{path} exists already", fix="choose another --out, or pass --force")
     choice = checkpoint_choice(checkpoint)
     chosen_split = next((name for name in SPLITS if name == split), None)
     if chosen_split is None and split is not None:
         raise UsageError(f"invalid split {split!r} (available: {', '.join(SPLITS)})")
     names, options, sampling = _read_settings(settings or [])
+    run = None if _holds_images(source) else open_source(source)
+    if run is not None and resize:
+        raise UsageError(f"--resize is for pictures; {source} is a run")
     registry = open_registry(plugin, no_plugins=no_plugins)
     with _stages(quiet=quiet) as progress:
-        progress("reading the run")
+        progress(f"reading the {'images' if run is None else 'run'}")
 
-        from ganforge.report import report_run  # noqa: PLC0415 - imports Pillow
-        from ganforge.runs.evaluate import EvaluationRequest, evaluate_run  # noqa: PLC0415 - imports torch
-        from ganforge.runs.trained_run import TrainedRun  # noqa: PLC0415 - imports torch
+        from ganforge.runs.evaluate import EvaluationRequest  # noqa: PLC0415 - imports torch
 
-        trained = TrainedRun(directory, registry, report=report_run)
         request = EvaluationRequest(
             metrics=names or None,
             num_samples=num_samples,
@@ -115,13 +138,44 @@ def evaluate(
             device=device,
             ema=ema,
         )
-        scores = evaluate_run(trained, request, progress=progress)
-    for line in trained.notices:
+        scores: RunScores | ImageScores
+        if run is None:
+            from ganforge.runs.evaluate_images import evaluate_images  # noqa: PLC0415 - imports torch
+
+            notices: list[str] = []
+            scores = evaluate_images(source, request, registry, resize=resize, notice=notices.append, progress=progress)
+            title, pictures = str(source), {}
+        else:
+            scores, notices = _evaluate_run(run, request, registry, progress)
+            title, pictures = f"{source}, step {scores.step:,}", scores.pictures
+    for line in notices:
         notice(line)
+    if path is not None:
+        with writing(path):
+            write_atomically(path, printable_json(scores.as_dict(), indent=2) + "\n")
     if json:
         print_json(scores.as_dict())
     else:
-        _print(scores)
+        _print(scores, title, pictures)
+
+
+def _holds_images(source: Path) -> bool:
+    """Return whether a path is a folder or an archive of images, not a run or a bundle."""
+    is_run = (source / "run.toml").exists() or (source / "run.json").exists()
+    return (source.is_dir() and not is_run) or source.suffix.lower() == ".npz"
+
+
+def _evaluate_run(
+    run: RunDirectory, request: EvaluationRequest, registry: Registry, progress: Callable[[str], None]
+) -> tuple[RunScores, list[str]]:
+    """Return the scores of a run and its notices; those of a bundle are not recorded."""
+    from ganforge.report import report_run  # noqa: PLC0415 - imports Pillow
+    from ganforge.runs.evaluate import evaluate_run  # noqa: PLC0415 - imports torch
+    from ganforge.runs.trained_run import TrainedRun  # noqa: PLC0415 - imports torch
+
+    trained = TrainedRun(run, registry, report=report_run)
+    scores = evaluate_run(trained, request, record=not run.is_temporary, progress=progress)
+    return scores, trained.notices
 
 
 def _read_settings(settings: list[str]) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
@@ -148,10 +202,10 @@ def _stages(*, quiet: bool) -> Iterator[Callable[[str], None]]:
         yield lambda stage: console.print(escape(f"{stage} …"), style="dim")
 
 
-def _print(scores: RunScores) -> None:
+def _print(scores: MeasuredScores, title: str, pictures: Mapping[str, Path]) -> None:
     """Print the scores with their references, and the protocol in a few lines."""
     console = out()
-    table = Table("score", "value", "reference", "better", title=f"{escape(str(scores.run))}, step {scores.step:,}")
+    table = Table("score", "value", "reference", "better", title=escape(title))
     for name, value in scores.scores.items():
         deviation = deviation_of(scores.details, scores.protocol, name)
         spread = "" if deviation is None else f" ± {format_number(deviation)}"
@@ -161,7 +215,7 @@ def _print(scores: RunScores) -> None:
     console.print(table)
     for line in _protocol_lines(scores.protocol):
         console.print(escape(line), style="dim", highlight=False)
-    for path in scores.pictures.values():
+    for path in pictures.values():
         console.print(f"picture: [bold]{escape(str(path))}[/]", highlight=False)
 
 

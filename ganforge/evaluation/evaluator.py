@@ -6,19 +6,28 @@ import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from ganforge.components import Generator, LatentDistribution, Metric, MetricResult, Split
+from ganforge.components import (
+    ConditionSpec,
+    Generator,
+    LatentDistribution,
+    Metric,
+    MetricResult,
+    Split,
+    weights_sha256,
+)
 from ganforge.components.metrics import Source
 from ganforge.components.sampling import MAX_BATCH_PIXELS, MAX_BATCH_SIZE, Sampler, draw_latents
 from ganforge.data.scoring import Scoring
 from ganforge.errors import GanforgeError, PluginError
 from ganforge.evaluation.context import MetricContext
 from ganforge.evaluation.extraction import Extraction, PictureConverter
-from ganforge.evaluation.image_sets import DatasetImages, GeneratedImages, ImageSet
+from ganforge.evaluation.image_sets import GeneratedImages, ImageSet, RealImages, StoredImages, Take
 from ganforge.evaluation.output_validation import check_pictures, plain_details, plain_scores
 from ganforge.evaluation.protocol import protocol
 from ganforge.evaluation.selection import ImageSelection
@@ -32,6 +41,7 @@ from ganforge.utils.tracebacks import summarize_exception
 Report = Callable[[str], None]
 Scores = dict[str, float | None]
 Sets = dict[Source, ImageSet]
+Fakes = TypeVar("Fakes", bound=ImageSet)
 
 
 def _missing(metrics: Mapping[str, Metric]) -> Scores:
@@ -74,15 +84,24 @@ class _Results:
     pictures: dict[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """Model whose fakes are scored; generator and latents are None for images that exist already."""
+
+    device: torch.device
+    generator: Generator | None = None
+    latent: LatentDistribution | None = None
+
+
 class Evaluator:
-    """Scores of generators on the same real images, whose features are extracted once.
+    """Scores of generators, or of stored images, on the same real images, whose features are extracted once.
 
     Args:
         scoring: Data, metrics and feature extractor.
         num_samples: Number of fakes, and of real images.
         split: Split of the real images.
         seed: Seed of latents and of the selection of images.
-        weights: File of the generator's weights, `generator` or `generator_ema`.
+        weights: File of the generator's weights, `generator` or `generator_ema`; unused for stored images.
         sampling: Sampling options that differ from the generator's own.
         keep_going: Whether a metric that raises gets scores of None and a message to `notice`; otherwise it ends the
             evaluation.
@@ -101,7 +120,7 @@ class Evaluator:
         num_samples: int,
         split: Split,
         seed: int,
-        weights: str,
+        weights: str = "",
         sampling: Mapping[str, Any] | None = None,
         keep_going: bool = False,
         notice: Report = lambda _: None,
@@ -134,21 +153,64 @@ class Evaluator:
             DataError: The data cannot be read, or a metric cannot score it.
             PluginError: A metric or the feature extractor fails, unless `keep_going`.
         """
+        sampler = Sampler(generator, seed=self.seed, sampling=self.sampling)
+        model = _Model(module_device(generator), sampler.generator, latent)
+        fakes = partial(self._generate, sampler, latent)
+        return self._evaluate(fakes, model, self.weights, lambda _: weights_sha256(generator))
+
+    def evaluate_images(
+        self, take: Take, spec: ConditionSpec | None, indices: Tensor, device: torch.device
+    ) -> Evaluation:
+        """Score images that exist already; metrics that need a generator are refused before, by `validation`.
+
+        Args:
+            take: Function that returns images of the data's shape and type by their indices.
+            spec: Condition of an image, or None.
+            indices: Indices of the images, `(num_samples,)` int64.
+            device: Device to compute features on.
+
+        Raises:
+            DataError: As for `evaluate`.
+            PluginError: As for `evaluate`.
+        """
+        fakes = partial(self._images_of, take, spec, indices)
+        return self._evaluate(fakes, _Model(device), "images", StoredImages.sha256)
+
+    def _evaluate(
+        self, fakes: Callable[[], Fakes], model: _Model, weights: str, checkpoint: Callable[[Fakes], str]
+    ) -> Evaluation:
+        """Score fakes, and the training images in their place.
+
+        Args:
+            fakes: Function that returns the fakes; features can be extracted when it is called.
+            model: The model.
+            weights: File of the model's weights.
+            checkpoint: Function that returns the SHA-256 of what is scored.
+        """
         begin = time.perf_counter()
         self._tampering = None
-        sampler = Sampler(generator, seed=self.seed, sampling=self.sampling)
-        device = module_device(generator)
-        with float32_matmul(), torch.autocast(device.type, enabled=False):
-            results = self._score_fakes(sampler, latent, device)
-            reference = self._score_reference(sampler, latent) if self.reference is None else self.reference
+        with float32_matmul(), torch.autocast(model.device.type, enabled=False):
+            self._read_real_images(model.device)
+            images = fakes()
+            images.scan()
+            if images.not_finite:
+                results = self._not_finite(images.not_finite)
+            else:
+                results = self._score(self._real_sets() | {"fake": images}, self.scoring.metrics, model)
+            reference = self._score_reference(model) if self.reference is None else self.reference
             if self._tampering is None:
                 self.reference = reference
-            stamped = protocol(self.selection, generator, sampler.generator.sampling, weights=self.weights)
+            stamped = protocol(
+                self.selection,
+                weights=weights,
+                checkpoint=checkpoint(images),
+                sampling=None if model.generator is None else model.generator.sampling,
+            )
         seconds = time.perf_counter() - begin
         return Evaluation(results.scores, reference, results.details, stamped, seconds, results.pictures)
 
-    def _score_fakes(self, sampler: Sampler, latent: LatentDistribution, device: torch.device) -> _Results:
-        """Generate fakes and score them. The first time, real images are read and described before."""
+    def _read_real_images(self, device: torch.device) -> None:
+        """Read and describe the real images at the first evaluation."""
         if needs_extractor(self.scoring) and self._extraction is None:
             self._extraction = Extraction(self.scoring, device, self._converter, self._batch_size)
         sets = self._real_sets()
@@ -156,24 +218,22 @@ class Evaluator:
             self.progress(f"reading {self.selection.num_samples:,} real images")
             for images in sets.values():
                 images.scan()
+
+    def _generate(self, sampler: Sampler, latent: LatentDistribution) -> GeneratedImages:
         self.progress(f"generating {self.selection.num_samples:,} fakes")
         latents = draw_latents(
             latent, sampler.generator, self.selection.num_samples, seed=self.seed, stream="evaluation"
         )
-        real = sets["real"]
-        assert isinstance(real, DatasetImages)  # noqa: S101 - it was read
+        real = self._real_sets()["real"]
+        assert isinstance(real, RealImages), "they have conditions"  # noqa: S101
         sampler.batch_size = self._images_at_once()
-        fakes = GeneratedImages(
+        return GeneratedImages(
             sampler,
             latents,
             real if sampler.generator.conditional else None,
             converter=self._converter,
             extraction=self._extraction,
         )
-        fakes.scan()
-        if fakes.not_finite:
-            return self._not_finite(fakes.not_finite)
-        return self._score(sets | {"fake": fakes}, self.scoring.metrics, sampler, latent)
 
     def _images_at_once(self) -> int:
         shapes = (self.scoring.info.image, self.scoring.picture_spec)
@@ -183,15 +243,18 @@ class Evaluator:
     def _real_sets(self) -> Sets:
         """Return the real images, and the training images if a metric needs them."""
         if not self._dataset_sets:
-            self._dataset_sets["real"] = self._images_of(self.selection.split, self.selection.real)
+            self._dataset_sets["real"] = self._split_images(self.selection.split, self.selection.real)
             if any("train" in metric.needs for metric in self.scoring.metrics.values()):
-                self._dataset_sets["train"] = self._images_of("train", self.selection.train)
+                self._dataset_sets["train"] = self._split_images("train", self.selection.train)
         return self._dataset_sets
 
-    def _images_of(self, split: Split, indices: Tensor) -> DatasetImages:
-        return DatasetImages(
-            self.scoring,
-            split,
+    def _split_images(self, split: Split, indices: Tensor) -> StoredImages:
+        return self._images_of(partial(self.scoring.take, split), self.scoring.info.image.condition, indices)
+
+    def _images_of(self, take: Take, spec: ConditionSpec | None, indices: Tensor) -> StoredImages:
+        return StoredImages(
+            take,
+            spec,
             indices,
             batch_size=self._images_at_once(),
             converter=self._converter,
@@ -208,7 +271,7 @@ class Evaluator:
         metrics = self.scoring.metrics
         return _Results(_missing(metrics), {name: {"error": message} for name in metrics})
 
-    def _score_reference(self, sampler: Sampler, latent: LatentDistribution) -> Scores:
+    def _score_reference(self, model: _Model) -> Scores:
         """Score training images in place of fakes, with every metric for which that is meaningful."""
         metrics = {name: metric for name, metric in self.scoring.metrics.items() if metric.has_reference}
         if not metrics or self._tampering is not None:
@@ -220,36 +283,29 @@ class Evaluator:
                 f"{self.selection.num_samples:,} in place of the fakes"
             )
             return _missing(metrics)
-        sets = self._real_sets() | {"fake": self._images_of("train", indices)}
-        return self._score(sets, metrics, sampler, latent, "reference: ").scores
+        sets = self._real_sets() | {"fake": self._split_images("train", indices)}
+        return self._score(sets, metrics, model, "reference: ").scores
 
-    def _score(
-        self,
-        sets: Sets,
-        metrics: Mapping[str, Metric],
-        sampler: Sampler,
-        latent: LatentDistribution,
-        stage: str = "",
-    ) -> _Results:
+    def _score(self, sets: Sets, metrics: Mapping[str, Metric], model: _Model, stage: str = "") -> _Results:
         """Return the results of some metrics. Each has its own random stream, so that others do not affect it."""
         components = self.scoring.metric_components
         results, shared = _Results(), dict[Any, Any]()
         for name, metric in metrics.items():
             self.progress(f"{stage}{name}")
             entry = components[name].entry
-            needs_generator = "generator" in metric.needs
+            own = model if "generator" in metric.needs else _Model(model.device)
             context = MetricContext(
                 entry,
                 metric.needs,
                 sets,
                 extraction=self._extraction,
-                generator=copy.deepcopy(sampler.generator) if needs_generator else None,
-                latent=copy.deepcopy(latent).cpu().eval() if needs_generator else None,
+                generator=copy.deepcopy(own.generator),
+                latent=None if own.latent is None else copy.deepcopy(own.latent).cpu().eval(),
                 rng=derive_generator(self.seed, "evaluation/metric"),
                 shared=shared,
             )
             try:
-                result = self._compute(metric, context, sets, entry, module_device(sampler.generator))
+                result = self._compute(metric, context, sets, entry, model.device)
                 scores, details = plain_scores(result.scores, metric.higher_is_better, entry), result.details
                 if missing := [score for score, value in scores.items() if value is None]:
                     self.notice(f"{stage}{entry}: {', '.join(missing)} is not finite")

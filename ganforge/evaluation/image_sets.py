@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from ganforge.components import FeatureOutput, ImageTensors, Split
+from ganforge.components import ConditionSpec, FeatureOutput, ImageTensors
 from ganforge.components.sampling import Sampler
-from ganforge.data.scoring import Scoring
 from ganforge.errors import GanforgeError
 from ganforge.evaluation.extraction import Extraction, PictureConverter
 from ganforge.utils.images import normalize
+from ganforge.utils.rng import Stream
+
+#: Function that returns images by their indices; the stream seeds items that draw random numbers.
+Take: TypeAlias = Callable[[Sequence[int], Stream], ImageTensors]
 
 #: Bytes of fakes' pictures that are kept in memory; larger sets are generated again for every pass.
 MAX_KEPT_BYTES = 256 * 2**20
@@ -110,12 +115,20 @@ class ImageSet(ABC):
         return checksum
 
 
-class DatasetImages(ImageSet):
-    """Images of a dataset's split.
+class RealImages(ImageSet):
+    """Images whose conditions fakes may get."""
+
+    @abstractmethod
+    def conditions(self) -> Iterator[Tensor]:
+        """Yield the conditions of each batch."""
+
+
+class StoredImages(RealImages):
+    """Images of a dataset's split, or of files.
 
     Args:
-        scoring: The dataset.
-        split: Split to read.
+        take: Function that returns images by their indices.
+        spec: Condition of an image, or None.
         indices: Indices of the images, `(N,)` int64.
         batch_size: Images read at once.
         converter: Conversion to pictures.
@@ -124,8 +137,8 @@ class DatasetImages(ImageSet):
 
     def __init__(
         self,
-        scoring: Scoring,
-        split: Split,
+        take: Take,
+        spec: ConditionSpec | None,
         indices: Tensor,
         *,
         batch_size: int,
@@ -133,17 +146,16 @@ class DatasetImages(ImageSet):
         extraction: Extraction | None,
     ) -> None:
         super().__init__(len(indices), converter, extraction)
-        self._scoring = scoring
-        self._split = split
+        self._take = take
+        self._spec = spec
         self._indices = indices
         self._batch_size = batch_size
         self._condition: Tensor | None = None
-        spec = scoring.info.image.condition
         self._keeps_condition = spec is not None and spec.kind != "tensor"
 
     def condition(self) -> Tensor | None:
         """Return the conditions of all images, as the dataset stores them, or None."""
-        return None if self._scoring.info.image.condition is None else torch.cat(list(self.conditions()))
+        return None if self._spec is None else torch.cat(list(self.conditions()))
 
     def conditions(self) -> Iterator[Tensor]:
         """Yield the conditions of each batch; those that are tensors, such as images, are read again every time."""
@@ -156,6 +168,15 @@ class DatasetImages(ImageSet):
         else:
             yield from (tensors.condition for tensors in self._tensors() if tensors.condition is not None)
 
+    def sha256(self) -> str:
+        """Return the SHA-256 of the images as they are stored, with their type and shape."""
+        digest = hashlib.sha256()
+        for tensors in self._tensors():
+            images = tensors.images
+            digest.update(f"{images.dtype} {tuple(images.shape[1:])}\n".encode())
+            digest.update(images.contiguous().numpy().data)
+        return digest.hexdigest()
+
     def _images(self) -> Iterator[Tensor]:
         conditions: list[Tensor] = []
         for tensors in self._tensors():
@@ -166,7 +187,7 @@ class DatasetImages(ImageSet):
 
     def _tensors(self) -> Iterator[ImageTensors]:
         for number, indices in enumerate(torch.split(self._indices, self._batch_size)):
-            yield self._scoring.take(self._split, indices.tolist(), f"evaluation/items/{number}")
+            yield self._take(indices.tolist(), f"evaluation/items/{number}")
 
 
 class GeneratedImages(ImageSet):
@@ -184,7 +205,7 @@ class GeneratedImages(ImageSet):
         self,
         sampler: Sampler,
         latents: Tensor,
-        real: DatasetImages | None,
+        real: RealImages | None,
         *,
         converter: PictureConverter,
         extraction: Extraction | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from ganforge.components import FeatureExtractor, Generator, Metric, weights_sha256
+from ganforge.components import FeatureExtractor, Generator, Metric
 from ganforge.config.resolved import ResolvedComponent
 from ganforge.data.scoring import blame
 from ganforge.evaluation.selection import ImageSelection
@@ -15,15 +15,15 @@ from ganforge.utils.code import code_sha256
 
 
 def protocol(
-    selection: ImageSelection, generator: Generator, sampling: Generator.SamplingOptions, *, weights: str
+    selection: ImageSelection, *, weights: str, checkpoint: str, sampling: Generator.SamplingOptions | None
 ) -> Protocol:
-    """Return the protocol of a generator's scores; `comparability` compares two of them.
+    """Return the protocol of an evaluation; `comparability` compares two of them.
 
     Args:
         selection: The real images.
-        generator: The generator, as it was trained.
-        sampling: Sampling options of the fakes.
-        weights: File of the weights, `generator` or `generator_ema`.
+        weights: File of the generator's weights, `generator` or `generator_ema`, or `images`.
+        checkpoint: SHA-256 of the generator's weights, or of the scored images.
+        sampling: Sampling options of the fakes, or None for images without a generator.
     """
     scoring = selection.scoring
     chosen, experiment = scoring.resolved.chosen, scoring.resolved.experiment
@@ -40,6 +40,9 @@ def protocol(
             preprocessing=extractor.preprocessing,
             source=code_sha256(component.cls),
         )
+    latent = None
+    if sampling is not None:
+        latent = LatentProtocol(name=experiment.latent.name, **_described(scoring.resolved.one("latent")))
     return Protocol(
         data=scoring.info.name,
         fingerprint=selection.fingerprint,
@@ -53,10 +56,10 @@ def protocol(
             name: _metric(scoring.metric_components[name], metric, extractor)
             for name, metric in scoring.metrics.items()
         },
-        sampling=sampling.model_dump(mode="json", exclude_defaults=True),
-        latent=LatentProtocol(name=experiment.latent.name, **_described(scoring.resolved.one("latent"))),
+        sampling={} if sampling is None else sampling.model_dump(mode="json", exclude_defaults=True),
+        latent=latent,
         weights=weights,
-        checkpoint=weights_sha256(generator),
+        checkpoint=checkpoint,
         seed=selection.seed,
         versions={
             "ganforge": version("ganforge"),

@@ -32,13 +32,19 @@ def scored_split(scoring: Scoring, split: Split | None = None) -> Split:
     return split
 
 
-def check(scoring: Scoring, *, num_samples: int, split: Split) -> None:
+def check(scoring: Scoring, *, num_samples: int, split: Split, with_generator: bool = True) -> None:
     """Raise an error if an evaluation cannot give meaningful scores.
+
+    Args:
+        scoring: Data, metrics and features.
+        num_samples: Number of fakes, and of real images.
+        split: Split of the real images.
+        with_generator: Whether there is a generator, not only its images.
 
     Raises:
         ConfigError: Two metrics give scores of the same name.
         DataError: There are too many images for the split, or too few for a metric.
-        IncompatibleError: The feature extractor does not suit the images or a metric.
+        IncompatibleError: The feature extractor does not suit the images or a metric, or a metric needs a generator.
         PluginError: A metric's own check fails.
     """
     if len(score_directions(scoring)) < sum(len(metric.higher_is_better) for metric in scoring.metrics.values()):
@@ -51,6 +57,11 @@ def check(scoring: Scoring, *, num_samples: int, split: Split) -> None:
             fix=f"pass --num-samples {size} or less",
         )
     for name, metric in scoring.metrics.items():
+        if "generator" in metric.needs and not with_generator:
+            raise IncompatibleError(
+                f"metric {name!r} needs the generator, not only its images",
+                fix=f"leave {name} out, or evaluate the run that drew the images",
+            )
         if split == "train" and "train" in metric.needs:
             has_test = "test" in scoring.info.sizes
             raise DataError(

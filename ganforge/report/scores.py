@@ -115,7 +115,7 @@ def protocol_facts(protocol: Protocol) -> list[tuple[str, str]]:
         ]
     facts += [
         ("sampling options", _options(protocol.sampling)),
-        ("latents", f"{latent.name} {_options(latent.options)}".strip()),
+        ("latents", "" if latent is None else f"{latent.name} {_options(latent.options)}".strip()),
         ("weights", protocol.weights),
         ("checkpoint", protocol.checkpoint),
         ("seed", str(protocol.seed)),

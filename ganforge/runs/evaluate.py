@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from ganforge.components import Split
-from ganforge.config import SECTIONS, Layer, nested
+from ganforge.config import Layer, Section, nested
 from ganforge.config.reload import reload_for_scoring
 from ganforge.data.scoring import Scoring, build_scoring
 from ganforge.errors import ConfigError, DataError, RunDirectoryError, UsageError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 DEFAULT_METRICS, CLASS_METRICS = ("fid", "kid", "precision", "recall"), ("modes",)
 DEFAULT_NUM_SAMPLES = 10_000
 #: Sections that an evaluation may set; the others are the run's.
-EVALUATION_SECTIONS = ("metric", "features")
+EVALUATION_SECTIONS: tuple[Section, ...] = ("metric", "features")
 #: Entries of a row that do not distinguish evaluations.
 INCIDENTAL = {"seconds", "source", "requested_metrics"}
 
@@ -51,43 +51,49 @@ class EvaluationRequest:
     ema: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunScores:
-    """Scores of a run.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredScores:
+    """Scores with everything that they depend on.
 
     Attributes:
-        run: The run directory.
-        step: Step of the checkpoint.
         scores: As in evaluation.jsonl, like reference, details, protocol and seconds.
         higher_is_better: Direction of each score.
-        pictures: Files of the metrics' pictures, by name.
-        recorded: Whether evaluation.jsonl holds the scores.
     """
 
-    run: Path
-    step: int
     scores: dict[str, float | None]
     reference: dict[str, float | None]
     details: dict[str, Any]
     protocol: Protocol
     seconds: float
     higher_is_better: dict[str, bool]
+
+    def measurement(self) -> dict[str, Any]:
+        """Return the part of the document of `evaluate --json` that all scores have."""
+        names = ("scores", "reference", "details", "seconds")
+        return {name: getattr(self, name) for name in names} | {"protocol": self.protocol.model_dump(mode="json")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunScores(MeasuredScores):
+    """Scores of a run.
+
+    Attributes:
+        run: The run directory.
+        step: Step of the checkpoint.
+        pictures: Files of the metrics' pictures, by name.
+        recorded: Whether evaluation.jsonl holds the scores.
+    """
+
+    run: Path
+    step: int
     pictures: dict[str, Path]
     recorded: bool
 
     def as_dict(self) -> dict[str, Any]:
         """Return the document that `evaluate --json` prints."""
-        return {
-            "run": str(self.run),
-            "step": self.step,
-            "scores": self.scores,
-            "reference": self.reference,
-            "details": self.details,
-            "protocol": self.protocol.model_dump(mode="json"),
-            "seconds": self.seconds,
-            "pictures": {name: str(path) for name, path in self.pictures.items()},
-            "recorded": self.recorded,
-        }
+        pictures = {name: str(path) for name, path in self.pictures.items()}
+        of_run = {"run": str(self.run), "step": self.step, "pictures": pictures, "recorded": self.recorded}
+        return of_run | self.measurement()
 
 
 def evaluate_run(
@@ -103,16 +109,7 @@ def evaluate_run(
     device = choose_device(request.device)
     scoring = _scoring(trained, request)
     split = scored_split(scoring, request.split)
-    num_samples = request.num_samples
-    if num_samples is None:
-        num_samples = min(DEFAULT_NUM_SAMPLES, scoring.info.sizes[split])
-    if num_samples < 1:
-        raise UsageError(f"invalid number of images {num_samples}; the minimum is 1")
-    if request.metrics is None:
-        skip_unsuitable(scoring, num_samples, trained.notices.append)
-    if not scoring.metrics:
-        raise ConfigError("no metric is chosen", fix="choose metrics that fit: --metric NAME,NAME")
-    check(scoring, num_samples=num_samples, split=split)
+    num_samples = checked_count(scoring, request, split, trained.notices.append)
     checkpoint = trained.checkpoint(request.checkpoint)
     generator = trained.generator_of(checkpoint, weights).to(device).to(memory_format=torch.channels_last)
     evaluator = Evaluator(
@@ -141,9 +138,37 @@ def evaluate_run(
     )
 
 
+def checked_count(
+    scoring: Scoring, request: EvaluationRequest, split: Split, notice: Callable[[str], None], images: int | None = None
+) -> int:
+    """Return the number of images to compare, after the checks of `validation`.
+
+    Args:
+        scoring: Data, metrics and features; default metrics that do not suit are left out.
+        request: The request.
+        split: Split of the real images.
+        notice: Callback for messages about them.
+        images: Number of images to score, or None for a generator, which draws any number.
+
+    Raises:
+        UsageError: A number is invalid, or a metric does not suit.
+    """
+    num_samples = request.num_samples
+    if num_samples is None:
+        num_samples = min(DEFAULT_NUM_SAMPLES, scoring.info.sizes[split], images or DEFAULT_NUM_SAMPLES)
+    if num_samples < 1:
+        raise UsageError(f"invalid number of images {num_samples}; the minimum is 1")
+    if request.metrics is None:
+        skip_unsuitable(scoring, num_samples, notice)
+    if not scoring.metrics:
+        raise ConfigError("no metric is chosen", fix="choose metrics that fit: --metric NAME,NAME")
+    check(scoring, num_samples=num_samples, split=split, with_generator=images is None)
+    return num_samples
+
+
 def _scoring(trained: TrainedRun, request: EvaluationRequest) -> Scoring:
     """Return the run's data, with the requested metrics and features."""
-    layers = [Layer("default", {"metric": {"names": [*DEFAULT_METRICS, *CLASS_METRICS]}}), _layer(request)]
+    layers = evaluation_layers(request, EVALUATION_SECTIONS)
     resolved = reload_for_scoring(trained.experiment, trained.registry, trained.manifest, layers)
     scoring = build_scoring(resolved)
     recorded, current = trained.dataset_info(), scoring.info
@@ -178,18 +203,28 @@ def skip_unsuitable(scoring: Scoring, num_samples: int, notice: Callable[[str], 
         raise reasons[0]
 
 
-def _layer(request: EvaluationRequest) -> Layer:
-    """Return the request as a layer of settings. Raises ConfigError for other sections."""
+def evaluation_layers(request: EvaluationRequest, sections: Collection[Section]) -> list[Layer]:
+    """Return the default metrics and the request as layers of settings.
+
+    Args:
+        request: The request.
+        sections: Sections that its options may set.
+
+    Raises:
+        ConfigError: An option belongs to another section.
+    """
     pairs = dict(request.options)
     for key in pairs:
-        if key.partition(".")[0] not in EVALUATION_SECTIONS:
-            known = [f"{section}.…" for section in SECTIONS if section in EVALUATION_SECTIONS]
-            raise ConfigError(f"invalid option {key!r} of an evaluation{did_you_mean(key, known)}")
+        if key.partition(".")[0] not in sections:
+            fix = "a run is scored on its own data" if key.partition(".")[0] == "data" else None
+            known = [f"{section}.…" for section in sections]
+            raise ConfigError(f"invalid option {key!r} of an evaluation{did_you_mean(key, known)}", fix=fix)
     if request.metrics is not None:
         pairs = {"metric": list(request.metrics)} | pairs
     if request.features is not None:
         pairs = {"features": request.features} | pairs
-    return Layer("command line", nested(pairs.items()), loose=True)
+    default = Layer("default", {"metric": {"names": [*DEFAULT_METRICS, *CLASS_METRICS]}})
+    return [default, Layer("command line", nested(pairs.items()), loose=True)]
 
 
 def _record(

@@ -73,8 +73,9 @@ class Protocol(StrictModel):
         train_images: Number of training images that metrics compared with, or None.
         train_fingerprint: Fingerprint of the training images, or None.
         sampling: Sampling options other than the defaults.
-        weights: File of the weights in the checkpoint: `generator` or `generator_ema`.
-        checkpoint: SHA-256 of the generator's weights.
+        latent: Latent distribution, or None for images without a generator.
+        weights: File of the weights in the checkpoint, `generator` or `generator_ema`; `images` without a generator.
+        checkpoint: SHA-256 of the generator's weights, or of the images.
     """
 
     data: str
@@ -87,7 +88,7 @@ class Protocol(StrictModel):
     features: FeaturesProtocol | None
     metrics: dict[str, MetricProtocol]
     sampling: dict[str, Any]
-    latent: LatentProtocol
+    latent: LatentProtocol | None
     weights: str
     checkpoint: str
     seed: Count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import get_args
 
 import torch
@@ -15,7 +16,7 @@ from ganforge.errors import DataError
 from ganforge.evaluation.comparability import EXTRACTOR_NEEDS
 from ganforge.evaluation.context import MetricContext
 from ganforge.evaluation.extraction import Extraction, PictureConverter
-from ganforge.evaluation.image_sets import DatasetImages
+from ganforge.evaluation.image_sets import StoredImages
 from ganforge.evaluation.output_validation import check_pictures, plain_details, plain_scores
 from ganforge.evaluation.validation import scored_split
 from ganforge.testing.checks import CheckFailed, Checks, require, skip
@@ -46,7 +47,7 @@ def enough_images(fixture: Fixture) -> Fixture:
     return skip(f"it needs more images than {most}: {reasons[-1]}")
 
 
-class _Noise(DatasetImages):
+class _Noise(StoredImages):
     """Images of independent pixels, with the conditions of real ones."""
 
     def _images(self) -> Iterator[Tensor]:
@@ -72,9 +73,9 @@ class MetricTrial:
             "train": (2 * count, 4 * count),
         }
         self.sets = {
-            source: (_Noise if noise and source == "fake" else DatasetImages)(
-                scoring,
-                "train",
+            source: (_Noise if noise and source == "fake" else StoredImages)(
+                partial(scoring.take, "train"),
+                scoring.info.image.condition,
                 torch.arange(*place) % size,
                 batch_size=BATCH_SIZE,
                 converter=converter,

@@ -1,0 +1,104 @@
+"""Evaluation of images that exist already, without a generator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganforge.config.resolve import resolve
+from ganforge.data.scoring import build_scoring
+from ganforge.errors import DataError, UsageError
+from ganforge.evaluation.evaluator import Evaluator
+from ganforge.evaluation.validation import score_directions, scored_split
+from ganforge.plugins.registry import Registry
+from ganforge.runs.evaluate import (
+    EVALUATION_SECTIONS,
+    EvaluationRequest,
+    MeasuredScores,
+    checked_count,
+    evaluation_layers,
+)
+from ganforge.runs.stored_images import open_images
+from ganforge.training.precision import choose_device
+from ganforge.utils.rng import derive_generator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageScores(MeasuredScores):
+    """Scores of images.
+
+    Attributes:
+        images: Folder or file of the images.
+        pictures: Pictures of the metrics by name, `(C, H, W)` uint8.
+    """
+
+    images: Path
+    pictures: dict[str, Tensor]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the document that `evaluate --json` prints."""
+        return {"images": str(self.images)} | self.measurement()
+
+
+def evaluate_images(
+    path: Path,
+    request: EvaluationRequest,
+    registry: Registry,
+    *,
+    resize: bool = False,
+    notice: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> ImageScores:
+    """Score the images of a folder or an archive against a dataset's. Nothing is written.
+
+    Args:
+        path: Folder of pictures, or .npz file of images.
+        request: Metrics, features, the dataset in `options` (`data`, `data.OPTION`), and numbers.
+        registry: Installed components.
+        resize: Whether pictures of another size are resized.
+        notice: Callback for messages.
+        progress: Callback for stages of the work.
+
+    Raises:
+        UsageError: A name, an option, a number or the images are invalid.
+        PluginError: A component fails.
+    """
+    if request.sampling or request.ema is not None or request.checkpoint != "newest":
+        raise UsageError(
+            f"{path} holds images; checkpoints, moving averages and sampling options belong to runs",
+            fix="leave out --checkpoint, --ema and --sampling",
+        )
+    if "data" not in request.options:
+        raise UsageError(
+            f"{path} is not a run, and images are compared with a dataset's",
+            fix="name the dataset: --data mnist, or --data folder --data.path DIR",
+        )
+    device = choose_device(request.device)
+    resolved = resolve(evaluation_layers(request, ("data", *EVALUATION_SECTIONS)), registry)
+    scoring = build_scoring(resolved)
+    images = open_images(path, scoring, registry, resize=resize)
+    split = scored_split(scoring, request.split)
+    count = checked_count(scoring, request, split, notice, images.count)
+    if count > images.count:
+        raise DataError(f"{path} has {images.count:,} images", fix=f"pass --num-samples {images.count} or less")
+    for line in (*resolved.notices, *scoring.notices(evaluates=True), *images.notices):
+        notice(line)
+    seed = request.seed or 0
+    order = torch.randperm(images.count, generator=derive_generator(seed, "evaluation/images"))
+    evaluator = Evaluator(scoring, num_samples=count, split=split, seed=seed, notice=notice, progress=progress)
+    evaluation = evaluator.evaluate_images(images.take, images.spec, order[:count].sort().values, device)
+    return ImageScores(
+        images=path,
+        scores=evaluation.scores,
+        reference=evaluation.reference,
+        details=evaluation.details,
+        protocol=evaluation.protocol,
+        seconds=evaluation.seconds,
+        higher_is_better=score_directions(scoring),
+        pictures=evaluation.pictures,
+    )

@@ -1,0 +1,190 @@
+"""Images to score that exist already: a folder of pictures, or an archive of NumPy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ganforge.components import ConditionSpec, Dataset, DatasetInfo, ImageTensors, Split
+from ganforge.config import Experiment, Layer
+from ganforge.config.resolve import Resolver
+from ganforge.config.resolved import ResolvedConfig
+from ganforge.data.scoring import Scoring, build_scoring, instantiate
+from ganforge.errors import DataError, IncompatibleError
+from ganforge.evaluation.image_sets import Take
+from ganforge.plugins.registry import Registry
+from ganforge.utils.arrays import read_npz
+from ganforge.utils.rng import Stream
+
+ARCHIVE = ".npz"
+#: Arrays of images and of their classes: those of `ganforge sample`, and those that guided-diffusion's scripts write.
+IMAGES, CONDITIONS = ("images", "arr_0"), ("condition", "arr_1")
+#: Split of a folder without splits.
+ALL: Split = "train"
+GRAY, RGB = 1, 3
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFiles:
+    """Images of files, in the shape and type of a dataset's.
+
+    Attributes:
+        count: Number of images.
+        take: Function that returns images by their indices.
+        spec: Condition of an image, the data's, or None.
+        notices: Lines for the user, such as skipped pictures.
+    """
+
+    count: int
+    take: Take
+    spec: ConditionSpec | None
+    notices: tuple[str, ...] = ()
+
+
+def open_images(path: Path, scoring: Scoring, registry: Registry, *, resize: bool) -> ImageFiles:
+    """Return the images of a folder or an archive, which must have the shape of the data's.
+
+    Gray pictures become RGB if the data is, and RGB pictures without colors gray. Nothing else is converted.
+
+    Args:
+        path: Folder of pictures, or .npz file.
+        scoring: The data that they are compared with.
+        registry: Installed components.
+        resize: Whether pictures of another size are resized.
+
+    Raises:
+        DataError: The images cannot be read, or have another shape or type.
+        IncompatibleError: The data's images are not pictures.
+        UsageError: The archive cannot be read.
+    """
+    if path.suffix.lower() == ARCHIVE:
+        return _archive(path, scoring.info, resize=resize)
+    return _folder(path, scoring, registry, resize=resize)
+
+
+def _archive(path: Path, data: DatasetInfo, *, resize: bool) -> ImageFiles:
+    """Return the images of an archive: `(N, H, W, C)` uint8, or float32 as networks see them."""
+    if resize:
+        raise DataError(f"--resize is for pictures; {path} holds arrays", fix="resize the arrays before")
+    arrays = read_npz(path)
+    images = next((arrays[name] for name in IMAGES if name in arrays), None)
+    if images is None:
+        names = ", ".join(sorted(arrays)) or "none"
+        raise DataError(f"{path} has neither an array images nor arr_0 (available: {names})")
+    if images.ndim != len("NHWC") or images.dtype not in (np.uint8, np.float32) or len(images) == 0:
+        raise DataError(
+            f"the images in {path} are {images.dtype} of shape {images.shape}; "
+            "uint8 or float32 (N, height, width, channels) is required"
+        )
+    tensor = torch.from_numpy(images).permute(0, 3, 1, 2)
+    if not bool(tensor.isfinite().all()):
+        raise DataError(f"the images in {path} have numbers that are not finite")
+    condition = next((arrays[name] for name in CONDITIONS if name in arrays), None)
+    tensors = ImageTensors(_fitted(tensor, data, path), _conditions(condition, len(images), data, path))
+
+    def take(indices: Sequence[int], stream: Stream) -> ImageTensors:
+        return tensors.select(torch.tensor(indices, dtype=torch.int64))
+
+    return ImageFiles(len(images), take, None if tensors.condition is None else data.image.condition)
+
+
+def _conditions(array: NDArray[Any] | None, count: int, data: DatasetInfo, path: Path) -> Tensor | None:
+    """Return the conditions of an archive as the data stores them, or None if either has none."""
+    spec = data.image.condition
+    if array is None or spec is None:
+        return None
+    condition = torch.from_numpy(array)
+    if spec.kind == "classes" and array.dtype.kind in "iu":
+        condition = condition.long()
+    invalid = tuple(condition.shape) != (count, *spec.shape) or str(condition.dtype) != f"torch.{spec.dtype}"
+    if invalid or (spec.num_classes and not bool(((condition >= 0) & (condition < spec.num_classes)).all())):
+        raise DataError(f"the conditions in {path} are not those of the data, {spec} for each of {count:,} images")
+    return condition
+
+
+def _folder(path: Path, scoring: Scoring, registry: Registry, *, resize: bool) -> ImageFiles:
+    """Return the pictures of a folder, read by the dataset `folder`."""
+    data, image = scoring.info, scoring.info.image
+    if image.channels not in {GRAY, RGB} or type(scoring.dataset).to_pixels is not Dataset.to_pixels:
+        raise IncompatibleError(
+            f"the images of data {data.name!r} are not pictures ({image})", fix="pass them as arrays, in a .npz file"
+        )
+    options: dict[str, Any] = {"path": path, "depth": 8 if image.dtype == "uint8" else 16}
+    if image.channels == RGB:
+        options["color"] = "rgb"
+    if resize:
+        if image.height != image.width:
+            raise DataError(f"--resize makes squares, and the images of data {data.name!r} are {image}")
+        options["size"] = image.height
+    resolver = Resolver([Layer("images", {"data": {"name": "folder", "folder": options}})], registry)
+    resolver.choose("data")
+    resolved = ResolvedConfig(Experiment(metric=()), {"data": resolver.chosen("data"), "metric": ()})
+    dataset: Dataset = instantiate(resolved.one("data"))
+    with _own_fix(None):
+        splits = dataset.splits
+    if splits != (ALL,):
+        raise DataError(f"{path} has the splits {', '.join(splits)}", fix=f"name one: {path / 'test'}")
+    resizing = f"--resize makes pictures of {image.height}×{image.width}, which changes scores"
+    with _own_fix(None if resize else resizing):
+        pictures = build_scoring(resolved, dataset)
+    _fitted(pictures.take(ALL, [0], "evaluation/items").images, data, path)
+    classes, notices = _classes(pictures.info, data, path)
+
+    def take(indices: Sequence[int], stream: Stream) -> ImageTensors:
+        tensors = pictures.take(ALL, indices, stream)
+        condition = None if classes is None or tensors.condition is None else classes[tensors.condition]
+        return replace(tensors, images=_fitted(tensors.images, data, path), condition=condition)
+
+    spec = None if classes is None else data.image.condition
+    return ImageFiles(pictures.info.sizes[ALL], take, spec, (*dataset.notices, *notices))
+
+
+@contextmanager
+def _own_fix(fix: str | None) -> Iterator[None]:
+    """Replace the fix of DataErrors, which names options of a dataset."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(error.message, fix=fix) from None
+
+
+def _classes(pictures: DatasetInfo, data: DatasetInfo, path: Path) -> tuple[Tensor | None, tuple[str, ...]]:
+    """Return the data's class of each subfolder, `(K,)`, or None if there are others; and a notice about them."""
+    names, known = pictures.class_names, data.class_names
+    if names is None or known is None:
+        return None, ()
+    if unknown := [name for name in names if name not in known]:
+        return None, (f"subfolders of {path} are not classes of data {data.name!r}: {', '.join(unknown[:5])}",)
+    return torch.tensor([known.index(name) for name in names]), ()
+
+
+def _fitted(images: Tensor, data: DatasetInfo, path: Path) -> Tensor:
+    """Return images, `(N, C, H, W)`, with the channels of the data's. Raises DataError for another shape or type."""
+    spec = data.image
+    channels = images.shape[1]
+    if (channels, spec.channels) == (GRAY, RGB):
+        images = images.expand(-1, RGB, -1, -1)
+    elif (channels, spec.channels) == (RGB, GRAY) and bool((images == images[:, :1]).all()):
+        images = images[:, :1]
+    if tuple(images.shape[1:]) != spec.shape:
+        shape = "×".join(map(str, (channels, *images.shape[2:])))
+        raise DataError(
+            f"the images in {path} are {shape}, those of data {data.name!r} {spec}",
+            fix="--resize makes pictures of the data's height and width, which changes scores"
+            if images.shape[1] == spec.channels
+            else "RGB pictures have colors, and the data has none; convert them before",
+        )
+    if str(images.dtype) != f"torch.{spec.dtype}":
+        raise DataError(
+            f"the images in {path} are {str(images.dtype).removeprefix('torch.')}, those of data {data.name!r} "
+            f"{spec.dtype}"
+        )
+    return images
