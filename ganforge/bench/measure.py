@@ -26,7 +26,7 @@ from ganforge.runs.provenance import hardware, versions
 from ganforge.runs.setup import Prepared, prepare
 from ganforge.training.build import GANComponents, build, set_training_mode
 from ganforge.training.callbacks import TrainerContext
-from ganforge.training.precision import Precision
+from ganforge.training.precision import LOW_PRECISION, Precision
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.setup import setup_training
 from ganforge.training.trainer import Trainer
@@ -221,7 +221,7 @@ def data_seconds(prepared: Prepared) -> float:
 
 def matrix_rate(device: torch.device, precision: Precision) -> float:
     """Return the operations per second of a large matrix product, the best of several."""
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    dtype = LOW_PRECISION.get(precision, torch.float32)
     left, right = (torch.randn(MATRIX_SIZE, MATRIX_SIZE, device=device).to(dtype) for _ in range(2))
     seconds = []
     with float32_matmul(tf32=precision == "tf32"):

@@ -87,7 +87,9 @@ def run(
     precision: Annotated[
         str | None,
         _setting(
-            "--precision", "NAME", "auto, fp32, tf32, bf16; auto chooses by the hardware and the size of the networks."
+            "--precision",
+            "NAME",
+            "auto, fp32, tf32, bf16, fp16; auto chooses by the hardware and the size of the networks.",
         ),
     ] = None,
     checkpoint_every: Annotated[

@@ -209,7 +209,7 @@ class Experiment(BaseModel):
     )
     seed: NonNegativeInt = Field(0, description="Seed of weights, data order, latents and dropout.", lt=2**63)
     device: str = Field("auto", description="Device: auto, cpu, cuda, cuda:1, mps.")
-    precision: Literal["auto", "fp32", "tf32", "bf16"] = Field(
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = Field(
         "auto", description="Precision; auto chooses by the hardware and the size of the networks."
     )
     compile: Switch = Field("auto", description="Compile the networks; auto: on a GPU, in long trainings.")

@@ -53,6 +53,8 @@ LAST_GROUPS = {
     ),
     "health/alerts": ChartGroup("Health: alerts", "active alerts", "Number of active alerts; see Health."),
     "lr/": ChartGroup("Learning rates", "learning rate"),
+    "loss_scale/": ChartGroup("Loss scales", "loss scale"),
+    "overflows/": ChartGroup("Overflows in float16", "updates so far"),
     "images_per_second": ChartGroup("Speed", "images/s"),
 }
 

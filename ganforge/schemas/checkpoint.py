@@ -52,6 +52,20 @@ class HealthState(StrictModel):
         return self
 
 
+class ScalerState(StrictModel):
+    """State of a phase's loss scaler in float16.
+
+    Attributes:
+        scale: Factor of the loss.
+        growth_tracker: Updates without an overflow since the scale changed.
+        overflows: Updates whose gradients overflowed.
+    """
+
+    scale: Annotated[Float32, Field(gt=0)]
+    growth_tracker: Annotated[Count, Field(lt=2**31)]
+    overflows: Count
+
+
 class CheckpointState(StrictModel):
     """Content of state.json. It has no times, so equal trainings write equal files.
 
@@ -59,6 +73,7 @@ class CheckpointState(StrictModel):
         last_stats: Numbers of the last update in which each column was computed.
         frozen: SHA-256 of the weights of each frozen submodule.
         optimizers: Numbers in the parameter groups of each phase's optimizer.
+        scalers: Loss scaler of each phase in float16; none in other precisions.
     """
 
     format: Literal[1]
@@ -72,6 +87,7 @@ class CheckpointState(StrictModel):
     last_stats: dict[str, Float32]
     frozen: dict[str, str]
     optimizers: dict[str, list[dict[str, int | Finite | list[int | Finite]]]]
+    scalers: dict[str, ScalerState] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:

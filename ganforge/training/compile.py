@@ -18,6 +18,7 @@ from torch import Tensor
 from ganforge.components import LossTerm, TrainStep
 from ganforge.training.build import GANComponents
 from ganforge.training.phases import LossFunction, Part, Phase, Update, UpdateResult
+from ganforge.training.precision import Precision
 from ganforge.training.random_draws import DrawTape, NotRecordableError
 from ganforge.training.stats import Stats
 from ganforge.training.step import GANStep
@@ -44,11 +45,12 @@ def compile_conflict(gan: GANComponents) -> str | None:
     return "batch norm is shared among ranks" if experiment.sync_batch_norm else None
 
 
-def graph_conflict(gan: GANComponents, device: torch.device) -> str | None:
+def graph_conflict(gan: GANComponents, device: torch.device, precision: Precision) -> str | None:
     """Return the reason that the updates of an experiment cannot be recorded, or None."""
     experiment, resolved = gan.resolved.experiment, gan.resolved
     conflicts = [
         (device.type != "cuda", f"{device.type} has no CUDA graphs"),
+        (precision == "fp16", "float16 skips updates whose gradients overflow"),
         (experiment.gradient_accumulation > 1, "gradients are accumulated"),
         (experiment.sync_batch_norm, "batch norm is shared among ranks"),
         (any(weight.requires_grad for weight in gan.latent.parameters()), "the latent distribution is trained"),
@@ -242,5 +244,5 @@ def accelerate(gan_step: GANStep, gan: GANComponents, notice: Callable[[str], No
     experiment = gan.resolved.experiment
     if experiment.compile == "on" and compile_conflict(gan) is None:
         compile_losses(gan_step)
-    if experiment.cuda_graphs == "on" and graph_conflict(gan, gan_step.device) is None:
+    if experiment.cuda_graphs == "on" and graph_conflict(gan, gan_step.device, gan_step.precision) is None:
         record_updates(gan_step, notice)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ganforge.training.distributed import SINGLE_PROCESS, DistContext
+from ganforge.training.loss_scaling import MIN_SCALE, SCALE
 
 #: Steps between two flushes, at which the CPU waits for the device.
 FLUSH_EVERY = 10
@@ -47,9 +48,17 @@ class MetricsBuffer:
 
 
 def first_not_finite(rows: dict[int, dict[str, float]]) -> tuple[int, str] | None:
-    """Return the first step and column whose number is not finite, or None."""
-    bad = ((step, name) for step, row in rows.items() for name, value in row.items() if not math.isfinite(value))
-    return next(bad, None)
+    """Return the first step with a number that is not finite, and a message; None if there is none.
+
+    A loss scale below the smallest one means gradients that are not finite at any.
+    """
+    for step, row in rows.items():
+        for name, value in row.items():
+            if not math.isfinite(value):
+                return step, f"{name} is not a finite number"
+            if name.startswith(SCALE) and value < MIN_SCALE:
+                return step, f"gradients of {name.removeprefix(SCALE)} are not finite, at any loss scale"
+    return None
 
 
 class ThroughputMeter:

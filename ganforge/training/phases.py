@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from ganforge.components import TrainStep
 from ganforge.data.loader import Batch
+from ganforge.training.loss_scaling import LossScaler
 from ganforge.training.stats import Stats
 
 
@@ -66,6 +67,7 @@ class Phase:
         name: `disc`, `gen`, or a phase that `optimized_in` adds.
         parameters: Its weights, by name.
         optimizer: Their optimizer.
+        scaler: Scaler of its loss in float16.
         needs_closure: Whether the optimizer evaluates the gradient itself.
         clip_norm: Maximum norm of the gradient at the current step, or None.
         frozen: Weights of the other phases, which get no gradient.
@@ -76,6 +78,7 @@ class Phase:
     name: str
     parameters: dict[str, nn.Parameter]
     optimizer: Optimizer
+    scaler: LossScaler
     needs_closure: bool
     clip_norm: float | None
     frozen: list[nn.Parameter]

@@ -1,7 +1,8 @@
-"""Devices and the precision of the networks: float32, TF32 or bfloat16."""
+"""Devices and the precision of the networks: float32, TF32, bfloat16 or float16."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -9,47 +10,59 @@ import torch
 from ganforge.errors import ConfigError
 from ganforge.training.flops import Flops
 
-Precision = Literal["fp32", "tf32", "bf16"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+
+#: Types of the networks' products under autocast.
+LOW_PRECISION: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 #: FLOPs of a step from which a precision is faster than those before it; measurements are in docs/performance.md.
-MIN_FLOPS: dict[str, dict[Precision, float]] = {"cpu": {"bf16": 1e9}, "cuda": {"tf32": 1e9, "bf16": 1e11}}
+MIN_FLOPS: dict[str, dict[Precision, float]] = {
+    "cpu": {"bf16": 1e9},
+    "cuda": {"tf32": 1e9, "bf16": 1e11, "fp16": 1e11},
+}
 #: Largest share of grouped convolutions in a step; on a processor they are slower in bfloat16.
 MAX_GROUPED_SHARE = 0.1
+#: Compute capability of the first GPUs that are faster in float16, Volta's.
+FIRST_TENSOR_CORES = (7, 0)
 
 
 def supported_precisions(device: torch.device) -> list[Precision]:
     """Return the precisions of a device, float32 first."""
     if device.type == "cuda":
         ampere = torch.cuda.get_device_capability(device) >= (8, 0)  # introduced TF32 and bfloat16
-        return ["fp32", "tf32", "bf16"] if ampere else ["fp32"]
-    return ["fp32", "bf16"] if device.type == "cpu" else ["fp32"]
+        return ["fp32", "tf32", "bf16", "fp16"] if ampere else ["fp32", "fp16"]
+    return ["fp32", "bf16", "fp16"] if device.type == "cpu" else ["fp32"]
 
 
 def choose_precision(device: torch.device, flops: Flops) -> tuple[Precision, str]:
     """Return the precision for the FLOPs of a step on a device, and the reason; no time is measured."""
-    instructions = _low_precision_instructions(device)
-    if instructions is None:
-        return "fp32", f"{device.type} without bfloat16 instructions"
-    reason = f"{instructions}, {flops.total / 1e9:.3g} GFLOPs a step"
+    fast, hardware = _fast_precisions(device)
+    if not fast:
+        return "fp32", hardware
+    reason = f"{hardware}, {flops.total / 1e9:.3g} GFLOPs a step"
     if device.type == "cpu" and flops.grouped > MAX_GROUPED_SHARE * flops.total:
         return "fp32", f"{reason}, {flops.grouped / flops.total:.0%} in grouped convolutions"
     chosen: Precision = "fp32"
     for precision, minimum in MIN_FLOPS[device.type].items():
-        if flops.total >= minimum:
+        if precision in fast and flops.total >= minimum:
             chosen = precision
     return chosen, reason
 
 
-def _low_precision_instructions(device: torch.device) -> str | None:
+def _fast_precisions(device: torch.device) -> tuple[Sequence[Precision], str]:
+    """Return the precisions that a device has instructions for, and what the device is."""
     if device.type == "cuda":
-        major, minor = torch.cuda.get_device_capability(device)
-        return None if len(supported_precisions(device)) == 1 else f"CUDA compute capability {major}.{minor}"
-    if device.type != "cpu":
-        return None
+        capability = torch.cuda.get_device_capability(device)
+        hardware = f"CUDA compute capability {capability[0]}.{capability[1]}"
+        if capability < FIRST_TENSOR_CORES:
+            return (), f"{hardware}, without tensor cores"
+        return ("tf32", "bf16") if "bf16" in supported_precisions(device) else ("fp16",), hardware
     # torch.cpu.get_capabilities is public, but newer than the oldest supported torch.
-    if torch.cpu._is_amx_tile_supported():  # noqa: SLF001 - as above
-        return "AMX"
-    return "AVX-512 bfloat16" if torch.cpu._is_avx512_bf16_supported() else None  # noqa: SLF001 - as above
+    if device.type == "cpu" and torch.cpu._is_amx_tile_supported():  # noqa: SLF001 - as above
+        return ("bf16",), "AMX"
+    if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():  # noqa: SLF001 - as above
+        return ("bf16",), "AVX-512 bfloat16"
+    return (), f"{device.type} without bfloat16 instructions"
 
 
 def check_precision(precision: Precision, device: torch.device) -> None:
@@ -62,8 +75,8 @@ def check_precision(precision: Precision, device: torch.device) -> None:
 
 
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
-    """Return the context of the networks: bfloat16 autocast for `bf16`, else disabled."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+    """Return the context of the networks: autocast for `bf16` and `fp16`, else disabled."""
+    return torch.autocast(device.type, dtype=LOW_PRECISION.get(precision), enabled=precision in LOW_PRECISION)
 
 
 def choose_device(name: str, local_rank: int | None = None) -> torch.device:

@@ -10,6 +10,7 @@ import torch
 from ganforge.errors import CheckpointError, CollapsedError, DivergedError
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.checkpoint import Checkpoint
+from ganforge.training.loss_scaling import is_scaler_column
 from ganforge.training.metrics_buffer import ThroughputMeter
 from ganforge.training.state import (
     digest,
@@ -51,6 +52,7 @@ def save_checkpoint(trainer: Trainer) -> None:
 def load_checkpoint(trainer: Trainer, checkpoint: Checkpoint) -> None:
     """Load a checkpoint, and remove the rows and pictures after it. Raises CheckpointError."""
     load_state(trainer.train_state, checkpoint)
+    _load_scalers(trainer, checkpoint)
     trainer.batch = None
     for rebuild in trainer.gan_step.on_restore:
         rebuild()
@@ -59,7 +61,9 @@ def load_checkpoint(trainer: Trainer, checkpoint: Checkpoint) -> None:
     trainer.gan_step.schedules.lr_scale = 0.5**trainer.rollbacks
     _check_columns(trainer, checkpoint)
     trainer.gan_step.last_stats = {
-        name: torch.tensor(value, device=trainer.device) for name, value in checkpoint.state["last_stats"].items()
+        name: torch.tensor(value, device=trainer.device)
+        for name, value in checkpoint.state["last_stats"].items()
+        if trainer.precision == "fp16" or not is_scaler_column(name)
     }
     trainer.health.load_state_dict(checkpoint.state["health"])
     _restore_best(trainer, checkpoint.state["best"])
@@ -67,6 +71,16 @@ def load_checkpoint(trainer: Trainer, checkpoint: Checkpoint) -> None:
         trainer.ema.generator.stage(trainer.step)
     if trainer.dist.is_main:
         trainer.writer.truncate_after(trainer.step)
+
+
+def _load_scalers(trainer: Trainer, checkpoint: Checkpoint) -> None:
+    """Restore the loss scalers of float16, unless the run continues in another precision."""
+    phases, scalers = trainer.gan_step.phases, checkpoint.state["scalers"]
+    if scalers and scalers.keys() != phases.keys():
+        raise CheckpointError(f"scalers: {excerpt(', '.join(scalers))}; required: {', '.join(phases)}")
+    for name, state in scalers.items():
+        if phases[name].scaler.enabled:
+            phases[name].scaler.load_state_dict(state)
 
 
 def _check_columns(trainer: Trainer, checkpoint: Checkpoint) -> None:

@@ -28,6 +28,7 @@ from ganforge.data.loader import Batch, to_device
 from ganforge.training.build import GANComponents
 from ganforge.training.completed_step import CompletedStep
 from ganforge.training.distributed import SINGLE_PROCESS, DistContext
+from ganforge.training.loss_scaling import LossScaler
 from ganforge.training.optim import Schedules
 from ganforge.training.phases import Part, Phase, Update, UpdateResult, frozen, long_name, split_batch
 from ganforge.training.precision import Precision, autocast
@@ -84,6 +85,7 @@ class GANStep:
             name,
             phases[name],
             optimizer,
+            LossScaler(self.precision, self.device),
             self.gan.resolved.optimizers[name].cls.needs_closure,
             self.schedules.clip_norm(name, 0),
             [weight for other, weights in phases.items() if other not in trained for weight in weights.values()],
@@ -118,6 +120,7 @@ class GANStep:
         with frozen(phase.frozen):
             results = phase.update_fn(parts, update)
         stats = mean_stats([stats for stats, _ in results])
+        stats |= phase.scaler.stats(phase.name)
         self._after_step(phase.name, update.terms, [train_step for _, train_step in results], stats)
         if phase.name == "gen":
             self._reused_fakes = None
@@ -134,6 +137,8 @@ class GANStep:
 
         def closure() -> Tensor:
             loss, results[:] = self.gradients(phase, parts, update)
+            while phase.scaler.must_repeat(phase.optimizer):
+                loss, results[:] = self.gradients(phase, parts, update)
             self.clip(phase)
             return loss
 
@@ -143,7 +148,7 @@ class GANStep:
     def gradients(
         self, phase: Phase, parts: Sequence[Part], update: Update, *, recorded: bool = False
     ) -> tuple[Tensor, UpdateResult]:
-        """Set the gradients of a phase's weights to the mean over parts and ranks.
+        """Set the gradients of a phase's weights to the mean over parts and ranks, times the scale in float16.
 
         If `recorded`, the `UpdateRecorder` seeds the layers and averages over ranks instead. Returns the mean loss,
         `()`, and the stats and the `TrainStep` of each part.
@@ -155,7 +160,7 @@ class GANStep:
                 self.seed_layers(phase.name, update.index, part_index)
             loss, stats, train_step = phase.loss_fn(part, update, part_index)
             if loss.requires_grad:
-                (loss if len(parts) == 1 else loss / len(parts)).backward()
+                phase.scaler.scale(loss if len(parts) == 1 else loss / len(parts)).backward()
             losses.append(loss.detach())
             results.append((stats, train_step))
         if not recorded:
@@ -204,9 +209,8 @@ class GANStep:
             torch.nn.utils.clip_grad_norm_(list(phase.parameters.values()), phase.clip_norm)
 
     def apply(self, phase: Phase) -> None:
-        """Clip the gradients of a phase and run the optimizer's step."""
-        self.clip(phase)
-        phase.optimizer.step()
+        """Clip the gradients of a phase and run the optimizer's step, which float16 skips if they overflowed."""
+        phase.scaler.step(phase.optimizer, partial(self.clip, phase))
 
     def _after_step(self, name: str, terms: Sequence[str], steps: Sequence[TrainStep], stats: Stats) -> None:
         """Let terms and augmentations change their state, given the whole batch."""

@@ -207,7 +207,7 @@ class Trainer:
         bad = first_not_finite(rows)
         if bad is not None:
             self._log({step: row for step, row in rows.items() if step < bad[0]})
-            raise self.not_finite_error(bad[0], f"{bad[1]} is not a finite number")
+            raise self.not_finite_error(*bad)
         self._report_alerts(self._log(rows))
         with self.meter.paused():
             if self.dist.is_main:
@@ -293,4 +293,7 @@ class Trainer:
             "last_stats": dict(zip(stats, values.tolist(), strict=True)),
             "frozen": self.frozen,
             "optimizers": {name: optimizer_groups(phase.optimizer) for name, phase in self.gan_step.phases.items()},
+            "scalers": {
+                name: phase.scaler.state_dict() for name, phase in self.gan_step.phases.items() if phase.scaler.enabled
+            },
         }

@@ -124,7 +124,7 @@ def choose_acceleration(
     """
     experiment = gan.resolved.experiment
     chosen: dict[str, str] = {"compile": experiment.compile, "cuda_graphs": experiment.cuda_graphs}
-    conflicts = {"compile": compile_conflict(gan), "cuda_graphs": graph_conflict(gan, device)}
+    conflicts = {"compile": compile_conflict(gan), "cuda_graphs": graph_conflict(gan, device, precision)}
     for setting, conflict in conflicts.items():
         if chosen[setting] == "on" and conflict is not None:
             notice(f"{setting} is off: {conflict}")

@@ -100,7 +100,7 @@ def test_optimizers_and_schedules_are_completed() -> None:
 def test_values_and_settings_are_completed() -> None:
     """Choices of an option, of a setting, and every setting's flag with what it does."""
     assert [word for word, _ in completions(["--gen", "dcgan", "--gen.init"], "")] == ["default", "normal"]
-    assert [word for word, _ in completions(["--precision"], "")] == ["auto", "fp32", "tf32", "bf16"]
+    assert [word for word, _ in completions(["--precision"], "")] == ["auto", "fp32", "tf32", "bf16", "fp16"]
     assert completions(["--on-nan"], "r") == [("rollback", "")]
     assert completions(["--gen.base_channels"], "") == []
     flags = dict(completions([], "--critic"))

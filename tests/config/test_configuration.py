@@ -195,7 +195,7 @@ def test_options_stand_in_their_component_s_own_table(registry: Registry) -> Non
         (("gen.base_channels=-1",), "greater than 0"),
         (("gen.dcgn.base_channels=4",), "no generator 'dcgn'; did you mean 'dcgan'"),
         (("batchsize=4",), "invalid setting 'batchsize' .command line.; did you mean 'batch_size'"),
-        (("precision=fp16",), "precision = 'fp16' .command line.: input should be 'auto', 'fp32'"),
+        (("precision=fp8",), "precision = 'fp8' .command line.: input should be 'auto', 'fp32'"),
         (("optimizer=adan",), "no optimizer 'adan'; did you mean 'adam'"),
         (("optimizer.learning_rate=1",), "no option 'learning_rate'"),
         (("optimizer.genn=sgd",), "no option 'genn' .command line.; did you mean 'gen'"),

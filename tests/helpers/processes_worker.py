@@ -23,6 +23,7 @@ CASES: dict[str, tuple[str, ...]] = {
         *("gen=dcgan", "disc=dcgan", "gen.base_channels=4", "disc.base_channels=4", "steps=20", "batch_size=60"),
         "sync_batch_norm=true",
     ),
+    "float16": (*MLP, "disc.dropout=0.0", "precision=fp16", "optimizer=sgd"),
     "dropout": (*MLP, "steps=60", "checkpoint_every=10"),
     "uneven": (*MLP, "term=uneven", "steps=1"),
     "collapse": (*MLP[1:2], *MLP[3:], "gen=still", "steps=80", "checkpoint_every=20", "on_collapse=rollback"),

@@ -8,6 +8,7 @@ import torch
 
 from ganforge.data.loader import InMemoryLoader
 from ganforge.training.build import GANComponents
+from ganforge.training.precision import Precision
 from ganforge.training.setup import setup_training
 from ganforge.training.step import GANStep
 from ganforge.utils.devices import float32_matmul
@@ -25,15 +26,21 @@ def loader_of(gan: GANComponents) -> InMemoryLoader:
     return InMemoryLoader(images, batch_size=experiment.batch_size, seed=experiment.seed, device=CPU)
 
 
-def stepped(gan: GANComponents, count: int) -> GANStep:
+def stepped(gan: GANComponents, count: int, precision: Precision = "fp32") -> GANStep:
     """Take steps with the engine's own updates."""
-    gan_step, _ = setup_training(gan, device=CPU, precision="fp32")
+    gan_step, _ = setup_training(gan, device=CPU, precision=precision)
+    take_steps(gan_step, count)
+    return gan_step
+
+
+def take_steps(gan_step: GANStep, count: int) -> None:
+    """Take the first steps of a training."""
+    gan = gan_step.gan
     loader = loader_of(gan)
     with float32_matmul(), torch.random.fork_rng(devices=[]):
         for index in range(count):
             for phase in ("disc", "gen"):
                 gan_step.update(phase, loader.batch(index), index, index)
-    return gan_step
 
 
 def difference(ours: GANComponents, theirs: GANComponents) -> float:

@@ -388,7 +388,8 @@ def test_terms_are_not_compiled_but_recorded(methods: Registry) -> None:
     """Compiled code has no second derivative; a recording has, and gets new draws."""
     gan = build(tiny(methods, *MLP, "term=noisy"))
     assert "'noisy' may take second derivatives" in str(compile_conflict(gan))
-    assert graph_conflict(gan, CUDA) is None
+    assert graph_conflict(gan, CUDA, "bf16") is None
+    assert "float16 skips updates" in str(graph_conflict(gan, CUDA, "fp16"))
 
 
 def test_a_recorded_optimizer_reads_its_rate_from_the_device() -> None:

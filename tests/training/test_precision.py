@@ -119,16 +119,24 @@ def test_the_precision_of_a_processor(
 
 @pytest.mark.parametrize(
     ("gigaflops", "capability", "expected"),
-    [(0.5, (9, 0), "fp32"), (29, (9, 0), "tf32"), (500, (8, 0), "bf16"), (500, (7, 5), "fp32")],
+    [
+        (0.5, (9, 0), "fp32"),
+        (29, (9, 0), "tf32"),
+        (500, (8, 0), "bf16"),
+        (29, (7, 5), "fp32"),
+        (500, (7, 5), "fp16"),
+        (500, (7, 0), "fp16"),
+        (500, (6, 1), "fp32"),
+    ],
 )
 def test_the_precision_of_a_gpu(
     gigaflops: float, capability: tuple[int, int], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """TF32 and bfloat16 came with compute capability 8.0; larger steps gain from lower precisions."""
+    """TF32 and bfloat16 came with compute capability 8.0, float16 products with 7.0; larger steps gain from them."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     precision, reason = choose_precision(CUDA, Flops(gigaflops * 1e9))
     assert precision == expected
-    assert ("without" in reason) == (capability < (8, 0))
+    assert ("without" in reason) == (capability < (7, 0))
 
 
 @pytest.mark.usefixtures("with_bfloat16")
