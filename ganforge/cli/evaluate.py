@@ -89,6 +89,14 @@ def evaluate(
         str | None, component_option("features", "Feature extractor (the run's, or what the dataset recommends).")
     ] = None,
     data: Annotated[str | None, component_option("data", "Dataset that images are compared with.")] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.npz", help="Statistics of real images, in place of the dataset; see the next."),
+    ] = None,
+    save_reference: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.npz", help="Write the features of the real images, with their protocol."),
+    ] = None,
     resize: Annotated[
         bool, typer.Option("--resize", help="Resize pictures to those of the dataset, which changes scores.")
     ] = False,
@@ -111,8 +119,11 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Score a generator, or images, against real ones, with a protocol of everything that the scores depend on."""
-    if path is not None and path.exists() and not force:
-        raise UsageError(f"{path} exists already", fix="choose another --out, or pass --force")
+    for written in (path, save_reference):
+        if written is not None and written.exists() and not force:
+            raise UsageError(f"{written} exists already", fix="choose another file, or pass --force")
+    if save_reference is not None and save_reference.suffix != ".npz":
+        raise UsageError(f"--save-reference {save_reference}: statistics are written as .npz")
     choice = checkpoint_choice(checkpoint)
     chosen_split = next((name for name in SPLITS if name == split), None)
     if chosen_split is None and split is not None:
@@ -137,6 +148,8 @@ def evaluate(
             seed=seed,
             device=device,
             ema=ema,
+            reference=reference,
+            save_reference=save_reference,
         )
         scores: RunScores | ImageScores
         if run is None:

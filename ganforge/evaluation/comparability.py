@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 
-from ganforge.schemas.rows import MetricProtocol, Protocol
+from ganforge.schemas.rows import MetricProtocol, Protocol, RealImagesProtocol
 
-#: Entries that must agree for every score, and their names in messages.
-ALWAYS = {
+#: Entries of the real images that must agree for every score, and their names in messages.
+REAL = {
     "data": "data",
     "fingerprint": "images of the data (fingerprint)",
     "split": "split",
     "real_images": "real images",
-    "fake_images": "fakes",
-    "sampling": "sampling options",
 }
+#: All entries that must agree for every score.
+ALWAYS = REAL | {"fake_images": "fakes", "sampling": "sampling options"}
 TRAIN = {"train_images": "training images", "train_fingerprint": "training images (fingerprint)"}
 #: Entries of a feature extractor that must agree. The hash of its weights stands for their file.
 EXTRACTOR = {
@@ -54,6 +54,11 @@ def diff(one: Protocol, other: Protocol, score: str) -> list[str]:
     return lines if directions[0] == directions[1] else [*lines, _line(f"higher_is_better of {score}", *directions)]
 
 
+def diff_real_images(one: RealImagesProtocol, other: RealImagesProtocol) -> list[str]:
+    """Return the differences of real images and their features; empty if the features of one stand for the other's."""
+    return [*_lines(one, other, REAL), *_lines(_features(one), _features(other), EXTRACTOR)]
+
+
 def higher_is_better(protocol: Protocol, score: str) -> bool | None:
     """Return the direction of a score, or None if the protocol does not have it."""
     metric = _metric(protocol, score)
@@ -72,7 +77,7 @@ def _metric(protocol: Protocol, score: str) -> MetricProtocol | None:
     return next(giving, protocol.metrics.get(score))
 
 
-def _features(protocol: Protocol) -> dict[str, object]:
+def _features(protocol: RealImagesProtocol) -> dict[str, object]:
     if protocol.features is None:
         return {}
     features = dict(protocol.features)

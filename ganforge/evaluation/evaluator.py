@@ -30,6 +30,13 @@ from ganforge.evaluation.extraction import Extraction, PictureConverter
 from ganforge.evaluation.image_sets import GeneratedImages, ImageSet, RealImages, StoredImages, Take
 from ganforge.evaluation.output_validation import check_pictures, plain_details, plain_scores
 from ganforge.evaluation.protocol import protocol
+from ganforge.evaluation.reference_statistics import (
+    FeatureSet,
+    ReferenceStatistics,
+    StoredFeatures,
+    real_images_protocol,
+    stored_features,
+)
 from ganforge.evaluation.selection import ImageSelection
 from ganforge.evaluation.validation import needs_extractor
 from ganforge.plugins.registry import Entry
@@ -108,6 +115,7 @@ class Evaluator:
         notice: Callback for messages.
         progress: Callback for stages of the work.
         batch_size: Most images at once; by default it depends on their size.
+        statistics: Features of the real images from a file, or None to read the dataset.
 
     Attributes:
         reference: Scores of training images in place of the fakes, after the first evaluation.
@@ -126,9 +134,13 @@ class Evaluator:
         notice: Report = lambda _: None,
         progress: Report = lambda _: None,
         batch_size: int | None = None,
+        statistics: ReferenceStatistics | None = None,
     ) -> None:
         self.scoring = scoring
-        self.selection = ImageSelection(scoring, num_samples=num_samples, split=split, seed=seed)
+        fingerprint = None if statistics is None else statistics.protocol.fingerprint
+        self.selection = ImageSelection(
+            scoring, num_samples=num_samples, split=split, seed=seed, fingerprint=fingerprint
+        )
         self.seed = seed
         self.weights = weights
         self.sampling = sampling
@@ -140,6 +152,8 @@ class Evaluator:
         self._batch_size = batch_size
         self._extraction: Extraction | None = None
         self._dataset_sets: Sets = {}
+        self._statistics = statistics
+        self._reference_images: RealImages | None = None
         self._tampering: str | None = None
 
     def evaluate(self, generator: Generator, latent: LatentDistribution) -> Evaluation:
@@ -242,11 +256,16 @@ class Evaluator:
 
     def _real_sets(self) -> Sets:
         """Return the real images, and the training images if a metric needs them."""
-        if not self._dataset_sets:
+        if self._statistics is not None:
+            self._dataset_sets.setdefault("real", self._described_images(self._statistics.real))
+        elif not self._dataset_sets:
             self._dataset_sets["real"] = self._split_images(self.selection.split, self.selection.real)
             if any("train" in metric.needs for metric in self.scoring.metrics.values()):
                 self._dataset_sets["train"] = self._split_images("train", self.selection.train)
         return self._dataset_sets
+
+    def _described_images(self, features: StoredFeatures) -> FeatureSet:
+        return FeatureSet(features, self._images_at_once(), self._converter)
 
     def _split_images(self, split: Split, indices: Tensor) -> StoredImages:
         return self._images_of(partial(self.scoring.take, split), self.scoring.info.image.condition, indices)
@@ -276,15 +295,39 @@ class Evaluator:
         metrics = {name: metric for name, metric in self.scoring.metrics.items() if metric.has_reference}
         if not metrics or self._tampering is not None:
             return _missing(metrics)
-        indices = self.selection.reference
-        if indices is None:
+        images = self._training_images()
+        if images is None:
             self.notice(
                 f"no reference scores: data {self.scoring.info.name!r} has too few training images to put "
                 f"{self.selection.num_samples:,} in place of the fakes"
             )
             return _missing(metrics)
-        sets = self._real_sets() | {"fake": self._split_images("train", indices)}
+        sets: Sets = self._real_sets() | {"fake": images}
         return self._score(sets, metrics, model, "reference: ").scores
+
+    def _training_images(self) -> RealImages | None:
+        """Return training images in place of the fakes, or None if there are too few."""
+        if self._reference_images is None and self._statistics is not None:
+            stored = self._statistics.reference
+            self._reference_images = None if stored is None else self._described_images(stored)
+        elif self._reference_images is None and self.selection.reference is not None:
+            self._reference_images = self._split_images("train", self.selection.reference)
+        return self._reference_images
+
+    def reference_statistics(self, stamped: Protocol) -> ReferenceStatistics:
+        """Return the features of the real images, and of training images in place of the fakes, after an evaluation.
+
+        Args:
+            stamped: Protocol of the evaluation.
+        """
+        real, reference = self._real_sets()["real"], self._training_images()
+        assert isinstance(real, RealImages), "they have conditions"  # noqa: S101
+        return ReferenceStatistics(
+            self.scoring.info,
+            real_images_protocol(stamped),
+            stored_features(real),
+            None if reference is None else stored_features(reference),
+        )
 
     def _score(self, sets: Sets, metrics: Mapping[str, Metric], model: _Model, stage: str = "") -> _Results:
         """Return the results of some metrics. Each has its own random stream, so that others do not affect it."""
@@ -348,6 +391,7 @@ class Evaluator:
             if any(images.tampered() for images in sets.values()):
                 self._tampering = f"{entry} changes the features it is given; it must work on copies"
                 self._dataset_sets.clear()
+                self._reference_images = None
         if self._tampering is not None:
             raise PluginError(self._tampering)
         if not isinstance(result, MetricResult):

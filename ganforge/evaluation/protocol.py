@@ -7,7 +7,7 @@ from typing import Any
 
 from ganforge.components import FeatureExtractor, Generator, Metric
 from ganforge.config.resolved import ResolvedComponent
-from ganforge.data.scoring import blame
+from ganforge.data.scoring import Scoring, blame
 from ganforge.evaluation.selection import ImageSelection
 from ganforge.evaluation.validation import needs_extractor
 from ganforge.schemas.rows import FeaturesProtocol, LatentProtocol, MetricProtocol, Protocol
@@ -29,17 +29,10 @@ def protocol(
     chosen, experiment = scoring.resolved.chosen, scoring.resolved.experiment
     sources = {component.entry.source for component in chosen["metric"]}
     with_train = any("train" in metric.needs for metric in scoring.metrics.values())
-    features = extractor = None
-    if needs_extractor(scoring):
-        component, extractor = scoring.resolved.one("features"), scoring.extractor()
-        sources.add(component.entry.source)
-        features = FeaturesProtocol(
-            name=experiment.features.name,
-            **_described(component),
-            weights=extractor.fingerprint(),
-            preprocessing=extractor.preprocessing,
-            source=code_sha256(component.cls),
-        )
+    features = features_protocol(scoring)
+    if features is not None:
+        sources.add(scoring.resolved.one("features").entry.source)
+    extractor = None if features is None else scoring.extractor()
     latent = None
     if sampling is not None:
         latent = LatentProtocol(name=experiment.latent.name, **_described(scoring.resolved.one("latent")))
@@ -66,6 +59,20 @@ def protocol(
             "torch": version("torch"),
             **{source.distribution: source.sha256 or source.version for source in sorted(sources, key=str)},
         },
+    )
+
+
+def features_protocol(scoring: Scoring) -> FeaturesProtocol | None:
+    """Return the protocol of the feature extractor, or None if no metric needs it."""
+    if not needs_extractor(scoring):
+        return None
+    component, extractor = scoring.resolved.one("features"), scoring.extractor()
+    return FeaturesProtocol(
+        name=scoring.resolved.experiment.features.name,
+        **_described(component),
+        weights=extractor.fingerprint(),
+        preprocessing=extractor.preprocessing,
+        source=code_sha256(component.cls),
     )
 
 

@@ -23,13 +23,17 @@ class ImageSelection:
         num_samples: Number of real images, and of fakes.
         split: Split of the real images.
         seed: Seed of the selection.
+        fingerprint: Fingerprint of the split if its images are not read, else None.
     """
 
-    def __init__(self, scoring: Scoring, *, num_samples: int, split: Split, seed: int) -> None:
+    def __init__(
+        self, scoring: Scoring, *, num_samples: int, split: Split, seed: int, fingerprint: str | None = None
+    ) -> None:
         self.scoring = scoring
         self.num_samples = num_samples
         self.split = split
         self.seed = seed
+        self._fingerprint = fingerprint
 
     @property
     def real(self) -> Tensor:
@@ -56,6 +60,8 @@ class ImageSelection:
     @cached_property
     def fingerprint(self) -> str:
         """Fingerprint of the real images' split: of all images in memory, or of some that are read."""
+        if self._fingerprint is not None:
+            return self._fingerprint
         images = self.scoring.images(self.split)
         return self.scoring.reader(self.split).fingerprint() if images is None else images.fingerprint()
 

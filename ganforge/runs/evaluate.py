@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 
 from ganforge.components import Split
 from ganforge.config import Layer, Section, nested
+from ganforge.config.dotted import NOTHING
 from ganforge.config.reload import reload_for_scoring
 from ganforge.data.scoring import Scoring, build_scoring
 from ganforge.errors import ConfigError, DataError, RunDirectoryError, UsageError
 from ganforge.evaluation.evaluator import Evaluation, Evaluator
+from ganforge.evaluation.reference_statistics import ReferenceStatistics, check_saving, reference_scoring
 from ganforge.evaluation.validation import check, check_metric, needs_extractor, score_directions, scored_split
 from ganforge.schemas.rows import EVALUATIONS, EvaluationRow, Protocol, read_rows
 from ganforge.training.precision import choose_device
@@ -49,6 +51,8 @@ class EvaluationRequest:
     seed: int | None = None
     device: str = "auto"
     ema: bool | None = None
+    reference: Path | None = None
+    save_reference: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +111,9 @@ def evaluate_run(
     experiment = trained.experiment
     weights = trained.weights_file(ema=request.ema)
     device = choose_device(request.device)
-    scoring = _scoring(trained, request)
-    split = scored_split(scoring, request.split)
-    num_samples = checked_count(scoring, request, split, trained.notices.append)
+    statistics = None if request.reference is None else ReferenceStatistics.load(request.reference)
+    scoring = _scoring(trained, request, statistics)
+    split, num_samples = checked_comparison(scoring, request, statistics, trained.notices.append)
     checkpoint = trained.checkpoint(request.checkpoint)
     generator = trained.generator_of(checkpoint, weights).to(device).to(memory_format=torch.channels_last)
     evaluator = Evaluator(
@@ -121,8 +125,10 @@ def evaluate_run(
         sampling=request.sampling,
         notice=trained.notices.append,
         progress=progress,
+        statistics=statistics,
     )
     evaluation = evaluator.evaluate(generator, trained.latent_of(checkpoint))
+    save_statistics(evaluator, evaluation, request)
     pictures, recorded = _record(trained, evaluation, checkpoint.step, request) if record else ({}, False)
     return RunScores(
         run=trained.path,
@@ -138,39 +144,61 @@ def evaluate_run(
     )
 
 
-def checked_count(
-    scoring: Scoring, request: EvaluationRequest, split: Split, notice: Callable[[str], None], images: int | None = None
-) -> int:
-    """Return the number of images to compare, after the checks of `validation`.
+def checked_comparison(
+    scoring: Scoring,
+    request: EvaluationRequest,
+    statistics: ReferenceStatistics | None,
+    notice: Callable[[str], None],
+    images: int | None = None,
+) -> tuple[Split, int]:
+    """Return split and number of the images to compare, after the checks of `validation`.
 
     Args:
         scoring: Data, metrics and features; default metrics that do not suit are left out.
         request: The request.
-        split: Split of the real images.
-        notice: Callback for messages about them.
+        statistics: Features of the real images, or None to read the dataset.
+        notice: Callback for messages about metrics that are left out.
         images: Number of images to score, or None for a generator, which draws any number.
 
     Raises:
         UsageError: A number is invalid, or a metric does not suit.
     """
     num_samples = request.num_samples
-    if num_samples is None:
-        num_samples = min(DEFAULT_NUM_SAMPLES, scoring.info.sizes[split], images or DEFAULT_NUM_SAMPLES)
+    if statistics is None:
+        split = scored_split(scoring, request.split)
+        default = min(DEFAULT_NUM_SAMPLES, scoring.info.sizes[split], images or DEFAULT_NUM_SAMPLES)
+    else:
+        split, default = scored_split(scoring, cast(Split, statistics.protocol.split)), statistics.protocol.real_images
+    num_samples = default if num_samples is None else num_samples
     if num_samples < 1:
         raise UsageError(f"invalid number of images {num_samples}; the minimum is 1")
     if request.metrics is None:
         skip_unsuitable(scoring, num_samples, notice)
     if not scoring.metrics:
         raise ConfigError("no metric is chosen", fix="choose metrics that fit: --metric NAME,NAME")
+    if statistics is not None and request.reference is not None:
+        statistics.check(scoring, num_samples=num_samples, split=request.split, path=request.reference)
     check(scoring, num_samples=num_samples, split=split, with_generator=images is None)
-    return num_samples
+    if request.save_reference is not None:
+        check_saving(scoring)
+    return split, num_samples
 
 
-def _scoring(trained: TrainedRun, request: EvaluationRequest) -> Scoring:
+def save_statistics(evaluator: Evaluator, evaluation: Evaluation, request: EvaluationRequest) -> None:
+    """Write the features of the real images if a file is requested. Raises UsageError if it cannot be written."""
+    if request.save_reference is None:
+        return
+    try:
+        evaluator.reference_statistics(evaluation.protocol).save(request.save_reference)
+    except OSError as error:
+        raise UsageError(f"{request.save_reference} cannot be written: {error.strerror or error}") from None
+
+
+def _scoring(trained: TrainedRun, request: EvaluationRequest, statistics: ReferenceStatistics | None) -> Scoring:
     """Return the run's data, with the requested metrics and features."""
-    layers = evaluation_layers(request, EVALUATION_SECTIONS)
+    layers = evaluation_layers(request, EVALUATION_SECTIONS, statistics)
     resolved = reload_for_scoring(trained.experiment, trained.registry, trained.manifest, layers)
-    scoring = build_scoring(resolved)
+    scoring = build_scoring(resolved) if statistics is None else reference_scoring(resolved, statistics)
     recorded, current = trained.dataset_info(), scoring.info
     if recorded.fingerprint != current.fingerprint:
         raise DataError(
@@ -178,8 +206,13 @@ def _scoring(trained: TrainedRun, request: EvaluationRequest) -> Scoring:
             f"{recorded.fingerprint[:12]}); here is {current.source or current.name} ({current.fingerprint[:12]})",
             fix="provide the original data",
         )
-    trained.notices.extend([*resolved.notices, *scoring.notices(evaluates=True)])
+    trained.notices.extend([*resolved.notices, *data_notices(scoring, statistics)])
     return scoring
+
+
+def data_notices(scoring: Scoring, statistics: ReferenceStatistics | None) -> Sequence[str]:
+    """Return the notices of the dataset if it is read."""
+    return scoring.notices(evaluates=True) if statistics is None else ()
 
 
 def skip_unsuitable(scoring: Scoring, num_samples: int, notice: Callable[[str], None]) -> None:
@@ -203,12 +236,15 @@ def skip_unsuitable(scoring: Scoring, num_samples: int, notice: Callable[[str], 
         raise reasons[0]
 
 
-def evaluation_layers(request: EvaluationRequest, sections: Collection[Section]) -> list[Layer]:
-    """Return the default metrics and the request as layers of settings.
+def evaluation_layers(
+    request: EvaluationRequest, sections: Collection[Section], statistics: ReferenceStatistics | None
+) -> list[Layer]:
+    """Return the default metrics, the features of statistics, and the request as layers of settings.
 
     Args:
         request: The request.
         sections: Sections that its options may set.
+        statistics: Features of the real images, or None.
 
     Raises:
         ConfigError: An option belongs to another section.
@@ -223,8 +259,13 @@ def evaluation_layers(request: EvaluationRequest, sections: Collection[Section])
         pairs = {"metric": list(request.metrics)} | pairs
     if request.features is not None:
         pairs = {"features": request.features} | pairs
-    default = Layer("default", {"metric": {"names": [*DEFAULT_METRICS, *CLASS_METRICS]}})
-    return [default, Layer("command line", nested(pairs.items()), loose=True)]
+    default: dict[str, Any] = {"metric": {"names": [*DEFAULT_METRICS, *CLASS_METRICS]}}
+    features = None if statistics is None else statistics.protocol.features
+    if features is not None:
+        options = {key: NOTHING if value is None else value for key, value in features.options.items()}
+        options.pop("weights", None)  # a path; their SHA-256 is compared
+        default["features"] = {"name": features.name, features.name: options}
+    return [Layer("default", default), Layer("command line", nested(pairs.items()), loose=True)]
 
 
 def _record(

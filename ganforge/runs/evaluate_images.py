@@ -14,14 +14,17 @@ from ganforge.config.resolve import resolve
 from ganforge.data.scoring import build_scoring
 from ganforge.errors import DataError, UsageError
 from ganforge.evaluation.evaluator import Evaluator
-from ganforge.evaluation.validation import score_directions, scored_split
+from ganforge.evaluation.reference_statistics import ReferenceStatistics, reference_scoring
+from ganforge.evaluation.validation import score_directions
 from ganforge.plugins.registry import Registry
 from ganforge.runs.evaluate import (
     EVALUATION_SECTIONS,
     EvaluationRequest,
     MeasuredScores,
-    checked_count,
+    checked_comparison,
+    data_notices,
     evaluation_layers,
+    save_statistics,
 )
 from ganforge.runs.stored_images import open_images
 from ganforge.training.precision import choose_device
@@ -54,7 +57,7 @@ def evaluate_images(
     notice: Callable[[str], None] = lambda _: None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> ImageScores:
-    """Score the images of a folder or an archive against a dataset's. Nothing is written.
+    """Score the images of a folder or an archive against a dataset's, or against its statistics.
 
     Args:
         path: Folder of pictures, or .npz file of images.
@@ -73,25 +76,36 @@ def evaluate_images(
             f"{path} holds images; checkpoints, moving averages and sampling options belong to runs",
             fix="leave out --checkpoint, --ema and --sampling",
         )
-    if "data" not in request.options:
+    statistics = None if request.reference is None else ReferenceStatistics.load(request.reference)
+    if statistics is None and "data" not in request.options:
         raise UsageError(
             f"{path} is not a run, and images are compared with a dataset's",
-            fix="name the dataset: --data mnist, or --data folder --data.path DIR",
+            fix="name the dataset: --data mnist, or --data folder --data.path DIR; or its statistics: --reference FILE",
         )
+    sections = EVALUATION_SECTIONS if statistics is not None else ("data", *EVALUATION_SECTIONS)
     device = choose_device(request.device)
-    resolved = resolve(evaluation_layers(request, ("data", *EVALUATION_SECTIONS)), registry)
-    scoring = build_scoring(resolved)
+    resolved = resolve(evaluation_layers(request, sections, statistics), registry)
+    scoring = build_scoring(resolved) if statistics is None else reference_scoring(resolved, statistics)
     images = open_images(path, scoring, registry, resize=resize)
-    split = scored_split(scoring, request.split)
-    count = checked_count(scoring, request, split, notice, images.count)
+    split, count = checked_comparison(scoring, request, statistics, notice, images.count)
     if count > images.count:
-        raise DataError(f"{path} has {images.count:,} images", fix=f"pass --num-samples {images.count} or less")
-    for line in (*resolved.notices, *scoring.notices(evaluates=True), *images.notices):
+        fix = f"pass --num-samples {images.count} or less" if statistics is None else "the reference decides the number"
+        raise DataError(f"{path} has {images.count:,} images, fewer than {count:,}", fix=fix)
+    for line in (*resolved.notices, *data_notices(scoring, statistics), *images.notices):
         notice(line)
     seed = request.seed or 0
     order = torch.randperm(images.count, generator=derive_generator(seed, "evaluation/images"))
-    evaluator = Evaluator(scoring, num_samples=count, split=split, seed=seed, notice=notice, progress=progress)
+    evaluator = Evaluator(
+        scoring,
+        num_samples=count,
+        split=split,
+        seed=seed,
+        notice=notice,
+        progress=progress,
+        statistics=statistics,
+    )
     evaluation = evaluator.evaluate_images(images.take, images.spec, order[:count].sort().values, device)
+    save_statistics(evaluator, evaluation, request)
     return ImageScores(
         images=path,
         scores=evaluation.scores,

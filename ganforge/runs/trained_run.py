@@ -163,6 +163,8 @@ class TrainedRun:
         seed: int | None = None,
         device: str = "auto",
         ema: bool | None = None,
+        reference: str | Path | None = None,
+        save_reference: str | Path | None = None,
         record: bool = True,
     ) -> RunScores:
         """Score the generator against real images, and add a row to evaluation.jsonl.
@@ -178,6 +180,8 @@ class TrainedRun:
             seed: Seed of latents and real images; that of the run by default.
             device: Device to compute on.
             ema: Weights of the generator, as for `generator`.
+            reference: File of statistics of the real images, in place of the dataset.
+            save_reference: File that statistics of the real images are written to.
             record: Whether the row and the metrics' pictures are written into the run directory.
 
         Raises:
@@ -197,6 +201,8 @@ class TrainedRun:
             seed=seed,
             device=device,
             ema=ema,
+            reference=None if reference is None else Path(reference),
+            save_reference=None if save_reference is None else Path(save_reference),
         )
         return evaluate_run(self, request, record=record)
 

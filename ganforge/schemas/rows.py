@@ -64,12 +64,26 @@ class FeaturesProtocol(LatentProtocol):
     source: str | None = None
 
 
-class Protocol(StrictModel):
-    """Everything that the scores of an evaluation depend on.
+class RealImagesProtocol(StrictModel):
+    """Real images of an evaluation and their features.
 
     Attributes:
         data: Name of the dataset.
         fingerprint: Fingerprint of the real images.
+        features: Feature extractor, or None if no metric needs one.
+    """
+
+    data: str
+    fingerprint: str
+    split: str
+    real_images: Count
+    features: FeaturesProtocol | None
+
+
+class Protocol(RealImagesProtocol):
+    """Everything that the scores of an evaluation depend on.
+
+    Attributes:
         train_images: Number of training images that metrics compared with, or None.
         train_fingerprint: Fingerprint of the training images, or None.
         sampling: Sampling options other than the defaults.
@@ -78,14 +92,9 @@ class Protocol(StrictModel):
         checkpoint: SHA-256 of the generator's weights, or of the images.
     """
 
-    data: str
-    fingerprint: str
-    split: str
-    real_images: Count
     fake_images: Count
     train_images: Count | None = None
     train_fingerprint: str | None = None
-    features: FeaturesProtocol | None
     metrics: dict[str, MetricProtocol]
     sampling: dict[str, Any]
     latent: LatentProtocol | None
