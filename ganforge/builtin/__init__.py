@@ -132,7 +132,7 @@ def ganforge_components() -> Iterable[Component]:
             kind="dataset",
             name="folder",
             target="ganforge.builtin.datasets.folder:Folder",
-            summary="A folder of your own pictures; subfolders are classes.",
+            summary="Your own pictures: a folder, zip, tar, .npy or .npz; subfolders are classes, or dataset.json.",
             tags=("labels",),
         ),
         Component(

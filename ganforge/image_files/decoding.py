@@ -6,12 +6,11 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageColor, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import BITSPERSAMPLE, OPEN_INFO, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 from torch import Tensor
@@ -26,6 +25,7 @@ DRAFT_FACTOR = 4
 GRAY_MODES = frozenset({"1", "L", "LA", "La", "I"})
 
 WHITE_8_BIT, WHITE_16_BIT = 0xFF, 0xFFFF
+WHITE_RATIO = WHITE_16_BIT // WHITE_8_BIT
 
 #: EXIF orientations that exchange width and height, and those whose first pixel is on the right or at the bottom.
 SIDEWAYS, FROM_RIGHT, FROM_BOTTOM = frozenset({5, 6, 7, 8}), frozenset({2, 3, 6, 7}), frozenset({3, 4, 7, 8})
@@ -43,6 +43,8 @@ PNG_METADATA = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP"})
 
 #: Bits per channel: 8 for uint8, 16 for float32 in [-1, 1].
 Depth = Literal[8, 16]
+#: Way to make a picture square.
+Fit = Literal["crop", "letterbox", "stretch"]
 Box = tuple[float, float, float, float]
 Result = TypeVar("Result")
 
@@ -54,6 +56,36 @@ class Header:
     gray: bool
     width: int
     height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """Wanted form of the pixels.
+
+    Attributes:
+        gray: Whether the picture becomes gray, else RGB.
+        size: Side in pixels of the square that the picture is resized to, or None.
+        depth: Bits per channel.
+        fit: Way to make the picture square: its center is cut out, bars are added, or its sides are scaled differently.
+        background: Color behind transparent pixels and of the bars: white, black or #rrggbb.
+    """
+
+    gray: bool
+    size: int | None = None
+    depth: Depth = 8
+    fit: Fit = "crop"
+    background: str = "white"
+
+    @property
+    def color(self) -> tuple[int, int, int]:
+        """The background in RGB."""
+        red, green, blue = ImageColor.getrgb(self.background)[:3]
+        return red, green, blue
+
+    @property
+    def luma(self) -> int:
+        """The background in gray."""
+        return int(np.asarray(Image.new("RGB", (1, 1), self.color).convert("L"))[0, 0])
 
 
 @cache
@@ -69,29 +101,27 @@ def _formats() -> tuple[str, ...]:
     return tuple(sorted(Image.OPEN.keys() - NOT_DECODED))
 
 
-def read_header(path: Path, *, upright: bool) -> Header:
+def read_header(file: IO[bytes], *, upright: bool) -> Header:
     """Read the header of a picture. Raises any of Pillow's errors for a file that it cannot read.
 
     Args:
-        path: The file.
+        file: The encoded picture; it stays open.
         upright: Whether width and height are those of the picture when turned upright.
     """
-    return _read(path, partial(_header, upright=upright))
+    return _read(file, partial(_header, upright=upright))
 
 
-def read_pixels(path: Path, *, gray: bool, size: int | None, depth: Depth = 8) -> Tensor:
-    """Return the first frame of a picture, upright, on white where it is transparent.
+def read_pixels(file: IO[bytes], decoding: Decoding) -> Tensor:
+    """Return the first frame of a picture, upright, on the background where it is transparent.
 
     Args:
-        path: The file. Any of Pillow's errors is raised if it cannot be read.
-        gray: Whether the picture becomes gray, else RGB.
-        size: Side in pixels of the centered square that the picture is resized to, or None.
-        depth: Bits per channel.
+        file: The encoded picture; it stays open. Any of Pillow's errors is raised if it cannot be read.
+        decoding: Form of the pixels.
 
     Returns:
         `(C, H, W)` uint8 for 8 bits, float32 in [-1, 1] for 16.
     """
-    return _read(path, partial(_pixels, gray=gray, size=size, depth=depth))
+    return _read(file, partial(_pixels, decoding=decoding))
 
 
 def describe_error(error: Exception) -> str:
@@ -102,21 +132,16 @@ def describe_error(error: Exception) -> str:
     return message.splitlines()[0] if message.strip() else type(error).__name__
 
 
-def _read(path: Path, decode: Callable[[BinaryIO], Result]) -> Result:
+def _read(file: IO[bytes], decode: Callable[[IO[bytes]], Result]) -> Result:
     """Return what `decode` reads from a file; from a PNG that it refuses once more, without metadata."""
-    # Opening a pipe that is named like a picture would wait forever.
-    if path.exists() and not path.is_file():
-        raise ValueError("not a regular file")
-    # By its path, Pillow (13.0) maps an uncompressed TIFF into memory with width and height exchanged if it is turned.
-    with path.open("rb") as file:
-        try:
-            return decode(file)
-        except ValueError:
-            file.seek(0)
-            content = file.read()
-            if not content.startswith(PNG_SIGNATURE):
-                raise
-        return decode(io.BytesIO(_without_metadata(content)))
+    try:
+        return decode(file)
+    except ValueError:
+        file.seek(0)
+        content = file.read()
+        if not content.startswith(PNG_SIGNATURE):
+            raise
+    return decode(io.BytesIO(_without_metadata(content)))
 
 
 def _without_metadata(content: bytes) -> bytes:
@@ -130,7 +155,7 @@ def _without_metadata(content: bytes) -> bytes:
     return b"".join(kept)
 
 
-def _header(file: BinaryIO, *, upright: bool) -> Header:
+def _header(file: IO[bytes], *, upright: bool) -> Header:
     with Image.open(file, formats=_formats()) as image:
         gray = image.mode in GRAY_MODES or _is_16_bit(image) or _has_gray_palette(image) or _is_gray_rgba(image)
         # A PNG may store its orientation after its pixels, so that reading the orientation decodes them.
@@ -140,16 +165,17 @@ def _header(file: BinaryIO, *, upright: bool) -> Header:
         return Header(gray, image.width, image.height)
 
 
-def _pixels(file: BinaryIO, *, gray: bool, size: int | None, depth: Depth) -> Tensor:
+def _pixels(file: IO[bytes], *, decoding: Decoding) -> Tensor:
+    size = decoding.size
     with Image.open(file, formats=_formats()) as image:
         drafted = None if size is None else image.draft(None, (size * DRAFT_FACTOR, size * DRAFT_FACTOR))
         orientation = 1 if drafted is None else _orientation(image)
         _prepare_color_key(image, file)
         ImageOps.exif_transpose(image, in_place=True)
         box = (0, 0, *image.size) if drafted is None else _upright_box(drafted[1], image.size, orientation)
-        if depth == 16:  # noqa: PLR2004 - bits
-            return _deep_pixels(image, gray=gray, size=size, box=box)
-        flat = _resized(_flatten(image, gray=gray), size, box)
+        if decoding.depth == 16:  # noqa: PLR2004 - bits
+            return _deep_pixels(image, decoding, box)
+        flat = _resized(_flatten(image, decoding), decoding, box, decoding.luma if decoding.gray else decoding.color)
     pixels = torch.frombuffer(bytearray(flat.tobytes()), dtype=torch.uint8)
     return pixels.view(flat.height, flat.width, len(flat.getbands())).permute(2, 0, 1)
 
@@ -175,7 +201,7 @@ def _upright_box(stored: Box, size: tuple[int, int], orientation: int) -> Box:
     return left, top, left + width, top + height
 
 
-def _prepare_color_key(image: Image.Image, file: BinaryIO) -> None:
+def _prepare_color_key(image: Image.Image, file: IO[bytes]) -> None:
     """Scale the color key of a PNG as Pillow scales its pixels; turn that of 16-bit colors into transparency."""
     key = image.info.get("transparency")
     if not isinstance(image, PngImageFile) or not isinstance(key, int | tuple):
@@ -217,37 +243,48 @@ def _is_16_bit(image: Image.Image) -> bool:
     return image.mode == "I" or image.mode.startswith("I;16")
 
 
-def _resized(image: Image.Image, size: int | None, box: Box) -> Image.Image:
-    """Return the centered square of a part of a picture, resized with antialiasing, or the picture for None."""
+def _resized(image: Image.Image, decoding: Decoding, box: Box, background: float | tuple[int, int, int]) -> Image.Image:
+    """Return a part of a picture as a square, resized with antialiasing, or the picture for no size."""
+    size = decoding.size
     if size is None:
         return image
     left, top, right, bottom = box
-    side = min(right - left, bottom - top)
-    left, top = left + (right - left - side) * 0.5, top + (bottom - top - side) * 0.5
-    return image.resize((size, size), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
+    width, height = right - left, bottom - top
+    if decoding.fit == "letterbox":
+        scale = size / max(width, height)
+        shape = max(1, round(width * scale)), max(1, round(height * scale))
+        page = Image.new(image.mode, (size, size), background)
+        inner = image.resize(shape, Image.Resampling.LANCZOS, box=box)
+        page.paste(inner, ((size - shape[0]) // 2, (size - shape[1]) // 2))
+        return page
+    if decoding.fit == "crop":
+        side = min(width, height)
+        left, top = left + (width - side) * 0.5, top + (height - side) * 0.5
+        box = left, top, left + side, top + side
+    return image.resize((size, size), Image.Resampling.LANCZOS, box=box)
 
 
-def _flatten(image: Image.Image, *, gray: bool) -> Image.Image:
+def _flatten(image: Image.Image, decoding: Decoding) -> Image.Image:
     """Return a picture of 8 bits per channel without transparency, gray or RGB."""
-    mode = "L" if gray else "RGB"
+    mode = "L" if decoding.gray else "RGB"
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers without a defined white")
     if _is_16_bit(image):
         # Pillow's own conversion to 8 bits clips at 255.
-        values = _values_16_bit(image)
+        values = _values_16_bit(image, decoding)
         scaled = ((values * WHITE_8_BIT + WHITE_16_BIT // 2) // WHITE_16_BIT).astype(np.uint8)
         return Image.fromarray(scaled).convert(mode)
     if image.has_transparency_data:
         front = image.convert("RGBA")
-        page = Image.new("RGBA", front.size, "white")
+        page = Image.new("RGBA", front.size, (*decoding.color, WHITE_8_BIT))
         page.alpha_composite(front)
         image = page
     # Pillow converts LAB to RGB only.
     return (image.convert("RGB") if image.mode == "LAB" else image).convert(mode)
 
 
-def _values_16_bit(image: Image.Image) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return the values of a gray picture of 16 bits, `(H, W)`: 0 is black, and transparent pixels are white."""
+def _values_16_bit(image: Image.Image, decoding: Decoding) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the values of a gray picture of 16 bits, `(H, W)`: 0 is black, transparent pixels have the background."""
     values = np.asarray(image).astype(np.int64)
     if values.size and (values.min() < 0 or values.max() > WHITE_16_BIT):
         raise ValueError("its pixels have 32 bits without a defined white")
@@ -256,16 +293,23 @@ def _values_16_bit(image: Image.Image) -> np.ndarray[Any, np.dtype[np.int64]]:
         largest = (1 << min(bits, 16)) - 1
         values = (largest - values if white_is_zero else values) * WHITE_16_BIT // largest
     key = image.info.get("transparency")
-    return values if key is None else np.where(values == key, WHITE_16_BIT, values)
+    return values if key is None else np.where(values == key, decoding.luma * WHITE_RATIO, values)
 
 
-def _deep_pixels(image: Image.Image, *, gray: bool, size: int | None, box: Box) -> Tensor:
+def _deep_pixels(image: Image.Image, decoding: Decoding, box: Box) -> Tensor:
     """Return a picture as float32 in [-1, 1], `(C, H, W)`: 16-bit gray in full depth, others from their 8 bits."""
+    background: tuple[int, ...]
     if _is_16_bit(image):
-        bands = [_values_16_bit(image).astype(np.float32)]
+        bands, background = [_values_16_bit(image, decoding).astype(np.float32)], (decoding.luma,)
     else:
-        flat = _flatten(image, gray=gray)
-        bands = [np.asarray(band, np.float32) * (WHITE_16_BIT // WHITE_8_BIT) for band in flat.split()]
-    resized = np.stack([np.asarray(_resized(Image.fromarray(band), size, box)) for band in bands])
+        flat = _flatten(image, decoding)
+        bands = [np.asarray(band, np.float32) * WHITE_RATIO for band in flat.split()]
+        background = (decoding.luma,) if decoding.gray else decoding.color
+    resized = np.stack(
+        [
+            np.asarray(_resized(Image.fromarray(band), decoding, box, level * float(WHITE_RATIO)))
+            for band, level in zip(bands, background, strict=True)
+        ]
+    )
     values = torch.from_numpy(resized).div_(WHITE_16_BIT / 2).sub_(1).clamp_(-1, 1)  # Lanczos overshoots at edges
-    return values if gray else values.expand(3, -1, -1)
+    return values if decoding.gray else values.expand(3, -1, -1)

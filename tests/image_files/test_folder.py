@@ -52,7 +52,7 @@ def test_files_of_other_kinds_are_ignored(tmp_path: Path) -> None:
     assert grays(data) == [7]
     assert data.class_names is None
     assert in_memory(data).condition is None
-    others = ".heic: 3, no extension: 2, links to folders: 1, .eps: 1"
+    others = ".heic: 3, no extension: 2, .eps: 1, links to folders: 1"
     assert data.notices == (
         f"{tmp_path}: train 1; no classes",
         f"{tmp_path}: not pictures by their names, and ignored: {others}",
@@ -183,7 +183,7 @@ def test_the_error_for_a_missing_split_has_a_fix(tmp_path: Path) -> None:
 
 def test_a_path_that_is_not_a_readable_folder_is_refused(tmp_path: Path) -> None:
     """A missing path, a file, and folders without permission are named; a missing option is pydantic's error."""
-    with pytest.raises(DataError, match=r"no such folder: .*/missing"):
+    with pytest.raises(DataError, match=r"no such folder or file: .*/missing"):
         folder(tmp_path / "missing").open("train")
     with pytest.raises(DataError, match="~nobody-of-that-name"):
         folder(Path("~nobody-of-that-name/x")).open("train")

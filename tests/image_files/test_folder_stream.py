@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from ganforge.builtin.datasets import folder as module
 from ganforge.builtin.datasets.folder import Folder
-from ganforge.builtin.datasets.folder_stream import Pictures, container_limits, machine_memory, too_large
 from ganforge.config import command_line_layer
 from ganforge.config.resolve import resolve
 from ganforge.errors import DataError
+from ganforge.image_files import dataset as module
+from ganforge.image_files import source as source_module
+from ganforge.image_files.memory import container_limits, machine_memory, too_large
+from ganforge.image_files.streamed import StreamedImages
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
 from ganforge.runs.setup import prepare
@@ -61,7 +63,7 @@ def test_describing_decodes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """`info` of streamed pictures comes from headers; damage behind them is an error when a picture is read."""
     root = pictures(tmp_path)
     save(root / "cat" / "empty.png").write_bytes(b"")
-    monkeypatch.setattr(module, "read_pixels", None)
+    monkeypatch.setattr(source_module, "read_pixels", None)
     data = folder(root, size=8, stream="yes")
     assert data.notices == ()
     assert data.info.sizes == {"train": 12}
@@ -88,7 +90,7 @@ def test_auto_streams_what_takes_more_than_half_of_the_memory(tmp_path: Path, mo
         monkeypatch.setattr(module, "machine_memory", lambda available=available: available)
         data = folder(tmp_path, depth=depth)
         assert data.resolved().stream == stream
-        assert {isinstance(data.open(split), Pictures) for split in data.splits} == {stream == "yes"}
+        assert {isinstance(data.open(split), StreamedImages) for split in data.splits} == {stream == "yes"}
 
 
 def test_memory_limits_of_containers_are_found(tmp_path: Path) -> None:

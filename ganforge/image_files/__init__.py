@@ -1,0 +1,1 @@
+"""Images in files: folders, archives and arrays, behind one interface."""

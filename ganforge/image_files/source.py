@@ -1,0 +1,90 @@
+"""Interface of a path that holds images: their names, splits, labels, and encoded bytes on demand."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Generic, Protocol, TypeVar
+
+from torch import Tensor
+
+from ganforge.image_files.decoding import Decoding, Header, read_header, read_pixels
+from ganforge.image_files.layout import Layout
+
+
+class Closable(Protocol):
+    """Open file or archive."""
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+Handle = TypeVar("Handle", bound=Closable)
+
+#: Limit of one encoded image; a larger member of an archive is not read.
+MAX_IMAGE_BYTES = 1 << 28
+
+
+class ImageSource(ABC):
+    """Images of one path, each with a name that no other has.
+
+    A source is pickled as its path, so that every worker opens the file for itself.
+
+    Args:
+        path: Folder or file. Nothing is read before it is needed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[type[ImageSource], tuple[Path]]:
+        return type(self), (self.path,)
+
+    @cached_property
+    @abstractmethod
+    def layout(self) -> Layout:
+        """Names and labels of all images by split, in order. Raises DataError for a path that cannot be read."""
+
+    @abstractmethod
+    def open(self, name: str) -> IO[bytes]:
+        """Return an encoded image for reading; several threads may call this. Raises any error for a damaged one."""
+
+    @abstractmethod
+    def identity(self, name: str) -> int:
+        """Return a number that changes with an image, as far as that is known without decoding: length or checksum."""
+
+    def header(self, name: str, *, upright: bool) -> Header:
+        """Return the header of an image, see `read_header`."""
+        with self.open(name) as file:
+            return read_header(file, upright=upright)
+
+    def pixels(self, name: str, decoding: Decoding) -> Tensor:
+        """Return the pixels of an image, see `read_pixels`."""
+        with self.open(name) as file:
+            return read_pixels(file, decoding)
+
+
+class PerProcess(Generic[Handle]):
+    """Handle of a file that each process opens for itself: the position of an inherited one is shared.
+
+    Args:
+        opener: Function that opens the file.
+    """
+
+    def __init__(self, opener: Callable[[], Handle]) -> None:
+        self._opener = opener
+        self._opened: tuple[int, Handle] | None = None
+
+    def get(self) -> Handle:
+        """Return this process's handle."""
+        opened = self._opened
+        if opened is None or opened[0] != os.getpid():
+            opened = self._opened = os.getpid(), self._opener()
+            # Tracebacks refer to the source, so the garbage collector would close the parts of the handle in any order.
+            weakref.finalize(self, opened[1].close)
+        return opened[1]
