@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Unpack
 
 from ganforge.config import Experiment
+from ganforge.config.classes import name_classes
 from ganforge.config.keywords import ExperimentSettings
 from ganforge.config.layers import experiment_layer, preset_layer
 from ganforge.config.resolve import resolve
@@ -55,10 +56,10 @@ def train(
             f"the experiment is a {type(experiment).__name__}, not a ganforge.Experiment",
             fix='pass settings by keyword: ganforge.train(gen="dcgan", steps=500), or ganforge.train(**settings)',
         )
-    above = Experiment(**settings)
-    registry = _discover(plugins)
+    experiments = [part for part in (experiment, Experiment(**settings)) if part is not None]
+    experiments, registry = name_classes(experiments, _discover(plugins))
     layers = [preset_layer(name, registry) for name in ([preset] if isinstance(preset, str) else preset)]
-    layers += [experiment_layer(part) for part in (experiment, above) if part is not None]
+    layers += [experiment_layer(part) for part in experiments]
     place = None if out is None else Path(out)
     RunDirectory.check_new(place)
     with init_distributed() as dist:

@@ -80,7 +80,11 @@ def _recorded(manifest: Manifest | None, key: str, refs: Sequence[ComponentRef])
 def _with_local(manifest: Manifest | None) -> str | None:
     """Return a hint about the local plugins that a run needs, or None if it used none."""
     local = [] if manifest is None else manifest.plugin_arguments
-    return f"this run used a local plugin: pass {shell_command(*local)}" if local else None
+    return (
+        f"this run used a local plugin: pass {shell_command(*local)}; in Python, plugins={local[1::2]}"
+        if local
+        else None
+    )
 
 
 def reload_for_scoring(

@@ -8,6 +8,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 import pluggy
@@ -17,7 +18,7 @@ from ganforge.errors import PluginError, StrictPluginError
 from ganforge.plugins import hookspecs
 from ganforge.plugins.commands import Command, CommandGroup
 from ganforge.plugins.installed import installed_plugins, own_plugins
-from ganforge.plugins.local import load_local, plugin_paths
+from ganforge.plugins.local import load_local, load_text, plugin_paths
 from ganforge.plugins.policy import Policy
 from ganforge.plugins.presets import Preset
 from ganforge.plugins.sources import Problem, Source
@@ -136,14 +137,24 @@ def _load_local(plugins: Plugins, path: Path) -> None:
     for plugin_path in plugin_paths(path):
         if any(plugin_path == source.path for _, source in plugins.admitted):
             continue  # named twice, or once itself and once by its folder
-        module, source = load_local(plugin_path)
-        num_problems = len(plugins.problems)
-        try:
-            _admit(plugins, module, source, f"local:{plugin_path}")
-        except _SkipPluginError as reason:
-            plugins.problems.append(reason.problem(source))
-        for problem in plugins.problems[num_problems:]:
-            raise PluginError(f"local plugin {plugin_path} cannot be used ({problem.stage}): {problem.error}")
+        _admit_local(plugins, *load_local(plugin_path))
+
+
+def load_classes(plugins: Plugins, text: str) -> None:
+    """Add the components of a plugin that is a text. Raises PluginError if it cannot be used."""
+    _admit_local(plugins, *load_text(text))
+
+
+def _admit_local(plugins: Plugins, module: ModuleType, source: Source) -> None:
+    """Add what a local plugin provides. Raises PluginError if it cannot be used."""
+    place = source.path or source.distribution
+    num_problems = len(plugins.problems)
+    try:
+        _admit(plugins, module, source, f"local:{place}")
+    except _SkipPluginError as reason:
+        plugins.problems.append(reason.problem(source))
+    for problem in plugins.problems[num_problems:]:
+        raise PluginError(f"local plugin {place} cannot be used ({problem.stage}): {problem.error}")
 
 
 def _import(entry_point: EntryPoint) -> object:

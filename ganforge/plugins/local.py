@@ -1,4 +1,4 @@
-"""Local plugins: files or folders, loaded only if the user names them."""
+"""Local plugins: files or folders, loaded only if the user names them, and classes that the user gives."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import re
 import sys
+from importlib.abc import InspectLoader
 from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES, ExtensionFileLoader, FileFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -14,6 +15,9 @@ from ganforge.errors import PluginError
 from ganforge.plugins.sources import Source
 from ganforge.utils.files import read_file
 from ganforge.utils.tracebacks import summarize_exception
+
+#: File of a run directory with the classes that were given in place of names.
+CLASSES_FILE = "components.py"
 
 
 def plugin_paths(path: Path) -> list[Path]:
@@ -87,6 +91,42 @@ def load_local(path: Path) -> tuple[ModuleType, Source]:
         reason = summarize_exception(error, within)
         raise PluginError(f"local plugin {path} cannot be imported: {reason}") from error
     return module, Source(path.name, "local", path=path, sha256=sha256)
+
+
+class _TextLoader(InspectLoader):
+    """Loader of a module whose code is a text."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self._text = text
+        self._file = file
+
+    def get_source(self, fullname: str) -> str:
+        """Return the text, for tracebacks and `inspect`."""
+        return self._text
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compile the text."""
+        return self.source_to_code(self._text, self._file)
+
+
+def load_text(text: str) -> tuple[ModuleType, Source]:
+    """Load the code of a local plugin that has no file yet. Raises PluginError if the import fails."""
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    name = f"ganforge_local_components_{sha256[:8]}"
+    file = f"{name}/{CLASSES_FILE}"  # a path that does not exist, so that no other file is shown in its place
+    spec = importlib.util.spec_from_loader(name, _TextLoader(text, file), origin=file)
+    assert spec is not None and spec.loader is not None, "a loader was given"  # noqa: PT018, S101
+    spec.has_location = True
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        _unload(name)
+        raise PluginError(
+            f"the classes cannot be loaded from the source that the run would have: {summarize_exception(error)}"
+        ) from error
+    return module, Source(CLASSES_FILE, "local", sha256=sha256, text=text)
 
 
 def _use_fresh_loaders(package: Path) -> None:

@@ -16,6 +16,7 @@ from ganforge.components.spec import PHASE, RESERVED_NAMES, RESERVED_PHASES, Com
 from ganforge.errors import PluginError, UnknownComponentError
 from ganforge.plugins import Plugins, Policy, Source, discover
 from ganforge.plugins.commands import Command
+from ganforge.plugins.discovery import load_classes
 from ganforge.plugins.first_party import providing_distribution
 from ganforge.plugins.local import module_name, short_name
 from ganforge.plugins.names import Item, find_named, qualified_name, shortest_name
@@ -83,6 +84,16 @@ class Registry:
         """Load the installed plugins that the environment allows, and local ones; raises what `discover` raises."""
         plugins = discover(Policy.from_environment(no_plugins=no_plugins), local)
         return cls(plugins, no_plugins=no_plugins, local=local)
+
+    def with_classes(self, text: str) -> Registry:
+        """Return a registry that also has the components of a plugin's text. Raises PluginError."""
+        load_classes(self.plugins, text)
+        return Registry(self.plugins, no_plugins=self.no_plugins, local=self.local)
+
+    def entry_of(self, kind: Kind, cls: type) -> Entry | None:
+        """Return the component of a class, or None."""
+        target = f"{cls.__module__}:{cls.__qualname__}"
+        return next((entry for entry in self.of_kind(kind) if entry.component.target_text == target), None)
 
     def of_kind(self, kind: Kind) -> list[Entry]:
         """Return a kind's components, sorted by name."""

@@ -25,12 +25,14 @@ class Source:
         version: Installed version; `local` for a local plugin.
         path: Path of a local plugin, else None.
         sha256: Hash of a local plugin, else None.
+        text: Code of a plugin without a file, which a run directory gets, else None.
     """
 
     distribution: str
     version: str
     path: Path | None = None
     sha256: str | None = None
+    text: str | None = None
 
     def __str__(self) -> str:
         return f"{self.distribution} {self.version}"

@@ -20,7 +20,7 @@ from ganforge.plugins.registry import Registry
 from ganforge.runs import ReportWriter
 from ganforge.runs.distributed_launch import SIGNAL_ECHO_SECONDS, RankSetup
 from ganforge.runs.final_score import score_at_end
-from ganforge.runs.manifest import check_same, first_manifest
+from ganforge.runs.manifest import check_same, component_sources, first_manifest
 from ganforge.runs.provenance import command, versions
 from ganforge.runs.session import Outcome, make_trainer, restore_newest, train_to_end
 from ganforge.runs.setup import Prepared, prepare
@@ -30,6 +30,7 @@ from ganforge.training.callbacks import Callback, EvaluationResult, TrainerConte
 from ganforge.training.distributed import SINGLE_PROCESS, DistContext
 from ganforge.training.precision import choose_device, supported_precisions
 from ganforge.training.run_directory import RunDirectory, RunLock, now
+from ganforge.utils.files import write_atomically
 from ganforge.utils.signals import Interruption
 
 if TYPE_CHECKING:
@@ -77,6 +78,9 @@ def start_run(
         try:
             stack.enter_context(RunLock(run))
             run.write_experiment(experiment)
+            for source in component_sources(prepared.resolved):
+                if source.text is not None:
+                    write_atomically(run.classes, source.text)
             run.write_manifest(first_manifest(prepared))
         except BaseException as error:
             shutil.rmtree(run.path, ignore_errors=True)  # half a run directory is useless

@@ -9,6 +9,7 @@ from ganforge.config import SECTIONS
 from ganforge.config.resolved import ResolvedConfig
 from ganforge.errors import RunDirectoryError
 from ganforge.plugins.registry import Registry
+from ganforge.plugins.sources import Source
 from ganforge.runs.provenance import command, git_commit, hardware, versions
 from ganforge.runs.setup import Prepared
 from ganforge.schemas.manifest import Manifest, PluginRecord
@@ -75,16 +76,19 @@ def check_same(run: RunDirectory, manifest: Manifest, prepared: Prepared, callba
     return changed
 
 
+def component_sources(resolved: ResolvedConfig) -> set[Source]:
+    """Return the sources of all components."""
+    return {item.entry.source for items in resolved.components().values() for item in items}
+
+
 def plugins_used(registry: Registry, resolved: ResolvedConfig) -> list[PluginRecord]:
     """Return the provenance of all plugins of a run: version, and path and SHA-256 of local ones."""
-    used = {item.entry.source for items in resolved.components().values() for item in items} | set(
-        registry.plugins.listeners
-    )
+    used = component_sources(resolved) | set(registry.plugins.listeners)
     return [
         PluginRecord(
             distribution=source.distribution,
             version=source.version,
-            path=None if source.path is None else str(source.path),
+            path=source.distribution if source.text is not None else None if source.path is None else str(source.path),
             sha256=source.sha256,
         )
         for source in sorted(used, key=str)

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from ganforge.errors import ConfigError, RunDirectoryError
+from ganforge.plugins.local import CLASSES_FILE
 from ganforge.schemas.manifest import MAX_MANIFEST_BYTES, Manifest
 from ganforge.utils.files import read_file, write_atomically
 from ganforge.utils.schema import first_problem
@@ -122,6 +123,11 @@ class RunDirectory:
         return self.path / "run.json"
 
     @property
+    def classes(self) -> Path:
+        """components.py, the plugin of the classes that were given in place of names."""
+        return self.path / CLASSES_FILE
+
+    @property
     def metrics(self) -> Path:
         """metrics.jsonl, one row per logged step."""
         return self.path / "metrics.jsonl"
@@ -189,13 +195,27 @@ class RunDirectory:
             raise ConfigError(f"{self.config} is {error.message}", fix=error.fix) from None
 
     def read_manifest(self) -> Manifest:
-        """Return run.json. Raises RunDirectoryError, which names the first invalid value of a damaged one."""
+        """Return run.json, with the place of components.py; it is stored without, so that a run can be moved.
+
+        Raises RunDirectoryError, which names the first invalid value of a damaged one.
+        """
         try:
-            return Manifest.model_validate_json(read_file(self.manifest, max_bytes=MAX_MANIFEST_BYTES))
+            manifest = Manifest.model_validate_json(read_file(self.manifest, max_bytes=MAX_MANIFEST_BYTES))
+            return self._with_classes(manifest, CLASSES_FILE, str(self.classes.resolve()))
         except OSError as error:
             raise RunDirectoryError(f"{self.manifest} cannot be read: {error.strerror}") from None
         except ValidationError as error:
             raise RunDirectoryError(f"{self.manifest} is damaged: {first_problem(error)}") from None
+
+    def _with_classes(self, manifest: Manifest, before: str, after: str) -> Manifest:
+        """Return the manifest with another path of components.py, if the run has that file."""
+        if not any(plugin.path == before for plugin in manifest.plugins) or not self.classes.is_file():
+            return manifest
+        plugins = [
+            plugin.model_copy(update={"path": after}) if plugin.path == before else plugin
+            for plugin in manifest.plugins
+        ]
+        return manifest.model_copy(update={"plugins": plugins})
 
     def command(self, *arguments: object) -> str:
         """Return a command of ganforge for the user to paste, with the local plugins of the run."""
@@ -206,6 +226,7 @@ class RunDirectory:
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Replace run.json. Raises OSError."""
+        manifest = self._with_classes(manifest, str(self.classes.resolve()), CLASSES_FILE)
         content = manifest.model_copy(update={"updated": now()}).as_dict()
         write_atomically(self.manifest, printable_json(content, indent=2) + "\n")
 

@@ -131,7 +131,10 @@ def test_a_generator_that_depends_on_others_is_bundled_with_them(tmp_path: Path)
     assert np.array_equal(bundle.sample(5, 3).images, trained.sample(5, 3).images)
     with pytest.raises(UnknownComponentError) as caught:
         load(tmp_path / "bundle.zip").sample(5)
-    assert caught.value.fix == "this run used a local plugin: pass --plugin sampling_plugin.py"
+    assert (
+        caught.value.fix
+        == "this run used a local plugin: pass --plugin sampling_plugin.py; in Python, plugins=['sampling_plugin.py']"
+    )
 
 
 def test_an_unpacked_bundle_is_removed_with_its_run(contents: Contents, tmp_path: Path) -> None:

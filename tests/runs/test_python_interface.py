@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ganforge as package
 from ganforge.errors import UnknownComponentError, UsageError
+from tests.helpers.plugins import in_process
 
 #: A training of a second.
 EXPERIMENT = package.Experiment(
@@ -51,3 +58,85 @@ def test_mistakes_leave_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"the experiment is a dict.*\n.*ganforge\.train\(\*\*settings\)"):
         package.train({"gen": "dcgan"}, out=tmp_path / "r")  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+#: Cells of a notebook whose classes are a generator and a loss.
+CELLS = (
+    """
+import math
+import torch
+from torch import nn
+import ganforge
+WIDTH = 8
+def scaled(x): return WIDTH * x
+""",
+    """
+class MyGenerator(ganforge.Generator):
+    class Options(ganforge.Generator.Options):
+        width: int = WIDTH
+    def __init__(self, options, image):
+        super().__init__(options, image)
+        self.layers = nn.Sequential(nn.Linear(options.latent_dim, options.width), nn.ReLU())
+        self.last = nn.Linear(options.width, math.prod(image.shape))
+    def forward(self, z, condition=None):
+        return torch.tanh(scaled(self.last(self.layers(z)))).view(-1, *self.image.shape)
+class MyLoss(ganforge.Loss):
+    def discriminator_loss(self, *, real, fake):
+        return torch.relu(1 - real.logits) + torch.relu(1 + fake.logits)
+    def generator_loss(self, *, real, fake):
+        return -fake.logits
+""",
+    """
+run = ganforge.train(
+    gen={"name": MyGenerator, "width": 4}, loss=MyLoss, disc={"name": "mlp", "hidden": [8]}, out="run", steps=2,
+    data={"name": "mnist", "source": "sample"}, batch_size=10, precision="fp32", evaluate=None,
+)
+run.sample(3, seed=5).save_npz("here.npz")
+""",
+)
+
+
+def test_classes_of_a_notebook_are_components_in_other_processes(tmp_path: Path) -> None:
+    """The run directory has their source, which `sample` and `resume` need; without it, the error names the file."""
+    shell = (
+        "import sys\nfrom IPython.core.interactiveshell import InteractiveShell\n"
+        "for cell in sys.argv[1:]: InteractiveShell.instance().run_cell(cell).raise_error()"
+    )
+    environment = os.environ | {"GANFORGE_OFFLINE": "1", "IPYTHONDIR": str(tmp_path / "ipython")}
+    done = subprocess.run(
+        [sys.executable, "-c", shell, *CELLS],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    run = (tmp_path / "run").rename(tmp_path / "moved")
+    plugin = run / "components.py"
+    record = json.loads((run / "run.json").read_text())
+    local = next(item for item in record["plugins"] if item["version"] == "local")
+    assert local["path"] == "components.py"
+    assert local["sha256"] == hashlib.sha256(plugin.read_bytes()).hexdigest()
+    refused = in_process(tmp_path, "sample", run)
+    assert refused.returncode == 2
+    assert f"this run used a local plugin: pass --plugin {plugin}" in refused.stderr
+    with pytest.raises(UnknownComponentError, match="no generator 'my-generator'"):
+        package.load(run).sample(1)
+    sampled = in_process(tmp_path, "sample", run, "-n", "3", "--seed", "5", "--out", "there.npz", "--plugin", plugin)
+    assert sampled.returncode == 0, sampled.stderr
+    here, there = np.load(tmp_path / "here.npz"), np.load(tmp_path / "there.npz")
+    assert np.array_equal(here["images"], there["images"])
+    resumed = package.resume(run, steps=4, plugins=[plugin])
+    assert resumed.manifest.resumed[-1].changed == []
+    assert resumed.experiment.gen.name == "my-generator"
+
+
+def test_a_class_of_a_plugin_is_that_component(tmp_path: Path) -> None:
+    """A class that an installed plugin provides gets its name there, and nothing is copied."""
+    from ganforge.builtin.models.mlp import MlpGenerator  # noqa: PLC0415 - a user's import, next to its use
+
+    trained = package.train(EXPERIMENT, gen={"name": MlpGenerator, "hidden": [4]}, out=tmp_path / "r", steps=1)
+    assert trained.experiment.gen.name == "mlp"
+    assert trained.experiment.gen.options["hidden"] == [4]
+    assert not (trained.path / "components.py").exists()
