@@ -7,11 +7,13 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ganforge.report.pages import Chart, Series, thin
+from ganforge.report.pages import Chart, Series, stretch_means, thin
 
 #: Columns that locate a row, without curves.
 POSITIONS = frozenset({"step", "epoch", "images_seen", "elapsed_seconds"})
 MAX_CHARTS = 24
+#: Charts of columns that change in steps, which are not smoothed.
+STEPWISE = frozenset({"lr/", "health/alerts"})
 
 
 class ChartGroup(NamedTuple):
@@ -89,13 +91,13 @@ def _chart(key: str, names: Sequence[str], columns: Mapping[str, array[float]], 
         names = [name for name in names if any(value > 0 for value in columns[name])]
     kept = thin({name: columns[name] for name in names}) if names else []
     notes = [group.note] if group.note else []
-    if names and len(kept) < len(steps):
+    is_thinned = bool(names) and len(kept) < len(steps)
+    if is_thinned:
         notes.append(f"{len(kept):,} of {len(steps):,} rows are drawn: the lowest and highest values of each stretch.")
-    series = [
-        Series(
-            group.names.get(name) or name.removeprefix(key) or name.rpartition("/")[2].replace("_", " "),
-            [(steps[row], columns[name][row]) for row in kept],
-        )
-        for name in names
-    ]
+    series = []
+    for name in names:
+        points = [(steps[row], columns[name][row]) for row in kept]
+        trend = stretch_means(steps, columns[name]) if is_thinned else points
+        title = group.names.get(name) or name.removeprefix(key) or name.rpartition("/")[2].replace("_", " ")
+        series.append(Series(title, points, trend=() if key in STEPWISE else trend))
     return Chart(group.title, series, group.y_label, note=" ".join(notes))

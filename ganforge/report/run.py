@@ -8,6 +8,7 @@ from ganforge.report.curves import training_charts
 from ganforge.report.facts import Facts, commands_of, machine_facts, settings
 from ganforge.report.health import alert_rows
 from ganforge.report.images import pictures_of, samples_of
+from ganforge.report.pages import SMOOTHING
 from ganforge.report.record import Record
 from ganforge.report.scores import Score, class_shares, protocol_facts, scores_of
 from ganforge.schemas.manifest import Manifest
@@ -40,6 +41,7 @@ def run_page(record: Record) -> dict[str, object]:
         "samples": samples,
         "samples_note": note,
         "charts": training_charts(record.curves),
+        "smoothing": SMOOTHING,
         "scores": scores,
         "score_charts": [score.chart() for score in scores if len(score.values) > 1],
         "classes": class_shares(record.evaluations),
@@ -91,7 +93,7 @@ def _figures(manifest: Manifest | None, scores: list[Score]) -> list[tuple[str, 
         last = score.last
         remarks = [] if last.deviation is None else [f"± {format_number(last.deviation)}"]
         remarks += [] if score.reference is None else [f"reference {format_number(score.reference)}"]
-        remark = " · ".join([*remarks, f"step\u00a0{last.step:,.0f}"])
+        remark = " · ".join([*remarks, f"step {last.step:,.0f}"])
         figures.append((score.column.name, format_number(last.value), remark))
     return figures
 

@@ -10,14 +10,26 @@ import re
 import struct
 import zlib
 from array import array
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganforge.report.pages import Chart, PictureError, Reference, Series, choose_evenly, embed, embed_series, thin
+from ganforge.report.pages import (
+    Chart,
+    PictureError,
+    Reference,
+    Series,
+    choose_evenly,
+    embed,
+    embed_series,
+    stretch_means,
+    thin,
+)
 from ganforge.report.pages.axis import Axis
+from ganforge.report.pages.chart import smoothed
 from ganforge.report.pages.page import _environment
 from ganforge.utils.format import format_bytes, format_duration, format_number
 from tests.helpers.run_directories import grid
@@ -107,6 +119,44 @@ def test_a_gap_is_a_gap() -> None:
     assert line.highest == ("5", "6")
     many = Chart("c", [Series("s", [(step, None if step in {51, 53} else 0.0) for step in range(99)])], "y")
     assert len(many.drawing().lines[0].marks) == 1  # type: ignore[union-attr]
+
+
+def tensorboard_smoothed(values: Sequence[float | None], weight: float) -> list[float | None]:
+    """Return the smoothed values of TensorBoard's line chart (vz_line_chart2), a plain loop."""
+    last, count, result = 0.0, 0, list[float | None]()
+    for value in values:
+        if value is None:
+            result.append(None)
+            continue
+        last = last * weight + (1 - weight) * value
+        count += 1
+        result.append(last / (1 - weight**count))
+    return result
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=1), st.floats(0, 0.99))
+def test_smoothing_is_tensorboards(values: list[float | None], weight: float) -> None:
+    """A debiased average: a constant line stays, weight 0 changes nothing, gaps stay and are skipped."""
+    line = smoothed(list(enumerate(values)), weight)
+    assert [x for x, _ in line] == list(range(len(values)))
+    expected = tensorboard_smoothed(values, weight)
+    for (_, value), other in zip(line, expected, strict=True):
+        assert value == (None if other is None else pytest.approx(other, rel=1e-6, abs=1e-6))
+    if weight == 0:
+        assert [y for _, y in line] == values
+    constant = smoothed([(x, 3.5) for x in range(20)], weight)
+    assert [y for _, y in constant] == pytest.approx([3.5] * 20)
+
+
+def test_smoothed_line_of_a_thinned_curve_starts_from_means() -> None:
+    """Each stretch counts by its mean, so that rare peaks, which thinning keeps, do not lift the line."""
+    x, y = [float(step) for step in range(10_000)], [0.0] * 10_000
+    y[7] = 100.0
+    y[5_000] = math.nan
+    means = stretch_means(x, y, limit=100)
+    assert means[0] == (49.5, 1.0)
+    assert [value for _, value in means[1:]] == [0.0] * 99
+    assert means[50][0] == pytest.approx(5050, abs=1)
 
 
 def test_chart_without_finite_points_is_empty() -> None:

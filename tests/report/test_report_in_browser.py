@@ -6,6 +6,7 @@ import base64
 import io
 import itertools
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -154,6 +155,29 @@ def test_curves_are_read_by_keyboard(report: Path, visit: Open) -> None:
     readout = chart.locator(".readout").bounding_box()
     assert readout["x"] >= box["x"]
     assert readout["x"] + readout["width"] <= box["x"] + box["width"]
+
+
+def test_smoothing_slider_draws_all_curves_again(report: Path, visit: Open) -> None:
+    """The script's lines are the page's at its weight; at 0 a smoothed line is the raw one; all sliders agree."""
+    page = visit(report).page
+    chart = page.locator("figure.chart").first
+
+    def numbers(kind: str) -> list[float]:
+        path = chart.locator(f"path.line.{kind}.c0").get_attribute("d")
+        return [float(number) for number in re.findall(r"-?[\d.]+", path)]
+
+    drawn = numbers("trend")
+    sliders = page.locator(".smoothing input")
+    assert sliders.count() == 2
+    assert [sliders.nth(index).input_value() for index in (0, 1)] == ["0.6", "0.6"]
+    assert drawn != pytest.approx(numbers("raw"), abs=0.2)
+    sliders.first.fill("0")
+    assert numbers("trend") == pytest.approx(numbers("raw"), abs=0.2)
+    assert page.locator(".smoothing output").all_inner_texts() == ["0", "0"]
+    sliders.nth(1).fill("0.6")
+    assert numbers("trend") == pytest.approx(drawn, abs=0.2)
+    assert sliders.first.input_value() == "0.6"
+    assert page.locator("figure.chart", has_text="Learning rates").locator("path.trend").count() == 0
 
 
 def test_the_slider_shows_all_grids(report: Path, visit: Open) -> None:

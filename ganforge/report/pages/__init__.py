@@ -1,10 +1,11 @@
 """Self-contained HTML pages: charts, pictures, templates. Imports neither torch nor numpy."""
 
-from ganforge.report.pages.chart import Chart, Reference, Series, thin
+from ganforge.report.pages.chart import SMOOTHING, Chart, Reference, Series, stretch_means, thin
 from ganforge.report.pages.page import render, write_page
 from ganforge.report.pages.pictures import Picture, PictureError, choose_evenly, embed, embed_series
 
 __all__ = [
+    "SMOOTHING",
     "Chart",
     "Picture",
     "PictureError",
@@ -14,6 +15,7 @@ __all__ = [
     "embed",
     "embed_series",
     "render",
+    "stretch_means",
     "thin",
     "write_page",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,6 +25,10 @@ MAX_SPARSE = 150
 DIGITS = 6
 #: Rows of a thinned curve.
 MAX_ROWS = 500
+#: Points that the smoothed line of a thinned curve starts from.
+MAX_MEANS = 250
+#: Weight of the last value in a smoothed line, TensorBoard's default.
+SMOOTHING = 0.6
 
 Point = tuple[float, float | None]
 
@@ -37,11 +41,13 @@ class Series:
         name: Name in the legend.
         points: (x, y) in the order of x; y is None in a gap.
         band: Interval of likely values at each point, such as a 95% interval, or None.
+        trend: Points that a smoothed line starts from, or empty for a line that is not smoothed.
     """
 
     name: str
     points: Sequence[Point]
     band: Sequence[tuple[float, float] | None] = ()
+    trend: Sequence[Point] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,11 @@ class Chart:
     x_label: str = "step"
     references: Sequence[Reference] = ()
     note: str = ""
+
+    @property
+    def is_smoothed(self) -> bool:
+        """True if a line is smoothed."""
+        return any(series.trend for series in self.series)
 
     def drawing(self) -> Drawing | None:
         """Return the geometry, or None for a chart without points."""
@@ -102,6 +113,7 @@ class Line:
         dash: Class of the style sheet.
         dense: Whether a thick line would fill the plot.
         path: SVG path data of the line.
+        trend: SVG path data of the smoothed line, or "".
         band: SVG path data of the band.
         marks: Positions of single points, in per cent and pixels.
         last: Last value and its x.
@@ -114,6 +126,7 @@ class Line:
     dash: int
     dense: bool
     path: str
+    trend: str
     band: str
     marks: list[tuple[float, float]]
     last: tuple[str, str]
@@ -139,9 +152,12 @@ class Drawing:
 
 def _clean(series: Series) -> Series:
     """Return the series with gaps in place of values that cannot be drawn."""
-    points = [(x, y if y is not None and _drawable(y) else None) for x, y in series.points if _drawable(x)]
+    points, trend = (
+        [(x, y if y is not None and _drawable(y) else None) for x, y in line if _drawable(x)]
+        for line in (series.points, series.trend)
+    )
     band = [pair if pair is not None and all(map(_drawable, pair)) else None for pair in series.band]
-    return Series(printable(series.name), points, band if len(band) == len(points) else ())
+    return Series(printable(series.name), points, band if len(band) == len(points) else (), trend)
 
 
 def _drawable(value: float) -> bool:
@@ -162,7 +178,8 @@ def _line(index: int, series: Series, x_axis: Axis, y_axis: Axis) -> Line:
         color=index % COLORS,
         dash=(index + index // COLORS) % DASHES,
         dense=len(known) > MAX_SPARSE,
-        path=" ".join(_path(itertools.starmap(place, piece)) for piece in pieces if len(piece) > 1),
+        path=_paths(place, pieces),
+        trend=_paths(place, _pieces(smoothed(series.trend))),
         band=_path(outline) + "Z" if outline else "",
         marks=[(round(x * 100 / WIDTH, 2), round(y, 1)) for x, y in itertools.starmap(place, marked)],
         last=_summary(known[-1:]),
@@ -178,6 +195,10 @@ def _pieces(points: Sequence[Point]) -> Iterator[list[tuple[float, float]]]:
             yield [(x, y) for x, y in piece if y is not None]
 
 
+def _paths(place: Callable[[float, float], tuple[float, float]], pieces: Iterable[list[tuple[float, float]]]) -> str:
+    return " ".join(_path(itertools.starmap(place, piece)) for piece in pieces if len(piece) > 1)
+
+
 def _path(places: Iterable[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in places)
 
@@ -187,15 +208,55 @@ def _summary(points: Sequence[tuple[float, float]]) -> tuple[str, str]:
 
 
 def _data(series: Series) -> dict[str, object]:
+    data: dict[str, object] = {"name": series.name, **_numbers(series.points)}
+    if series.trend:  # often the points themselves
+        data["trend"] = None if series.trend == series.points else _numbers(series.trend)
+    return data
+
+
+def _numbers(points: Sequence[Point]) -> dict[str, object]:
     return {
-        "name": series.name,
-        "x": [_whole(x) for x, _ in series.points],
-        "y": [None if y is None else float(f"{y:.{DIGITS}g}") for _, y in series.points],
+        "x": [_whole(x) for x, _ in points],
+        "y": [None if y is None else float(f"{y:.{DIGITS}g}") for _, y in points],
     }
 
 
 def _whole(x: float) -> float:
     return int(x) if float(x).is_integer() else x
+
+
+def smoothed(points: Sequence[Point], weight: float = SMOOTHING) -> list[Point]:
+    """Return the debiased exponential moving average of a line, as TensorBoard smooths; gaps stay.
+
+    After n values the average is divided by 1 - weightⁿ, so that it does not start at 0 (Kingma & Ba 2015).
+
+    Args:
+        points: (x, y) in the order of x.
+        weight: Weight of the earlier values, at least 0 and below 1.
+    """
+    average, correction, line = 0.0, 0.0, list[Point]()
+    for x, y in points:
+        if y is not None:
+            average, correction = weight * average + (1 - weight) * y, weight * correction + (1 - weight)
+        line.append((x, None if y is None else average / correction))
+    return line
+
+
+def stretch_means(x: Sequence[float], y: Sequence[float], limit: int = MAX_MEANS) -> list[Point]:
+    """Return the means of equal stretches of a long line, without values that are not finite.
+
+    Args:
+        x: Positions, ascending.
+        y: Values.
+        limit: Number of stretches.
+    """
+    points: list[Point] = []
+    for stretch in range(limit):
+        rows = range(stretch * len(x) // limit, (stretch + 1) * len(x) // limit)
+        finite = [row for row in rows if _drawable(y[row]) and _drawable(x[row])]
+        middle = math.fsum(x[row] for row in finite) / len(finite) if finite else x[rows[0]]
+        points.append((middle, math.fsum(y[row] for row in finite) / len(finite) if finite else None))
+    return points
 
 
 def thin(columns: Mapping[str, Sequence[float]], limit: int = MAX_ROWS) -> list[int]:

@@ -130,6 +130,54 @@ function throughTime(figure) {
   show(steps.length - 1);
 }
 
+// Debiased exponential moving average, as in chart.py.
+function smoothed(values, weight) {
+  let average = 0, correction = 0;
+  return values.map(value => {
+    if (value === null) return null;
+    average = weight * average + (1 - weight) * value;
+    correction = weight * correction + (1 - weight);
+    return average / correction;
+  });
+}
+
+// Draw the smoothed lines of a chart for a weight.
+function smoothLines(figure, weight) {
+  const paths = figure.querySelectorAll("path.trend");
+  if (!paths.length) return;
+  const data = JSON.parse(figure.querySelector("script").textContent);
+  const lines = data.series.filter(line => "trend" in line).map(line => line.trend || line);
+  const box = paths[0].ownerSVGElement.viewBox.baseVal;
+  paths.forEach((path, index) => {
+    const { x, y } = lines[index];
+    let pen = "M";
+    path.setAttribute("d", smoothed(y, weight).map((value, at) => {
+      if (value === null) { pen = "M"; return ""; }
+      const left = (x[at] - data.x[0]) / (data.x[1] - data.x[0]) * box.width;
+      const top = (1 - (value - data.y[0]) / (data.y[1] - data.y[0])) * box.height;
+      const piece = pen + left.toFixed(1) + "," + top.toFixed(1);
+      pen = "L";
+      return piece;
+    }).join(""));
+  });
+}
+
+// One weight for all charts, whichever slider sets it.
+function smoothing(lines) {
+  const figures = document.querySelectorAll("figure.chart");
+  const sliders = [...lines].map(line => {
+    const slider = element("input", { type: "range", min: 0, max: .99, step: .01, "aria-label": "Smoothing" });
+    slider.value = line.querySelector("output").textContent;
+    slider.addEventListener("input", () => {
+      figures.forEach(figure => smoothLines(figure, Number(slider.value)));
+      lines.forEach(other => { other.querySelector("output").textContent = Number(slider.value); });
+      sliders.forEach(other => { other.value = slider.value; });
+    });
+    line.prepend(slider);
+    return slider;
+  });
+}
+
 // Only boxes that scroll take the focus; without the script all of them do.
 const scrolling = new ResizeObserver(entries => {
   for (const { target } of entries) target.tabIndex = target.scrollWidth > target.clientWidth || target.scrollHeight > target.clientHeight ? 0 : -1;
@@ -137,4 +185,5 @@ const scrolling = new ResizeObserver(entries => {
 
 document.querySelectorAll(".scroll, pre").forEach(part => scrolling.observe(part));
 document.querySelectorAll("figure.chart").forEach(hover);
+smoothing(document.querySelectorAll(".smoothing"));
 document.querySelectorAll("figure.through-time").forEach(throughTime);
