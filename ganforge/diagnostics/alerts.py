@@ -46,7 +46,7 @@ DIAGNOSES: Final[dict[FailureMode, Diagnosis]] = {
         "dropout as mlp does, another one such as --disc dcgan, or smaller weights of its gradient penalties",
     ),
     "not-finite": Diagnosis(
-        message="a loss, logit, term or weight is not finite",
+        message="a loss, logit, term, gradient or weight is not finite",
         hint="reduce the learning rate (--optimizer.lr 5e-5, or automatically: --on-nan rollback), clip gradients "
         "(--optimizer.clip-norm 1.0), or compute in --precision fp32",
     ),
