@@ -1,7 +1,7 @@
 """Flags for settings: every setting of an experiment and every option of its components is a flag of `ganforge run`.
 
 `--gen dcgan --gen.base-channels 64 --epochs 5` becomes `--set gen=dcgan --set gen.base_channels=64 --set epochs=5`
-before parsing. This keeps the order of the flags: the last value of a setting wins.
+before parsing.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ganforge.cli._output import did_you_mean_option
 from ganforge.components.spec import FLAGS, Section
 from ganforge.config import Experiment, Layer, preset_layer, read_document
 from ganforge.config.dotted import RENAMED, literal
+from ganforge.config.experiment import SEVERAL, TRAINED
 from ganforge.errors import ConfigError, GanforgeError, UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.utils.suggest import own_name
@@ -106,6 +107,25 @@ def sampling_options(pairs: Iterable[tuple[str, str]], *, only: bool = False) ->
     return options
 
 
+def _check_repeated(settings: Iterable[str], *, sweeps: bool) -> None:
+    """Raise UsageError for a setting with several values, unless they add up, as names of terms and metrics do.
+
+    If `sweeps`, the fix shows how a sweep compares the values.
+    """
+    values: dict[str, list[str]] = {}
+    for setting in settings:
+        key, _, text = setting.partition("=")
+        values.setdefault(key.strip().replace("-", "_"), []).append(text)
+    for key, texts in values.items():
+        if len(texts) > 1 and key not in SEVERAL:
+            flag = f"--{key}" if key in TRAINED else "--seeds" if key == "seed" else None
+            joined = ",".join(texts)
+            swept = f"{flag} {joined}" if flag is not None else f"--sweep {key}={joined}"
+            compared = f"; to compare them: ganforge sweep {swept}" if sweeps and (flag or "." in key) else ""
+            message = f"--{key.replace('_', '-')} has {len(texts)} values: {', '.join(texts)}"
+            raise UsageError(message, fix=f"give it once{compared}")
+
+
 def preset_layers(preset: str | None, files: list[Path] | None, registry: Registry) -> list[Layer]:
     """Return the layers of `--preset` and `--config`."""
     layers = [] if preset is None else [preset_layer(preset, registry)]
@@ -136,6 +156,7 @@ class SettingsCommand(PlainCommand):
         self._check_flags(ctx, args, keys)
         ctx.allow_extra_args = True
         super().parse_args(ctx, list(as_settings(args, keys, self.own)))
+        _check_repeated(ctx.params.get("settings") or [], sweeps=self.sections is None)
         if ctx.args:
             raise UsageError(f"unexpected argument {ctx.args[0]!r}{self._as_flags(ctx.args)}")
         return []
