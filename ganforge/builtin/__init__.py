@@ -203,6 +203,11 @@ def ganforge_commands(app: CommandGroup) -> None:
         "training.",
     )
     app.add_command(
+        "move",
+        "ganforge.cli.move:move",
+        help="Rename or move a run that is not training, also to another disk.",
+    )
+    app.add_command(
         "bench",
         "ganforge.cli.bench:app",
         help="Compare the speed of ganforge with that of the textbook's loop on this machine, on MNIST in batches "

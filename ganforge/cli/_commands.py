@@ -37,7 +37,7 @@ CORE = {
     "sample": ("sample:app", "Draw images from a run's generator, by default as a grid in the run directory."),
     "evaluate": (
         "evaluate:app",
-        "Score a run's generator against real images, with a protocol of everything that the scores depend on.",
+        "Score a generator, or images, against real ones, with a protocol of everything that the scores depend on.",
     ),
     "doctor": (
         "doctor:doctor",

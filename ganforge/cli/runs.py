@@ -13,12 +13,15 @@ from rich.style import Style
 from ganforge.cli._options import Json
 from ganforge.cli._output import notice, out, results
 from ganforge.cli._table import format_table
-from ganforge.runs.listing import ListedRun, Listing, list_runs
-from ganforge.utils.format import format_number
+from ganforge.runs.disk_usage import DiskUsage
+from ganforge.runs.listing import BYTES, ListedRun, Listing, list_runs
+from ganforge.utils.format import format_bytes, format_number
 from ganforge.utils.text import printable_json
 
 STATUS_STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow"}
 HEADS = ("run", "status", "steps", "gen", "disc", "loss", "data", "seed", "images/s", "updated")
+USAGE_HEADS = ("run", "status", "steps", "checkpoints", "samples", "other", "total", "updated")
+NUMBERS = frozenset({"steps", "seed", "images/s", "checkpoints", "samples", "other", "total"})
 #: Length of a time to the minute.
 TIME_LENGTH = len("2026-01-01 00:00")
 
@@ -38,17 +41,25 @@ def runs(
         list[str] | None, typer.Option(metavar="STATUS", help="Only runs with this status; may be repeated.")
     ] = None,
     sort: Annotated[
-        str,
+        str | None,
         typer.Option(
-            metavar="KEY", help="Sort key: name, created, updated, step, images_per_second, a setting, or a score."
+            metavar="KEY",
+            help="Sort key: name, created, updated, step, images_per_second, bytes, a setting, or a score (updated; "
+            "bytes with --du).",
         ),
-    ] = "updated",
+    ] = None,
     reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Reverse the order.")] = False,
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, metavar="N", help="The first N only.")] = None,
+    du: Annotated[
+        bool, typer.Option("--du", help="Show the disk usage of each run and of all, the largest first.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """List runs with components, progress and status, the newest first."""
-    listing = list_runs(folder, where=where or [], status=status or [], sort=sort, reverse=reverse, limit=limit)
+    sort = sort or (BYTES if du else "updated")
+    listing = list_runs(
+        folder, where=where or [], status=status or [], sort=sort, reverse=reverse, limit=limit, with_usage=du
+    )
     for line in listing.notes:
         notice(line)
     if json:
@@ -56,7 +67,7 @@ def runs(
     elif not listing.runs:
         notice("no matching runs" if where or status else "no runs")
     else:
-        _print(listing)
+        _print(listing, USAGE_HEADS if du else HEADS)
         if len(listing.runs) < listing.count:
             notice(f"{len(listing.runs):,} of {listing.count:,} runs")
 
@@ -68,11 +79,15 @@ def _print_json(listing: Listing) -> None:
     results().flush()
 
 
-def _print(listing: Listing) -> None:
+def _print(listing: Listing, names: Sequence[str]) -> None:
+    """Print a table, and the sum of the disk usage if it is known."""
     console = out()
-    heads = [*HEADS[:3], *listing.columns, *HEADS[3:]]
-    numbers = {index for index, head in enumerate(heads) if head in {"steps", "seed", "images/s", *listing.columns}}
+    heads = [*names[:3], *listing.columns, *names[3:]]
+    numbers = {index for index, head in enumerate(heads) if head in {*NUMBERS, *listing.columns}}
     rows = [cells(run, listing.columns) for run in listing.runs]
+    usages = [run.usage for run in listing.runs if run.usage is not None]
+    if usages:
+        rows.append(["all", "", "", *("" for _ in listing.columns), *_sizes(sum(usages, DiskUsage())), ""])
     width = console.width if console.is_terminal else None
     text, omitted = format_table(heads, rows, numbers=numbers, width=width, paint=_painter(console))
     results().write(text)
@@ -85,16 +100,21 @@ def cells(run: ListedRun, columns: Sequence[str]) -> list[str]:
     """Return the cells of a run, in the order of the heads."""
     summary = run.summary
     components = (summary.gen, summary.disc, summary.loss, summary.data, summary.seed)
+    speed = _number(summary.images_per_second, ",.0f")
+    described = [*("" if value is None else str(value) for value in components), speed]
     scores = (run.scores.get(column) for column in columns)
     return [
         summary.path,
         summary.status,
         _number(summary.steps, ",.0f"),
         *("" if score is None else format_number(score) for score in scores),
-        *("" if value is None else str(value) for value in components),
-        _number(summary.images_per_second, ",.0f"),
+        *(described if run.usage is None else _sizes(run.usage)),
         str(summary.updated or "")[:TIME_LENGTH].replace("T", " "),
     ]
+
+
+def _sizes(usage: DiskUsage) -> list[str]:
+    return [format_bytes(size) for size in (usage.checkpoints, usage.samples, usage.other, usage.total)]
 
 
 def _number(value: object, form: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganforge.components.spec import SECTIONS
 from ganforge.errors import ConfigError, RunDirectoryError, UsageError
+from ganforge.runs.disk_usage import DiskUsage, disk_usage
 from ganforge.runs.index import STATUSES, RunSummary, find_runs
 from ganforge.runs.query import TIMES, Filter
 from ganforge.utils.suggest import did_you_mean
@@ -22,15 +23,18 @@ if TYPE_CHECKING:
     from ganforge.runs.score_table import Column
     from ganforge.schemas.rows import EvaluationRow
 
+#: Key of the disk usage.
+BYTES = "bytes"
 #: Fields of run.json, by the names that users may type.
 FIELDS = {spec.name: spec.name for spec in fields(RunSummary) if spec.name != "best"} | {
     "name": "name",
     "step": "steps",
+    BYTES: BYTES,
 }
 #: Sections of settings, as dotted keys name them.
 SETTING_SECTIONS = frozenset({*SECTIONS, "optimizer", "schedules"})
 #: Keys that are sorted from the largest.
-DESCENDING = frozenset({*TIMES, "steps", "images_seen", "images_per_second", "elapsed_seconds"})
+DESCENDING = frozenset({*TIMES, BYTES, "steps", "images_seen", "images_per_second", "elapsed_seconds"})
 #: Start of a key that is a score in any case: `precision` is a key of run.json, too.
 SCORE_PREFIX = "score."
 #: Sort key of values of any types; smaller ones come first.
@@ -44,14 +48,17 @@ class ListedRun:
     Attributes:
         summary: Its run.json.
         scores: Requested scores by column.
+        usage: Disk usage if it is requested, else None.
     """
 
     summary: RunSummary
     scores: Mapping[str, float]
+    usage: DiskUsage | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the run as `runs --json` prints it."""
-        return self.summary.as_dict() | ({"scores": dict(self.scores)} if self.scores else {})
+        usage = {} if self.usage is None else {"bytes": self.usage.as_dict()}
+        return self.summary.as_dict() | ({"scores": dict(self.scores)} if self.scores else {}) | usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,7 @@ def list_runs(
     sort: str = "updated",
     reverse: bool = False,
     limit: int | None = None,
+    with_usage: bool = False,
 ) -> Listing:
     """Return the runs below a folder that match all filters, in order.
 
@@ -86,10 +94,11 @@ def list_runs(
         folder: The folder; runs may lie at any depth.
         where: Filters such as `loss=hinge`, `gen.base_channels=64`, `fid<20`.
         status: Accepted statuses; all by default.
-        sort: Key of run.json, setting, or score. Times and counts are sorted from the largest, scores from the best,
-            other values from the smallest. Runs without the value come last.
+        sort: Key of run.json, setting, score, or `bytes`. Times and counts are sorted from the largest, scores from the
+            best, other values from the smallest. Runs without the value come last.
         reverse: Whether to reverse the order.
         limit: Maximum number of runs.
+        with_usage: Whether each run gets its disk usage.
 
     Raises:
         RunDirectoryError: The folder does not exist.
@@ -115,7 +124,10 @@ def list_runs(
     else:
         ranks = [None if value is None else _rank(value) for value in values]
     ordered = _sorted(runs, ranks, descending=(_field(sort) in DESCENDING) != reverse)
-    listed = [ListedRun(run, table.values.get(run.path, {})) for run in ordered[:limit]]
+    listed = [
+        ListedRun(run, table.values.get(run.path, {}), reader.usage(run) if with_usage else None)
+        for run in ordered[:limit]
+    ]
     return Listing(listed, [column.name for column in table.columns], len(ordered), table.notes())
 
 
@@ -153,6 +165,7 @@ class _RunReader:
         self.runs = runs
         self.scores: set[str] = set()
         self._settings: dict[str, Mapping[str, Any]] = {}
+        self._usage: dict[str, DiskUsage] = {}
         self._rows: dict[tuple[str, str], EvaluationRow | None] = {}
 
     def values(self, runs: Sequence[RunSummary], key: str) -> list[Any]:
@@ -179,7 +192,7 @@ class _RunReader:
     def _value(self, run: RunSummary, key: str) -> Any:  # noqa: ANN401 - settings have every type
         name = _field(key)
         if name is not None:
-            return getattr(run, name)
+            return self.usage(run).total if name == BYTES else getattr(run, name)
         first, dot, rest = key.partition(".")
         setting = first.replace("-", "_") + dot + rest
         if _is_setting(setting):
@@ -187,6 +200,12 @@ class _RunReader:
         self.scores.add(key)
         row = self.row(run, _score(key))
         return None if row is None else row.scores[_score(key)]
+
+    def usage(self, run: RunSummary) -> DiskUsage:
+        """Return the disk usage of a run."""
+        if run.path not in self._usage:
+            self._usage[run.path] = disk_usage(run.path)
+        return self._usage[run.path]
 
     def row(self, run: RunSummary, score: str) -> EvaluationRow | None:
         """Return the newest evaluation of a run that has a score, or None."""

@@ -31,7 +31,7 @@ from ganforge.training.checkpoint_io import (
     read_bytes,
 )
 from ganforge.training.run_directory import RunDirectory
-from ganforge.utils.files import sync_folder, write_atomically
+from ganforge.utils.files import sync, write_atomically
 from ganforge.utils.schema import excerpt
 
 Tensors = dict[str, Tensor]
@@ -83,7 +83,7 @@ def save(run: RunDirectory, checkpoint: Checkpoint) -> Path:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    sync_folder(run.checkpoints)
+    sync(run.checkpoints)
     return folder
 
 

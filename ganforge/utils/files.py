@@ -113,7 +113,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 @contextmanager
@@ -150,11 +150,11 @@ def filling(folder: Path) -> Iterator[Path]:
             file.replace(target)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename within a folder durable; Windows has no way to."""
+def sync(path: Path) -> None:
+    """Make a file's content, or a rename within a folder, durable; Windows has no way to."""
     if os.name == "nt":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
