@@ -133,7 +133,7 @@ def ganforge_components() -> Iterable[Component]:
             name="folder",
             target="ganforge.builtin.datasets.folder:Folder",
             summary="Your own pictures: a folder, zip, tar, .npy or .npz; subfolders are classes, or dataset.json.",
-            tags=("labels",),
+            tags=("labels", "files", "zip", "tar", "npy", "npz"),
         ),
         Component(
             kind="features",
@@ -206,6 +206,11 @@ def ganforge_commands(app: CommandGroup) -> None:
         "move",
         "ganforge.cli.move:move",
         help="Rename or move a run that is not training, also to another disk.",
+    )
+    app.add_command(
+        "data",
+        "ganforge.cli.data:app",
+        help="Describe, check and convert pictures: folders, archives and arrays.",
     )
     app.add_command(
         "bench",

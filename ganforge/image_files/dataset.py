@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeVar
 
 import torch
 from pydantic import Field, PositiveInt
@@ -23,6 +23,9 @@ from ganforge.image_files.layout import Layout, describe_ignored
 from ganforge.image_files.memory import machine_memory, too_large
 from ganforge.image_files.source import ImageSource
 from ganforge.image_files.streamed import StreamedImages, equal_images, fingerprint
+
+if TYPE_CHECKING:
+    from ganforge.image_files.conversion import Format  # it converts datasets
 
 #: Number of skipped files, or of classes, that a notice names.
 MAX_NAMED = 5
@@ -65,6 +68,8 @@ class ImageDataset(Dataset):
         take more than half of the memory of the machine or container."""
 
     options: Options
+    #: Formats that `ganforge data convert` writes, by extension, "" for a folder.
+    formats: ClassVar[Mapping[str, Format]] = {}
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
@@ -93,12 +98,12 @@ class ImageDataset(Dataset):
     @property
     def splits(self) -> tuple[Split, ...]:
         """`train`, and `test` if the folder has it."""
-        return tuple(self._layout.files)
+        return tuple(self.layout.files)
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
         """Names of the subfolders, or None without subfolders."""
-        return self._layout.class_names
+        return self.layout.class_names
 
     @property
     def source(self) -> str:
@@ -116,9 +121,9 @@ class ImageDataset(Dataset):
         names = self.class_names or ()
         shown = ", ".join(names[:MAX_NAMED]) + (", …" if len(names) > MAX_NAMED else "")
         classes = f"{len(names):,} classes ({shown})" if names else "no classes"
-        lines = [f"{', '.join(f'{split} {len(files):,}' for split, files in self._layout.files.items())}; {classes}"]
-        if self._layout.ignored:
-            lines.append(f"not pictures by their names, and ignored: {describe_ignored(self._layout.ignored)}")
+        lines = [f"{', '.join(f'{split} {len(files):,}' for split, files in self.layout.files.items())}; {classes}"]
+        if self.layout.ignored:
+            lines.append(f"not pictures by their names, and ignored: {describe_ignored(self.layout.ignored)}")
         if self._unreadable:
             lines.append(self._skipped(self._unreadable))
         lines += [f"all pictures for {split}ing are equal" for split in self._counts if self._all_equal(split)]
@@ -132,16 +137,14 @@ class ImageDataset(Dataset):
 
     def open(self, split: Split) -> ImageTensors | StreamedImages:
         """Return a split: in memory, decoded once, or as pictures that are decoded when they are read."""
-        if split not in self._layout.files:
+        if split not in self.layout.files:
             raise DataError(
                 f"{self._root} has no {split} split; all its pictures are for training",
                 fix=f"Put some pictures into {self._root / split} and the others into {self._root / 'train'}, or pass "
                 "--data.holdout 0.1.",
             )
         if self._streamed:
-            return StreamedImages(
-                self.image_source, self._readable(split), self._decoding, mirror=self._mirrored(split)
-            )
+            return StreamedImages(self.image_source, self._readable(split), self.decoding, mirror=self._mirrored(split))
         if split not in self._loaded:
             self._loaded[split] = self._decode_all(split)
             self._counts[split] = len(self._loaded[split])
@@ -190,11 +193,11 @@ class ImageDataset(Dataset):
     def _readable(self, split: Split) -> list[tuple[str, int]]:
         """Return pictures and labels of a split, without those whose headers cannot be read."""
         _ = self._shape  # reads the headers
-        return [item for item in self._layout.files[split] if item[0] not in self._unreadable]
+        return [item for item in self.layout.files[split] if item[0] not in self._unreadable]
 
     @cached_property
-    def _layout(self) -> Layout:
-        """Names and labels of all pictures. Raises DataError."""
+    def layout(self) -> Layout:
+        """Names and labels of all pictures, with the pictures that are held out. Raises DataError."""
         layout, share = self.image_source.layout, self.options.holdout
         if not share:
             return layout
@@ -212,7 +215,8 @@ class ImageDataset(Dataset):
         return replace(layout, files=files)
 
     @cached_property
-    def _decoding(self) -> Decoding:
+    def decoding(self) -> Decoding:
+        """Form of the pixels of all pictures. Raises DataError."""
         return self._decoding_as(gray=self._shape[0] == 1)
 
     def _decoding_as(self, *, gray: bool) -> Decoding:
@@ -222,7 +226,7 @@ class ImageDataset(Dataset):
     @cached_property
     def _shape(self) -> tuple[int, int, int]:
         """Channels, height and width of every picture in every split."""
-        names = [name for files in self._layout.files.values() for name, _ in files]
+        names = [name for files in self.layout.files.values() for name, _ in files]
         headers = dict(self._attempt(partial(self.image_source.header, upright=self.options.size is None), names))
         if not headers:
             raise DataError(f"no picture in {self._root} could be read; {self._skipped(self._unreadable)}")
@@ -275,7 +279,7 @@ class ImageDataset(Dataset):
                 fix="Pass a smaller --data.size, or --data.stream yes.",
             ) from error
         slots = {name: slot for slot, name in enumerate(files)}
-        source, decoding = self.image_source, self._decoding
+        source, decoding = self.image_source, self.decoding
 
         def decode(name: str) -> int:
             images[slots[name]] = source.pixels(name, decoding)
@@ -294,7 +298,7 @@ class ImageDataset(Dataset):
 
     def _check_complete(self, split: Split, labels: set[int]) -> None:
         """Raise DataError if a split, or one of its classes, has lost all its pictures."""
-        names, files = self.class_names or ("",), self._layout.files[split]
+        names, files = self.class_names or ("",), self.layout.files[split]
         for label in sorted({label for _, label in files} - labels):
             whose = f"of class {names[label]!r} " if names[label] else ""
             lost = {name: self._unreadable[name] for name, of in files if of == label}
@@ -321,7 +325,7 @@ class ImageDataset(Dataset):
 
     def _skipped(self, unreadable: Mapping[str, str]) -> str:
         """Return one line that names the first few unreadable pictures."""
-        total = sum(len(files) for files in self._layout.files.values())
+        total = sum(len(files) for files in self.layout.files.values())
         named = [f"{name} ({reason})" for name, reason in list(unreadable.items())[:MAX_NAMED]]
         if len(unreadable) > MAX_NAMED:
             named.append(f"and {len(unreadable) - MAX_NAMED:,} more")
@@ -329,7 +333,7 @@ class ImageDataset(Dataset):
 
     def _all_equal(self, split: Split) -> bool:
         """Return whether a split has several pictures, all equal; of streamed ones, whether their files are."""
-        if len(self._layout.files[split]) == 1:
+        if len(self.layout.files[split]) == 1:
             return False
         if split in self._loaded:
             first, *others = self._loaded[split].images

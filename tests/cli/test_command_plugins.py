@@ -83,7 +83,7 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
 def test_own_commands_come_through_the_hook() -> None:
     """The built-in plugin adds these commands; without it they do not exist."""
     names = {each.name for each in discover(Policy(none=True)).commands}
-    assert names >= {"report", "sweep", "bench", "interpolate", "latent", "export", "publish", "import-weights"}
+    assert names >= {"report", "sweep", "bench", "interpolate", "latent", "export", "publish", "import-weights", "data"}
     assert CORE.keys().isdisjoint(names)
     assert discover(Policy(blocked=frozenset({"builtin"})), own_only=True).commands == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.docs import DOCS, assert_shown, blocks
+from tests.helpers.image_folders import equal_pictures
 from tests.helpers.plugins import command
 
 Ganforge = Callable[..., subprocess.CompletedProcess[str]]
@@ -95,6 +97,18 @@ def test_latent_space(ganforge: Ganforge) -> None:
     exec(compile(code, page.name, "exec"), namespace)  # noqa: S102 - our own page
     assert tuple(namespace["pictures"].shape) == (10, 1, 28, 28)
     assert Path("path.npz").is_file()
+
+
+def test_data(ganforge: Ganforge) -> None:
+    """`data check` and `data convert` print the shown lines."""
+    root = equal_pictures(Path("pictures"))
+    shutil.copy(root / "cat" / "00.png", root / "dog" / "zz.png")
+    (root / "dog" / "broken.png").write_bytes((root / "cat" / "01.png").read_bytes()[:300])
+    (root / "dog" / "readme.txt").write_text("no picture")
+    page = DOCS / "data.md"
+    commands = [block.text for block in blocks(page, "bash") if block.text.startswith("ganforge data")]
+    for text, output in zip(commands, blocks(page, "text"), strict=True):
+        assert_shown(output.text, ganforge(*shlex.split(text)[1:]).stdout, tolerance=0.1)
 
 
 @pytest.mark.slow

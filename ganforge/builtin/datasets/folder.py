@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
+from ganforge.image_files.conversion import FORMATS
 from ganforge.image_files.dataset import ImageDataset
 from ganforge.image_files.formats import open_images
 from ganforge.image_files.source import ImageSource
@@ -17,6 +19,8 @@ class Folder(ImageDataset):
     Splits of other names are an error. Hidden files are ignored. A zip or tar archive of such a folder, shards of
     WebDataset, and arrays in .npy and .npz files give the same images as the folder.
     """
+
+    formats: ClassVar = FORMATS
 
     def open_source(self, path: Path) -> ImageSource:
         """Return the images of a folder or file, known by its extension. Raises DataError."""

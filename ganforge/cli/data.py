@@ -1,0 +1,300 @@
+"""Command group `ganforge data`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from pydantic import ValidationError
+
+from ganforge.cli._options import Force, Json, NoPlugins, Plugins, component_option, open_registry
+from ganforge.cli._output import check_output_path, next_command, notice, out, print_json, waiting, writing
+from ganforge.cli._printer import escape
+from ganforge.errors import DataError, UsageError
+from ganforge.utils.format import format_bytes
+from ganforge.utils.schema import first_problem
+
+if TYPE_CHECKING:
+    from ganforge.image_files.dataset import ImageDataset
+    from ganforge.image_files.inspection import Broken, Findings, Overview
+    from ganforge.plugins.registry import Registry
+
+#: Names, sizes and classes that a line shows.
+MAX_SHOWN = 5
+#: Tag of datasets that read files, next to tags with the extensions.
+FILES_TAG = "files"
+
+Images = Annotated[Path, typer.Argument(metavar="PATH", help="Folder, archive or array of pictures.")]
+DataName = Annotated[
+    str | None, component_option("data", "Dataset that reads PATH (the one of its extension, else folder).")
+]
+Size = Annotated[int | None, typer.Option(min=1, metavar="N", help="Side in pixels that pictures are resized to.")]
+Background = Annotated[
+    str, typer.Option(metavar="COLOR", help="Color behind transparent pixels: white, black or #rrggbb.")
+]
+Sheet = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="FILE", help="Contact sheet to write, a PNG with up to 64 pictures."),
+]
+
+app = typer.Typer(
+    help="Describe, check and convert pictures: folders, archives and arrays.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+
+@app.command()
+def info(
+    path: Images,
+    data: DataName = None,
+    sheet: Sheet = None,
+    background: Background = "white",
+    force: Force = False,
+    plugin: Plugins = None,
+    no_plugins: NoPlugins = False,
+    json: Json = False,
+) -> None:
+    """Describe pictures: number, sizes, classes and splits, from their names and headers."""
+    dataset = _open(path, data, open_registry(plugin, no_plugins=no_plugins), background=background)
+
+    from ganforge.image_files.inspection import overview  # noqa: PLC0415 - imports torch
+
+    if sheet is not None:
+        check_output_path(sheet, force=force)
+    with _own_options(), waiting("reading headers", quiet=json):
+        facts = overview(dataset)
+    if json:
+        print_json({**_document(path, dataset, facts), "broken": _broken_rows(facts.broken)})
+    else:
+        _print_overview(path, dataset, facts)
+        _print_broken(facts.broken)
+    _show_sheet(dataset, None, sheet, preview=not json)
+
+
+@app.command()
+def check(
+    path: Images,
+    data: DataName = None,
+    size: Size = None,
+    sheet: Sheet = None,
+    background: Background = "white",
+    force: Force = False,
+    plugin: Plugins = None,
+    no_plugins: NoPlugins = False,
+    json: Json = False,
+) -> None:
+    """Decode all pictures, and report broken, equal, constant and small ones; exit code 1 if any is broken."""
+    dataset = _open(path, data, open_registry(plugin, no_plugins=no_plugins), background=background)
+
+    from ganforge.image_files.inspection import check as check_pixels  # noqa: PLC0415 - imports torch
+    from ganforge.image_files.inspection import overview  # noqa: PLC0415 - as above
+
+    if sheet is not None:
+        check_output_path(sheet, force=force)
+    with _own_options(), waiting("decoding", quiet=json):
+        facts, findings = overview(dataset), check_pixels(dataset, size=size)
+    doubtful = [*(name for group in findings.duplicates for name in group), *findings.constant]
+    if json:
+        print_json(
+            {
+                **_document(path, dataset, facts),
+                "broken": _broken_rows(findings.broken),
+                "duplicates": findings.duplicates,
+                "constant": findings.constant,
+                "enlarged": findings.enlarged,
+            }
+        )
+    else:
+        _print_overview(path, dataset, facts)
+        _print_findings(facts, findings, size)
+    _show_sheet(dataset, doubtful or None, sheet, preview=False)
+    if findings.broken:
+        raise typer.Exit(1)
+
+
+@app.command()
+def convert(
+    path: Images,
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Folder (no extension), .zip, .tar or .npz to write.")],
+    data: DataName = None,
+    size: Size = None,
+    fit: Annotated[
+        Literal["crop", "letterbox", "stretch"], typer.Option(metavar="HOW", help="crop, letterbox or stretch.")
+    ] = "crop",
+    background: Background = "white",
+    holdout: Annotated[
+        float, typer.Option(min=0, max=0.99, metavar="X", help="Share of the pictures that become the test split.")
+    ] = 0,
+    force: Force = False,
+    plugin: Plugins = None,
+    no_plugins: NoPlugins = False,
+    json: Json = False,
+) -> None:
+    """Write pictures in another format, verified after writing; files are copied unless they are resized."""
+    if target.is_dir():
+        raise UsageError(f"{target} exists already", fix="choose another folder, or remove this one")
+    check_output_path(target, force=force)
+    if target.exists() and path.exists() and target.samefile(path):
+        raise UsageError(f"{target} is the file to read", fix="choose another file")
+    registry = open_registry(plugin, no_plugins=no_plugins)
+    options: dict[str, Any] = {"size": size, "fit": fit, "background": background, "holdout": holdout}
+    dataset = _open(path, data, registry, **options)
+    written = _dataset_class(registry, None, target)
+    form = written.formats.get(target.suffix.lower())
+    if form is None:
+        raise UsageError(
+            f"{target} has the extension of no format that can be written",
+            fix=f"choose one of {', '.join(extension or 'a folder' for extension in written.formats)}",
+        )
+
+    from ganforge.image_files.conversion import convert as convert_images  # noqa: PLC0415 - imports torch
+    from ganforge.image_files.inspection import path_bytes  # noqa: PLC0415 - as above
+
+    reencode = size is not None or background != "white"
+    with _own_options(), writing(target), waiting("converting", quiet=json):
+        packing = convert_images(
+            dataset, target, form, lambda place: written(written.Options(path=place)), reencode=reencode
+        )
+    if json:
+        skipped = _broken_rows(packing.broken)
+        print_json({"out": str(target), "images": packing.count, "bytes": path_bytes(target), "skipped": skipped})
+        return
+    _line(str(target), f"{packing.count:,} pictures, {format_bytes(path_bytes(target))}", bold=True)
+    _print_broken(packing.broken)
+    command = next_command("run", "--data", _dataset_name(registry, target), "--data.path", target)
+    out().print(f"train on it: {escape(command)}", highlight=False)
+
+
+@contextmanager
+def _own_options() -> Iterator[None]:
+    """Raise errors of a dataset with the names that its options have here."""
+    try:
+        yield
+    except DataError as error:
+        fix = None if error.fix is None else error.fix.replace("--data.path", "the path").replace("--data.", "--")
+        raise DataError(error.message, fix=fix) from None
+
+
+def _dataset_name(registry: Registry, path: Path) -> str:
+    """Return the name of the dataset that has a tag with the extension of a path, else `folder`."""
+    extension = path.suffix.lower().removeprefix(".")
+    for entry in registry.of_kind("dataset"):
+        if FILES_TAG in entry.component.tags and extension in entry.component.tags:
+            return registry.name_of(entry)
+    return "folder"
+
+
+def _dataset_class(registry: Registry, name: str | None, path: Path) -> type[ImageDataset]:
+    """Return the class of the dataset that reads a path. Raises UsageError for a dataset that reads no files."""
+    entry = registry.find("dataset", name or _dataset_name(registry, path))
+    cls = registry.load(entry)
+
+    from ganforge.image_files.dataset import ImageDataset  # noqa: PLC0415 - imports torch
+
+    if not issubclass(cls, ImageDataset):
+        raise UsageError(f"dataset {entry.name!r} does not read files of pictures", fix="pass --data folder")
+    return cls
+
+
+def _open(path: Path, name: str | None, registry: Registry, **options: object) -> ImageDataset:
+    """Return the dataset of a path; nothing is read yet. Raises UsageError for an invalid option."""
+    cls = _dataset_class(registry, name, path)
+    try:
+        return cls(cls.Options.model_validate({"path": path, "stream": "yes", **options}))
+    except ValidationError as error:
+        raise UsageError(first_problem(error)) from None
+
+
+def _document(path: Path, dataset: ImageDataset, facts: Overview) -> dict[str, Any]:
+    """Return facts for JSON."""
+    return {
+        "path": str(path),
+        "format": type(dataset.image_source).__name__.removesuffix("Source").lower(),
+        "images": sum(facts.images.values()),
+        "splits": facts.images,
+        "classes": facts.classes,
+        "sizes": {f"{width}x{height}": count for (width, height), count in facts.sizes.most_common()},
+        "kinds": dict(facts.kinds),
+        "ignored": dict(facts.ignored),
+        "bytes": facts.bytes,
+    }
+
+
+def _broken_rows(broken: Sequence[Broken]) -> list[dict[str, str]]:
+    return [{"name": each.name, "reason": each.reason} for each in broken]
+
+
+def _print_overview(path: Path, dataset: ImageDataset, facts: Overview) -> None:
+    from ganforge.image_files.layout import describe_ignored  # noqa: PLC0415 - imports torch
+
+    splits = ", ".join(f"{split} {count:,}" for split, count in facts.images.items())
+    sizes = [f"{width}×{height} ({count:,})" for (width, height), count in facts.sizes.most_common()]
+    kinds = [f"{kind} ({count:,})" for kind, count in facts.kinds.most_common()]
+    _line(str(path), f"{sum(facts.images.values()):,} pictures ({splits}), {format_bytes(facts.bytes)}", bold=True)
+    _line("sizes", _shown(sizes))
+    _line("colors", _shown(kinds))
+    if facts.classes is None:
+        _line("classes", "none")
+    else:
+        classes = [f"{name} ({count:,})" for name, count in facts.classes.items()]
+        _line(f"{len(classes):,} classes", _shown(classes))
+    if facts.ignored:
+        _line("not pictures, and ignored", describe_ignored(facts.ignored))
+
+
+def _print_findings(facts: Overview, findings: Findings, size: int | None) -> None:
+    from ganforge.image_files.inspection import MAX_CLASS_RATIO  # noqa: PLC0415 - imports torch
+
+    _print_broken(findings.broken)
+    if groups := findings.duplicates:
+        _line(f"{len(groups):,} groups of equal pictures", _shown([" = ".join(group[:2]) for group in groups]))
+    if findings.shared:
+        _line("equal pictures in train and test", f"{findings.shared:,}")
+    if findings.constant:
+        _line(f"{len(findings.constant):,} pictures of one color", _shown(findings.constant))
+    if findings.enlarged:
+        _line(f"{len(findings.enlarged):,} pictures smaller than {size} pixels", _shown(findings.enlarged))
+    counts = [] if facts.classes is None else list(facts.classes.values())
+    if counts and max(counts) > MAX_CLASS_RATIO * min(counts):
+        _line("classes are unequal", f"the smallest has {min(counts):,} pictures, the largest {max(counts):,}")
+    if size is None and len(facts.sizes) > 1:
+        _line("sizes differ", "a training needs --data.size")
+    if not findings.broken:
+        out().print("no picture is broken", highlight=False)
+
+
+def _print_broken(broken: Sequence[Broken]) -> None:
+    if broken:
+        _line(f"{len(broken):,} broken pictures", _shown([f"{each.name} ({each.reason})" for each in broken]))
+
+
+def _shown(items: Sequence[str]) -> str:
+    return ", ".join(items[:MAX_SHOWN]) + (", …" if len(items) > MAX_SHOWN else "")
+
+
+def _line(title: str, text: str, *, bold: bool = False) -> None:
+    head = f"[bold]{escape(title)}[/]" if bold else escape(title)
+    out().print(f"{head}: {escape(text)}", highlight=False)
+
+
+def _show_sheet(dataset: ImageDataset, names: Sequence[str] | None, path: Path | None, *, preview: bool) -> None:
+    """Write a contact sheet if it has a path, and show pictures on a terminal."""
+    console = out()
+    if path is None and not (preview and console.is_terminal):
+        return
+
+    from ganforge.cli._picture import SamplesPicture  # noqa: PLC0415 - imports torch
+    from ganforge.image_files.inspection import contact_sheet  # noqa: PLC0415 - as above
+    from ganforge.utils.images import grid, save_png  # noqa: PLC0415 - as above
+
+    pictures = contact_sheet(dataset, names)
+    if preview and console.is_terminal:
+        console.print(SamplesPicture(pictures))
+    if path is not None:
+        with writing(path):
+            save_png(grid(pictures), path)
+        notice(f"contact sheet: {path}")

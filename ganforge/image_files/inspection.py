@@ -1,0 +1,187 @@
+"""Facts about the images of a dataset: sizes, classes, broken and repeated pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from os import cpu_count
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from ganforge.components import Split
+from ganforge.image_files.dataset import ImageDataset
+from ganforge.image_files.decoding import Decoding, describe_error
+from ganforge.image_files.source import ImageSource
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+#: Images in work at the same time, so that memory is bounded.
+CHUNK = 64
+#: Side of a picture on the contact sheet, and the number of pictures on it.
+SHEET_SIZE, SHEET_IMAGES = 64, 64
+#: Ratio of the largest to the smallest class that a check reports.
+MAX_CLASS_RATIO = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Picture that cannot be read, and the reason."""
+
+    name: str
+    reason: str
+
+
+@dataclass
+class Overview:
+    """Facts from names and headers.
+
+    Attributes:
+        images: Number of pictures of each split.
+        classes: Number of pictures of each class of all splits, or None.
+        sizes: Number of pictures of each width and height.
+        kinds: Number of pictures in gray and in color.
+        ignored: Number of other files by kind.
+        bytes: Length of the file, or of all files of the folder.
+        broken: Pictures whose header cannot be read.
+    """
+
+    images: dict[Split, int]
+    classes: dict[str, int] | None
+    sizes: Counter[tuple[int, int]]
+    kinds: Counter[str]
+    ignored: Counter[str]
+    bytes: int
+    broken: list[Broken]
+
+
+@dataclass
+class Findings:
+    """Facts from pixels.
+
+    Attributes:
+        broken: Pictures that cannot be decoded.
+        duplicates: Groups of pictures with equal pixels.
+        constant: Pictures of one color.
+        shared: Number of groups of equal pictures in both splits.
+        enlarged: Pictures that are smaller than the wanted size.
+    """
+
+    broken: list[Broken] = field(default_factory=list)
+    duplicates: list[list[str]] = field(default_factory=list)
+    constant: list[str] = field(default_factory=list)
+    shared: int = 0
+    enlarged: list[str] = field(default_factory=list)
+
+
+def read_all(work: Callable[[str], Result], names: Iterable[str]) -> Iterator[tuple[str, Result | Broken]]:
+    """Yield names and results of `work` in order, computed on all cores, or the reason why a picture is broken."""
+
+    def guarded(name: str) -> Result | Broken:
+        try:
+            return work(name)
+        except Exception as error:  # noqa: BLE001 - damaged files make Pillow raise nearly any error; all are shown
+            return Broken(name, describe_error(error))
+
+    iterator = iter(names)
+    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(cpu_count()) as pool:
+        while chunk := list(islice(iterator, CHUNK)):
+            yield from zip(chunk, pool.map(guarded, chunk), strict=True)
+
+
+def overview(dataset: ImageDataset) -> Overview:
+    """Return facts from names and headers; pixels are not decoded. Raises DataError."""
+    source, layout = dataset.image_source, dataset.layout
+    sizes: Counter[tuple[int, int]] = Counter()
+    kinds: Counter[str] = Counter()
+    broken = []
+    names = [name for files in layout.files.values() for name, _ in files]
+    for _, header in read_all(lambda name: source.header(name, upright=True), names):
+        if isinstance(header, Broken):
+            broken.append(header)
+            continue
+        sizes[header.width, header.height] += 1
+        kinds["gray" if header.gray else "color"] += 1
+    classes = None
+    if layout.class_names is not None:
+        labels = Counter(label for files in layout.files.values() for _, label in files)
+        classes = {name: labels[label] for label, name in enumerate(layout.class_names)}
+    images = {split: len(files) for split, files in layout.files.items()}
+    return Overview(images, classes, sizes, kinds, layout.ignored, path_bytes(source.path), broken)
+
+
+def path_bytes(path: Path) -> int:
+    """Return the length of a file, or of all files below a folder."""
+    return (
+        path.stat().st_size
+        if path.is_file()
+        else sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pixels:
+    """SHA-256 of one picture, whether it has one color, and the length of its shorter side."""
+
+    digest: bytes
+    constant: bool
+    side: int
+
+
+def check(dataset: ImageDataset, *, size: int | None = None) -> Findings:
+    """Return facts from the pixels of all pictures. Raises DataError.
+
+    Args:
+        dataset: Pictures; its options of size and color do not matter.
+        size: Side that pictures would be resized to.
+    """
+    source, layout = dataset.image_source, dataset.layout
+    findings = Findings()
+    exact: dict[bytes, list[str]] = {}
+    splits = {name: split for split, files in layout.files.items() for name, _ in files}
+    for name, facts in read_all(lambda name: _facts(source, name), splits):
+        if isinstance(facts, Broken):
+            findings.broken.append(facts)
+            continue
+        exact.setdefault(facts.digest, []).append(name)
+        if facts.constant:
+            findings.constant.append(name)
+        if size is not None and facts.side < size:
+            findings.enlarged.append(name)
+    findings.duplicates = [group for group in exact.values() if len(group) > 1]
+    findings.shared = sum(len({splits[name] for name in group}) > 1 for group in findings.duplicates)
+    return findings
+
+
+def _facts(source: ImageSource, name: str) -> _Pixels:
+    """Decode a picture, and return facts about it."""
+    pixels = source.pixels(name, Decoding(gray=False))
+    _, height, width = pixels.shape
+    digest = hashlib.sha256(f"{height} {width} ".encode())
+    digest.update(pixels.contiguous().numpy().data)
+    return _Pixels(digest.digest(), bool((pixels == pixels[:, :1, :1]).all()), min(height, width))
+
+
+def contact_sheet(dataset: ImageDataset, names: Sequence[str] | None = None) -> Tensor:
+    """Return pictures for a contact sheet, `(N, 3, 64, 64)` uint8, whole on the background of the dataset's options.
+
+    Args:
+        dataset: The pictures.
+        names: The pictures to show; None: up to 64, spread evenly over all.
+    """
+    if names is None:
+        every = [name for files in dataset.layout.files.values() for name, _ in files]
+        count = min(len(every), SHEET_IMAGES)
+        names = [every[index * len(every) // count] for index in range(count)]
+    decoding = Decoding(False, SHEET_SIZE, 8, "letterbox", dataset.options.background)
+    shown = read_all(lambda name: dataset.image_source.pixels(name, decoding), names[:SHEET_IMAGES])
+    pictures = [pixels for _, pixels in shown if not isinstance(pixels, Broken)]
+    return torch.stack(pictures) if pictures else torch.zeros(1, 3, SHEET_SIZE, SHEET_SIZE, dtype=torch.uint8)
