@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     )
     from ganforge.config.experiment import Experiment
     from ganforge.config.keywords import ExperimentSettings
+    from ganforge.plugins.catalog import list_components
     from ganforge.report.comparison import Comparison, compare
     from ganforge.runs.trained_run import TrainedRun
     from ganforge.training.callbacks import Callback
@@ -83,6 +84,7 @@ _LAZY = {
     "ExperimentSettings": "ganforge.config.keywords",
     "TrainedRun": "ganforge.runs.trained_run",
     "compare": "ganforge.report.comparison",
+    "list_components": "ganforge.plugins.catalog",
     "load": "ganforge.api",
     "resume": "ganforge.api",
     "train": "ganforge.api",
@@ -125,6 +127,7 @@ __all__ = [
     "TrainedRun",
     "compare",
     "hookimpl",
+    "list_components",
     "load",
     "resume",
     "train",

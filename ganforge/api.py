@@ -12,17 +12,18 @@ from ganforge.config.classes import name_classes
 from ganforge.config.keywords import ExperimentSettings
 from ganforge.config.layers import experiment_layer, preset_layer
 from ganforge.config.resolve import resolve
-from ganforge.errors import DivergedError, TrainingError, UsageError
+from ganforge.errors import UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.report import report_run
 from ganforge.runs.distributed_launch import run_rank
-from ganforge.runs.launch import ResumeOverrides, resume_run, start_run
-from ganforge.runs.session import Outcome
+from ganforge.runs.finished import open_finished, resume_to_end, wait_for_ranks
+from ganforge.runs.launch import ResumeOverrides, start_run
+from ganforge.runs.notebook import notebook_callback
 from ganforge.runs.setup import prepare
 from ganforge.runs.sources import open_source
 from ganforge.runs.trained_run import TrainedRun
 from ganforge.training.callbacks import Callback
-from ganforge.training.distributed import DistContext, init_distributed
+from ganforge.training.distributed import init_distributed
 from ganforge.training.run_directory import RunDirectory
 
 
@@ -33,6 +34,7 @@ def train(
     out: str | Path | None = None,
     plugins: Sequence[str | Path] = (),
     callback: Callback | None = None,
+    progress: bool = True,
     **settings: Unpack[ExperimentSettings],
 ) -> TrainedRun:
     """Train and return the finished run: `train(gen="dcgan", data="mnist", steps=500)`.
@@ -43,6 +45,7 @@ def train(
         out: The run directory, which must not exist; by default a new one in runs/.
         plugins: Local plugin files.
         callback: In-process callbacks.
+        progress: Whether a notebook shows progress, losses and samples.
         settings: Settings of `Experiment`, above those of `experiment`.
 
     Raises:
@@ -65,11 +68,12 @@ def train(
     with init_distributed() as dist:
         if dist.is_main:
             prepared = prepare(resolve(layers, registry), registry, dist=dist)
-            outcome = start_run(prepared, out=place, callback=callback, report=report_run)
+            shown = notebook_callback(callback, epochs=prepared.resolved.experiment.epochs, progress=progress)
+            outcome = start_run(prepared, out=place, callback=shown, report=report_run)
         else:
             outcome = run_rank(registry, dist)
-        _wait(dist, outcome)
-    return open_finished(outcome, registry)
+        wait_for_ranks(dist, outcome)
+    return open_finished(outcome, registry, report_run)
 
 
 def resume(
@@ -81,6 +85,7 @@ def resume(
     workers: int | None = None,
     plugins: Sequence[str | Path] = (),
     callback: Callback | None = None,
+    progress: bool = True,
 ) -> TrainedRun:
     """Resume a run exactly at its newest checkpoint, and return it finished. Raises the errors of `train`.
 
@@ -92,18 +97,11 @@ def resume(
         workers: Another number of worker processes that read streamed data.
         plugins: Local plugin files.
         callback: In-process callbacks.
+        progress: Whether a notebook shows the training.
     """
-    registry = _discover(plugins)
-    make_callback = None if callback is None else lambda _: callback
     overrides = ResumeOverrides(epochs=epochs, steps=steps, device=device, workers=workers)
-    with init_distributed() as dist:
-        if dist.is_main:
-            directory = RunDirectory.open(Path(run))
-            outcome = resume_run(directory, registry, overrides, callback=make_callback, dist=dist, report=report_run)
-        else:
-            outcome = run_rank(registry, dist)
-        _wait(dist, outcome)
-    return open_finished(outcome, registry)
+    registry, directory = _discover(plugins), RunDirectory.open(Path(run))
+    return resume_to_end(directory, registry, overrides, callback=callback, progress=progress, report=report_run)
 
 
 def load(source: str | Path, *, plugins: Sequence[str | Path] = ()) -> TrainedRun:
@@ -122,25 +120,8 @@ def load(source: str | Path, *, plugins: Sequence[str | Path] = ()) -> TrainedRu
     return TrainedRun(open_source(source), registry, report=report_run)
 
 
-def _wait(dist: DistContext, outcome: Outcome) -> None:
-    """Wait until all ranks have finished and the run is written; a rank may fail alone."""
-    if outcome.status == "finished":
-        dist.all_reduce_max(0)
-
-
 def _discover(plugins: Sequence[str | Path]) -> Registry:
     registry = Registry.discover([Path(plugin) for plugin in plugins])
     for problem in registry.plugins.problems:
         warnings.warn(str(problem), stacklevel=3)
     return registry
-
-
-def open_finished(outcome: Outcome, registry: Registry) -> TrainedRun:
-    """Return a finished run, or raise the error of an unfinished one, as `train` describes."""
-    if outcome.signal is not None:
-        raise KeyboardInterrupt(f"saved at step {outcome.steps}; ganforge.resume({str(outcome.run.path)!r}) continues")
-    if outcome.status == "diverged":
-        raise DivergedError(f"{outcome.run.path}: {outcome.error}", fix=outcome.fix)
-    if outcome.status == "failed":
-        raise TrainingError(f"{outcome.run.path}: {outcome.error}") from outcome.cause
-    return TrainedRun(outcome.run, registry, report=report_run)

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ganforge.cli._picture import MAX_LINES, SamplesPicture
-from ganforge.cli._progress import Progress, format_evaluation
+from ganforge.runs.progress import Progress, format_evaluation
 from ganforge.training.callbacks import Callback
 from ganforge.utils.format import format_clock
 from ganforge.utils.text import printable

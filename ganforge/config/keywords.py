@@ -37,7 +37,7 @@ class ExperimentSettings(TypedDict, total=False):
     workers: int
     seed: int
     device: str
-    precision: Literal["auto", "fp32", "tf32", "bf16"]
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"]
     compile: Switch
     cuda_graphs: Switch
     sync_batch_norm: bool

@@ -59,6 +59,10 @@ class Samples:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        size = "×".join(map(str, self.images.shape[1:]))
+        return f"<{len(self):,} samples {size}, latents {self.space} {self.latents.shape[1:]}>"
+
     def picture(self, columns: int | None = None) -> Tensor:
         """Return one picture of all samples, `(C, H, W)` uint8: a grid, with image conditions to the left of results.
 

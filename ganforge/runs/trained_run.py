@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -18,6 +20,7 @@ from ganforge.runs import ReportWriter
 from ganforge.runs.conditions import Condition
 from ganforge.runs.evaluate import EvaluationRequest, RunScores, evaluate_run
 from ganforge.runs.latents import Latents
+from ganforge.runs.plot import Plot, plot_rows
 from ganforge.runs.rebuild import (
     LoadedGenerator,
     find_module,
@@ -26,12 +29,19 @@ from ganforge.runs.rebuild import (
     rebuild_modules,
 )
 from ganforge.runs.sample import SampleRequest, Samples, sample_run, sample_run_by_class
+from ganforge.runs.table import Table
 from ganforge.schemas.manifest import Manifest
 from ganforge.schemas.rows import EVALUATIONS, METRICS, EvaluationRow, MetricsRow, read_rows
 from ganforge.training import checkpoint as checkpoints
+from ganforge.training.callbacks import Callback
 from ganforge.training.checkpoint import Checkpoint
 from ganforge.training.run_directory import RunDirectory
+from ganforge.utils.files import read_file
+from ganforge.utils.format import format_number
+from ganforge.utils.text import printable
 
+#: Limit of a grid that a notebook shows.
+MAX_PICTURE_BYTES = 1 << 24
 #: Step of a checkpoint, the newest valid one, or the one with the best score.
 CheckpointChoice: TypeAlias = int | Literal["newest", "best"]
 
@@ -54,7 +64,21 @@ class TrainedRun:
         self._loaded: dict[tuple[int, str], LoadedGenerator] = {}
 
     def __repr__(self) -> str:
-        return f"<ganforge run {str(self.path)!r}, {self.manifest.status}>"
+        summary = self.manifest.summary
+        steps = "" if summary is None else f" after {summary.steps:,} steps"
+        return f"<ganforge run {str(self.path)!r}, {self.manifest.status}{steps}>"
+
+    def _repr_html_(self) -> str:
+        """Return the run as a notebook shows it: what it is, its newest scores and its newest grid."""
+        components = " · ".join(f"{section} {name}" for section, name in self.manifest.components.items())
+        newest = [f"{name} {format_number(value)}" for row in self.scores[-1:] for name, value in row.items()]
+        lines = [repr(self).strip("<>"), components, " · ".join(newest)]
+        html = "".join(f"<div>{escape(printable(line))}</div>" for line in lines if line)
+        grids = sorted(self.directory.samples.glob("step-*.png"))
+        if grids:
+            encoded = base64.b64encode(read_file(grids[-1], max_bytes=MAX_PICTURE_BYTES)).decode()
+            html += f'<img src="data:image/png;base64,{encoded}" alt="samples" style="image-rendering:pixelated">'
+        return html
 
     @property
     def path(self) -> Path:
@@ -72,14 +96,19 @@ class TrainedRun:
         return self.directory.read_manifest()
 
     @property
-    def metrics(self) -> list[MetricsRow]:
+    def metrics(self) -> Table[MetricsRow]:
         """Rows of metrics.jsonl."""
-        return read_rows(self.directory.metrics, METRICS)
+        return Table(read_rows(self.directory.metrics, METRICS))
 
     @property
     def evaluations(self) -> list[EvaluationRow]:
         """Rows of evaluation.jsonl, from the training and from `evaluate`."""
         return read_rows(self.directory.evaluations, EVALUATIONS)
+
+    @property
+    def scores(self) -> Table[dict[str, float | None]]:
+        """Scores of all evaluations, a row for each, with their step; `evaluations` has their protocols."""
+        return Table({"step": row.step, **row.scores} for row in self.evaluations)
 
     @property
     def latent(self) -> LatentDistribution:
@@ -205,6 +234,36 @@ class TrainedRun:
             save_reference=None if save_reference is None else Path(save_reference),
         )
         return evaluate_run(self, request, record=record)
+
+    def resume(
+        self,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        device: str | None = None,
+        workers: int | None = None,
+        callback: Callback | None = None,
+        progress: bool = True,
+    ) -> TrainedRun:
+        """Resume exactly at the newest checkpoint, with the plugins of this object, and return the finished run.
+
+        Arguments and errors are those of `ganforge.resume`.
+        """
+        from ganforge.runs.finished import resume_to_end  # noqa: PLC0415 - it returns objects of this class
+        from ganforge.runs.launch import ResumeOverrides  # noqa: PLC0415 - as above
+
+        overrides = ResumeOverrides(epochs=epochs, steps=steps, device=device, workers=workers)
+        return resume_to_end(
+            self.directory, self.registry, overrides, callback=callback, progress=progress, report=self.report
+        )
+
+    def plot(self, *columns: str) -> Plot:
+        """Return a chart of columns of metrics.jsonl, such as "prob/real"; of the losses by default.
+
+        Raises:
+            UsageError: A column does not exist.
+        """
+        return plot_rows(self.metrics, columns)
 
     def sample(
         self,

@@ -62,7 +62,7 @@ def test_a_class_stands_in_place_of_a_name() -> None:
         ({"gen": 3}, "gen = 3: a name, a class, or a table such as {'name': 'dcgan', 'base_channels': 64} is required"),
         ({"gen": {"width": 3}}, "gen = {'width': 3}: the table has no name, as in {'name': 'dcgan', 'base_channels': "),
         ({"init": {"source": "a", "freze": "b"}}, "no option 'freze'; did you mean 'freeze'?"),
-        ({"precision": "fp61"}, "precision = 'fp61': input should be 'auto', 'fp32', 'tf32' or 'bf16'"),
+        ({"precision": "fp61"}, "precision = 'fp61': input should be 'auto', 'fp32', 'tf32', 'bf16' or 'fp16'"),
         ({"steps": 1, "epochs": 1}, "give epochs or steps, not both"),
     ],
 )

@@ -28,9 +28,9 @@ from ganforge.report.pages import (
     stretch_means,
     thin,
 )
-from ganforge.report.pages.axis import Axis
-from ganforge.report.pages.chart import smoothed
 from ganforge.report.pages.page import _environment
+from ganforge.utils.axis import Axis
+from ganforge.utils.chart import smoothed
 from ganforge.utils.format import format_bytes, format_duration, format_number
 from tests.helpers.run_directories import grid
 

@@ -17,13 +17,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 import ganforge as package
-from ganforge.api import open_finished
 from ganforge.components import Discriminator, ImageSpec
 from ganforge.components.spec import Component
 from ganforge.errors import CheckpointError, DivergedError, GanforgeError, RunDirectoryError, TrainingError
 from ganforge.plugins import Plugins, Source
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
+from ganforge.runs.finished import open_finished
 from ganforge.runs.setup import prepare
 from ganforge.runs.trained_run import TrainedRun
 from ganforge.training import checkpoint as checkpoints

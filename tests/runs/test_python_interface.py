@@ -33,6 +33,17 @@ def test_training_from_python(tmp_path: Path) -> None:
     assert trained.manifest.status == "finished"
     assert [row["step"] for row in trained.metrics] == [3]
     assert len(trained.sample(2)) == 2
+    assert repr(trained) == f"<ganforge run {str(tmp_path / 'r')!r}, finished after 3 steps>"
+    assert "finished after 3 steps" in trained._repr_html_()
+    assert "data:image/png;base64," in trained._repr_html_()
+    assert repr(trained.sample(2)) == "<2 samples 28×28×1, latents z (100,)>"
+    assert "generator" in trained.plot().svg
+    assert trained.scores == []
+    assert trained.resume(steps=4).manifest.summary == package.load(tmp_path / "r").manifest.summary
+    trained.evaluate("sliced-wasserstein", num_samples=10)
+    assert (
+        trained.scores.to_pandas().loc[4, "sliced-wasserstein"] == trained.evaluations[-1].scores["sliced-wasserstein"]
+    )
     longer = package.resume(tmp_path / "r", steps=5)
     assert longer.manifest.as_dict()["summary"]["steps"] == 5
     assert longer.experiment.steps == 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ganforge.cli._progress import Progress, format_evaluation
+from ganforge.runs.progress import Progress, format_evaluation
 from ganforge.utils.format import format_clock, format_loss
 
 

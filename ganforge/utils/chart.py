@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ganforge.report.pages.axis import Axis
+from ganforge.utils.axis import Axis
 from ganforge.utils.format import format_number
 from ganforge.utils.text import printable
 
