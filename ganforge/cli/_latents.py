@@ -13,6 +13,7 @@ import typer
 from ganforge.cli._options import (
     CheckpointName,
     Conditions,
+    Device,
     Ema,
     Force,
     Json,
@@ -174,6 +175,7 @@ def _open_space(
     settings: Settings = None,
     ema: Ema = None,
     checkpoint: CheckpointName = "newest",
+    device: Device = "cpu",
     force: Force = False,
     plugin: Plugins = None,
     no_plugins: NoPlugins = False,
@@ -189,7 +191,7 @@ def _open_space(
     from ganforge.runs.trained_run import TrainedRun  # noqa: PLC0415 - imports torch
 
     trained = TrainedRun(directory, registry)
-    latent_space = LatentSpace(trained, ema=ema, checkpoint=choice, sampling=sampling, seed=seed)
+    latent_space = LatentSpace(trained, ema=ema, checkpoint=choice, sampling=sampling, seed=seed, device=device)
     for line in trained.notices:
         notice(line)
     return OpenedSpace(

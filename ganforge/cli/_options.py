@@ -73,6 +73,7 @@ Ema = Annotated[
     bool | None,
     typer.Option("--ema/--no-ema", help="Moving average or weights (the average, if there is one)."),
 ]
+Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")]
 Conditions = Annotated[
     list[str] | None,
     typer.Option(

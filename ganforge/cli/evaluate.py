@@ -14,6 +14,7 @@ from rich.text import Text
 from ganforge.cli._completion import split_names
 from ganforge.cli._options import (
     CheckpointName,
+    Device,
     Ema,
     Force,
     Json,
@@ -111,7 +112,7 @@ def evaluate(
     seed: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Seed of latents and real images (the run's, or 0).")
     ] = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Device = "auto",
     ema: Ema = None,
     plugin: Plugins = None,
     no_plugins: NoPlugins = False,

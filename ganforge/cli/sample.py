@@ -10,6 +10,7 @@ import typer
 from ganforge.cli._options import (
     CheckpointName,
     Conditions,
+    Device,
     Ema,
     Force,
     Json,
@@ -68,6 +69,7 @@ def sample(
     ] = None,
     ema: Ema = None,
     checkpoint: CheckpointName = "newest",
+    device: Device = "cpu",
     columns: Annotated[int | None, typer.Option(min=1, metavar="N", help="Images in a row of the grid.")] = None,
     force: Force = False,
     plugin: Plugins = None,
@@ -89,12 +91,14 @@ def sample(
     given = None if latents is None else _read_latents(latents, num_samples, trained.load(ema=ema, checkpoint=choice))
     samples = None
     if num_samples is None and given is None and not condition and target.suffix.lower() == ".png":
-        samples = trained.sample_by_class(columns or COLUMNS, seed, sampling=sampling, ema=ema, checkpoint=choice)
+        samples = trained.sample_by_class(
+            columns or COLUMNS, seed, sampling=sampling, ema=ema, checkpoint=choice, device=device
+        )
     if samples is None:
         count = num_samples if given is None else len(given)
         values = _condition(trained, condition, count) if condition else None
         samples = trained.sample(
-            count, seed, condition=values, latents=given, sampling=sampling, ema=ema, checkpoint=choice
+            count, seed, condition=values, latents=given, sampling=sampling, ema=ema, checkpoint=choice, device=device
         )
     for line in trained.notices:
         notice(line)

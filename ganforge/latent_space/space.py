@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganforge.components import Dataset, Generator, Space
-from ganforge.components.sampling import Sampler, copy_module
+from ganforge.components.sampling import Sampler
 from ganforge.data.pictures import render, to_pictures, with_condition
 from ganforge.errors import UsageError
 from ganforge.runs.latents import Latents, check_latents, has_mapping
@@ -52,7 +52,7 @@ class LatentSpace:
             checkpoint: Step of a checkpoint, `newest` or `best`.
             sampling: Sampling options of the generator, such as `{"truncation": 0.7}`.
             seed: Seed of the noise.
-            device: Device that images are computed on.
+            device: Device that images are computed on: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
 
         Raises:
             UsageError: The checkpoint or a sampling option does not exist.
@@ -60,10 +60,7 @@ class LatentSpace:
         """
         self.run = run
         self.loaded = run.load(ema=ema, checkpoint=checkpoint)
-        generator = self.loaded.generator
-        if torch.device(device).type != "cpu":
-            generator = copy_module(generator, share_weights=False).to(device)
-        self.sampler = Sampler(generator, seed=seed, sampling=sampling, shared_noise=True)
+        self.sampler = Sampler(self.loaded.on(str(device)), seed=seed, sampling=sampling, shared_noise=True)
         self.seed = seed
 
     @property

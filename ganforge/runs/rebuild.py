@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ganforge.components import Generator, LatentDistribution, TrainedComponent
-from ganforge.components.sampling import draw_latents
+from ganforge.components.sampling import copy_module, draw_latents
 from ganforge.config import SECTIONS, Section
 from ganforge.config.reload import SAMPLING, SCORING, reload
 from ganforge.config.resolved import ResolvedComponent
@@ -19,6 +19,7 @@ from ganforge.runs.latents import MAX_SEED, Latents
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.build import TrainedModules, build_modules, build_network
 from ganforge.training.checkpoint import Checkpoint
+from ganforge.training.precision import choose_device
 from ganforge.training.state import load_components
 from ganforge.utils.rng import fork_torch_rng
 from ganforge.utils.suggest import did_you_mean
@@ -41,6 +42,18 @@ class LoadedGenerator:
     generator: Generator
     latent: LatentDistribution
     checkpoint: str
+
+    def on(self, device: str) -> Generator:
+        """Return the generator, or a copy of it on another device than the CPU.
+
+        Args:
+            device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+
+        Raises:
+            ConfigError: This machine does not have the device.
+        """
+        chosen = choose_device(device)
+        return self.generator if chosen.type == "cpu" else copy_module(self.generator, share_weights=False).to(chosen)
 
     def draw(self, count: int, seed: int) -> Latents:
         """Return the first latents of a seed in z, the same for every count."""

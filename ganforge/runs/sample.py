@@ -119,6 +119,7 @@ class SampleRequest:
     condition: Condition | None = None
     latents: Latents | NDArray[np.float32] | Tensor | None = None
     sampling: Mapping[str, Any] | None = None
+    device: str = "cpu"
 
 
 def sample_run(run: TrainedRun, loaded: LoadedGenerator, request: SampleRequest) -> Samples:
@@ -158,7 +159,7 @@ def sample_run_by_class(run: TrainedRun, loaded: LoadedGenerator, request: Sampl
 def _draw(
     loaded: LoadedGenerator, latents: Latents, dataset: Dataset, request: SampleRequest, columns: int | None = None
 ) -> Samples:
-    generator, condition, seeds = loaded.generator, latents.condition, latents.seeds
+    generator, condition, seeds = loaded.on(request.device), latents.condition, latents.seeds
     rendered, is_float = type(dataset).render is not Dataset.render, generator.image.dtype == "float32"
     pictures, images = [], []
     sampler = Sampler(generator, seed=request.seed, sampling=request.sampling)

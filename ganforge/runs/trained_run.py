@@ -275,6 +275,7 @@ class TrainedRun:
         sampling: Mapping[str, Any] | None = None,
         ema: bool | None = None,
         checkpoint: CheckpointChoice = "newest",
+        device: str = "cpu",
     ) -> Samples:
         """Draw images.
 
@@ -287,13 +288,14 @@ class TrainedRun:
             sampling: Sampling options of the generator, such as `{"truncation": 0.7}`.
             ema: Weights, as for `generator`.
             checkpoint: Step of a checkpoint, `newest` or `best`.
+            device: Device to compute on, such as `auto` or `cuda`; the CPU draws the same bits on every machine.
 
         Raises:
             UsageError: A number, an option or the checkpoint is invalid.
             IncompatibleError: The condition does not fit the generator.
             CheckpointError: The checkpoint is damaged.
         """
-        request = SampleRequest(num_samples, seed, condition, latents, sampling)
+        request = SampleRequest(num_samples, seed, condition, latents, sampling, device)
         return sample_run(self, self.load(ema=ema, checkpoint=checkpoint), request)
 
     def sample_by_class(
@@ -304,6 +306,7 @@ class TrainedRun:
         sampling: Mapping[str, Any] | None = None,
         ema: bool | None = None,
         checkpoint: CheckpointChoice = "newest",
+        device: str = "cpu",
     ) -> Samples | None:
         """Draw images of each class from the same latents; their grid has a row for each class.
 
@@ -314,7 +317,7 @@ class TrainedRun:
             UsageError: As for `sample`.
             CheckpointError: As for `sample`.
         """
-        request = SampleRequest(columns, seed, sampling=sampling)
+        request = SampleRequest(columns, seed, sampling=sampling, device=device)
         return sample_run_by_class(self, self.load(ema=ema, checkpoint=checkpoint), request)
 
     def checkpoint(self, choice: CheckpointChoice = "newest") -> Checkpoint:

@@ -11,8 +11,10 @@ import torch
 from ganforge.errors import IncompatibleError, UsageError
 from ganforge.latent_space.points import PointReader
 from ganforge.latent_space.space import LatentSpace
+from ganforge.runs import rebuild
 from ganforge.runs.latents import Latents, concatenate
-from tests.helpers.latent_spaces import train_one_step
+from tests.helpers.latent_spaces import PLUGIN, train_one_step
+from tests.helpers.plugins import command
 
 
 def test_points_are_those_of_samples(tmp_path: Path) -> None:
@@ -41,6 +43,27 @@ def test_all_images_have_the_same_noise(tmp_path: Path) -> None:
     assert not torch.allclose(images, LatentSpace(run, seed=1).images(latents), atol=0.1)
     samples = run.sample(latents=latents).images
     assert not np.array_equal(samples[0], samples[1])
+
+
+def test_images_are_computed_on_the_chosen_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another device gets a copy of the generator, and the same images; a missing device is one error."""
+    run = train_one_step(tmp_path / "run", "layered")
+    assert LatentSpace(run, device="cpu").loaded.on("cpu") is run.generator()
+    for command_of in (["sample", "run"], ["interpolate", "run", "0", "1"], ["project", "run", "0"]):
+        done = command(*command_of, "--device", "tpu", "--plugin", PLUGIN)
+        assert done.returncode == 2
+        assert "no device 'tpu'" in done.stderr
+    moved: list[torch.device] = []
+
+    def to(module: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+        moved.append(device)
+        return module
+
+    monkeypatch.setattr(rebuild, "choose_device", torch.device)
+    monkeypatch.setattr(torch.nn.Module, "to", to)
+    images = run.sample(3, seed=4, device="cuda:7").images
+    assert moved == [torch.device("cuda:7")]
+    assert np.array_equal(images, run.sample(3, seed=4).images)
 
 
 def test_sampling_options_hold_in_both_spaces(tmp_path: Path) -> None:
