@@ -64,6 +64,15 @@ def _collect(registry: Registry) -> dict[str, Any]:
             preset.settings()
         except PluginError as error:
             problems.append(_problem(preset.source, "preset", error))
+    lines: dict[Source, str] = {}
+    for admitted, source in plugins.admitted:
+        hook = plugins.implementations(admitted).get("ganforge_doctor")
+        try:
+            line = None if hook is None else hook.function()
+        except Exception as error:  # noqa: BLE001 - as above
+            problems.append(_problem(source, "doctor", error))
+        else:
+            lines |= {} if line is None else {source: single_line(str(line))}
     device = choose_device("auto")
     return {
         "versions": versions(),
@@ -82,6 +91,7 @@ def _collect(registry: Registry) -> dict[str, Any]:
                 "commands": [command.name for command in plugins.commands if command.source == source],
                 "presets": [preset.name for preset, owner in plugins.presets if owner == source],
                 "listens": source in plugins.listeners,
+                "line": lines.get(source),
             }
             for source in dict.fromkeys(source for _, source in plugins.admitted)
         ],
@@ -122,6 +132,9 @@ def _print(document: Mapping[str, Any]) -> None:
         listens = "yes" if plugin["listens"] else ""
         plugins.add_row(escape(plugin["distribution"]), escape(plugin["version"]), *lists, listens)
     console.print(plugins)
+    for plugin in document["plugins"]:
+        if plugin["line"] is not None:
+            console.print(f"{escape(plugin['distribution'])}: {escape(plugin['line'])}", highlight=False)
     if not document["problems"]:
         console.print("[green]no problems[/]")
     for problem in document["problems"]:

@@ -135,6 +135,9 @@ def run(
             dist = SINGLE_PROCESS if dry_run else stack.enter_context(init_distributed())
             resolved = resolve(layers, registry)
             prepared = prepare(resolved, registry, dist=dist)
+        if quiet:  # problems only; run.json has the data
+            about_data = prepared.gan.dataset.notices
+            prepared.resolved.notices[:] = [line for line in prepared.resolved.notices if line not in about_data]
         if dry_run:
             _show_plan(plan(prepared), prepared.resolved.notices, json=json)
             return

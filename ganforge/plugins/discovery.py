@@ -27,7 +27,7 @@ from ganforge.utils.suggest import did_you_mean
 from ganforge.utils.tracebacks import author_traceback, single_line, summarize_exception
 
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("ganforge_"))
-PROVIDER_HOOKS = ("ganforge_components", "ganforge_commands", "ganforge_presets")
+PROVIDER_HOOKS = ("ganforge_components", "ganforge_commands", "ganforge_presets", "ganforge_doctor")
 LISTENER_HOOKS = tuple(name for name in HOOKS if name not in PROVIDER_HOOKS)
 
 Item = TypeVar("Item", Component, Preset)

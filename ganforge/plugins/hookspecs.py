@@ -1,4 +1,4 @@
-"""Hooks of plugins: three that provide components, commands and presets, and six run events.
+"""Hooks of plugins: three that provide components, commands and presets, one for `doctor`, and six run events.
 
 Listeners of run events run in a separate process. They receive plain data and paths, and cannot slow down, change or
 break the training.
@@ -50,6 +50,11 @@ def ganforge_commands(app: CommandGroup) -> None:
     Args:
         app: The group of commands; `app.add_command` adds one.
     """
+
+
+@hookspec
+def ganforge_doctor() -> str | None:
+    """Return a line for `ganforge doctor`, such as what a tracker lacks, or None. It must import nothing heavy."""
 
 
 @hookspec

@@ -261,6 +261,21 @@ def test_doctor_prints_it_for_people(here: Path) -> None:
     assert "x / 0" in finished.stdout
 
 
+def test_doctor_shows_the_lines_of_plugins(here: Path) -> None:
+    """A plugin's own line, such as a tracker without a login, is shown; a hook that fails is a problem."""
+    hook = "from ganforge import hookimpl\n@hookimpl\ndef ganforge_doctor() -> str | None:\n    return "
+    for name, value in {"without-login": "'not logged in: runs are not tracked'", "with-login": "None"}.items():
+        distribution(here, name, hook + value)
+    finished = command("doctor")
+    assert finished.returncode == 0
+    assert "without-login: not logged in: runs are not tracked\n" in finished.stdout
+    assert "with-login:" not in finished.stdout
+    distribution(here, "broken", f"{hook}1 / 0")
+    finished = command("doctor")
+    assert finished.returncode == 3
+    assert "problem: broken 1.0 (doctor): division by zero" in finished.stdout
+
+
 def test_strict_stops_at_the_first(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """GANFORGE_STRICT_PLUGINS=1 turns a problem of any stage into an error with exit code 3; 0 and nothing do not."""
     distribution(here, "too-new", provides("loss", "hinge", api=API + 1))

@@ -18,15 +18,13 @@ SAMPLE_DESCRIPTION = "the 10,000 + 2,000 digits that ship with ganforge"
 
 @dataclass(frozen=True, slots=True)
 class MnistSource:
-    """Source of both splits: full or sample, its folder, and the reason if it is not the full one."""
+    """Source of both splits: full or sample, its folder, and a notice if the sample replaces the full one."""
 
     source: Literal["full", "sample"]
     folder: Path
     notice: str | None = None
 
     def __str__(self) -> str:
-        if self.notice is not None:
-            return self.notice
         return f"full MNIST from {self.folder}" if self.source == "full" else f"MNIST: {SAMPLE_DESCRIPTION}"
 
 
@@ -66,7 +64,7 @@ class Mnist(Dataset):
 
     @property
     def source(self) -> str:
-        """The full MNIST or the sample, and the reason; known once a split is open."""
+        """The full MNIST or the sample; known once a split is open."""
         return "" if self._source is None else str(self._source)
 
     @property

@@ -16,6 +16,14 @@ trackers: dict[Path, Tracker] = {}
 
 
 @hookimpl
+def ganforge_doctor() -> str | None:
+    """Return a line if MLflow is not configured."""
+    from ganforge_mlflow.environment import CONFIGURATION, is_configured  # noqa: PLC0415 - as below
+
+    return None if is_configured() else f"not configured, so runs are not tracked: set {' or '.join(CONFIGURATION)}"
+
+
+@hookimpl
 def ganforge_started(run: RunInfo, step: int) -> None:
     """Start an MLflow run, or resume the one that the run directory names, if MLflow is configured."""
     from ganforge_mlflow.environment import is_configured, set_defaults  # noqa: PLC0415 - as below

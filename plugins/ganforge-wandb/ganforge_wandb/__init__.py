@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from ganforge import RunInfo, hookimpl
 
@@ -13,6 +16,19 @@ if TYPE_CHECKING:
 
 #: Trackers by run directory. A run without a login, or whose start failed, has none; its further events are ignored.
 trackers: dict[Path, Tracker] = {}
+
+
+@hookimpl
+def ganforge_doctor() -> str | None:
+    """Return a line if there is no login and no mode, by the places that `wandb login` and W&B's docs name."""
+    if any(os.environ.get(name) for name in ("WANDB_API_KEY", "WANDB_MODE")):
+        return None
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", "")).hostname or "api.wandb.ai"
+    try:
+        login = netrc(os.environ.get("NETRC")).authenticators(host)
+    except (OSError, NetrcParseError):
+        login = None
+    return None if login else "not logged in, so runs are not tracked: wandb login, or set WANDB_MODE=offline"
 
 
 @hookimpl

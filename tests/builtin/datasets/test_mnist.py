@@ -18,6 +18,7 @@ from ganforge.components import ConditionSpec, ImageSpec, Split, check_images
 from ganforge.errors import DataError
 from ganforge.utils.downloads import RequiredFiles, find_folder
 from tests.helpers.mnist_files import COUNTS, cache, files, mnist, put
+from tests.helpers.plugins import command
 
 __all__ = ["cache"]  # a fixture for every test here
 
@@ -180,6 +181,15 @@ def test_a_root_that_is_a_file_or_locked_is_an_error(tmp_path: Path) -> None:
     finally:
         os.seteuid(user)
         (tmp_path / "locked").chmod(0o700)
+
+
+def test_the_notice_about_the_sample_is_printed_once() -> None:
+    """`run` prints why the sample replaces the full MNIST once, also as a dry run, and not with --quiet."""
+    run = ("run", "--gen", "mlp", "--disc", "mlp", "--gen.hidden", "[8]", "--disc.hidden", "[8]", "--dry-run")
+    loud, quiet = command(*run), command(*run, "--quiet")
+    assert (loud.returncode, quiet.returncode) == (0, 0)
+    assert (loud.stderr.count("the full 60,000"), loud.stdout.count("the full 60,000")) == (1, 0)
+    assert quiet.stderr == ""
 
 
 @pytest.mark.parametrize("others", [(), ("list.txt",)])

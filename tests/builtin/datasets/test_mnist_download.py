@@ -177,10 +177,10 @@ def test_failed_download_reports_the_reason_and_leaves_no_files(
         use(*(stack.enter_context(server(answer)) for answer in answers))
         data = mnist(tmp_path / "data")
         assert len(data.open("test")) == 2_000
-    assert all(word in data.source for word in words)
-    assert str(tmp_path / "data") in data.source
-    assert data.notices == (data.source,)
-    assert data.source.isprintable()
+    assert all(word in data.notices[0] for word in words)
+    assert str(tmp_path / "data") in data.notices[0]
+    assert data.source == "MNIST: the 10,000 + 2,000 digits that ship with ganforge"
+    assert data.notices[0].isprintable()
     assert everything_below(tmp_path) == []
 
 
@@ -198,7 +198,7 @@ def test_a_download_has_a_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyP
         data = mnist(tmp_path / "data")
         data.open("test")
         assert time.monotonic() - began < 20
-    assert "it took longer than 1 seconds" in data.source
+    assert "it took longer than 1 seconds" in data.notices[0]
     with pytest.raises(ProcessLookupError):
         os.kill(int(process_id.read_text()), 0)
     assert everything_below(tmp_path) == ["process"]
@@ -268,7 +268,7 @@ def test_a_slow_name_server_does_not_hold_up(tmp_path: Path, monkeypatch: pytest
     data = mnist(tmp_path)
     assert len(data.open("test")) == 2_000
     done.set()
-    assert "no answer within 0.2 seconds" in data.source
+    assert "no answer within 0.2 seconds" in data.notices[0]
 
 
 def test_offline_environment_variable_disables_downloads(monkeypatch: pytest.MonkeyPatch, use: Use) -> None:
@@ -278,11 +278,11 @@ def test_offline_environment_variable_disables_downloads(monkeypatch: pytest.Mon
         monkeypatch.setenv("GANFORGE_OFFLINE", "1")
         data = mnist()
         data.open("test")
-        assert "GANFORGE_OFFLINE is set" in data.source
+        assert "GANFORGE_OFFLINE is set" in data.notices[0]
         monkeypatch.setenv("GANFORGE_OFFLINE", "0")
         data = mnist()
         data.open("test")
-        assert r"could not be downloaded: \x1b[31mtried" in data.source
+        assert r"could not be downloaded: \x1b[31mtried" in data.notices[0]
 
 
 def test_broken_download_process_is_one_line(monkeypatch: pytest.MonkeyPatch, use: Use) -> None:
@@ -318,7 +318,7 @@ def test_other_bytes_than_the_original_are_refused(tmp_path: Path, cache: Path, 
         use(mirror, script=COPYING.format(str(put(tmp_path / "served"))))
         data = mnist()
         data.open("test")
-    assert "train-images-idx3-ubyte differs from the original (SHA-256)" in data.source
+    assert "train-images-idx3-ubyte differs from the original (SHA-256)" in data.notices[0]
     assert [path.name for path in tmp_path.iterdir()] == ["served"]
 
 
@@ -329,7 +329,7 @@ def test_a_destination_that_cannot_be_written_is_known_before_the_download(tmp_p
         use(mirror, script="raise SystemExit('tried')")
         data = mnist()
         data.open("test")
-    assert f"{tmp_path}/cache cannot be written" in data.source
+    assert f"{tmp_path}/cache cannot be written" in data.notices[0]
 
 
 @pytest.mark.usefixtures("known")
@@ -344,5 +344,5 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         use(mirror, script=COPYING.format(str(put(tmp_path / "served"))))
         data = mnist(tmp_path / "data")
         data.open("test")
-    assert f"{tmp_path}/data cannot be written: No space left on device" in data.source
+    assert f"{tmp_path}/data cannot be written: No space left on device" in data.notices[0]
     assert [path.name for path in tmp_path.iterdir()] == ["served"]
