@@ -234,6 +234,11 @@ def ganforge_commands(app: CommandGroup) -> None:
         help="Find latents whose images are near to pictures, or the training images nearest to them.",
     )
     app.add_command(
+        "explore",
+        "ganforge.cli.explore:app",
+        help="Open a local page to play with a generator: sliders, walks, pins, classes, checkpoints.",
+    )
+    app.add_command(
         "export",
         "ganforge.cli.export:app",
         help="Write a run's generator as a file for others, and run that file before the command is done.",

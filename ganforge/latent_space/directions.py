@@ -54,8 +54,12 @@ class Directions:
         scales = (latents.values.double().flatten(1) @ flat.T).std(dim=0, correction=0)
         return cls(flat.view(vectors.shape).float(), scales.float(), names, latents.space, latents.checkpoint)
 
-    def traverse(self, point: Latents, steps: int, *, extent: float = 3.0) -> Latents:
-        """Return `steps` latents for each direction, from -`extent` to `extent` standard deviations around a point.
+    def moved(self, point: Latents, amounts: Tensor) -> Latents:
+        """Return latents that are moved from a point along all directions at once.
+
+        Args:
+            point: One latent.
+            amounts: Standard deviations along each direction, `(N, K)`.
 
         Raises:
             UsageError: The directions have another shape than the point.
@@ -63,10 +67,18 @@ class Directions:
         if point.space != self.space or point.values.shape[1:] != self.vectors.shape[1:]:
             shapes = f"{tuple(self.vectors.shape[1:])} in {self.space}, latents {tuple(point.values.shape[1:])}"
             raise UsageError(f"directions have shape {shapes} in {point.space}")
-        amounts = torch.linspace(-extent, extent, steps)
-        lengths = (self.scales[:, None] * amounts).flatten().view(-1, *[1] * (self.vectors.ndim - 1))
-        start = point[[0] * len(lengths)]
-        return start.moved(start.values + lengths * self.vectors.repeat_interleave(steps, dim=0))
+        start = point[[0] * len(amounts)]
+        offsets = (amounts * self.scales) @ self.vectors.flatten(1)
+        return start.moved(start.values + offsets.view_as(start.values))
+
+    def traverse(self, point: Latents, steps: int, *, extent: float = 3.0) -> Latents:
+        """Return `steps` latents for each direction, from -`extent` to `extent` standard deviations around a point.
+
+        Raises:
+            UsageError: As in `moved`.
+        """
+        amounts = torch.eye(len(self)).repeat_interleave(steps, dim=0)
+        return self.moved(point, amounts * torch.linspace(-extent, extent, steps).repeat(len(self))[:, None])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of the file, except those of latents."""

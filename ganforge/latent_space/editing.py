@@ -30,6 +30,11 @@ def field_dimensions(space: LatentSpace, name: str) -> list[int]:
     return list(range(*fields[name].indices(space.generator.latent_dim)))
 
 
+def is_category(drawn: Tensor) -> bool:
+    """Return whether dimensions of drawn latents, `(N, K)`, are one-hot together."""
+    return drawn.shape[1] > 1 and bool(((drawn == 0) | (drawn == 1)).all() & (drawn.sum(1) == 1).all())
+
+
 def traverse_dimensions(
     space: LatentSpace, point: Latents, dimensions: Sequence[int], steps: int, *, extent: float = 3.0, seed: int = 0
 ) -> tuple[Latents, int]:
@@ -54,7 +59,7 @@ def traverse_dimensions(
     if invalid or not dimensions:
         raise UsageError(f"no dimension {[*invalid, ''][0]}; there are {values.shape[1]}, from 0")
     drawn = space.to_space(space.draw(NUM_SAMPLES, seed), point.space).values.flatten(1)[:, dimensions]
-    if len(dimensions) > 1 and bool(((drawn == 0) | (drawn == 1)).all() & (drawn.sum(1) == 1).all()):
+    if is_category(drawn):
         rows = values.repeat(len(dimensions), 1)
         rows[:, dimensions] = torch.eye(len(dimensions))
         steps = len(dimensions)

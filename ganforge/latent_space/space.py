@@ -31,6 +31,7 @@ class LatentSpace:
         run: The trained run.
         loaded: Generator of the checkpoint, latent distribution, and SHA-256 of the weights.
         sampler: Copy of the generator with its sampling options.
+        ema: Chosen weights, as in the constructor.
         seed: Seed of the noise.
     """
 
@@ -61,7 +62,7 @@ class LatentSpace:
         self.run = run
         self.loaded = run.load(ema=ema, checkpoint=checkpoint)
         self.sampler = Sampler(self.loaded.on(str(device)), seed=seed, sampling=sampling, shared_noise=True)
-        self.seed = seed
+        self.ema, self.seed = ema, seed
 
     @property
     def generator(self) -> Generator:
@@ -122,12 +123,13 @@ class LatentSpace:
         return with_condition(pictures, latents.condition if is_stored else None, self.generator.image)
 
     def picture(self, latents: Latents, columns: int) -> Tensor:
-        """Return one picture of all images, `(C, H, W)` uint8: a grid, or what the dataset renders."""
+        """Return one picture, `(C, H, W)` uint8: a grid, the only image, or what the dataset renders."""
         if type(self._dataset).render is not Dataset.render:
             rendered = render(self._dataset, self.images(latents))
             if rendered is not None:
                 return rendered
-        return grid(self.pictures(latents), columns)
+        pictures = self.pictures(latents)
+        return pictures[0] if len(pictures) == 1 else grid(pictures, columns)
 
     @cached_property
     def _dataset(self) -> Dataset:

@@ -37,11 +37,13 @@ class LoadedGenerator:
 
     Attributes:
         checkpoint: SHA-256 of the generator's weights.
+        step: Step of the checkpoint.
     """
 
     generator: Generator
     latent: LatentDistribution
     checkpoint: str
+    step: int
 
     def on(self, device: str) -> Generator:
         """Return the generator, or a copy of it on another device than the CPU.

@@ -176,7 +176,7 @@ class TrainedRun:
             read = self.checkpoint(checkpoint)
             key = (read.step, file)  # an older one if the newest is damaged
             generator = self.generator_of(read, file)
-            self._loaded[key] = LoadedGenerator(generator, self.latent_of(read), weights_sha256(generator))
+            self._loaded[key] = LoadedGenerator(generator, self.latent_of(read), weights_sha256(generator), read.step)
         return self._loaded[key]
 
     def evaluate(

@@ -121,6 +121,16 @@ def test_traversals_are_straight_through_their_point() -> None:
         directions.traverse(Latents(torch.zeros(1, 5)), 5)
 
 
+def test_moves_along_several_directions_add_up() -> None:
+    """A latent moves by amount · scale along each direction at once."""
+    latents = Latents(torch.randn(500, 4, generator=torch.Generator().manual_seed(0)))
+    directions = Directions.of(torch.eye(4)[:2] * 7, latents, ("a", "b"))
+    amounts = torch.tensor([[2.0, -1.0], [0.0, 0.5]])
+    moved = directions.moved(latents[[0]], amounts)
+    offsets = torch.cat([amounts * directions.scales, torch.zeros(2, 2)], dim=1)
+    torch.testing.assert_close(moved.values, latents.values[:1] + offsets)
+
+
 def test_directions_are_read_as_they_were_written(tmp_path: Path) -> None:
     """A file has vectors, scales, names and space; files without them are refused."""
     latents = Latents(torch.randn(9, 2, 3, generator=torch.Generator().manual_seed(0)), "w", checkpoint="a" * 64)

@@ -34,6 +34,15 @@ def test_points_are_those_of_samples(tmp_path: Path) -> None:
     assert read.seeds.tolist() == [[4, 2], [4, 0]]
 
 
+def test_the_picture_of_one_latent_is_its_image(tmp_path: Path) -> None:
+    """One image has no border; several are a grid. The space has the step and the weights of its checkpoint."""
+    space = LatentSpace(train_one_step(tmp_path / "run", "layered"), ema=False)
+    latents = space.draw(2)
+    assert torch.equal(space.picture(latents[:1], 1), space.pictures(latents[:1])[0])
+    assert space.picture(latents, 2).shape == (1, 28 + 4, 2 * 28 + 6)
+    assert (space.loaded.step, space.ema) == (1, False)
+
+
 def test_all_images_have_the_same_noise(tmp_path: Path) -> None:
     """Equal latents have equal images, unlike those of `sample`; another seed has other noise."""
     run = train_one_step(tmp_path / "run", "layered", "gen.noise=0.5")

@@ -1,0 +1,1 @@
+"""Page of `ganforge explore` and its server."""
