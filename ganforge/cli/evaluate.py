@@ -34,7 +34,7 @@ from ganforge.components.spec import Section
 from ganforge.config.dotted import literal
 from ganforge.errors import ConfigError, UsageError
 from ganforge.runs.score_table import deviation_of
-from ganforge.runs.sources import open_source
+from ganforge.runs.sources import is_bundle, open_source
 from ganforge.schemas.rows import Protocol
 from ganforge.utils.files import write_atomically
 from ganforge.utils.format import format_number
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from ganforge.training.run_directory import RunDirectory
 
 SHOWN_HASH_LENGTH = 12
+#: Extensions of files of images; a zip file may also be a bundle.
+IMAGE_FILES = frozenset({".npz", ".npy", ".tar"})
 SPLITS: tuple[Split, ...] = ("test", "train")
 
 
@@ -69,7 +71,7 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="RUN|DIR|FILE",
-            help="Run directory, bundle, hub:OWNER/NAME or zoo:NAME; or images: a folder of pictures, or a .npz file.",
+            help="Run directory, bundle, hub:OWNER/NAME or zoo:NAME; or images: a folder, .zip, .tar, .npy or .npz.",
         ),
     ],
     metric: Annotated[
@@ -174,9 +176,11 @@ def evaluate(
 
 
 def _holds_images(source: Path) -> bool:
-    """Return whether a path is a folder or an archive of images, not a run or a bundle."""
-    is_run = (source / "run.toml").exists() or (source / "run.json").exists()
-    return (source.is_dir() and not is_run) or source.suffix.lower() == ".npz"
+    """Return whether a path is a folder or file of images, not a run or a bundle."""
+    if source.is_dir():
+        return not (source / "run.toml").exists() and not (source / "run.json").exists()
+    suffix = source.suffix.lower()
+    return suffix in IMAGE_FILES or (suffix == ".zip" and not is_bundle(source))
 
 
 def _evaluate_run(

@@ -8,10 +8,10 @@ from pathlib import Path
 from ganforge.errors import UsageError
 from ganforge.export.card import write_card
 from ganforge.export.generator import ExportedGenerator
-from ganforge.runs.bundle import INDEX, MAX_BUNDLE_BYTES, write_files, write_index
+from ganforge.runs.bundle import MAX_BUNDLE_BYTES, write_files, write_index
 from ganforge.runs.hub import hub_errors, unreachable_reason
 from ganforge.runs.sample import Samples
-from ganforge.runs.sources import temporary_run
+from ganforge.runs.sources import INDEX, temporary_run
 from ganforge.runs.thin_copy import write_thin_copy
 from ganforge.runs.trained_run import TrainedRun
 from ganforge.utils.files import filling, read_file, write_atomically

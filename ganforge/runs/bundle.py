@@ -21,6 +21,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, ValidationError
 
 from ganforge.errors import GanforgeError, RunDirectoryError
+from ganforge.runs.sources import INDEX
 from ganforge.runs.thin_copy import needed_plugins, write_thin_copy
 from ganforge.runs.trained_run import TrainedRun
 from ganforge.schemas.manifest import PluginRecord
@@ -30,7 +31,6 @@ from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.files import MAX_BYTES, open_regular, write_atomically
 from ganforge.utils.schema import StrictModel, excerpt, first_problem
 
-INDEX = "bundle.json"
 #: Limits of the file, of its directory, and of the number of files.
 MAX_BUNDLE_BYTES = (1 << 32) - 1
 MAX_DIRECTORY_BYTES = 1 << 20

@@ -57,10 +57,10 @@ def evaluate_images(
     notice: Callable[[str], None] = lambda _: None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> ImageScores:
-    """Score the images of a folder or an archive against a dataset's, or against its statistics.
+    """Score the images of a folder or a file against a dataset's, or against its statistics.
 
     Args:
-        path: Folder of pictures, or .npz file of images.
+        path: Folder or file of images, as in `stored_images.open_images`.
         request: Metrics, features, the dataset in `options` (`data`, `data.OPTION`), and numbers.
         registry: Installed components.
         resize: Whether pictures of another size are resized.

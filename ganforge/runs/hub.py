@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ganforge.errors import GanforgeError, UsageError
-from ganforge.runs.bundle import INDEX, MAX_BUNDLE_BYTES, read_index, refusals, write_files
+from ganforge.runs.bundle import MAX_BUNDLE_BYTES, read_index, refusals, write_files
+from ganforge.runs.sources import INDEX
 from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.downloads import DownloadError, probe
 from ganforge.utils.files import read_file

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
+import zipfile
 from collections.abc import Callable
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -19,6 +20,8 @@ HUB = "hub"
 #: Scheme of the small generators that ganforge-zoo ships, and its package.
 ZOO, ZOO_PACKAGE = "zoo", "ganforge_zoo"
 MAX_NAME_LENGTH = 60
+#: File that every bundle has.
+INDEX = "bundle.json"
 
 
 def open_source(source: str | Path) -> RunDirectory:
@@ -44,6 +47,15 @@ def open_source(source: str | Path) -> RunDirectory:
     from ganforge.runs.bundle import unpack  # noqa: PLC0415 - imports torch
 
     return temporary_run(path.stem, lambda folder: unpack(path, folder))
+
+
+def is_bundle(path: Path) -> bool:
+    """Return whether a zip file is a bundle, or damaged, which opening it reports."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return INDEX in archive.namelist()
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return True
 
 
 def _zoo_bundle(name: str) -> Traversable:

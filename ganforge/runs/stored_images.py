@@ -1,4 +1,4 @@
-"""Images to score that exist already: a folder of pictures, or an archive of NumPy arrays."""
+"""Images to score that exist already: pictures of any format of the dataset `folder`, or arrays in a .npz file."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class ImageFiles:
 
 
 def open_images(path: Path, scoring: Scoring, registry: Registry, *, resize: bool) -> ImageFiles:
-    """Return the images of a folder or an archive, which must have the shape of the data's.
+    """Return the images of a folder or a file, which must have the shape of the data's.
 
     Gray pictures become RGB if the data is, and RGB pictures without colors gray. Nothing else is converted.
 
     Args:
-        path: Folder of pictures, or .npz file.
+        path: .npz file, or folder or file of any other format of the dataset `folder`.
         scoring: The data that they are compared with.
         registry: Installed components.
         resize: Whether pictures of another size are resized.
@@ -111,7 +111,7 @@ def _conditions(array: NDArray[Any] | None, count: int, data: DatasetInfo, path:
 
 
 def _folder(path: Path, scoring: Scoring, registry: Registry, *, resize: bool) -> ImageFiles:
-    """Return the pictures of a folder, read by the dataset `folder`."""
+    """Return the pictures of a folder or an archive, read by the dataset `folder`."""
     data, image = scoring.info, scoring.info.image
     if image.channels not in {GRAY, RGB} or type(scoring.dataset).to_pixels is not Dataset.to_pixels:
         raise IncompatibleError(

@@ -25,6 +25,7 @@ from ganforge.plugins.registry import Registry
 from ganforge.runs import bundle as bundles
 from ganforge.runs import launch
 from ganforge.runs.setup import prepare
+from ganforge.runs.sources import INDEX
 from ganforge.training.run_directory import RunDirectory
 from tests.helpers.checkpoints import train_small
 from tests.helpers.run_directories import change_json
@@ -72,9 +73,9 @@ def pack(path: Path, contents: Contents, **attributes: Any) -> Path:
 
 def signed(contents: Contents) -> Contents:
     """Return files with a bundle.json that agrees with them, as a malicious author would write it."""
-    files = {name: sha256(content).hexdigest() for name, content in contents.items() if name != bundles.INDEX}
+    files = {name: sha256(content).hexdigest() for name, content in contents.items() if name != INDEX}
     index = {"format": 1, "plugins": [], "files": files}
-    return {**contents, bundles.INDEX: json.dumps(index).encode()}
+    return {**contents, INDEX: json.dumps(index).encode()}
 
 
 def weights_name(contents: Contents) -> str:
@@ -166,9 +167,9 @@ ATTACKS: dict[str, tuple[Callable[[Contents], Contents], str]] = {
     "a backslash": (lambda files: signed({**files, "..\\evil.json": b"{}"}), "evil.json is not a file of a bundle"),
     "a program": (lambda files: signed({**files, "checkpoints/step-00000004/x.py": b""}), "x.py is not a file"),
     "a control character": (lambda files: signed({**files, "\x1b[2J.json": b"{}"}), r"\x1b[2J.json is not a file"),
-    "no index": (lambda files: without(files, bundles.INDEX), "it has no bundle.json"),
-    "an invalid index": (lambda files: files | {bundles.INDEX: b'{"format": 2}'}, "bundle.json is invalid: format = 2"),
-    "a deep index": (lambda files: files | {bundles.INDEX: b"[" * 10_000}, "bundle.json is invalid"),
+    "no index": (lambda files: without(files, INDEX), "it has no bundle.json"),
+    "an invalid index": (lambda files: files | {INDEX: b'{"format": 2}'}, "bundle.json is invalid: format = 2"),
+    "a deep index": (lambda files: files | {INDEX: b"[" * 10_000}, "bundle.json is invalid"),
     "a missing file": (lambda files: without(files, "run.toml"), "run.toml is not in both"),
     "an unlisted file": (lambda files: {**files, "evaluation.jsonl": b"x"}, "evaluation.jsonl is damaged"),
     "a changed file": (lambda files: files | {"run.toml": b"steps = 1"}, "run.toml is damaged"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,28 @@ def test_stored_fakes_have_the_scores_of_their_run(trained: TrainedRun, plugin: 
     changed[-1, -1, -1] ^= 1
     other = scored(archive(tmp_path / "changed.npz", images=changed), plugin)
     assert other.protocol.checkpoint != results[0].protocol.checkpoint
+
+
+def test_archives_of_pictures_have_the_scores_of_their_folder(trained: TrainedRun, plugin: Path) -> None:
+    """A zip file of pictures is not a bundle; a zip, a tar and an array have the folder's scores and SHA-256."""
+    samples = trained.sample(COUNT)
+    samples.save_folder("pictures")
+    np.save("pictures.npy", samples.images)
+    for form in ("zip", "tar"):
+        shutil.make_archive("pictures", form, "pictures")
+    words = ("--data", "mnist", "--data.source", "sample", "--metric", "gap", "--features", "rows", "--plugin", plugin)
+    documents = []
+    for name in ("pictures", "pictures.zip", "pictures.tar", "pictures.npy"):
+        done = command("evaluate", name, *words, "--device", "cpu", "--json")
+        assert done.returncode == 0, done.stderr
+        documents.append(json.loads(done.stdout))
+    for document in documents[1:]:
+        assert document["scores"] == documents[0]["scores"]
+        assert document["protocol"] == documents[0]["protocol"]
+    Path("broken.zip").write_bytes(b"no archive")
+    done = command("evaluate", "broken.zip", *words)
+    assert done.returncode == 2
+    assert "broken.zip is not a valid bundle" in done.stderr
 
 
 def test_images_are_chosen_by_the_seed(plugin: Path, tmp_path: Path) -> None:
