@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ganforge.sweep.trials import Trial
 
 STYLES = {"scored": "green", "diverged": "red", "failed": "red", "unscored": "red"}
+#: Seconds between two looks at the rows of running trials.
+SECONDS_BETWEEN_LOOKS = 1.0
 VERBS = {"run": "training", "resume": "resuming", "evaluate": "scoring"}
 
 
@@ -75,18 +77,20 @@ class SweepDisplay:
     Errors of the terminal are ignored: a sweep continues after its terminal was closed.
     """
 
-    def __init__(self, *, count: int, jobs: int, quiet: bool) -> None:
+    def __init__(self, *, count: int, jobs: int, quiet: bool, clock: Callable[[], float] = time.monotonic) -> None:
         """Create a display.
 
         Args:
             count: Number of trials.
             jobs: Number of trials that run at the same time.
             quiet: Whether only problems are shown.
+            clock: Seconds since a fixed moment.
         """
         self._console = err()
         self._quiet = quiet
         self._count = count
-        self._done = 0
+        self._done, self._running = 0, 0.0
+        self._clock, self._next_look = clock, clock()
         self._remaining = RemainingTime(jobs)
         console = self._console
         live = not quiet and console.is_terminal and not console.is_dumb_terminal and sys.stderr.isatty()
@@ -116,7 +120,7 @@ class SweepDisplay:
 
     def on_trial_end(self, result: TrialResult, seconds: float) -> None:
         """Show the result."""
-        self._done += 1
+        self._done, self._running = self._done + 1, 0.0
         self._remaining.end(result.trial, seconds)
         row = {} if result.row is None else result.row.scores
         scores = " ".join(f"{name} {format_number(value)}" for name, value in row.items())
@@ -134,14 +138,17 @@ class SweepDisplay:
         """Show a line."""
         self._show(f"[yellow]note[/]: {escape(message)}")
 
-    def on_poll(self) -> None:
-        """Update the remaining time."""
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=self._done, left=self._time_left())
+    def on_poll(self, progress: Callable[[], float]) -> None:
+        """Move the bar within the running trials, and update the remaining time."""
+        if self._progress is None or self._task is None or self._clock() < self._next_look:
+            return
+        self._next_look = self._clock() + SECONDS_BETWEEN_LOOKS
+        self._running = progress()
+        self._progress.update(self._task, completed=self._done + self._running, left=self._time_left())
 
     def _update(self, now: str) -> None:
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=self._done, now=printable(now))
+            self._progress.update(self._task, completed=self._done + self._running, now=printable(now))
 
     def _time_left(self) -> str:
         seconds = self._remaining.seconds(self._count - self._done)

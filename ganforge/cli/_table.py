@@ -6,7 +6,10 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import accumulate
 
 from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
 
+from ganforge.cli._output import notice
 from ganforge.utils.text import printable
 
 GAP = 2
@@ -40,6 +43,17 @@ def format_table(
         padded[1] = [padded[1][0], *map(paint, padded[1][1:])]
     lines = [f"{(' ' * GAP).join(cells).rstrip()}\n" for cells in zip(*padded, strict=True)]
     return "".join(lines), list(heads[count:])
+
+
+def print_table(
+    console: Console, heads: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Collection[int], more: str
+) -> None:
+    """Print a table as `format_table` does; a notice names the columns without room, and what shows `more`."""
+    width = console.width if console.is_terminal else None
+    text, omitted = format_table(heads, rows, numbers=numbers, width=width)
+    console.print(Text(text.rstrip()), soft_wrap=True)
+    if omitted:
+        notice(f"no room for {', '.join(omitted)}: {more}")
 
 
 def _clean(column: Sequence[str]) -> Sequence[str]:

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from ganforge.cli._completion import split_names
 from ganforge.cli._options import Force, Json
 from ganforge.cli._output import check_output_path, notice, out, print_json, results
 from ganforge.cli._printer import escape
-from ganforge.cli._table import format_table
+from ganforge.cli._table import print_table
 from ganforge.errors import UsageError
 from ganforge.runs.settings import format_setting
 from ganforge.utils.files import write_atomically
@@ -109,11 +108,8 @@ def _print_scores(comparison: Comparison, console: Console) -> None:
     references = ["" if column.reference is None else format_number(column.reference) for column in comparison.columns]
     if any(references):
         rows.append(["reference", "", *references])
-    width = console.width if console.is_terminal else None
-    text, omitted = format_table(heads, rows, numbers=range(1, len(heads)), width=width)
-    console.print(Text(text.rstrip()), soft_wrap=True)
-    if omitted:
-        notice(f"no room for {', '.join(omitted)}: a wider terminal, --metric, --html or --csv show them")
+    more = "a wider terminal, --metric, --html or --csv show them"
+    print_table(console, heads, rows, numbers=range(1, len(heads)), more=more)
 
 
 def _curves(comparison: Comparison, curves: Sequence[Curve], console: Console) -> Table:

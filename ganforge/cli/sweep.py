@@ -26,6 +26,7 @@ from ganforge.cli._output import err, next_command, notice, out, print_json, pro
 from ganforge.cli._printer import escape
 from ganforge.cli._settings import SettingsCommand, preset_layers
 from ganforge.cli._sweep_display import SweepDisplay
+from ganforge.cli._table import print_table
 from ganforge.errors import UsageError
 from ganforge.sweep.config import SweepConfig
 from ganforge.sweep.leaderboard import CAPTION
@@ -36,7 +37,7 @@ from ganforge.utils.signals import Interruption
 
 if TYPE_CHECKING:
     from ganforge.plugins.registry import Registry
-    from ganforge.sweep.leaderboard import Leaderboard, LeaderboardTable
+    from ganforge.sweep.leaderboard import Leaderboard
 
 DEFAULT_SEEDS = "3"
 
@@ -219,7 +220,11 @@ def _print_leaderboard(leaderboard: Leaderboard, path: Path, *, json: bool) -> N
         return
     console = out()
     for scores in leaderboard.tables:
-        console.print(_score_table(scores, len(leaderboard.seeds)))
+        console.print(f"[bold]{escape(scores.title)}[/]", highlight=False)
+        heads, *rows = scores.cells(len(leaderboard.seeds))
+        numbers = range(len(heads) - len(scores.higher_is_better), len(heads))
+        more = f"a wider terminal, --json or {path / 'leaderboard.md'} show them"
+        print_table(console, heads, rows, numbers=numbers, more=more)
     if leaderboard.inapplicable:
         table = Table("not applicable", "reason", title_justify="left")
         for item in leaderboard.inapplicable:
@@ -227,14 +232,3 @@ def _print_leaderboard(leaderboard: Leaderboard, path: Path, *, json: bool) -> N
         console.print(table)
     if leaderboard.tables:
         err().print(f"[dim]{CAPTION}; ↓ lower is better. Full leaderboard: {escape(path / 'leaderboard.md')}[/]")
-
-
-def _score_table(scores: LeaderboardTable, seeds: int) -> Table:
-    heads, *rows = scores.cells(seeds)
-    table = Table(title=escape(scores.title), title_justify="left")
-    for number, head in enumerate(heads, start=1):
-        is_score = number > len(heads) - len(scores.higher_is_better)
-        table.add_column(escape(head), justify="right" if is_score else "left")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    return table

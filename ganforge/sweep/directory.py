@@ -25,7 +25,7 @@ from ganforge.config import to_document, write_document
 from ganforge.errors import ConfigError, RunDirectoryError, UsageError
 from ganforge.runs.evaluate import DEFAULT_NUM_SAMPLES
 from ganforge.schemas.manifest import Manifest
-from ganforge.schemas.rows import EVALUATIONS, EvaluationRow, newest_rows
+from ganforge.schemas.rows import EVALUATIONS, METRICS, EvaluationRow, newest_rows
 from ganforge.sweep.config import FILE, EvalSpec, SweepConfig
 from ganforge.sweep.document import Document, rename_damaged
 from ganforge.sweep.locks import TrialLock, acquire_lock
@@ -35,6 +35,8 @@ from ganforge.utils.files import write_atomically
 
 #: State of a trial's run: absent, to resume, or at its end.
 State = Literal["new", "unfinished", "finished", "diverged"]
+#: Share of a trial that counts as done before its scores are there.
+MAX_PROGRESS = 0.99
 #: Files of a run that has not started yet.
 FIRST_FILES = frozenset({".lock", "run.toml"})
 
@@ -177,6 +179,18 @@ class SweepDirectory:
             return self.run(trial).read_manifest()
         except RunDirectoryError:
             return None
+
+    def progress(self, trial: Trial) -> float:
+        """Return the share of a trial's training that is done, from 0 to `MAX_PROGRESS`, by its newest row."""
+        row = next(newest_rows(self.run(trial).metrics, METRICS), None)
+        if row is None:
+            return 0.0
+        experiment = trial.experiment
+        done, total = row["step"], experiment.steps
+        if total is None:
+            done, total = row.get("epoch", 0), experiment.epochs
+        share = 0.0 if total is None else done / total
+        return min(share, MAX_PROGRESS) if share >= 0 else 0.0  # a damaged row may have any number
 
     def make_room(self, trial: Trial) -> Path | None:
         """Clear the path of a new run, and return the new name of a folder whose run.json is lost.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -66,8 +67,8 @@ class SweepCallback(Protocol):
     def on_message(self, message: str) -> None:
         """Run when the user should see a message."""
 
-    def on_poll(self) -> None:
-        """Run after each look at the processes."""
+    def on_poll(self, progress: Callable[[], float]) -> None:
+        """Run after each look at the processes; `progress` returns how many trials the running ones amount to."""
 
 
 @dataclass(slots=True)
@@ -103,7 +104,7 @@ class Scheduler:
                     if trial is None:
                         break
                     self._start_trial(trial, source)
-                self.callback.on_poll()
+                self.callback.on_poll(self._progress)
                 time.sleep(POLL_SECONDS)
         finally:
             self._terminate()
@@ -120,6 +121,10 @@ class Scheduler:
         except Exception as error:  # noqa: BLE001 - damaged files can raise anything; the other trials continue
             return _failed(trial, error)
         return None if row is None else TrialResult(trial, "scored", row)
+
+    def _progress(self) -> float:
+        """Return how many trials the running ones amount to, each by the share of its training that is done."""
+        return sum(self.directory.progress(job.trial) for job in self._running)
 
     @property
     def _stopping(self) -> bool:

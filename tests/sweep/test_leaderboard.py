@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from ganforge.cli._sweep_display import RemainingTime
+from ganforge.cli._printer import Printer
+from ganforge.cli._sweep_display import RemainingTime, SweepDisplay
+from ganforge.cli.sweep import _print_leaderboard
 from ganforge.config import Experiment
 from ganforge.schemas.rows import EvaluationRow
 from ganforge.sweep.config import EvalSpec, SearchConfig
@@ -246,6 +248,48 @@ def test_health_and_precision_of_the_runs_are_shown() -> None:
     assert "- `two-seed0`: saturation from step 148, to the end: sudden | at once" in found.as_markdown()
 
 
+def test_a_leaderboard_on_a_narrow_terminal_cuts_no_number(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At 60 columns each row is one line; a column without room is named with where to find it."""
+    monkeypatch.setattr(Printer, "is_terminal", True)
+    monkeypatch.setenv("COLUMNS", "60")
+    found = board(
+        scored(trial_config("a-long-name-of-a-generator"), (54.77, 0.5)), scored(trial_config("b"), (60, 0.4))
+    )
+    _print_leaderboard(found, Path("sweep"), json=False)
+    shown = capsys.readouterr()
+    lines = shown.out.splitlines()
+    assert max(map(len, lines)) <= 60
+    heads = next(line for line in lines if line.startswith("rank"))
+    assert heads.split() == ["rank", "gen", "seeds", "fid", "↓"]
+    assert "no room for coverage ↑: a wider terminal, --json or sweep/leaderboard.md show them" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("settings", "row", "expected"),
+    [
+        ({"steps": 400}, {"step": 100, "epoch": 3.0}, 0.25),
+        ({"epochs": 4}, {"step": 100, "epoch": 3.0}, 0.75),
+        ({"steps": 400}, {"step": 400}, 0.99),
+        ({"epochs": 4}, {"step": 1, "epoch": math.nan}, 0.0),
+        ({"steps": 400}, None, 0.0),
+    ],
+    ids=["steps", "epochs", "unscored", "damaged", "starting"],
+)
+def test_the_bar_of_a_sweep_moves_within_a_trial(
+    settings: dict[str, int], row: dict[str, float] | None, expected: float, tmp_path: Path
+) -> None:
+    """A running trial counts by the share of its steps or epochs; a whole one only after its scores."""
+    choices = {"gen": "mlp", "disc": "mlp", "loss": "bce", "data": "mnist"}
+    trial = Trial(TrialConfig(choices, "mlp", Experiment.model_validate(settings)), 0)
+    directory = SweepDirectory(tmp_path)
+    directory.run(trial).path.mkdir()
+    if row is not None:
+        append_row(directory.run(trial).metrics, row)
+    assert directory.progress(trial) == expected
+
+
 def test_remaining_time_is_estimated_per_configuration() -> None:
     """Running trials are estimated by their configuration, waiting ones by the mean of all; two jobs halve the time."""
     now = [0.0]
@@ -264,3 +308,23 @@ def test_remaining_time_is_estimated_per_configuration() -> None:
     now[0] = 99.0
     assert remaining.seconds(1) == 0.0
     assert not math.isnan(remaining.seconds(9) or 0)
+
+
+def test_a_sweep_looks_at_its_trials_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of running trials are read each second, not at each of the scheduler's looks."""
+    monkeypatch.setattr(Printer, "is_terminal", True)
+    monkeypatch.setattr(Printer, "is_dumb_terminal", False)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    now, looks = [0.0], []
+
+    def progress() -> float:
+        looks.append(now[0])
+        return 0.5
+
+    display = SweepDisplay(count=4, jobs=1, quiet=False, clock=lambda: now[0])
+    for _ in range(40):
+        now[0] += 0.0625
+        display.on_poll(progress)
+    assert looks == [0.0625, 1.0625, 2.0625]
+    assert display._progress is not None
+    assert display._progress.tasks[0].completed == 0.5
