@@ -119,7 +119,9 @@ def check(
 @app.command()
 def convert(
     path: Images,
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="Folder (no extension), .zip, .tar or .npz to write.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder (no extension), .zip, .tar, .npz, .lmdb, .h5 or .parquet.")
+    ],
     data: DataName = None,
     size: Size = None,
     fit: Annotated[
@@ -180,10 +182,10 @@ def _own_options() -> Iterator[None]:
 
 
 def _dataset_name(registry: Registry, path: Path) -> str:
-    """Return the name of the dataset that has a tag with the extension of a path, else `folder`."""
+    """Return the name of the dataset that is named or tagged by the extension of a path, else `folder`."""
     extension = path.suffix.lower().removeprefix(".")
     for entry in registry.of_kind("dataset"):
-        if FILES_TAG in entry.component.tags and extension in entry.component.tags:
+        if FILES_TAG in entry.component.tags and extension in {entry.component.name, *entry.component.tags}:
             return registry.name_of(entry)
     return "folder"
 

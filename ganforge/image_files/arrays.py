@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,8 @@ class Stored(NamedTuple):
 
 class ArraySource(ImageSource):
     """Arrays of images, `(N, H, W)`, `(N, H, W, C)` or `(N, C, H, W)`: uint8, uint16 gray, or floats in [0, 1]."""
+
+    encoded: ClassVar = False
 
     @property
     @abstractmethod

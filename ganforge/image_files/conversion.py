@@ -20,7 +20,7 @@ from ganforge.errors import DataError
 from ganforge.image_files.archives import CLASS_SUFFIX
 from ganforge.image_files.arrays import CLASS_NAMES
 from ganforge.image_files.dataset import ImageDataset
-from ganforge.image_files.decoding import Decoding, extensions
+from ganforge.image_files.decoding import Decoding, extension_of, extensions
 from ganforge.image_files.inspection import Broken, read_all
 from ganforge.image_files.labels import LABELS_NAME
 from ganforge.utils.images import png_bytes
@@ -77,13 +77,13 @@ class Packing:
         decoding = dataset.decoding if self.reencode else None
 
         def read(name: str) -> tuple[bytes, str, Tensor]:
-            suffix = PurePosixPath(name).suffix.lower()
-            if decoding is None and suffix in extensions():
-                with dataset.image_source.open(name) as file:
-                    content = file.read()
-                return content, suffix, dataset.image_source.pixels(name, PLAIN)
             pixels = dataset.image_source.pixels(name, decoding or PLAIN)
-            return png_bytes(pixels), ".png", pixels
+            if decoding is not None or not dataset.image_source.encoded:
+                return png_bytes(pixels), ".png", pixels
+            with dataset.image_source.open(name) as file:
+                content = file.read()
+            suffix = PurePosixPath(name).suffix.lower()
+            return content, suffix if suffix in extensions() else extension_of(content), pixels
 
         for split, files in layout.files.items():
             prefix = f"{split}/" if len(layout.files) > 1 else ""

@@ -94,6 +94,13 @@ def extensions() -> frozenset[str]:
     return frozenset(ext for ext, name in Image.registered_extensions().items() if name in _formats())
 
 
+def extension_of(content: bytes) -> str:
+    """Return the extension of an encoded image, in lower case, with its dot. Raises any of Pillow's errors."""
+    with Image.open(io.BytesIO(content), formats=_formats()) as image:
+        name = image.format
+    return ".jpg" if name == "JPEG" else min(ext for ext, each in Image.registered_extensions().items() if each == name)
+
+
 @cache
 def _formats() -> tuple[str, ...]:
     """Return the names of the formats that are decoded."""

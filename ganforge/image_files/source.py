@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Generic, Protocol, TypeVar
+from typing import IO, ClassVar, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
@@ -38,6 +38,9 @@ class ImageSource(ABC):
     Args:
         path: Folder or file. Nothing is read before it is needed.
     """
+
+    #: Whether the images are stored as encoded files, which a conversion may copy.
+    encoded: ClassVar[bool] = True
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -15,7 +15,9 @@ FIRST_PARTY: Mapping[str, Mapping[Kind, frozenset[str]]] = {
         "term": frozenset({"ac-gan", "feature-matching"}),
     },
     "ganforge-datasets": {
-        "dataset": frozenset({"celeba", "cifar10", "emnist", "fashion-mnist", "huggingface", "kmnist", "svhn"})
+        "dataset": frozenset(
+            {"celeba", "cifar10", "emnist", "fashion-mnist", "hdf5", "huggingface", "kmnist", "lmdb", "parquet", "svhn"}
+        )
     },
     "ganforge-inception": {"features": frozenset({"inception"})},
     "ganforge-losses": {

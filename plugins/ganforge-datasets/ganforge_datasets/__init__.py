@@ -9,7 +9,7 @@ from ganforge import Component, hookimpl
 
 @hookimpl
 def ganforge_components() -> Iterable[Component]:
-    """Provide seven datasets."""
+    """Provide ten datasets."""
     return [
         Component(
             kind="dataset",
@@ -68,5 +68,29 @@ def ganforge_components() -> Iterable[Component]:
             paper="Lhoest et al. 2021, Datasets: A Community Library for Natural Language Processing, arXiv:2109.02846",
             tags=("labels", "color", "large"),
             requires=("datasets>=2.20",),
+        ),
+        Component(
+            kind="dataset",
+            name="lmdb",
+            target="ganforge_datasets.lmdb_images:Lmdb",
+            summary="Your own pictures in an LMDB database, as LSUN has them, or with labels in dataset.json.",
+            tags=("labels", "files"),
+            requires=("lmdb>=1.4",),
+        ),
+        Component(
+            kind="dataset",
+            name="hdf5",
+            target="ganforge_datasets.hdf5_images:Hdf5",
+            summary="Your own pictures in an HDF5 file, as BigGAN-PyTorch and StudioGAN have them.",
+            tags=("labels", "files", "h5"),
+            requires=("h5py>=3.8",),
+        ),
+        Component(
+            kind="dataset",
+            name="parquet",
+            target="ganforge_datasets.parquet_images:Parquet",
+            summary="Your own pictures in Parquet files of Hugging Face.",
+            tags=("labels", "files"),
+            requires=("pyarrow>=14",),
         ),
     ]

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import h5py
+import lmdb
 import numpy as np
 import scipy.io
 from PIL import Image
@@ -245,3 +247,28 @@ def server(folder: Path) -> Iterator[str]:
 def everything_below(folder: Path) -> list[str]:
     """Return the names of all files and folders below one."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def write_pictures(root: Path) -> Path:
+    """Write a folder of two classes, `cat` of five and `dog` of seven RGB pictures of 16×16 pixels."""
+    rng = np.random.default_rng(3)
+    for index in range(12):
+        path = root / ("cat" if index < 5 else "dog") / f"{index:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(path)
+    return root
+
+
+def put_lmdb(root: Path, target: Path) -> None:
+    """Write files by their paths, as keys."""
+    with lmdb.open(str(target), map_size=1 << 24) as environment, environment.begin(write=True) as transaction:
+        for path in root.rglob("*.png"):
+            transaction.put(str(path.relative_to(root)).encode(), path.read_bytes())
+
+
+def put_hdf5(root: Path, target: Path) -> None:
+    """Write the arrays of BigGAN-PyTorch."""
+    paths = sorted(root.rglob("*.png"))
+    with h5py.File(target, "w") as file:
+        file["imgs"] = np.stack([np.asarray(Image.open(path)).transpose(2, 0, 1) for path in paths])
+        file["labels"] = np.array([int(path.parent.name == "dog") for path in paths])

@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 from conftest import Patch
-from datasets_parts import LETTERS, MNIST_LIKE, put_celeba, put_cifar, put_idx, put_parquet, put_svhn
+from datasets_parts import (
+    LETTERS,
+    MNIST_LIKE,
+    put_celeba,
+    put_cifar,
+    put_hdf5,
+    put_idx,
+    put_lmdb,
+    put_parquet,
+    put_svhn,
+    write_pictures,
+)
 
 from ganforge.testing import parametrize_components
 
@@ -23,6 +34,9 @@ def _files() -> Iterator[list[dict[type, dict[str, object]]]]:
     put_idx(ROOT, "KMNIST/raw", MNIST_LIKE)
     put_idx(ROOT, "EMNIST/raw", LETTERS)
     put_parquet(ROOT / "parquet")
+    pictures = write_pictures(ROOT / "pictures")
+    put_lmdb(pictures, ROOT / "lmdb")
+    put_hdf5(pictures, ROOT / "hdf5")
     yield [put_cifar(ROOT), put_svhn(ROOT), put_celeba(ROOT)]
     shutil.rmtree(ROOT)
 
@@ -43,6 +57,9 @@ def _original(_files: list[dict[type, dict[str, object]]], patch: Patch) -> None
         "dataset/svhn": {"root": str(ROOT)},
         "dataset/celeba": {"root": str(ROOT), "size": 16, "attributes": ["Smiling", "Male"]},
         "dataset/huggingface": {"path": str(ROOT / "parquet"), "max_memory_gigabytes": 0},
+        "dataset/lmdb": {"path": str(ROOT / "lmdb"), "stream": "yes"},
+        "dataset/hdf5": {"path": str(ROOT / "hdf5")},
+        "dataset/parquet": {"path": str(ROOT / "parquet"), "size": 16},
     },
 )
 def test_conforms(check: Callable[[], None]) -> None:

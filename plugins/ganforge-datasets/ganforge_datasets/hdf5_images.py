@@ -1,0 +1,84 @@
+"""Images in an HDF5 file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import h5py
+import numpy as np
+
+from ganforge.errors import DataError
+from ganforge.image_files.arrays import CLASS_NAMES, ArraySource
+from ganforge.image_files.conversion import Format, Packing
+from ganforge.image_files.dataset import ImageDataset
+from ganforge.image_files.source import ImageSource, PerProcess
+
+
+def _open(path: Path) -> Any:  # noqa: ANN401 - h5py has no types
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise DataError(f"{path} is not an HDF5 file: {error}", fix="Copy or download it again.") from None
+
+
+class Rows:
+    """Array of a file, read row by row, by a handle of the process that reads."""
+
+    def __init__(self, file: PerProcess[Any], name: str) -> None:
+        self._file, self._name = file, name
+        array = file.get()[name]
+        self.shape: tuple[int, ...] = array.shape
+        self.dtype = array.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: int) -> Any:  # noqa: ANN401 - as above
+        return self._file.get()[self._name][index]
+
+
+class Hdf5Source(ArraySource):
+    """Arrays of images and labels at the top of an HDF5 file."""
+
+    @cached_property
+    def arrays(self) -> Mapping[str, Any]:
+        """The arrays; those of images are read row by row. Raises DataError."""
+        file: PerProcess[Any] = PerProcess(partial(_open, self.path))
+        top = file.get()
+        names = [name for name, item in top.items() if isinstance(item, h5py.Dataset)]
+        arrays = {name: Rows(file, name) if top[name].ndim > len("NC") else top[name][()] for name in names}
+        if CLASS_NAMES in arrays:
+            arrays[CLASS_NAMES] = top[CLASS_NAMES].asstr()[()]
+        return arrays
+
+
+def write_hdf5(target: Path, packing: Packing) -> None:
+    """Write arrays `imgs`, `(N, C, H, W)` uint8, and `labels`, as BigGAN-PyTorch and StudioGAN do."""
+    labels: dict[str, list[int]] = {}
+    with h5py.File(target, "w") as file:
+        for image in packing.images():
+            split = "test" if image.name.startswith("test/") else "train"
+            numbers = labels.setdefault(split, [])
+            name, shape = "imgs" if split == "train" else "test_images", tuple(image.pixels.shape)
+            if not numbers:
+                file.create_dataset(name, (0, *shape), np.uint8, maxshape=(None, *shape), chunks=(1, *shape))
+            file[name].resize(len(numbers) + 1, axis=0)
+            file[name][len(numbers)] = image.pixels.numpy()
+            numbers.append(image.label)
+        if packing.class_names is not None:
+            for split, numbers in labels.items():
+                file["labels" if split == "train" else "test_labels"] = np.array(numbers)
+            file[CLASS_NAMES] = list(packing.class_names)
+
+
+class Hdf5(ImageDataset):
+    """Images and labels in the arrays of an HDF5 file, such as `imgs` and `labels` of BigGAN-PyTorch and StudioGAN."""
+
+    formats: ClassVar = {".h5": Format(write_hdf5, stores_pixels=True), ".hdf5": Format(write_hdf5, stores_pixels=True)}
+
+    def open_source(self, path: Path) -> ImageSource:
+        """Return the images of a file."""
+        return Hdf5Source(path)

@@ -1,0 +1,192 @@
+"""Laws of LMDB, HDF5 and Parquet: the same images, labels and trainings as the folder that they were made from."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import h5py
+import lmdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from datasets_parts import put_hdf5, put_lmdb, write_pictures
+from ganforge_datasets.hdf5_images import Hdf5
+from ganforge_datasets.lmdb_images import Lmdb
+from ganforge_datasets.parquet_images import Parquet
+from PIL import Image
+
+from ganforge import ImageTensors
+from ganforge.errors import DataError
+from ganforge.image_files.conversion import convert
+from ganforge.image_files.dataset import ImageDataset
+from ganforge.plugins.registry import Registry
+
+
+def folder(path: Path, **options: Any) -> ImageDataset:
+    """Return the dataset `folder`, built from options."""
+    registry = Registry.discover(no_plugins=True)
+    cls: type[ImageDataset] = registry.load(registry.find("dataset", "folder"))
+    return cls(cls.Options.model_validate({"path": path, **options}))
+
+
+def opened(data: ImageDataset, split: Any = "train") -> ImageTensors:
+    """Return a split in memory."""
+    images = data.open(split)
+    assert isinstance(images, ImageTensors)
+    return images
+
+
+def run(*words: str) -> str:
+    """Run ganforge in a process of its own, and return its output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ganforge", *words], capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def put_parquet(root: Path, target: Path) -> None:
+    """Write a file through the datasets library."""
+    paths = sorted(root.rglob("*.png"))
+    kinds = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
+    images = [{"bytes": path.read_bytes(), "path": None} for path in paths]
+    labels = [int(path.parent.name == "dog") for path in paths]
+    datasets.Dataset.from_dict({"image": images, "label": labels}, features=kinds).to_parquet(str(target), batch_size=5)
+
+
+FORMATS: dict[str, tuple[type[ImageDataset], Callable[[Path, Path], None]]] = {
+    "lmdb": (Lmdb, put_lmdb),
+    "hdf5": (Hdf5, put_hdf5),
+    "parquet": (Parquet, put_parquet),
+}
+
+
+def put(form: str, root: Path, target: Path) -> ImageDataset:
+    """Write a folder in another format, and return its dataset."""
+    cls, write = FORMATS[form]
+    write(root, target)
+    return cls(cls.Options(path=target))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_format_has_the_images_of_its_folder(tmp_path: Path, form: str) -> None:
+    """Pixels, order, labels and names of classes are the same, in memory, streamed, and after pickling."""
+    root = write_pictures(tmp_path / "pictures")
+    data, expected = put(form, root, tmp_path / f"packed.{form}"), folder(root)
+    assert opened(data).fingerprint() == opened(expected).fingerprint()
+    assert data.class_names == (("0", "1") if form == "hdf5" else ("cat", "dog"))
+    lazy = type(data)(data.options.model_copy(update={"stream": "yes"}))
+    assert lazy.info.sizes == {"train": 12}
+    items: Any = pickle.loads(pickle.dumps(lazy.open("train")))  # noqa: S301 - our own
+    for index in (11, 0, 5):
+        assert torch.equal(items[index][0], opened(expected).images[index])
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_format_trains_to_the_same_bits(tmp_path: Path, form: str) -> None:
+    """Three steps, streamed by two worker processes, end with the weights of the folder."""
+    root = write_pictures(tmp_path / "pictures")
+    put(form, root, tmp_path / f"packed.{form}")
+
+    def weights(data: str, path: Path, *more: str) -> str:
+        networks = ("--gen", "mlp", "--gen.hidden", "[8]", "--disc", "mlp", "--disc.hidden", "[8]")
+        out = tmp_path / f"run-{data}"
+        words = ("--data", data, "--data.path", str(path), "--steps", "3", "--batch-size", "4", "--precision", "fp32")
+        run("run", *networks, *words, *more, "--out", str(out), "--quiet")
+        (file,) = out.glob("checkpoints/*/generator.safetensors")
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+
+    packed = weights(form, tmp_path / f"packed.{form}", "--data.stream", "yes", "--workers", "2")
+    assert packed == weights("folder", root)
+
+
+@pytest.mark.parametrize(("cls", "extension"), [(Lmdb, ".lmdb"), (Hdf5, ".h5"), (Parquet, ".parquet")])
+@pytest.mark.parametrize("holdout", [0, 0.25])
+def test_conversions_keep_pixels_labels_and_names(
+    tmp_path: Path, cls: type[ImageDataset], extension: str, holdout: float
+) -> None:
+    """A conversion is verified, and holds both splits."""
+    data = folder(write_pictures(tmp_path / "pictures"), holdout=holdout)
+    target = tmp_path / f"packed{extension}"
+
+    def reopen(path: Path) -> ImageDataset:
+        return cls(cls.Options(path=path))
+
+    convert(data, target, cls.formats[extension], reopen, reencode=False)
+    packed = reopen(target)
+    assert packed.class_names == ("cat", "dog")
+    for split in data.splits:
+        assert opened(packed, split).fingerprint() == opened(data, split).fingerprint()
+    assert packed.splits == data.splits
+    if extension == ".parquet" and not holdout:
+        table = datasets.load_dataset(str(tmp_path), data_files=target.name)["train"]
+        assert table.features["label"].names == ["cat", "dog"]
+        assert table[3]["image"].size == (16, 16)
+
+
+def test_lsun_has_neither_extensions_nor_classes(tmp_path: Path) -> None:
+    """Values are known by their first bytes; JPEGs are copied into an archive; other values are counted."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), (200, 0, 0)).save(buffer, "JPEG")
+    with lmdb.open(str(tmp_path / "lsun"), map_size=1 << 24) as environment, environment.begin(write=True) as writing:
+        writing.put(b"0a\xff", buffer.getvalue())
+        writing.put(b"length", b"1")
+    data = Lmdb(Lmdb.Options(path=tmp_path / "lsun"))
+    assert (data.class_names, opened(data).images.shape) == (None, (1, 3, 16, 16))
+    assert "other values: 1" in data.notices[1]
+    form = folder(tmp_path).formats[""]
+    convert(data, tmp_path / "copied", form, folder, reencode=False)
+    assert (tmp_path / "copied" / "00000" / "img00000000.jpg").read_bytes() == buffer.getvalue()
+
+
+def test_wrong_databases_are_named(tmp_path: Path) -> None:
+    """Other files, databases without images, and those of several resolutions are one error each."""
+    (tmp_path / "a.lmdb").write_bytes(b"nothing" * 1000)
+    with pytest.raises(DataError, match="not an LMDB database"):
+        Lmdb(Lmdb.Options(path=tmp_path / "a.lmdb")).open("train")
+    for name, entries, words in (
+        ("b", {b"length": b"1"}, "holds no images, but 1 other values"),
+        ("c", {b"8-00000": b"\xff\xd8\xff", b"16-00000": b"\xff\xd8\xff"}, "each image at several sizes: 8, 16"),
+    ):
+        with lmdb.open(str(tmp_path / name), map_size=1 << 24) as environment, environment.begin(write=True) as writing:
+            for key, value in entries.items():
+                writing.put(key, value)
+        with pytest.raises(DataError, match=words):
+            Lmdb(Lmdb.Options(path=tmp_path / name)).open("train")
+
+
+def test_wrong_files_are_named(tmp_path: Path) -> None:
+    """Damaged files, missing arrays and columns, and labels that are not classes are one error each."""
+    for cls, words in ((Hdf5, "is not an HDF5 file"), (Parquet, "is not a whole Parquet file")):
+        (tmp_path / "a").write_bytes(b"nothing")
+        with pytest.raises(DataError, match=words):
+            cls(cls.Options(path=tmp_path / "a")).open("train")
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["pictures"] = np.zeros((2, 5, 6), np.uint8)
+    with pytest.raises(DataError, match="has no images; its arrays are pictures"):
+        Hdf5(Hdf5.Options(path=tmp_path / "b.h5")).open("train")
+    pq.write_table(pa.table({"text": ["x"]}), tmp_path / "c.parquet")
+    with pytest.raises(DataError, match=r"0 columns of .* hold images; there are text"):
+        Parquet(Parquet.Options(path=tmp_path / "c.parquet")).open("train")
+    pq.write_table(pa.table({"image": [b"x", b"y"], "label": [0, None]}), tmp_path / "d.parquet")
+    with pytest.raises(DataError, match=r"row 1 of train in .* has the label None"):
+        Parquet(Parquet.Options(path=tmp_path / "d.parquet")).open("train")
+
+
+def test_data_command_knows_the_extensions(tmp_path: Path) -> None:
+    """`ganforge data` chooses the dataset by the extension of a path."""
+    root = write_pictures(tmp_path / "pictures")
+    for extension in ("lmdb", "h5", "parquet"):
+        target = tmp_path / f"packed.{extension}"
+        assert f"--data.path {target}" in run("data", "convert", str(root), str(target))
+        assert f"packed.{extension}: 12 pictures (train 12)" in run("data", "info", str(target))
