@@ -67,6 +67,7 @@ class Explorer:
             GanforgeError: The generator needs tensors as conditions, and the data cannot be read.
         """
         self.space = space
+        self._ensure_default_condition()
         self.categories: dict[str, slice] = {}
         self.groups: list[Group] = []
         with suppress(UsageError):  # a generator without layers
@@ -89,7 +90,6 @@ class Explorer:
         self._run_at = lru_cache(limit)(self._open_run)
         self._space_at = lru_cache(limit)(self._open_space)
         self._shape = space.to_space(drawn[:1], space.own_space).values.shape[1:]
-        self.default_condition = self._find_default_condition()
 
     def facts(self) -> dict[str, Any]:
         """Return what the page needs to build its controls, as JSON."""
@@ -207,18 +207,18 @@ class Explorer:
 
     def _condition(self, scene: Scene) -> Tensor | None:
         if scene.condition is None:
-            return self.default_condition
+            return self.space.default_condition
         return condition_of(self.space.run, self.space.generator, scene.condition)
 
-    def _find_default_condition(self) -> Tensor | None:
-        """Return the condition of scenes without one; zeros for vectors if the data cannot be read."""
+    def _ensure_default_condition(self) -> None:
+        """Replace the condition of the first real image by zeros if it is a vector and the data cannot be read."""
         spec = self.space.generator.image.condition
         try:
-            return self.space.default_condition
+            _ = self.space.default_condition
         except GanforgeError:
             if spec is None or spec.kind != "vector":
                 raise
-            return torch.zeros(1, *spec.shape)
+            self.space.default_condition = torch.zeros(1, *spec.shape)
 
     def _condition_facts(self) -> dict[str, Any] | None:
         spec, info = self.space.generator.image.condition, self.space.run.dataset_info()
@@ -227,8 +227,8 @@ class Explorer:
         facts: dict[str, Any] = {"kind": spec.kind, "names": []}
         if spec.kind == "classes":
             facts["names"] = list(info.class_names or map(str, range(spec.num_classes or 0)))
-        elif spec.kind == "vector" and self.default_condition is not None:
-            (vector,) = self.default_condition.float().tolist()
+        elif spec.kind == "vector" and self.space.default_condition is not None:
+            (vector,) = self.space.default_condition.float().tolist()
             facts |= {"names": list(spec.names or map(str, range(len(vector)))), "values": vector}
         return facts
 

@@ -50,7 +50,7 @@ def guarded(inner: Application, *, token: str | None, port: int) -> Application:
             if not _is_local(Headers(scope=scope).get("host", "")):
                 response = PlainTextResponse("Open the address that ganforge explore shows.", HTTPStatus.FORBIDDEN)
         elif _equal(request.query_params.get("token"), token):
-            response = RedirectResponse("/", HTTPStatus.SEE_OTHER)
+            response = RedirectResponse("./", HTTPStatus.SEE_OTHER)  # also behind a proxy that adds a prefix
             response.set_cookie(cookie, token, httponly=True, samesite="lax")
         elif not _equal(request.cookies.get(cookie), token):
             text = "Open the address that ganforge explore shows, with its token."

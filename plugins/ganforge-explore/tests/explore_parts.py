@@ -18,6 +18,7 @@ from ganforge.cli.app import app
 
 #: Local plugin with a mapping network that takes any condition, fields of latents, truncation, and vectors as data.
 PLUGIN = """
+import os
 import torch
 from torch import nn
 import ganforge
@@ -52,6 +53,8 @@ class Codes(ganforge.LatentDistribution):
 class Vectors(ganforge.Dataset):
     condition_names = ("smile", "age")
     def open(self, split):
+        if "WITHOUT_DATA" in os.environ:
+            raise ganforge.DataError("the data are gone")
         rng = torch.Generator().manual_seed(len(split))
         images = torch.randint(0, 256, (40, 1, 8, 8), generator=rng, dtype=torch.uint8)
         return ganforge.ImageTensors(images, torch.rand(40, 2, generator=rng))

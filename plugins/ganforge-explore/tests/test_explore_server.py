@@ -120,7 +120,7 @@ def test_an_open_address_needs_the_token(digits: Path) -> None:
         assert opened.post("/picture", SCENE)[0] == 403
         assert opened.post("/picture", SCENE, Cookie=f"ganforge-explore-{opened.port}=wrong")[0] == 403
         status, headers, _ = opened.response("GET", f"/?token={token}")
-        assert (status, headers["Location"]) == (303, "/")
+        assert (status, headers["Location"]) == (303, "./")
         assert "HttpOnly" in headers["Set-Cookie"]
         cookie = headers["Set-Cookie"].partition(";")[0]
         assert token not in opened.request("GET", "/", Cookie=cookie)[1].decode()

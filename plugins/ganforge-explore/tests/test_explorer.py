@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import ganforge
-from ganforge.errors import UsageError
+from ganforge.errors import DataError, UsageError
 from ganforge.latent_space.space import LatentSpace
 from ganforge.runs.latents import Latents
 
@@ -124,6 +124,16 @@ def test_classes_vectors_categories_and_truncation_change_the_image(styled: Expl
     assert len(images) == 3
     assert styled.facts()["condition"] == {"kind": "classes", "names": [str(digit) for digit in range(10)]}
     assert measured.facts()["condition"]["names"] == ["smile", "age"]
+
+
+def test_a_generator_is_explored_without_its_data(vectors: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors are zero at first then, which the data would give otherwise; only the nearest images are an error."""
+    monkeypatch.setenv("WITHOUT_DATA", "1")
+    explorer = explorer_of(vectors, plugin)
+    assert explorer.facts()["condition"]["values"] == [0.0, 0.0]
+    assert explorer.picture(scene()) == explorer.picture(scene(condition=[0.0, 0.0]))
+    with pytest.raises(DataError, match="the data are gone"):
+        explorer.nearest(scene(), lambda _done, _total: None)
 
 
 @pytest.mark.parametrize(
