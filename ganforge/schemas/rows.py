@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 #: Limit of a file's lines.
 MAX_ROWS = 1_000_000
+#: Limit of its damaged lines, whose validation takes ten microseconds each; a crash leaves one.
+MAX_DAMAGED_ROWS = 100_000
 #: Limit of a row; one of metrics.jsonl has some hundred bytes, one of evaluation.jsonl some thousand.
 MAX_ROW_BYTES = 1 << 20
 
@@ -151,9 +153,7 @@ def iter_rows(path: Path, schema: TypeAdapter[T]) -> Iterator[T | None]:
         OSError: The file does not exist, is not a regular file, is too long, or cannot be read.
     """
     with open_regular(path, max_bytes=MAX_ROWS_BYTES) as file:
-        for line in _counted(iter(partial(file.readline, MAX_ROW_BYTES + 1), b""), path):
-            if line.strip():
-                yield _parse(line, schema)
+        yield from _parsed(iter(partial(file.readline, MAX_ROW_BYTES + 1), b""), schema, path)
 
 
 def read_rows(path: Path, schema: TypeAdapter[T]) -> list[T]:
@@ -167,10 +167,7 @@ def read_rows(path: Path, schema: TypeAdapter[T]) -> list[T]:
 def newest_rows(path: Path, schema: TypeAdapter[T]) -> Iterator[T]:
     """Yield the valid rows of a file, the last one first; none if it cannot be read."""
     with suppress(OSError), open_regular(path, max_bytes=MAX_ROWS_BYTES) as file:
-        for line in _counted(_reversed_lines(file), path):
-            row = _parse(line, schema) if line.strip() else None
-            if row is not None:
-                yield row
+        yield from (row for row in _parsed(_reversed_lines(file), schema, path) if row is not None)
 
 
 def _reversed_lines(file: BinaryIO) -> Iterator[bytes]:
@@ -190,6 +187,18 @@ def _counted(lines: Iterator[bytes], path: Path) -> Iterator[bytes]:
     yield from islice(lines, MAX_ROWS)
     if next(lines, None) is not None:
         raise OSError(errno.EFBIG, f"it has more than {MAX_ROWS:,} lines", str(path))
+
+
+def _parsed(lines: Iterator[bytes], schema: TypeAdapter[T], path: Path) -> Iterator[T | None]:
+    """Yield the row of each line, None for a damaged one. Raises OSError for more of these than a crash leaves."""
+    damaged = 0
+    for line in _counted(lines, path):
+        if line.strip():
+            row = _parse(line, schema)
+            damaged += row is None
+            if damaged > MAX_DAMAGED_ROWS:
+                raise OSError(errno.EFBIG, f"it has more than {MAX_DAMAGED_ROWS:,} damaged lines", str(path))
+            yield row
 
 
 def _parse(line: bytes, schema: TypeAdapter[T]) -> T | None:

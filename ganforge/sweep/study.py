@@ -11,8 +11,9 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, TPESampler
-from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from sqlalchemy.pool import NullPool
 
 from ganforge.errors import UsageError
 from ganforge.sweep.config import SearchConfig, SweepConfig
@@ -73,7 +74,8 @@ def open_study(url: str | None, journal: Path, name: str, *, higher_is_better: b
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        storage = _open_journal(journal) if url is None else optuna.storages.get_storage(url)
+        # Without a pool every connection is closed after its use, so none is left open at the end.
+        storage = _open_journal(journal) if url is None else RDBStorage(url, engine_kwargs={"poolclass": NullPool})
         return optuna.create_study(
             storage=storage,
             study_name=name,

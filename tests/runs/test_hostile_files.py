@@ -106,6 +106,7 @@ ALL: dict[str, Attack] = {
     "a header of 2^63": _bytes(struct.pack("<Q", (1 << 63) + 5)),
     "a million tensors": _tensors,
     "lines": _repeated(b"{}\n"),
+    "damaged lines": _bytes(b"{}\n" * 1_000_000),
     "empty lines": _repeated(b"\n"),
     "one line": _repeated(b"x"),
     "many tables": _bytes(b"".join(b"[a%d]\n" % number for number in range(90_000))),

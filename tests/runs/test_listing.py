@@ -22,7 +22,7 @@ from ganforge.runs.index import find_runs
 from ganforge.runs.listing import FIELDS, list_runs
 from ganforge.runs.query import TIMES, Filter
 from ganforge.schemas.manifest import Manifest, ManifestHead
-from ganforge.schemas.rows import METRICS, iter_rows, newest_rows
+from ganforge.schemas.rows import MAX_DAMAGED_ROWS, METRICS, iter_rows, newest_rows, read_rows
 from ganforge.training.run_directory import RunDirectory, RunLock
 from tests.helpers.comparisons import made, scored
 from tests.helpers.plugins import command
@@ -331,6 +331,18 @@ def test_newest_rows_are_all_rows_backwards(lines: list[str], ended: bool) -> No
     assert rows.count(None) == sum(bool(line) for line in lines) - len(valid)
     assert list(newest_rows(path, METRICS)) == valid[::-1]
     assert list(newest_rows(Path("none.jsonl"), METRICS)) == []
+
+
+def test_a_file_of_damaged_rows_is_not_read_to_its_end(tmp_path: Path) -> None:
+    """Validation of a damaged line takes long, so a file with more of them than a crash leaves is refused."""
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n' + "{}\n" * MAX_DAMAGED_ROWS)
+    assert read_rows(path, METRICS) == [{"step": 1}]
+    with path.open("a") as file:
+        file.write("{}\n")
+    with pytest.raises(OSError, match="it has more than 100,000 damaged lines"):
+        read_rows(path, METRICS)
+    assert list(newest_rows(path, METRICS)) == []
 
 
 def test_score_that_is_finite_in_no_run_is_a_key(tmp_path: Path) -> None:
