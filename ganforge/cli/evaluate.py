@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -104,7 +104,13 @@ def evaluate(
         bool, typer.Option("--resize", help="Resize pictures to those of the dataset, which changes scores.")
     ] = False,
     path: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE.json", help="Write the document of --json, too.")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE.json",
+            help="Write the document of --json, too, and pictures of metrics next to it.",
+        ),
     ] = None,
     force: Force = False,
     settings: Annotated[
@@ -159,11 +165,14 @@ def evaluate(
             from ganforge.runs.evaluate_images import evaluate_images  # noqa: PLC0415 - imports torch
 
             notices: list[str] = []
-            scores = evaluate_images(source, request, registry, resize=resize, notice=notices.append, progress=progress)
-            title, pictures = str(source), {}
+            with nullcontext() if path is None else writing(path):
+                scores = evaluate_images(
+                    source, request, registry, resize=resize, out=path, notice=notices.append, progress=progress
+                )
+            title = str(source)
         else:
             scores, notices = _evaluate_run(run, request, registry, progress)
-            title, pictures = f"{source}, step {scores.step:,}", scores.pictures
+            title = f"{source}, step {scores.step:,}"
     for line in notices:
         notice(line)
     if path is not None:
@@ -172,7 +181,7 @@ def evaluate(
     if json:
         print_json(scores.as_dict())
     else:
-        _print(scores, title, pictures)
+        _print(scores, title)
 
 
 def _holds_images(source: Path) -> bool:
@@ -220,7 +229,7 @@ def _stages(*, quiet: bool) -> Iterator[Callable[[str], None]]:
         yield lambda stage: console.print(escape(f"{stage} …"), style="dim")
 
 
-def _print(scores: MeasuredScores, title: str, pictures: Mapping[str, Path]) -> None:
+def _print(scores: MeasuredScores, title: str) -> None:
     """Print the scores with their references, and the protocol in a few lines."""
     console = out()
     table = Table("score", "value", "reference", "better", title=escape(title))
@@ -233,7 +242,7 @@ def _print(scores: MeasuredScores, title: str, pictures: Mapping[str, Path]) -> 
     console.print(table)
     for line in _protocol_lines(scores.protocol):
         console.print(escape(line), style="dim", highlight=False)
-    for path in pictures.values():
+    for path in scores.pictures.values():
         console.print(f"picture: [bold]{escape(str(path))}[/]", highlight=False)
 
 

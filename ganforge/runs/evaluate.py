@@ -62,6 +62,7 @@ class MeasuredScores:
     Attributes:
         scores: As in evaluation.jsonl, like reference, details, protocol and seconds.
         higher_is_better: Direction of each score.
+        pictures: Files of the metrics' pictures, by name.
     """
 
     scores: dict[str, float | None]
@@ -70,11 +71,18 @@ class MeasuredScores:
     protocol: Protocol
     seconds: float
     higher_is_better: dict[str, bool]
+    pictures: dict[str, Path]
 
     def measurement(self) -> dict[str, Any]:
         """Return the part of the document of `evaluate --json` that all scores have."""
-        names = ("scores", "reference", "details", "seconds")
-        return {name: getattr(self, name) for name in names} | {"protocol": self.protocol.model_dump(mode="json")}
+        return {
+            "scores": self.scores,
+            "reference": self.reference,
+            "details": self.details,
+            "protocol": self.protocol.model_dump(mode="json"),
+            "seconds": self.seconds,
+            "pictures": {name: str(path) for name, path in self.pictures.items()},
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,20 +92,16 @@ class RunScores(MeasuredScores):
     Attributes:
         run: The run directory.
         step: Step of the checkpoint.
-        pictures: Files of the metrics' pictures, by name.
         recorded: Whether evaluation.jsonl holds the scores.
     """
 
     run: Path
     step: int
-    pictures: dict[str, Path]
     recorded: bool
 
     def as_dict(self) -> dict[str, Any]:
         """Return the document that `evaluate --json` prints."""
-        pictures = {name: str(path) for name, path in self.pictures.items()}
-        of_run = {"run": str(self.run), "step": self.step, "pictures": pictures, "recorded": self.recorded}
-        return of_run | self.measurement()
+        return {"run": str(self.run), "step": self.step, **self.measurement(), "recorded": self.recorded}
 
 
 def evaluate_run(

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ganforge.config.resolve import resolve
 from ganforge.data.scoring import build_scoring
@@ -28,6 +27,7 @@ from ganforge.runs.evaluate import (
 )
 from ganforge.runs.stored_images import open_images
 from ganforge.training.precision import choose_device
+from ganforge.utils.images import save_png
 from ganforge.utils.rng import derive_generator
 
 
@@ -37,11 +37,9 @@ class ImageScores(MeasuredScores):
 
     Attributes:
         images: Folder or file of the images.
-        pictures: Pictures of the metrics by name, `(C, H, W)` uint8.
     """
 
     images: Path
-    pictures: dict[str, Tensor]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the document that `evaluate --json` prints."""
@@ -54,6 +52,7 @@ def evaluate_images(
     registry: Registry,
     *,
     resize: bool = False,
+    out: Path | None = None,
     notice: Callable[[str], None] = lambda _: None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> ImageScores:
@@ -64,12 +63,14 @@ def evaluate_images(
         request: Metrics, features, the dataset in `options` (`data`, `data.OPTION`), and numbers.
         registry: Installed components.
         resize: Whether pictures of another size are resized.
+        out: File next to which the metrics' pictures are written, or None to write none.
         notice: Callback for messages.
         progress: Callback for stages of the work.
 
     Raises:
         UsageError: A name, an option, a number or the images are invalid.
         PluginError: A component fails.
+        OSError: A picture cannot be written.
     """
     if request.sampling or request.ema is not None or request.checkpoint != "newest":
         raise UsageError(
@@ -106,6 +107,11 @@ def evaluate_images(
     )
     evaluation = evaluator.evaluate_images(images.take, images.spec, order[:count].sort().values, device)
     save_statistics(evaluator, evaluation, request)
+    pictures: dict[str, Path] = {}
+    if out is not None:
+        for name, picture in evaluation.pictures.items():
+            pictures[name] = out.with_name(f"{out.stem}-{name}.png")
+            save_png(picture, pictures[name])
     return ImageScores(
         images=path,
         scores=evaluation.scores,
@@ -114,5 +120,5 @@ def evaluate_images(
         protocol=evaluation.protocol,
         seconds=evaluation.seconds,
         higher_is_better=score_directions(scoring),
-        pictures=evaluation.pictures,
+        pictures=pictures,
     )

@@ -192,7 +192,9 @@ def test_a_document_goes_to_stdout_and_to_a_file(trained: TrainedRun, plugin: Pa
     done = command("evaluate", "fakes", *words, "--device", "cpu", "--json", "--out", "scores.json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    assert document.keys() == {"images", "scores", "reference", "details", "protocol", "seconds"}
+    assert document.keys() == {"images", "scores", "reference", "details", "protocol", "seconds", "pictures"}
+    assert document["pictures"] == {"first": "scores-first.png"}
+    assert (tmp_path / "scores-first.png").read_bytes().startswith(b"\x89PNG")
     assert document == json.loads((tmp_path / "scores.json").read_text())
     assert sorted(path.name for path in (tmp_path / "fakes").iterdir()) == names
     again = command("evaluate", "fakes", *words, "--out", "scores.json")
