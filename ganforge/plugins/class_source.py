@@ -48,8 +48,9 @@ def plugin_source(classes: Sequence[GivenClass]) -> str:
     """
     collector = _Collector()
     for given in classes:
-        collector.require(given.cls.__name__, given.cls, given.cls.__name__)
-    collector.require("ganforge", sys.modules["ganforge"], "the plugin")
+        namespace = vars(sys.modules[given.cls.__module__])
+        collector.require(given.cls.__name__, given.cls, given.cls.__name__, namespace)
+    collector.require("ganforge", sys.modules["ganforge"], "the plugin", {})
     if collector.problems:
         names = ", ".join(dict.fromkeys(given.cls.__name__ for given in classes))
         raise UsageError(
@@ -91,13 +92,16 @@ class _Collector:
         constants = ["".join(f"{line}\n" for line in self._constants)] if self._constants else []
         return "\n".join([TITLE, *future, imports, *constants, *(f"\n{text}\n" for text in self._definitions)]).rstrip()
 
-    def require(self, name: str, value: object, user: str, *, eager: bool = False) -> None:
+    def require(
+        self, name: str, value: object, user: str, namespace: Mapping[str, object], *, eager: bool = False
+    ) -> None:
         """Add what defines a global name.
 
         Args:
             name: The name.
             value: Its value.
             user: Name of the definition that needs it.
+            namespace: Global names of the file or notebook that has it.
             eager: Whether the definition is called while the module is imported.
         """
         if name in self._values:
@@ -120,6 +124,9 @@ class _Collector:
             self._constants.append(f"{name} = {value!r}")
         elif (line := _import_object(name, value)) is not None:
             self._imports.append(line)
+        elif (alias := _find_alias(name, namespace)) is not None:
+            self._require_all(_needed_names(alias)[0], namespace, name, eager=True)
+            self._definitions.append(alias)
         else:
             self.problems.append(f"{name} (needed by {user}) is a {type(value).__name__} that only this session has")
 
@@ -131,15 +138,15 @@ class _Collector:
             return
         functions = [value] if isinstance(value, FunctionType) else list(_methods(value))
         self._postpones_annotations |= any(item.__code__.co_flags & FUTURE_ANNOTATIONS for item in functions)
-        statement = _find_statement(name, value, functions)
+        namespace = value.__globals__ if isinstance(value, FunctionType) else vars(sys.modules[value.__module__])
+        statement = _find_statement(name, [functions[0].__code__.co_filename] if functions else _files_of(namespace))
         if statement is None and value.__name__ != name:  # another name for it
-            self.require(value.__name__, value, user, eager=eager)
+            self.require(value.__name__, value, user, namespace, eager=eager)
             self._definitions.append(f"{name} = {value.__name__}")
             return
         if statement is None:
             self.problems.append(f"the source of {name} (needed by {user}) is not known")
             return
-        namespace = value.__globals__ if isinstance(value, FunctionType) else vars(sys.modules[value.__module__])
         now, later = _needed_names(statement)
         self._require_all(now, namespace, name, eager=True)
         if eager:
@@ -153,7 +160,7 @@ class _Collector:
         for name in sorted(names):
             is_builtin = vars(builtins).get(name, namespace) is namespace.get(name, vars(builtins).get(name))
             if name in namespace and not is_builtin and not name.startswith("__"):
-                self.require(name, namespace[name], user, eager=eager)
+                self.require(name, namespace[name], user, namespace, eager=eager)
 
 
 def _methods(cls: type) -> Iterator[FunctionType]:
@@ -166,15 +173,24 @@ def _methods(cls: type) -> Iterator[FunctionType]:
                 yield function
 
 
-def _find_statement(name: str, value: FunctionType | type, functions: Sequence[FunctionType]) -> str | None:
-    """Return the top-level statement that binds a name, from the value's own file or cell."""
-    file = getattr(sys.modules.get(value.__module__), "__file__", None)
-    if functions:
-        files = [functions[0].__code__.co_filename]
-    elif file is not None:
-        files = [file]
-    else:  # a class without methods does not know its cell; the newest one counts
-        files = [key for key, entry in reversed(linecache.cache.items()) if len(entry) > 1 and entry[1] is None]
+def _files_of(namespace: Mapping[str, object]) -> list[str]:
+    """Return the file of a module, or all cells of a notebook, the newest first."""
+    file = namespace.get("__file__")
+    if isinstance(file, str):
+        return [file]
+    return [key for key, entry in reversed(linecache.cache.items()) if len(entry) > 1 and entry[1] is None]
+
+
+def _find_alias(name: str, namespace: Mapping[str, object]) -> str | None:
+    """Return the assignment of a name if it calls nothing, such as `Mode = Literal["a", "b"]`."""
+    statement = _find_statement(name, _files_of(namespace))
+    nodes = [] if statement is None else list(ast.walk(ast.parse(statement)))
+    calls = any(isinstance(node, ast.Call | ast.NamedExpr) for node in nodes)
+    return statement if any(isinstance(node, ast.Assign) for node in nodes) and not calls else None
+
+
+def _find_statement(name: str, files: Sequence[str]) -> str | None:
+    """Return the last top-level statement that binds a name, from the first file or cell that has one."""
     for source in map(_source_of, files):
         with suppress(SyntaxError):
             for statement in reversed(ast.parse(source).body):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -51,11 +52,14 @@ NO_OVERRIDES = ResumeOverrides()
 
 
 class WarningsCallback(Callback):
-    """Callback that turns messages into Python warnings."""
+    """Callback that turns messages into Python warnings at the line of the user's code."""
 
     def on_message(self, message: str) -> None:
         """Warn."""
-        warnings.warn(message, stacklevel=2)
+        frame, level = sys._getframe(), 1  # noqa: SLF001 - Python 3.11 has no skip_file_prefixes
+        while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "ganforge":
+            frame, level = frame.f_back, level + 1
+        warnings.warn(message, stacklevel=level)
 
 
 def start_run(

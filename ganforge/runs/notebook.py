@@ -95,7 +95,7 @@ class NotebookDisplay(Callback):
 
         self._shown_at = self._clock()
         if self._handle is None:
-            self._handle = display(self, display_id=True)  # type: ignore[no-untyped-call]
+            self._handle = display(self, display_id=True)
         else:
             self._handle.update(self)
 

@@ -120,6 +120,7 @@ class SampleRequest:
     latents: Latents | NDArray[np.float32] | Tensor | None = None
     sampling: Mapping[str, Any] | None = None
     device: str = "cpu"
+    columns: int | None = None
 
 
 def sample_run(run: TrainedRun, loaded: LoadedGenerator, request: SampleRequest) -> Samples:
@@ -143,7 +144,7 @@ def sample_run(run: TrainedRun, loaded: LoadedGenerator, request: SampleRequest)
         condition = default_conditions(run, generator, count)
     elif len(condition) == 1:
         condition = condition.expand(count, *condition.shape[1:])
-    return _draw(loaded, replace(latents, condition=condition), dataset_of(run), request)
+    return _draw(loaded, replace(latents, condition=condition), dataset_of(run), request, request.columns)
 
 
 def sample_run_by_class(run: TrainedRun, loaded: LoadedGenerator, request: SampleRequest) -> Samples | None:

@@ -273,6 +273,7 @@ class TrainedRun:
         condition: Condition | None = None,
         latents: Latents | NDArray[np.float32] | Tensor | None = None,
         sampling: Mapping[str, Any] | None = None,
+        columns: int | None = None,
         ema: bool | None = None,
         checkpoint: CheckpointChoice = "newest",
         device: str = "cpu",
@@ -286,6 +287,7 @@ class TrainedRun:
                 default classes take turns, and vectors and tensors are those of the first test images, which are read.
             latents: `(N, Z)`, or `Latents` in z or w, whose condition is the default then; drawn by default.
             sampling: Sampling options of the generator, such as `{"truncation": 0.7}`.
+            columns: Images per row of the picture; by default it is nearly square.
             ema: Weights, as for `generator`.
             checkpoint: Step of a checkpoint, `newest` or `best`.
             device: Device to compute on, such as `auto` or `cuda`; the CPU draws the same bits on every machine.
@@ -295,7 +297,7 @@ class TrainedRun:
             IncompatibleError: The condition does not fit the generator.
             CheckpointError: The checkpoint is damaged.
         """
-        request = SampleRequest(num_samples, seed, condition, latents, sampling, device)
+        request = SampleRequest(num_samples, seed, condition, latents, sampling, device, columns)
         return sample_run(self, self.load(ema=ema, checkpoint=checkpoint), request)
 
     def sample_by_class(

@@ -41,7 +41,8 @@ def _parts(drawing: Drawing, chart: Chart) -> Iterator[str]:
         yield f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{label}</text>'
     for value, label in drawing.x_axis.ticks():
         x = LEFT + (RIGHT - LEFT) * drawing.x_axis.share(value)
-        yield f'<text x="{x:.1f}" y="{BOTTOM + 18}" text-anchor="middle">{label}</text>'
+        anchor = "end" if x > RIGHT - CHARACTER * len(label) / 2 else "middle"  # a label stays within the image
+        yield f'<text x="{x:.1f}" y="{BOTTOM + 18}" text-anchor="{anchor}">{label}</text>'
     yield f'<line x1="{LEFT}" x2="{RIGHT}" y1="{BOTTOM}" y2="{BOTTOM}" stroke="{QUIET}"/>'
     yield f'<text x="{RIGHT}" y="{BOTTOM + 36}" text-anchor="end">{escape(printable(chart.x_label))}</text>'
     scale = f"translate({LEFT} {TOP}) scale({(RIGHT - LEFT) / PLOT_WIDTH:.4f} {(BOTTOM - TOP) / PLOT_HEIGHT:.4f})"

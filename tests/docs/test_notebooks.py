@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
+from typing import Any
+
+import nbformat
 import pytest
 
-from tests.helpers.docs import DOCS, blocks
+from tests.helpers.docs import DOCS, ROOT, blocks
 from tests.helpers.notebooks import session
 
+NOTEBOOKS = sorted((ROOT / "examples" / "notebooks").glob("*.ipynb"))
+#: Largest notebook, since its outputs are pictures in the repository.
+MAX_BYTES = 300_000
 PAGE = DOCS / "python.md"
 #: Replacements that make the trainings short.
 SHORT = {"steps=500": 'steps=2, batch_size=8, precision="fp32", evaluate=None', "steps=1000": "steps=3"}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default:MNIST", "default:.*is kept but not used")  # meant for users
 def test_the_page_about_python_runs() -> None:
     """Its Python code runs, in its order, as cells of a notebook; only the trainings are shortened."""
@@ -21,3 +30,32 @@ def test_the_page_about_python_runs() -> None:
         cells = [cell.replace(long, short) for cell in cells]
     with session(*cells) as names:
         assert names["run"].manifest.status == "finished"
+
+
+def shape(notebook: Any) -> list[list[tuple[str, ...]]]:
+    """Return the kinds of the outputs of each cell."""
+    return [
+        [(output.output_type, output.get("name", ""), *sorted(output.get("data", ()))) for output in cell.outputs]
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    ]
+
+
+def test_there_are_three_small_notebooks() -> None:
+    """Each has the outputs of one run from top to bottom, none of them a warning, and is small."""
+    assert [path.stem for path in NOTEBOOKS] == ["explore-a-latent-space", "train-and-compare", "write-a-loss"]
+    for path in NOTEBOOKS:
+        notebook = nbformat.read(path, 4)
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+        assert "stderr" not in {output.get("name") for cell in code for output in cell.outputs}
+        assert path.stat().st_size < MAX_BYTES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook runs in a kernel, with short trainings, and its outputs are of the kinds that it was saved with."""
+    monkeypatch.syspath_prepend(str(DOCS / "scripts"))
+    script = importlib.import_module("make_notebooks")
+    assert shape(script.execute(path, tmp_path, STEPS=3)) == shape(nbformat.read(path, 4))

@@ -91,6 +91,23 @@ class Parent(gf.Loss):
             assert module.Child.__mro__[1] is module.Parent
 
 
+def test_types_of_options_come_along() -> None:
+    """An assignment that calls nothing is copied, with the names in it, such as the type of an option."""
+    loss = """
+class A(gf.Loss):
+    class Options(gf.Loss.Options):
+        modes: Modes = None
+    def discriminator_loss(self, *, real, fake): return 1
+    def generator_loss(self, *, real, fake): return 1
+"""
+    cells = (f"{IMPORTS}from typing import Literal", "Mode = Literal['a', 'b']\nModes = list[Mode] | None", loss)
+    with session(*cells) as names:
+        cls = loaded(names, "A")
+    assert cls.Options(modes=["b"]).modes == ["b"]
+    with pytest.raises(ValueError, match="modes"):
+        cls.Options(modes=["c"])
+
+
 def test_the_newest_definition_counts() -> None:
     """A class of an edited cell has its new source; a class without methods is found among all cells."""
     first = "class Options(ganforge.Loss.Options):\n    a: int = 1\n"

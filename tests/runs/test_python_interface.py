@@ -52,8 +52,9 @@ def test_training_from_python(tmp_path: Path) -> None:
 def test_settings_of_train_are_above_the_experiment_and_presets(tmp_path: Path) -> None:
     """Keywords override the experiment, which overrides presets; options of the same component add up."""
     own: package.ExperimentSettings = {"steps": 1, "gen": {"name": "mlp", "latent_dim": 7}, "batch_size": 4}
-    with pytest.warns(UserWarning, match=r"\[\w+\.dcgan\] \(preset quick\) is kept but not used"):
+    with pytest.warns(UserWarning, match=r"\[\w+\.dcgan\] \(preset quick\) is kept but not used") as caught:
         trained = package.train(EXPERIMENT, preset="quick", out=tmp_path / "r", **own)
+    assert {warning.filename for warning in caught} == {__file__}, "the line that called train"
     experiment = trained.experiment
     assert (experiment.steps, experiment.batch_size) == (1, 4)
     assert (experiment.gen.options["hidden"], experiment.gen.options["latent_dim"]) == ([8], 7)
