@@ -1,1 +1,25 @@
-"""Images in files: folders, archives and arrays, behind one interface."""
+"""Images in files: folders, archives and arrays, behind one interface, which plugins extend by further formats."""
+
+from ganforge.image_files.arrays import CLASS_NAMES, ArraySource
+from ganforge.image_files.conversion import Format, PackedImage, Packing
+from ganforge.image_files.dataset import ImageDataset
+from ganforge.image_files.decoding import extensions
+from ganforge.image_files.labels import LABELS_NAME, MAX_CLASSES
+from ganforge.image_files.layout import Layout, arrange
+from ganforge.image_files.source import ImageSource, PerProcess
+
+__all__ = [
+    "CLASS_NAMES",
+    "LABELS_NAME",
+    "MAX_CLASSES",
+    "ArraySource",
+    "Format",
+    "ImageDataset",
+    "ImageSource",
+    "Layout",
+    "PackedImage",
+    "Packing",
+    "PerProcess",
+    "arrange",
+    "extensions",
+]

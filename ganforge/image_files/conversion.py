@@ -36,7 +36,7 @@ class PackedImage:
     Attributes:
         name: Path below the top, as StyleGAN's `00000/img00000000.png`; of two splits below `train` or `test`.
         label: Class, or 0.
-        content: Encoded image.
+        content: Encoded image; nothing for formats that store pixels.
         pixels: `(C, H, W)` uint8.
     """
 
@@ -52,12 +52,14 @@ class Packing:
 
     Attributes:
         dataset: The images.
-        reencode: Whether images become PNGs with the dataset's size, fit and background; else their files are copied.
+        reencode: Whether images get the dataset's size, fit and background; else their files are copied.
+        stores_pixels: Whether the format needs pixels alone.
         broken: Pictures that cannot be read, and are left out.
     """
 
     dataset: ImageDataset
     reencode: bool
+    stores_pixels: bool = False
     broken: list[Broken] = field(default_factory=list)
     _labels: list[tuple[str, int]] = field(default_factory=list)
 
@@ -79,7 +81,7 @@ class Packing:
         def read(name: str) -> tuple[bytes, str, Tensor]:
             pixels = dataset.image_source.pixels(name, decoding or PLAIN)
             if decoding is not None or not dataset.image_source.encoded:
-                return png_bytes(pixels), ".png", pixels
+                return b"" if self.stores_pixels else png_bytes(pixels), ".png", pixels
             with dataset.image_source.open(name) as file:
                 content = file.read()
             suffix = PurePosixPath(name).suffix.lower()
@@ -156,7 +158,7 @@ def convert(
         OSError: The target cannot be written.
     """
     reencode = reencode or form.stores_pixels
-    packing = Packing(dataset, reencode)
+    packing = Packing(dataset, reencode, form.stores_pixels)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent) as parent:
         temporary = Path(parent) / target.name
         form.write(temporary, packing)

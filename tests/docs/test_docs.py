@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from PIL import Image
 
 import ganforge as package
 from ganforge import testing
@@ -38,6 +39,7 @@ from ganforge.plugins import hookspecs
 from ganforge.plugins.discovery import HOOKS
 from ganforge.plugins.registry import INTERFACES, Registry
 from tests.helpers.docs import DOCS, ROOT, blocks, prose
+from tests.helpers.image_folders import equal_pictures
 from tests.helpers.plugins import command as run_command
 
 README, KOREAN, CONTRIBUTING = ROOT / "README.md", ROOT / "README.ko.md", ROOT / "CONTRIBUTING.md"
@@ -559,6 +561,20 @@ def test_the_example_dataset_trains(tmp_path: Path, ganforge: Ganforge) -> None:
     done = ganforge("run", *arguments.split())
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["status"] == "finished"
+
+
+def test_the_example_format_is_checked_and_converted(tmp_path: Path, ganforge: Ganforge) -> None:
+    """The format of plugins.md is found by its extension, and its pictures become a folder with the same pixels."""
+    write_files(DOCS / "plugins.md", tmp_path)
+    root = equal_pictures(tmp_path)
+    lines = [f"{path.relative_to(root)} {int(path.parent.name == 'dog')}" for path in sorted(root.glob("*/*.png"))]
+    (root / "pictures.lst").write_text("\n".join(lines), encoding="utf-8")
+    done = ganforge("data", "check", "pictures.lst", "--plugin", "my_format.py")
+    assert "2 classes: cat (5), dog (7)" in done.stdout
+    assert ganforge("data", "convert", "pictures.lst", "out", "--plugin", "my_format.py").returncode == 0
+    expected = [np.asarray(Image.open(path)) for path in sorted(root.glob("*/*.png"))]
+    written = [np.asarray(Image.open(path)) for path in sorted((root / "out").rglob("*.png"))]
+    assert np.array_equal(written, expected)
 
 
 def test_the_example_package_is_found(tmp_path: Path, ganforge: Ganforge) -> None:

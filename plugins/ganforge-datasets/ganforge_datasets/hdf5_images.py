@@ -11,10 +11,15 @@ import h5py
 import numpy as np
 
 from ganforge.errors import DataError
-from ganforge.image_files.arrays import CLASS_NAMES, ArraySource
-from ganforge.image_files.conversion import Format, Packing
-from ganforge.image_files.dataset import ImageDataset
-from ganforge.image_files.source import ImageSource, PerProcess
+from ganforge.image_files import (
+    CLASS_NAMES,
+    ArraySource,
+    Format,
+    ImageDataset,
+    ImageSource,
+    Packing,
+    PerProcess,
+)
 
 
 def _open(path: Path) -> Any:  # noqa: ANN401 - h5py has no types

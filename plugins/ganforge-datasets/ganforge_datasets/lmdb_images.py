@@ -16,12 +16,16 @@ from typing import IO, ClassVar
 import lmdb
 
 from ganforge.errors import DataError
-from ganforge.image_files.conversion import Format, Packing
-from ganforge.image_files.dataset import ImageDataset
-from ganforge.image_files.decoding import extensions
-from ganforge.image_files.labels import LABELS_NAME
-from ganforge.image_files.layout import Layout, arrange
-from ganforge.image_files.source import ImageSource
+from ganforge.image_files import (
+    LABELS_NAME,
+    Format,
+    ImageDataset,
+    ImageSource,
+    Layout,
+    Packing,
+    arrange,
+    extensions,
+)
 
 #: First bytes of encoded images: JPEG, PNG, GIF, BMP, and the container of WebP.
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"RIFF")

@@ -18,11 +18,7 @@ import pyarrow.parquet as pq
 
 from ganforge.components import Split
 from ganforge.errors import DataError
-from ganforge.image_files.conversion import Format, Packing
-from ganforge.image_files.dataset import ImageDataset
-from ganforge.image_files.labels import MAX_CLASSES
-from ganforge.image_files.layout import Layout
-from ganforge.image_files.source import ImageSource
+from ganforge.image_files import MAX_CLASSES, Format, ImageDataset, ImageSource, Layout, Packing
 
 #: Columns of images and labels without a declared type.
 IMAGE_NAMES, LABEL_NAMES = ("image", "img", "picture"), ("label", "labels", "fine_label")

@@ -27,8 +27,8 @@ from PIL import Image
 
 from ganforge import ImageTensors
 from ganforge.errors import DataError
+from ganforge.image_files import ImageDataset
 from ganforge.image_files.conversion import convert
-from ganforge.image_files.dataset import ImageDataset
 from ganforge.plugins.registry import Registry
 
 
