@@ -6,6 +6,7 @@ GanforgeError                 exit code 1
 │   ├── UnknownComponentError     unknown or ambiguous name of a component
 │   ├── IncompatibleError         components that do not fit together
 │   ├── DataError                 missing, damaged or wrongly declared data
+│   │   └── TooFewImagesError     fewer images than a metric needs
 │   └── RunDirectoryError         run directory that exists, is locked, or is invalid
 ├── PluginError               2   error of a plugin
 │   └── StrictPluginError     3   first broken plugin, with GANFORGE_STRICT_PLUGINS=1
@@ -60,6 +61,18 @@ class IncompatibleError(UsageError):
 
 class DataError(UsageError):
     """Data that is missing, damaged, or not as its dataset declares it."""
+
+
+class TooFewImagesError(DataError):
+    """Fewer images than a metric needs.
+
+    Attributes:
+        minimum: Images that it needs.
+    """
+
+    def __init__(self, message: str, *, minimum: int, fix: str | None = None) -> None:
+        self.minimum = minimum
+        super().__init__(message, fix=fix or f"compare {minimum} or more: --num-samples {minimum}")
 
 
 class RunDirectoryError(UsageError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ganforge.components import Split
 from ganforge.data.scoring import Scoring, blame
-from ganforge.errors import ConfigError, DataError, IncompatibleError
+from ganforge.errors import ConfigError, DataError, IncompatibleError, TooFewImagesError
 from ganforge.evaluation.comparability import EXTRACTOR_NEEDS
 
 
@@ -68,10 +68,10 @@ def check(scoring: Scoring, *, num_samples: int, split: Split, with_generator: b
                 f"{name} compares with real images that were not trained on, and those of the training split were",
                 fix="pass --split test" if has_test else f"data {scoring.info.name!r} has no test split; leave it out",
             )
-        check_metric(scoring, name, num_samples=num_samples)
+        check_metric(scoring, name, num_samples=num_samples, split=split)
 
 
-def check_metric(scoring: Scoring, name: str, *, num_samples: int) -> None:
+def check_metric(scoring: Scoring, name: str, *, num_samples: int, split: Split) -> None:
     """Raise an error if a metric does not suit the features or the number of images; see `check`."""
     metric = scoring.metrics[name]
     extractor = scoring.extractor() if EXTRACTOR_NEEDS & metric.needs else None
@@ -82,4 +82,11 @@ def check_metric(scoring: Scoring, name: str, *, num_samples: int) -> None:
             fix="pass one that is, such as --features digits for handwritten digits",
         )
     with blame(scoring.metric_components[name], f"check {num_samples} images"):
-        metric.check(num_samples=num_samples, extractor=extractor)
+        try:
+            metric.check(num_samples=num_samples, extractor=extractor)
+        except TooFewImagesError as error:
+            size = scoring.info.sizes[split]
+            if size >= error.minimum:
+                raise
+            fix = f"choose other metrics: data {scoring.info.name!r} has {size:,} images in its {split} split"
+            raise TooFewImagesError(error.message, minimum=error.minimum, fix=fix) from None

@@ -177,7 +177,7 @@ def checked_comparison(
     if num_samples < 1:
         raise UsageError(f"invalid number of images {num_samples}; the minimum is 1")
     if request.metrics is None:
-        skip_unsuitable(scoring, num_samples, notice)
+        skip_unsuitable(scoring, num_samples, split, notice)
     if not scoring.metrics:
         raise ConfigError("no metric is chosen", fix="choose metrics that fit: --metric NAME,NAME")
     if statistics is not None and request.reference is not None:
@@ -219,7 +219,7 @@ def data_notices(scoring: Scoring, statistics: ReferenceStatistics | None) -> Se
     return scoring.notices(evaluates=True) if statistics is None else ()
 
 
-def skip_unsuitable(scoring: Scoring, num_samples: int, notice: Callable[[str], None]) -> None:
+def skip_unsuitable(scoring: Scoring, num_samples: int, split: Split, notice: Callable[[str], None]) -> None:
     """Skip default metrics that do not fit the features or the number of samples.
 
     Raises:
@@ -230,7 +230,7 @@ def skip_unsuitable(scoring: Scoring, num_samples: int, notice: Callable[[str], 
     reasons: list[UsageError] = []
     for name in list(scoring.metrics):
         try:
-            check_metric(scoring, name, num_samples=num_samples)
+            check_metric(scoring, name, num_samples=num_samples, split=split)
         except UsageError as error:
             scoring.leave_out(name)
             reasons.append(error)

@@ -92,7 +92,7 @@ class Planner:
         split = scored_split(scoring)
         num_samples = spec.num_samples or min(DEFAULT_NUM_SAMPLES, scoring.info.sizes[split])
         if spec.metrics is None:
-            skip_unsuitable(scoring, num_samples, skipped.append)
+            skip_unsuitable(scoring, num_samples, split, skipped.append)
         check(scoring, num_samples=num_samples, split=split)
         self._scorable.add(key)
         return skipped

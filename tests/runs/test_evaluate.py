@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import ganforge as package
-from ganforge.errors import ConfigError, DataError, GanforgeError, RunDirectoryError, UsageError
+from ganforge.errors import ConfigError, DataError, GanforgeError, RunDirectoryError, TooFewImagesError, UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
 from ganforge.runs.launch import ResumeOverrides
@@ -112,6 +112,17 @@ def test_evaluation_table_shows_the_protocol(run: RunDirectory, plugin: Path) ->
     assert f"generator {row['protocol']['checkpoint'][:12]}, seed 9" in said
     assert row["protocol"]["weights"] == "generator"
     assert "\x1b" not in done.stdout
+
+
+def test_the_fix_for_too_few_images_is_possible(registry: Registry, tmp_path: Path) -> None:
+    """The error names --num-samples if the data have as many images, and other metrics if they do not."""
+    run = launch.start_run(prepare(tiny(registry, *SMALL), registry), out=tmp_path / "run").run
+    trained = package.load(run.path)
+    for subset, fix in ((50, "--num-samples 100"), (1500, "other metrics: data 'mnist' has 2,000 images in its test")):
+        options = {"metric.subset_size": subset}
+        with pytest.raises(TooFewImagesError) as caught:
+            trained.evaluate("kid", num_samples=99, features="random-convolutions", options=options, device="cpu")
+        assert fix in str(caught.value.fix)
 
 
 def test_the_usual_metrics_are_scored_unless_others_are_named(registry: Registry, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ganforge.components import EvaluationContext, FeatureExtractor
 from ganforge.components.metrics import Source
-from ganforge.errors import DataError
+from ganforge.errors import DataError, TooFewImagesError
 
 #: Names of the sources in messages.
 SOURCE_NAMES: dict[Source, str] = {"real": "real images", "fake": "fakes", "train": "training images"}
@@ -68,9 +68,9 @@ def _no_classes(score: str) -> DataError:
 
 
 def require_images(minimum: int, *counts: int, score: str, because: str) -> None:
-    """Raise DataError if a count of images is below the minimum."""
+    """Raise TooFewImagesError if a count of images is below the minimum."""
     if min(counts) < minimum:
-        raise DataError(
+        raise TooFewImagesError(
             f"{score} needs {minimum} images or more, real ones and fakes each, not {min(counts)}: {because}",
-            fix=f"compare {minimum} or more: --num-samples {minimum}",
+            minimum=minimum,
         )
