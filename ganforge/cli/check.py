@@ -100,13 +100,14 @@ def _find_entries(registry: Registry, names: list[str], path: Path | None) -> li
 
     try:
         return components_of(registry, names[0])
-    except UsageError as error:
+    except UsageError:
         named = [entry for entry in registry.entries if entry.component.name == names[0]]
         if named:
             return named
-        near = nearest(names[0], {entry.source.distribution for entry in registry.entries})
-        fix = registry.fix_for_missing(near=near is not None)
-        raise UnknownComponentError(error.message, fix=fix) from None
+        registry.check_provided("component", names[0])
+        known = {name for entry in registry.entries for name in (entry.source.distribution, entry.component.name)}
+        fix = registry.fix_for_missing(near=nearest(names[0], known) is not None)
+        raise UnknownComponentError(f"no components of {names[0]!r}{did_you_mean(names[0], known)}", fix=fix) from None
 
 
 def _is_from(entry: Entry, path: Path) -> bool:

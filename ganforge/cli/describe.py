@@ -57,6 +57,7 @@ def _find_entries(registry: Registry, names: list[str]) -> list[Entry | PresetEn
     candidates = [*(registry.get(kind, name) for kind in KINDS), find_named(registry.presets, "preset", name)]
     entries = [entry for entry in candidates if entry is not None]
     if not entries:
+        registry.check_provided("component", name)
         known = {registry.name_of(entry) for entry in registry.entries}
         known |= {shortest_name(entry, registry.presets) for entry in registry.presets}
         fix = registry.fix_for_missing(near=nearest(name, known) is not None)

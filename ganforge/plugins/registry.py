@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ganforge.components.spec import PHASE, RESERVED_NAMES, RESERVED_PHASES, Component, Kind
+from ganforge.components.spec import KINDS, PHASE, RESERVED_NAMES, RESERVED_PHASES, Component, Kind
 from ganforge.errors import PluginError, UnknownComponentError
 from ganforge.plugins import Plugins, Policy, Source, discover
 from ganforge.plugins.commands import Command
@@ -110,15 +110,27 @@ class Registry:
     def find(self, kind: Kind, name: str) -> Entry:
         """Return the component of a name. Raises UnknownComponentError, with the nearest name."""
         entry = self.get(kind, name)
+        if entry is None:
+            self.check_provided(kind, name, (kind,))
+        return self._existing(entry, self.of_kind(kind), kind, name)
+
+    def check_provided(self, noun: str, name: str, kinds: Iterable[Kind] = KINDS) -> None:
+        """Raise UnknownComponentError for a name that a distribution of ganforge's repository provides.
+
+        Args:
+            noun: Kind of thing that the user named.
+            name: Its name, which may be that of another library.
+            kinds: Kinds that it may have.
+        """
         own = own_name(name) or name
-        distribution = providing_distribution(kind, own)
-        if entry is None and distribution is not None and distribution not in self._distributions:
+        owners = (providing_distribution(kind, own) for kind in kinds)
+        distribution = next((owner for owner in owners if owner is not None), None)
+        if distribution is not None and distribution not in self._distributions:
             provided = "is installed; {} provides it" if own == name else f"is installed; {own!r} is its name in {{}}"
             raise UnknownComponentError(
-                f"no {kind} {name!r} {provided.format(distribution)}",
+                f"no {noun} {name!r} {provided.format(distribution)}",
                 fix=f"in ganforge's repository: python -m pip install ./plugins/{distribution}",
             )
-        return self._existing(entry, self.of_kind(kind), kind, name)
 
     def find_preset(self, name: str) -> PresetEntry:
         """Return the preset of a name. Raises UnknownComponentError, with the nearest name."""

@@ -58,3 +58,12 @@ def test_losses_of_papers_are_answered_with_their_distribution(registry: Registr
     with pytest.raises(UnknownComponentError, match="'wasserstein-gp' is its name in ganforge-losses") as error:
         registry.find("loss", "WGAN_GP")
     assert "plugins/ganforge-losses" in str(error.value.fix)
+
+
+@pytest.mark.parametrize("name", ["check", "describe"])
+def test_commands_without_a_kind_know_names_of_papers(name: str) -> None:
+    """`check wgan` and `describe wgan` name the plugin as `--loss wgan` does, not the nearest network."""
+    refused = command(name, "wgan", "--no-plugins")
+    assert refused.returncode == 2
+    assert "no component 'wgan' is installed; 'wasserstein' is its name in ganforge-losses" in refused.stderr
+    assert "plugins/ganforge-losses" in refused.stderr
