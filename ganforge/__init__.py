@@ -16,7 +16,7 @@ from ganforge.plugins.hookspecs import RunInfo, hookimpl
 from ganforge.plugins.presets import Preset
 
 if TYPE_CHECKING:
-    from ganforge.api import load, resume, train
+    from ganforge.api import evaluate, load, resume, train
     from ganforge.components import (
         Augmentation,
         ComponentOptions,
@@ -84,6 +84,7 @@ _LAZY = {
     "ExperimentSettings": "ganforge.config.keywords",
     "TrainedRun": "ganforge.runs.trained_run",
     "compare": "ganforge.report.comparison",
+    "evaluate": "ganforge.api",
     "list_components": "ganforge.plugins.catalog",
     "load": "ganforge.api",
     "resume": "ganforge.api",
@@ -126,6 +127,7 @@ __all__ = [
     "TrainStep",
     "TrainedRun",
     "compare",
+    "evaluate",
     "hookimpl",
     "list_components",
     "load",

@@ -1,12 +1,15 @@
-"""Python interface: `ganforge.train`, `ganforge.resume` and `ganforge.load`."""
+"""Python interface: `ganforge.train`, `ganforge.resume`, `ganforge.load` and `ganforge.evaluate`."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
+from numpy.typing import NDArray
+
+from ganforge.components import Split
 from ganforge.config import Experiment
 from ganforge.config.classes import name_classes
 from ganforge.config.keywords import ExperimentSettings
@@ -16,6 +19,8 @@ from ganforge.errors import UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.report import report_run
 from ganforge.runs.distributed_launch import run_rank
+from ganforge.runs.evaluate import EvaluationRequest
+from ganforge.runs.evaluate_images import ImageScores, evaluate_images
 from ganforge.runs.finished import open_finished, resume_to_end, wait_for_ranks
 from ganforge.runs.launch import ResumeOverrides, start_run
 from ganforge.runs.notebook import notebook_callback
@@ -118,6 +123,64 @@ def load(source: str | Path, *, plugins: Sequence[str | Path] = ()) -> TrainedRu
     """
     registry = Registry.discover([Path(plugin) for plugin in plugins])
     return TrainedRun(open_source(source), registry, report=report_run)
+
+
+def evaluate(
+    images: str | Path | NDArray[Any],
+    data: str | Mapping[str, Any] | None = None,
+    metrics: str | Sequence[str] | None = None,
+    *,
+    num_samples: int | None = None,
+    split: Split | None = None,
+    features: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    reference: str | Path | None = None,
+    save_reference: str | Path | None = None,
+    resize: bool = False,
+    plugins: Sequence[str | Path] = (),
+) -> ImageScores:
+    """Score images without a model: `evaluate("fakes", "mnist")`. `TrainedRun.evaluate` scores a run.
+
+    Args:
+        images: Folder or file of images, or an array, `(N, H, W, C)` uint8, or float32 as networks see them.
+        data: Dataset that they are compared with, such as "mnist" or `{"name": "folder", "path": "pictures"}`.
+        metrics: Names; by default as in `TrainedRun.evaluate`, like the following arguments.
+        num_samples: Images to compare; all, at most 10,000.
+        split: Split of the real images.
+        features: Feature extractor; that which the dataset recommends.
+        options: Options of metrics and features, such as `{"metric.kid.subsets": 50}`.
+        seed: Seed of the choice of images; 0.
+        device: Device to compute on.
+        reference: File of statistics of the real images, in place of `data`.
+        save_reference: File that statistics of the real images are written to.
+        resize: Whether pictures of another size are resized.
+        plugins: Local plugin files.
+
+    Raises:
+        UsageError: A name, an option, a number or the images are invalid.
+        PluginError: A component fails.
+    """
+    chosen = {"name": data} if isinstance(data, str) else dict(data or {})
+    of_data = {"data" if key == "name" else f"data.{key}": value for key, value in chosen.items()}
+    request = EvaluationRequest(
+        metrics=[metrics] if isinstance(metrics, str) else metrics,
+        num_samples=num_samples,
+        split=split,
+        features=features,
+        options=of_data | dict(options or {}),
+        seed=seed,
+        device=device,
+        reference=None if reference is None else Path(reference),
+        save_reference=None if save_reference is None else Path(save_reference),
+    )
+    source = Path(images) if isinstance(images, str | Path) else images
+    notices: list[str] = []
+    scores = evaluate_images(source, request, _discover(plugins), resize=resize, notice=notices.append)
+    for line in notices:
+        warnings.warn(line, stacklevel=2)
+    return scores
 
 
 def _discover(plugins: Sequence[str | Path]) -> Registry:

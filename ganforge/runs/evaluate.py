@@ -263,13 +263,13 @@ def evaluation_layers(
         pairs = {"metric": list(request.metrics)} | pairs
     if request.features is not None:
         pairs = {"features": request.features} | pairs
-    default: dict[str, Any] = {"metric": {"names": [*DEFAULT_METRICS, *CLASS_METRICS]}}
+    layers = [Layer("default", {"metric": {"names": [*DEFAULT_METRICS, *CLASS_METRICS]}})]
     features = None if statistics is None else statistics.protocol.features
     if features is not None:
         options = {key: NOTHING if value is None else value for key, value in features.options.items()}
         options.pop("weights", None)  # a path; their SHA-256 is compared
-        default["features"] = {"name": features.name, features.name: options}
-    return [Layer("default", default), Layer("command line", nested(pairs.items()), loose=True)]
+        layers.append(Layer(str(request.reference), {"features": {"name": features.name, features.name: options}}))
+    return [*layers, Layer("command line", nested(pairs.items()), loose=True)]
 
 
 def _record(

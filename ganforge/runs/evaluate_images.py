@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
 from ganforge.config.resolve import resolve
 from ganforge.data.scoring import build_scoring
@@ -36,18 +37,18 @@ class ImageScores(MeasuredScores):
     """Scores of images.
 
     Attributes:
-        images: Folder or file of the images.
+        images: Folder or file of the images, or None for an array.
     """
 
-    images: Path
+    images: Path | None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the document that `evaluate --json` prints."""
-        return {"images": str(self.images)} | self.measurement()
+        return {"images": None if self.images is None else str(self.images)} | self.measurement()
 
 
 def evaluate_images(
-    path: Path,
+    source: Path | NDArray[Any],
     request: EvaluationRequest,
     registry: Registry,
     *,
@@ -59,7 +60,7 @@ def evaluate_images(
     """Score the images of a folder or a file against a dataset's, or against its statistics.
 
     Args:
-        path: Folder or file of images, as in `stored_images.open_images`.
+        source: Folder, file or array of images, as in `stored_images.open_images`.
         request: Metrics, features, the dataset in `options` (`data`, `data.OPTION`), and numbers.
         registry: Installed components.
         resize: Whether pictures of another size are resized.
@@ -72,26 +73,27 @@ def evaluate_images(
         PluginError: A component fails.
         OSError: A picture cannot be written.
     """
+    path = source if isinstance(source, Path) else None
     if request.sampling or request.ema is not None or request.checkpoint != "newest":
         raise UsageError(
-            f"{path} holds images; checkpoints, moving averages and sampling options belong to runs",
+            f"{path or 'the array'} holds images; checkpoints, moving averages and sampling options belong to runs",
             fix="leave out --checkpoint, --ema and --sampling",
         )
     statistics = None if request.reference is None else ReferenceStatistics.load(request.reference)
     if statistics is None and "data" not in request.options:
         raise UsageError(
-            f"{path} is not a run, and images are compared with a dataset's",
+            f"{path or 'the array'} is not a run, and images are compared with a dataset's",
             fix="name the dataset: --data mnist, or --data folder --data.path DIR; or its statistics: --reference FILE",
         )
     sections = EVALUATION_SECTIONS if statistics is not None else ("data", *EVALUATION_SECTIONS)
     device = choose_device(request.device)
     resolved = resolve(evaluation_layers(request, sections, statistics), registry)
     scoring = build_scoring(resolved) if statistics is None else reference_scoring(resolved, statistics)
-    images = open_images(path, scoring, registry, resize=resize)
+    images = open_images(source, scoring, registry, resize=resize)
     split, count = checked_comparison(scoring, request, statistics, notice, images.count)
     if count > images.count:
         fix = f"pass --num-samples {images.count} or less" if statistics is None else "the reference decides the number"
-        raise DataError(f"{path} has {images.count:,} images, fewer than {count:,}", fix=fix)
+        raise DataError(f"{path or 'the array'} has {images.count:,} images, fewer than {count:,}", fix=fix)
     for line in (*resolved.notices, *data_notices(scoring, statistics), *images.notices):
         notice(line)
     seed = request.seed or 0

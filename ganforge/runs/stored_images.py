@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,13 +49,13 @@ class ImageFiles:
     notices: tuple[str, ...] = ()
 
 
-def open_images(path: Path, scoring: Scoring, registry: Registry, *, resize: bool) -> ImageFiles:
-    """Return the images of a folder or a file, which must have the shape of the data's.
+def open_images(source: Path | NDArray[Any], scoring: Scoring, registry: Registry, *, resize: bool) -> ImageFiles:
+    """Return the images of a folder, a file or an array, which must have the shape of the data's.
 
     Gray pictures become RGB if the data is, and RGB pictures without colors gray. Nothing else is converted.
 
     Args:
-        path: .npz file, or folder or file of any other format of the dataset `folder`.
+        source: .npz file, or folder or file of any other format of the dataset `folder`; or images, `(N, H, W, C)`.
         scoring: The data that they are compared with.
         registry: Installed components.
         resize: Whether pictures of another size are resized.
@@ -65,16 +65,26 @@ def open_images(path: Path, scoring: Scoring, registry: Registry, *, resize: boo
         IncompatibleError: The data's images are not pictures.
         UsageError: The archive cannot be read.
     """
-    if path.suffix.lower() == ARCHIVE:
-        return _archive(path, scoring.info, resize=resize)
-    return _folder(path, scoring, registry, resize=resize)
-
-
-def _archive(path: Path, data: DatasetInfo, *, resize: bool) -> ImageFiles:
-    """Return the images of an archive: `(N, H, W, C)` uint8, or float32 as networks see them."""
+    if isinstance(source, Path) and source.suffix.lower() != ARCHIVE:
+        return _folder(source, scoring, registry, resize=resize)
     if resize:
-        raise DataError(f"--resize is for pictures; {path} holds arrays", fix="resize the arrays before")
-    arrays = read_npz(path)
+        raise DataError(f"--resize is for pictures; {_name(source)} holds arrays", fix="resize the arrays before")
+    arrays = read_npz(source) if isinstance(source, Path) else {IMAGES[0]: source}
+    return _arrays(arrays, scoring.info, _name(source))
+
+
+def _name(source: Path | NDArray[Any]) -> str:
+    return str(source) if isinstance(source, Path) else "the array"
+
+
+def _arrays(arrays: Mapping[str, NDArray[Any]], data: DatasetInfo, path: str) -> ImageFiles:
+    """Return the images of arrays: `(N, H, W, C)` uint8, or float32 as networks see them.
+
+    Args:
+        arrays: Arrays by name.
+        data: The data.
+        path: Their file, for messages.
+    """
     images = next((arrays[name] for name in IMAGES if name in arrays), None)
     if images is None:
         names = ", ".join(sorted(arrays)) or "none"
@@ -96,7 +106,7 @@ def _archive(path: Path, data: DatasetInfo, *, resize: bool) -> ImageFiles:
     return ImageFiles(len(images), take, None if tensors.condition is None else data.image.condition)
 
 
-def _conditions(array: NDArray[Any] | None, count: int, data: DatasetInfo, path: Path) -> Tensor | None:
+def _conditions(array: NDArray[Any] | None, count: int, data: DatasetInfo, path: str) -> Tensor | None:
     """Return the conditions of an archive as the data stores them, or None if either has none."""
     spec = data.image.condition
     if array is None or spec is None:
@@ -166,7 +176,7 @@ def _classes(pictures: DatasetInfo, data: DatasetInfo, path: Path) -> tuple[Tens
     return torch.tensor([known.index(name) for name in names]), ()
 
 
-def _fitted(images: Tensor, data: DatasetInfo, path: Path) -> Tensor:
+def _fitted(images: Tensor, data: DatasetInfo, path: object) -> Tensor:
     """Return images, `(N, C, H, W)`, with the channels of the data's. Raises DataError for another shape or type."""
     spec = data.image
     channels = images.shape[1]

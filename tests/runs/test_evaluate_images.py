@@ -205,6 +205,22 @@ def test_a_document_goes_to_stdout_and_to_a_file(trained: TrainedRun, plugin: Pa
     assert f"images {document['protocol']['checkpoint'][:12]}, seed 0" in table.stdout
 
 
+@pytest.mark.filterwarnings("default:MNIST")
+def test_images_are_scored_from_python(plugin: Path) -> None:
+    """`ganforge.evaluate` takes a file or an array, and a dataset with its options; both have the same protocol."""
+    path = archive(Path("images.npz"), images=grays())
+    data = {"name": "mnist", "source": "sample"}
+    results = [
+        package.evaluate(images, data, "gap", features="rows", device="cpu", plugins=[plugin])
+        for images in (str(path), grays())
+    ]
+    assert results[0].protocol == results[1].protocol
+    assert results[0].scores == results[1].scores
+    assert (results[0].as_dict()["images"], results[1].as_dict()["images"]) == ("images.npz", None)
+    with pytest.raises(GanforgeError, match="the array is not a run, and images are compared with a dataset's"):
+        package.evaluate(grays())
+
+
 def test_bundle_has_the_scores_of_its_run(trained: TrainedRun, plugin: Path, tmp_path: Path) -> None:
     """A bundle is scored like the run; the scores are in no run directory."""
     bundle.write_bundle(trained, trained.checkpoint(), trained.weights_file(ema=None), tmp_path / "run.zip")

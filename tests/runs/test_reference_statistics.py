@@ -140,6 +140,18 @@ def test_damaged_statistics_are_refused(statistics: Path, tmp_path: Path) -> Non
         ReferenceStatistics.load(statistics)
 
 
+def test_features_of_an_edited_file_are_found_like_any_others(statistics: Path, tmp_path: Path) -> None:
+    """A feature extractor or an option that does not exist is one message with the file as its origin."""
+    with np.load(statistics) as archive:
+        arrays = dict(archive)
+    for change, message in (({"name": "pixel"}, "no features 'pixel'"), ({"options": {"no": 1}}, r"other\.npz")):
+        document = json.loads(str(arrays["document"]))
+        document["protocol"]["features"] |= change
+        np.savez(tmp_path / "other.npz", **(arrays | {"document": np.array(json.dumps(document))}))
+        with pytest.raises(GanforgeError, match=message):
+            package.load(tmp_path / "run", plugins=[PLUGIN]).evaluate(**METRICS, reference=tmp_path / "other.npz")
+
+
 def test_statistics_of_other_data_are_refused(statistics: Path, tmp_path: Path) -> None:
     """A run needs the statistics of its own data."""
     with np.load(statistics) as archive:
