@@ -180,12 +180,14 @@ def test_image_and_latent_can_be_saved(page: Served, digits: Path, visit: Opener
 
 
 def test_nearest_training_images_are_shown(page: Served, visit: Opener) -> None:
-    """They are searched on demand, and named by their numbers."""
+    """They are searched on demand, and shown with their numbers next to the image that they were searched for."""
     visitor = visit(page)
     assert visitor.locator("#neighbor-list li").count() == 0
     visitor.get_by_role("button", name="Find").click()
-    visitor.locator("#neighbor-list li").nth(5).wait_for()
-    assert visitor.locator("#neighbor-list img").nth(5).evaluate("image => image.naturalWidth") == 28
+    items = visitor.locator("#neighbor-list li")
+    items.nth(6).wait_for()
+    assert items.nth(0).inner_text() == "generated"
+    assert items.nth(6).locator("img").evaluate("image => image.naturalWidth") == 28
 
 
 def test_classes_fields_and_truncation_have_controls(layered: Path, plugin: Path, visit: Opener) -> None:

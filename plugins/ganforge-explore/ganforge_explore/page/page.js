@@ -177,8 +177,11 @@ async function findNearest() {
   $("nearest").disabled = true;
   $("nearest").textContent = "Searching …";
   try {
+    await waiting;
+    const [image, blob] = [element("img", { alt: "Generated image of the search" }), picture];
     const found = await (await request("nearest", scene)).json();
-    $("neighbor-list").replaceChildren(...found.map(({ index, distance, png }) => element(
+    show(image, blob);
+    $("neighbor-list").replaceChildren(element("li", {}, image, "generated"), ...found.map(({ index, distance, png }) => element(
       "li", {}, element("img", { alt: `Training image ${index}`, src: `data:image/png;base64,${png}` }),
       `${index.toLocaleString("en")} (${Number(distance.toPrecision(3))})`,
     )));
