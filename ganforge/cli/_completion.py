@@ -23,6 +23,8 @@ from ganforge.utils.files import read_file, write_atomically
 if TYPE_CHECKING:
     from ganforge.config import Experiment
 
+#: Key of the arguments in the context's metadata.
+ARGUMENTS = "ganforge.arguments"
 MAX_LENGTH = 70
 #: Version of the cache's format.
 CACHE_VERSION = 3

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from ganforge.cli._commands import all_commands
-from ganforge.cli._completion import short
+from ganforge.cli._completion import ARGUMENTS, completions, short
 from ganforge.cli._output import invoked_name, notice
 from ganforge.components.spec import FLAGS, KINDS, Kind
 from ganforge.errors import UsageError
@@ -39,6 +39,38 @@ def complete_preset(incomplete: str) -> list[tuple[str, str]]:
     """Return the presets whose names start with a text, with their summaries."""
     presets = Registry.discover().presets
     return _completions({shortest_name(entry, presets): entry.preset.summary for entry in presets}, incomplete)
+
+
+def complete_kind(incomplete: str) -> list[tuple[str, str]]:
+    """Return the kinds of components, and `preset`, that start with a text."""
+    return _completions(dict.fromkeys([*KINDS, "preset"], ""), incomplete)
+
+
+def complete_name(incomplete: str) -> list[tuple[str, str]]:
+    """Return the components of any kind whose names start with a text, with their kinds and summaries."""
+    registry = Registry.discover()
+    named = {
+        registry.name_of(entry): f"{entry.component.kind}: {entry.component.summary}" for entry in registry.entries
+    }
+    return _completions(named, incomplete)
+
+
+def complete_described(incomplete: str) -> list[tuple[str, str]]:
+    """Return the components and presets whose names start with a text."""
+    return [*complete_name(incomplete), *complete_preset(incomplete)]
+
+
+def complete_checked(incomplete: str) -> list[tuple[str, str]]:
+    """Return the components, and the distributions with components, whose names start with a text."""
+    distributions = {entry.source.distribution: "" for entry in Registry.discover().entries}
+    return [*complete_name(incomplete), *_completions(distributions, incomplete)]
+
+
+def complete_setting(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Return the keys of settings and of the chosen components' options that start with a text, each with `=`."""
+    start = f"--{incomplete if '.' in incomplete else incomplete.replace('_', '-')}"
+    flags = completions(ctx.meta[ARGUMENTS], start, getattr(ctx.command, "sections", None))
+    return [(f"{flag.removeprefix('--').replace('-', '_')}=", text) for flag, text in flags]
 
 
 def _completions(summaries: Mapping[str, str], incomplete: str) -> list[tuple[str, str]]:
@@ -88,7 +120,7 @@ Force = Annotated[bool, typer.Option("--force", help="Replace files that exist."
 
 def set_option(text: str) -> Any:  # noqa: ANN401 - typer.Option returns any type
     """Return the declaration of `--set` with a help text."""
-    return typer.Option("--set", metavar="KEY=VALUE", help=text, show_default=False)
+    return typer.Option("--set", metavar="KEY=VALUE", help=text, show_default=False, autocompletion=complete_setting)
 
 
 def num_samples_option(text: str) -> Any:  # noqa: ANN401 - as above

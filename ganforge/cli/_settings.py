@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ganforge.cli._commands import PlainCommand
-from ganforge.cli._completion import completions
+from ganforge.cli._completion import ARGUMENTS, completions
 from ganforge.cli._output import did_you_mean_option
 from ganforge.components.spec import FLAGS, Section
 from ganforge.config import Experiment, Layer, preset_layer, read_document
@@ -22,9 +22,6 @@ from ganforge.config.experiment import SEVERAL, TRAINED
 from ganforge.errors import ConfigError, GanforgeError, UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.utils.suggest import own_name
-
-#: Key of the arguments in the context's metadata, for completion.
-ARGUMENTS = "ganforge.arguments"
 
 #: Examples for the help of a command with some sections, and with all.
 EXAMPLES = ("--metric.kid.subsets 50", "--gen.base_channels 64")

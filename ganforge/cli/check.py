@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ganforge.cli._options import Json, NoPlugins, Plugins, open_registry, parse_kind
+from ganforge.cli._options import Json, NoPlugins, Plugins, complete_checked, open_registry, parse_kind
 from ganforge.cli._output import out, print_json
 from ganforge.cli._printer import escape
 from ganforge.config import command_line_layer
@@ -29,7 +29,11 @@ IMAGE = re.compile(r"(\d+)[x×](\d+)[x×](\d+)")
 def check(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="DISTRIBUTION|FILE|[KIND] NAME", help="Plugin with all its components, or a name."),
+        typer.Argument(
+            metavar="DISTRIBUTION|FILE|[KIND] NAME",
+            help="Plugin with all its components, or a name.",
+            autocompletion=complete_checked,
+        ),
     ],
     settings: Annotated[
         list[str] | None,

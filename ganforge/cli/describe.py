@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from ganforge.cli._options import PRESETS, Json, NoPlugins, Plugins, open_registry, parse_kind
+from ganforge.cli._options import PRESETS, Json, NoPlugins, Plugins, complete_described, open_registry, parse_kind
 from ganforge.cli._output import out, print_json
 from ganforge.cli._printer import escape, escape_lines
 from ganforge.cli.list import component_facts, preset_facts
@@ -25,7 +25,12 @@ from ganforge.utils.tracebacks import summarize_exception
 
 
 def describe(
-    names: Annotated[list[str], typer.Argument(metavar="[KIND] NAME", help="Component, with its kind if necessary.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[KIND] NAME", help="Component, with its kind if necessary.", autocompletion=complete_described
+        ),
+    ],
     plugin: Plugins = None,
     no_plugins: NoPlugins = False,
     json: Json = False,

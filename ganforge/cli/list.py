@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ganforge.cli._options import PRESETS, Json, NoPlugins, Plugins, open_registry, parse_kind
+from ganforge.cli._options import PRESETS, Json, NoPlugins, Plugins, complete_kind, open_registry, parse_kind
 from ganforge.cli._output import print_json, results
 from ganforge.components.spec import FLAGS, KINDS
 from ganforge.plugins.names import Named, shortest_name
@@ -25,7 +25,10 @@ MIN_WIDTH = 20
 
 def list_components(
     kind: Annotated[
-        str | None, typer.Argument(metavar="[KIND]", help=f"Only one kind: {', '.join(KINDS)}, preset.")
+        str | None,
+        typer.Argument(
+            metavar="[KIND]", help=f"Only one kind: {', '.join(KINDS)}, preset.", autocompletion=complete_kind
+        ),
     ] = None,
     plugin: Plugins = None,
     no_plugins: NoPlugins = False,

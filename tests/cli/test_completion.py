@@ -70,6 +70,25 @@ def test_each_shell_gets_names_and_options(shell: str, tmp_path: Path) -> None:
     assert len(options.strip().splitlines()) == 1, "a text that is wrapped breaks zsh's and fish's scripts"
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("ganforge describe dc", {"dcgan"}),
+        ("ganforge describe text", {"textbook"}),
+        ("ganforge list feat", {"features"}),
+        ("ganforge list pre", {"preset"}),
+        ("ganforge check ganf", {"ganforge"}),
+        ("ganforge check bc", {"bce"}),
+        ("ganforge run --gen mlp --set gen.h", {"gen.hidden="}),
+        ("ganforge run --set sample_e", {"sample_every="}),
+        ("ganforge evaluate a-run --metric kid --set metric.s", {"metric.subset_size=", "metric.subsets="}),
+    ],
+)
+def test_names_kinds_and_keys_are_completed(line: str, expected: set[str], tmp_path: Path) -> None:
+    """`describe`, `list` and `check` complete names and kinds, `--set` the keys of settings and options."""
+    assert set(asked("bash", line, tmp_path, GANFORGE_PLUGINS="ganforge").split()) == expected
+
+
 def test_options_follow_the_chosen_components() -> None:
     """Options of the default, of the last named component, and of several metrics, each with its name."""
     assert dict(completions(["--gen", "mlp", "--gen=dcgan"], "--gen.b")).keys() == {"--gen.base_channels"}
@@ -187,3 +206,9 @@ def test_a_real_shell_completes(shell: str, tmp_path: Path) -> None:
         terminal.expect("ready")
         terminal.send("ganforge run --gen dcgan --gen.b\t")
         terminal.expect("ase_channels")
+        terminal.sendcontrol("u")
+        terminal.send("ganforge run --gen dcgan --set gen.b\t")
+        terminal.expect("ase_channels=")
+        terminal.sendcontrol("u")
+        terminal.send("ganforge describe textb\t")
+        terminal.expect("ook")
