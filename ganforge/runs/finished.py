@@ -48,7 +48,9 @@ def wait_for_ranks(dist: DistContext, outcome: Outcome) -> None:
 def open_finished(outcome: Outcome, registry: Registry, report: ReportWriter | None = None) -> TrainedRun:
     """Return a finished run, or raise the error of an unfinished one, as `ganforge.train` describes."""
     if outcome.signal is not None:
-        raise KeyboardInterrupt(f"saved at step {outcome.steps}; ganforge.resume({str(outcome.run.path)!r}) continues")
+        local = outcome.run.read_manifest().plugin_arguments[1::2]
+        arguments = ", ".join([repr(str(outcome.run.path)), *([f"plugins={local}"] if local else [])])
+        raise KeyboardInterrupt(f"saved at step {outcome.steps}; ganforge.resume({arguments}) continues")
     if outcome.status == "diverged":
         raise DivergedError(f"{outcome.run.path}: {outcome.error}", fix=outcome.fix)
     if outcome.status == "failed":

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import re
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 from tests.helpers.docs import DOCS, ROOT, blocks
 from tests.helpers.notebooks import session
@@ -30,6 +36,44 @@ def test_the_page_about_python_runs() -> None:
         cells = [cell.replace(long, short) for cell in cells]
     with session(*cells) as names:
         assert names["run"].manifest.status == "finished"
+
+
+def interrupt(client: Any, file: Path) -> None:
+    """Press the stop button as soon as a file exists."""
+    while not file.exists():
+        time.sleep(0.05)
+    asyncio.run(client.km.interrupt_kernel())
+
+
+@pytest.mark.slow
+def test_the_stop_button_saves(tmp_path: Path) -> None:
+    """A training with a class of a cell ends with a checkpoint, and the call that the error shows continues it."""
+    train = """
+import ganforge
+class L(ganforge.Loss):
+    def discriminator_loss(self, *, real, fake): return -real.logits.sigmoid() + fake.logits.sigmoid()
+    def generator_loss(self, *, real, fake): return -fake.logits.sigmoid()
+ganforge.train(loss=L, gen="mlp", disc="mlp", data={"name": "mnist", "source": "sample"}, out="run", steps=10**6)
+"""
+    cells = [nbformat.v4.new_code_cell(source) for source in (train, "placeholder")]
+    client = NotebookClient(
+        nbformat.v4.new_notebook(cells=cells), timeout=60, resources={"metadata": {"path": str(tmp_path)}}
+    )
+    with client.setup_kernel():
+        presser = threading.Thread(target=interrupt, args=(client, tmp_path / "run" / "metrics.jsonl"))
+        presser.start()
+        with pytest.raises(CellExecutionError):
+            client.execute_cell(cells[0], 0)
+        presser.join()
+        shown, error = cells[0].outputs
+        assert "interrupted" in shown.data["text/plain"]
+        assert error.ename == "KeyboardInterrupt"
+        step, call = re.fullmatch(r"saved at step (\d+); (ganforge\.resume\(.*\)) continues", error.evalue).groups()  # type: ignore[union-attr]
+        assert "components.py" in call
+        more = f"run = {call[:-1]}, steps={int(step) + 1})\nprint(run.manifest.summary.steps)"
+        cells[1].source = more
+        client.execute_cell(cells[1], 1)
+        assert cells[1].outputs[-1].text.strip() == str(int(step) + 1)
 
 
 def shape(notebook: Any) -> list[list[tuple[str, ...]]]:
