@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
 
 import datasets
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from ganforge import ImageTensors
 from ganforge.errors import DataError
-from ganforge_datasets.pictures import is_gray, to_pixels
+from ganforge.image_files import Decoding, describe_error, read_header, read_pixels
 
 #: Number of rows that decide whether a table is gray.
 PROBED_ROWS = 64
+
+Result = TypeVar("Result")
 
 
 def probe_shape(images: datasets.Dataset, source: str, size: int | None, channels: int | None) -> tuple[int, int, int]:
     """Return channels, height and width of a table's images from its first rows. Raises DataError."""
     if len(images) == 0:
         raise DataError(f"{source} has no rows")
-    pictures = [
-        _picture(images, index, source) for index in range(min(len(images), PROBED_ROWS if channels is None else 1))
-    ]
-    channels = channels or (1 if all(map(is_gray, pictures)) else 3)
-    return (channels, size, size) if size else (channels, pictures[0].height, pictures[0].width)
+    count = min(len(images), PROBED_ROWS if channels is None else 1)
+    headers = [_read(images, index, source, partial(read_header, upright=True)) for index in range(count)]
+    channels = channels or (1 if all(header.gray for header in headers) else 3)
+    return (channels, size, size) if size else (channels, headers[0].height, headers[0].width)
 
 
 class Rows(TorchDataset[tuple[Tensor, int]]):
@@ -75,35 +80,33 @@ class Rows(TorchDataset[tuple[Tensor, int]]):
 
     def _pixels(self, index: int) -> Tensor:
         channels, height, width = self._shape
-        picture, row = _picture(self._images, index, self._source), f"row {index} of {self._source}"
-        if self._gray_is_guessed and not is_gray(picture):
+        row = f"row {index} of {self._source}"
+        read = partial(_read, self._images, index, self._source)
+        if self._gray_is_guessed and not read(partial(read_header, upright=False)).gray:
             raise DataError(
                 f"{row} has colors; the first rows have none", fix="Pass --data.channels 3, or 1 to make all gray."
             )
-        try:
-            pixels = to_pixels(picture, channels, self._size)
-        except ValueError as error:
-            raise DataError(f"{row} cannot be used: {error}") from error
+        pixels = read(partial(read_pixels, decoding=Decoding(channels == 1, self._size)))
         if tuple(pixels.shape[1:]) != (height, width):
             raise DataError(
-                f"{row} has {picture.width}×{picture.height} pixels; the first has {width}×{height}",
+                f"{row} has {pixels.shape[2]}×{pixels.shape[1]} pixels; the first has {width}×{height}",
                 fix="Pass the side to resize them to, such as --data.size 64.",
             )
         return pixels
 
 
-def _picture(images: datasets.Dataset, index: int, source: str) -> Image.Image:
-    """Return the picture of a row, decoded. Raises DataError."""
+def _read(images: datasets.Dataset, index: int, source: str, decode: Callable[[io.BytesIO], Result]) -> Result:
+    """Return what `decode` reads from the picture of a row. Raises DataError."""
     (column,) = images.column_names
-    try:
-        picture = images[index][column]
-    except Exception as error:  # damaged files make Pillow and pyarrow raise nearly any error
-        words = " ".join(str(error).split()) or type(error).__name__
-        encoded = images.cast_column(column, datasets.Image(decode=False))[index][column] or {}
-        file = f" ({encoded['path']})" if encoded.get("path") else ""
-        raise DataError(
-            f"row {index} of {source}{file} cannot be read: {words}", fix="Replace the picture, or remove it."
-        ) from error
-    if not isinstance(picture, Image.Image):
+    encoded: dict[str, Any] = images[index][column] or {}
+    content, path = encoded.get("bytes"), encoded.get("path")
+    if content is None and path is None:
         raise DataError(f"row {index} of {source} holds no picture")
-    return picture
+    try:
+        return decode(io.BytesIO(Path(str(path)).read_bytes() if content is None else content))
+    except Exception as error:  # damaged files make Pillow raise nearly any error
+        file = f" ({path})" if path else ""
+        raise DataError(
+            f"row {index} of {source}{file} cannot be read: {describe_error(error)}",
+            fix="Replace the picture, or remove it.",
+        ) from error

@@ -105,13 +105,10 @@ def check_column(table: datasets.Dataset, column: str, option: str) -> None:
 
 
 def as_images(table: datasets.Dataset, column: str) -> datasets.Dataset:
-    """Return a table of one column, whose rows are decoded into pictures. Raises DataError."""
+    """Return a table of one column of encoded pictures. Raises DataError."""
     check_column(table, column, "image")
     try:
-        selected = table.select_columns([column])
-        if isinstance(table.features[column], datasets.Image):
-            return selected
-        return selected.cast_column(column, datasets.Image())
+        return table.select_columns([column]).cast_column(column, datasets.Image(decode=False))
     except Exception as error:  # pyarrow raises several kinds of errors for other values
         raise DataError(f"column {column!r} holds {table.features[column]}, not images") from error
 
@@ -156,7 +153,7 @@ def fingerprint(images: datasets.Dataset, labels: Tensor | None, *facts: object)
     The pictures are not read: a changed picture of the same size goes unnoticed.
     """
     (column,) = images.column_names
-    encoded = images.cast_column(column, datasets.Image(decode=False)).with_format("arrow")[:][column]
+    encoded = images.with_format("arrow")[:][column]
     sizes = pyarrow.compute.binary_length(pyarrow.compute.struct_field(encoded, "bytes")).to_pylist()
     paths = pyarrow.compute.struct_field(encoded, "path").to_pylist()
     digest = hashlib.sha256(repr(facts).encode())
