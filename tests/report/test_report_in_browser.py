@@ -238,6 +238,22 @@ def test_nothing_is_wider_than_the_screen(report: Path, folder: Path, size: tupl
             assert all(left[1] < right[0] for left, right in itertools.pairwise(chart))
 
 
+def test_a_phone_shows_every_column(report: Path, folder: Path, visit: Open) -> None:
+    """At 390 pixels no cell of a table lies beyond its edge, and runs of a folder have each number with its name."""
+    beyond = """() => [...document.querySelectorAll('.scroll')].flatMap(scroll =>
+        [...scroll.querySelectorAll('th, td')]
+            .filter(cell => cell.getBoundingClientRect().right > scroll.getBoundingClientRect().right + 1)
+            .map(cell => cell.innerText))"""
+    for path in (report, folder):
+        assert visit(path, size=(390, 844)).page.evaluate(beyond) == []
+    cells = visit(folder, size=(390, 844)).page.locator(".runs tbody tr").first.locator("td[data-label]")
+    assert "steps" in [cells.nth(index).get_attribute("data-label") for index in range(cells.count())]
+    shown = [cells.nth(index) for index in range(cells.count()) if cells.nth(index).inner_text()]
+    assert all(cell.is_visible() for cell in shown)
+    line = "cell => getComputedStyle(cell, '::before').content"
+    assert [cell.evaluate(line) for cell in shown] == [f'"{cell.get_attribute("data-label")}"' for cell in shown]
+
+
 @pytest.mark.parametrize(("size", "scheme"), [(PHONE, "light"), (DESK, "dark")])
 def test_pages_are_accessible(report: Path, folder: Path, size: tuple[int, int], scheme: str, visit: Open) -> None:
     """Every applicable rule of axe holds, with all details open: contrast, names, landmarks, headings."""
