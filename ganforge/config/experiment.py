@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic.json_schema import SkipJsonSchema
 
+from ganforge.components.base import Configurable
 from ganforge.components.spec import NAME, Section
 from ganforge.config.messages import validation_message
 from ganforge.errors import ConfigError
@@ -102,6 +103,8 @@ def _optimizer(value: object) -> object:
     table = {"name": value} if isinstance(value, str | type) else value
     if not isinstance(table, Mapping):
         reason = "a name, a class, or a table such as {'name': 'dcgan', 'base_channels': 64} is required"
+        if isinstance(value, Configurable):
+            reason = f"pass the class, {type(value).__name__}; ganforge creates the object"
         raise ValueError(reason)  # noqa: TRY004 - pydantic collects no other errors
     own = table.get("options", {})
     if not isinstance(own, Mapping):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ValidationError
 
-from ganforge.utils.schema import model_at
+from ganforge.utils.schema import excerpt, model_at
 from ganforge.utils.suggest import did_you_mean
 
 
@@ -26,7 +26,6 @@ def validation_message(prefix: str, error: ValidationError, model: type[BaseMode
             messages.append(f"{key} must be given, such as --{key} VALUE")
         else:
             reason = finding["msg"].removeprefix("Value error, ")
-            messages.append(
-                f"{key} = {finding['input']!r}{suffix}: {reason[:1].lower()}{reason[1:]}" if key else reason
-            )
+            value = excerpt(repr(finding["input"]))
+            messages.append(f"{key} = {value}{suffix}: {reason[:1].lower()}{reason[1:]}" if key else reason)
     return "; ".join(messages)

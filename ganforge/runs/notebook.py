@@ -21,6 +21,8 @@ from ganforge.utils.text import printable
 SECONDS, PLAIN_SECONDS = 1.0, 10.0
 #: Rows that are kept for the chart.
 MAX_ROWS = 2000
+#: Width of the samples; fewer are shown of larger images.
+MAX_PIXELS = 1024
 SEPARATOR = " · "
 
 
@@ -121,7 +123,8 @@ class NotebookDisplay(Callback):
         if any(name.startswith(LOSSES) for row in self._rows[-1:] for name in row):
             parts.append(plot_rows(self._rows).svg)
         if self._images is not None:
-            encoded = base64.b64encode(png_bytes(grid(self._images, columns=len(self._images)))).decode()
+            row = self._images[: max(1, MAX_PIXELS // self._images.shape[-1])]
+            encoded = base64.b64encode(png_bytes(grid(row, columns=len(row)))).decode()
             parts.append(
                 f'<img src="data:image/png;base64,{encoded}" alt="samples" style="image-rendering:pixelated;'
                 'width:100%">'

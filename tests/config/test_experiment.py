@@ -7,11 +7,13 @@ from collections.abc import Callable
 from typing import Any, get_type_hints
 
 import pytest
+import torch
 
 from ganforge.config import Experiment
 from ganforge.config.experiment import SEVERAL, SINGLE
 from ganforge.config.keywords import ExperimentSettings
 from ganforge.errors import ConfigError
+from ganforge.plugins.registry import Registry
 
 
 class NoiseToImage:
@@ -74,6 +76,18 @@ def test_an_invalid_setting_is_one_message(
     with pytest.raises(ConfigError, match="^" + re.escape(message)) as caught:
         make(settings)
     assert "pydantic" not in str(caught.value)
+
+
+def test_an_object_in_place_of_a_class_is_one_short_message() -> None:
+    """The error names the class, and a long representation is cut."""
+    cells = torch.nn.Sequential(*[torch.nn.Linear(1, 1) for _ in range(100)])
+    with pytest.raises(ConfigError) as caught:
+        Experiment(gen=cells)  # type: ignore[arg-type]
+    assert len(str(caught.value)) < 300
+    loss = Registry.discover(no_plugins=True)
+    cls = loss.load(loss.find("loss", "bce"))
+    with pytest.raises(ConfigError, match=f"pass the class, {cls.__name__}; ganforge creates the object"):
+        Experiment(loss=cls(cls.Options()))
 
 
 def test_the_representation_has_what_differs_from_the_defaults() -> None:

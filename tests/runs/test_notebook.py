@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import sys
 from types import SimpleNamespace
@@ -10,6 +12,7 @@ from typing import Any
 import IPython.display
 import pytest
 import torch
+from PIL import Image
 
 from ganforge.runs.notebook import MAX_ROWS, NotebookDisplay, notebook_callback
 from ganforge.training.callbacks import Callback, CallbackList
@@ -61,6 +64,16 @@ def test_one_output_is_updated_at_intervals(output: Output) -> None:
     assert "loss D 0.500 G 1.000" in text
     assert "width:12.5%" in html
     assert html.count("<svg") == html.count("data:image/png;base64,") == 1
+
+
+@pytest.mark.parametrize(("size", "columns"), [(28, 10), (256, 4), (2048, 1)])
+def test_few_large_images_are_shown(size: int, columns: int, output: Output) -> None:
+    """The row of samples has a limited width, so that an update stays small."""
+    display = NotebookDisplay(epochs=None, seconds=0.0)
+    display.on_sample(torch.zeros(10, 1, size, size, dtype=torch.uint8))
+    encoded = output.shown[-1][1].partition("base64,")[2].partition('"')[0]
+    with Image.open(io.BytesIO(base64.b64decode(encoded))) as picture:
+        assert picture.width // size == columns
 
 
 def test_messages_are_shown_once_as_text(output: Output) -> None:
