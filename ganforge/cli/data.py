@@ -19,7 +19,8 @@ from ganforge.utils.schema import first_problem
 
 if TYPE_CHECKING:
     from ganforge.image_files.dataset import ImageDataset
-    from ganforge.image_files.inspection import Broken, Findings, Overview
+    from ganforge.image_files.inspection import Findings, Overview
+    from ganforge.image_files.reading import Broken
     from ganforge.plugins.registry import Registry
 
 #: Names, sizes and classes that a line shows.
@@ -104,6 +105,7 @@ def check(
                 **_document(path, dataset, facts),
                 "broken": _broken_rows(findings.broken),
                 "duplicates": findings.duplicates,
+                "shared": findings.shared,
                 "constant": findings.constant,
                 "enlarged": findings.enlarged,
             }

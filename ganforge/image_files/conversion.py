@@ -21,8 +21,8 @@ from ganforge.image_files.archives import CLASS_SUFFIX
 from ganforge.image_files.arrays import CLASS_NAMES
 from ganforge.image_files.dataset import ImageDataset
 from ganforge.image_files.decoding import Decoding, extension_of, extensions
-from ganforge.image_files.inspection import Broken, read_all
 from ganforge.image_files.labels import LABELS_NAME
+from ganforge.image_files.reading import Broken, read_all
 from ganforge.utils.images import png_bytes
 
 #: Images of one folder, as StyleGAN has them.

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,9 +16,10 @@ from pydantic import Field, PositiveInt
 
 from ganforge.components import ConditionSpec, Dataset, DatasetInfo, ImageSpec, ImageTensors, Split
 from ganforge.errors import DataError
-from ganforge.image_files.decoding import Decoding, Depth, Fit, Header, describe_error
+from ganforge.image_files.decoding import Decoding, Depth, Fit, Header
 from ganforge.image_files.layout import Layout, describe_ignored
 from ganforge.image_files.memory import machine_memory, too_large
+from ganforge.image_files.reading import Broken, read_all
 from ganforge.image_files.source import ImageSource
 from ganforge.image_files.streamed import StreamedImages, equal_images, fingerprint
 
@@ -306,21 +305,12 @@ class ImageDataset(Dataset):
 
     def _attempt(self, work: Callable[[str], Result], names: list[str]) -> list[tuple[str, Result]]:
         """Return names and results of `work` in order, computed on all cores; errors make a file unreadable."""
-
-        def guarded(name: str) -> Result | Exception:
-            try:
-                return work(name)
-            except Exception as error:  # noqa: BLE001 - damaged files make Pillow raise nearly any error; all are shown
-                return error
-
         done: list[tuple[str, Result]] = []
-        # Pillow warns of odd metadata, and of pictures half as large as those that it refuses.
-        with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(os.cpu_count()) as pool:
-            for name, result in zip(names, pool.map(guarded, names), strict=True):
-                if isinstance(result, Exception):
-                    self._unreadable[name] = describe_error(result)
-                else:
-                    done.append((name, result))
+        for name, result in read_all(work, names):
+            if isinstance(result, Broken):
+                self._unreadable[name] = result.reason
+            else:
+                done.append((name, result))
         return done
 
     def _skipped(self, unreadable: Mapping[str, str]) -> str:

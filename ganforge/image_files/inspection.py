@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from os import cpu_count
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from ganforge.components import Split
 from ganforge.image_files.dataset import ImageDataset
-from ganforge.image_files.decoding import Decoding, describe_error
+from ganforge.image_files.decoding import Decoding
+from ganforge.image_files.reading import Broken, read_all
 from ganforge.image_files.source import ImageSource
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-#: Images in work at the same time, so that memory is bounded.
-CHUNK = 64
 #: Side of a picture on the contact sheet, and the number of pictures on it.
 SHEET_SIZE, SHEET_IMAGES = 64, 64
 #: Ratio of the largest to the smallest class that a check reports.
 MAX_CLASS_RATIO = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """Picture that cannot be read, and the reason."""
-
-    name: str
-    reason: str
 
 
 @dataclass
@@ -80,21 +63,6 @@ class Findings:
     constant: list[str] = field(default_factory=list)
     shared: int = 0
     enlarged: list[str] = field(default_factory=list)
-
-
-def read_all(work: Callable[[str], Result], names: Iterable[str]) -> Iterator[tuple[str, Result | Broken]]:
-    """Yield names and results of `work` in order, computed on all cores, or the reason why a picture is broken."""
-
-    def guarded(name: str) -> Result | Broken:
-        try:
-            return work(name)
-        except Exception as error:  # noqa: BLE001 - damaged files make Pillow raise nearly any error; all are shown
-            return Broken(name, describe_error(error))
-
-    iterator = iter(names)
-    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(cpu_count()) as pool:
-        while chunk := list(islice(iterator, CHUNK)):
-            yield from zip(chunk, pool.map(guarded, chunk), strict=True)
 
 
 def overview(dataset: ImageDataset) -> Overview:

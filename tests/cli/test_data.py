@@ -80,6 +80,7 @@ def test_check_of_good_pictures(pictures: Path) -> None:
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "no picture is broken")
     shutil.copytree(pictures, pictures.parent / "both" / "train")
     shutil.copytree(pictures, pictures.parent / "both" / "test")
+    assert document("check", pictures.parent / "both")["shared"] == 12
     assert "equal pictures in train and test: 12" in command("data", "check", pictures.parent / "both").stdout
     for name in ("01", "02", "03", "04"):
         (pictures / "cat" / f"{name}.png").unlink()
