@@ -18,11 +18,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import packages_distributions
+from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import NamedTuple
 
 from ganforge.components.spec import Kind, is_line
 from ganforge.errors import UsageError
+from ganforge.utils.tracebacks import SITE_FOLDERS
 
 #: Flag of a function that was compiled with `from __future__ import annotations`.
 FUTURE_ANNOTATIONS = 0x1000000
@@ -235,13 +237,17 @@ def _needed_names(statement: str) -> tuple[set[str], set[str]]:
 
 @cache
 def _installed_packages() -> frozenset[str]:
-    return frozenset({*sys.stdlib_module_names, *packages_distributions(), "ganforge"})
+    names = {*sys.stdlib_module_names, "ganforge"}
+    with suppress(Exception):  # the metadata of another distribution may be damaged
+        names |= packages_distributions().keys()
+    return frozenset(names)
 
 
 def _is_installed(module: str) -> bool:
     """Return whether another process can import a module from any folder."""
     top = module.partition(".")[0]
-    return top != "__main__" and top in _installed_packages()
+    file = getattr(sys.modules.get(top), "__file__", None) or ""
+    return top != "__main__" and (top in _installed_packages() or not SITE_FOLDERS.isdisjoint(Path(file).parts))
 
 
 def _is_literal(value: object) -> bool:

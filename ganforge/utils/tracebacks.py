@@ -13,7 +13,8 @@ MAX_LINE_LENGTH = 500
 
 _OWN_FOLDER = Path(__file__).parents[1]
 _STANDARD_LIBRARY = Path(os.__file__).parent
-_SITE_FOLDERS = frozenset({"site-packages", "dist-packages"})
+#: Folders of installed packages.
+SITE_FOLDERS = frozenset({"site-packages", "dist-packages"})
 _FRAMEWORKS = frozenset({"pluggy", "pydantic", "torch"})
 
 
@@ -58,6 +59,6 @@ def _is_author_code(file: Path) -> bool:
     if file.is_relative_to(_OWN_FOLDER):
         return file.is_relative_to(_OWN_FOLDER / "builtin")
     for position, part in enumerate(file.parts[:-1]):
-        if part in _SITE_FOLDERS:
+        if part in SITE_FOLDERS:
             return file.parts[position + 1] not in _FRAMEWORKS
     return not file.is_relative_to(_STANDARD_LIBRARY)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from ganforge.errors import PluginError, UsageError
+from ganforge.plugins import class_source
 from ganforge.plugins.class_source import GivenClass, plugin_source
 from ganforge.plugins.local import load_text
 from ganforge.plugins.registry import Registry
@@ -165,6 +166,21 @@ def test_a_user_s_own_file_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyP
         text = source(names, "A")
     assert "own_helpers" not in text
     assert load_text(text)[0].A().f() == 6
+
+
+def test_a_damaged_distribution_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Installed packages are still imported, not copied, if the list of distributions cannot be read."""
+
+    def fail() -> None:
+        raise ValueError("damaged")
+
+    monkeypatch.setattr(class_source, "packages_distributions", fail)
+    class_source._installed_packages.cache_clear()
+    with session(IMPORTS, "class A:\n    def f(self): return nn.Linear, join") as names:
+        text = source(names, "A")
+    class_source._installed_packages.cache_clear()
+    assert "from torch import nn" in text
+    assert "from torch import cat as join" in text
 
 
 def test_two_meanings_of_a_name_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
