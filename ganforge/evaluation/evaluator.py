@@ -21,24 +21,16 @@ from ganforge.components import (
     Split,
     weights_sha256,
 )
-from ganforge.components.metrics import Source
-from ganforge.components.sampling import MAX_BATCH_PIXELS, MAX_BATCH_SIZE, Sampler, draw_latents
+from ganforge.components.sampling import Sampler, draw_latents
 from ganforge.data.scoring import Scoring
 from ganforge.errors import GanforgeError, PluginError
 from ganforge.evaluation.context import MetricContext
-from ganforge.evaluation.extraction import Extraction, PictureConverter
-from ganforge.evaluation.image_sets import GeneratedImages, ImageSet, RealImages, StoredImages, Take
+from ganforge.evaluation.image_sets import GeneratedImages, ImageSet, StoredImages, Take
 from ganforge.evaluation.output_validation import check_pictures, plain_details, plain_scores
 from ganforge.evaluation.protocol import protocol
-from ganforge.evaluation.reference_statistics import (
-    FeatureSet,
-    ReferenceStatistics,
-    StoredFeatures,
-    real_images_protocol,
-    stored_features,
-)
+from ganforge.evaluation.real_images import RealImageSets, Sets
+from ganforge.evaluation.reference_statistics import ReferenceStatistics
 from ganforge.evaluation.selection import ImageSelection
-from ganforge.evaluation.validation import needs_extractor
 from ganforge.plugins.registry import Entry
 from ganforge.schemas.rows import Protocol
 from ganforge.utils.devices import float32_matmul, module_device
@@ -47,7 +39,6 @@ from ganforge.utils.tracebacks import summarize_exception
 
 Report = Callable[[str], None]
 Scores = dict[str, float | None]
-Sets = dict[Source, ImageSet]
 Fakes = TypeVar("Fakes", bound=ImageSet)
 
 
@@ -116,8 +107,10 @@ class Evaluator:
         progress: Callback for stages of the work.
         batch_size: Most images at once; by default it depends on their size.
         statistics: Features of the real images from a file, or None to read the dataset.
+        keeps_training_images: Whether `real` keeps the features of training images in place of the fakes, for a file.
 
     Attributes:
+        real: The real images.
         reference: Scores of training images in place of the fakes, after the first evaluation.
     """
 
@@ -135,6 +128,7 @@ class Evaluator:
         progress: Report = lambda _: None,
         batch_size: int | None = None,
         statistics: ReferenceStatistics | None = None,
+        keeps_training_images: bool = False,
     ) -> None:
         self.scoring = scoring
         fingerprint = None if statistics is None else statistics.protocol.fingerprint
@@ -148,12 +142,9 @@ class Evaluator:
         self.notice = notice
         self.progress = progress
         self.reference: Scores | None = None
-        self._converter = PictureConverter(scoring.dataset, scoring.resolved.one("data"))
-        self._batch_size = batch_size
-        self._extraction: Extraction | None = None
-        self._dataset_sets: Sets = {}
-        self._statistics = statistics
-        self._reference_images: RealImages | None = None
+        self.real = RealImageSets(
+            self.selection, batch_size=batch_size, statistics=statistics, keeps_training_images=keeps_training_images
+        )
         self._tampering: str | None = None
 
     def evaluate(self, generator: Generator, latent: LatentDistribution) -> Evaluation:
@@ -187,7 +178,7 @@ class Evaluator:
             DataError: As for `evaluate`.
             PluginError: As for `evaluate`.
         """
-        fakes = partial(self._images_of, take, spec, indices)
+        fakes = partial(self.real.stored, take, spec, indices)
         return self._evaluate(fakes, _Model(device), "images", StoredImages.sha256)
 
     def _evaluate(
@@ -204,13 +195,13 @@ class Evaluator:
         begin = time.perf_counter()
         self._tampering = None
         with float32_matmul(), torch.autocast(model.device.type, enabled=False):
-            self._read_real_images(model.device)
+            self.real.read(model.device, self.progress)
             images = fakes()
             images.scan()
             if images.not_finite:
                 results = self._not_finite(images.not_finite)
             else:
-                results = self._score(self._real_sets() | {"fake": images}, self.scoring.metrics, model)
+                results = self._score(self.real.sets | {"fake": images}, self.scoring.metrics, model)
             reference = self._score_reference(model) if self.reference is None else self.reference
             if self._tampering is None:
                 self.reference = reference
@@ -223,61 +214,18 @@ class Evaluator:
         seconds = time.perf_counter() - begin
         return Evaluation(results.scores, reference, results.details, stamped, seconds, results.pictures)
 
-    def _read_real_images(self, device: torch.device) -> None:
-        """Read and describe the real images at the first evaluation."""
-        if needs_extractor(self.scoring) and self._extraction is None:
-            self._extraction = Extraction(self.scoring, device, self._converter, self._batch_size)
-        sets = self._real_sets()
-        if self._extraction is not None:
-            self.progress(f"reading {self.selection.num_samples:,} real images")
-            for images in sets.values():
-                images.scan()
-
     def _generate(self, sampler: Sampler, latent: LatentDistribution) -> GeneratedImages:
         self.progress(f"generating {self.selection.num_samples:,} fakes")
         latents = draw_latents(
             latent, sampler.generator, self.selection.num_samples, seed=self.seed, stream="evaluation"
         )
-        real = self._real_sets()["real"]
-        assert isinstance(real, RealImages), "they have conditions"  # noqa: S101
-        sampler.batch_size = self._images_at_once()
+        sampler.batch_size = self.real.batch_size
         return GeneratedImages(
             sampler,
             latents,
-            real if sampler.generator.conditional else None,
-            converter=self._converter,
-            extraction=self._extraction,
-        )
-
-    def _images_at_once(self) -> int:
-        shapes = (self.scoring.info.image, self.scoring.picture_spec)
-        pixels = max(image.height * image.width for image in shapes)
-        return self._batch_size or max(1, min(MAX_BATCH_SIZE, MAX_BATCH_PIXELS // pixels))
-
-    def _real_sets(self) -> Sets:
-        """Return the real images, and the training images if a metric needs them."""
-        if self._statistics is not None:
-            self._dataset_sets.setdefault("real", self._described_images(self._statistics.real))
-        elif not self._dataset_sets:
-            self._dataset_sets["real"] = self._split_images(self.selection.split, self.selection.real)
-            if any("train" in metric.needs for metric in self.scoring.metrics.values()):
-                self._dataset_sets["train"] = self._split_images("train", self.selection.train)
-        return self._dataset_sets
-
-    def _described_images(self, features: StoredFeatures) -> FeatureSet:
-        return FeatureSet(features, self._images_at_once(), self._converter)
-
-    def _split_images(self, split: Split, indices: Tensor) -> StoredImages:
-        return self._images_of(partial(self.scoring.take, split), self.scoring.info.image.condition, indices)
-
-    def _images_of(self, take: Take, spec: ConditionSpec | None, indices: Tensor) -> StoredImages:
-        return StoredImages(
-            take,
-            spec,
-            indices,
-            batch_size=self._images_at_once(),
-            converter=self._converter,
-            extraction=self._extraction,
+            self.real.real if sampler.generator.conditional else None,
+            converter=self.real.converter,
+            extraction=self.real.extraction,
         )
 
     def _not_finite(self, count: int) -> _Results:
@@ -295,39 +243,15 @@ class Evaluator:
         metrics = {name: metric for name, metric in self.scoring.metrics.items() if metric.has_reference}
         if not metrics or self._tampering is not None:
             return _missing(metrics)
-        images = self._training_images()
+        images = self.real.training_images()
         if images is None:
             self.notice(
                 f"no reference scores: data {self.scoring.info.name!r} has too few training images to put "
                 f"{self.selection.num_samples:,} in place of the fakes"
             )
             return _missing(metrics)
-        sets: Sets = self._real_sets() | {"fake": images}
+        sets: Sets = self.real.sets | {"fake": images}
         return self._score(sets, metrics, model, "reference: ").scores
-
-    def _training_images(self) -> RealImages | None:
-        """Return training images in place of the fakes, or None if there are too few."""
-        if self._reference_images is None and self._statistics is not None:
-            stored = self._statistics.reference
-            self._reference_images = None if stored is None else self._described_images(stored)
-        elif self._reference_images is None and self.selection.reference is not None:
-            self._reference_images = self._split_images("train", self.selection.reference)
-        return self._reference_images
-
-    def reference_statistics(self, stamped: Protocol) -> ReferenceStatistics:
-        """Return the features of the real images, and of training images in place of the fakes, after an evaluation.
-
-        Args:
-            stamped: Protocol of the evaluation.
-        """
-        real, reference = self._real_sets()["real"], self._training_images()
-        assert isinstance(real, RealImages), "they have conditions"  # noqa: S101
-        return ReferenceStatistics(
-            self.scoring.info,
-            real_images_protocol(stamped),
-            stored_features(real),
-            None if reference is None else stored_features(reference),
-        )
 
     def _score(self, sets: Sets, metrics: Mapping[str, Metric], model: _Model, stage: str = "") -> _Results:
         """Return the results of some metrics. Each has its own random stream, so that others do not affect it."""
@@ -341,7 +265,7 @@ class Evaluator:
                 entry,
                 metric.needs,
                 sets,
-                extraction=self._extraction,
+                extraction=self.real.extraction,
                 generator=copy.deepcopy(own.generator),
                 latent=None if own.latent is None else copy.deepcopy(own.latent).cpu().eval(),
                 rng=derive_generator(self.seed, "evaluation/metric"),
@@ -390,8 +314,7 @@ class Evaluator:
         finally:
             if any(images.tampered() for images in sets.values()):
                 self._tampering = f"{entry} changes the features it is given; it must work on copies"
-                self._dataset_sets.clear()
-                self._reference_images = None
+                self.real.forget()
         if self._tampering is not None:
             raise PluginError(self._tampering)
         if not isinstance(result, MetricResult):

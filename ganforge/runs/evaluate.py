@@ -130,6 +130,7 @@ def evaluate_run(
         notice=trained.notices.append,
         progress=progress,
         statistics=statistics,
+        keeps_training_images=request.save_reference is not None,
     )
     evaluation = evaluator.evaluate(generator, trained.latent_of(checkpoint))
     save_statistics(evaluator, evaluation, request)
@@ -193,7 +194,7 @@ def save_statistics(evaluator: Evaluator, evaluation: Evaluation, request: Evalu
     if request.save_reference is None:
         return
     try:
-        evaluator.reference_statistics(evaluation.protocol).save(request.save_reference)
+        evaluator.real.statistics(evaluation.protocol).save(request.save_reference)
     except OSError as error:
         raise UsageError(f"{request.save_reference} cannot be written: {error.strerror or error}") from None
 

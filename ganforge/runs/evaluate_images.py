@@ -106,6 +106,7 @@ def evaluate_images(
         notice=notice,
         progress=progress,
         statistics=statistics,
+        keeps_training_images=request.save_reference is not None,
     )
     evaluation = evaluator.evaluate_images(images.take, images.spec, order[:count].sort().values, device)
     save_statistics(evaluator, evaluation, request)
