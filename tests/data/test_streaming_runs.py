@@ -175,7 +175,9 @@ def test_no_worker_outlives_a_killed_run(
 def test_a_full_shared_memory_fails_the_run(size: str, message: str, tmp_path: Path) -> None:
     """With a /dev/shm without room for locks or a batch, a run ends with exit code 1 and the fix; it does not wait."""
     run = [sys.executable, "-W", "error", "-m", "ganforge", "run", "--plugin", str(write_plugin(tmp_path))]
-    for setting in (*SETTINGS, "data=streamed", "data.kind=latents", "batch_size=40", "workers=2", "steps=9"):
+    further = ("data=streamed", "data.kind=latents", "batch_size=40", "workers=2", "steps=9")
+    replaced = {setting.partition("=")[0] for setting in further}
+    for setting in (*(each for each in SETTINGS if each.partition("=")[0] not in replaced), *further):
         run += ["--set", setting]
     script = (
         f"mount -t tmpfs -o size={size} tmpfs /dev/shm && exec {shlex.join([*run, '--out', str(tmp_path / 'run')])}"
