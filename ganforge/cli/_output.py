@@ -21,9 +21,15 @@ from ganforge.errors import GanforgeError, UsageError
 from ganforge.plugins.commands import Command
 from ganforge.plugins.registry import Registry
 from ganforge.plugins.sources import OWN_DISTRIBUTION
+from ganforge.utils.format import format_bytes
 from ganforge.utils.suggest import nearest
 from ganforge.utils.text import printable_json, shell_command
 from ganforge.utils.tracebacks import single_line, summarize_exception
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]  # as above
 
 if TYPE_CHECKING:
     from ganforge.cli._printer import Printer
@@ -211,6 +217,11 @@ def print_error(error: BaseException, command: Command | None = None) -> int:
     if isinstance(error, GanforgeError):
         problem(error.message, error.fix)
         return error.exit_code
+    limit = memory_limit()
+    if limit is not None and lacks_memory(error):
+        text = f"the memory of a process is limited to {format_bytes(limit)} here: {single_line(str(error))}"
+        problem(text, "raise the limit: ulimit -v unlimited")
+        return UsageError.exit_code
     if isinstance(error, OSError):
         fix = PATH_FIXES.get(error.errno or 0)
         place = error.filename or "operating system"
@@ -222,6 +233,20 @@ def print_error(error: BaseException, command: Command | None = None) -> int:
         text = f"{type(error).__name__}: {single_line(str(error))}"
         problem(text, "a bug of ganforge or of a plugin; --traceback shows its origin")
     return 1
+
+
+def memory_limit() -> int | None:
+    """Return the limit of this process's address space in bytes, such as that of `ulimit -v`, or None."""
+    if resource is None:
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Return whether memory was refused: to Python, to the loader of a library, or to a thread."""
+    refused = ("failed to map segment", "cannot allocate memory", "can't start new thread")
+    return isinstance(error, MemoryError) or any(text in str(error).lower() for text in refused)
 
 
 def print_argument_error(error: Any) -> int:  # noqa: ANN401 - click's own exception, vendored by typer or not

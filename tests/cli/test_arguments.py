@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,6 +86,19 @@ def test_a_path_that_is_too_long(arguments: str) -> None:
     assert finished.returncode == 2
     assert "File name too long" in finished.stderr
     assert finished.stderr.endswith("→ choose a shorter name\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of memory are set by ulimit, as on Linux and macOS")
+def test_a_small_limit_of_memory_is_one_message(tmp_path: Path) -> None:
+    """`ulimit -v` below what torch needs is named with its size and fix, whatever fails first; the exit code is 2."""
+    program = "import sys; sys.argv[0] = 'ganforge'; from ganforge.cli import main; main()"
+    words = (sys.executable, "-c", program, "run", "--gen", "mlp", "--disc", "mlp", "--steps", "1")
+    line = f"ulimit -v 1500000; exec {shlex.join(words)}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    message, fix = done.stderr.splitlines()
+    assert message.startswith("error: the memory of a process is limited to 1.4 GiB here: ")
+    assert fix == "→ raise the limit: ulimit -v unlimited"
 
 
 @pytest.mark.parametrize("columns", ["0", "-5", "wide", "9" * 30])
