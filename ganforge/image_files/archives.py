@@ -7,7 +7,6 @@ import json
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, partial
@@ -68,7 +67,7 @@ class ZipSource(ImageSource):
             raise DataError(f"{self.path}: {name} is longer than {MAX_LABELS_BYTES:,} bytes")
         try:
             return archive.read(name)
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except Exception as error:  # noqa: BLE001 - as above
             raise DataError(f"{self.path}: {name} cannot be read: {_reason(error)}", fix=DAMAGED_FIX) from None
 
 
@@ -76,7 +75,7 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
         open_regular(path, max_bytes=MAX_ARCHIVE_BYTES).close()
         return zipfile.ZipFile(path)
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+    except Exception as error:  # noqa: BLE001 - damage makes zipfile raise nearly any error
         raise DataError(f"{path} is not a whole zip file: {_reason(error)}", fix=DAMAGED_FIX) from None
 
 
@@ -148,26 +147,27 @@ def _key(name: str) -> str:
 
 def _index(path: Path) -> dict[str, tuple[Path, int, int]]:
     """Return path, start and length of each file in a tar archive, by name. Raises DataError."""
-    members: dict[str, tuple[Path, int, int]] = {}
     try:
         with open_regular(path, max_bytes=MAX_ARCHIVE_BYTES) as file, tarfile.TarFile(fileobj=file) as archive:
-            for member in archive:
-                # Links could lead anywhere; parts of a sparse file are not stored in one piece.
-                if not member.isreg() or member.sparse is not None:
-                    continue
-                name = member.name.removeprefix("./")
-                if name in members:
-                    raise DataError(f"{path} has two files of the name {name}", fix="Pack it again, each file once.")
-                members[name] = path, member.offset_data, member.size
+            # Links could lead anywhere; parts of a sparse file are not stored in one piece.
+            files = (member for member in archive if member.isreg() and member.sparse is None)
+            members = [(each.name.removeprefix("./"), (path, each.offset_data, each.size)) for each in files]
             file.seek(archive.offset)
-            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise tarfile.ReadError("it ends without the mark of its end")
-    except (OSError, ValueError, tarfile.TarError, OverflowError) as error:
-        raise DataError(
-            f"{path} is not a whole tar file: {_reason(error)}",
-            fix=DAMAGED_FIX if path.suffix == ".tar" else "Decompress it first.",
-        ) from None
-    return members
+            end = file.read(tarfile.BLOCKSIZE)
+    except Exception as error:  # noqa: BLE001 - damage makes tarfile raise nearly any error
+        raise _not_a_tar(path, _reason(error)) from None
+    if end != bytes(tarfile.BLOCKSIZE):
+        raise _not_a_tar(path, "it ends without the mark of its end")
+    index = dict(members)
+    if len(index) < len(members):
+        name = next(name for name, count in Counter(name for name, _ in members).items() if count > 1)
+        raise DataError(f"{path} has two files of the name {name}", fix="Pack it again, each file once.")
+    return index
+
+
+def _not_a_tar(path: Path, reason: str) -> DataError:
+    fix = DAMAGED_FIX if path.suffix == ".tar" else "Decompress it first."
+    return DataError(f"{path} is not a whole tar file: {reason}", fix=fix)
 
 
 class Section(io.RawIOBase):

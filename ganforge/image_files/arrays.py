@@ -199,7 +199,7 @@ def _map(path: Path) -> NDArray[Any]:
     try:
         with open_regular(path, max_bytes=MAX_FILE_BYTES):
             array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # noqa: BLE001 - a damaged header makes NumPy raise nearly any error
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise DataError(
             f"{path} cannot be read: {reason.splitlines()[0]}", fix="Write an array of numbers with np.save."

@@ -305,18 +305,15 @@ def _values_16_bit(image: Image.Image, decoding: Decoding) -> np.ndarray[Any, np
 
 def _deep_pixels(image: Image.Image, decoding: Decoding, box: Box) -> Tensor:
     """Return a picture as float32 in [-1, 1], `(C, H, W)`: 16-bit gray in full depth, others from their 8 bits."""
-    background: tuple[int, ...]
+    background = (decoding.luma,) if decoding.gray else decoding.color
     if _is_16_bit(image):
-        bands, background = [_values_16_bit(image, decoding).astype(np.float32)], (decoding.luma,)
+        bands = [_values_16_bit(image, decoding).astype(np.float32)] * len(background)
     else:
-        flat = _flatten(image, decoding)
-        bands = [np.asarray(band, np.float32) * WHITE_RATIO for band in flat.split()]
-        background = (decoding.luma,) if decoding.gray else decoding.color
+        bands = [np.asarray(band, np.float32) * WHITE_RATIO for band in _flatten(image, decoding).split()]
     resized = np.stack(
         [
             np.asarray(_resized(Image.fromarray(band), decoding, box, level * float(WHITE_RATIO)))
             for band, level in zip(bands, background, strict=True)
         ]
     )
-    values = torch.from_numpy(resized).div_(WHITE_16_BIT / 2).sub_(1).clamp_(-1, 1)  # Lanczos overshoots at edges
-    return values if decoding.gray else values.expand(3, -1, -1)
+    return torch.from_numpy(resized).div_(WHITE_16_BIT / 2).sub_(1).clamp_(-1, 1)  # Lanczos overshoots at edges

@@ -10,15 +10,18 @@ import stat
 import tarfile
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from ganforge.errors import DataError, UsageError
+from ganforge.errors import DataError, GanforgeError, UsageError
 from ganforge.image_files.archives import Section
 from ganforge.image_files.formats import open_images
 from ganforge.plugins.registry import Registry
@@ -197,6 +200,22 @@ def test_damaged_archives_are_named(tmp_path: Path) -> None:
         folder(unknown).open("train")
 
 
+@settings(max_examples=80, deadline=None)
+@given(data=st.data(), form=st.sampled_from(["zip", "zip-of-stylegan", "tar", "npy", "npz", "keras"]))
+def test_any_damage_is_contained(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, form: str) -> None:
+    """If any bytes of an archive or array change, its pictures are read or skipped, or one error names the problem."""
+    place = tmp_path_factory.mktemp("damage")
+    path = FORMATS[form](equal_pictures(place / "pictures"), place / "packed")
+    content = bytearray(path.read_bytes())
+    # The directory of an archive is at its end, the header of an array at its beginning.
+    edges = [*range(min(300, len(content))), *range(max(0, len(content) - 1500), len(content))]
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.sampled_from(edges))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.sampled_from([len(content), len(content) // 2]))])
+    with suppress(GanforgeError):
+        assert len(in_memory(folder(path, size=8))) <= 12
+
+
 def test_a_damaged_member_is_skipped(tmp_path: Path) -> None:
     """A picture of an archive whose bytes changed is counted, as in a folder."""
     root = equal_pictures(tmp_path / "pictures")
@@ -252,6 +271,10 @@ def test_links_of_tar_archives_are_not_followed(tmp_path: Path) -> None:
             member.type, member.linkname = kind, "/etc/passwd"
             archive.addfile(member)
     assert grays(folder(path)) == [7]
+    with tarfile.open(path, "a") as archive:
+        add_to_tar(archive, "1.png", picture)
+    with pytest.raises(DataError, match=r"has two files of the name 1\.png"):
+        folder(path).open("train")
 
 
 @pytest.mark.parametrize(
@@ -383,6 +406,17 @@ def test_fit_makes_pictures_square(tmp_path: Path) -> None:
         assert boxed[:, 2, 0].tolist() == [200, 0, 0]
         assert boxed[:, 5, 7].tolist() == [0, 0, 200]
         assert cropped[:, 0, 0].tolist() == [200, 0, 0]
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_bars_of_16_bit_gray_have_the_color(tmp_path: Path, depth: int) -> None:
+    """Gray of 16 bits that becomes RGB has bars of the background's color, at both depths."""
+    save(tmp_path / "wide.png", Image.fromarray(np.full((20, 40), 257 * 9, np.uint16)))
+    options = {"size": 8, "fit": "letterbox", "color": "rgb", "background": "#00ff00", "depth": depth}
+    image = in_memory(folder(tmp_path, **options)).images[0]
+    pixels = image if depth == 8 else image.add(1).mul(127.5).round().int()
+    assert pixels[:, 0, 0].tolist() == [0, 255, 0]
+    assert pixels[:, 4, 4].tolist() == [9, 9, 9]
 
 
 def test_the_background_is_chosen(tmp_path: Path) -> None:
