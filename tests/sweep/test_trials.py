@@ -27,8 +27,9 @@ from ganforge.errors import (
     UsageError,
 )
 from ganforge.plugins.registry import Registry
-from ganforge.sweep.config import MAX_TRIALS, EvalSpec, SweepConfig
+from ganforge.sweep.config import MAX_TRIALS, BaseLayer, EvalSpec, SweepConfig
 from ganforge.sweep.directory import SweepDirectory
+from ganforge.sweep.document import Document
 from ganforge.sweep.expand import Planner, check_count
 from ganforge.sweep.launcher import Launcher, Stage
 from ganforge.sweep.locks import TrialLock, acquire_lock
@@ -692,3 +693,22 @@ def test_an_error_in_one_trial_fails_only_that_trial(place: str, monkeypatch: py
     freed = acquire_lock(scheduler.directory.trials / f"{trials[0].name}.lock")
     assert freed is not None
     freed.release()
+
+
+class Named(Document):
+    """A document with any values, and with a type that JSON lacks."""
+
+    values: dict[str, Any]
+    pair: tuple[int, int]
+
+
+@pytest.mark.parametrize("path", ["pictures", "pictures\udcff", "\U0001f480\udc80\u00e9"])
+def test_names_that_are_not_utf8_survive_a_sweeps_files(path: str, tmp_path: Path) -> None:
+    """plan.json and sweep.toml hold the bytes of a path, so that a sweep of it is resumed."""
+    document = Named(values={"paths": [path, {path: path}]}, pair=(1, 2))
+    document.write_json(tmp_path / "plan.json")
+    assert Named.read_json(tmp_path / "plan.json") == document
+    layer = BaseLayer(origin="command line", values={"data": {"path": path}})
+    config = make_config().model_copy(update={"base": (layer,)})
+    config.write(tmp_path)
+    assert SweepConfig.read(tmp_path) == config
