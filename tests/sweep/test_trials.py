@@ -705,7 +705,7 @@ class Named(Document):
 @pytest.mark.parametrize("path", ["pictures", "pictures\udcff", "\U0001f480\udc80\u00e9"])
 def test_names_that_are_not_utf8_survive_a_sweeps_files(path: str, tmp_path: Path) -> None:
     """plan.json and sweep.toml hold the bytes of a path, so that a sweep of it is resumed."""
-    document = Named(values={"paths": [path, {path: path}]}, pair=(1, 2))
+    document = Named(values={"paths": [path, {"path": path}]}, pair=(1, 2))
     document.write_json(tmp_path / "plan.json")
     assert Named.read_json(tmp_path / "plan.json") == document
     layer = BaseLayer(origin="command line", values={"data": {"path": path}})
