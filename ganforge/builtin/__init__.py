@@ -236,7 +236,7 @@ def ganforge_commands(app: CommandGroup) -> None:
     app.add_command(
         "explore",
         "ganforge.cli.explore:app",
-        help="Open a local page to play with a generator: sliders, walks, pins, classes, checkpoints.",
+        help="Open a local page to play with a generator, until Ctrl-C: sliders, walks, pins, classes, checkpoints.",
     )
     app.add_command(
         "export",

@@ -23,13 +23,13 @@ from typing import Annotated
 import typer
 print("commands are imported", file=sys.stderr)
 
-def explore(run: Annotated[str, typer.Argument(help="Run directory.")], port: int = 8000) -> None:
-    """Explore a generator."""
+def stroll(run: Annotated[str, typer.Argument(help="Run directory.")], port: int = 8000) -> None:
+    """Stroll through a generator."""
     if run == "nowhere":
         raise typer.BadParameter("no such run")
     if run == "broken":
         1 / 0
-    print("exploring", run, port)
+    print("strolling", run, port)
 
 app = typer.Typer()
 
@@ -45,7 +45,7 @@ def stop(now: bool = False) -> None:
 '''
 
 
-def adds(name: str, target: str, text: str = "Explore a generator.") -> str:
+def adds(name: str, target: str, text: str = "Stroll through a generator.") -> str:
     """Return a line of a hook that adds a command."""
     return f"    app.add_command({name!r}, {target!r}, help={text!r})\n"
 
@@ -53,7 +53,7 @@ def adds(name: str, target: str, text: str = "Explore a generator.") -> str:
 @pytest.fixture(autouse=True)
 def _forget_modules() -> None:
     """Remove the fake plugins from this process's modules."""
-    for name in [name for name in sys.modules if name.startswith(("explore_", "ganforge_local_"))]:
+    for name in [name for name in sys.modules if name.startswith(("stroll_", "ganforge_local_"))]:
         del sys.modules[name]
 
 
@@ -69,9 +69,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def installed(here: Path) -> Path:
     """Install a plugin with a command and a group of commands, in a module of their own."""
-    source = HOOK + adds("explore", "explore_commands:explore") + adds("serve", "explore_commands:app", "Serve it.")
-    distribution(here, "explore-plugin", source, version="1.2")
-    (here / "explore_commands.py").write_text(COMMANDS)
+    source = HOOK + adds("stroll", "stroll_commands:stroll") + adds("serve", "stroll_commands:app", "Serve it.")
+    distribution(here, "stroll-plugin", source, version="1.2")
+    (here / "stroll_commands.py").write_text(COMMANDS)
     return here
 
 
@@ -100,9 +100,9 @@ def test_a_command_is_listed_in_its_own_panel(installed: Path) -> None:
     assert (finished.returncode, finished.stderr) == (0, "")
     own, _, plugins = finished.stdout.partition(" Plugins ")
     assert " sweep " in own
-    assert "Explore a generator. (explore-plugin 1.2)" in plugins
-    assert "Serve it. (explore-plugin 1.2)" in plugins
-    assert "explore" not in run(installed, "--no-plugins", "--help").stdout
+    assert "Stroll through a generator. (stroll-plugin 1.2)" in plugins
+    assert "Serve it. (stroll-plugin 1.2)" in plugins
+    assert "stroll" not in run(installed, "--no-plugins", "--help").stdout
 
 
 @pytest.mark.parametrize("arguments", [("list",), ("list", "--json"), ("run", "--help"), ("sweep", "--help")])
@@ -135,12 +135,12 @@ def test_commands_without_plugins_read_no_entry_points(arguments: str, installed
 
 def test_a_function_becomes_a_command(installed: Path) -> None:
     """A function with Typer's annotations gets arguments and options; stdout is its own."""
-    finished = run(installed, "explore", "runs/1", "--port", "9")
-    assert (finished.returncode, finished.stdout) == (0, "exploring runs/1 9\n")
-    described = run(installed, "explore", "--help")
+    finished = run(installed, "stroll", "runs/1", "--port", "9")
+    assert (finished.returncode, finished.stdout) == (0, "strolling runs/1 9\n")
+    described = run(installed, "stroll", "--help")
     assert "Run directory." in described.stdout
     for arguments in (("nowhere",), ("x", "--port", "many"), ()):
-        finished = run(installed, "explore", *arguments)
+        finished = run(installed, "stroll", *arguments)
         assert (finished.returncode, finished.stdout) == (2, "")
         assert "error: " in finished.stderr
 
@@ -150,22 +150,22 @@ def test_a_typer_becomes_a_group(installed: Path) -> None:
     assert run(installed, "serve", "start").stdout == "started\n"
     finished = run(installed, "serve", "stop")
     assert (finished.returncode, finished.stdout) == (1, "")
-    assert "error: command 'serve' (explore-plugin 1.2): RuntimeError: it does not stop" in finished.stderr
+    assert "error: command 'serve' (stroll-plugin 1.2): RuntimeError: it does not stop" in finished.stderr
 
 
 def test_an_error_of_a_command_is_one_message(installed: Path) -> None:
     """An exception names command, plugin and the author's line, exit code 1; --traceback shows its origin."""
-    finished = run(installed, "explore", "broken")
+    finished = run(installed, "stroll", "broken")
     assert finished.returncode == 1
-    expected = "error: command 'explore' (explore-plugin 1.2): ZeroDivisionError: division by zero (explore_commands.py"
+    expected = "error: command 'stroll' (stroll-plugin 1.2): ZeroDivisionError: division by zero (stroll_commands.py"
     assert expected in finished.stderr
     assert "Traceback" not in finished.stderr
-    assert "1 / 0" in run(installed, "explore", "broken", "--traceback").stderr
+    assert "1 / 0" in run(installed, "stroll", "broken", "--traceback").stderr
 
 
 BROKEN = {
-    "missing": ("nowhere:explore", "cannot be imported from 'nowhere:explore': ModuleNotFoundError"),
-    "no-name": ("explore_commands:explor", "has no 'explor'; did you mean 'explore'?"),
+    "missing": ("nowhere:stroll", "cannot be imported from 'nowhere:stroll': ModuleNotFoundError"),
+    "no-name": ("stroll_commands:strol", "has no 'strol'; did you mean 'stroll'?"),
     "no-command": ("json:decoder", "is not a command of Typer"),
 }
 
@@ -174,31 +174,31 @@ BROKEN = {
 def test_a_broken_command_harms_no_other(name: str, here: Path) -> None:
     """Called, it is one message with plugin and fix, exit code 3; everything else works, and `doctor` lists it."""
     target, reason = BROKEN[name]
-    distribution(here, "explore-plugin", HOOK + adds("explore", target))
-    (here / "explore_commands.py").write_text(COMMANDS)
-    finished = command("explore")
+    distribution(here, "stroll-plugin", HOOK + adds("stroll", target))
+    (here / "stroll_commands.py").write_text(COMMANDS)
+    finished = command("stroll")
     assert (finished.returncode, finished.stdout) == (3, "")
-    assert "command 'explore' (explore-plugin 1.0)" in finished.stderr
+    assert "command 'stroll' (stroll-plugin 1.0)" in finished.stderr
     assert reason in finished.stderr
     assert "→ ganforge doctor has details" in finished.stderr
-    assert "explore" in command("--help").stdout
+    assert "stroll" in command("--help").stdout
     listed = command("list")
     assert (listed.returncode, listed.stderr) == (0, "")
     found = command("doctor", "--json")
     assert found.returncode == 3
     document = json.loads(found.stdout)
     assert [(problem["distribution"], problem["stage"]) for problem in document["problems"]] == [
-        ("explore-plugin", "command")
+        ("stroll-plugin", "command")
     ]
-    assert {"explore"} in [set(plugin["commands"]) for plugin in document["plugins"]]
+    assert {"stroll"} in [set(plugin["commands"]) for plugin in document["plugins"]]
 
 
 WRONG = {
     "raises": ("    1 / 0\n", "ZeroDivisionError"),
-    "twice": (2 * adds("explore", "a:b"), "command 'explore' is added twice"),
+    "twice": (2 * adds("stroll", "a:b"), "command 'stroll' is added twice"),
     "bad-name": (adds("Explore", "a:b"), "command name 'Explore' is not lower-case letters"),
-    "bad-target": (adds("explore", "a.b"), "is neither 'package.module:function' nor"),
-    "bad-help": (adds("explore", "a:b", "two\nlines"), "is not one line of text"),
+    "bad-target": (adds("stroll", "a.b"), "is neither 'package.module:function' nor"),
+    "bad-help": (adds("stroll", "a:b", "two\nlines"), "is not one line of text"),
 }
 
 
@@ -206,35 +206,35 @@ WRONG = {
 def test_a_wrong_hook_skips_the_plugin(name: str, here: Path) -> None:
     """A hook that raises or adds what is malformed is a problem of its plugin, at the stage `commands`."""
     body, reason = WRONG[name]
-    distribution(here, "explore-plugin", HOOK + body)
+    distribution(here, "stroll-plugin", HOOK + body)
     plugins = discover(Policy())
     (problem,) = plugins.problems
-    assert (problem.distribution, problem.stage) == ("explore-plugin", "commands")
+    assert (problem.distribution, problem.stage) == ("stroll-plugin", "commands")
     assert reason in problem.error
     assert {each.source.distribution for each in plugins.commands} == {"ganforge"}
-    refused = command("explore")
+    refused = command("stroll")
     assert refused.returncode == 2
-    assert "explore-plugin (see ganforge doctor)" in " ".join(refused.stderr.replace("│", " ").split())
+    assert "stroll-plugin (see ganforge doctor)" in " ".join(refused.stderr.replace("│", " ").split())
     with pytest.raises(StrictPluginError):
         discover(Policy(strict=True))
 
 
 def test_plugins_with_one_command_name(installed: Path) -> None:
     """A command name of two plugins is ambiguous without `distribution/`; both are listed and called with it."""
-    distribution(installed, "other-plugin", HOOK + adds("explore", "explore_commands:start"))
-    refused = run(installed, "explore", "runs/1")
+    distribution(installed, "other-plugin", HOOK + adds("stroll", "stroll_commands:start"))
+    refused = run(installed, "stroll", "runs/1")
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "2 plugins provide a command 'explore'" in refused.stderr
-    assert "write explore-plugin/explore or other-plugin/explore" in refused.stderr
-    assert run(installed, "other-plugin/explore").stdout == "started\n"
+    assert "2 plugins provide a command 'stroll'" in refused.stderr
+    assert "write other-plugin/stroll or stroll-plugin/stroll" in refused.stderr
+    assert run(installed, "other-plugin/stroll").stdout == "started\n"
     listed = run(installed, "--help").stdout
-    assert "explore-plugin/explore" in listed
+    assert "stroll-plugin/stroll" in listed
     assert "another plugin has a command of this name" in listed
 
 
 def test_a_plugin_with_the_name_of_an_own_command(installed: Path) -> None:
     """A bare name that ganforge's own command has as well is refused when plugins are loaded, and never overridden."""
-    distribution(installed, "other-plugin", HOOK + adds("list", "explore_commands:start"))
+    distribution(installed, "other-plugin", HOOK + adds("list", "stroll_commands:start"))
     refused = run(installed, "list", "--json")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "write ganforge/list or other-plugin/list" in refused.stderr
@@ -248,19 +248,19 @@ def test_a_plugin_with_the_name_of_an_own_command(installed: Path) -> None:
 
 def test_lists_of_plugins_hold_for_commands(installed: Path) -> None:
     """--no-plugins, GANFORGE_PLUGINS and GANFORGE_DISABLE_PLUGINS take commands away as they do components."""
-    assert run(installed, "--no-plugins", "explore", "x").returncode == 2
-    assert run(installed, "explore", "x", GANFORGE_DISABLE_PLUGINS="explore-plugin").returncode == 2
-    assert run(installed, "explore", "x", GANFORGE_PLUGINS="nothing").returncode == 2
-    assert run(installed, "explore", "x", GANFORGE_PLUGINS="explore-plugin").returncode == 0
+    assert run(installed, "--no-plugins", "stroll", "x").returncode == 2
+    assert run(installed, "stroll", "x", GANFORGE_DISABLE_PLUGINS="stroll-plugin").returncode == 2
+    assert run(installed, "stroll", "x", GANFORGE_PLUGINS="nothing").returncode == 2
+    assert run(installed, "stroll", "x", GANFORGE_PLUGINS="stroll-plugin").returncode == 0
 
 
 def test_a_local_plugin_has_commands(tmp_path: Path) -> None:
     """`--plugin FILE` before the command loads its commands; what it has else, the command gets as well."""
-    (tmp_path / "mine.py").write_text(HEADER + HOOK + adds("explore", "mine:explore") + COMMANDS)
-    finished = command("--plugin", tmp_path / "mine.py", "explore", "here")
-    assert (finished.returncode, finished.stdout) == (0, "exploring here 8000\n")
+    (tmp_path / "mine.py").write_text(HEADER + HOOK + adds("stroll", "mine:stroll") + COMMANDS)
+    finished = command("--plugin", tmp_path / "mine.py", "stroll", "here")
+    assert (finished.returncode, finished.stdout) == (0, "strolling here 8000\n")
     assert "(mine.py local)" in command("--plugin", tmp_path / "mine.py", "--help").stdout
-    assert command("explore", "here").returncode == 2
+    assert command("stroll", "here").returncode == 2
     source = "@hookimpl\ndef ganforge_components():\n    return [Component(kind='loss', name='odd', target='a:B')]\n"
     listed = command("--plugin", local(tmp_path / "odd.py", source), "list", "loss")
     assert " odd " in listed.stdout
@@ -268,7 +268,7 @@ def test_a_local_plugin_has_commands(tmp_path: Path) -> None:
 
 def test_unknown_commands_are_answered_with_the_nearest(installed: Path) -> None:
     """The nearest name is a plugin's or ganforge's own; a renamed command has its present name."""
-    for given, meant in (("explor", "explore"), ("swep", "sweep"), ("matrix", "sweep")):
+    for given, meant in (("strol", "stroll"), ("swep", "sweep"), ("matrix", "sweep")):
         refused = run(installed, given)
         assert refused.returncode == 2
         assert f"invalid command {given!r}; did you mean {meant!r}?" in " ".join(refused.stderr.split())
@@ -276,7 +276,7 @@ def test_unknown_commands_are_answered_with_the_nearest(installed: Path) -> None
 
 def test_names_of_commands_are_completed(installed: Path) -> None:
     """A shell gets the names of a plugin's commands and their options."""
-    for words, expected in (("expl", "explore"), ("sw", "sweep"), ("explore --p", "--port")):
+    for words, expected in (("str", "stroll"), ("sw", "sweep"), ("stroll --p", "--port")):
         finished = subprocess.run(
             [sys.executable, "-c", "import sys; sys.argv[0] = 'ganforge'; from ganforge.cli import main; main()"],
             capture_output=True,
