@@ -1,13 +1,16 @@
-"""Components of the distributions in ganforge's repository, for messages about those that are not installed."""
+"""Components and presets of the distributions in ganforge's repository, for messages about missing ones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal, TypeAlias
 
 from ganforge.components.spec import Kind
 
+Provided: TypeAlias = Kind | Literal["preset"]
+
 #: Distribution → kind → names.
-FIRST_PARTY: Mapping[str, Mapping[Kind, frozenset[str]]] = {
+FIRST_PARTY: Mapping[str, Mapping[Provided, frozenset[str]]] = {
     "ganforge-augment": {"augmentation": frozenset({"ada", "diffaugment"})},
     "ganforge-conditional": {
         "generator": frozenset({"conditional-dcgan", "conditional-mlp"}),
@@ -24,12 +27,19 @@ FIRST_PARTY: Mapping[str, Mapping[Kind, frozenset[str]]] = {
         "loss": frozenset({"hinge", "least-squares", "minimax", "relativistic", "wasserstein", "wasserstein-gp"}),
         "term": frozenset({"gradient-penalty", "r1", "r2"}),
     },
-    "ganforge-r3gan": {"generator": frozenset({"r3gan"}), "discriminator": frozenset({"r3gan"})},
-    "ganforge-resnet": {"generator": frozenset({"resnet"}), "discriminator": frozenset({"resnet"})},
+    "ganforge-r3gan": {
+        "generator": frozenset({"r3gan"}),
+        "discriminator": frozenset({"r3gan"}),
+        "preset": frozenset({"r3gan-cifar10"}),
+    },
+    "ganforge-resnet": {
+        "generator": frozenset({"resnet"}),
+        "discriminator": frozenset({"resnet"}),
+        "preset": frozenset({"best"}),
+    },
 }
 
 
-def providing_distribution(kind: Kind, name: str) -> str | None:
-    """Return the distribution that provides a component, or None."""
-    component = name.replace("_", "-")
-    return next((owner for owner, kinds in FIRST_PARTY.items() if component in kinds.get(kind, ())), None)
+def providing_distribution(kind: Provided, name: str) -> str | None:
+    """Return the distribution that provides a component or a preset, or None."""
+    return next((owner for owner, kinds in FIRST_PARTY.items() if name.replace("_", "-") in kinds.get(kind, ())), None)

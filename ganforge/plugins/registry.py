@@ -17,7 +17,7 @@ from ganforge.errors import PluginError, UnknownComponentError
 from ganforge.plugins import Plugins, Policy, Source, discover
 from ganforge.plugins.commands import Command
 from ganforge.plugins.discovery import load_classes
-from ganforge.plugins.first_party import providing_distribution
+from ganforge.plugins.first_party import Provided, providing_distribution
 from ganforge.plugins.local import module_name, short_name
 from ganforge.plugins.names import Item, find_named, qualified_name, shortest_name
 from ganforge.plugins.presets import PresetEntry
@@ -114,7 +114,7 @@ class Registry:
             self.check_provided(kind, name, (kind,))
         return self._existing(entry, self.of_kind(kind), kind, name)
 
-    def check_provided(self, noun: str, name: str, kinds: Iterable[Kind] = KINDS) -> None:
+    def check_provided(self, noun: str, name: str, kinds: Iterable[Provided] = (*KINDS, "preset")) -> None:
         """Raise UnknownComponentError for a name that a distribution of ganforge's repository provides.
 
         Args:
@@ -134,7 +134,10 @@ class Registry:
 
     def find_preset(self, name: str) -> PresetEntry:
         """Return the preset of a name. Raises UnknownComponentError, with the nearest name."""
-        return self._existing(find_named(self.presets, "preset", name), self.presets, "preset", name)
+        entry = find_named(self.presets, "preset", name)
+        if entry is None:
+            self.check_provided("preset", name, ("preset",))
+        return self._existing(entry, self.presets, "preset", name)
 
     def _existing(self, entry: Item | None, items: Sequence[Item], noun: str, name: str) -> Item:
         """Return an entry. Raises UnknownComponentError, with the name of the nearest item, if there is none."""

@@ -59,12 +59,15 @@ def refusal(**fields: object) -> PluginError:
 
 
 def test_what_is_not_installed_is_named_with_who_brings_it() -> None:
-    """The table of the components of ganforge's other distributions equals their own; messages use it."""
+    """The table of components and presets of ganforge's other distributions equals their own; messages use it."""
     folders = ROOT / "plugins"
     brought: dict[str, dict[str, set[str]]] = {}
     for name in FIRST_PARTY:
         module = name.replace("-", "_")
-        code = f"import {module} as m; print(*(f'{{c.kind}}/{{c.name}}' for c in m.ganforge_components()))"
+        code = (
+            f"import {module} as m; print(*(f'{{c.kind}}/{{c.name}}' for c in m.ganforge_components()), "
+            "*(f'preset/{p.name}' for p in getattr(m, 'ganforge_presets', list)()))"
+        )
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=folders / name, capture_output=True, text=True, check=True
         )
@@ -76,6 +79,8 @@ def test_what_is_not_installed_is_named_with_who_brings_it() -> None:
         Registry.discover(no_plugins=True).find("loss", "hinge")
     assert caught.value.fix is not None
     assert "./plugins/ganforge-losses" in caught.value.fix
+    with pytest.raises(UnknownComponentError, match="no preset 'best' is installed; ganforge-resnet provides it"):
+        Registry.discover(no_plugins=True).find_preset("best")
 
 
 def test_a_target_is_imported_when_it_is_loaded(write: Callable[..., None]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ganforge import Component, hookimpl
+from ganforge import Component, Preset, hookimpl
+from ganforge_resnet.presets import BEST
 
 MIYATO = "Miyato et al. 2018, Spectral Normalization for Generative Adversarial Networks, arXiv:1802.05957"
 
@@ -30,3 +31,9 @@ def ganforge_components() -> Iterable[Component]:
             tags=("residual", "convolutional", "spectral-norm", "class-conditional"),
         ),
     ]
+
+
+@hookimpl
+def ganforge_presets() -> Iterable[Preset]:
+    """Return a training on digits or clothes."""
+    return [BEST]

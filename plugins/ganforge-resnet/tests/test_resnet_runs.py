@@ -25,11 +25,12 @@ def ganforge(*arguments: str) -> str:
 
 
 def test_it_is_listed_with_its_distribution() -> None:
-    """`ganforge list` shows both networks with the plugin's name and version."""
+    """`ganforge list` shows both networks and the preset with the plugin's name and version."""
     entries = [entry for entry in json.loads(ganforge("list", "--json")) if entry["distribution"] == "ganforge-resnet"]
     assert {(entry["kind"], entry["name"], entry["version"]) for entry in entries} == {
         ("discriminator", "resnet", "0.1.0"),
         ("generator", "resnet", "0.1.0"),
+        ("preset", "best", "0.1.0"),
     }
 
 
@@ -56,3 +57,15 @@ def test_the_authors_command_of_the_readme(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     for network in ("gen", "disc"):
         assert [row[f"lr/{network}"] for row in rows] == pytest.approx([2e-4, 2e-4 * 2 / 3, 2e-4 / 3])
+
+
+def test_the_preset_best_trains_by_class(tmp_path: Path) -> None:
+    """Preset `best` trains small conditional networks with the hinge loss, and its learning rates end at 0."""
+    run = tmp_path / "run"
+    ganforge("run", "--preset", "best", *SHORT, "--log-every", "1", "--out", str(run), "--quiet")
+    experiment = tomllib.loads((run / "run.toml").read_text(encoding="utf-8"))
+    assert experiment["loss"]["name"] == "hinge"
+    assert all(experiment[network]["resnet"]["conditional"] for network in ("gen", "disc"))
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    for network in ("gen", "disc"):
+        assert [row[f"lr/{network}"] for row in rows] == pytest.approx([1e-3, 7.5e-4, 2.5e-4])

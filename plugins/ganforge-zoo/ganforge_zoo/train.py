@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 BUNDLES = Path(__file__).parent / "bundles"
-#: Flags of all trainings: an average of the weights, and scores at the end.
-COMMON = "--ema-halflife-images 5000 --precision fp32 --metric fid,precision,recall,modes --num-samples 2000"
+#: Flags of all trainings: scores at the end.
+COMMON = "--metric fid,precision,recall,modes --num-samples 2000"
 #: Flags of each training, by name.
 RECIPES = {
     "digits": "--data.source sample --gen dcgan --disc dcgan --gen.base_channels 20 --disc.base_channels 32 "
-    "--epochs 15 --features digits --evaluate-every 2490",
-    "fashion": "--data fashion-mnist --gen conditional-dcgan --disc conditional-dcgan --gen.base_channels 20 "
-    "--disc.base_channels 32 --epochs 10 --features fashion --evaluate-every 10000",
+    "--epochs 15 --ema-halflife-images 5000 --precision fp32 --features digits --evaluate-every 2490",
+    "digits-best": "--preset best --data.source sample --features digits --evaluate-every 1000",
+    "fashion": "--preset best --data fashion-mnist --features fashion --evaluate-every 1000",
 }
 MAX_BUNDLE_BYTES = 1_500_000
 
