@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganforge.components import Dataset, Generator, Space
+from ganforge.components import Dataset, Generator, Space, Split
 from ganforge.components.sampling import Sampler, class_rows, default_condition
 from ganforge.config.reload import reload
 from ganforge.data.pictures import render, sample_condition, to_pictures
 from ganforge.data.scoring import build_scoring, instantiate
-from ganforge.errors import IncompatibleError, UsageError
+from ganforge.errors import DataError, IncompatibleError, UnknownComponentError, UsageError
 from ganforge.runs.conditions import Condition, to_condition
 from ganforge.runs.latents import Latents, check_latents
 from ganforge.runs.rebuild import LoadedGenerator
@@ -208,6 +208,22 @@ def default_conditions(run: TrainedRun, generator: Generator, count: int) -> Ten
 
 
 def dataset_of(run: TrainedRun) -> Dataset:
-    """Return a run's dataset without opening its data."""
-    dataset: Dataset = instantiate(reload(run.experiment, run.registry, run.manifest, ("data",)).one("data"))
+    """Return a run's dataset without opening its data. Raises UnknownComponentError as `rebuild_modules`.
+
+    A generator of uint8 images is drawn without the plugin of its dataset.
+    """
+    try:
+        dataset: Dataset = instantiate(reload(run.experiment, run.registry, run.manifest, ("data",)).one("data"))
+    except UnknownComponentError:
+        if run.dataset_info().image.dtype != "uint8":
+            raise  # only the dataset knows the pictures of its numbers
+        return _MissingDataset(_MissingDataset.Options())
     return dataset
+
+
+class _MissingDataset(Dataset):
+    """Dataset whose plugin is not installed; its uint8 images are pictures."""
+
+    def open(self, split: Split) -> NoReturn:
+        """Raise DataError."""
+        raise DataError(f"the {split} split cannot be read: the plugin of the dataset is not installed")

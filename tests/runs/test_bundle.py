@@ -31,6 +31,7 @@ from tests.helpers.checkpoints import train_small
 from tests.helpers.run_directories import change_json
 from tests.helpers.runs import ROOT
 
+STREAMED = ROOT / "tests/helpers/streamed_digits.py"
 PLUGIN = ROOT / "tests" / "helpers" / "sampling_plugin.py"
 SETTINGS = ("gen=counting", "disc=any", "data=channels", "latent=drifting", "batch_size=8", "steps=2", "precision=fp32")
 Contents = dict[str, bytes]
@@ -136,6 +137,24 @@ def test_a_generator_that_depends_on_others_is_bundled_with_them(tmp_path: Path)
         caught.value.fix
         == "this run used a local plugin: pass --plugin sampling_plugin.py; in Python, plugins=['sampling_plugin.py']"
     )
+
+
+def test_images_are_drawn_without_the_plugin_of_their_dataset(tmp_path: Path) -> None:
+    """A generator of uint8 images needs no dataset; reading the data, or pictures of other numbers, needs it."""
+    registry = Registry.discover([STREAMED], no_plugins=True)
+    settings = ["data=streamed-digits", "gen=mlp", "disc=mlp", "steps=1", "batch_size=4", "evaluate=none"]
+    directory = RunDirectory(tmp_path / "run")
+    launch.start_run(prepare(resolve([command_line_layer(settings)], registry), registry), out=directory.path)
+    trained = write(directory, tmp_path / "bundle.zip", plugins=(STREAMED,))
+    bundle = load(tmp_path / "bundle.zip")
+    assert np.array_equal(bundle.sample(5, 3).images, trained.sample(5, 3).images)
+    with pytest.raises(UnknownComponentError, match="no dataset 'streamed-digits'"):
+        bundle.evaluate(["fid"])
+    record = json.loads(directory.manifest.read_text())
+    image = record["data"]["image"] | {"dtype": "float32"}
+    change_json(directory.manifest, data=record["data"] | {"image": image})
+    with pytest.raises(UnknownComponentError, match="no dataset 'streamed-digits'"):
+        load(directory.path).sample(5)
 
 
 def test_an_unpacked_bundle_is_removed_with_its_run(contents: Contents, tmp_path: Path) -> None:
