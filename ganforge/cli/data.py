@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Names, sizes and classes that a line shows.
 MAX_SHOWN = 5
+#: Maximum side that pictures are resized to; one picture of it has 768 MiB.
+MAX_SIZE = 16_384
 #: Tag of datasets that read files, next to tags with the extensions.
 FILES_TAG = "files"
 
@@ -32,7 +34,9 @@ Images = Annotated[Path, typer.Argument(metavar="PATH", help="Folder, archive or
 DataName = Annotated[
     str | None, component_option("data", "Dataset that reads PATH (the one of its extension, else folder).")
 ]
-Size = Annotated[int | None, typer.Option(min=1, metavar="N", help="Side in pixels that pictures are resized to.")]
+Size = Annotated[
+    int | None, typer.Option(min=1, max=MAX_SIZE, metavar="N", help="Side in pixels that pictures are resized to.")
+]
 Background = Annotated[
     str, typer.Option(metavar="COLOR", help="Color behind transparent pixels: white, black or #rrggbb.")
 ]
@@ -64,8 +68,7 @@ def info(
 
     from ganforge.image_files.inspection import overview  # noqa: PLC0415 - imports torch
 
-    if sheet is not None:
-        check_output_path(sheet, force=force)
+    _check_sheet(sheet, force=force)
     with _own_options(), waiting("reading headers", quiet=json):
         facts = overview(dataset)
     if json:
@@ -94,8 +97,7 @@ def check(
     from ganforge.image_files.inspection import check as check_pixels  # noqa: PLC0415 - imports torch
     from ganforge.image_files.inspection import overview  # noqa: PLC0415 - as above
 
-    if sheet is not None:
-        check_output_path(sheet, force=force)
+    _check_sheet(sheet, force=force)
     with _own_options(), waiting("decoding", quiet=json):
         facts, findings = overview(dataset), check_pixels(dataset, size=size)
     doubtful = [*(name for group in findings.duplicates for name in group), *findings.constant]
@@ -144,6 +146,8 @@ def convert(
     check_output_path(target, force=force)
     if target.exists() and path.exists() and target.samefile(path):
         raise UsageError(f"{target} is the file to read", fix="choose another file")
+    if path.is_dir() and target.resolve().is_relative_to(path.resolve()):
+        raise UsageError(f"{target} is inside of {path}", fix="choose a path outside of the pictures")
     registry = open_registry(plugin, no_plugins=no_plugins)
     options: dict[str, Any] = {"size": size, "fit": fit, "background": background, "holdout": holdout}
     dataset = _open(path, data, registry, **options)
@@ -283,6 +287,15 @@ def _shown(items: Sequence[str]) -> str:
 def _line(title: str, text: str, *, bold: bool = False) -> None:
     head = f"[bold]{escape(title)}[/]" if bold else escape(title)
     out().print(f"{head}: {escape(text)}", highlight=False)
+
+
+def _check_sheet(path: Path | None, *, force: bool) -> None:
+    """Raise UsageError for a contact sheet that cannot be written, or not as PNG."""
+    if path is None:
+        return
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"--out {path}: a contact sheet is written as .png")
+    check_output_path(path, force=force)
 
 
 def _show_sheet(dataset: ImageDataset, names: Sequence[str] | None, path: Path | None, *, preview: bool) -> None:

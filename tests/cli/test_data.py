@@ -140,12 +140,19 @@ def test_broken_pictures_are_left_out(pictures: Path) -> None:
         (("convert", "PICTURES", "a.rar"), "a.rar has the extension of no format"),
         (("convert", "PICTURES", "missing/a.zip"), "the folder missing does not exist"),
         (("convert", "PICTURES", "old.zip"), "old.zip exists already"),
+        (("convert", "PICTURES", "PICTURES/cat/a.zip"), "is inside of"),
+        (
+            ("convert", "PICTURES", "a.zip", "--size", "100000"),
+            "invalid value for '--size': input should be less",
+        ),
+        (("info", "PICTURES", "--out", "sheet.jpg"), "--out sheet.jpg: a contact sheet is written as .png"),
+        (("check", "PICTURES", "--out", "sheet"), "--out sheet: a contact sheet is written as .png"),
     ],
 )
 def test_wrong_arguments_are_one_message(pictures: Path, words: tuple[str, ...], message: str) -> None:
     """A missing path, an unknown format and an existing target are errors; nothing is written."""
     Path("old.zip").write_bytes(b"old")
-    done = command("data", *(str(pictures) if word == "PICTURES" else word for word in words))
+    done = command("data", *(word.replace("PICTURES", str(pictures)) for word in words))
     assert done.returncode == 2
     assert message in done.stderr
     assert "--data.path" not in done.stderr
