@@ -27,7 +27,7 @@ from ganforge.cli._options import (
     open_registry,
     set_option,
 )
-from ganforge.cli._output import err, notice, out, print_json, writing
+from ganforge.cli._output import check_output_path, err, notice, out, print_json, writing
 from ganforge.cli._printer import escape
 from ganforge.cli._settings import SAMPLING, SettingsCommand, read_setting, sampling_options
 from ganforge.components.spec import Section
@@ -129,8 +129,8 @@ def evaluate(
 ) -> None:
     """Score a generator, or images, against real ones, with a protocol of everything that the scores depend on."""
     for written in (path, save_reference):
-        if written is not None and written.exists() and not force:
-            raise UsageError(f"{written} exists already", fix="choose another file, or pass --force")
+        if written is not None:
+            check_output_path(written, force=force)
     if save_reference is not None and save_reference.suffix != ".npz":
         raise UsageError(f"--save-reference {save_reference}: statistics are written as .npz")
     choice = checkpoint_choice(checkpoint)

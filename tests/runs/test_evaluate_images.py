@@ -200,6 +200,10 @@ def test_a_document_goes_to_stdout_and_to_a_file(trained: TrainedRun, plugin: Pa
     again = command("evaluate", "fakes", *words, "--out", "scores.json")
     assert again.returncode == 2
     assert "scores.json exists already" in again.stderr
+    for option in ("--out", "--save-reference"):
+        nowhere = command("evaluate", "fakes", *words, option, "missing/file.npz")
+        assert nowhere.returncode == 2
+        assert nowhere.stderr == "error: missing/file.npz cannot be written: the folder missing does not exist\n"
     table = command("evaluate", "fakes", *words, "--device", "cpu", "-q")
     assert f"{COUNT} fakes and {COUNT} real images: test split of mnist" in " ".join(table.stdout.split())
     assert f"images {document['protocol']['checkpoint'][:12]}, seed 0" in table.stdout
