@@ -11,10 +11,12 @@ from typing import Any
 
 from torch import Tensor
 
+from ganforge.errors import UsageError
 from ganforge.runs.plot import LOSSES, plot_rows
 from ganforge.runs.progress import Progress, format_evaluation
 from ganforge.training.callbacks import Callback, CallbackList
 from ganforge.utils.images import grid, png_bytes
+from ganforge.utils.schema import excerpt
 from ganforge.utils.text import printable
 
 #: Minimum interval of updates, where they replace each other and where each is a new line.
@@ -139,7 +141,15 @@ def notebook_callback(callback: Callback | None, *, epochs: int | None, progress
         callback: The user's callback.
         epochs: Length of the run, if it is given in epochs.
         progress: Whether the training is shown.
+
+    Raises:
+        UsageError: The callback is not an instance of `Callback`.
     """
+    if callback is not None and not isinstance(callback, Callback):
+        raise UsageError(
+            f"callback = {excerpt(repr(callback))}: an instance of ganforge.Callback is required",
+            fix="derive a class from ganforge.Callback, and pass an object of it: callback=MyCallback()",
+        )
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     if shell is None or not progress:

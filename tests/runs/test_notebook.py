@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ganforge.errors import UsageError
 from ganforge.runs.notebook import MAX_ROWS, NotebookDisplay, notebook_callback
 from ganforge.training.callbacks import Callback, CallbackList
 
@@ -143,3 +144,12 @@ def test_every_callback_of_a_list_gets_every_event() -> None:
     assert [number for number, _, _ in calls] == [0, 1] * len(methods)
     assert {name for _, name, _ in calls} == set(methods)
     assert all(first[1:] == second[1:] for first, second in zip(calls[::2], calls[1::2], strict=True))
+
+
+@pytest.mark.parametrize("callback", [print, Callback])
+def test_a_callback_that_is_not_an_instance_is_an_error(callback: Any) -> None:
+    """A function and a class in the place of a callback are refused before the training, with the fix."""
+    with pytest.raises(UsageError, match="an instance of ganforge") as caught:
+        notebook_callback(callback, epochs=None, progress=True)
+    assert caught.value.fix is not None
+    assert "callback=MyCallback()" in caught.value.fix
