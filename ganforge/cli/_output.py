@@ -251,7 +251,7 @@ def lacks_memory(error: BaseException) -> bool:
 
 def print_argument_error(error: Any) -> int:  # noqa: ANN401 - click's own exception, vendored by typer or not
     """Print an error in the arguments, which the parser raises, as all other errors; return the exit code."""
-    message = error.format_message().rstrip(".")
+    message = error.format_message().rstrip(".").replace(": Value error, ", ": ")
     if not message:  # the command was called without arguments, and has printed its help
         return int(error.exit_code)
     if "possibilities" in vars(error):

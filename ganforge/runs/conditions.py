@@ -144,7 +144,8 @@ def read_picture(path: Path, shape: tuple[int, ...], *, kind: str = "conditions"
         with open_regular(path) as file, Image.open(file) as picture:
             pixels = np.array(picture.convert(PICTURE_MODES[channels]))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UsageError(f"{path} cannot be read as a picture: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise UsageError(f"{path} cannot be read as a picture: {reason}") from None
     if pixels.shape[:2] != (height, width):
         raise UsageError(
             f"{path} has {pixels.shape[1]}×{pixels.shape[0]} pixels; {kind} have {width}×{height}",

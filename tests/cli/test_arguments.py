@@ -34,6 +34,7 @@ ERRORS = {
     "list --jsn": "invalid option '--jsn'; did you mean '--json'?",
     "resume": "missing argument 'RUN'",
     "resume a-run --steps many": "invalid value for '--steps': input should be a valid integer",
+    "export a-run --to tensorflow": "invalid value for '--to': 'tensorflow' is not one of 'onnx', 'torch'",
     "train": "invalid command 'train'; did you mean 'run'?",
     "version": "invalid command 'version'; did you mean '--version'?",
     "smaple": "invalid command 'smaple'; did you mean 'sample'?",

@@ -55,7 +55,7 @@ def test_invalid_requests_are_one_message(run: TrainedRun) -> None:
     for arguments, message in (
         (("wide.png",), "wide.png has 9×8 pixels; images of this run have 28×28"),
         (("text.png",), "text.png cannot be read as a picture"),
-        (("missing.jpg",), "missing.jpg cannot be read as a picture"),
+        (("missing.jpg",), "missing.jpg cannot be read as a picture: No such file"),
         (("one",), "invalid point 'one'"),
         (("0", "--features", "pixel"), "did you mean 'pixels'"),
         (("0", "--condition", "3"), "this generator takes no condition"),
