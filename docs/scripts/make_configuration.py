@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from ganforge.cli.describe import option_type as type_words
 from ganforge.components.spec import FLAGS, KINDS
 from ganforge.config import SECTIONS, Experiment
-from ganforge.config.experiment import SEVERAL
+from ganforge.config.references import SEVERAL
 from ganforge.plugins.registry import Registry
 from ganforge.utils.format import format_value
 

@@ -61,7 +61,7 @@ def _experiment_class() -> type[Experiment]:
 
 
 def _optimizer_keys() -> tuple[str, ...]:
-    from ganforge.config.experiment import NETWORK_PHASES  # noqa: PLC0415 - as above
+    from ganforge.config.references import NETWORK_PHASES  # noqa: PLC0415 - as above
 
     return ("optimizer", *(f"optimizer.{phase}" for phase in NETWORK_PHASES))
 

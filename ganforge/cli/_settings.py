@@ -18,7 +18,7 @@ from ganforge.cli._output import did_you_mean_option
 from ganforge.components.spec import FLAGS, Section
 from ganforge.config import Experiment, Layer, preset_layer, read_document
 from ganforge.config.dotted import RENAMED, literal
-from ganforge.config.experiment import SEVERAL, TRAINED
+from ganforge.config.references import SEVERAL, TRAINED
 from ganforge.errors import ConfigError, GanforgeError, UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.utils.suggest import own_name

@@ -12,13 +12,15 @@ from ganforge.components.spec import SECTIONS, Section
 
 if TYPE_CHECKING:
     from ganforge.config.document import from_document, read_document, to_document, write_document
-    from ganforge.config.experiment import ComponentRef, Experiment, InitialWeights
+    from ganforge.config.experiment import Experiment
     from ganforge.config.layers import Layer, command_line_layer, nested, preset_layer
+    from ganforge.config.references import ComponentRef, InitialWeights
 
 _LAZY = {
     **dict.fromkeys(("from_document", "read_document", "to_document", "write_document"), "document"),
-    **dict.fromkeys(("ComponentRef", "Experiment", "InitialWeights"), "experiment"),
+    "Experiment": "experiment",
     **dict.fromkeys(("Layer", "command_line_layer", "nested", "preset_layer"), "layers"),
+    **dict.fromkeys(("ComponentRef", "InitialWeights"), "references"),
 }
 
 __all__ = [

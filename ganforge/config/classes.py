@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ganforge.components.spec import SECTIONS, Kind
-from ganforge.config.experiment import SEVERAL, SINGLE, ComponentRef, Experiment
+from ganforge.config.experiment import Experiment
+from ganforge.config.references import SEVERAL, SINGLE, ComponentRef
 from ganforge.plugins.class_source import GivenClass, plugin_source
 from ganforge.plugins.local import CLASSES_FILE
 from ganforge.plugins.registry import Registry

@@ -12,7 +12,8 @@ import tomli_w
 from pydantic import ValidationError
 
 from ganforge.config.dotted import NOTHING
-from ganforge.config.experiment import SEVERAL, SINGLE, ComponentRef, Experiment
+from ganforge.config.experiment import Experiment
+from ganforge.config.references import SEVERAL, SINGLE, ComponentRef
 from ganforge.errors import ConfigError
 from ganforge.utils.files import read_file
 

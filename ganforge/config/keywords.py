@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypedDict
 
-from ganforge.config.experiment import ComponentRef, InitialWeights, Switch
+from ganforge.config.experiment import Switch
+from ganforge.config.references import ComponentRef, InitialWeights
 
 #: Component: its name, its class, or a table of either with options.
 ComponentChoice: TypeAlias = str | type | Mapping[str, Any] | ComponentRef

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganforge.config.dotted import NOTHING, literal
-from ganforge.config.experiment import ALL_PHASES, SEVERAL, SINGLE, Experiment
+from ganforge.config.experiment import Experiment
+from ganforge.config.references import ALL_PHASES, SEVERAL, SINGLE
 from ganforge.errors import ConfigError
 from ganforge.plugins.registry import Registry
 

@@ -8,7 +8,7 @@ from typing import Any
 from ganforge.components.spec import Kind
 from ganforge.config import SECTIONS, ComponentRef, Experiment, Layer, Section, to_document
 from ganforge.config.choice import validate_options
-from ganforge.config.experiment import SEVERAL
+from ganforge.config.references import SEVERAL
 from ganforge.config.resolve import Resolver, ordered_phases, phases_of
 from ganforge.config.resolved import ResolvedComponent, ResolvedConfig
 from ganforge.errors import UnknownComponentError

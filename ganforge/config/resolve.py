@@ -13,8 +13,8 @@ from typing import Any
 from ganforge.config import SECTIONS, ComponentRef, Experiment, Layer, Section, nested
 from ganforge.config.choice import Choice, component_options, misplaced_option, resolve_options
 from ganforge.config.dotted import NOTHING, RENAMED
-from ganforge.config.experiment import NETWORK_PHASES, SEVERAL, SINGLE, TRAINED
 from ganforge.config.optimizers import choose_optimizers, unused_tables
+from ganforge.config.references import NETWORK_PHASES, SEVERAL, SINGLE, TRAINED
 from ganforge.config.resolved import ResolvedComponent, ResolvedConfig
 from ganforge.config.schedules import Targets, check_scheduled_values, resolve_schedules
 from ganforge.config.sections import Settings

@@ -8,7 +8,7 @@ from typing import Any
 
 from ganforge.config import SECTIONS, Layer, Section
 from ganforge.config.dotted import NOTHING
-from ganforge.config.experiment import SEVERAL
+from ganforge.config.references import SEVERAL
 from ganforge.errors import ConfigError
 
 

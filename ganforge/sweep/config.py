@@ -13,7 +13,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from ganforge.config import Layer, read_document, write_document
 from ganforge.config.dotted import flatten
-from ganforge.config.experiment import TRAINED
+from ganforge.config.references import TRAINED
 from ganforge.errors import ConfigError, UsageError
 from ganforge.sweep.document import Document
 from ganforge.utils.files import write_atomically

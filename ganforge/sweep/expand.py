@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ganforge.components import Dataset
 from ganforge.components.spec import SECTIONS
 from ganforge.config import Layer, nested
-from ganforge.config.experiment import TRAINED
+from ganforge.config.references import TRAINED
 from ganforge.config.resolve import resolve
 from ganforge.data.scoring import build_scoring
 from ganforge.errors import GanforgeError, IncompatibleError, StrictPluginError, UnknownComponentError, UsageError

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ganforge.config import Experiment, Layer, command_line_layer
 from ganforge.config.dotted import literal
-from ganforge.config.experiment import TRAINED
+from ganforge.config.references import TRAINED
 from ganforge.errors import UsageError
 from ganforge.sweep.config import MAX_TRIALS, BaseLayer, EvalSpec, SearchConfig, SearchSpace
 from ganforge.sweep.objective import check_address

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import field_validator
 
 from ganforge.config import Experiment, from_document, to_document
-from ganforge.config.experiment import TRAINED
+from ganforge.config.references import TRAINED
 from ganforge.errors import ConfigError
 from ganforge.sweep.document import Document
 

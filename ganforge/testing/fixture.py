@@ -15,7 +15,7 @@ from ganforge.components import ComponentOptions, ConditionSpec, ImageSpec
 from ganforge.components.spec import SECTIONS, Component, Kind, Section
 from ganforge.config import Layer
 from ganforge.config.dotted import NOTHING
-from ganforge.config.experiment import SEVERAL
+from ganforge.config.references import SEVERAL
 from ganforge.config.resolve import resolve
 from ganforge.config.resolved import ResolvedConfig, with_values
 from ganforge.data.loader import Batch

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from ganforge.config import Experiment
-from ganforge.config.experiment import SEVERAL, SINGLE
 from ganforge.config.keywords import ExperimentSettings
+from ganforge.config.references import SEVERAL, SINGLE
 from ganforge.errors import ConfigError
 from ganforge.plugins.registry import Registry
 

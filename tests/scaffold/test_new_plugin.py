@@ -26,7 +26,7 @@ from torch import Tensor
 from ganforge import ConditionSpec, Discriminator, DiscriminatorOutput, ImageSpec, TrainStep
 from ganforge.cli.app import app
 from ganforge.components.spec import KINDS, Kind
-from ganforge.config.experiment import SINGLE
+from ganforge.config.references import SINGLE
 from ganforge.errors import UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.scaffold import Names, Project
