@@ -90,10 +90,11 @@ def evaluate_images(
     resolved = resolve(evaluation_layers(request, sections, statistics), registry)
     scoring = build_scoring(resolved) if statistics is None else reference_scoring(resolved, statistics)
     images = open_images(source, scoring, registry, resize=resize)
-    split, count = checked_comparison(scoring, request, statistics, notice, images.count)
-    if count > images.count:
+    wanted = request.num_samples if statistics is None else statistics.protocol.real_images
+    if wanted is not None and wanted > images.count:
         fix = f"pass --num-samples {images.count} or less" if statistics is None else "the reference decides the number"
-        raise DataError(f"{path or 'the array'} has {images.count:,} images, fewer than {count:,}", fix=fix)
+        raise DataError(f"{path or 'the array'} has {images.count:,} images, fewer than {wanted:,}", fix=fix)
+    split, count = checked_comparison(scoring, request, statistics, notice, images.count)
     for line in (*resolved.notices, *data_notices(scoring, statistics), *images.notices):
         notice(line)
     seed = request.seed or 0

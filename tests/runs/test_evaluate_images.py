@@ -114,6 +114,9 @@ def test_images_are_chosen_by_the_seed(plugin: Path, tmp_path: Path) -> None:
     """The seed chooses among more images than are compared; by default all are compared."""
     path = archive(tmp_path / "images.npz", arr_0=grays())
     assert scored(path, plugin).protocol.fake_images == COUNT
+    for too_many in (COUNT + 1, 100_000):  # the data has fewer than 100,000, too
+        with pytest.raises(DataError, match=f"fewer than {too_many:,}\npass --num-samples {COUNT} or less"):
+            scored(path, plugin, num_samples=too_many)
     chosen = [scored(path, plugin, num_samples=20, seed=seed).protocol.checkpoint for seed in (0, 0, 1)]
     assert chosen[0] == chosen[1] != chosen[2]
 
