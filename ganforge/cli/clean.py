@@ -10,7 +10,7 @@ import typer
 from ganforge.cli._options import Json
 from ganforge.cli._output import notice, out, print_json
 from ganforge.cli._printer import escape
-from ganforge.utils.format import format_bytes
+from ganforge.utils.format import format_bytes, format_count
 
 
 def clean(
@@ -38,8 +38,8 @@ def clean(
     for each in cleanings:
         if each.removed:
             kept = ", ".join(f"{step:,}" for step in each.kept)
-            freed = f"{len(each.removed)} checkpoints, {format_bytes(each.bytes)}"
+            freed = f"{format_count(len(each.removed), 'checkpoint')}, {format_bytes(each.bytes)}"
             out().print(f"[bold]{escape(each.run.path)}[/]: {freed}; kept: step {kept}", highlight=False)
     total = sum(each.bytes for each in cleanings)
     verb = "would be freed" if dry_run else "freed"
-    out().print(f"{format_bytes(total)} {verb} in {len(cleanings)} runs", highlight=False)
+    out().print(f"{format_bytes(total)} {verb} in {format_count(len(cleanings), 'run')}", highlight=False)

@@ -19,7 +19,7 @@ from ganforge.cli._table import print_table
 from ganforge.errors import UsageError
 from ganforge.runs.settings import format_setting
 from ganforge.utils.files import write_atomically
-from ganforge.utils.format import format_number
+from ganforge.utils.format import format_count, format_number
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,7 +86,7 @@ def _print(comparison: Comparison) -> None:
     runs = sum(len(group.runs) for group in comparison.groups)
     shared = ", ".join(f"{key} {format_setting(value)}" for key, value in comparison.shared.items())
     console.print(
-        f"{_count(runs, 'run')} in {_count(len(comparison.groups), 'group')}"
+        f"{format_count(runs, 'run')} in {format_count(len(comparison.groups), 'group')}"
         + escape(f"; all with {shared}" if shared else ""),
         highlight=False,
     )
@@ -135,10 +135,6 @@ def _curves(comparison: Comparison, curves: Sequence[Curve], console: Console) -
             name = escape(curve.name) if index == 0 else ""
             table.add_row(name, escape(group.label), blocks, format_number(last))
     return table
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def sparkline(

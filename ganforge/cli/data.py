@@ -14,7 +14,7 @@ from ganforge.cli._options import Force, Json, NoPlugins, Plugins, component_opt
 from ganforge.cli._output import check_output_path, next_command, notice, out, print_json, waiting, writing
 from ganforge.cli._printer import escape
 from ganforge.errors import DataError, UsageError
-from ganforge.utils.format import format_bytes
+from ganforge.utils.format import format_bytes, format_count
 from ganforge.utils.schema import first_problem
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def convert(
         skipped = _broken_rows(packing.broken)
         print_json({"out": str(target), "images": packing.count, "bytes": path_bytes(target), "skipped": skipped})
         return
-    _line(str(target), f"{packing.count:,} pictures, {format_bytes(path_bytes(target))}", bold=True)
+    _line(str(target), f"{format_count(packing.count, 'picture')}, {format_bytes(path_bytes(target))}", bold=True)
     _print_broken(packing.broken)
     command = next_command("run", "--data", _dataset_name(registry, target), "--data.path", target)
     out().print(f"train on it: {escape(command)}", highlight=False)
@@ -242,7 +242,11 @@ def _print_overview(path: Path, dataset: ImageDataset, facts: Overview) -> None:
     splits = ", ".join(f"{split} {count:,}" for split, count in facts.images.items())
     sizes = [f"{width}×{height} ({count:,})" for (width, height), count in facts.sizes.most_common()]
     kinds = [f"{kind} ({count:,})" for kind, count in facts.kinds.most_common()]
-    _line(str(path), f"{sum(facts.images.values()):,} pictures ({splits}), {format_bytes(facts.bytes)}", bold=True)
+    _line(
+        str(path),
+        f"{format_count(sum(facts.images.values()), 'picture')} ({splits}), {format_bytes(facts.bytes)}",
+        bold=True,
+    )
     _line("sizes", _shown(sizes))
     _line("colors", _shown(kinds))
     if facts.classes is None:
@@ -259,13 +263,18 @@ def _print_findings(facts: Overview, findings: Findings, size: int | None) -> No
 
     _print_broken(findings.broken)
     if groups := findings.duplicates:
-        _line(f"{len(groups):,} groups of equal pictures", _shown([" = ".join(group[:2]) for group in groups]))
+        _line(
+            f"{format_count(len(groups), 'group')} of equal pictures",
+            _shown([" = ".join(group[:2]) for group in groups]),
+        )
     if findings.shared:
         _line("equal pictures in train and test", f"{findings.shared:,}")
     if findings.constant:
-        _line(f"{len(findings.constant):,} pictures of one color", _shown(findings.constant))
+        _line(f"{format_count(len(findings.constant), 'picture')} of one color", _shown(findings.constant))
     if findings.enlarged:
-        _line(f"{len(findings.enlarged):,} pictures smaller than {size} pixels", _shown(findings.enlarged))
+        _line(
+            f"{format_count(len(findings.enlarged), 'picture')} smaller than {size} pixels", _shown(findings.enlarged)
+        )
     counts = [] if facts.classes is None else list(facts.classes.values())
     if counts and max(counts) > MAX_CLASS_RATIO * min(counts):
         _line("classes are unequal", f"the smallest has {min(counts):,} pictures, the largest {max(counts):,}")
@@ -277,7 +286,7 @@ def _print_findings(facts: Overview, findings: Findings, size: int | None) -> No
 
 def _print_broken(broken: Sequence[Broken]) -> None:
     if broken:
-        _line(f"{len(broken):,} broken pictures", _shown([f"{each.name} ({each.reason})" for each in broken]))
+        _line(format_count(len(broken), "broken picture"), _shown([f"{each.name} ({each.reason})" for each in broken]))
 
 
 def _shown(items: Sequence[str]) -> str:

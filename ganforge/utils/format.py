@@ -67,6 +67,11 @@ def format_bytes(count: float) -> str:
     return f"{count:.0f} {SIZE_UNITS[unit]}" if unit == 0 else f"{count:.1f} {SIZE_UNITS[unit]}"
 
 
+def format_count(number: int, noun: str) -> str:
+    """Return a number with its noun, as `1 run` or `2,000 runs`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def format_value(value: object) -> str:
     """Return the value of a setting as the command line takes it."""
     if value is None:

@@ -70,8 +70,8 @@ def test_check_finds_what_harms_a_training(pictures: Path) -> None:
     with Image.open("sheet.png") as sheet:
         assert sheet.size == (2 + 2 * 66, 2 + 2 * 66), "three doubtful pictures"
     text = command("data", "check", root).stdout
-    assert "1 groups of equal pictures: cat/photo.png = dog/copy.bmp" in text
-    assert "1 broken pictures: dog/broken.png (image file is truncated)" in text
+    assert "1 group of equal pictures: cat/photo.png = dog/copy.bmp" in text
+    assert "1 broken picture: dog/broken.png (image file is truncated)" in text
 
 
 def test_check_of_good_pictures(pictures: Path) -> None:

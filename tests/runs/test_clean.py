@@ -70,7 +70,7 @@ def test_the_command_reports_what_it_frees(registry: Registry, tmp_path: Path) -
     train(tmp_path / "run", registry)
     listed = command("clean", tmp_path, "--dry-run")
     assert "3 checkpoints" in listed.stdout
-    assert "would be freed in 1 runs" in listed.stdout
+    assert "would be freed in 1 run\n" in listed.stdout
     done = command("clean", tmp_path, "--json")
     (document,) = json.loads(done.stdout)
     assert (document["removed"], document["kept"]) == ([3, 2, 1], [4])
