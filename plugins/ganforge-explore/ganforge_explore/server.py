@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import ipaddress
+import os
 import secrets
 import signal
 import socket
@@ -98,5 +99,6 @@ def listen(host: str, port: int | None) -> socket.socket:
             reason = getattr(error, "strerror", None) or error
             if not isinstance(error, OSError) or error.errno != errno.EADDRINUSE:
                 break
+            reason = os.strerror(error.errno)  # create_server adds the address
     fix = "choose another --port, or leave it out for the next free one" if port is not None else None
     raise UsageError(f"cannot listen on {host}, port {ports[0]}: {reason}", fix=fix)
