@@ -46,7 +46,9 @@ def serve(space: LatentSpace, *, host: str, port: int | None, show_address: Call
     network = ipaddress.ip_address(address.partition("%")[0])  # without the interface of an IPv6 address
     token = None if network.is_loopback else secrets.token_urlsafe(16)
     explorer, turns = Explorer(space), Turns()
-    server = uvicorn.Server(
+    name = socket.gethostname() if network.is_unspecified else f"[{address}]" if ":" in address else address
+    shown = f"http://{name}:{port}/" + ("" if token is None else f"?token={token}")
+    server = _Server(
         uvicorn.Config(
             guarded(application(explorer, turns), token=token, port=port),
             log_config=None,
@@ -59,19 +61,30 @@ def serve(space: LatentSpace, *, host: str, port: int | None, show_address: Call
             http="h11",
             limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=0,
-        )
+        ),
+        started=partial(show_address, shown),
     )
     for number, code in EXIT_CODES.items():
         if number != signal.SIGINT and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, partial(_exit, code))
-    name = socket.gethostname() if network.is_unspecified else f"[{address}]" if ":" in address else address
     try:
         with suppress(KeyboardInterrupt), listener:
-            show_address(f"http://{name}:{port}/" + ("" if token is None else f"?token={token}"))
             server.run(sockets=[listener])
     finally:
         turns.stop()
         gc.freeze()  # without a last search for garbage among torch's objects the process ends a second earlier
+
+
+class _Server(uvicorn.Server):  # type: ignore[misc, unused-ignore]  # Any without uvicorn
+    """Server that announces its start, when Ctrl-C already ends it in order."""
+
+    def __init__(self, config: uvicorn.Config, *, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._started()
 
 
 def _exit(code: int, *_: object) -> None:

@@ -142,6 +142,14 @@ def test_signals_end_the_server(digits: Path, number: signal.Signals, code: int)
         listen("127.0.0.1", running.port).close()
 
 
+def test_an_early_interrupt_prints_nothing(digits: Path) -> None:
+    """Ctrl-C at the moment at which the address appears ends the server without a warning."""
+    with served(digits) as running:
+        running.process.send_signal(signal.SIGINT)
+        _, problems = running.process.communicate(timeout=20)
+        assert (running.process.returncode, problems) == (0, "")
+
+
 def test_a_taken_port_is_one_error_or_the_next_one() -> None:
     """An explicit port that is taken is an error; without one the next free port is taken."""
     with listen("127.0.0.1", None) as first, listen("127.0.0.1", None) as second:
