@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeVar
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt
 
 from ganforge.components import ConditionSpec, Dataset, DatasetInfo, ImageSpec, ImageTensors, Split
 from ganforge.errors import DataError
@@ -31,6 +32,12 @@ MAX_NAMED = 5
 
 Result = TypeVar("Result")
 Fact = TypeVar("Fact")
+
+
+def _check_color(value: str) -> str:
+    if not re.fullmatch("white|black|#[0-9a-fA-F]{6}", value):
+        raise ValueError("white, black or #rrggbb is required")
+    return value
 
 
 class ImageDataset(Dataset):
@@ -53,7 +60,7 @@ class ImageDataset(Dataset):
         both sides."""
         color: Literal["auto", "gray", "rgb"] = "auto"
         """auto: gray if every picture is, else rgb."""
-        background: Annotated[str, Field(pattern=r"^(white|black|#[0-9a-fA-F]{6})$")] = "white"
+        background: Annotated[str, AfterValidator(_check_color)] = "white"
         """Color behind transparent pixels: white, black or #rrggbb."""
         depth: Depth = 8
         """Bits per channel. 8: 16-bit gray is scaled to 8 bits. 16: 16-bit gray keeps its depth, as float32 in [-1, 1];

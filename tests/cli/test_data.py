@@ -135,7 +135,7 @@ def test_broken_pictures_are_left_out(pictures: Path) -> None:
     [
         (("info", "missing"), "no such folder or file: missing"),
         (("info", "PICTURES", "--data", "mnist"), "dataset 'mnist' does not read files"),
-        (("check", "PICTURES", "--background", "blue"), "background = 'blue'"),
+        (("check", "PICTURES", "--background", "blue"), "background = 'blue': white, black or #rrggbb is required"),
         (("convert", "PICTURES", "PICTURES"), "exists already"),
         (("convert", "PICTURES", "a.rar"), "a.rar has the extension of no format"),
         (("convert", "PICTURES", "missing/a.zip"), "the folder missing does not exist"),

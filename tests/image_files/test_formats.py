@@ -425,7 +425,7 @@ def test_the_background_is_chosen(tmp_path: Path) -> None:
     for background, color in (("white", [255, 255, 255]), ("black", [0, 0, 0]), ("#0080ff", [0, 128, 255])):
         assert in_memory(folder(tmp_path, background=background)).images[0, :, 0, 0].tolist() == color
     assert in_memory(folder(tmp_path, background="#0000ff", color="gray")).images[0, 0, 0, 0] == 29
-    with pytest.raises(ValueError, match=r"String should match pattern"):
+    with pytest.raises(ValueError, match=r"white, black or #rrggbb is required"):
         folder(tmp_path, background="blue")
 
 
