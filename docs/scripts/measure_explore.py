@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import shutil
 
-from playwright.sync_api import sync_playwright
-
 #: Moves the first slider from end to end, and returns the milliseconds of each move.
 SCRIPT = """async (count) => {
     const slider = document.querySelector("#groups input"), picture = document.getElementById("picture"), times = [];
@@ -30,6 +28,8 @@ SCRIPT = """async (count) => {
 
 def main() -> None:
     """Print median, 95th percentile and maximum."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - the tests import this file without it
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("address")
     parser.add_argument("--count", type=int, default=300)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,7 +10,7 @@ from typer.core import TyperCommand
 
 from ganforge import __version__
 from ganforge.cli._output import handle_errors
-from ganforge.errors import PluginError, UsageError
+from ganforge.errors import PluginError
 from ganforge.plugins.commands import Command
 from ganforge.plugins.registry import Registry, import_target
 from ganforge.plugins.sources import OWN_DISTRIBUTION, Source
@@ -58,22 +57,6 @@ CORE_COMMANDS = tuple(Command(name, f"ganforge.cli.{target}", text, _OWN) for na
 
 class PlainCommand(TyperCommand):
     """Command whose help shows arguments as their metavars, and flags without a type."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's own, vendored by typer or not
-        """Parse the arguments. Raises UsageError for an option with one value that is given twice."""
-        if not ctx.resilient_parsing:
-            _, _, order = self.make_parser(ctx).parse_args(args=list(args))
-            counts = Counter(
-                parameter
-                for parameter in order
-                if parameter.param_type_name == "option"
-                and not (parameter.multiple or getattr(parameter, "is_flag", False))
-            )
-            for option, count in counts.items():
-                if count > 1:
-                    raise UsageError(f"{option.opts[0]} is given {count} times", fix="give it once")
-        rest: list[str] = super().parse_args(ctx, args)
-        return rest
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401 - click's own, vendored by typer or not
         """Return the parts of the usage line."""

@@ -1,7 +1,7 @@
 """Flags for settings: every setting of an experiment and every option of its components is a flag of `ganforge run`.
 
 `--gen dcgan --gen.base-channels 64 --epochs 5` becomes `--set gen=dcgan --set gen.base_channels=64 --set epochs=5`
-before parsing.
+before parsing. This keeps the order of the flags: the last value of a setting wins.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ganforge.cli._output import did_you_mean_option
 from ganforge.components.spec import FLAGS, Section
 from ganforge.config import Experiment, Layer, preset_layer, read_document
 from ganforge.config.dotted import RENAMED, literal
-from ganforge.config.references import SEVERAL, TRAINED
+from ganforge.config.references import SINGLE, TRAINED
 from ganforge.errors import ConfigError, GanforgeError, UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.utils.suggest import own_name
@@ -105,22 +105,20 @@ def sampling_options(pairs: Iterable[tuple[str, str]], *, only: bool = False) ->
 
 
 def _check_repeated(settings: Iterable[str], *, sweeps: bool) -> None:
-    """Raise UsageError for a setting with several values, unless they add up, as names of terms and metrics do.
+    """Raise UsageError for several components where a run has one. The last value of other settings wins.
 
-    If `sweeps`, the fix shows how a sweep compares the values.
+    If `sweeps`, the fix shows the sweep that compares the components.
     """
-    values: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for setting in settings:
-        key, _, text = setting.partition("=")
-        values.setdefault(key.strip().replace("-", "_"), []).append(text)
-    for key, texts in values.items():
-        if len(texts) > 1 and key not in SEVERAL:
-            flag = f"--{key}" if key in TRAINED else "--seeds" if key == "seed" else None
-            joined = ",".join(texts)
-            swept = f"{flag} {joined}" if flag is not None else f"--sweep {key}={joined}"
-            compared = f"; to compare them: ganforge sweep {swept}" if sweeps and (flag or "." in key) else ""
-            message = f"--{key.replace('_', '-')} has {len(texts)} values: {', '.join(texts)}"
-            raise UsageError(message, fix=f"give it once{compared}")
+        key, _, name = setting.partition("=")
+        if key in SINGLE and name not in names.setdefault(key, []):
+            names[key].append(name)
+    for key, chosen in names.items():
+        if len(chosen) > 1:
+            compared = f"; to compare them: ganforge sweep --{key} {','.join(chosen)}"
+            fix = f"give it once{compared if sweeps and key in TRAINED else ''}"
+            raise UsageError(f"--{key} has {len(chosen)} values: {', '.join(chosen)}", fix=fix)
 
 
 def preset_layers(preset: str | None, files: list[Path] | None, registry: Registry) -> list[Layer]:

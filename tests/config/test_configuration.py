@@ -469,9 +469,9 @@ def test_reloading_finds_the_same_components(richer: Registry) -> None:
     assert sampling.chosen == {section: found.chosen[section] for section in ("gen", "latent")}
 
 
-def test_every_setting_is_a_flag(tmp_path: Path) -> None:
-    """Options may precede the component that they belong to; dashes equal underscores."""
-    flags = ("--batch_size=11", "--gen.latent-dim", "7", "--gen", "mlp")
+def test_flags_are_settings_from_left_to_right(tmp_path: Path) -> None:
+    """The last of flags and --set counts; dashes equal underscores; every setting is a flag."""
+    flags = ("--batch-size", "9", "--set", "batch_size=10", "--batch_size=11", "--gen.latent-dim", "7", "--gen", "mlp")
     more = (
         "--optimizer.gen.schedule",
         "cosine",

@@ -95,10 +95,12 @@ def test_freed_memory_is_used_again(assemble: Callable[..., GANComponents]) -> N
         pytest.skip("this C library's allocator cannot be told to keep memory; glibc's can")
     gan = assemble("gen=mlp", "disc=mlp")
     stepped(gan, 5)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    stepped(gan, 20)
-    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-    assert faults < 20 * 500  # 2,000 a step otherwise, measured
+    faults = []
+    for _ in range(3):  # the kernel may take pages back from a process that waits
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        stepped(gan, 10)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    assert min(faults) < 10 * 500  # 2,000 a step otherwise, measured
 
 
 def test_resume_on_another_device_warns_of_other_bits(registry: Registry, tmp_path: Path) -> None:
