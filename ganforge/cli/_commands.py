@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from ganforge import __version__
 from ganforge.cli._output import handle_errors
@@ -65,6 +65,15 @@ class PlainCommand(TyperCommand):
         return [self.options_metavar or "", *names]
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
+        """Write the help, in which no flag has a type."""
+        hide_types_of_flags(self.get_params(ctx))
+        super().format_help(ctx, formatter)
+
+
+class PlainGroup(TyperGroup):
+    """Group of commands whose help shows flags without a type."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's own, vendored by typer or not
         """Write the help, in which no flag has a type."""
         hide_types_of_flags(self.get_params(ctx))
         super().format_help(ctx, formatter)

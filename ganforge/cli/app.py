@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from ganforge import __version__
-from ganforge.cli._commands import CORE_COMMANDS, all_commands, build, hide_types_of_flags, summary
+from ganforge.cli._commands import CORE_COMMANDS, PlainGroup, all_commands, build, summary
 from ganforge.cli._output import CLICK_ERROR, PLUGIN_PROBLEMS, TRACEBACK, print_argument_error, print_error
 from ganforge.errors import GanforgeError, PluginError, UsageError
 from ganforge.plugins import Policy, discover
@@ -39,7 +38,7 @@ MIN_SIZE, MAX_SIZE = 10, 10_000
 LISTING, REGISTRY = "ganforge.listing", "ganforge.registry"
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(PlainGroup):
     """Group of commands whose modules are imported when they are called.
 
     ganforge's own commands are found without a look at other distributions.
@@ -70,7 +69,6 @@ class LazyGroup(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
         """Write the help, for which no command is imported."""
-        hide_types_of_flags(self.get_params(ctx))
         ctx.meta[LISTING] = True
         super().format_help(ctx, formatter)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from pydantic import ValidationError
 
+from ganforge.cli._commands import PlainCommand, PlainGroup
 from ganforge.cli._options import Force, Json, NoPlugins, Plugins, component_option, open_registry
 from ganforge.cli._output import check_output_path, next_command, notice, out, print_json, waiting, writing
 from ganforge.cli._printer import escape
@@ -46,13 +47,14 @@ Sheet = Annotated[
 ]
 
 app = typer.Typer(
+    cls=PlainGroup,
     help="Describe, check and convert pictures: folders, archives and arrays.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def info(
     path: Images,
     data: DataName = None,
@@ -79,7 +81,7 @@ def info(
     _show_sheet(dataset, None, sheet, preview=not json)
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def check(
     path: Images,
     data: DataName = None,
@@ -120,7 +122,7 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def convert(
     path: Images,
     target: Annotated[

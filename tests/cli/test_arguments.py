@@ -56,7 +56,10 @@ def test_the_fix_of_a_repeated_component_is_a_sweep() -> None:
     assert shown.returncode == 0, shown.stderr
 
 
-@pytest.mark.parametrize("name", ["", "run", "list", "resume", "describe", "runs", "check"])
+@pytest.mark.parametrize(
+    "name",
+    ["", "run", "list", "resume", "describe", "runs", "check", "data", "data info", "latent", "latent mix", "move"],
+)
 def test_help_has_no_types_of_flags_and_no_double_brackets(name: str) -> None:
     """A flag without a value has no type in the help, and an argument is written as in the docs."""
     shown = command(*name.split(), "--help").stdout
