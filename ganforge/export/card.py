@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ganforge.evaluation.comparability import diff
 from ganforge.export.generator import ExportedGenerator
 from ganforge.plugins.sources import OWN_DISTRIBUTION
 from ganforge.runs.thin_copy import needed_plugins
@@ -39,6 +40,7 @@ def write_card(exported: ExportedGenerator, name: str, *, license_id: str | None
     run, manifest, experiment = exported.run, exported.run.manifest, exported.run.experiment
     rows = [row for row in run.evaluations if row.step == exported.checkpoint.step]
     rows = [row for row in rows if row.protocol.weights == exported.weights]
+    rows = [row for index, row in enumerate(rows) if not any(_repeats(row, later) for later in rows[index + 1 :])]
     facts = exported.facts()
     plugins = needed_plugins(run)
     installed = [plugin.distribution for plugin in plugins if plugin.path is None]
@@ -96,6 +98,15 @@ def _front_matter(
         **({} if license_id is None else {"license": license_id}),
         **index,
     }
+
+
+def _repeats(row: EvaluationRow, later: EvaluationRow) -> bool:
+    """Return whether a later row has all scores of a row, from the same protocol."""
+    same = _protocol(row) == _protocol(later)
+    return same and all(
+        (name, score) in later.scores.items() and not diff(row.protocol, later.protocol, name)
+        for name, score in row.scores.items()
+    )
 
 
 def _scores(row: EvaluationRow) -> list[dict[str, str]]:

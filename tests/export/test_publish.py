@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -98,6 +99,20 @@ def test_another_checkpoint_replaces_an_earlier_publication(run: RunDirectory, t
     finished = command("publish", run.path, "--folder-only", "--no-plugins", "--out", run.path, "--force")
     assert f"error: {run.path} is a run directory" in finished.stderr
     assert run.config.read_bytes() == before
+
+
+def test_a_card_has_each_score_once(run: RunDirectory, tmp_path: Path) -> None:
+    """Scores that a later evaluation has too are left out, unless that one was measured in another way."""
+    copy = shutil.copytree(run.path, tmp_path / "copy")
+    row = json.loads((copy / "evaluation.jsonl").read_text())
+    more = row | {"scores": row["scores"] | {"fid": 1.0}}
+    other = more | {"protocol": row["protocol"] | {"seed": 7}}
+    for rows, count in (([row, more], 1), ([row, other], 2), ([row, row], 1)):
+        (copy / "evaluation.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
+        command("publish", copy, "--folder-only", "--no-plugins", "--out", tmp_path / "published", "--force")
+        card = (tmp_path / "published" / "README.md").read_text()
+        assert card.count("| sliced-wasserstein | ") == count
+        assert card.count('"type": "sliced-wasserstein"') == count
 
 
 @needs_hub
