@@ -25,9 +25,9 @@ RECOMMENDED = {
     "term.r1.weight": 0.1,
     "term.r2.weight": 0.1,
 }
-#: The preset as flags.
+#: The preset as flags, without its data.
 CIFAR10 = """
-    --gen r3gan --disc r3gan --loss relativistic --data cifar10 --batch-size 512 --steps 39063
+    --gen r3gan --disc r3gan --loss relativistic --batch-size 512 --steps 39063
     --gen.base_channels 768 --gen.widest_size 32 --gen.blocks 2 --gen.group_width 16 --gen.conditional true
     --disc.base_channels 768 --disc.widest_size 32 --disc.blocks 2 --disc.group_width 16 --disc.conditional true
     --optimizer.lr 2e-4 --optimizer.betas "[0, 0.9]"
