@@ -11,6 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from ganforge.cli._commands import PlainCommand, PlainGroup
+from ganforge.cli._image_report import print_broken, print_findings, print_line, print_overview
 from ganforge.cli._options import Force, Json, NoPlugins, Plugins, component_option, open_registry
 from ganforge.cli._output import check_output_path, next_command, notice, out, print_json, waiting, writing
 from ganforge.cli._printer import escape
@@ -20,12 +21,10 @@ from ganforge.utils.schema import first_problem
 
 if TYPE_CHECKING:
     from ganforge.image_files.dataset import ImageDataset
-    from ganforge.image_files.inspection import Findings, Overview
+    from ganforge.image_files.inspection import Overview
     from ganforge.image_files.reading import Broken
     from ganforge.plugins.registry import Registry
 
-#: Names, sizes and classes that a line shows.
-MAX_SHOWN = 5
 #: Maximum side that pictures are resized to; one picture of it has 768 MiB.
 MAX_SIZE = 16_384
 #: Tag of datasets that read files, next to tags with the extensions.
@@ -76,8 +75,8 @@ def info(
     if json:
         print_json({**_document(path, dataset, facts), "broken": _broken_rows(facts.broken)})
     else:
-        _print_overview(path, dataset, facts)
-        _print_broken(facts.broken)
+        print_overview(path, facts)
+        print_broken(facts.broken)
     _show_sheet(dataset, None, sheet, preview=not json)
 
 
@@ -115,8 +114,8 @@ def check(
             }
         )
     else:
-        _print_overview(path, dataset, facts)
-        _print_findings(facts, findings, size)
+        print_overview(path, facts)
+        print_findings(facts, findings, size)
     _show_sheet(dataset, doubtful or None, sheet, preview=False)
     if findings.broken:
         raise typer.Exit(1)
@@ -173,8 +172,8 @@ def convert(
         skipped = _broken_rows(packing.broken)
         print_json({"out": str(target), "images": packing.count, "bytes": path_bytes(target), "skipped": skipped})
         return
-    _line(str(target), f"{format_count(packing.count, 'picture')}, {format_bytes(path_bytes(target))}", bold=True)
-    _print_broken(packing.broken)
+    print_line(str(target), f"{format_count(packing.count, 'picture')}, {format_bytes(path_bytes(target))}", bold=True)
+    print_broken(packing.broken)
     command = next_command("run", "--data", _dataset_name(registry, target), "--data.path", target)
     out().print(f"train on it: {escape(command)}", highlight=False)
 
@@ -236,68 +235,6 @@ def _document(path: Path, dataset: ImageDataset, facts: Overview) -> dict[str, A
 
 def _broken_rows(broken: Sequence[Broken]) -> list[dict[str, str]]:
     return [{"name": each.name, "reason": each.reason} for each in broken]
-
-
-def _print_overview(path: Path, dataset: ImageDataset, facts: Overview) -> None:
-    from ganforge.image_files.layout import describe_ignored  # noqa: PLC0415 - imports torch
-
-    splits = ", ".join(f"{split} {count:,}" for split, count in facts.images.items())
-    sizes = [f"{width}×{height} ({count:,})" for (width, height), count in facts.sizes.most_common()]
-    kinds = [f"{kind} ({count:,})" for kind, count in facts.kinds.most_common()]
-    _line(
-        str(path),
-        f"{format_count(sum(facts.images.values()), 'picture')} ({splits}), {format_bytes(facts.bytes)}",
-        bold=True,
-    )
-    _line("sizes", _shown(sizes))
-    _line("colors", _shown(kinds))
-    if facts.classes is None:
-        _line("classes", "none")
-    else:
-        classes = [f"{name} ({count:,})" for name, count in facts.classes.items()]
-        _line(f"{len(classes):,} classes", _shown(classes))
-    if facts.ignored:
-        _line("not pictures, and ignored", describe_ignored(facts.ignored))
-
-
-def _print_findings(facts: Overview, findings: Findings, size: int | None) -> None:
-    from ganforge.image_files.inspection import MAX_CLASS_RATIO  # noqa: PLC0415 - imports torch
-
-    _print_broken(findings.broken)
-    if groups := findings.duplicates:
-        _line(
-            f"{format_count(len(groups), 'group')} of equal pictures",
-            _shown([" = ".join(group[:2]) for group in groups]),
-        )
-    if findings.shared:
-        _line("equal pictures in train and test", f"{findings.shared:,}")
-    if findings.constant:
-        _line(f"{format_count(len(findings.constant), 'picture')} of one color", _shown(findings.constant))
-    if findings.enlarged:
-        _line(
-            f"{format_count(len(findings.enlarged), 'picture')} smaller than {size} pixels", _shown(findings.enlarged)
-        )
-    counts = [] if facts.classes is None else list(facts.classes.values())
-    if counts and max(counts) > MAX_CLASS_RATIO * min(counts):
-        _line("classes are unequal", f"the smallest has {min(counts):,} pictures, the largest {max(counts):,}")
-    if size is None and len(facts.sizes) > 1:
-        _line("sizes differ", "a training needs --data.size")
-    if not findings.broken:
-        out().print("no picture is broken", highlight=False)
-
-
-def _print_broken(broken: Sequence[Broken]) -> None:
-    if broken:
-        _line(format_count(len(broken), "broken picture"), _shown([f"{each.name} ({each.reason})" for each in broken]))
-
-
-def _shown(items: Sequence[str]) -> str:
-    return ", ".join(items[:MAX_SHOWN]) + (", …" if len(items) > MAX_SHOWN else "")
-
-
-def _line(title: str, text: str, *, bold: bool = False) -> None:
-    head = f"[bold]{escape(title)}[/]" if bold else escape(title)
-    out().print(f"{head}: {escape(text)}", highlight=False)
 
 
 def _check_sheet(path: Path | None, *, force: bool) -> None:

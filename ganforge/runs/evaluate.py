@@ -14,15 +14,13 @@ from ganforge.config import Layer, Section, nested
 from ganforge.config.dotted import NOTHING
 from ganforge.config.reload import reload_for_scoring
 from ganforge.data.scoring import Scoring, build_scoring
-from ganforge.errors import ConfigError, DataError, RunDirectoryError, UsageError
+from ganforge.errors import ConfigError, DataError, UsageError
 from ganforge.evaluation.evaluator import Evaluation, Evaluator
 from ganforge.evaluation.reference_statistics import ReferenceStatistics, check_saving, reference_scoring
 from ganforge.evaluation.validation import check, check_metric, needs_extractor, score_directions, scored_split
-from ganforge.schemas.rows import EVALUATIONS, EvaluationRow, Protocol, read_rows
+from ganforge.runs.record_scores import record_scores
+from ganforge.schemas.rows import Protocol
 from ganforge.training.precision import choose_device
-from ganforge.training.run_directory import RunDirectory, RunLock
-from ganforge.utils.files import append_row
-from ganforge.utils.images import save_png
 from ganforge.utils.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -33,8 +31,6 @@ DEFAULT_METRICS, CLASS_METRICS = ("fid", "kid", "precision", "recall"), ("modes"
 DEFAULT_NUM_SAMPLES = 10_000
 #: Sections that an evaluation may set; the others are the run's.
 EVALUATION_SECTIONS: tuple[Section, ...] = ("metric", "features")
-#: Entries of a row that do not distinguish evaluations.
-INCIDENTAL = {"seconds", "source", "requested_metrics"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +130,7 @@ def evaluate_run(
     )
     evaluation = evaluator.evaluate(generator, trained.latent_of(checkpoint))
     save_statistics(evaluator, evaluation, request)
-    pictures, recorded = _record(trained, evaluation, checkpoint.step, request) if record else ({}, False)
+    pictures, recorded = record_scores(trained, evaluation, checkpoint.step, request.metrics) if record else ({}, False)
     return RunScores(
         run=trained.path,
         step=checkpoint.step,
@@ -271,48 +267,3 @@ def evaluation_layers(
         options.pop("weights", None)  # a path; their SHA-256 is compared
         layers.append(Layer(str(request.reference), {"features": {"name": features.name, features.name: options}}))
     return [*layers, Layer("command line", nested(pairs.items()), loose=True)]
-
-
-def _record(
-    trained: TrainedRun, evaluation: Evaluation, step: int, request: EvaluationRequest
-) -> tuple[dict[str, Path], bool]:
-    """Write pictures, and a row unless an equal one exists; an unwritable folder is a notice.
-
-    An evaluation with the default metrics needs its own row: a sweep searches for it.
-    """
-    names = None if request.metrics is None else list(request.metrics)
-    row = EvaluationRow(step=step, **evaluation.row(), source="evaluate", requested_metrics=names)
-    run = trained.directory
-    pictures: dict[str, Path] = {}
-    try:
-        for name, picture in evaluation.pictures.items():
-            pictures[name] = run.evaluation_picture_path(name, step)
-            save_png(picture, pictures[name])
-        earlier = read_rows(run.evaluations, EVALUATIONS)
-        if not any(_is_same(row, old) for old in earlier):
-            _append(run, row)
-    except OSError as error:
-        trained.notices.append(f"the scores are not recorded: {run.path} cannot be written ({error.strerror or error})")
-        return {}, False
-    if trained.report is not None and run.report.exists():  # a training run writes its report at its end
-        try:
-            trained.report(run.path)
-        except RunDirectoryError as error:
-            trained.notices.append(error.message)
-    return pictures, True
-
-
-def _is_same(row: EvaluationRow, earlier: EvaluationRow) -> bool:
-    """Return whether a row repeats an earlier one. One of the default metrics repeats one of these only."""
-    if row.requested_metrics is None and (earlier.source, earlier.requested_metrics) != ("evaluate", None):
-        return False
-    return row.model_dump(exclude=INCIDENTAL) == earlier.model_dump(exclude=INCIDENTAL)
-
-
-def _append(run: RunDirectory, row: EvaluationRow) -> None:
-    """Append a row. A training holds the lock of its run, but only appends, too."""
-    try:
-        with RunLock(run):
-            append_row(run.evaluations, row.model_dump(mode="json"), torn=True)
-    except RunDirectoryError:
-        append_row(run.evaluations, row.model_dump(mode="json"))

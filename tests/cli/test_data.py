@@ -20,9 +20,9 @@ from tests.helpers.image_folders import equal_pictures, folder, in_memory, noise
 from tests.helpers.plugins import command
 
 
-def document(*words: object, code: int = 0) -> dict[str, Any]:
+def document(*arguments: object, code: int = 0) -> dict[str, Any]:
     """Return what a command prints with --json."""
-    done = command("data", *map(str, words), "--json")
+    done = command("data", *map(str, arguments), "--json")
     assert done.returncode == code, done.stderr
     printed: dict[str, Any] = json.loads(done.stdout)
     return printed
@@ -131,7 +131,7 @@ def test_broken_pictures_are_left_out(pictures: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (("info", "missing"), "no such folder or file: missing"),
         (("info", "PICTURES", "--data", "mnist"), "dataset 'mnist' does not read files"),
@@ -149,10 +149,10 @@ def test_broken_pictures_are_left_out(pictures: Path) -> None:
         (("check", "PICTURES", "--out", "sheet"), "--out sheet: a contact sheet is written as .png"),
     ],
 )
-def test_wrong_arguments_are_one_message(pictures: Path, words: tuple[str, ...], message: str) -> None:
+def test_wrong_arguments_are_one_message(pictures: Path, arguments: tuple[str, ...], message: str) -> None:
     """A missing path, an unknown format and an existing target are errors; nothing is written."""
     Path("old.zip").write_bytes(b"old")
-    done = command("data", *(word.replace("PICTURES", str(pictures)) for word in words))
+    done = command("data", *(word.replace("PICTURES", str(pictures)) for word in arguments))
     assert done.returncode == 2
     assert message in done.stderr
     assert "--data.path" not in done.stderr

@@ -99,7 +99,7 @@ def test_file_of_statistics_carries_its_protocol_and_no_path(statistics: Path, t
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["-n", "20"], "reference.npz was saved by another protocol than this evaluation's: real images: 30, 20"),
         (["--split", "train"], "split: test, train"),
@@ -109,10 +109,10 @@ def test_file_of_statistics_carries_its_protocol_and_no_path(statistics: Path, t
         (["--data", "mnist"], "invalid option 'data' of an evaluation"),
     ],
 )
-def test_other_protocols_are_refused(words: Sequence[str], message: str, statistics: Path) -> None:
+def test_other_protocols_are_refused(arguments: Sequence[str], message: str, statistics: Path) -> None:
     """One error names each difference; a metric that reads images is refused before any image is generated."""
-    metric = () if "--metric" in words else FLAGS[:4]
-    done = command("evaluate", "run", *metric, *words, "--reference", statistics, *FLAGS[4:])
+    metric = () if "--metric" in arguments else FLAGS[:4]
+    done = command("evaluate", "run", *metric, *arguments, "--reference", statistics, *FLAGS[4:])
     assert done.returncode == 2
     assert message in " ".join(done.stderr.split())
     assert "generating" not in done.stderr

@@ -67,17 +67,17 @@ def ganforge_components():
 COMMON = ("--disc", "mlp", "--disc.hidden", "[4]", "--steps", "2", "--batch-size", "8", "--checkpoint-every", "1")
 
 
-def run(*words: object) -> int:
+def run(*arguments: object) -> int:
     """Return the exit code of a command."""
     with pytest.raises(SystemExit) as end:
-        app([str(word) for word in words])
+        app([str(word) for word in arguments])
     return int(end.value.code or 0)
 
 
-def train(folder: Path, *words: object) -> Path:
+def train(folder: Path, *arguments: object) -> Path:
     """Return the run directory of a training of two steps with a checkpoint of each."""
     flags = (*COMMON, "--features", "pixels", "--evaluate", "none", "--precision", "fp32", "--quiet", "--out", folder)
-    assert run("run", *words, *flags) == 0
+    assert run("run", *arguments, *flags) == 0
     return folder
 
 
@@ -119,10 +119,10 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def served(*words: object, port: int | None = 0, folder: Path | None = None) -> Iterator[Served]:
+def served(*arguments: object, port: int | None = 0, folder: Path | None = None) -> Iterator[Served]:
     """Run `ganforge explore` in a process while the block lasts."""
     flags = [] if port is None else ["--port", str(port)]
-    command = [sys.executable, "-m", "ganforge", "explore", *map(str, words), *flags]
+    command = [sys.executable, "-m", "ganforge", "explore", *map(str, arguments), *flags]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=environment

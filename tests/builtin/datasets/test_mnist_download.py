@@ -157,7 +157,7 @@ def test_a_proxy_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use:
 
 
 @pytest.mark.parametrize(
-    ("answers", "words"),
+    ("answers", "expected"),
     [
         (
             [refuse, serve_wrong],
@@ -170,14 +170,14 @@ def test_a_proxy_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use:
     ids=["errors", "silence"],
 )
 def test_failed_download_reports_the_reason_and_leaves_no_files(
-    tmp_path: Path, use: Use, answers: list[Answer], words: list[str]
+    tmp_path: Path, use: Use, answers: list[Answer], expected: list[str]
 ) -> None:
     """For any failure of a server, `auto` is the sample, with torchvision's reason in one line, and no file is left."""
     with ExitStack() as stack:
         use(*(stack.enter_context(server(answer)) for answer in answers))
         data = mnist(tmp_path / "data")
         assert len(data.open("test")) == 2_000
-    assert all(word in data.notices[0] for word in words)
+    assert all(word in data.notices[0] for word in expected)
     assert str(tmp_path / "data") in data.notices[0]
     assert data.source == "MNIST: the 10,000 + 2,000 digits that ship with ganforge"
     assert data.notices[0].isprintable()

@@ -1,0 +1,86 @@
+"""Printed report of pictures, for `ganforge data`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ganforge.cli._output import out
+from ganforge.cli._printer import escape
+from ganforge.utils.format import format_bytes, format_count
+
+if TYPE_CHECKING:
+    from ganforge.image_files.inspection import Findings, Overview
+    from ganforge.image_files.reading import Broken
+
+#: Names, sizes and classes that a line shows.
+MAX_SHOWN = 5
+
+
+def print_overview(path: Path, facts: Overview) -> None:
+    """Print number, sizes, colors and classes."""
+    from ganforge.image_files.layout import describe_ignored  # noqa: PLC0415 - imports torch
+
+    splits = ", ".join(f"{split} {count:,}" for split, count in facts.images.items())
+    sizes = [f"{width}×{height} ({count:,})" for (width, height), count in facts.sizes.most_common()]
+    kinds = [f"{kind} ({count:,})" for kind, count in facts.kinds.most_common()]
+    print_line(
+        str(path),
+        f"{format_count(sum(facts.images.values()), 'picture')} ({splits}), {format_bytes(facts.bytes)}",
+        bold=True,
+    )
+    print_line("sizes", _shown(sizes))
+    print_line("colors", _shown(kinds))
+    if facts.classes is None:
+        print_line("classes", "none")
+    else:
+        classes = [f"{name} ({count:,})" for name, count in facts.classes.items()]
+        print_line(f"{len(classes):,} classes", _shown(classes))
+    if facts.ignored:
+        print_line("not pictures, and ignored", describe_ignored(facts.ignored))
+
+
+def print_findings(facts: Overview, findings: Findings, size: int | None) -> None:
+    """Print broken and doubtful pictures."""
+    from ganforge.image_files.inspection import MAX_CLASS_RATIO  # noqa: PLC0415 - imports torch
+
+    print_broken(findings.broken)
+    if groups := findings.duplicates:
+        print_line(
+            f"{format_count(len(groups), 'group')} of equal pictures",
+            _shown([" = ".join(group[:2]) for group in groups]),
+        )
+    if findings.shared:
+        print_line("equal pictures in train and test", f"{findings.shared:,}")
+    if findings.constant:
+        print_line(f"{format_count(len(findings.constant), 'picture')} of one color", _shown(findings.constant))
+    if findings.enlarged:
+        print_line(
+            f"{format_count(len(findings.enlarged), 'picture')} smaller than {size} pixels", _shown(findings.enlarged)
+        )
+    counts = [] if facts.classes is None else list(facts.classes.values())
+    if counts and max(counts) > MAX_CLASS_RATIO * min(counts):
+        print_line("classes are unequal", f"the smallest has {min(counts):,} pictures, the largest {max(counts):,}")
+    if size is None and len(facts.sizes) > 1:
+        print_line("sizes differ", "a training needs --data.size")
+    if not findings.broken:
+        out().print("no picture is broken", highlight=False)
+
+
+def print_broken(broken: Sequence[Broken]) -> None:
+    """Print the pictures that cannot be read, if any."""
+    if broken:
+        print_line(
+            format_count(len(broken), "broken picture"), _shown([f"{each.name} ({each.reason})" for each in broken])
+        )
+
+
+def _shown(items: Sequence[str]) -> str:
+    return ", ".join(items[:MAX_SHOWN]) + (", …" if len(items) > MAX_SHOWN else "")
+
+
+def print_line(title: str, text: str, *, bold: bool = False) -> None:
+    """Print a title and a text."""
+    head = f"[bold]{escape(title)}[/]" if bold else escape(title)
+    out().print(f"{head}: {escape(text)}", highlight=False)
