@@ -30,8 +30,7 @@ from ganforge.cli._table import print_table
 from ganforge.errors import UsageError
 from ganforge.sweep.config import SweepConfig
 from ganforge.sweep.leaderboard import CAPTION
-from ganforge.sweep.objective import add_objective_metric
-from ganforge.sweep.parse import parse_layers, parse_scoring, parse_search, parse_seeds
+from ganforge.sweep.parse import add_objective_metric, parse_layers, parse_scoring, parse_search, parse_seeds
 from ganforge.sweep.trials import TrialConfig, format_choices, merge_configs
 from ganforge.utils.signals import Interruption
 

@@ -1,4 +1,4 @@
-"""Configuration of a sweep, as sweep.toml holds it."""
+"""Configuration of a sweep, as sweep.toml holds it, and the schema of all files of a sweep."""
 
 from __future__ import annotations
 
@@ -9,19 +9,57 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from ganforge.config import Layer, read_document, write_document
 from ganforge.config.dotted import flatten
 from ganforge.config.references import TRAINED
 from ganforge.errors import ConfigError, UsageError
-from ganforge.sweep.document import Document
-from ganforge.utils.files import write_atomically
+from ganforge.utils.files import read_file, write_atomically
+from ganforge.utils.schema import first_problem
+from ganforge.utils.text import printable_json
 
 FILE = "sweep.toml"
 #: Limit of the trials of a sweep; more are a typing error, and would take months.
 MAX_TRIALS = 10_000
 HEADER = "# Configuration of `ganforge sweep`. The same command, or `ganforge sweep --resume DIR`, continues it.\n"
+
+
+class Document(BaseModel):
+    """Content of a file, or a part of it: no unknown keys, and no conversion of texts to numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def parse(cls, path: Path, text: str | bytes) -> Self:
+        """Return the document of a JSON text. Raises ConfigError with the file, the key and the problem."""
+        try:
+            return cls.model_validate_json(text, strict=True)
+        except ValidationError as error:
+            problem = error
+        try:
+            # pydantic's JSON has no bytes that are not UTF-8, which a path may have; "?" stands for them in the check.
+            content = json.loads(text)
+            cls.model_validate_json(json.dumps(content, ensure_ascii=False).encode(errors="replace"), strict=True)
+            return cls.model_validate(content)
+        except ValidationError as error:
+            problem = error
+        except (ValueError, RecursionError):  # not JSON
+            pass
+        raise ConfigError(f"{path} is damaged: {first_problem(problem, cls)}")
+
+    @classmethod
+    def read_json(cls, path: Path) -> Self:
+        """Return the document of a JSON file. Raises OSError and ConfigError."""
+        return cls.parse(path, read_file(path))
+
+    def write_json(self, path: Path) -> None:
+        """Write the document as JSON. Raises OSError."""
+        write_atomically(path, printable_json(self.as_dict(), indent=1) + "\n")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the document as JSON holds it."""
+        return self.model_dump(mode="json")
 
 
 class SearchSpace(Document):
@@ -46,14 +84,7 @@ class SearchSpace(Document):
 
 
 class SearchConfig(Document):
-    """Search by Optuna.
-
-    Attributes:
-        num_configs: Configurations to try.
-        objective: Score to improve.
-        spaces: Ranges by setting.
-        storage: Address of Optuna's storage; a journal in the sweep's folder by default.
-    """
+    """Search by Optuna; its `storage` is an address, or None for a journal in the sweep's folder."""
 
     num_configs: PositiveInt
     objective: str
@@ -91,10 +122,8 @@ class SweepConfig(Document):
     """Everything that decides the trials of a sweep.
 
     Attributes:
-        seeds: Seeds of every configuration.
         plugins: Absolute paths of local plugins.
         no_plugins: Whether installed plugins are ignored.
-        scoring: Options of the scores.
         search: Search, or None for a grid.
         axes: Values by setting: first the names of the four components, then the swept settings.
         base: Layers that all trials share, lowest first.
@@ -127,7 +156,7 @@ class SweepConfig(Document):
         if not path.is_file():
             raise UsageError(f"{folder} is not a sweep: it has no {FILE}", fix="leave --resume out to start a new one")
         try:
-            return cls.parse(path, read_document(path))
+            return cls.parse(path, json.dumps(read_document(path), default=str))
         except ConfigError as error:
             reason = error.message
         except RecursionError:

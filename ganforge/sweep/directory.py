@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,8 +27,7 @@ from ganforge.errors import ConfigError, RunDirectoryError, UsageError
 from ganforge.runs.evaluate import DEFAULT_NUM_SAMPLES
 from ganforge.schemas.manifest import Manifest
 from ganforge.schemas.rows import EVALUATIONS, METRICS, EvaluationRow, newest_rows
-from ganforge.sweep.config import FILE, EvalSpec, SweepConfig
-from ganforge.sweep.document import Document, rename_damaged
+from ganforge.sweep.config import FILE, Document, EvalSpec, SweepConfig
 from ganforge.sweep.locks import TrialLock, acquire_lock
 from ganforge.sweep.trials import PlanEntry, Trial, TrialConfig
 from ganforge.training.run_directory import DEFAULT_FOLDER, RunDirectory
@@ -143,10 +143,6 @@ class SweepDirectory:
         """Return the run directory of a trial, which may not exist yet."""
         return RunDirectory(self.path / trial.name)
 
-    def config_path(self, trial: Trial) -> Path:
-        """Return the path of the configuration that a trial is started with."""
-        return self.trials / f"{trial.name}.toml"
-
     def log_path(self, trial: Trial) -> Path:
         """Return the path of the output of a trial's processes."""
         return self.trials / f"{trial.name}.log"
@@ -160,7 +156,7 @@ class SweepDirectory:
 
         The run is not scored at its end, since the sweep scores it.
         """
-        path = self.config_path(trial)
+        path = self.trials / f"{trial.name}.toml"
         experiment = trial.experiment.model_copy(update={"evaluate": None})
         write_atomically(path, write_document(to_document(experiment)))
         return path
@@ -218,6 +214,12 @@ class SweepDirectory:
         ]
         names = set(scoring.metrics or ())  # rows of other evaluations may have further metrics
         return min(matches, key=lambda row: len(row.protocol.metrics.keys() - names), default=None)
+
+
+def rename_damaged(path: Path) -> Path:
+    """Rename a file or folder to its first free name with `.damaged-N`, and return it. Raises OSError."""
+    candidates = (path.with_name(f"{path.name}.damaged-{number}") for number in itertools.count(1))
+    return path.rename(next(candidate for candidate in candidates if not candidate.exists()))
 
 
 def _matches(row: EvaluationRow, trial: Trial, sizes: Mapping[str, int], scoring: EvalSpec) -> bool:

@@ -28,8 +28,6 @@ class Planner:
     """Planner of configurations: each is checked as `ganforge run` does, with one dataset for all.
 
     Attributes:
-        sweep: Configuration of the sweep.
-        registry: Installed components.
         known: Earlier configurations by key, which are returned unchanged.
         notices: Messages for the user, which each new configuration gets.
     """

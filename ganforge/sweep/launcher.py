@@ -30,17 +30,9 @@ STAGES: dict[State, Stage] = {"new": "run", "unfinished": "resume", "finished": 
 
 @dataclass(frozen=True, slots=True)
 class TrialProcess:
-    """Process of a trial.
+    """Process of a trial, in one of the slots of the jobs; its output begins in the log at `log_start`.
 
-    Attributes:
-        trial: The trial.
-        lock: Its lock.
-        slot: Index of the job, from 0.
-        started_at: Time at which its first process started.
-        process: The process.
-        stage: Command that it runs.
-        log: File with its output.
-        log_start: Offset of its output.
+    `started_at` is the time at which the first process of the trial started.
     """
 
     trial: Trial
@@ -51,19 +43,6 @@ class TrialProcess:
     stage: Stage
     log: Path
     log_start: int
-
-    def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal to a running process."""
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-
-    def wait_or_kill(self, seconds: float) -> None:
-        """Wait for the end of the process; kill it after a time limit."""
-        try:
-            self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
 
     def error(self) -> str:
         """Return the error message of an ended process."""
@@ -88,13 +67,7 @@ class TrialProcess:
 
 @dataclass
 class Launcher:
-    """Launcher of trials' processes.
-
-    Attributes:
-        directory: Folder of the sweep.
-        sweep: Configuration of the sweep.
-        jobs: Number of trials that run at the same time.
-    """
+    """Launcher of trials' processes, of which `jobs` run at the same time."""
 
     directory: SweepDirectory
     sweep: SweepConfig
@@ -105,11 +78,15 @@ class Launcher:
         stage = STAGES[self.directory.state(trial)]
         plugins = [word for plugin in self.sweep.plugins for word in ("--plugin", plugin)]
         plugins += ["--no-plugins"] if self.sweep.no_plugins else []
+        run = str(self.directory.run(trial).path)
+        arguments = [run] if stage == "resume" else [run, *self.sweep.scoring.arguments, "--json"]
+        if stage == "run":
+            arguments = ["--config", str(self.directory.write_config(trial)), "--out", run]
         path = self.directory.log_path(trial)
         with open_appending(path) as log:
             log_start = log.seek(0, os.SEEK_END)
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "ganforge", stage, *self._arguments(trial, stage), *plugins, "--quiet"],
+                [sys.executable, "-P", "-m", "ganforge", stage, *arguments, *plugins, "--quiet"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -118,12 +95,6 @@ class Launcher:
                 start_new_session=True,  # the scheduler forwards Ctrl-C, once
             )
         return TrialProcess(trial, lock, slot, started_at, process, stage, path, log_start)
-
-    def _arguments(self, trial: Trial, stage: Stage) -> list[str]:
-        path = str(self.directory.run(trial).path)
-        if stage == "run":
-            return ["--config", str(self.directory.write_config(trial)), "--out", path]
-        return [path] if stage == "resume" else [path, *self.sweep.scoring.arguments, "--json"]
 
     def environment(self, trial: Trial, stage: Stage, slot: int) -> dict[str, str]:
         """Return the environment of a process: the jobs share the cores, and the GPUs take turns.

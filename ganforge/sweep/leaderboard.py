@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ganforge.report.health import AlertRow
 from ganforge.runs.score_table import ARROWS
 from ganforge.runs.statistics import MIN_INTERVAL_COUNT, Estimate, estimate
-from ganforge.sweep.document import Document
+from ganforge.sweep.config import Document
 from ganforge.sweep.trials import Choices, format_choice, format_choices
 from ganforge.utils.files import write_atomically
 from ganforge.utils.text import printable
@@ -87,7 +87,6 @@ class LeaderboardTable(Document):
 
     Attributes:
         protocol: Protocol of the scores, without the keys that describe one generator.
-        ranked_by: Score that ranks the rows.
         higher_is_better: Direction of each score, in the order of the metrics.
         rows: Rows, the best first; those without a score of every seed come last.
     """
@@ -113,11 +112,7 @@ class LeaderboardTable(Document):
         return different or keys
 
     def cells(self, seeds: int) -> list[list[str]]:
-        """Return the heads and the rows of the table as text.
-
-        Args:
-            seeds: Number of seeds of the sweep.
-        """
+        """Return the heads and the rows of the table as text, for a sweep of a number of seeds."""
         keys = self.varied()
         settings = [f"{key} (setting)" if key in self.higher_is_better else key for key in keys]
         scores = [f"{score} {ARROWS[higher]}" for score, higher in self.higher_is_better.items()]
@@ -131,12 +126,7 @@ class LeaderboardTable(Document):
         return lines
 
     def notes(self, seeds: int, metrics: Sequence[str]) -> list[str]:
-        """Return lines about undecided ranks, missing seeds and missing metrics.
-
-        Args:
-            seeds: Number of seeds of the sweep.
-            metrics: Metrics that were requested.
-        """
+        """Return lines about undecided ranks, missing seeds and those of the requested metrics that are missing."""
         lines = [
             f"{metric} is left out: ganforge evaluate skipped it; the logs in trials/ have the reason"
             for metric in metrics
@@ -191,16 +181,7 @@ class InapplicableConfig(Document):
 
 
 class Leaderboard(Document):
-    """Content of leaderboard.json.
-
-    Attributes:
-        objective: Score that a search improves.
-        seeds: Seeds of every configuration.
-        notes: Lines about the tables.
-        unscored: Trials without scores.
-        unfinished: Names of the trials without a result.
-        inapplicable: Configurations that do not fit.
-    """
+    """Content of leaderboard.json; `objective` is the score that a search improves."""
 
     objective: str | None
     seeds: tuple[int, ...]

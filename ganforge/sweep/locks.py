@@ -21,11 +21,7 @@ if sys.platform != "win32":
 
 @dataclass(slots=True)
 class TrialLock:
-    """Exclusive lock of a trial.
-
-    Attributes:
-        descriptors: File descriptors for the child processes.
-    """
+    """Exclusive lock of a trial, with the file descriptors for its processes."""
 
     descriptors: tuple[int, ...]
     _lock: FileLock | None = None
@@ -40,10 +36,9 @@ class TrialLock:
 
 
 def acquire_lock(path: Path) -> TrialLock | None:
-    """Return the lock of a lock file, or None if another process holds it. The file is never removed.
+    """Return the lock of a lock file, or None if another process holds it; the file is never removed.
 
-    Raises:
-        RunDirectoryError: The file cannot be opened or locked.
+    Raises RunDirectoryError if it cannot be opened or locked.
     """
     try:
         if sys.platform == "win32":  # descriptors are not inherited there

@@ -1,4 +1,4 @@
-"""Parser of a sweep's flags: --seeds, --sweep, --space, and the names of the components."""
+"""Parser of a sweep's flags: --seeds, --sweep, --space, --objective, and the names of the components."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date, time
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
 from ganforge.config import Experiment, Layer, command_line_layer
 from ganforge.config.dotted import literal
 from ganforge.config.references import TRAINED
-from ganforge.errors import UsageError
-from ganforge.sweep.config import MAX_TRIALS, BaseLayer, EvalSpec, SearchConfig, SearchSpace
-from ganforge.sweep.objective import check_address
+from ganforge.errors import PluginError, UsageError
+from ganforge.plugins.registry import Registry
+from ganforge.sweep.config import MAX_TRIALS, BaseLayer, EvalSpec, SearchConfig, SearchSpace, SweepConfig
+from ganforge.utils.suggest import did_you_mean
 
 DEFAULT_OBJECTIVE = "fid"
 #: Separator of an option's values, outside of brackets.
@@ -112,12 +114,9 @@ def parse_space(text: str) -> tuple[str, SearchSpace]:
 def parse_layers(
     settings: Sequence[str], sweeps: Sequence[str], below: Sequence[Layer]
 ) -> tuple[Axes, tuple[BaseLayer, ...]]:
-    """Return the axes of a sweep, and the layers that all its trials share. Raises UsageError and ConfigError.
+    """Return the axes of a sweep, and the layers that all its trials share; `below` are those of a preset and of files.
 
-    Args:
-        settings: Settings of the command line.
-        sweeps: Values of --sweep.
-        below: Lower layers: of a preset and of files.
+    Raises UsageError and ConfigError.
     """
     axes, rest = _split_axes(command_line_layer(settings).values, below)
     if "seed" in rest:
@@ -134,9 +133,7 @@ def parse_layers(
 def _split_axes(settings: Mapping[str, Any], below: Sequence[Layer]) -> tuple[Axes, dict[str, Any]]:
     """Return the names of each component, and the other settings of the command line.
 
-    Args:
-        settings: Settings of the command line.
-        below: Lower layers; the highest that names a component counts if the command line does not.
+    The highest layer `below` that names a component counts if the command line does not.
     """
     axes: Axes = {}
     rest: dict[str, Any] = {
@@ -173,3 +170,43 @@ def parse_search(
     return SearchConfig(
         num_configs=num_configs, objective=objective or DEFAULT_OBJECTIVE, spaces=ranges, storage=storage
     )
+
+
+def check_address(url: str) -> None:
+    """Raise UsageError for an address with a password, since sweep.toml will hold it."""
+    try:
+        password = urlsplit(url).password
+    except ValueError:
+        password = None
+    if password is not None:
+        raise UsageError(
+            "--storage contains a password, which sweep.toml would hold",
+            fix="leave it out; PostgreSQL reads it from PGPASSWORD or ~/.pgpass",
+        )
+
+
+def find_objective(objective: str, names: Sequence[str] | None, registry: Registry) -> tuple[str, bool]:
+    """Return the metric of a score, among these or all installed ones, and whether a higher value is better.
+
+    Raises UsageError if no metric has the score.
+    """
+    entries = registry.of_kind("metric") if names is None else [registry.find("metric", name) for name in names]
+    scores: list[str] = []
+    for entry in entries:
+        try:
+            directions = registry.load(entry).higher_is_better
+        except PluginError:
+            if names is not None:
+                raise
+            continue  # a broken metric that was not requested
+        if objective in directions:
+            return registry.name_of(entry), bool(directions[objective])
+        scores += directions
+    raise UsageError(f"--objective {objective}: no metric has this score{did_you_mean(objective, scores)}")
+
+
+def add_objective_metric(sweep: SweepConfig, objective: str, registry: Registry) -> SweepConfig:
+    """Return a configuration with metrics; by default the metric of the objective. Raises UsageError."""
+    name, _ = find_objective(objective, sweep.scoring.metrics, registry)
+    metrics = sweep.scoring.metrics or (name,)
+    return sweep.model_copy(update={"scoring": sweep.scoring.model_copy(update={"metrics": metrics})})

@@ -44,11 +44,7 @@ def build_leaderboard(
 ) -> Leaderboard:
     """Return the leaderboard of a sweep, in an order that does not depend on the order of the runs.
 
-    Args:
-        directory: Folder of the sweep.
-        sweep: Configuration of the sweep.
-        configs: Configurations.
-        results: Result by name of the trial; trials without one are unfinished.
+    Trials without a result, by the name of the trial, are unfinished.
     """
     groups: list[list[_ScoredTrial]] = []
     unscored: list[UnscoredTrial] = []
@@ -116,7 +112,6 @@ def _table(group: Sequence[_ScoredTrial], objective: str | None, seeds: int) -> 
 
 
 def _row(trials: Sequence[_ScoredTrial], scores: Iterable[str]) -> LeaderboardRow:
-    """Return the row of a configuration's trials."""
     manifests = [scored.manifest for scored in trials if scored.manifest is not None]
     seconds = estimate([manifest.summary.elapsed_seconds for manifest in manifests if manifest.summary is not None])
     config, protocol = trials[0].trial.config, trials[0].row.protocol
@@ -140,12 +135,6 @@ def rank(
 
     Rows without a finite value of every seed follow the others, and have no rank: a mean over the seeds that happened
     to succeed is not comparable.
-
-    Args:
-        rows: Rows.
-        score: Name of the score.
-        seeds: Number of seeds of the sweep.
-        higher_is_better: Direction of the score.
     """
 
     def sort_key(row: LeaderboardRow) -> tuple[bool, float, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from ganforge.sweep.directory import SweepDirectory
 from ganforge.sweep.launcher import Launcher, Stage, TrialProcess
 from ganforge.sweep.locks import TrialLock
 from ganforge.sweep.trials import Trial
+from ganforge.utils.format import format_count
 from ganforge.utils.signals import Interruption
 
 POLL_SECONDS = 0.05
@@ -27,14 +29,7 @@ GRACE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """Result of a trial.
-
-    Attributes:
-        trial: The trial.
-        status: End of the training, or "unscored" if it could not be scored.
-        row: Row of evaluation.jsonl, if it has been scored.
-        error: Error message.
-    """
+    """Result of a trial: the end of its training, or "unscored" if it could not be scored, and its scores."""
 
     trial: Trial
     status: Literal["scored", "diverged", "failed", "unscored"]
@@ -100,11 +95,13 @@ class Scheduler:
                 for job in [job for job in self._running if job.process.poll() is not None]:
                     self._advance(job, source)
                 while not self._stopping and len(self._running) < self.jobs:
-                    trial = self._next_trial(source)
+                    trial = source.next_trial()
+                    if trial is None and self._busy and self._busy[0][0] <= time.monotonic():
+                        _, trial = self._busy.popleft()
                     if trial is None:
                         break
                     self._start_trial(trial, source)
-                self.callback.on_poll(self._progress)
+                self.callback.on_poll(lambda: sum(self.directory.progress(job.trial) for job in self._running))
                 time.sleep(POLL_SECONDS)
         finally:
             self._terminate()
@@ -122,20 +119,9 @@ class Scheduler:
             return _failed(trial, error)
         return None if row is None else TrialResult(trial, "scored", row)
 
-    def _progress(self) -> float:
-        """Return how many trials the running ones amount to, each by the share of its training that is done."""
-        return sum(self.directory.progress(job.trial) for job in self._running)
-
     @property
     def _stopping(self) -> bool:
         return self.interruption.received is not None
-
-    def _next_trial(self, source: TrialSource) -> Trial | None:
-        """Return a new trial, or one that was locked BUSY_SECONDS ago."""
-        trial = source.next_trial()
-        if trial is None and self._busy and self._busy[0][0] <= time.monotonic():
-            _, trial = self._busy.popleft()
-        return trial
 
     def _start_trial(self, trial: Trial, source: TrialSource) -> None:
         """Lock a trial and start its next process, or report its result if it has one."""
@@ -202,19 +188,22 @@ class Scheduler:
             return
         self._signal_sent = True
         if self._running:
-            count = len(self._running)
-            self.callback.on_message(f"{number.name}: {count} run{'' if count == 1 else 's'} will save and stop")
+            self.callback.on_message(f"{number.name}: {format_count(len(self._running), 'run')} will save and stop")
         for job in self._running:
-            job.send_signal(number)
+            job.process.send_signal(number)
 
     def _terminate(self) -> None:
         """End running processes, after a second signal or an error in this process."""
         for job in self._running:
             for _ in range(1 if self._signal_sent else 2):
-                job.send_signal(signal.SIGTERM)
+                job.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + GRACE_SECONDS
         for job in self._running:
-            job.wait_or_kill(max(0.1, deadline - time.monotonic()))
+            try:
+                job.process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                job.process.kill()
+                job.process.wait()
             job.lock.release()
         self._running.clear()
 

@@ -56,13 +56,7 @@ class Sweep:
     def prepare(
         cls, config: SweepConfig, registry: Registry, out: Path | None, on_config: Callable[[TrialConfig], None]
     ) -> Self:
-        """Check every configuration, then create or open the folder.
-
-        Args:
-            config: Configuration of the sweep.
-            registry: Installed components.
-            out: Folder; derived from the configuration if None.
-            on_config: Function that gets each configuration.
+        """Check every configuration, pass it to `on_config`, then create or open the folder, by default a derived one.
 
         Raises:
             UsageError: The folder holds another sweep.

@@ -14,7 +14,7 @@ from pydantic import field_validator
 from ganforge.config import Experiment, from_document, to_document
 from ganforge.config.references import TRAINED
 from ganforge.errors import ConfigError
-from ganforge.sweep.document import Document
+from ganforge.sweep.config import Document
 
 UNSAFE = re.compile(r"[^A-Za-z0-9._=+-]+")
 MAX_NAME_LENGTH = 120
@@ -27,12 +27,8 @@ class TrialConfig:
     """Configuration of trials: a value for each axis, checked on this machine.
 
     Attributes:
-        choices: Value by setting.
         name: Name of the runs, without the seed.
-        experiment: Resolved and prepared for the first seed; None if the components do not fit.
-        reason: Reason if they do not fit.
-        fix: Hint for that case.
-        notices: Messages for the user.
+        experiment: Resolved and prepared for the first seed; None if the components do not fit, for a `reason`.
     """
 
     choices: Choices

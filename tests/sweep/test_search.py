@@ -11,15 +11,14 @@ import pytest
 from ganforge.errors import UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.sweep.config import SweepConfig
-from ganforge.sweep.objective import add_objective_metric, find_objective
+from ganforge.sweep.parse import add_objective_metric, find_objective
 from ganforge.sweep.scheduler import TrialResult
 from ganforge.sweep.sweep import Sweep
 from ganforge.sweep.trials import Trial
 from tests.helpers.sweeps import METRIC, make_config, run_names, run_trial
 
 pytest.importorskip("optuna", reason="needs Optuna: python -m pip install '.[search]'")
-from ganforge.sweep.search import SearchSource
-from ganforge.sweep.study import decode_choice, encode_choice
+from ganforge.sweep.search import SearchSource, decode_choice, encode_choice
 
 LR = ("optimizer.lr=1e-5..1e-2:log",)
 

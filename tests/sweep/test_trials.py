@@ -27,14 +27,13 @@ from ganforge.errors import (
     UsageError,
 )
 from ganforge.plugins.registry import Registry
-from ganforge.sweep.config import MAX_TRIALS, BaseLayer, EvalSpec, SweepConfig
+from ganforge.sweep.config import MAX_TRIALS, BaseLayer, Document, EvalSpec, SweepConfig
 from ganforge.sweep.directory import SweepDirectory
-from ganforge.sweep.document import Document
 from ganforge.sweep.expand import Planner, check_count
 from ganforge.sweep.launcher import Launcher, Stage
 from ganforge.sweep.locks import TrialLock, acquire_lock
-from ganforge.sweep.objective import check_address
 from ganforge.sweep.parse import (
+    check_address,
     parse_layers,
     parse_scoring,
     parse_search,
