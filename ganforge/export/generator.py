@@ -12,6 +12,7 @@ from ganforge import __version__
 from ganforge.components import Generator, GeneratorOutput
 from ganforge.components.sampling import Sampler, default_condition, draw_latents
 from ganforge.errors import IncompatibleError
+from ganforge.runs.rebuild import rebuild_generator
 from ganforge.runs.trained_run import TrainedRun
 from ganforge.training.checkpoint import Checkpoint
 from ganforge.utils.images import normalize
@@ -73,10 +74,9 @@ class ExportedGenerator:
         self.run = run
         self.checkpoint = checkpoint
         self.weights = weights
-        self.latent = run.latent_of(checkpoint)
-        self.function = ImageFunction(
-            Sampler(run.generator_of(checkpoint, weights), seed=seed, sampling=sampling).generator
-        ).eval()
+        loaded = rebuild_generator(run, checkpoint, weights)
+        self.latent = loaded.latent
+        self.function = ImageFunction(Sampler(loaded.generator, seed=seed, sampling=sampling).generator).eval()
 
     @property
     def generator(self) -> Generator:

@@ -18,6 +18,7 @@ from ganforge.errors import ConfigError, DataError, UsageError
 from ganforge.evaluation.evaluator import Evaluation, Evaluator
 from ganforge.evaluation.reference_statistics import ReferenceStatistics, check_saving, reference_scoring
 from ganforge.evaluation.validation import check, check_metric, needs_extractor, score_directions, scored_split
+from ganforge.runs.rebuild import rebuild_generator
 from ganforge.runs.record_scores import record_scores
 from ganforge.schemas.rows import Protocol
 from ganforge.training.precision import choose_device
@@ -108,61 +109,45 @@ def evaluate_run(
     progress: Callable[[str], None] = lambda _: None,
 ) -> RunScores:
     """Score a run, and append a row to evaluation.jsonl. Raises the errors of `TrainedRun.evaluate`."""
-    experiment = trained.experiment
     weights = trained.weights_file(ema=request.ema)
     device = choose_device(request.device)
     statistics = None if request.reference is None else ReferenceStatistics.load(request.reference)
     scoring = _scoring(trained, request, statistics)
-    split, num_samples = checked_comparison(scoring, request, statistics, trained.notices.append)
-    checkpoint = trained.checkpoint(request.checkpoint)
-    generator = trained.generator_of(checkpoint, weights).to(device).to(memory_format=torch.channels_last)
-    evaluator = Evaluator(
-        scoring,
-        num_samples=num_samples,
-        split=split,
-        seed=experiment.seed if request.seed is None else request.seed,
-        weights=weights,
-        sampling=request.sampling,
-        notice=trained.notices.append,
-        progress=progress,
-        statistics=statistics,
-        keeps_training_images=request.save_reference is not None,
+    seed = trained.experiment.seed if request.seed is None else request.seed
+    evaluator = make_evaluator(
+        scoring, request, statistics, seed=seed, weights=weights, notice=trained.notices.append, progress=progress
     )
-    evaluation = evaluator.evaluate(generator, trained.latent_of(checkpoint))
+    checkpoint = trained.checkpoint(request.checkpoint)
+    loaded = rebuild_generator(trained, checkpoint, weights)
+    generator = loaded.generator.to(device).to(memory_format=torch.channels_last)
+    evaluation = evaluator.evaluate(generator, loaded.latent)
     save_statistics(evaluator, evaluation, request)
     pictures, recorded = record_scores(trained, evaluation, checkpoint.step, request.metrics) if record else ({}, False)
     return RunScores(
         run=trained.path,
         step=checkpoint.step,
-        scores=evaluation.scores,
-        reference=evaluation.reference,
-        details=evaluation.details,
-        protocol=evaluation.protocol,
-        seconds=evaluation.seconds,
+        **evaluation.row(),
         higher_is_better=score_directions(scoring),
         pictures=pictures,
         recorded=recorded,
     )
 
 
-def checked_comparison(
+def make_evaluator(
     scoring: Scoring,
     request: EvaluationRequest,
     statistics: ReferenceStatistics | None,
+    *,
+    seed: int,
     notice: Callable[[str], None],
+    progress: Callable[[str], None],
+    weights: str = "",
     images: int | None = None,
-) -> tuple[Split, int]:
-    """Return split and number of the images to compare, after the checks of `validation`.
+) -> Evaluator:
+    """Return the evaluator of a request, after the checks of `validation`; unsuitable default metrics are left out.
 
-    Args:
-        scoring: Data, metrics and features; default metrics that do not suit are left out.
-        request: The request.
-        statistics: Features of the real images, or None to read the dataset.
-        notice: Callback for messages about metrics that are left out.
-        images: Number of images to score, or None for a generator, which draws any number.
-
-    Raises:
-        UsageError: A number is invalid, or a metric does not suit.
+    Args as for `Evaluator`; `images` is the number of images to score, None for a generator, which draws any number.
+    Raises UsageError if a number is invalid, or a metric does not suit.
     """
     num_samples = request.num_samples
     if statistics is None:
@@ -182,7 +167,18 @@ def checked_comparison(
     check(scoring, num_samples=num_samples, split=split, with_generator=images is None)
     if request.save_reference is not None:
         check_saving(scoring)
-    return split, num_samples
+    return Evaluator(
+        scoring,
+        num_samples=num_samples,
+        split=split,
+        seed=seed,
+        weights=weights,
+        sampling=request.sampling,
+        notice=notice,
+        progress=progress,
+        statistics=statistics,
+        keeps_training_images=request.save_reference is not None,
+    )
 
 
 def save_statistics(evaluator: Evaluator, evaluation: Evaluation, request: EvaluationRequest) -> None:
@@ -217,11 +213,7 @@ def data_notices(scoring: Scoring, statistics: ReferenceStatistics | None) -> Se
 
 
 def skip_unsuitable(scoring: Scoring, num_samples: int, split: Split, notice: Callable[[str], None]) -> None:
-    """Skip default metrics that do not fit the features or the number of samples.
-
-    Raises:
-        UsageError: All metrics are skipped; the first reason.
-    """
+    """Skip default metrics that do not fit the features or the number. Raises UsageError if all are skipped."""
     if needs_extractor(scoring):
         scoring.extractor()
     reasons: list[UsageError] = []
@@ -242,13 +234,7 @@ def evaluation_layers(
 ) -> list[Layer]:
     """Return the default metrics, the features of statistics, and the request as layers of settings.
 
-    Args:
-        request: The request.
-        sections: Sections that its options may set.
-        statistics: Features of the real images, or None.
-
-    Raises:
-        ConfigError: An option belongs to another section.
+    Raises ConfigError if an option of the request belongs to none of the sections.
     """
     pairs = dict(request.options)
     for key in pairs:

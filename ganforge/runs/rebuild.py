@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ganforge.components import Generator, LatentDistribution, TrainedComponent
+from ganforge.components import Generator, LatentDistribution, TrainedComponent, weights_sha256
 from ganforge.components.sampling import copy_module, draw_latents
 from ganforge.config import SECTIONS, Section
 from ganforge.config.reload import SAMPLING, SCORING, reload
@@ -83,34 +83,28 @@ def rebuild_modules(run: TrainedRun, checkpoint: Checkpoint) -> TrainedModules:
     return modules
 
 
-def rebuild_generator(run: TrainedRun, checkpoint: Checkpoint, file: str) -> Generator:
-    """Return the generator of a checkpoint's file, in evaluation mode on the CPU. Raises as `rebuild_modules`."""
-    component = _component(run, "gen")
-    if not _is_independent(component):
-        generator = rebuild_modules(run, checkpoint).generator
-    else:
-        generator = build_network(component, run.dataset_info(), run.experiment.seed, "weights/generator")
+def rebuild_generator(run: TrainedRun, checkpoint: Checkpoint, file: str) -> LoadedGenerator:
+    """Return the generator of a checkpoint's file, and the latent distribution. Raises as `rebuild_modules`."""
+    if (parts := _independent(run)) is not None:
+        gen, prior = parts
+        generator = build_network(gen, run.dataset_info(), run.experiment.seed, "weights/generator")
         generator.stage(checkpoint.step)
+        with blame(prior), fork_torch_rng(run.experiment.seed, "weights/latent"):
+            latent: LatentDistribution = prior.cls(prior.options)
+        latent.stage(checkpoint.step)
+        checkpoints.load_module(latent, checkpoint.tensors.get("latent", {}), "latent")
+    else:
+        modules = rebuild_modules(run, checkpoint)
+        generator, latent = modules.generator, modules.latent
     checkpoints.load_module(generator, checkpoint.file(file), file, frozen=generator.frozen)
-    return generator.eval().requires_grad_(requires_grad=False)
-
-
-def rebuild_latent(run: TrainedRun, checkpoint: Checkpoint) -> LatentDistribution:
-    """Return the latent distribution of a checkpoint, in evaluation mode on the CPU. Raises as `rebuild_modules`."""
-    component = _component(run, "latent")
-    if not _is_independent(component):
-        return rebuild_modules(run, checkpoint).latent
-    with blame(component), fork_torch_rng(run.experiment.seed, "weights/latent"):
-        latent: LatentDistribution = component.cls(component.options)
-    latent.stage(checkpoint.step)
-    checkpoints.load_module(latent, checkpoint.tensors.get("latent", {}), "latent")
-    return latent.eval().requires_grad_(requires_grad=False)
+    for module in (generator, latent):
+        module.eval().requires_grad_(requires_grad=False)
+    return LoadedGenerator(generator, latent, weights_sha256(generator), checkpoint.step)
 
 
 def sampling_sections(run: TrainedRun) -> list[Section]:
     """Return the sections of the components that sampling needs. Raises as `rebuild_modules`."""
-    alone = all(_is_independent(_component(run, section)) for section in ("gen", "latent"))
-    return list(SAMPLING) if alone else [section for section in SECTIONS if section not in SCORING]
+    return [section for section in SECTIONS if section not in SCORING] if _independent(run) is None else list(SAMPLING)
 
 
 def find_module(modules: TrainedModules, name: str) -> nn.Module:
@@ -132,11 +126,9 @@ def find_module(modules: TrainedModules, name: str) -> nn.Module:
     return modules_by_name[matches[0]]
 
 
-def _component(run: TrainedRun, section: Section) -> ResolvedComponent:
-    return reload(run.experiment, run.registry, run.manifest, (section,)).one(section)
-
-
-def _is_independent(component: ResolvedComponent) -> bool:
-    """Return whether a component can be built without the others and loaded from its own file alone."""
-    cls: Any = component.cls
-    return cls.setup is TrainedComponent.setup and not cls.frozen
+def _independent(run: TrainedRun) -> tuple[ResolvedComponent, ResolvedComponent] | None:
+    """Return generator and latents if they are built without other components and loaded from their own files alone."""
+    resolved = reload(run.experiment, run.registry, run.manifest, ("gen", "latent"))
+    parts = resolved.one("gen"), resolved.one("latent")
+    classes: list[Any] = [part.cls for part in parts]
+    return parts if all(cls.setup is TrainedComponent.setup and not cls.frozen for cls in classes) else None

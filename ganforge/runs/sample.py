@@ -110,60 +110,63 @@ class Samples:
         write_npz(Path(path), {name: array for name, array in arrays.items() if array is not None})
 
 
-@dataclass(frozen=True, slots=True)
-class SampleRequest:
-    """Images to draw; the attributes are described in `TrainedRun.sample`."""
-
-    num_samples: int | None = None
-    seed: int = 0
-    condition: Condition | None = None
-    latents: Latents | NDArray[np.float32] | Tensor | None = None
-    sampling: Mapping[str, Any] | None = None
-    device: str = "cpu"
-    columns: int | None = None
-
-
-def sample_run(run: TrainedRun, loaded: LoadedGenerator, request: SampleRequest) -> Samples:
-    """Draw images from a run's generator. Raises as `TrainedRun.sample`."""
+def conditioned_latents(
+    run: TrainedRun,
+    loaded: LoadedGenerator,
+    num_samples: int | None,
+    seed: int,
+    condition: Condition | None,
+    latents: Latents | NDArray[np.float32] | Tensor | None,
+) -> Latents:
+    """Return given or drawn latents, each with its condition. Arguments and errors are those of `TrainedRun.sample`."""
     generator = loaded.generator
-    condition = None if request.condition is None else condition_of(run, generator, request.condition)
-    latents = None if request.latents is None else _given_latents(generator, request.latents)
-    if condition is None and latents is not None and generator.conditional:
-        condition = latents.condition
-    count = request.num_samples
-    if count is None:
-        longest = max(0 if values is None else len(values) for values in (condition, latents))
-        count = longest if longest > 1 or latents is not None else NUM_SAMPLES
-    if count < 1:
-        raise UsageError(f"invalid number of images {count}; the minimum is 1")
+    conditions = None if condition is None else condition_of(run, generator, condition)
+    if latents is not None and not isinstance(latents, Latents):
+        latents = Latents(torch.as_tensor(latents, dtype=torch.float32))
+    if latents is not None:
+        latents = check_latents(generator, latents)
+        if conditions is None and generator.conditional:
+            conditions = latents.condition
+    if num_samples is None:
+        longest = max(0 if values is None else len(values) for values in (conditions, latents))
+        num_samples = longest if longest > 1 or latents is not None else NUM_SAMPLES
+    if num_samples < 1:
+        raise UsageError(f"invalid number of images {num_samples}; the minimum is 1")
     if latents is None:
-        latents = loaded.draw(count, request.seed)
-    if len(latents) != count:
-        raise UsageError(f"{len(latents)} latents for {count} images")
-    if condition is None:
-        condition = default_conditions(run, generator, count)
-    elif len(condition) == 1:
-        condition = condition.expand(count, *condition.shape[1:])
-    return _draw(loaded, replace(latents, condition=condition), dataset_of(run), request, request.columns)
+        latents = loaded.draw(num_samples, seed)
+    if len(latents) != num_samples:
+        raise UsageError(f"{len(latents)} latents for {num_samples} images")
+    if conditions is None:
+        conditions = default_conditions(run, generator, num_samples)
+    elif len(conditions) == 1:
+        conditions = conditions.expand(num_samples, *conditions.shape[1:])
+    return replace(latents, condition=conditions)
 
 
-def sample_run_by_class(run: TrainedRun, loaded: LoadedGenerator, request: SampleRequest) -> Samples | None:
-    """Draw `num_samples` images of each class from the same latents. Raises as `TrainedRun.sample_by_class`."""
-    columns = request.num_samples or 1
+def latents_by_class(loaded: LoadedGenerator, columns: int, seed: int) -> Latents | None:
+    """Return the same latents for each class, row by row, or None as `TrainedRun.sample_by_class` does."""
     classes = class_rows(loaded.generator, columns)
     if classes is None:
         return None
-    latents = loaded.draw(columns, request.seed)[torch.arange(len(classes)) % columns]
-    return _draw(loaded, replace(latents, condition=classes), dataset_of(run), request, columns)
+    return replace(loaded.draw(columns, seed)[torch.arange(len(classes)) % columns], condition=classes)
 
 
-def _draw(
-    loaded: LoadedGenerator, latents: Latents, dataset: Dataset, request: SampleRequest, columns: int | None = None
+def draw_samples(
+    run: TrainedRun,
+    loaded: LoadedGenerator,
+    latents: Latents,
+    *,
+    seed: int,
+    sampling: Mapping[str, Any] | None,
+    device: str,
+    columns: int | None,
 ) -> Samples:
-    generator, condition, seeds = loaded.on(request.device), latents.condition, latents.seeds
+    """Return the images of latents. Arguments and errors are those of `TrainedRun.sample`."""
+    dataset, generator = dataset_of(run), loaded.on(device)
+    condition, seeds = latents.condition, latents.seeds
     rendered, is_float = type(dataset).render is not Dataset.render, generator.image.dtype == "float32"
     pictures, images = [], []
-    sampler = Sampler(generator, seed=request.seed, sampling=request.sampling)
+    sampler = Sampler(generator, seed=seed, sampling=sampling)
     for batch in sampler.batches(latents.values, condition, space=latents.space):
         pictures.append(to_pictures(dataset, batch))
         images += [batch.cpu()] if rendered or is_float else []
@@ -190,12 +193,6 @@ def condition_of(run: TrainedRun, generator: Generator, condition: Condition) ->
     if not generator.conditional:
         raise IncompatibleError("this generator takes no condition", fix="leave the condition out")
     return to_condition(condition, run.dataset_info())
-
-
-def _given_latents(generator: Generator, latents: Latents | NDArray[np.float32] | Tensor) -> Latents:
-    if not isinstance(latents, Latents):
-        latents = Latents(torch.as_tensor(latents, dtype=torch.float32))
-    return check_latents(generator, latents)
 
 
 def default_conditions(run: TrainedRun, generator: Generator, count: int) -> Tensor | None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ganforge.components import DatasetInfo, Generator, LatentDistribution, Split, weights_sha256
+from ganforge.components import DatasetInfo, Generator, LatentDistribution, Split
 from ganforge.config import Experiment
 from ganforge.errors import IncompatibleError, RunDirectoryError, UsageError
 from ganforge.plugins.registry import Registry
@@ -21,14 +21,8 @@ from ganforge.runs.conditions import Condition
 from ganforge.runs.evaluate import EvaluationRequest, RunScores, evaluate_run
 from ganforge.runs.latents import Latents
 from ganforge.runs.plot import Plot, plot_rows
-from ganforge.runs.rebuild import (
-    LoadedGenerator,
-    find_module,
-    rebuild_generator,
-    rebuild_latent,
-    rebuild_modules,
-)
-from ganforge.runs.sample import SampleRequest, Samples, sample_run, sample_run_by_class
+from ganforge.runs.rebuild import LoadedGenerator, find_module, rebuild_generator, rebuild_modules
+from ganforge.runs.sample import Samples, conditioned_latents, draw_samples, latents_by_class
 from ganforge.runs.table import Table
 from ganforge.schemas.manifest import Manifest
 from ganforge.schemas.rows import EVALUATIONS, METRICS, EvaluationRow, MetricsRow, read_rows
@@ -159,14 +153,6 @@ class TrainedRun:
             raise IncompatibleError(f"{self.path} has no moving average", fix="train with --ema-halflife-images 5000")
         return "generator_ema" if averaged and ema is not False else "generator"
 
-    def generator_of(self, checkpoint: Checkpoint, file: str) -> Generator:
-        """Return the generator of a checkpoint's file in evaluation mode, on the CPU. Raises CheckpointError."""
-        return rebuild_generator(self, checkpoint, file)
-
-    def latent_of(self, checkpoint: Checkpoint) -> LatentDistribution:
-        """Return the latent distribution of a checkpoint, on the CPU. Raises CheckpointError."""
-        return rebuild_latent(self, checkpoint)
-
     def load(self, *, ema: bool | None = None, checkpoint: CheckpointChoice = "newest") -> LoadedGenerator:
         """Return generator and latent distribution of a checkpoint; arguments and errors are those of `generator`."""
         file = self.weights_file(ema=ema)
@@ -175,8 +161,7 @@ class TrainedRun:
         if key not in self._loaded:
             read = self.checkpoint(checkpoint)
             key = (read.step, file)  # an older one if the newest is damaged
-            generator = self.generator_of(read, file)
-            self._loaded[key] = LoadedGenerator(generator, self.latent_of(read), weights_sha256(generator), read.step)
+            self._loaded[key] = rebuild_generator(self, read, file)
         return self._loaded[key]
 
     def evaluate(
@@ -297,8 +282,9 @@ class TrainedRun:
             IncompatibleError: The condition does not fit the generator.
             CheckpointError: The checkpoint is damaged.
         """
-        request = SampleRequest(num_samples, seed, condition, latents, sampling, device, columns)
-        return sample_run(self, self.load(ema=ema, checkpoint=checkpoint), request)
+        loaded = self.load(ema=ema, checkpoint=checkpoint)
+        drawn = conditioned_latents(self, loaded, num_samples, seed, condition, latents)
+        return draw_samples(self, loaded, drawn, seed=seed, sampling=sampling, device=device, columns=columns)
 
     def sample_by_class(
         self,
@@ -319,8 +305,11 @@ class TrainedRun:
             UsageError: As for `sample`.
             CheckpointError: As for `sample`.
         """
-        request = SampleRequest(columns, seed, sampling=sampling, device=device)
-        return sample_run_by_class(self, self.load(ema=ema, checkpoint=checkpoint), request)
+        loaded = self.load(ema=ema, checkpoint=checkpoint)
+        latents = latents_by_class(loaded, columns, seed)
+        if latents is None:
+            return None
+        return draw_samples(self, loaded, latents, seed=seed, sampling=sampling, device=device, columns=columns)
 
     def checkpoint(self, choice: CheckpointChoice = "newest") -> Checkpoint:
         """Return the checkpoint of a step, the newest valid one, or the one with the best score.

@@ -14,7 +14,7 @@ import torch
 import ganforge as package
 from ganforge.errors import ConfigError, DataError, GanforgeError, RunDirectoryError, TooFewImagesError, UsageError
 from ganforge.plugins.registry import Registry
-from ganforge.runs import launch
+from ganforge.runs import evaluate, launch
 from ganforge.runs.launch import ResumeOverrides
 from ganforge.runs.setup import prepare
 from ganforge.training.callbacks import Callback
@@ -414,14 +414,16 @@ def test_manifest_without_data_is_damaged(data: Any, run: RunDirectory, plugin: 
             use()
 
 
-def test_a_generator_that_draws_no_numbers_has_no_scores(run: RunDirectory, plugin: Path) -> None:
+def test_a_generator_that_draws_no_numbers_has_no_scores(
+    run: RunDirectory, plugin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """NaN would be black images as bytes: the scores are null, one notice has the reason, and the row is there."""
     trained = opened(run, plugin)
     with torch.no_grad():
         for weight in trained.generator().parameters():
             weight.fill_(float("nan"))
-    newest = trained.generator()
-    trained.generator_of = lambda *_: newest  # type: ignore[method-assign]
+    newest = trained.load()
+    monkeypatch.setattr(evaluate, "rebuild_generator", lambda *_: newest)
     found = trained.evaluate("gap", num_samples=100, device="cpu")
     assert found.scores == {"gap": None}
     assert found.reference["gap"] is not None
