@@ -18,12 +18,11 @@ from ganforge.config.resolve import resolve
 from ganforge.errors import UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.report import report_run
-from ganforge.runs.distributed_launch import run_rank
 from ganforge.runs.evaluate import EvaluationRequest
 from ganforge.runs.evaluate_images import ImageScores, evaluate_images
-from ganforge.runs.finished import open_finished, resume_to_end, wait_for_ranks
-from ganforge.runs.launch import ResumeOverrides, start_run
+from ganforge.runs.launch import ResumeOverrides, open_finished, resume_to_end, start_run, wait_for_ranks
 from ganforge.runs.notebook import notebook_callback
+from ganforge.runs.session import run_rank
 from ganforge.runs.setup import prepare
 from ganforge.runs.sources import open_source
 from ganforge.runs.trained_run import TrainedRun

@@ -164,7 +164,7 @@ def _is_other_rank() -> bool:
 
 def _run_rank(registry: Registry) -> None:
     """Train on a rank other than the main one, and exit with the same code."""
-    from ganforge.runs.distributed_launch import MainProcessExited, run_rank  # noqa: PLC0415 - imports torch
+    from ganforge.runs.session import MainProcessExited, run_rank  # noqa: PLC0415 - imports torch
     from ganforge.training.distributed import init_distributed  # noqa: PLC0415 - imports torch
 
     try:

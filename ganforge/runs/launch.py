@@ -1,4 +1,4 @@
-"""Start and resumption of runs; run.json records how each one ended."""
+"""Start and resumption of runs; run.json records how each one ended, and Python gets the finished run or an error."""
 
 from __future__ import annotations
 
@@ -9,33 +9,36 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ganforge.config import Experiment, to_document
 from ganforge.config.reload import reload
-from ganforge.errors import RunDirectoryError, TrainingError
-from ganforge.evaluation.evaluator import Evaluator
-from ganforge.evaluation.validation import score_directions, scored_split
+from ganforge.errors import DivergedError, RunDirectoryError, TrainingError
 from ganforge.plugins.events.sender import EventSender
 from ganforge.plugins.registry import Registry
 from ganforge.runs import ReportWriter
-from ganforge.runs.distributed_launch import SIGNAL_ECHO_SECONDS, RankSetup
-from ganforge.runs.final_score import score_at_end
 from ganforge.runs.manifest import check_same, component_sources, first_manifest
+from ganforge.runs.notebook import notebook_callback
 from ganforge.runs.provenance import command, versions
-from ganforge.runs.session import Outcome, make_trainer, restore_newest, train_to_end
+from ganforge.runs.session import (
+    SIGNAL_ECHO_SECONDS,
+    Outcome,
+    RankSetup,
+    make_trainer,
+    restore_newest,
+    run_rank,
+    train_to_end,
+)
 from ganforge.runs.setup import Prepared, prepare
+from ganforge.runs.trained_run import TrainedRun
+from ganforge.runs.training_scores import make_scorer, score_at_end
 from ganforge.schemas.manifest import ResumedSession
 from ganforge.training import checkpoint as checkpoints
-from ganforge.training.callbacks import Callback, EvaluationResult, TrainerContext
-from ganforge.training.distributed import SINGLE_PROCESS, DistContext
+from ganforge.training.callbacks import Callback, TrainerContext
+from ganforge.training.distributed import SINGLE_PROCESS, DistContext, init_distributed
 from ganforge.training.precision import choose_device, supported_precisions
 from ganforge.training.run_directory import RunDirectory, RunLock, now
 from ganforge.utils.files import write_atomically
 from ganforge.utils.signals import Interruption
-
-if TYPE_CHECKING:
-    from ganforge.components import Generator
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,48 @@ def resume_run(
         return _train(prepared, run, callbacks, report, restore=True, changed=changed)
 
 
+def resume_to_end(
+    directory: RunDirectory,
+    registry: Registry,
+    overrides: ResumeOverrides,
+    *,
+    callback: Callback | None,
+    progress: bool,
+    report: ReportWriter | None,
+) -> TrainedRun:
+    """Resume a run and return it finished; arguments and errors are those of `TrainedRun.resume`."""
+
+    def make_callback(experiment: Experiment) -> Callback:
+        return notebook_callback(callback, epochs=experiment.epochs, progress=progress) or WarningsCallback()
+
+    with init_distributed() as dist:
+        if dist.is_main:
+            outcome = resume_run(directory, registry, overrides, callback=make_callback, dist=dist, report=report)
+        else:
+            outcome = run_rank(registry, dist)
+        wait_for_ranks(dist, outcome)
+    return open_finished(outcome, registry, report)
+
+
+def wait_for_ranks(dist: DistContext, outcome: Outcome) -> None:
+    """Wait until all ranks have finished and the run is written; a rank may fail alone."""
+    if outcome.status == "finished":
+        dist.all_reduce_max(0)
+
+
+def open_finished(outcome: Outcome, registry: Registry, report: ReportWriter | None = None) -> TrainedRun:
+    """Return a finished run, or raise the error of an unfinished one, as `ganforge.train` describes."""
+    if outcome.signal is not None:
+        local = outcome.run.read_manifest().plugin_arguments[1::2]
+        arguments = ", ".join([repr(str(outcome.run.path)), *([f"plugins={local}"] if local else [])])
+        raise KeyboardInterrupt(f"saved at step {outcome.steps}; ganforge.resume({arguments}) continues")
+    if outcome.status == "diverged":
+        raise DivergedError(f"{outcome.run.path}: {outcome.error}", fix=outcome.fix)
+    if outcome.status == "failed":
+        raise TrainingError(f"{outcome.run.path}: {outcome.error}") from outcome.cause
+    return TrainedRun(outcome.run, registry, report=report)
+
+
 def _report_notices(prepared: Prepared, callback: Callback) -> None:
     for notice in prepared.resolved.notices:
         callback.on_message(notice)
@@ -176,7 +221,7 @@ def _train(
         )
         context = TrainerContext(callback, relay.send)
         if experiment.evaluate_every and prepared.dist.is_main:
-            context.evaluate = _evaluator(prepared, callback.on_message)
+            context.evaluate = make_scorer(prepared, callback.on_message)
         manifest, fingerprint = run.read_manifest(), prepared.gan.info.fingerprint
         prepared.dist.broadcast_object(RankSetup(run, to_document(experiment), manifest, fingerprint, restore))
         try:
@@ -215,7 +260,7 @@ def _train(
         outcome, interrupt = train_to_end(trainer, run, interruption)
         callback.on_train_end(outcome.status)
         if outcome.status == "finished":
-            scores = score_at_end(run, prepared, registry, outcome.images_seen, callback.on_message)
+            scores = score_at_end(run, prepared, outcome.images_seen, callback.on_message)
             outcome = replace(outcome, scores=scores)
         _write_report(run, callback, report)
         relay.send("finished", status=outcome.status, error=outcome.error)
@@ -233,28 +278,3 @@ def _write_report(run: RunDirectory, callback: Callback, report: ReportWriter | 
     except Exception as error:  # noqa: BLE001 - the run is complete without a report
         reason = " ".join(str(error).split()) or type(error).__name__
         callback.on_message(f"report.html could not be written: {reason}")
-
-
-def _evaluator(prepared: Prepared, notice: Callable[[str], None]) -> Callable[[Generator], EvaluationResult]:
-    """Return a function that scores a generator with the experiment's metrics.
-
-    The scores of a metric that raises are missing; the training continues.
-    """
-    gan, experiment = prepared.gan, prepared.resolved.experiment
-    directions = score_directions(gan)
-    metric = experiment.best_metric or next(iter(directions))
-    evaluator = Evaluator(
-        gan,
-        num_samples=experiment.num_samples,
-        split=scored_split(gan),
-        seed=experiment.seed,
-        weights="generator" if experiment.ema_halflife_images is None else "generator_ema",
-        keep_going=True,
-        notice=notice,
-    )
-
-    def score(generator: Generator) -> EvaluationResult:
-        evaluation = evaluator.evaluate(generator, gan.latent)
-        return EvaluationResult(evaluation.row(), evaluation.pictures, metric, directions[metric])
-
-    return score

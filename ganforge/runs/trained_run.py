@@ -234,8 +234,7 @@ class TrainedRun:
 
         Arguments and errors are those of `ganforge.resume`.
         """
-        from ganforge.runs.finished import resume_to_end  # noqa: PLC0415 - it returns objects of this class
-        from ganforge.runs.launch import ResumeOverrides  # noqa: PLC0415 - as above
+        from ganforge.runs.launch import ResumeOverrides, resume_to_end  # noqa: PLC0415 - it imports this class
 
         overrides = ResumeOverrides(epochs=epochs, steps=steps, device=device, workers=workers)
         return resume_to_end(

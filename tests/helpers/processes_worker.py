@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 from ganforge.plugins.registry import Registry
-from ganforge.runs.distributed_launch import run_rank
 from ganforge.runs.launch import start_run
-from ganforge.runs.session import Outcome
+from ganforge.runs.session import Outcome, run_rank
 from ganforge.runs.setup import prepare
 from ganforge.training.distributed import DistContext, init_distributed
 from tests.helpers.runs import tiny

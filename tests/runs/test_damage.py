@@ -23,7 +23,7 @@ from ganforge.errors import CheckpointError, DivergedError, GanforgeError, RunDi
 from ganforge.plugins import Plugins, Source
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
-from ganforge.runs.finished import open_finished
+from ganforge.runs.launch import open_finished
 from ganforge.runs.setup import prepare
 from ganforge.runs.trained_run import TrainedRun
 from ganforge.training import checkpoint as checkpoints

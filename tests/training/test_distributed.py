@@ -17,8 +17,8 @@ import torch
 from ganforge.config import to_document
 from ganforge.errors import ConfigError, DataError
 from ganforge.plugins.registry import Registry
-from ganforge.runs.distributed_launch import RankSetup, run_rank
 from ganforge.runs.manifest import first_manifest
+from ganforge.runs.session import RankSetup, run_rank
 from ganforge.runs.setup import prepare
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.distributed import SINGLE_PROCESS, DistContext

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ganforge.plugins.registry import Registry
-from ganforge.runs import final_score, launch
+from ganforge.runs import launch, training_scores
 from ganforge.runs.setup import prepare
 from ganforge.training.callbacks import Callback
 from tests.helpers.runs import read_rows, tiny
@@ -29,8 +29,8 @@ def test_a_finished_run_is_scored_where_that_is_cheap(
     setting: str, count: int, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """FID, precision and recall of digits are the run's last row; not if unwanted, evaluated already, dear or short."""
-    monkeypatch.setattr(final_score, "MIN_IMAGES_SEEN", 120)
-    monkeypatch.setattr(final_score, "NUM_SAMPLES", 100)
+    monkeypatch.setattr(training_scores, "MIN_IMAGES_SEEN", 120)
+    monkeypatch.setattr(training_scores, "NUM_SAMPLES", 100)
     prepared = prepare(tiny(registry, *MLP, "num_samples=100", setting), registry)
     outcome = launch.start_run(prepared, out=tmp_path / "run", callback=Callback())
     assert (outcome.scores is not None) is (count == 1)
@@ -44,8 +44,8 @@ def test_a_score_that_fails_leaves_the_run_finished(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The training is complete without a score; a notice has the reason."""
-    monkeypatch.setattr(final_score, "MIN_IMAGES_SEEN", 0)
-    monkeypatch.setattr(final_score, "NUM_SAMPLES", 3)  # FID needs more
+    monkeypatch.setattr(training_scores, "MIN_IMAGES_SEEN", 0)
+    monkeypatch.setattr(training_scores, "NUM_SAMPLES", 3)  # FID needs more
     messages: list[str] = []
 
     class Messages(Callback):
