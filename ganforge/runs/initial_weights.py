@@ -16,7 +16,7 @@ from ganforge.errors import ConfigError, GanforgeError
 from ganforge.runs.sources import HUB, open_source
 from ganforge.schemas.manifest import InitialWeightsRecord
 from ganforge.training import checkpoint as checkpoints
-from ganforge.training.build import TrainedModules
+from ganforge.training.build import GANComponents, TrainedModules
 from ganforge.training.checkpoint import CHECKSUMS, Checkpoint, Tensors
 from ganforge.training.checkpoint_io import parse_tensors, read_bytes
 from ganforge.training.run_directory import RunDirectory
@@ -29,28 +29,38 @@ MAX_NAMED = 6
 
 @dataclass(frozen=True, slots=True)
 class WeightsSource:
-    """Tensors of a source, by checkpoint file and name.
-
-    Attributes:
-        tensors: Tensors by file, such as `generator` and `discriminator`, and name.
-        sha256: Hash of a file, or of a checkpoint's checksums.json, which covers all of its files.
-        step: Step of a checkpoint, or None.
-    """
+    """Tensors of a source, by checkpoint file and name; for the other attributes see `InitialWeightsRecord`."""
 
     tensors: Mapping[str, Tensors]
     sha256: str
     step: int | None
 
 
-def load_initial_weights(modules: TrainedModules, init: InitialWeights) -> InitialWeightsRecord:
-    """Copy every tensor of the source whose name and shape match a tensor of the components.
+def start_from_weights(gan: GANComponents, *, initialize: bool) -> InitialWeightsRecord | None:
+    """Load the weights that a new run starts from, and freeze parameters, in resumed runs, too.
+
+    Args:
+        gan: The components.
+        initialize: Whether the run is new.
 
     Returns:
-        The record for run.json, which names what did not match.
+        The record for run.json, which names the tensors that did not match, or None if nothing is loaded.
 
     Raises:
-        ConfigError: The source cannot be read, or matches no tensor.
+        ConfigError: The source cannot be read or matches no tensor, or a pattern of `freeze` matches no parameter.
     """
+    init = gan.resolved.experiment.init
+    if init is None:
+        return None
+    record = _load(gan, init) if initialize else None
+    if record is not None:
+        gan.resolved.notices.append(_notice(record))
+    _freeze(gan, init.freeze)
+    return record
+
+
+def _load(modules: TrainedModules, init: InitialWeights) -> InitialWeightsRecord:
+    """Copy every tensor of the source whose name and shape match a tensor of the components."""
     source = _read(init.source)
     matched: list[tuple[Tensor, Tensor]] = []
     skipped: list[str] = []
@@ -82,7 +92,7 @@ def load_initial_weights(modules: TrainedModules, init: InitialWeights) -> Initi
     )
 
 
-def initial_weights_notice(record: InitialWeightsRecord) -> str:
+def _notice(record: InitialWeightsRecord) -> str:
     """Return a line about what was loaded and what was not."""
     step = "" if record.step is None else f", step {record.step:,}"
     text = f"--init {record.source}{step}: {record.loaded} tensors loaded"
@@ -93,16 +103,8 @@ def initial_weights_notice(record: InitialWeightsRecord) -> str:
     return text
 
 
-def freeze_parameters(modules: TrainedModules, patterns: Iterable[str]) -> None:
-    """Exclude parameters from training.
-
-    Args:
-        modules: The components.
-        patterns: Names such as `discriminator.layers.0`, which includes what is below it, or shell patterns.
-
-    Raises:
-        ConfigError: A pattern matches nothing.
-    """
+def _freeze(modules: TrainedModules, patterns: Iterable[str]) -> None:
+    """Exclude parameters from training by names such as `discriminator.layers.0`, or by shell patterns."""
     parameters = {
         f"{component}.{name}": parameter
         for component, module in modules.modules().items()

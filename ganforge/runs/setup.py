@@ -15,7 +15,7 @@ from ganforge.errors import ConfigError
 from ganforge.evaluation.validation import check as check_evaluation
 from ganforge.evaluation.validation import score_directions, scored_split
 from ganforge.plugins.registry import Registry
-from ganforge.runs.initial_weights import freeze_parameters, initial_weights_notice, load_initial_weights
+from ganforge.runs.initial_weights import start_from_weights
 from ganforge.schemas.manifest import InitialWeightsRecord
 from ganforge.training.build import GANComponents, build
 from ganforge.training.distributed import SINGLE_PROCESS, DistContext
@@ -73,7 +73,7 @@ def prepare(
     _check_reused_fakes(resolved)
     device = choose_device(resolved.experiment.device, dist.local_rank)
     gan = build(resolved, dataset, initialize=initialize)
-    init = _start_from_weights(gan, initialize=initialize)
+    init = start_from_weights(gan, initialize=initialize)
     flops = _step_flops(gan, preflight(gan, dist.world_size))
     _check_evaluation(gan)
     precision = resolved.experiment.precision
@@ -103,18 +103,6 @@ def prepare(
     gan.resolved = _with_data_source(resolved, gan)
     gan.resolved.notices.extend(gan.notices(evaluates=resolved.experiment.evaluate_every is not None))
     return Prepared(registry, gan, device, precision, flops, dist, init)
-
-
-def _start_from_weights(gan: GANComponents, *, initialize: bool) -> InitialWeightsRecord | None:
-    """Load the weights that a new run starts from, and freeze parameters, in resumed runs, too."""
-    init = gan.resolved.experiment.init
-    if init is None:
-        return None
-    record = load_initial_weights(gan, init) if initialize else None
-    if record is not None:
-        gan.resolved.notices.append(initial_weights_notice(record))
-    freeze_parameters(gan, init.freeze)
-    return record
 
 
 def _step_flops(gan: GANComponents, per_image: Mapping[str, Flops]) -> Flops:
