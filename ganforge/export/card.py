@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ganforge.evaluation.comparability import diff
 from ganforge.export.generator import ExportedGenerator
 from ganforge.plugins.sources import OWN_DISTRIBUTION
-from ganforge.runs.thin_copy import needed_plugins
+from ganforge.runs.bundle import needed_plugins
 from ganforge.schemas.rows import EvaluationRow
 from ganforge.utils.format import format_number
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from ganforge.errors import UsageError
 from ganforge.export.card import write_card
 from ganforge.export.generator import ExportedGenerator
-from ganforge.runs.bundle import MAX_BUNDLE_BYTES, write_files, write_index
+from ganforge.runs.bundle import MAX_BUNDLE_BYTES, write_files, write_thin_copy
 from ganforge.runs.hub import hub_errors, unreachable_reason
 from ganforge.runs.sample import Samples
 from ganforge.runs.sources import INDEX, temporary_run
-from ganforge.runs.thin_copy import write_thin_copy
 from ganforge.runs.trained_run import TrainedRun
 from ganforge.utils.files import filling, read_file, write_atomically
 
@@ -38,8 +37,7 @@ def write_publication(
     if (folder / "run.toml").exists() and not (folder / INDEX).exists():
         raise UsageError(f"{folder} is a run directory", fix="choose another --out")
     with filling(folder) as temporary:
-        copy = write_thin_copy(exported.run, exported.checkpoint, exported.weights, temporary)
-        names = write_index(exported.run, copy)
+        names = write_thin_copy(exported.run, exported.checkpoint, exported.weights, temporary)
         contents = {file: read_file(temporary / file, max_bytes=MAX_BUNDLE_BYTES) for file in names}
         opened = TrainedRun(temporary_run(folder.name, lambda path: write_files(contents, path)), exported.run.registry)
         again = ExportedGenerator(opened, opened.checkpoint(), exported.weights)

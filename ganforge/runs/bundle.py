@@ -1,4 +1,4 @@
-"""Bundle: the thin copy of a run in one zip file, to send to others.
+"""Thin copy of a run: one checkpoint without what only training needs. A bundle is the copy in a zip file, to share.
 
 A bundle may come from anyone. Reading one runs none of its code, takes memory in proportion to the file, and writes
 only files of the names that a bundle has.
@@ -7,6 +7,7 @@ only files of the names that a bundle has.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import stat
@@ -20,16 +21,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, ValidationError
 
+from ganforge.config import from_document, to_document
 from ganforge.errors import GanforgeError, RunDirectoryError
+from ganforge.runs.rebuild import sampling_sections
 from ganforge.runs.sources import INDEX
-from ganforge.runs.thin_copy import needed_plugins, write_thin_copy
 from ganforge.runs.trained_run import TrainedRun
-from ganforge.schemas.manifest import PluginRecord
+from ganforge.schemas.checkpoint import HealthState
+from ganforge.schemas.manifest import Manifest, PluginRecord
+from ganforge.training import checkpoint as checkpoints
 from ganforge.training.checkpoint import Checkpoint
 from ganforge.training.checkpoint_io import parse_tensors
 from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.files import MAX_BYTES, open_regular, write_atomically
+from ganforge.utils.privacy import shorten_paths
 from ganforge.utils.schema import StrictModel, excerpt, first_problem
+from ganforge.utils.text import printable_json
 
 #: Limits of the file, of its directory, and of the number of files.
 MAX_BUNDLE_BYTES = (1 << 32) - 1
@@ -59,36 +65,74 @@ class BundleIndex(StrictModel):
     files: Annotated[dict[FileName, Sha256], Field(max_length=MAX_FILES)]
 
 
-def write_index(run: TrainedRun, copy: RunDirectory) -> list[str]:
-    """Write bundle.json into a run's thin copy, and return the names of all files. Raises OSError."""
-    names = sorted(path.relative_to(copy.path).as_posix() for path in copy.path.rglob("*") if path.is_file())
-    files = {name: hashlib.sha256((copy.path / name).read_bytes()).hexdigest() for name in names}
-    index = BundleIndex(format=1, plugins=needed_plugins(run), files=files)
-    write_atomically(copy.path / INDEX, index.model_dump_json(indent=2) + "\n")
-    return [INDEX, *names]
+def write_thin_copy(run: TrainedRun, checkpoint: Checkpoint, weights: str, folder: Path) -> list[str]:
+    """Write the thin copy of a run and its bundle.json into an empty folder, and return the names of all files.
 
-
-def write_bundle(run: TrainedRun, checkpoint: Checkpoint, weights: str, path: Path) -> None:
-    """Write a run's bundle; equal runs give equal bytes.
+    It has run.toml, run.json, the scores of the checkpoint and its weights for sampling. Names stand in place of
+    absolute paths, and the command line is left out.
 
     Args:
         run: The run.
         checkpoint: The checkpoint.
         weights: Its file of the generator: `generator` or `generator_ema`.
-        path: New file.
+        folder: Empty folder.
 
     Raises:
         GanforgeError: A component of the run is missing.
-        OSError: The file cannot be written.
+        OSError: A file cannot be written.
     """
+    copy = RunDirectory(folder)
+    copy.checkpoints.mkdir()
+    experiment = run.experiment
+    if weights == "generator":
+        experiment = experiment.model_copy(update={"ema_halflife_images": None})
+    copy.write_experiment(from_document(shorten_paths(to_document(experiment))))
+    manifest = run.manifest
+    known = {name: value for name, value in manifest.as_dict().items() if name in Manifest.model_fields}
+    command = ["ganforge", "run", "--config", copy.config.name]
+    content = Manifest.model_validate_json(json.dumps(shorten_paths({**known, "command": command, "resumed": []})))
+    write_atomically(copy.manifest, printable_json(content.as_dict(), indent=2) + "\n")
+    rows = [row for row in run.evaluations if row.step == checkpoint.step and row.protocol.weights == weights]
+    if rows:
+        lines = [json.dumps(shorten_paths(row.model_dump(mode="json"))) + "\n" for row in rows]
+        write_atomically(copy.evaluations, "".join(lines))
+    checkpoints.save(copy, _thin(checkpoint, weights=weights, alone="disc" not in sampling_sections(run)))
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    index = BundleIndex(format=1, plugins=needed_plugins(run), files=files)
+    write_atomically(folder / INDEX, index.model_dump_json(indent=2) + "\n")
+    return [INDEX, *names]
+
+
+def needed_plugins(run: TrainedRun) -> list[PluginRecord]:
+    """Return the distributions and local plugins that sampling from a run needs, without the paths of local ones."""
+    manifest = run.manifest
+    names = {name.rpartition("/")[0] for section in sampling_sections(run) for name in manifest.qualified[section]}
+    needed = [plugin for plugin in manifest.plugins if plugin.distribution in names]
+    return [plugin.model_copy(update={"path": shorten_paths(plugin.path)}) for plugin in needed]
+
+
+def _thin(checkpoint: Checkpoint, *, weights: str, alone: bool) -> Checkpoint:
+    """Return a checkpoint without optimizers and statistics of the training.
+
+    With `alone`, generator and latent distribution are rebuilt without other components.
+    """
+    left_out = {"optimizers"} if weights == "generator_ema" else {"optimizers", "generator_ema"}
+    names = {weights, "latent"} if alone else checkpoint.tensors.keys() - left_out
+    health = HealthState(rows=0, stats={}, streaks={}, alerts=[]).model_dump()
+    state = {**checkpoint.state, "optimizers": {}, "last_stats": {}, "health": health}
+    return Checkpoint({name: values for name, values in checkpoint.tensors.items() if name in names}, state)
+
+
+def write_bundle(run: TrainedRun, checkpoint: Checkpoint, weights: str, path: Path) -> None:
+    """Write a run's thin copy as a zip file; equal runs give equal bytes. Raises as `write_thin_copy`."""
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent) as folder:
-        copy = write_thin_copy(run, checkpoint, weights, Path(folder))
-        names = write_index(run, copy)
+        names = write_thin_copy(run, checkpoint, weights, Path(folder))
         with zipfile.ZipFile(path, "w", allowZip64=False) as archive:
             for name in names:
                 member = zipfile.ZipInfo(name)  # of 1980, so that equal contents are equal bytes
                 member.external_attr = (stat.S_IFREG | 0o644) << 16
-                archive.writestr(member, (copy.path / name).read_bytes())
+                archive.writestr(member, Path(folder, name).read_bytes())
 
 
 def unpack(path: Path, folder: Path) -> RunDirectory:
