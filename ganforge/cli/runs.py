@@ -13,7 +13,7 @@ from rich.style import Style
 from ganforge.cli._options import Json
 from ganforge.cli._output import notice, out, results
 from ganforge.cli._table import format_table
-from ganforge.runs.disk_usage import DiskUsage
+from ganforge.runs.index import DiskUsage
 from ganforge.runs.listing import BYTES, ListedRun, Listing, list_runs
 from ganforge.utils.format import format_bytes, format_number
 from ganforge.utils.text import printable_json

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from ganforge.components import Space
 from ganforge.errors import UsageError
+from ganforge.image_files.decoding import extensions
 from ganforge.latent_space.attributes import Attributes, measure_attributes
 from ganforge.latent_space.features import Features
 from ganforge.latent_space.projection import project
 from ganforge.latent_space.space import LatentSpace
-from ganforge.runs.conditions import PICTURE_SUFFIXES, read_picture
+from ganforge.runs.conditions import read_picture
 from ganforge.runs.latents import MAX_SEED, Latents
 from ganforge.utils.images import normalize
 
@@ -51,7 +52,7 @@ class PointReader:
 
     def target(self, text: str) -> Tensor:
         """Return the image of a picture file or a point, `(C, H, W)` float32 as networks see it. Raises UsageError."""
-        if Path(text).suffix.lower() not in PICTURE_SUFFIXES:
+        if Path(text).suffix.lower() not in extensions():
             (point,) = self.read([text], self.space.own_space)
             return self.space.images(point[[0]])[0]
         image = self.space.generator.image
@@ -98,7 +99,7 @@ class PointReader:
             if number >= len(latents):
                 raise UsageError(f"{match['path']} has no latent {number}; it has {len(latents):,}, from 0")
             return latents[[number]]
-        if Path(text).suffix.lower() in PICTURE_SUFFIXES:
+        if Path(text).suffix.lower() in extensions():
             return project(self.space, self.target(text)[None], features=self.features).latents
         if match := CLASS.fullmatch(text):
             return self.attributes.mean(match["name"])

@@ -7,21 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ganforge.errors import GanforgeError, RunDirectoryError
-from ganforge.runs.index import find_runs
+from ganforge.runs.index import find_runs, folder_bytes
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.run_directory import RunDirectory, RunLock
 
 
 @dataclass(frozen=True, slots=True)
 class Cleaning:
-    """Checkpoints of a run to remove.
-
-    Attributes:
-        run: The run.
-        removed: Their steps.
-        kept: Steps of the others, the newest first.
-        bytes: Size of those to remove.
-    """
+    """Steps of the checkpoints to remove from a run, with their size, and of those to keep, the newest first."""
 
     run: RunDirectory
     removed: list[int]
@@ -30,18 +23,10 @@ class Cleaning:
 
 
 def clean_runs(path: Path, *, keep: int, dry_run: bool, notice: Callable[[str], None]) -> list[Cleaning]:
-    """Remove old checkpoints of a run, or of all runs below a folder.
+    """Remove old checkpoints of a run, or of all runs below a folder; with `dry_run` nothing is removed.
 
-    The newest valid checkpoint and the best one are always kept.
-
-    Args:
-        path: Run directory or folder.
-        keep: Number of newest checkpoints to keep.
-        dry_run: Remove nothing.
-        notice: Function that gets a line for each run that is skipped, such as one that is training.
-
-    Raises:
-        RunDirectoryError: The path holds no run.
+    The `keep` newest, the newest valid one and the best one are kept. `notice` gets a line for each run that is
+    skipped, such as one that is training. Raises RunDirectoryError if the path holds no run.
     """
     is_run = (path / "run.toml").is_file()
     runs = [path] if is_run else [Path(summary.path) for summary in find_runs(path)]
@@ -72,7 +57,5 @@ def _plan(run: RunDirectory, keep: int, notice: Callable[[str], None]) -> Cleani
     kept = {valid.step, *([] if best is None else [int(best["step"])])}
     kept |= set([step for step in newest_first if step <= valid.step][:keep])
     removed = [step for step in newest_first if step not in kept]
-    size = sum(
-        file.lstat().st_size for step in removed for file in run.checkpoint_path(step).rglob("*") if file.is_file()
-    )
+    size = sum(folder_bytes(run.checkpoint_path(step)) for step in removed)
     return Cleaning(run, removed, [step for step in newest_first if step in kept], size)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ganforge.components import ConditionSpec, DatasetInfo
 from ganforge.errors import IncompatibleError, UsageError
+from ganforge.image_files.decoding import extensions
 from ganforge.utils.arrays import read_npz
 from ganforge.utils.files import open_regular
 from ganforge.utils.suggest import did_you_mean
@@ -24,7 +25,6 @@ Condition: TypeAlias = "int | str | Sequence[int | str] | Sequence[float] | NDAr
 
 #: PIL's mode for each number of channels.
 PICTURE_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 
 
 def class_number(name: float | str, class_names: Sequence[str] | None) -> int:
@@ -64,15 +64,10 @@ def to_condition(values: Condition, info: DatasetInfo) -> Tensor:
 
 
 def read_condition(arguments: Iterable[str], info: DatasetInfo) -> Tensor:
-    """Return the conditions of the command line, `(N, …)`.
+    """Return the conditions of the command line, `(N, …)`. Raises UsageError for an invalid one.
 
-    Args:
-        arguments: Numbers or names of classes; comma-separated numbers for vectors; picture files, folders of
-            pictures, or .npz files.
-        info: Dataset of the run.
-
-    Raises:
-        UsageError: An argument is not a condition, or a file cannot be read.
+    They are numbers or names of classes; comma-separated numbers for vectors; picture files, folders of pictures, or
+    .npz files.
     """
     spec = _spec(info)
     return torch.cat([_read(argument, spec, info) for argument in arguments])
@@ -98,7 +93,7 @@ def _read(argument: str, spec: ConditionSpec, info: DatasetInfo) -> Tensor:
             fix="save them as `condition` in a .npz file",
         )
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in extensions())
         if not files:
             raise UsageError(f"--condition {argument}: no pictures in this folder")
         return torch.stack([read_picture(file, spec.shape) for file in files])
@@ -127,12 +122,7 @@ def _read_npz(path: Path) -> NDArray[Any]:
 
 
 def read_picture(path: Path, shape: tuple[int, ...], *, kind: str = "conditions") -> Tensor:
-    """Return a picture of a shape, `(C, H, W)` uint8.
-
-    Args:
-        path: A picture file.
-        shape: Its channels, height and width.
-        kind: Images that have this shape, for messages.
+    """Return a picture of a shape, `(C, H, W)` uint8; `kind` names the images of this shape in messages.
 
     Raises:
         UsageError: It cannot be read, or has another size.

@@ -23,11 +23,8 @@ def download(name: str, folder: Path) -> RunDirectory:
     """Write a published run into an empty folder, and return it.
 
     Only the files that its bundle.json lists are downloaded, all of one commit, and kept in the cache of
-    huggingface_hub; without a connection, or with GANFORGE_OFFLINE=1, they come from there alone.
-
-    Args:
-        name: `OWNER/NAME` or `OWNER/NAME@REVISION`.
-        folder: Empty folder.
+    huggingface_hub; without a connection, or with GANFORGE_OFFLINE=1, they come from there alone. The name is
+    `OWNER/NAME` or `OWNER/NAME@REVISION`.
 
     Raises:
         UsageError: The name is invalid, or there is no such run.
@@ -74,11 +71,7 @@ def unreachable_reason() -> str | None:
 
 @contextmanager
 def hub_errors(repository: str, *, fix: str) -> Iterator[None]:
-    """Turn errors of huggingface_hub into one message, without tokens.
-
-    Args:
-        repository: Name on the Hub.
-        fix: Fix if the Hub cannot be reached.
+    """Turn errors of huggingface_hub into one message, without tokens; `fix` is for a Hub that cannot be reached.
 
     Raises:
         UsageError: huggingface_hub is missing, or the repository is.

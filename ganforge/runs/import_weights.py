@@ -47,15 +47,12 @@ def read_pickled_weights(path: Path) -> dict[str, Tensor]:
 
 
 def select_networks(tensors: Mapping[str, Tensor], networks: Mapping[str, str | None]) -> dict[str, Tensor]:
-    """Return the tensors of networks, named as a ganforge file names them.
+    """Return the tensors of networks, named as a ganforge file names them. Raises UsageError for a key without tensors.
 
     Args:
         tensors: Tensors by dotted name.
         networks: Key of each network in the file, by `generator` and `discriminator`; None for a network that the file
             does not have. Without any key, the file has one network, the generator.
-
-    Raises:
-        UsageError: A key has no tensors, or the file has several networks and no key is given.
     """
     keys = sorted({name.partition(".")[0] for name in tensors if "." in name})
     chosen = {network: key for network, key in networks.items() if key is not None}

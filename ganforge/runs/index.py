@@ -1,11 +1,11 @@
-"""Index of the runs below a folder, from their manifests alone."""
+"""Index of the runs below a folder, from their manifests alone, and their disk usage."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from ganforge.components.spec import SECTIONS
 from ganforge.schemas.manifest import MAX_MANIFEST_BYTES, ManifestHead, Status
+from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.files import is_locked, read_file
 
 #: Threads that read manifests; disks serve parallel requests faster.
@@ -59,10 +60,7 @@ class RunSummary:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the summary as `runs --json` prints it."""
-        return {spec.name: getattr(self, spec.name) for spec in FIELDS}
-
-
-FIELDS = fields(RunSummary)
+        return asdict(self)
 
 
 def find_runs(folder: Path) -> list[RunSummary]:
@@ -131,3 +129,47 @@ def _summary(path: str, content: bytes) -> RunSummary:
     if head.summary is not None:
         values |= head.summary.model_dump(exclude={"losses", "evaluation_seconds"})
     return RunSummary(path, current_status(path, head.status), **values)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskUsage:
+    """Bytes of a run's checkpoints, sample grids, and other files, such as metrics, the report and exports."""
+
+    checkpoints: int = 0
+    samples: int = 0
+    other: int = 0
+
+    @property
+    def total(self) -> int:
+        """Bytes of all files."""
+        return self.checkpoints + self.samples + self.other
+
+    def __add__(self, more: DiskUsage) -> DiskUsage:
+        return DiskUsage(self.checkpoints + more.checkpoints, self.samples + more.samples, self.other + more.other)
+
+    def as_dict(self) -> dict[str, int]:
+        """Return the bytes as `runs --du --json` prints them."""
+        return asdict(self) | {"total": self.total}
+
+
+def disk_usage(path: str | Path) -> DiskUsage:
+    """Return the disk usage of a run; files that vanish or cannot be read count nothing, and links are not followed."""
+    run = RunDirectory(Path(path))
+    checkpoints, samples, total = (folder_bytes(folder) for folder in (run.checkpoints, run.samples, run.path))
+    return DiskUsage(checkpoints, samples, max(0, total - checkpoints - samples))
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the bytes of all files in a folder and below; links are not followed."""
+    total, folders = 0, [str(folder)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_size
+        except OSError:  # a training removes checkpoints meanwhile
+            continue
+    return total

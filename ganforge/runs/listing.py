@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganforge.components.spec import SECTIONS
 from ganforge.errors import ConfigError, RunDirectoryError, UsageError
-from ganforge.runs.disk_usage import DiskUsage, disk_usage
-from ganforge.runs.index import STATUSES, RunSummary, find_runs
+from ganforge.runs.index import STATUSES, DiskUsage, RunSummary, disk_usage, find_runs
 from ganforge.runs.query import TIMES, Filter
 from ganforge.utils.suggest import did_you_mean
 
@@ -43,13 +42,7 @@ Rank = tuple[int, float, str]
 
 @dataclass(frozen=True, slots=True)
 class ListedRun:
-    """Run of a list.
-
-    Attributes:
-        summary: Its run.json.
-        scores: Requested scores by column.
-        usage: Disk usage if it is requested, else None.
-    """
+    """Run of a list: its run.json, and scores by column and disk usage if they are requested."""
 
     summary: RunSummary
     scores: Mapping[str, float]
@@ -63,14 +56,7 @@ class ListedRun:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """List of runs.
-
-    Attributes:
-        runs: The runs, in order.
-        columns: Columns of requested scores.
-        count: Number of runs without the limit.
-        notes: Lines for the reader.
-    """
+    """Runs in order, the columns of requested scores, the number of runs without the limit, and lines for readers."""
 
     runs: Sequence[ListedRun]
     columns: Sequence[str]
@@ -120,7 +106,7 @@ def list_runs(
     keys = [sort, *(condition.key for condition in filters)]
     table = _ScoreTable(runs, reader, list(dict.fromkeys(map(_score, filter(reader.scores.__contains__, keys)))))
     if sort in reader.scores:
-        ranks = [table.rank(run, _score(sort)) for run in runs]
+        ranks = [table.ranks.get((run.path, _score(sort))) for run in runs]
     else:
         ranks = [None if value is None else _rank(value) for value in values]
     ordered = _sorted(runs, ranks, descending=(_field(sort) in DESCENDING) != reverse)
@@ -246,12 +232,18 @@ def _is_setting(key: str) -> bool:
 
 
 class _ScoreTable:
-    """Scores of runs in columns; scores that are not comparable are in different columns."""
+    """Scores of runs in columns; scores that are not comparable are in different columns.
+
+    Attributes:
+        columns: The columns.
+        values: Scores of each run by column.
+        ranks: Sort key of a run and a score: the best first, column by column.
+    """
 
     def __init__(self, runs: Sequence[RunSummary], reader: _RunReader, scores: Sequence[str]) -> None:
         self.columns: list[Column] = []
         self.values: dict[str, dict[str, float]] = {}
-        self._ranks: dict[tuple[str, str], Rank] = {}
+        self.ranks: dict[tuple[str, str], Rank] = {}
         self._earlier: Counter[str] = Counter()
         for score in scores:
             self._add(runs, reader, score)
@@ -267,12 +259,8 @@ class _ScoreTable:
                 latest = column.latest(path)
                 if latest is not None and latest.value is not None:
                     self.values.setdefault(path, {})[column.name] = latest.value
-                    self._ranks[path, score] = (index, column.sort_key(latest.value), "")
+                    self.ranks[path, score] = (index, column.sort_key(latest.value), "")
                     self._earlier[score] += latest.step < steps[path]
-
-    def rank(self, run: RunSummary, score: str) -> Rank | None:
-        """Return the sort key of a run: the best first, column by column."""
-        return self._ranks.get((run.path, score))
 
     def notes(self) -> list[str]:
         """Return the reasons for several columns of one score, and how many scores are not of the last step."""

@@ -21,11 +21,8 @@ def move_run(source: Path, destination: Path) -> RunDirectory:
     """Move a run, and return it at its new place.
 
     On one file system the directory is renamed. Otherwise it is copied, the copy compared byte by byte and renamed
-    into place, and then the original is removed: at no time is there no whole run.
-
-    Args:
-        source: The run.
-        destination: New path, or an existing folder that the run is moved into under its name.
+    into place, and then the original is removed: at no time is there no whole run. The destination is a new path, or
+    an existing folder that the run is moved into under its name.
 
     Raises:
         RunDirectoryError: It is not a run, is in use, belongs to a sweep, or cannot be moved there.

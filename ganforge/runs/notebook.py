@@ -34,13 +34,7 @@ class NotebookDisplay(Callback):
     wants_previews = True
 
     def __init__(self, *, epochs: int | None, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Create a display; its output appears with the first event.
-
-        Args:
-            epochs: Length of the run, if it is given in epochs.
-            seconds: Minimum interval of updates.
-            clock: Seconds since a fixed moment.
-        """
+        """Create a display that updates every `seconds` at most; its output appears with the first event."""
         self._progress = Progress(epochs, clock)
         self._seconds = seconds
         self._clock = clock
@@ -135,12 +129,7 @@ class NotebookDisplay(Callback):
 
 
 def notebook_callback(callback: Callback | None, *, epochs: int | None, progress: bool) -> Callback | None:
-    """Return a callback that also shows the training, if this is a notebook or an IPython shell.
-
-    Args:
-        callback: The user's callback.
-        epochs: Length of the run, if it is given in epochs.
-        progress: Whether the training is shown.
+    """Return the user's callback, which with `progress` also shows the training in a notebook or an IPython shell.
 
     Raises:
         UsageError: The callback is not an instance of `Callback`.

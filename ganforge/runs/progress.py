@@ -36,12 +36,7 @@ class Progress:
     """
 
     def __init__(self, epochs: int | None, clock: Callable[[], float] = time.monotonic) -> None:
-        """Create the progress of a run that has not started.
-
-        Args:
-            epochs: Length of the run, if it is given in epochs.
-            clock: Seconds since a fixed moment.
-        """
+        """Create the progress of a run that has not started, with its length if it is given in epochs."""
         self.step = 0
         self.total_steps: int | None = None
         self.row: Mapping[str, float] = {}
@@ -55,12 +50,7 @@ class Progress:
         self._marks: deque[tuple[float, int]] = deque()  # (time, step) at the end of a burst of rows
 
     def start(self, *, step: int, total_steps: int) -> None:
-        """Start the clock.
-
-        Args:
-            step: Steps already done; above 0 in a resumed run.
-            total_steps: Step at which training ends.
-        """
+        """Start the clock at a step, which is above 0 in a resumed run."""
         self._started_at = self._updated_at = self._clock()
         self._marks.append((self._started_at, step))
         self.step, self.total_steps = step, total_steps

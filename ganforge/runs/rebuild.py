@@ -46,14 +46,7 @@ class LoadedGenerator:
     step: int
 
     def on(self, device: str) -> Generator:
-        """Return the generator, or a copy of it on another device than the CPU.
-
-        Args:
-            device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
-
-        Raises:
-            ConfigError: This machine does not have the device.
-        """
+        """Return the generator, or its copy on another device than the CPU. Raises ConfigError as `choose_device`."""
         chosen = choose_device(device)
         return self.generator if chosen.type == "cpu" else copy_module(self.generator, share_weights=False).to(chosen)
 

@@ -107,14 +107,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Scores of a group's runs in a column.
-
-    Attributes:
-        estimate: Mean and interval.
-        step: Step of all scores.
-        values: Values that count, by the run's name.
-        of: Number of seeds of the group.
-    """
+    """Mean of a group's scores in a column, with their step, their values by run, and the group's number of seeds."""
 
     estimate: Estimate
     step: int
@@ -139,9 +132,7 @@ class _ProtocolGroup:
 def columns(runs: Iterable[tuple[str, Sequence[EvaluationRow]]], scores: Sequence[str] = ()) -> list[Column]:
     """Return a column per score and protocol; of several protocols of a score, that of most runs comes first.
 
-    Args:
-        runs: Names, with the rows of evaluation.jsonl.
-        scores: Scores of the table; all by default.
+    Runs are names, with their rows of evaluation.jsonl; the scores are all by default.
     """
     by_score: dict[str, list[_ProtocolGroup]] = {}
     for run, rows in runs:
@@ -198,13 +189,9 @@ def explain_split(table: Sequence[Column]) -> list[str]:
 
 
 def cell(column: Column, runs: Sequence[str]) -> tuple[Cell | None, list[str]]:
-    """Return a group's cell, and a line per run that does not count in it.
+    """Return the cell of a group's runs, one for each seed, and a line per run that does not count in it.
 
     All scores of a mean belong to one step, the last of any run, and to the same weights.
-
-    Args:
-        column: Column of the cell.
-        runs: Names of the group's runs, one for each seed.
     """
     weights = column.weights(runs)
     latest = {run: column.latest(run, weights) or column.latest(run) for run in runs}

@@ -31,12 +31,7 @@ FOUND_HERE = "found on this machine"
 
 @dataclass(slots=True)
 class Prepared:
-    """Checked experiment that is ready to train.
-
-    Attributes:
-        flops: FLOPs of a step, all ranks and all discriminator updates included.
-        init: Weights of another training that the run starts from, or None.
-    """
+    """Checked experiment that is ready to train; `flops` are those of a step of all ranks, for all updates."""
 
     registry: Registry
     gan: GANComponents

@@ -74,11 +74,7 @@ def _zoo_bundle(name: str) -> Traversable:
 
 
 def temporary_run(name: str, write: Callable[[Path], RunDirectory]) -> RunDirectory:
-    """Return a run in a temporary folder, which is removed with the returned object.
-
-    Args:
-        name: Name of the run.
-        write: Function that writes a run into an empty folder.
+    """Return a run that `write` puts into an empty temporary folder, which is removed with the returned object.
 
     Raises:
         RunDirectoryError: The folder cannot be written.

@@ -60,11 +60,7 @@ def estimate(values: Sequence[float], bounds: tuple[float, float] = (-math.inf, 
 
     The interval of two values is their range. Otherwise it is Student's: mean ± t(0.975, n - 1) · s / √n, with s² the
     sum of squared deviations over n - 1. Scores of several seeds are assumed to be normally distributed. The interval
-    is cut at the bounds, which costs no confidence: no mean lies beyond them.
-
-    Args:
-        values: Finite values.
-        bounds: Smallest and largest possible value.
+    is cut at the bounds, the smallest and largest possible value, which costs no confidence: no mean lies beyond them.
     """
     count = len(values)
     if count == 0:

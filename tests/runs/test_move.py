@@ -15,7 +15,7 @@ from ganforge.errors import RunDirectoryError
 from ganforge.plugins.registry import Registry
 from ganforge.report import report_run
 from ganforge.runs import launch, move
-from ganforge.runs.disk_usage import disk_usage
+from ganforge.runs.index import disk_usage
 from ganforge.runs.listing import list_runs
 from ganforge.runs.move import move_run
 from ganforge.runs.setup import prepare

@@ -246,14 +246,14 @@ def test_conditions_on_the_command_line(train: Train) -> None:
 
 
 def test_picture_files_are_conditions(train: Train, tmp_path: Path) -> None:
-    """A picture or a folder of pictures is read in the conditions' channels; another size is an error."""
+    """A picture or a folder of pictures of any format is read in the conditions' channels; another size is an error."""
     run = train("sketches")
     sketches = real(run, "test").condition
     assert sketches is not None
     folder = tmp_path / "sketches"
     folder.mkdir()
-    for number in range(3):
-        Image.fromarray(sketches[number, 0].numpy()).convert("RGB").save(folder / f"{number}.png")
+    for number, suffix in enumerate([".tiff", ".png", ".PNG"]):
+        Image.fromarray(sketches[number, 0].numpy()).convert("RGB").save(folder / f"{number}{suffix}")
     (folder / "notes.txt").touch()
     expected = run.sample(condition=sketches[:3].numpy())
     out = ("--plugin", PLUGIN, "--out", "s.npz", "--force", "--json")
