@@ -108,7 +108,8 @@ def measure_attributes(
     if condition is None or condition.kind == "tensor":
         name = opened.scoring.resolved.one("features").entry.component.name
         raise UsageError(f"neither the features {name!r} nor the data have classes", fix="pass --features NAME")
-    nearest = torch.cdist(output.features, opened.of_training_images(NUM_NEIGHBORS)).argmin(1)
+    neighbors = torch.cat([*opened.of_training_images(NUM_NEIGHBORS)])
+    nearest = torch.cdist(output.features, neighbors).argmin(1)
     stored = opened.training_images(nearest.tolist()).condition
     assert stored is not None, "the data have conditions"  # noqa: S101
     if image.num_classes is not None:

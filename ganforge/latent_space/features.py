@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -27,11 +29,7 @@ class Features:
     """
 
     def __init__(self, space: LatentSpace, name: str | None = None) -> None:
-        """Open data and extractor.
-
-        Args:
-            space: Latent space of the run.
-            name: Feature extractor; that of the run by default.
+        """Open the data and an extractor, that of the run by default.
 
         Raises:
             UsageError: The data cannot be read, or the extractor does not exist or does not fit.
@@ -74,11 +72,7 @@ class Features:
         """Return training images, as stored, by their indices."""
         return self.scoring.take("train", indices, "latent-space")
 
-    def of_training_images(self, limit: int) -> Tensor:
-        """Return the features of the first training images, `(N, D)`."""
-        count = min(limit, self.scoring.info.sizes["train"])
-        parts = []
-        for begin in range(0, count, BATCH_SIZE):
-            images = self.training_images(list(range(begin, min(begin + BATCH_SIZE, count)))).images
-            parts.append(self.of_images(normalize(images)).features)
-        return torch.cat(parts)
+    def of_training_images(self, count: int) -> Iterator[Tensor]:
+        """Yield the features of the first training images, at most `count`, in batches, `(N, D)`."""
+        for indices in torch.arange(min(count, self.scoring.info.sizes["train"])).split(BATCH_SIZE):
+            yield self.of_images(normalize(self.training_images(indices.tolist()).images)).features

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,7 +12,6 @@ from torch import Tensor
 from ganforge.latent_space.features import BATCH_SIZE, Features
 from ganforge.latent_space.space import LatentSpace
 from ganforge.runs.latents import Latents, concatenate
-from ganforge.utils.images import normalize
 from ganforge.utils.rng import derive_generator
 
 #: Drawn latents, of which the nearest are the starts.
@@ -75,11 +75,7 @@ def project(
         chosen = None if condition is None else condition[[number % len(condition)]]
         drawn = space.to_space(space.conditioned(drawn, chosen), space.own_space)
         distance = _Distance(space, drawn, target, features, feature_weight)
-
-        def report(step: int, value: float, number: int = number) -> None:
-            progress(number, step, value)
-
-        latents, value = _descend(space, drawn, distance, steps, starts, seed, report)
+        latents, value = _descend(space, drawn, distance, steps, starts, seed, partial(progress, number))
         parts.append(latents)
         distances.append(value)
     latents = concatenate(parts)
@@ -167,13 +163,13 @@ def nearest_training_images(
     described = features.of_images(targets).features.double()
     total = features.scoring.info.sizes["train"]
     best, indices = torch.empty(len(targets), 0).double(), torch.empty(len(targets), 0, dtype=torch.int64)
-    for begin in range(0, total, BATCH_SIZE):
-        numbers = torch.arange(begin, min(begin + BATCH_SIZE, total))
-        images = features.training_images(numbers.tolist()).images
-        distances = torch.cdist(described, features.of_images(normalize(images)).features.double())
-        best = torch.cat([best, distances], 1)
+    done = 0
+    for batch in features.of_training_images(total):
+        numbers = torch.arange(done, done + len(batch))
+        done += len(batch)
+        best = torch.cat([best, torch.cdist(described, batch.double())], 1)
         indices = torch.cat([indices, numbers.expand(len(targets), -1)], 1)
         order = best.argsort(dim=1, stable=True)[:, :count]
         best, indices = best.gather(1, order), indices.gather(1, order)
-        progress(begin + len(numbers), total)
+        progress(done, total)
     return indices, best

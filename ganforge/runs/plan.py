@@ -6,7 +6,6 @@ import statistics
 import time
 from typing import Any
 
-from ganforge.components import Network
 from ganforge.config import to_document
 from ganforge.runs.setup import Prepared
 from ganforge.training.compile import WARMUP_UPDATES
@@ -43,8 +42,8 @@ def plan(prepared: Prepared) -> dict[str, Any]:
             for item in items
         ],
         "parameters": {
-            "generator": parameter_count(gan.generator),
-            "discriminator": parameter_count(gan.discriminator),
+            name: sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+            for name, network in (("generator", gan.generator), ("discriminator", gan.discriminator))
         },
         "data": {
             "name": gan.info.name,
@@ -67,16 +66,8 @@ def plan(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def parameter_count(network: Network) -> int:
-    """Return the number of trainable parameters."""
-    return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
-
-
 def _seconds_per_step(prepared: Prepared) -> float:
-    """Return the median time of a step on copies of the components, as the run will compile and record it.
-
-    Raises OutOfMemoryError if a batch does not fit into the memory of a GPU.
-    """
+    """Return the median time of a step on copies of the components, as the run will compile and record it."""
     gan, device, precision = prepared.gan, prepared.device, prepared.precision
     experiment, on_gpu = gan.resolved.experiment, device.type == "cuda"
     steps, shares = STEPS_PER_SYNC if on_gpu else 1, trial_shares(gan, device, prepared.flops)

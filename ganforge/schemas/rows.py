@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal, TypeVar
 
@@ -182,17 +181,12 @@ def _reversed_lines(file: BinaryIO) -> Iterator[bytes]:
     yield rest
 
 
-def _counted(lines: Iterator[bytes], path: Path) -> Iterator[bytes]:
-    """Yield lines. Raises OSError for more lines than a file of rows has."""
-    yield from islice(lines, MAX_ROWS)
-    if next(lines, None) is not None:
-        raise OSError(errno.EFBIG, f"it has more than {MAX_ROWS:,} lines", str(path))
-
-
 def _parsed(lines: Iterator[bytes], schema: TypeAdapter[T], path: Path) -> Iterator[T | None]:
-    """Yield the row of each line, None for a damaged one. Raises OSError for more of these than a crash leaves."""
+    """Yield the row of each line, None for a damaged one. Raises OSError for more of both than a training writes."""
     damaged = 0
-    for line in _counted(lines, path):
+    for number, line in enumerate(lines):
+        if number == MAX_ROWS:
+            raise OSError(errno.EFBIG, f"it has more than {MAX_ROWS:,} lines", str(path))
         if line.strip():
             row = _parse(line, schema)
             damaged += row is None
