@@ -196,13 +196,8 @@ def _scoring(trained: TrainedRun, request: EvaluationRequest, statistics: Refere
     layers = evaluation_layers(request, EVALUATION_SECTIONS, statistics)
     resolved = reload_for_scoring(trained.experiment, trained.registry, trained.manifest, layers)
     scoring = build_scoring(resolved) if statistics is None else reference_scoring(resolved, statistics)
-    recorded, current = trained.dataset_info(), scoring.info
-    if recorded.fingerprint != current.fingerprint:
-        raise DataError(
-            f"{trained.path} was trained on other data: {recorded.source or recorded.name} (fingerprint "
-            f"{recorded.fingerprint[:12]}); here is {current.source or current.name} ({current.fingerprint[:12]})",
-            fix="provide the original data",
-        )
+    if (difference := trained.manifest.data_difference(scoring.info)) is not None:
+        raise DataError(f"{trained.path} {difference}", fix="provide the original data")
     trained.notices.extend([*resolved.notices, *data_notices(scoring, statistics)])
     return scoring
 

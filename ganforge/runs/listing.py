@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ganforge.components.spec import SECTIONS
 from ganforge.errors import ConfigError, RunDirectoryError, UsageError
@@ -36,6 +36,8 @@ SETTING_SECTIONS = frozenset({*SECTIONS, "optimizer", "schedules"})
 DESCENDING = frozenset({*TIMES, BYTES, "steps", "images_seen", "images_per_second", "elapsed_seconds"})
 #: Start of a key that is a score in any case: `precision` is a key of run.json, too.
 SCORE_PREFIX = "score."
+#: Place of a key's values.
+Place: TypeAlias = Literal["field", "setting", "score"]
 #: Sort key of values of any types; smaller ones come first.
 Rank = tuple[int, float, str]
 
@@ -98,32 +100,41 @@ def list_runs(
     filters = [Filter.parse(text) for text in where]
     reader = _RunReader(find_runs(folder))
     runs = [run for run in reader.runs if not status or run.status in status]
-    for condition in sorted(filters, key=lambda condition: _field(condition.key) is None):  # files are opened last
+    filters.sort(key=lambda condition: _locate(condition.key)[0] != "field")  # files are opened last
+    for condition in filters:
         values = reader.values(runs, condition.key)
         condition.check(values)
         runs = [run for run, value in zip(runs, values, strict=True) if condition.matches(value)]
     values = reader.values(runs, sort)
-    keys = [sort, *(condition.key for condition in filters)]
-    table = _ScoreTable(runs, reader, list(dict.fromkeys(map(_score, filter(reader.scores.__contains__, keys)))))
-    if sort in reader.scores:
-        ranks = [table.ranks.get((run.path, _score(sort))) for run in runs]
+    located = [_locate(key) for key in (sort, *(condition.key for condition in filters))]
+    place, name = located[0]
+    table = _ScoreTable(runs, reader, list(dict.fromkeys(score for kind, score in located if kind == "score")))
+    if place == "score":
+        ranks = [table.ranks.get((run.path, name)) for run in runs]
     else:
         ranks = [None if value is None else _rank(value) for value in values]
-    ordered = _sorted(runs, ranks, descending=(_field(sort) in DESCENDING) != reverse)
+    ordered = _sorted(runs, ranks, descending=(place == "field" and name in DESCENDING) != reverse)
     listed = [
-        ListedRun(run, table.values.get(run.path, {}), reader.usage(run) if with_usage else None)
+        ListedRun(run, table.values.get(run.path, {}), reader.usage(run.path) if with_usage else None)
         for run in ordered[:limit]
     ]
     return Listing(listed, [column.name for column in table.columns], len(ordered), table.notes())
 
 
-def _score(key: str) -> str:
-    """Return the name of a score that a key names, such as `fid` or, next to another key of the name, `score.fid`."""
-    return key.removeprefix(SCORE_PREFIX)
+def _locate(key: str) -> tuple[Place, str]:
+    """Return the place of the values of a key, and their name there.
 
+    A score is named `fid` or, next to another key of its name, `score.fid`.
+    """
+    if (field := FIELDS.get(key.replace("-", "_"))) is not None:
+        return "field", field
+    from ganforge.config import Experiment  # noqa: PLC0415 - a plain list needs no models
 
-def _field(key: str) -> str | None:
-    return FIELDS.get(key.replace("-", "_"))
+    section, dot, option = key.partition(".")
+    section = section.replace("-", "_")
+    if section in (SETTING_SECTIONS if dot else Experiment.model_fields):
+        return "setting", section + dot + option
+    return "score", key.removeprefix(SCORE_PREFIX)
 
 
 def _sorted(runs: Sequence[RunSummary], ranks: Sequence[Rank | None], *, descending: bool) -> list[RunSummary]:
@@ -144,91 +155,70 @@ class _RunReader:
 
     Attributes:
         runs: All runs below the folder.
-        scores: Keys that are scores.
+        usage: Function that returns the disk usage of a path.
+        row: Function that returns the newest evaluation of a path that has a score, or None.
     """
 
     def __init__(self, runs: Sequence[RunSummary]) -> None:
         self.runs = runs
-        self.scores: set[str] = set()
-        self._settings: dict[str, Mapping[str, Any]] = {}
-        self._usage: dict[str, DiskUsage] = {}
-        self._rows: dict[tuple[str, str], EvaluationRow | None] = {}
+        self.usage, self.row, self._settings = cache(disk_usage), cache(_newest_row), cache(_read_settings)
 
     def values(self, runs: Sequence[RunSummary], key: str) -> list[Any]:
         """Return the value of each run, or None.
 
         Raises:
-            UsageError: No run below the folder has the key.
+            UsageError: No run below the folder has the key, not even a score that is not finite.
         """
-        values = [self._value(run, key) for run in runs]
-        if any(value is not None for value in values) or _field(key) is not None:
+        place, name = _locate(key)
+        values = [self._value(run, place, name) for run in runs]
+        if place == "field" or any(value is not None for value in values) or not self.runs:
             return values
-        if self.runs and not any(self._has(run, key) for run in self.runs):
-            from ganforge.config import Experiment  # noqa: PLC0415 - as below
+        if not any(self._has(run, place, name) for run in self.runs):
+            from ganforge.config import Experiment  # noqa: PLC0415 - as in _locate
 
-            known = {*FIELDS, *Experiment.model_fields, *self._known()}
+            known = {*FIELDS, *Experiment.model_fields, *self._known(place)}
             suggestion = did_you_mean(key, known)  # a list of all keys is too long
             raise UsageError(f"no run has a {key!r}{suggestion if suggestion.endswith('?') else ''}")
         return values
 
-    def _has(self, run: RunSummary, key: str) -> bool:
-        """Return whether a run has a key, also with a score that is not finite."""
-        return self._value(run, key) is not None or (key in self.scores and self.row(run, _score(key)) is not None)
+    def _value(self, run: RunSummary, place: Place, name: str) -> Any:  # noqa: ANN401 - settings have every type
+        if place == "setting":
+            return self._settings(run.path).get(name)
+        if place == "score":
+            row = self.row(run.path, name)
+            return None if row is None else row.scores[name]
+        return self.usage(run.path).total if name == BYTES else getattr(run, name)
 
-    def _value(self, run: RunSummary, key: str) -> Any:  # noqa: ANN401 - settings have every type
-        name = _field(key)
-        if name is not None:
-            return self.usage(run).total if name == BYTES else getattr(run, name)
-        first, dot, rest = key.partition(".")
-        setting = first.replace("-", "_") + dot + rest
-        if _is_setting(setting):
-            return self._settings_of(run).get(setting)
-        self.scores.add(key)
-        row = self.row(run, _score(key))
-        return None if row is None else row.scores[_score(key)]
+    def _has(self, run: RunSummary, place: Place, name: str) -> bool:
+        """Return whether a run has a value, also a score that is not finite."""
+        return (self.row(run.path, name) if place == "score" else self._value(run, place, name)) is not None
 
-    def usage(self, run: RunSummary) -> DiskUsage:
-        """Return the disk usage of a run."""
-        if run.path not in self._usage:
-            self._usage[run.path] = disk_usage(run.path)
-        return self._usage[run.path]
-
-    def row(self, run: RunSummary, score: str) -> EvaluationRow | None:
-        """Return the newest evaluation of a run that has a score, or None."""
-        if (run.path, score) not in self._rows:
-            self._rows[run.path, score] = next((row for row in _evaluations(run) if score in row.scores), None)
-        return self._rows[run.path, score]
-
-    def _settings_of(self, run: RunSummary) -> Mapping[str, Any]:
-        from ganforge.config import read_document  # noqa: PLC0415 - a plain list needs none
-        from ganforge.runs.settings import settings_of  # noqa: PLC0415 - as above
-
-        if run.path not in self._settings:
-            self._settings[run.path] = {}
-            with suppress(ConfigError):  # a damaged run has no settings
-                self._settings[run.path] = settings_of(read_document(Path(run.path, "run.toml")))
-        return self._settings[run.path]
-
-    def _known(self) -> set[str]:
-        keys = {key for settings in self._settings.values() for key in settings}
-        newest = (next(_evaluations(run), None) for run in self.runs)
-        return keys.union(*(row.scores for row in newest if row is not None))
+    def _known(self, place: Place) -> set[str]:
+        settings = {key for run in self.runs for key in self._settings(run.path)} if place == "setting" else set()
+        newest = (next(_evaluations(run.path), None) for run in self.runs)
+        return settings.union(*(row.scores for row in newest if row is not None))
 
 
-def _evaluations(run: RunSummary) -> Iterator[EvaluationRow]:
+def _read_settings(path: str) -> Mapping[str, Any]:
+    """Return the settings of a run; a damaged one has none."""
+    from ganforge.config import read_document  # noqa: PLC0415 - a plain list needs none
+    from ganforge.runs.settings import settings_of  # noqa: PLC0415 - as above
+
+    try:
+        return settings_of(read_document(Path(path, "run.toml")))
+    except ConfigError:
+        return {}
+
+
+def _newest_row(path: str, score: str) -> EvaluationRow | None:
+    return next((row for row in _evaluations(path) if score in row.scores), None)
+
+
+def _evaluations(path: str) -> Iterator[EvaluationRow]:
     """Yield a run's evaluations, the newest first."""
     from ganforge.schemas.rows import EVALUATIONS, newest_rows  # noqa: PLC0415 - a plain list needs no scores
 
-    return newest_rows(Path(run.path, "evaluation.jsonl"), EVALUATIONS)
-
-
-def _is_setting(key: str) -> bool:
-    section, dot, _ = key.partition(".")
-    if dot:
-        return section in SETTING_SECTIONS
-    from ganforge.config import Experiment  # noqa: PLC0415 - a plain list needs no models
-
-    return key in Experiment.model_fields
+    return newest_rows(Path(path, "evaluation.jsonl"), EVALUATIONS)
 
 
 class _ScoreTable:
@@ -251,7 +241,7 @@ class _ScoreTable:
     def _add(self, runs: Sequence[RunSummary], reader: _RunReader, score: str) -> None:
         from ganforge.runs.score_table import columns  # noqa: PLC0415 - a plain list needs none
 
-        rows = ((run.path, reader.row(run, score)) for run in runs)
+        rows = ((run.path, reader.row(run.path, score)) for run in runs)
         steps = {run.path: run.steps or 0 for run in runs}
         for index, column in enumerate(columns(((path, [row]) for path, row in rows if row is not None), [score])):
             self.columns.append(column)

@@ -53,13 +53,8 @@ def check_same(run: RunDirectory, manifest: Manifest, prepared: Prepared, callba
     Raises:
         RunDirectoryError: The data has changed.
     """
-    data, info = manifest.data, prepared.gan.info
-    if data.fingerprint != info.fingerprint:
-        raise RunDirectoryError(
-            f"{run.path} was trained on other data: {data.source or data.name} (fingerprint {data.fingerprint[:12]}); "
-            f"here is {info.source or info.name} ({info.fingerprint[:12]})",
-            fix="provide the original data, or start a new run",
-        )
+    if (difference := manifest.data_difference(prepared.gan.info)) is not None:
+        raise RunDirectoryError(f"{run.path} {difference}", fix="provide the original data, or start a new run")
     current, machine = versions(), hardware(prepared.device)
     facts = [(name, manifest.versions.get(name), current[name]) for name in EXACT_PACKAGES]
     facts.append(("device", manifest.device, str(prepared.device)))

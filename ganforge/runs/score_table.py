@@ -138,11 +138,16 @@ def columns(runs: Iterable[tuple[str, Sequence[EvaluationRow]]], scores: Sequenc
     for run, rows in runs:
         for row in rows:
             for score, value in row.scores.items():
-                if not scores or score in scores:
-                    group = _group_of(by_score.setdefault(score, []), row.protocol, score, run)
-                    reference, deviation = row.reference.get(score), deviation_of(row.details, row.protocol, score)
-                    score_value = ScoreValue(row.step, value, reference, deviation, row.protocol, _error(row, score))
-                    group.by_run.setdefault(run, []).append(score_value)
+                if scores and score not in scores:
+                    continue
+                known = by_score.setdefault(score, [])
+                group = next((group for group in known if not diff(group.protocol, row.protocol, score)), None)
+                if group is None:
+                    group = _ProtocolGroup(row.protocol, run)
+                    known.append(group)
+                reference, deviation = row.reference.get(score), deviation_of(row.details, row.protocol, score)
+                score_value = ScoreValue(row.step, value, reference, deviation, row.protocol, _error(row, score))
+                group.by_run.setdefault(run, []).append(score_value)
     table = []
     for score, groups in by_score.items():
         first, *others = sorted(groups, key=lambda group: -len(group.by_run))
@@ -161,14 +166,6 @@ def _error(row: EvaluationRow, score: str) -> str | None:
     details = None if name is None else row.details.get(name)
     error = details.get("error") if isinstance(details, dict) else None
     return error if isinstance(error, str) else None
-
-
-def _group_of(groups: list[_ProtocolGroup], protocol: Protocol, score: str, run: str) -> _ProtocolGroup:
-    for group in groups:
-        if not diff(group.protocol, protocol, score):
-            return group
-    groups.append(_ProtocolGroup(protocol, run))
-    return groups[-1]
 
 
 def _difference(first: _ProtocolGroup, group: _ProtocolGroup, differs: Sequence[str]) -> str:

@@ -174,6 +174,16 @@ class Manifest(ManifestHead):
         """Arguments that a command needs for the local plugins of the run."""
         return [word for plugin in self.plugins if plugin.path is not None for word in ("--plugin", plugin.path)]
 
+    def data_difference(self, current: DatasetInfo) -> str | None:
+        """Return a message about other data than those of the training, or None."""
+        data = self.data
+        if data.fingerprint == current.fingerprint:
+            return None
+        return (
+            f"was trained on other data: {data.source or data.name} (fingerprint {data.fingerprint[:12]}); "
+            f"here is {current.source or current.name} ({current.fingerprint[:12]})"
+        )
+
     @model_validator(mode="after")
     def _has_images(self) -> Self:
         if min(self.data.image.shape) < 1:
