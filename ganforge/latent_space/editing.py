@@ -75,11 +75,7 @@ def traverse_dimensions(
 
 
 def parse_expression(text: str) -> list[tuple[float, str]]:
-    """Return the factors and points of `class:7 - class:1 + 0.5*0:3`; signs stand between spaces.
-
-    Raises:
-        UsageError: It is not an expression.
-    """
+    """Return the factors and points of `class:7 - class:1 + 0.5*0:3`; signs stand between spaces. Raises UsageError."""
     words = text.split()
     terms: list[tuple[float, str]] = []
     signs = {"+": 1.0, "-": -1.0}
@@ -98,12 +94,7 @@ def parse_expression(text: str) -> list[tuple[float, str]]:
 
 
 def combine(factors: Sequence[float], terms: Sequence[Latents]) -> Latents:
-    """Return the mean of each term, and the weighted sum of the means, with the last term's condition, as last latent.
-
-    Args:
-        factors: Factor of each term.
-        terms: Latents of each term.
-    """
+    """Return each term's mean, and their weighted sum, with the condition of the last term, as last latent."""
     means = [term if len(term) == 1 else term[:1].moved(term.values.mean(0, keepdim=True)) for term in terms]
     weights = torch.tensor(factors).view(-1, *[1] * (means[0].values.ndim - 1))
     total = (weights * torch.cat([mean.values for mean in means])).sum(0, keepdim=True)

@@ -31,8 +31,7 @@ class Features:
     def __init__(self, space: LatentSpace, name: str | None = None) -> None:
         """Open the data and an extractor, that of the run by default.
 
-        Raises:
-            UsageError: The data cannot be read, or the extractor does not exist or does not fit.
+        Raises UsageError if one of them cannot be used.
         """
         run, device = space.run, space.device
         layers = [Layer("command line", {"metric": []} | ({} if name is None else {"features": name}))]

@@ -138,8 +138,7 @@ def write_bundle(run: TrainedRun, checkpoint: Checkpoint, weights: str, path: Pa
 def unpack(path: Path, folder: Path) -> RunDirectory:
     """Write the files of a bundle into an empty folder, and return it as a run.
 
-    Raises:
-        RunDirectoryError: The file is not a bundle, or damaged; the message names the reason.
+    Raises RunDirectoryError with the reason.
     """
     with refusals(path, folder), open_regular(path, max_bytes=MAX_BUNDLE_BYTES) as file:
         size = file.seek(0, os.SEEK_END)

@@ -28,11 +28,7 @@ PICTURE_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def class_number(name: float | str, class_names: Sequence[str] | None) -> int:
-    """Return the number of a class from its number or name; sampling checks its range.
-
-    Raises:
-        IncompatibleError: The class is unknown.
-    """
+    """Return the number of a class from its number or name; its range is checked later. Raises IncompatibleError."""
     names, name = class_names or (), printable(name) if isinstance(name, str) else name
     if isinstance(name, str) and name in names:
         return names.index(name)
@@ -44,11 +40,7 @@ def class_number(name: float | str, class_names: Sequence[str] | None) -> int:
 
 
 def to_condition(values: Condition, info: DatasetInfo) -> Tensor:
-    """Return conditions as a tensor, `(N, …)`; a common one for all images as `(1, …)`.
-
-    Raises:
-        IncompatibleError: The values do not fit the dataset's conditions.
-    """
+    """Return conditions as a tensor, `(N, …)`; a common one for all images as `(1, …)`. Raises IncompatibleError."""
     spec = _spec(info)
     if spec.kind == "classes":
         classes: Any = values.tolist() if isinstance(values, np.ndarray | np.generic | Tensor) else values
@@ -122,11 +114,7 @@ def _read_npz(path: Path) -> NDArray[Any]:
 
 
 def read_picture(path: Path, shape: tuple[int, ...], *, kind: str = "conditions") -> Tensor:
-    """Return a picture of a shape, `(C, H, W)` uint8; `kind` names the images of this shape in messages.
-
-    Raises:
-        UsageError: It cannot be read, or has another size.
-    """
+    """Return a picture, `(C, H, W)` uint8. Raises UsageError; `kind` names the images of its shape in the message."""
     channels, height, width = shape
     if channels not in PICTURE_MODES:
         raise UsageError(f"{path}: a picture cannot have {channels} channels", fix="save them in a .npz file")

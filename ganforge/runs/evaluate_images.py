@@ -46,11 +46,7 @@ ALL: Split = "train"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageScores(MeasuredScores):
-    """Scores of images.
-
-    Attributes:
-        images: Folder or file of the images, or None for an array.
-    """
+    """Scores of the images of a folder or a file, or, with `images` None, of an array."""
 
     images: Path | None
 

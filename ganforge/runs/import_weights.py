@@ -23,11 +23,7 @@ MAX_WEIGHTS_BYTES = 1 << 40
 
 
 def read_pickled_weights(path: Path) -> dict[str, Tensor]:
-    """Return all tensors of a file by dotted name, read by PyTorch's restricted unpickler.
-
-    Raises:
-        UsageError: The file cannot be read, is not PyTorch's, needs code to be read, or has no tensor.
-    """
+    """Return all tensors of a file by dotted name, read by PyTorch's restricted unpickler. Raises UsageError."""
     try:
         with open_regular(path, max_bytes=MAX_WEIGHTS_BYTES) as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols that PyTorch does not write

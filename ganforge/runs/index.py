@@ -25,11 +25,7 @@ STATUSES = (*get_args(Status), "damaged")
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """Summary of a run; a field that its manifest does not have is None.
-
-    Attributes:
-        best: Metric, value and step of the best checkpoint.
-    """
+    """Summary of a run; a field that its manifest does not have is None. `best` is that of the best checkpoint."""
 
     path: str
     status: str

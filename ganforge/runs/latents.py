@@ -117,12 +117,8 @@ def has_mapping(generator: Generator) -> bool:
 def check_latents(generator: Generator, latents: Latents) -> Latents:
     """Return latents in the space that they belong to: w is z for generators without a mapping network.
 
-    Args:
-        generator: The generator.
-        latents: Its latents, with their conditions if it has a mapping network that needs them.
-
-    Raises:
-        UsageError: They have another shape than the generator's, or there are none.
+    Those in w need their conditions if the mapping network does. Raises UsageError for another shape than the
+    generator's.
     """
     if latents.space == "w" and not has_mapping(generator):
         latents = replace(latents, space="z")

@@ -72,11 +72,7 @@ def start_run(
     callback: Callback | None = None,
     report: ReportWriter | None = None,
 ) -> Outcome:
-    """Create a run directory, by default a new one in runs/, and train.
-
-    Raises:
-        RunDirectoryError: The directory cannot be created; nothing was written.
-    """
+    """Create a run directory, by default in runs/, and train. Raises RunDirectoryError if nothing can be written."""
     experiment = prepared.resolved.experiment
     names = (getattr(experiment, section).name.replace("/", "-") for section in ("gen", "disc", "loss", "data"))
     run = RunDirectory.create(out, "-".join(names))

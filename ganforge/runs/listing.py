@@ -164,11 +164,7 @@ class _RunReader:
         self.usage, self.row, self._settings = cache(disk_usage), cache(_newest_row), cache(_read_settings)
 
     def values(self, runs: Sequence[RunSummary], key: str) -> list[Any]:
-        """Return the value of each run, or None.
-
-        Raises:
-            UsageError: No run below the folder has the key, not even a score that is not finite.
-        """
+        """Return the value of each run, or None. Raises UsageError if no run has the key, not even a score of NaN."""
         place, name = _locate(key)
         values = [self._value(run, place, name) for run in runs]
         if place == "field" or any(value is not None for value in values) or not self.runs:

@@ -48,10 +48,9 @@ def _component_names(resolved: ResolvedConfig) -> dict[str, str]:
 
 
 def check_same(run: RunDirectory, manifest: Manifest, prepared: Prepared, callback: Callback) -> list[str]:
-    """Return and report the changes since the start that break exact resumption.
+    """Return and report changes since the start that break exact resumption.
 
-    Raises:
-        RunDirectoryError: The data has changed.
+    Raises RunDirectoryError for other data.
     """
     if (difference := manifest.data_difference(prepared.gan.info)) is not None:
         raise RunDirectoryError(f"{run.path} {difference}", fix="provide the original data, or start a new run")

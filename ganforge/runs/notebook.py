@@ -131,8 +131,7 @@ class NotebookDisplay(Callback):
 def notebook_callback(callback: Callback | None, *, epochs: int | None, progress: bool) -> Callback | None:
     """Return the user's callback, which with `progress` also shows the training in a notebook or an IPython shell.
 
-    Raises:
-        UsageError: The callback is not an instance of `Callback`.
+    Raises UsageError for a callback that is not an instance of `Callback`.
     """
     if callback is not None and not isinstance(callback, Callback):
         raise UsageError(

@@ -21,8 +21,7 @@ STEPS_PER_SYNC = 10
 def plan(prepared: Prepared) -> dict[str, Any]:
     """Return the plan of a run, the document that `run --dry-run --json` prints; a few steps are timed for it.
 
-    Raises:
-        OutOfMemoryError: A batch does not fit into memory.
+    Raises OutOfMemoryError if a batch does not fit into memory.
     """
     seconds = _seconds_per_step(prepared)
     gan, resolved = prepared.gan, prepared.resolved

@@ -38,11 +38,7 @@ class Plot:
 
 
 def plot_rows(rows: Sequence[Mapping[str, float]], columns: Sequence[str] = ()) -> Plot:
-    """Return a chart of some columns of metrics.jsonl, of the losses by default.
-
-    Raises:
-        UsageError: A column does not exist; the message has the nearest name.
-    """
+    """Return a chart of columns of metrics.jsonl, of the losses by default. Raises UsageError for an unknown column."""
     available = sorted({name for row in rows for name in row} - {"step"})
     names = list(columns) or [name for name in available if name.startswith(LOSSES)]
     for name in names:

@@ -40,11 +40,7 @@ class Filter:
 
     @classmethod
     def parse(cls, text: str) -> Filter:
-        """Parse a filter.
-
-        Raises:
-            UsageError: The text is not a filter, or compares with an invalid value.
-        """
+        """Parse a filter. Raises UsageError for another text, and for a comparison with an invalid value."""
         from ganforge.config.dotted import literal  # noqa: PLC0415 - a plain list needs no models
 
         match = FILTER.fullmatch(text)

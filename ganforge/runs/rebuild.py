@@ -62,10 +62,8 @@ class LoadedGenerator:
 def rebuild_modules(run: TrainedRun, checkpoint: Checkpoint) -> TrainedModules:
     """Return all trained components with the weights of a checkpoint, in evaluation mode on the CPU.
 
-    Raises:
-        UnknownComponentError: A component is missing.
-        PluginError: A component cannot be built.
-        CheckpointError: The checkpoint belongs to other components.
+    Raises UnknownComponentError, PluginError if a component cannot be built, and CheckpointError for a checkpoint of
+    other components.
     """
     sections = [section for section in SECTIONS if section not in UNTRAINED]
     resolved = reload(run.experiment, run.registry, run.manifest, sections)
@@ -103,8 +101,7 @@ def sampling_sections(run: TrainedRun) -> list[Section]:
 def find_module(modules: TrainedModules, name: str) -> nn.Module:
     """Return a component by its name, or a submodule as `COMPONENT.ATTRIBUTE` or, if it is the only one, by attribute.
 
-    Raises:
-        UsageError: The name is unknown or ambiguous.
+    Raises UsageError for an unknown or ambiguous name.
     """
     components: dict[str, nn.Module] = dict(modules.modules())
     children = {

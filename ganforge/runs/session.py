@@ -193,9 +193,7 @@ def train_to_end(
 def run_rank(registry: Registry, dist: DistContext) -> Outcome:
     """Train on a rank other than the main one.
 
-    Raises:
-        MainProcessExited: The main rank has ended.
-        DataError: This rank has other data than the main one.
+    Raises MainProcessExited, and DataError for other data than the main rank's.
     """
     setup = _receive_setup(dist)
     experiment = from_document(setup.document)

@@ -42,8 +42,7 @@ def canonical(value: object) -> str:
 def differing(runs: Sequence[Settings]) -> list[str]:
     """Return the keys in which runs differ, except the seed, in the order of run.toml.
 
-    An option of a component that only some runs use is returned if it differs among these runs. Otherwise the name of
-    the component is enough.
+    An option that only some runs have counts if it differs among these; otherwise the component's name is enough.
     """
     keys = dict.fromkeys(key for run in runs for key in run)
     return [key for key in keys if key != SEED and _differs(key, runs)]

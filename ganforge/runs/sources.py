@@ -76,8 +76,7 @@ def _zoo_bundle(name: str) -> Traversable:
 def temporary_run(name: str, write: Callable[[Path], RunDirectory]) -> RunDirectory:
     """Return a run that `write` puts into an empty temporary folder, which is removed with the returned object.
 
-    Raises:
-        RunDirectoryError: The folder cannot be written.
+    Raises RunDirectoryError if the folder cannot be written.
     """
     parent = Path(tempfile.mkdtemp(prefix="ganforge-"))
     try:
