@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -184,15 +185,12 @@ def _run_with_hooks(
 ) -> None:
     """Draw images, and call a hook with the name, the input and the output of each layer that runs."""
 
-    def hook_of(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
-        def call(module: nn.Module, inputs: tuple[Any, ...], output: object) -> None:
-            if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
-                hook(name, module, inputs[0].detach(), output.detach())
-
-        return call
+    def call(name: str, module: nn.Module, inputs: tuple[Any, ...], output: object) -> None:
+        if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
+            hook(name, module, inputs[0].detach(), output.detach())
 
     leaves = [(name, module) for name, module in space.generator.named_modules() if not [*module.children()]]
-    handles = [module.register_forward_hook(hook_of(name)) for name, module in leaves]
+    handles = [module.register_forward_hook(partial(call, name)) for name, module in leaves]
     try:
         space.images(latents)
     finally:

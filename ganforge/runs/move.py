@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import errno
-import hashlib
-import os
 import shutil
+from filecmp import cmpfiles
 from pathlib import Path
 
 from ganforge.errors import RunDirectoryError
@@ -60,26 +59,13 @@ def _move(source: Path, target: Path) -> None:
         return
     with filling(target) as temporary:
         shutil.copytree(source, temporary, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".lock"))
-        original, copy = _contents(source), _contents(temporary)
-        if original != copy:
-            different = sorted(name for name in original.keys() | copy.keys() if original.get(name) != copy.get(name))
-            raise OSError(errno.EIO, f"the copy of {different[0]} differs")
+        paths = ((folder, path) for folder in (source, temporary) for path in folder.rglob("*") if path.is_file())
+        files = {str(path.relative_to(folder)) for folder, path in paths if path.name != ".lock"}
+        _, different, missing = cmpfiles(source, temporary, sorted(files), shallow=False)
+        if different or missing:
+            raise OSError(errno.EIO, f"the copy of {min([*different, *missing])} differs")
         for path in temporary.rglob("*"):
             if not path.is_symlink():
                 sync(path)
     sync(target.parent)
     shutil.rmtree(source)
-
-
-def _contents(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file below a folder, and the target of every link, by name."""
-    contents: dict[str, str] = {}
-    for parent, folders, files in os.walk(folder):
-        for path in (Path(parent, name) for name in (*folders, *files)):
-            name = str(path.relative_to(folder))
-            if path.is_symlink():
-                contents[name] = f"link to {path.readlink()}"
-            elif path.is_file() and name != ".lock":
-                with path.open("rb") as file:
-                    contents[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return contents
