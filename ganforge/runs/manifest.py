@@ -27,7 +27,11 @@ def first_manifest(prepared: Prepared) -> Manifest:
         status="running",
         command=command(),
         created=now(),
-        components=_component_names(resolved),
+        components={
+            section: ",".join(item.entry.component.name for item in resolved.chosen[section])
+            for section in SECTIONS
+            if resolved.chosen[section]
+        },
         qualified={key: [item.entry.qualified_name for item in items] for key, items in resolved.components().items()},
         seed=resolved.experiment.seed,
         device=str(prepared.device),
@@ -40,11 +44,6 @@ def first_manifest(prepared: Prepared) -> Manifest:
         git_commit=git_commit(Path.cwd()),
         init=prepared.init,
     )
-
-
-def _component_names(resolved: ResolvedConfig) -> dict[str, str]:
-    names = {section: ",".join(item.entry.component.name for item in resolved.chosen[section]) for section in SECTIONS}
-    return {section: name for section, name in names.items() if name}
 
 
 def check_same(run: RunDirectory, manifest: Manifest, prepared: Prepared, callback: Callback) -> list[str]:

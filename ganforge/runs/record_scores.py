@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ganforge.errors import RunDirectoryError
 from ganforge.evaluation.evaluator import Evaluation
 from ganforge.schemas.rows import EVALUATIONS, EvaluationRow, read_rows
-from ganforge.training.run_directory import RunDirectory, RunLock
+from ganforge.training.run_directory import RunLock
 from ganforge.utils.files import append_row
 from ganforge.utils.images import save_png
 
@@ -35,9 +35,12 @@ def record_scores(
         for name, picture in evaluation.pictures.items():
             pictures[name] = run.evaluation_picture_path(name, step)
             save_png(picture, pictures[name])
-        earlier = read_rows(run.evaluations, EVALUATIONS)
-        if not any(_is_same(row, old) for old in earlier):
-            _append(run, row)
+        if not any(_is_same(row, earlier) for earlier in read_rows(run.evaluations, EVALUATIONS)):
+            try:
+                with RunLock(run):
+                    append_row(run.evaluations, row.model_dump(mode="json"), torn=True)
+            except RunDirectoryError:  # a training holds the lock of its run, but only appends, too
+                append_row(run.evaluations, row.model_dump(mode="json"))
     except OSError as error:
         trained.notices.append(f"the scores are not recorded: {run.path} cannot be written ({error.strerror or error})")
         return {}, False
@@ -54,12 +57,3 @@ def _is_same(row: EvaluationRow, earlier: EvaluationRow) -> bool:
     if row.requested_metrics is None and (earlier.source, earlier.requested_metrics) != ("evaluate", None):
         return False
     return row.model_dump(exclude=INCIDENTAL) == earlier.model_dump(exclude=INCIDENTAL)
-
-
-def _append(run: RunDirectory, row: EvaluationRow) -> None:
-    """Append a row. A training holds the lock of its run, but only appends, too."""
-    try:
-        with RunLock(run):
-            append_row(run.evaluations, row.model_dump(mode="json"), torn=True)
-    except RunDirectoryError:
-        append_row(run.evaluations, row.model_dump(mode="json"))
