@@ -14,14 +14,16 @@ from ganforge.config import Layer, Section, nested
 from ganforge.config.dotted import NOTHING
 from ganforge.config.reload import reload_for_scoring
 from ganforge.data.scoring import Scoring, build_scoring
-from ganforge.errors import ConfigError, DataError, UsageError
+from ganforge.errors import ConfigError, DataError, RunDirectoryError, UsageError
 from ganforge.evaluation.evaluator import Evaluation, Evaluator
 from ganforge.evaluation.reference_statistics import ReferenceStatistics, check_saving, reference_scoring
 from ganforge.evaluation.validation import check, check_metric, needs_extractor, score_directions, scored_split
 from ganforge.runs.rebuild import rebuild_generator
-from ganforge.runs.record_scores import record_scores
-from ganforge.schemas.rows import Protocol
+from ganforge.schemas.rows import EVALUATIONS, EvaluationRow, Protocol, read_rows
 from ganforge.training.precision import choose_device
+from ganforge.training.run_directory import RunLock
+from ganforge.utils.files import append_row
+from ganforge.utils.images import save_png
 from ganforge.utils.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ DEFAULT_METRICS, CLASS_METRICS = ("fid", "kid", "precision", "recall"), ("modes"
 DEFAULT_NUM_SAMPLES = 10_000
 #: Sections that an evaluation may set; the others are the run's.
 EVALUATION_SECTIONS: tuple[Section, ...] = ("metric", "features")
+#: Entries of a row that do not distinguish evaluations.
+INCIDENTAL = {"seconds", "source", "requested_metrics"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +126,7 @@ def evaluate_run(
     generator = loaded.generator.to(device).to(memory_format=torch.channels_last)
     evaluation = evaluator.evaluate(generator, loaded.latent)
     save_statistics(evaluator, evaluation, request)
-    pictures, recorded = record_scores(trained, evaluation, checkpoint.step, request.metrics) if record else ({}, False)
+    pictures, recorded = _record(trained, evaluation, checkpoint.step, request.metrics) if record else ({}, False)
     return RunScores(
         run=trained.path,
         step=checkpoint.step,
@@ -131,6 +135,45 @@ def evaluate_run(
         pictures=pictures,
         recorded=recorded,
     )
+
+
+def _record(
+    trained: TrainedRun, evaluation: Evaluation, step: int, metrics: Collection[str] | None
+) -> tuple[dict[str, Path], bool]:
+    """Write pictures, and a row unless an equal one exists; an unwritable folder is a notice.
+
+    An evaluation with the default metrics, None, needs its own row: a sweep searches for it.
+    """
+    names = None if metrics is None else list(metrics)
+    row = EvaluationRow(step=step, **evaluation.row(), source="evaluate", requested_metrics=names)
+    run = trained.directory
+    pictures: dict[str, Path] = {}
+    try:
+        for name, picture in evaluation.pictures.items():
+            pictures[name] = run.evaluation_picture_path(name, step)
+            save_png(picture, pictures[name])
+        if not any(_is_same(row, earlier) for earlier in read_rows(run.evaluations, EVALUATIONS)):
+            try:
+                with RunLock(run):
+                    append_row(run.evaluations, row.model_dump(mode="json"), torn=True)
+            except RunDirectoryError:  # a training holds the lock of its run, but only appends, too
+                append_row(run.evaluations, row.model_dump(mode="json"))
+    except OSError as error:
+        trained.notices.append(f"the scores are not recorded: {run.path} cannot be written ({error.strerror or error})")
+        return {}, False
+    if trained.report is not None and run.report.exists():  # a training run writes its report at its end
+        try:
+            trained.report(run.path)
+        except RunDirectoryError as error:
+            trained.notices.append(error.message)
+    return pictures, True
+
+
+def _is_same(row: EvaluationRow, earlier: EvaluationRow) -> bool:
+    """Return whether a row repeats an earlier one. One of the default metrics repeats one of these only."""
+    if row.requested_metrics is None and (earlier.source, earlier.requested_metrics) != ("evaluate", None):
+        return False
+    return row.model_dump(exclude=INCIDENTAL) == earlier.model_dump(exclude=INCIDENTAL)
 
 
 def make_evaluator(
