@@ -12,7 +12,7 @@ from ganforge.utils.format import format_bytes, format_count
 
 if TYPE_CHECKING:
     from ganforge.image_files.inspection import Findings, Overview
-    from ganforge.image_files.reading import Broken
+    from ganforge.image_files.source import Broken
 
 #: Names, sizes and classes that a line shows.
 MAX_SHOWN = 5

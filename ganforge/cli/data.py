@@ -22,7 +22,7 @@ from ganforge.utils.schema import first_problem
 if TYPE_CHECKING:
     from ganforge.image_files.dataset import ImageDataset
     from ganforge.image_files.inspection import Overview
-    from ganforge.image_files.reading import Broken
+    from ganforge.image_files.source import Broken
     from ganforge.plugins.registry import Registry
 
 #: Maximum side that pictures are resized to; one picture of it has 768 MiB.

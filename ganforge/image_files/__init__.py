@@ -4,8 +4,7 @@ from ganforge.image_files.arrays import CLASS_NAMES, ArraySource
 from ganforge.image_files.conversion import Format, PackedImage, Packing
 from ganforge.image_files.dataset import ImageDataset
 from ganforge.image_files.decoding import Decoding, describe_error, extensions, read_header, read_pixels
-from ganforge.image_files.labels import LABELS_NAME, MAX_CLASSES
-from ganforge.image_files.layout import Layout, arrange
+from ganforge.image_files.layout import LABELS_NAME, MAX_CLASSES, Layout, arrange
 from ganforge.image_files.source import ImageSource, PerProcess
 
 __all__ = [

@@ -14,10 +14,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
 from ganforge.errors import DataError
-from ganforge.image_files.labels import LABELS_NAME, MAX_LABELS_BYTES
-from ganforge.image_files.layout import Layout, arrange
+from ganforge.image_files.layout import LABELS_NAME, MAX_LABELS_BYTES, Layout, arrange
 from ganforge.image_files.source import MAX_IMAGE_BYTES, ImageSource, PerProcess
-from ganforge.utils.files import open_regular
+from ganforge.utils.files import error_reason, open_regular
 
 MAX_ARCHIVE_BYTES = 1 << 50
 #: Bits of a member's flags: its content is encrypted.
@@ -68,7 +67,7 @@ class ZipSource(ImageSource):
         try:
             return archive.read(name)
         except Exception as error:  # noqa: BLE001 - as above
-            raise DataError(f"{self.path}: {name} cannot be read: {_reason(error)}", fix=DAMAGED_FIX) from None
+            raise DataError(f"{self.path}: {name} cannot be read: {error_reason(error)}", fix=DAMAGED_FIX) from None
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
@@ -76,7 +75,7 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
         open_regular(path, max_bytes=MAX_ARCHIVE_BYTES).close()
         return zipfile.ZipFile(path)
     except Exception as error:  # noqa: BLE001 - damage makes zipfile raise nearly any error
-        raise DataError(f"{path} is not a whole zip file: {_reason(error)}", fix=DAMAGED_FIX) from None
+        raise DataError(f"{path} is not a whole zip file: {error_reason(error)}", fix=DAMAGED_FIX) from None
 
 
 class TarSource(ImageSource):
@@ -94,7 +93,7 @@ class TarSource(ImageSource):
         labels = {name.removesuffix(CLASS_SUFFIX): name for name in names if name.endswith(CLASS_SUFFIX)}
         if LABELS_NAME in names or not (labels or sharded):
             kept = [name for name in names if not name.endswith(CLASS_SUFFIX)]
-            return arrange(self.path, kept, ignored, self._read, archive=not sharded)
+            return arrange(self.path, kept, ignored, self.read, archive=not sharded)
         pictures = [name for name in names if not name.endswith((CLASS_SUFFIX, *METADATA_SUFFIXES))]
         table = json.dumps({"labels": self._classes(pictures, labels) if labels else None}).encode()
         return arrange(self.path, [*pictures, LABELS_NAME], ignored, lambda _: table)
@@ -117,10 +116,6 @@ class TarSource(ImageSource):
             return {f"{shard.name}/{name}": place for shard in shards for name, place in _index(shard).items()}
         return _index(self.path)
 
-    def _read(self, name: str) -> bytes:
-        with self.open(name) as file:
-            return file.read()
-
     def _classes(self, pictures: Iterable[str], labels: Mapping[str, str]) -> list[tuple[str, int]]:
         """Return the class of each picture that has one. Raises DataError for two pictures of one key."""
         classes, keys = [], Counter(map(_key, pictures))
@@ -132,7 +127,7 @@ class TarSource(ImageSource):
                     f"{self.path} has {keys[_key(name)]} pictures of the key {_key(name)}",
                     fix="Pack one picture for each key, since their class is that of the key.",
                 )
-            text = self._read(labels[_key(name)]).strip()
+            text = self.read(labels[_key(name)]).strip()
             if not text.isdigit():
                 raise DataError(f"{self.path}: {labels[_key(name)]} holds {text[:40]!r}, not a class number from 0")
             classes.append((name, int(text)))
@@ -153,11 +148,11 @@ def _index(path: Path) -> dict[str, tuple[Path, int, int]]:
             files = (member for member in archive if member.isreg() and member.sparse is None)
             members = [(each.name.removeprefix("./"), (path, each.offset_data, each.size)) for each in files]
             file.seek(archive.offset)
-            end = file.read(tarfile.BLOCKSIZE)
+            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError("it ends without the mark of its end")  # noqa: TRY301 - one message for both
     except Exception as error:  # noqa: BLE001 - damage makes tarfile raise nearly any error
-        raise _not_a_tar(path, _reason(error)) from None
-    if end != bytes(tarfile.BLOCKSIZE):
-        raise _not_a_tar(path, "it ends without the mark of its end")
+        fix = DAMAGED_FIX if path.suffix == ".tar" else "Decompress it first."
+        raise DataError(f"{path} is not a whole tar file: {error_reason(error)}", fix=fix) from None
     index = dict(members)
     if len(index) < len(members):
         name = next(name for name, count in Counter(name for name, _ in members).items() if count > 1)
@@ -165,19 +160,8 @@ def _index(path: Path) -> dict[str, tuple[Path, int, int]]:
     return index
 
 
-def _not_a_tar(path: Path, reason: str) -> DataError:
-    fix = DAMAGED_FIX if path.suffix == ".tar" else "Decompress it first."
-    return DataError(f"{path} is not a whole tar file: {reason}", fix=fix)
-
-
 class Section(io.RawIOBase):
-    """A part of a file, opened for itself, so that threads and processes share no position.
-
-    Args:
-        path: The file.
-        start: First byte of the part.
-        length: Number of its bytes.
-    """
+    """A part of a file, opened for itself, so that threads and processes share no position."""
 
     def __init__(self, path: Path, start: int, length: int) -> None:
         self._file = path.open("rb", buffering=0)
@@ -213,11 +197,7 @@ class Section(io.RawIOBase):
 
 
 def safe_names(names: Iterable[str], ignored: Counter[str], path: Path) -> Iterator[str]:
-    """Yield the names of members; count those that lead out of the archive.
-
-    Raises:
-        DataError: Two members have the same name.
-    """
+    """Yield the names of members; count those that lead out of the archive. Raises DataError for a repeated name."""
     seen: set[str] = set()
     for name in names:
         if ".." in name.split("/") or PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive:
@@ -233,7 +213,3 @@ def check_length(length: int) -> None:
     """Raise ValueError for an encoded image that is too long."""
     if length > MAX_IMAGE_BYTES:
         raise ValueError(f"longer than {MAX_IMAGE_BYTES:,} bytes")
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

@@ -18,11 +18,10 @@ from PIL import Image
 from ganforge.components import Split
 from ganforge.errors import DataError
 from ganforge.image_files.decoding import Header
-from ganforge.image_files.labels import MAX_CLASSES
-from ganforge.image_files.layout import Layout
+from ganforge.image_files.layout import MAX_CLASSES, Layout
 from ganforge.image_files.source import ImageSource
 from ganforge.utils.arrays import read_npz
-from ganforge.utils.files import open_regular
+from ganforge.utils.files import error_reason, open_regular
 
 #: Names of the arrays of images and labels of a split. Keras has x_train, MedMNIST train_images, OpenAI's samples
 #: arr_0, BigGAN-PyTorch and StudioGAN imgs.
@@ -118,7 +117,7 @@ class ArraySource(ImageSource):
         arrays = self.arrays
         stored: dict[Split, Stored] = {}
         for split in NAMES:
-            if name := self._name(arrays, split):
+            if name := _images_name(arrays, split):
                 stored[split] = Stored(arrays[name], self._channels_first(name, arrays[name]))
         if "train" not in stored:
             expected = ", ".join(images for images, _ in NAMES["train"])
@@ -127,9 +126,6 @@ class ArraySource(ImageSource):
                 fix=f"Name the array of images {expected}.",
             )
         return stored
-
-    def _name(self, arrays: Mapping[str, Any], split: Split) -> str | None:
-        return next((images for images, _ in NAMES[split] if images in arrays), None)
 
     def _channels_first(self, name: str, images: Any) -> bool | None:  # noqa: ANN401 - see `arrays`
         shape, kind = tuple(images.shape), np.dtype(images.dtype)
@@ -157,9 +153,7 @@ class ArraySource(ImageSource):
 
     def _labels(self, arrays: Mapping[str, Any], split: Split, count: int) -> NDArray[Any] | None:
         """Return the labels of a split, `(N,)`, or None."""
-        pair = dict(NAMES[split])
-        images = self._name(arrays, split)
-        name = pair[images] if images is not None else ""
+        name = dict(NAMES[split]).get(_images_name(arrays, split) or "", "")
         if name not in arrays:
             return None
         labels = np.asarray(arrays[name])
@@ -173,6 +167,10 @@ class ArraySource(ImageSource):
             wrong = labels.min() if labels.min() < 0 else labels.max()
             raise DataError(f"{self.path}: {name} holds {wrong}", fix=f"Class numbers are 0 to {MAX_CLASSES - 1:,}.")
         return labels
+
+
+def _images_name(arrays: Mapping[str, Any], split: Split) -> str | None:
+    return next((images for images, _ in NAMES[split] if images in arrays), None)
 
 
 class NpySource(ArraySource):
@@ -200,8 +198,6 @@ def _map(path: Path) -> NDArray[Any]:
         with open_regular(path, max_bytes=MAX_FILE_BYTES):
             array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # noqa: BLE001 - a damaged header makes NumPy raise nearly any error
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise DataError(
-            f"{path} cannot be read: {reason.splitlines()[0]}", fix="Write an array of numbers with np.save."
-        ) from None
+        problem = f"{path} cannot be read: {error_reason(error).splitlines()[0]}"
+        raise DataError(problem, fix="Write an array of numbers with np.save.") from None
     return array

@@ -21,8 +21,8 @@ from ganforge.image_files.archives import CLASS_SUFFIX
 from ganforge.image_files.arrays import CLASS_NAMES
 from ganforge.image_files.dataset import ImageDataset
 from ganforge.image_files.decoding import Decoding, extension_of, extensions
-from ganforge.image_files.labels import LABELS_NAME
-from ganforge.image_files.reading import Broken, read_all
+from ganforge.image_files.layout import LABELS_NAME
+from ganforge.image_files.source import Broken, read_all
 from ganforge.utils.images import png_bytes
 
 #: Images of one folder, as StyleGAN has them.
@@ -82,8 +82,7 @@ class Packing:
             pixels = dataset.image_source.pixels(name, decoding or PLAIN)
             if decoding is not None or not dataset.image_source.encoded:
                 return b"" if self.stores_pixels else png_bytes(pixels), ".png", pixels
-            with dataset.image_source.open(name) as file:
-                content = file.read()
+            content = dataset.image_source.read(name)
             suffix = PurePosixPath(name).suffix.lower()
             return content, suffix if suffix in extensions() else extension_of(content), pixels
 
@@ -141,11 +140,11 @@ def content_digest(dataset: ImageDataset, decoding: Decoding) -> str:
 def convert(
     dataset: ImageDataset, target: Path, form: Format, reopen: Callable[[Path], ImageDataset], *, reencode: bool
 ) -> Packing:
-    """Write images in another format next to the target, verify them, and move them to the target.
+    """Write images in another format next to the target, verify them, and move them to the target; a file is replaced.
 
     Args:
         dataset: Images to write.
-        target: Path to write; a file is replaced.
+        target: Path to write.
         form: Its format.
         reopen: Function that returns the written images.
         reencode: Whether size, fit or background change the images, see `Packing`.
@@ -164,10 +163,8 @@ def convert(
         form.write(temporary, packing)
         if not packing.count:
             raise DataError(f"no picture in {dataset.image_source.path} could be read")
-        written = Decoding(dataset.decoding.gray) if reencode else PLAIN
-        if content_digest(reopen(temporary), written) != content_digest(
-            dataset, dataset.decoding if reencode else PLAIN
-        ):
+        wanted, written = (dataset.decoding, Decoding(dataset.decoding.gray)) if reencode else (PLAIN, PLAIN)
+        if content_digest(reopen(temporary), written) != content_digest(dataset, wanted):
             raise DataError(f"the images in {target} differ from those in {dataset.image_source.path} after writing")
         temporary.replace(target)
     return packing

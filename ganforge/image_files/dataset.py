@@ -19,10 +19,8 @@ from ganforge.components import ConditionSpec, Dataset, DatasetInfo, ImageSpec, 
 from ganforge.errors import DataError
 from ganforge.image_files.decoding import Decoding, Depth, Fit, Header
 from ganforge.image_files.layout import Layout, describe_ignored
-from ganforge.image_files.memory import machine_memory, too_large
-from ganforge.image_files.reading import Broken, read_all
-from ganforge.image_files.source import ImageSource
-from ganforge.image_files.streamed import StreamedImages, equal_images, fingerprint
+from ganforge.image_files.source import Broken, ImageSource, read_all
+from ganforge.image_files.streamed import StreamedImages, equal_images, fingerprint, machine_memory, too_large
 
 if TYPE_CHECKING:
     from ganforge.image_files.conversion import Format  # it converts datasets

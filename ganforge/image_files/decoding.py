@@ -15,6 +15,8 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import BITSPERSAMPLE, OPEN_INFO, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 from torch import Tensor
 
+from ganforge.utils.files import error_reason
+
 #: Formats that Pillow recognizes but does not decode itself; for EPS it would start another program on the file.
 NOT_DECODED = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"})
 
@@ -135,8 +137,7 @@ def describe_error(error: Exception) -> str:
     """Return the reason why a picture could not be read, in a few words."""
     if isinstance(error, UnidentifiedImageError):
         return "not a picture in a format that Pillow decodes"
-    message = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return message.splitlines()[0] if message.strip() else type(error).__name__
+    return next(iter(error_reason(error).strip().splitlines()), type(error).__name__)
 
 
 def _read(file: IO[bytes], decode: Callable[[IO[bytes]], Result]) -> Result:
@@ -164,7 +165,9 @@ def _without_metadata(content: bytes) -> bytes:
 
 def _header(file: IO[bytes], *, upright: bool) -> Header:
     with Image.open(file, formats=_formats()) as image:
-        gray = image.mode in GRAY_MODES or _is_16_bit(image) or _has_gray_palette(image) or _is_gray_rgba(image)
+        gray = image.mode in GRAY_MODES or _is_16_bit(image) or _has_gray_palette(image)
+        if isinstance(image, PngImageFile) and image.mode == "RGBA":
+            gray = image.tile[0][3] == "LA;16B"  # gray with transparency at 16 bits, which Pillow decodes as RGBA
         # A PNG may store its orientation after its pixels, so that reading the orientation decodes them.
         if upright and image.width != image.height and _orientation(image) in SIDEWAYS:
             # Before decoding, some versions of Pillow give a TIFF's size as turned and some as stored.
@@ -195,12 +198,8 @@ def _orientation(image: Image.Image) -> int:
 def _upright_box(stored: Box, size: tuple[int, int], orientation: int) -> Box:
     """Return the part of an upright picture that is filled by a JPEG decoded at a part of its size.
 
-    The last column and row are filled by a fraction if the sides are not multiples of the scale.
-
-    Args:
-        stored: The part in the file's orientation, from its first pixel.
-        size: Width and height of the upright picture.
-        orientation: EXIF orientation of the file.
+    The last column and row are filled by a fraction if the sides are not multiples of the scale. `stored` is the part
+    in the file's orientation, from its first pixel; `size` is that of the upright picture.
     """
     width, height = stored[3:1:-1] if orientation in SIDEWAYS else stored[2:]
     left = size[0] - width if orientation in FROM_RIGHT else 0
@@ -238,11 +237,6 @@ def _has_gray_palette(image: Image.Image) -> bool:
     probe.putpalette(image.palette)
     colors = np.reshape(probe.getpalette() or [], (-1, 3))
     return bool((colors == colors[:, :1]).all())
-
-
-def _is_gray_rgba(image: Image.Image) -> bool:
-    """Return whether a picture is gray with transparency at 16 bits, which Pillow decodes as RGBA."""
-    return isinstance(image, PngImageFile) and image.mode == "RGBA" and image.tile[0][3] == "LA;16B"
 
 
 def _is_16_bit(image: Image.Image) -> bool:

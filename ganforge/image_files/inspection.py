@@ -14,8 +14,7 @@ from torch import Tensor
 from ganforge.components import Split
 from ganforge.image_files.dataset import ImageDataset
 from ganforge.image_files.decoding import Decoding
-from ganforge.image_files.reading import Broken, read_all
-from ganforge.image_files.source import ImageSource
+from ganforge.image_files.source import Broken, ImageSource, read_all
 
 #: Side of a picture on the contact sheet, and the number of pictures on it.
 SHEET_SIZE, SHEET_IMAGES = 64, 64
@@ -25,13 +24,9 @@ MAX_CLASS_RATIO = 10
 
 @dataclass
 class Overview:
-    """Facts from names and headers.
+    """Facts from names and headers: numbers of pictures by split, class (or None), width and height, and color.
 
     Attributes:
-        images: Number of pictures of each split.
-        classes: Number of pictures of each class of all splits, or None.
-        sizes: Number of pictures of each width and height.
-        kinds: Number of pictures in gray and in color.
         ignored: Number of other files by kind.
         bytes: Length of the file, or of all files of the folder.
         broken: Pictures whose header cannot be read.
@@ -51,7 +46,6 @@ class Findings:
     """Facts from pixels.
 
     Attributes:
-        broken: Pictures that cannot be decoded.
         duplicates: Groups of pictures with equal pixels.
         constant: Pictures of one color.
         shared: Number of groups of equal pictures in both splits.
@@ -88,28 +82,14 @@ def overview(dataset: ImageDataset) -> Overview:
 
 def path_bytes(path: Path) -> int:
     """Return the length of a file, or of all files below a folder."""
-    return (
-        path.stat().st_size
-        if path.is_file()
-        else sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Pixels:
-    """SHA-256 of one picture, whether it has one color, and the length of its shorter side."""
-
-    digest: bytes
-    constant: bool
-    side: int
+    files = [path] if path.is_file() else path.rglob("*")
+    return sum(each.stat().st_size for each in files if each.is_file())
 
 
 def check(dataset: ImageDataset, *, size: int | None = None) -> Findings:
-    """Return facts from the pixels of all pictures. Raises DataError.
+    """Return facts from the pixels of all pictures, which would be resized to squares of a size. Raises DataError.
 
-    Args:
-        dataset: Pictures; its options of size and color do not matter.
-        size: Side that pictures would be resized to.
+    The options of size and color of the dataset do not matter.
     """
     source, layout = dataset.image_source, dataset.layout
     findings = Findings()
@@ -119,31 +99,30 @@ def check(dataset: ImageDataset, *, size: int | None = None) -> Findings:
         if isinstance(facts, Broken):
             findings.broken.append(facts)
             continue
-        exact.setdefault(facts.digest, []).append(name)
-        if facts.constant:
+        digest, is_constant, side = facts
+        exact.setdefault(digest, []).append(name)
+        if is_constant:
             findings.constant.append(name)
-        if size is not None and facts.side < size:
+        if size is not None and side < size:
             findings.enlarged.append(name)
     findings.duplicates = [group for group in exact.values() if len(group) > 1]
     findings.shared = sum(len({splits[name] for name in group}) > 1 for group in findings.duplicates)
     return findings
 
 
-def _facts(source: ImageSource, name: str) -> _Pixels:
-    """Decode a picture, and return facts about it."""
+def _facts(source: ImageSource, name: str) -> tuple[bytes, bool, int]:
+    """Return the SHA-256 of a picture, whether it has one color, and the length of its shorter side."""
     pixels = source.pixels(name, Decoding(gray=False))
     _, height, width = pixels.shape
     digest = hashlib.sha256(f"{height} {width} ".encode())
     digest.update(pixels.contiguous().numpy().data)
-    return _Pixels(digest.digest(), bool((pixels == pixels[:, :1, :1]).all()), min(height, width))
+    return digest.digest(), bool((pixels == pixels[:, :1, :1]).all()), min(height, width)
 
 
 def contact_sheet(dataset: ImageDataset, names: Sequence[str] | None = None) -> Tensor:
     """Return pictures for a contact sheet, `(N, 3, 64, 64)` uint8, whole on the background of the dataset's options.
 
-    Args:
-        dataset: The pictures.
-        names: The pictures to show; None: up to 64, spread evenly over all.
+    Without names there are up to 64, spread evenly over all.
     """
     if names is None:
         every = [name for files in dataset.layout.files.values() for name, _ in files]

@@ -8,14 +8,22 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ganforge.components import Split
 from ganforge.errors import DataError
 from ganforge.image_files.decoding import extensions
-from ganforge.image_files.labels import LABELS_NAME, Labels, parse_labels
+from ganforge.utils.schema import first_problem
 from ganforge.utils.text import shell_command
 
+#: Name of a file of labels as StyleGAN writes it, at the top of a folder or archive.
+LABELS_NAME = "dataset.json"
+#: Limit of its length; a million labels have about 50 MB.
+MAX_LABELS_BYTES = 1 << 28
+#: Limit of the number of classes.
+MAX_CLASSES = 1 << 16
 #: Names of splits in the datasets that people share, such as `training`, `val`, `trainA`, `test_set` and `train2017`.
 SPLIT_NAME = re.compile(
     r"(train|training|trn|test|testing|tst|val|valid|validation|eval|evaluation|dev)([-_ ]?(set|images|[ab]|\d+))?"
@@ -35,6 +43,27 @@ class Layout:
     class_names: tuple[str, ...] | None
     files: Mapping[Split, list[tuple[str, int]]]
     ignored: Counter[str] = field(default_factory=Counter)
+
+
+class LabelFile(BaseModel):
+    """Content of dataset.json; other keys are ignored.
+
+    Attributes:
+        labels: Name of an image below the folder of the file, and its class; None: the images have no classes.
+        class_names: Names of the classes, which ganforge adds.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+    labels: list[tuple[str, Annotated[int, Field(ge=0, lt=MAX_CLASSES)]]] | None
+    class_names: list[str] | None = None
+
+
+class Labels(NamedTuple):
+    """Classes of images by name, or None, and names of the classes, or None."""
+
+    labels: dict[str, int] | None
+    class_names: tuple[str, ...] | None
 
 
 class _Image(NamedTuple):
@@ -173,7 +202,7 @@ def _labelled(
     read: Callable[[str], bytes],
 ) -> Layout:
     """Return the layout with the labels of dataset.json, at the top or one for each split."""
-    tables = {place: parse_labels(read(file), f"{root}: {file}") for place, file in label_files.items()}
+    tables = {place: _parse_labels(read(file), f"{root}: {file}") for place, file in label_files.items()}
     files: dict[Split, list[tuple[str, int]]] = {}
     for split, (folder, images) in splits.items():
         place = (folder,) if (folder,) in tables else ()
@@ -195,6 +224,31 @@ def _labelled(
     if unused > 0:
         ignored["labels without a picture"] += unused
     return Layout(_class_names(root, list(tables.values()), files), files, ignored)
+
+
+def _parse_labels(content: bytes, origin: str) -> Labels:
+    """Return the labels of a dataset.json, whose path `origin` is for messages.
+
+    Raises DataError if it has another form, names an image twice, or has a class without a name.
+    """
+    try:
+        file = LabelFile.model_validate_json(content)
+    except ValidationError as error:
+        raise DataError(
+            f"{origin}: {first_problem(error)}",
+            fix='Write {"labels": [["00000/img00000000.png", 6], …]} with class numbers from 0, or {"labels": null}.',
+        ) from None
+    if file.labels is None:
+        return Labels(None, None)
+    labels = {name.replace("\\", "/"): label for name, label in file.labels}
+    if len(labels) < len(file.labels):
+        raise DataError(f"{origin} has two labels for one image", fix="Remove one of them.")
+    largest = max(labels.values(), default=-1)
+    if file.class_names is not None and largest >= len(file.class_names):
+        raise DataError(
+            f"{origin} has the label {largest}, but {len(file.class_names)} class_names", fix="Add the missing names."
+        )
+    return Labels(labels, None if file.class_names is None else tuple(file.class_names))
 
 
 def _class_names(

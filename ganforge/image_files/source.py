@@ -1,31 +1,26 @@
-"""Interface of a path that holds images: their names, splits, labels, and encoded bytes on demand."""
+"""Interface of a path that holds images: their names, splits, labels, and encoded bytes on demand, on all cores."""
 
 from __future__ import annotations
 
 import os
+import warnings
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import IO, ClassVar, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
-from ganforge.image_files.decoding import Decoding, Header, read_header, read_pixels
+from ganforge.image_files.decoding import Decoding, Header, describe_error, read_header, read_pixels
 from ganforge.image_files.layout import Layout
 
-
-class Closable(Protocol):
-    """Open file or archive."""
-
-    def close(self) -> None:
-        """Close it."""
-        ...
-
-
-Handle = TypeVar("Handle", bound=Closable)
-
+#: Images in work at the same time.
+CHUNK = 64
 #: Limit of one encoded image; a larger member of an archive is not read.
 MAX_IMAGE_BYTES = 1 << 28
 
@@ -61,6 +56,11 @@ class ImageSource(ABC):
     def identity(self, name: str) -> int:
         """Return a number that changes with an image, as far as that is known without decoding: length or checksum."""
 
+    def read(self, name: str) -> bytes:
+        """Return an encoded image, or another file. Raises as `open` does."""
+        with self.open(name) as file:
+            return file.read()
+
     def header(self, name: str, *, upright: bool) -> Header:
         """Return the header of an image, see `read_header`."""
         with self.open(name) as file:
@@ -70,6 +70,17 @@ class ImageSource(ABC):
         """Return the pixels of an image, see `read_pixels`."""
         with self.open(name) as file:
             return read_pixels(file, decoding)
+
+
+class Closable(Protocol):
+    """Open file or archive."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+Handle = TypeVar("Handle", bound=Closable)
+Result = TypeVar("Result")
 
 
 class PerProcess(Generic[Handle]):
@@ -91,3 +102,29 @@ class PerProcess(Generic[Handle]):
             # Tracebacks refer to the source, so the garbage collector would close the parts of the handle in any order.
             weakref.finalize(self, opened[1].close)
         return opened[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Picture that cannot be read, and the reason."""
+
+    name: str
+    reason: str
+
+
+def read_all(work: Callable[[str], Result], names: Iterable[str]) -> Iterator[tuple[str, Result | Broken]]:
+    """Yield names and results of `work` in order, or the reason why a picture is broken."""
+
+    def guarded(name: str) -> Result | Broken:
+        try:
+            return work(name)
+        except Exception as error:  # noqa: BLE001 - damaged files make Pillow raise nearly any error; all are shown
+            return Broken(name, describe_error(error))
+
+    iterator = iter(names)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while chunk := list(islice(iterator, CHUNK)):
+            # Pillow warns of odd metadata, and of pictures half as large as those that it refuses.
+            with warnings.catch_warnings(action="ignore"):
+                results = list(pool.map(guarded, chunk))
+            yield from zip(chunk, results, strict=True)

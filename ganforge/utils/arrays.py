@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganforge.errors import UsageError
-from ganforge.utils.files import open_regular, replacing
+from ganforge.utils.files import error_reason, open_regular, replacing
 from ganforge.utils.schema import excerpt
 
 #: Limits of an archive: its file, and the arrays that are read from it.
@@ -34,8 +34,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     except UsageError:
         raise
     except Exception as error:  # noqa: BLE001 - a damaged header makes NumPy and zipfile raise nearly any error
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{path} cannot be read: {excerpt(str(reason))}") from None
+        raise UsageError(f"{path} cannot be read: {excerpt(error_reason(error))}") from None
 
 
 def _check_sizes(archive: np.lib.npyio.NpzFile, path: Path) -> None:

@@ -1,7 +1,7 @@
 """Folders of datasets on this machine, and downloads: whole and within a time limit, or not at all.
 
 Downloaders may have no time limit of their own, so they run in a process that can be killed, and write into a temporary
-folder. Imports the standard library and platformdirs only.
+folder. Imports neither torch nor NumPy.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from urllib.request import getproxies, proxy_bypass
 import platformdirs
 
 from ganforge.errors import DataError
+from ganforge.utils.files import error_reason, sync_file
 from ganforge.utils.text import printable
 
 #: Limit of the connection that tests the network.
@@ -119,7 +120,7 @@ def _names_within(folder: Path, root: Path, required: RequiredFiles, *, named: b
         return set()
     except OSError as error:
         if named:
-            raise DataError(f"{folder} cannot be read: {_reason(error)}") from error
+            raise DataError(f"{folder} cannot be read: {error_reason(error)}") from error
         return set()
     if required.packed:
         present |= {name.removesuffix(".gz") for name in present}
@@ -157,7 +158,9 @@ def download(
     if os.environ.get("GANFORGE_OFFLINE", "0") not in ("", "0"):
         raise DownloadError("GANFORGE_OFFLINE is set")
     target = root / folder
-    parent = _writable_folder(target)
+    parent = next(path for path in (target.absolute(), *target.absolute().parents) if os.access(path, os.F_OK))
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise DownloadError(f"{parent} cannot be written")
     probe(addresses)
     if announcement is not None:
         sys.stderr.write(f"{announcement}\n")
@@ -168,9 +171,12 @@ def download(
             data = Path(temporary, fetched)
             if check is not None:
                 check(data)
-            _store(data, target)
+            with ThreadPoolExecutor() as pool:  # one after the other takes minutes for 200,000 images
+                list(pool.map(sync_file, (path for path in data.rglob("*") if path.is_file())))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _move(data, target)
     except OSError as error:
-        raise DownloadError(f"{root} cannot be written: {_reason(error)}") from error
+        raise DownloadError(f"{root} cannot be written: {error_reason(error)}") from error
     return target
 
 
@@ -180,25 +186,18 @@ def run_downloader(folder: Path, work: Callable[[], object]) -> None:
     The parent has the other end of the standard input, which closes when it dies for any reason; this process then
     removes `folder` and exits.
     """
-    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
+
+    def end_with_parent() -> None:
+        os.read(0, 1)
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
     socket.setdefaulttimeout(SOCKET_SECONDS)
     try:
         work()
     except Exception as error:  # noqa: BLE001 - downloaders raise any error of urllib, gzip and the disk
         sys.exit(_summary(error))
-
-
-def _writable_folder(folder: Path) -> Path:
-    """Return the folder, or the nearest parent that exists. Raises DownloadError if it is not writable."""
-    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.access(path, os.F_OK))
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise DownloadError(f"{nearest} cannot be written")
-    return nearest
-
-
-def _reason(error: OSError | ValueError) -> str:
-    """Return the message of an error without its number."""
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def probe(addresses: Sequence[str]) -> None:
@@ -236,23 +235,23 @@ def _connection_problem(address: str) -> str | None:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         socket.create_connection((parts.hostname or "", port), timeout=PROBE_SECONDS).close()
     except (OSError, ValueError) as error:  # ValueError: no port, no name
-        return f"{parts.hostname} cannot be reached: {_reason(error)}"
+        return f"{parts.hostname} cannot be reached: {error_reason(error)}"
     return None
 
 
 def _fetch(command: Sequence[str], folder: Path, seconds: float) -> None:
     """Run a downloader with an empty folder until it has ended. Raises DownloadError."""
     log = folder / "log"
-    reader, writer = os.pipe()
-    try:
-        with log.open("wb") as errors:
-            process = subprocess.Popen(
-                command,
-                stdin=reader,  # never written to; it closes when this process is gone
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                start_new_session=True,  # this process handles Ctrl-C
-            )
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,  # never written to; it closes when this process is gone
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,  # this process handles Ctrl-C
+        ) as process,
+    ):
         try:
             status = process.wait(seconds)
         except subprocess.TimeoutExpired as error:
@@ -260,28 +259,11 @@ def _fetch(command: Sequence[str], folder: Path, seconds: float) -> None:
         finally:
             process.kill()
             process.wait()
-    finally:
-        os.close(reader)
-        os.close(writer)
     if status:
         # The reason is the last line, after progress and warnings; a killed process has none.
         lines = log.read_text(errors="replace").split("\n") if status == 1 else []
         reason = next((line for line in reversed(lines) if line.strip()), f"exit status {status}")
         raise DownloadError(printable(reason))
-
-
-def _store(fetched: Path, folder: Path) -> None:
-    """Sync downloaded data, and rename it into place."""
-    files = (path for path in fetched.rglob("*") if path.is_file())
-    with ThreadPoolExecutor() as pool:  # one after the other takes minutes for 200,000 images
-        list(pool.map(_sync, files))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _move(fetched, folder)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 def _move(new: Path, target: Path) -> None:
@@ -303,10 +285,3 @@ def _summary(error: Exception) -> str:
     mirrors = re.findall(r"Tried (.+), got:\n(.*)", message)
     message = "; ".join(f"{mirror}: {reason.rstrip('.')}" for mirror, reason in mirrors) or message
     return " ".join(message.split()) or type(error).__name__
-
-
-def _end_with_parent(folder: Path) -> None:
-    """Wait until the parent is gone, then remove the folder and exit."""
-    os.read(0, 1)
-    shutil.rmtree(folder, ignore_errors=True)
-    os._exit(1)

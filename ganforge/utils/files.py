@@ -26,6 +26,11 @@ MAX_BYTES = 1 << 24
 MAX_ROWS_BYTES = 1 << 30
 
 
+def error_reason(error: Exception) -> str:
+    """Return the message of an error, without its number and its path; its type if it has none."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
 class OutputError(OSError):
     """Failed write of one of ganforge's own files, as opposed to an OSError of a component."""
 
@@ -50,7 +55,7 @@ def read_limited(path: Path, *, limit_bytes: int, fix: str) -> bytes:
     try:
         return read_file(path, max_bytes=limit_bytes)
     except (OSError, ValueError) as error:  # ValueError: a null byte in its name
-        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}", fix=fix) from error
+        raise DataError(f"{path} cannot be read: {error_reason(error)}", fix=fix) from error
 
 
 def open_regular(path: str | Path, *, max_bytes: int = MAX_BYTES) -> BufferedReader:
@@ -162,15 +167,9 @@ def sync(path: Path) -> None:
 
 
 def append_row(path: Path, row: Mapping[str, Any], *, torn: bool = False) -> None:
-    """Append a line of JSON to a file with one write, since other processes may append to it, too.
+    """Append a line of JSON to a file with one write, since other processes may append to it, too. Raises OSError.
 
-    Args:
-        path: The file.
-        row: Content of the line.
-        torn: Whether the last line may be incomplete after a crash; the row then starts on a new line.
-
-    Raises:
-        OSError: The file cannot be written.
+    The last line of a file that may be `torn` after a crash is ended first if it is incomplete.
     """
     rest = (json.dumps(row, allow_nan=True) + "\n").encode()
     with open_appending(path) as file:

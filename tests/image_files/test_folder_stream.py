@@ -16,8 +16,7 @@ from ganforge.config.resolve import resolve
 from ganforge.errors import DataError
 from ganforge.image_files import dataset as module
 from ganforge.image_files import source as source_module
-from ganforge.image_files.memory import container_limits, machine_memory, too_large
-from ganforge.image_files.streamed import StreamedImages
+from ganforge.image_files.streamed import StreamedImages, container_limits, machine_memory, too_large
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
 from ganforge.runs.setup import prepare
