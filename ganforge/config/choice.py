@@ -12,10 +12,10 @@ from ganforge.components import ComponentOptions
 from ganforge.components.spec import Kind
 from ganforge.config import Layer
 from ganforge.config.dotted import NOTHING
-from ganforge.config.messages import validation_message
 from ganforge.config.resolved import ResolvedComponent
 from ganforge.errors import ConfigError
 from ganforge.plugins.registry import Entry, Registry
+from ganforge.utils.schema import validation_message
 from ganforge.utils.suggest import did_you_mean
 
 
@@ -91,6 +91,17 @@ def _options(registry: Registry, key: str, choice: Choice, tables: Sequence[Laye
                     f"{did_you_mean(option, fields)}"
                 )
             yield table, option, value
+
+
+def unused_tables(
+    layer: Layer, key: str, kind: Kind, used: Sequence[Entry | None], registry: Registry
+) -> Iterator[str]:
+    """Yield a notice for each component's table in a layer of a key's settings that has no use."""
+    for name, value in layer.values.items():
+        entry = registry.get(kind, name) if isinstance(value, Mapping) else None
+        if entry is not None and entry not in used:
+            names = ", ".join(dict.fromkeys(item.component.name for item in used if item is not None)) or "none"
+            yield f"[{key}.{name}] ({layer.origin}) is kept but not used: {key} is {names}"
 
 
 def misplaced_option(key: str, option: str, layer: Layer, component: str) -> ConfigError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ganforge.components.spec import SECTIONS, Kind
@@ -22,12 +22,15 @@ def name_classes(experiments: Sequence[Experiment], registry: Registry) -> tuple
         UsageError: The source of a class, or something that it needs, cannot be saved.
         PluginError: The source cannot be loaded.
     """
-    references = [item for experiment in experiments for item in _references(experiment)]
-    given = dict.fromkeys(
-        GivenClass(kind, ref.name, ref.cls)
-        for kind, ref in references
-        if ref.cls is not None and registry.entry_of(kind, ref.cls) is None
-    )
+    given: dict[GivenClass, None] = {}
+
+    def collect(kind: Kind, ref: ComponentRef) -> ComponentRef:
+        if ref.cls is not None and registry.entry_of(kind, ref.cls) is None:
+            given[GivenClass(kind, ref.name, ref.cls)] = None
+        return ref
+
+    for experiment in experiments:
+        _map_references(experiment, collect)
     if given:
         registry = registry.with_classes(plugin_source(tuple(given)))
 
@@ -41,19 +44,10 @@ def name_classes(experiments: Sequence[Experiment], registry: Registry) -> tuple
     return [_map_references(experiment, named) for experiment in experiments], registry
 
 
-def _references(experiment: Experiment) -> Iterator[tuple[Kind, ComponentRef]]:
-    """Yield every reference with the kind of its component."""
-    for section, kind in SECTIONS.items():
-        value = getattr(experiment, section)
-        yield from ((kind, ref) for ref in (value if section in SEVERAL else (value,)))
-    yield from (("optimizer", ref) for ref in experiment.optimizer.values())
-    yield from (("schedule", ref) for ref in experiment.schedules.values())
-
-
 def _map_references(experiment: Experiment, change: Callable[[Kind, ComponentRef], ComponentRef]) -> Experiment:
     """Return an experiment whose references were changed; settings that were not set stay so."""
     update: dict[str, Any] = {}
-    for key in experiment.model_fields_set:
+    for key in (key for key in Experiment.model_fields if key in experiment.model_fields_set):
         value = getattr(experiment, key)
         if key in SINGLE:
             update[key] = change(SECTIONS[key], value)

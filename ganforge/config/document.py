@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +56,12 @@ def to_document(experiment: Experiment) -> dict[str, Any]:
     document = {key: NOTHING if value is None else value for key, value in values.items() if key not in components}
     document.pop("epochs" if experiment.epochs is None else "steps")
     for section in SINGLE:
-        document[section] = _table(values[section])
+        document[section] = ref_table(values[section])
     for section in SEVERAL:
-        options = {item["name"]: item["options"] for item in values[section] if item["options"]}
-        document[section] = {"names": [item["name"] for item in values[section]]} | options
-    document["optimizer"] = {phase: _table(ref) for phase, ref in values["optimizer"].items()}
+        document[section] = refs_table(values[section])
+    document["optimizer"] = {phase: ref_table(ref) for phase, ref in values["optimizer"].items()}
     schedules = values["schedules"]
-    document["schedules"] = {"names": list(schedules)} | {target: _table(ref) for target, ref in schedules.items()}
+    document["schedules"] = {"names": list(schedules)} | {target: ref_table(ref) for target, ref in schedules.items()}
     return document
 
 
@@ -83,9 +82,15 @@ def from_document(document: Mapping[str, Any]) -> Experiment:
         raise ConfigError(f"not a resolved experiment: {' '.join(str(error).split())}") from None
 
 
-def _table(ref: Mapping[str, Any]) -> dict[str, Any]:
+def ref_table(ref: Mapping[str, Any]) -> dict[str, Any]:
     """Return a component's name, and its options in a table of its own."""
-    return {"name": ref["name"]} | ({ref["name"]: ref["options"]} if ref["options"] else {})
+    return {"name": ref["name"]} | ({ref["name"]: ref["options"]} if ref.get("options") else {})
+
+
+def refs_table(refs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the names of several components, and the options of each in a table of its own."""
+    options = {ref["name"]: ref["options"] for ref in refs if ref.get("options")}
+    return {"names": [ref["name"] for ref in refs]} | options
 
 
 def _ref(table: Mapping[str, Any]) -> ComponentRef:

@@ -19,10 +19,9 @@ from pydantic import (
     model_validator,
 )
 
-from ganforge.config.messages import validation_message
 from ganforge.config.references import ComponentRef, Initial, Names, One, Optimizers, Several, spelled
 from ganforge.errors import ConfigError
-from ganforge.utils.schema import spell_booleans
+from ganforge.utils.schema import spell_booleans, validation_message
 
 if TYPE_CHECKING:
     from ganforge.config.keywords import ExperimentSettings

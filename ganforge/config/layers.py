@@ -1,4 +1,4 @@
-"""Layers of settings with their origins; later ones win."""
+"""Layers of settings with their origins, of which later ones win, and their parts by section."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ganforge.components.spec import SECTIONS, Section
+from ganforge.config.document import ref_table, refs_table
 from ganforge.config.dotted import NOTHING, literal
 from ganforge.config.experiment import Experiment
 from ganforge.config.references import ALL_PHASES, SEVERAL, SINGLE
@@ -114,11 +116,9 @@ def experiment_layer(experiment: Experiment) -> Layer:
         elif key == "schedules":
             values[key] = {target: _loose_table(ref) for target, ref in value.items()}
         elif key in SINGLE:
-            name = value["name"]
-            values[key] = {"name": name} | ({name: value["options"]} if value.get("options") else {})
+            values[key] = ref_table(value)
         elif key in SEVERAL:
-            options = {item["name"]: item["options"] for item in value if item.get("options")}
-            values[key] = {"names": [item["name"] for item in value]} | options
+            values[key] = refs_table(value)
         else:
             values[key] = value
     return Layer("Python", values, loose=True)
@@ -127,3 +127,75 @@ def experiment_layer(experiment: Experiment) -> Layer:
 def _loose_table(ref: Mapping[str, Any]) -> dict[str, Any]:
     """Return a component's name, if it is set, and its options in one table."""
     return {**ref.get("options", {}), **({"name": ref["name"]} if "name" in ref else {})}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SectionSettings(Layer):
+    """Settings of one layer in one section: named components, or None, options, and tables of options by component."""
+
+    names: list[str] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(Layer):
+    """One layer, split into its parts; `values` are the keys that belong to no component.
+
+    Attributes:
+        sections: Settings of each section.
+        optimizer: Table of optimizers: options of all phases, and tables by phase.
+        schedule_names: Targets whose schedules of lower layers are kept, or None for all.
+        schedules: Table of schedules by target.
+    """
+
+    sections: Mapping[Section, SectionSettings]
+    optimizer: Mapping[str, Any]
+    schedule_names: list[str] | None
+    schedules: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, layer: Layer) -> Settings:
+        """Split a layer. Raises ConfigError if a section has the wrong form."""
+        plain = {key.replace("-", "_"): value for key, value in layer.values.items()}
+        sections: dict[Section, SectionSettings] = {}
+        for section in SECTIONS:
+            problem, content = " is not the name of a component", plain.pop(section, None)
+            names, values = _named(layer, content, section, several=section in SEVERAL, problem=problem)
+            sections[section] = SectionSettings(layer.origin, values, layer.loose, layer.advisory, names=names)
+        optimizer = named_table(plain.pop("optimizer", {}), "optimizer", layer.origin)
+        problem = ": name the option, such as schedules.optimizer.gen.lr = 'cosine'"
+        names, schedules = _named(layer, plain.pop("schedules", {}), "schedules", several=True, problem=problem)
+        return cls(
+            layer.origin,
+            plain,
+            layer.loose,
+            layer.advisory,
+            sections=sections,
+            optimizer=optimizer,
+            schedule_names=names,
+            schedules=schedules,
+        )
+
+
+def named_table(content: object, key: str, origin: str) -> dict[str, Any]:
+    """Return a table in which a name alone, such as "sgd", is `{"name": "sgd"}`. Raises ConfigError for other forms."""
+    if isinstance(content, str):
+        return {"name": content}
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"{key} = {content!r} ({origin}): it must be a name, or a table of options")
+    return dict(content)
+
+
+def _named(
+    layer: Layer, content: object, key: str, *, several: bool, problem: str
+) -> tuple[list[str] | None, dict[str, Any]]:
+    """Return the names in a table of components, or None, and the rest of it. Raises ConfigError with the problem."""
+    named = "names" if several else "name"
+    values = dict(content) if isinstance(content, Mapping) else {named: content}
+    value = values.pop(named, None)
+    if several:
+        names: Any = _names(value) if isinstance(value, str) else value
+    else:
+        names = None if value is None else [value]
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise ConfigError(f"{key} = {value!r} ({layer.origin}){problem}")
+    return names, values

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ganforge.config import Layer
-from ganforge.config.choice import Choice, choose_component, misplaced_option
-from ganforge.config.sections import Settings, named_table
+from ganforge.config.choice import Choice, choose_component, misplaced_option, unused_tables
+from ganforge.config.layers import Settings, named_table
 from ganforge.errors import ConfigError
 from ganforge.plugins.registry import Entry, Registry
 from ganforge.utils.suggest import did_you_mean
@@ -66,8 +66,7 @@ def shared_and_own(layer: Settings, phase: str, phases: Sequence[str]) -> tuple[
 
 
 def _phase_table(layer: Settings, phase: str, phases: Sequence[str]) -> Layer:
-    shared, own = shared_and_own(layer, phase, phases)
-    values = _deep_merge(shared, own)
+    values = _deep_merge(*shared_and_own(layer, phase, phases))
     values.pop(SCHEDULE, None)
     return layer.part(values)
 
@@ -80,21 +79,14 @@ def _deep_merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str,
     return merged
 
 
-def unused_tables(layers: Iterable[Settings], choices: Mapping[str, Choice], registry: Registry) -> list[str]:
-    """Return notices about tables of optimizers that no phase uses."""
-    notices = []
+def unused_optimizers(layers: Iterable[Settings], choices: Mapping[str, Choice], registry: Registry) -> Iterator[str]:
+    """Yield notices about tables of optimizers that no phase uses."""
     for layer in layers:
         if layer.advisory:
             continue
-        tables = {"optimizer": (layer.optimizer, [choice.entry for choice in choices.values()])}
+        used = [choice.entry for choice in choices.values()]
+        yield from unused_tables(layer.part(layer.optimizer), "optimizer", "optimizer", used, registry)
         for phase, choice in choices.items():
             table = layer.optimizer.get(phase)
             if isinstance(table, Mapping):
-                tables[f"optimizer.{phase}"] = (table, [choice.entry])
-        for key, (table, used) in tables.items():
-            for name, value in table.items():
-                entry = registry.get("optimizer", name) if isinstance(value, Mapping) else None
-                if entry is not None and entry not in used:
-                    names = ", ".join(dict.fromkeys(item.component.name for item in used if item is not None))
-                    notices.append(f"[{key}.{name}] ({layer.origin}) is kept but not used: {key} is {names}")
-    return notices
+                yield from unused_tables(layer.part(table), f"optimizer.{phase}", "optimizer", [choice.entry], registry)

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ganforge.config import SECTIONS, ComponentRef, Experiment, Layer, Section, nested
-from ganforge.config.choice import Choice, component_options, misplaced_option, resolve_options
+from ganforge.config.choice import Choice, component_options, misplaced_option, resolve_options, unused_tables
 from ganforge.config.dotted import NOTHING, RENAMED
-from ganforge.config.optimizers import choose_optimizers, unused_tables
+from ganforge.config.layers import Settings
+from ganforge.config.optimizers import choose_optimizers, unused_optimizers
 from ganforge.config.references import NETWORK_PHASES, SEVERAL, SINGLE, TRAINED
 from ganforge.config.resolved import ResolvedComponent, ResolvedConfig
 from ganforge.config.schedules import Targets, check_scheduled_values, resolve_schedules
-from ganforge.config.sections import Settings
 from ganforge.errors import ConfigError
 from ganforge.plugins.registry import Entry, Registry
 from ganforge.utils.suggest import did_you_mean
@@ -114,9 +114,8 @@ class Resolver:
             phase: component_options(self.registry, f"optimizer.{phase}", choice, tables, self.origins)
             for phase, (choice, tables) in choices.items()
         }
-        self.notices += unused_tables(
-            self.layers, {phase: choice for phase, (choice, _) in choices.items()}, self.registry
-        )
+        chosen_optimizers = {phase: choice for phase, (choice, _) in choices.items()}
+        self.notices += unused_optimizers(self.layers, chosen_optimizers, self.registry)
         plain = self.plain()
         targets = Targets(
             {phase: item.options for phase, item in optimizers.items()},
@@ -180,15 +179,9 @@ class Resolver:
         for layer in layers:
             for section in sections:
                 kind, settings = SECTIONS[section], layer.sections[section]
-                used = self.entries[section]
-                for key, value in settings.values.items():
-                    entry = self.registry.get(kind, key) if isinstance(value, Mapping) else None
-                    if entry is not None and entry not in used:
-                        names = ", ".join(item.component.name for item in used) or "none"
-                        self.notices.append(
-                            f"[{section}.{key}] ({layer.origin}) is kept but not used: {section} is {names}"
-                        )
-                    elif entry is None and not used:
+                self.notices += unused_tables(settings, section, kind, self.entries[section], self.registry)
+                for key, value in settings.values.items() if not self.entries[section] else ():
+                    if not isinstance(value, Mapping) or self.registry.get(kind, key) is None:
                         raise ConfigError(f"{section}.{key} ({layer.origin}) is set, but no {kind} is chosen")
 
     def _unused_targets(self, choices: Mapping[str, tuple[Choice, Sequence[Layer]]]) -> dict[str, int]:

@@ -26,9 +26,6 @@ class ResolvedConfig:
     """Experiment with its components and the origins of its values.
 
     Attributes:
-        experiment: The experiment.
-        chosen: Components of each section.
-        optimizers: Optimizer of each phase.
         schedules: Schedule of each scheduled option, by its dotted key such as `optimizer.gen.lr`.
         phases: Phases in the order of their updates.
         origins: Origin of every value that is not a default, by dotted key.

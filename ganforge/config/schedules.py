@@ -16,9 +16,9 @@ from ganforge.components import ComponentOptions
 from ganforge.config import Layer
 from ganforge.config.choice import choose_component, component_options
 from ganforge.config.dotted import NOTHING
+from ganforge.config.layers import Settings
 from ganforge.config.optimizers import SCHEDULE, shared_and_own
 from ganforge.config.resolved import ResolvedComponent
-from ganforge.config.sections import Settings
 from ganforge.errors import ConfigError, PluginError
 from ganforge.plugins.registry import Registry
 from ganforge.utils.suggest import did_you_mean
@@ -28,16 +28,14 @@ EMA = "ema_halflife_images"
 #: Length of the imaginary training in which the values of schedules are checked.
 PROBES = 1000
 
-
 #: Target, followed by the option of the schedule, if any; and the name of the schedule, or the value of its option.
 ScheduleSetting: TypeAlias = tuple[str, Any]
 
 
 class Targets:
-    """Numeric options that may be scheduled.
+    """Numeric options that may be scheduled, by dotted key.
 
     Attributes:
-        names: Dotted keys.
         owners: Options that each target is one of, except the half-life of the moving average.
     """
 
@@ -130,20 +128,11 @@ def resolve_schedules(
 
 def _settings(layer: Settings, phases: Sequence[str]) -> Iterator[ScheduleSetting]:
     """Yield a layer's schedules; those of every phase come before those of one."""
-    own = []
-    for number, phase in enumerate(phases):
-        both, of_phase = shared_and_own(layer, phase, phases)
-        if number == 0 and SCHEDULE in both:
-            yield from _leaves("optimizer.lr", both[SCHEDULE])
-        if SCHEDULE in of_phase:
-            own.append((f"optimizer.{phase}.lr", of_phase[SCHEDULE]))
-    leaves = [leaf for key, content in layer.schedules.items() for leaf in _leaves(key, content)]
-    leaves += [leaf for key, content in own for leaf in _leaves(key, content)]
-    yield from sorted(leaves, key=lambda leaf: _names_phase(leaf[0], phases))
-
-
-def _names_phase(key: str, phases: Sequence[str]) -> bool:
-    return key.split(".")[1:2] != [] and key.split(".")[1] in phases
+    if SCHEDULE in layer.optimizer:
+        yield from _leaves("optimizer.lr", layer.optimizer[SCHEDULE])
+    own = {f"optimizer.{phase}.lr": shared_and_own(layer, phase, phases)[1].get(SCHEDULE, {}) for phase in phases}
+    leaves = [leaf for key, content in [*layer.schedules.items(), *own.items()] for leaf in _leaves(key, content)]
+    yield from sorted(leaves, key=lambda leaf: leaf[0].partition(".")[2].partition(".")[0] in phases)
 
 
 def _leaves(key: str, content: object) -> Iterator[ScheduleSetting]:
@@ -225,7 +214,6 @@ def _scaled(options: ComponentOptions, target: str, factor: float) -> dict[str, 
     if number in values:
         values[number] *= factor or 1.0
     else:
-        entries = list(values[name])
+        entries = values[name] = list(values[name])
         entries[int(number)] *= factor or 1.0
-        values[name] = entries
     return values
