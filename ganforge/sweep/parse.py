@@ -136,9 +136,7 @@ def _split_axes(settings: Mapping[str, Any], below: Sequence[Layer]) -> tuple[Ax
     The highest layer `below` that names a component counts if the command line does not.
     """
     axes: Axes = {}
-    rest: dict[str, Any] = {
-        key: dict(value) if isinstance(value, Mapping) else value for key, value in settings.items()
-    }
+    rest: dict[str, Any] = dict(settings)
     for section in TRAINED:
         default = Experiment.model_fields[section].default.name
         candidates = [*(_name(layer.values.get(section)) for layer in below), _name(rest.get(section))]

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -37,19 +37,6 @@ class TrialResult:
     error: str | None = None
 
 
-class TrialSource(Protocol):
-    """Source of trials, which gets their results."""
-
-    def next_trial(self) -> Trial | None:
-        """Return a trial, or None if there is none at the moment."""
-
-    def report(self, result: TrialResult) -> None:
-        """Get the result of a trial."""
-
-    def exhausted(self) -> bool:
-        """Return whether no result of the running trials can add another trial."""
-
-
 class SweepCallback(Protocol):
     """Callback of a scheduler."""
 
@@ -78,6 +65,7 @@ class Scheduler:
     jobs: int
     callback: SweepCallback
     interruption: Interruption
+    on_result: Callable[[TrialResult], None] | None = None
     launcher: Launcher = field(init=False)
     _running: list[TrialProcess] = field(default_factory=list)
     _busy: deque[tuple[float, Trial]] = field(default_factory=deque)
@@ -87,20 +75,22 @@ class Scheduler:
     def __post_init__(self) -> None:
         self.launcher = Launcher(self.directory, self.sweep, self.jobs)
 
-    def run(self, source: TrialSource) -> list[TrialResult]:
-        """Run trials until the source is exhausted, or all processes have stopped after a signal; return results."""
+    def run(self, trials: Iterator[Trial]) -> list[TrialResult]:
+        """Run all trials, or until all processes have stopped after a signal; return results."""
+        exhausted = False
         try:
-            while self._running or not (self._stopping or (source.exhausted() and not self._busy)):
+            while self._running or not (self._stopping or (exhausted and not self._busy)):
                 self._forward_signal()
                 for job in [job for job in self._running if job.process.poll() is not None]:
-                    self._advance(job, source)
+                    self._advance(job)
                 while not self._stopping and len(self._running) < self.jobs:
-                    trial = source.next_trial()
+                    trial = next(trials, None)
+                    exhausted = trial is None
                     if trial is None and self._busy and self._busy[0][0] <= time.monotonic():
                         _, trial = self._busy.popleft()
                     if trial is None:
                         break
-                    self._start_trial(trial, source)
+                    self._start_trial(trial)
                 self.callback.on_poll(lambda: sum(self.directory.progress(job.trial) for job in self._running))
                 time.sleep(POLL_SECONDS)
         finally:
@@ -123,28 +113,26 @@ class Scheduler:
     def _stopping(self) -> bool:
         return self.interruption.received is not None
 
-    def _start_trial(self, trial: Trial, source: TrialSource) -> None:
+    def _start_trial(self, trial: Trial) -> None:
         """Lock a trial and start its next process, or report its result if it has one."""
         result = self.known_result(trial)
-        if result is not None:
-            self._report(result, source, 0.0)
-            return
-        try:
-            lock = self.directory.lock_trial(trial)
-        except RunDirectoryError as error:
-            self._report(_failed(trial, error), source, 0.0)
-            return
-        if lock is None:
-            self._busy.append((time.monotonic() + BUSY_SECONDS, trial))
-            return
-        result = self.known_result(trial)  # the previous holder of the lock may have finished meanwhile
-        if result is not None:
+        if result is None:
+            try:
+                lock = self.directory.lock_trial(trial)
+            except RunDirectoryError as error:
+                self._report(_failed(trial, error))
+                return
+            if lock is None:
+                self._busy.append((time.monotonic() + BUSY_SECONDS, trial))
+                return
+            result = self.known_result(trial)  # the previous holder of the lock may have finished meanwhile
+            if result is None:
+                self._start_process(trial, lock, time.monotonic())
+                return
             lock.release()
-            self._report(result, source, 0.0)
-            return
-        self._start_process(trial, lock, source, time.monotonic())
+        self._report(result)
 
-    def _start_process(self, trial: Trial, lock: TrialLock, source: TrialSource, started_at: float) -> None:
+    def _start_process(self, trial: Trial, lock: TrialLock, started_at: float) -> None:
         used = {job.slot for job in self._running}
         slot = next(number for number in range(self.jobs) if number not in used)
         try:
@@ -153,12 +141,12 @@ class Scheduler:
             job = self.launcher.start(trial, lock, slot, started_at)
         except Exception as error:  # noqa: BLE001 - as in `known_result`
             lock.release()
-            self._report(_failed(trial, error), source, 0.0)
+            self._report(_failed(trial, error))
             return
         self._running.append(job)
         self.callback.on_trial_start(trial, job.stage)
 
-    def _advance(self, job: TrialProcess, source: TrialSource) -> None:
+    def _advance(self, job: TrialProcess) -> None:
         """Start the next process of a trial whose process has ended, or report its result."""
         self._running.remove(job)
         code, trained = job.process.returncode, job.stage != "evaluate"
@@ -168,17 +156,18 @@ class Scheduler:
         result = self.known_result(job.trial)
         finished = result is None and trained and code == 0 and self.directory.state(job.trial) == "finished"
         if finished and not self._stopping:
-            self._start_process(job.trial, job.lock, source, job.started_at)
+            self._start_process(job.trial, job.lock, job.started_at)
             return
         if result is None and not (self._stopping and trained):
             result = TrialResult(job.trial, "failed" if trained else "unscored", error=job.error())
         job.lock.release()
         if result is not None:
-            self._report(result, source, time.monotonic() - job.started_at)
+            self._report(result, time.monotonic() - job.started_at)
 
-    def _report(self, result: TrialResult, source: TrialSource, seconds: float) -> None:
+    def _report(self, result: TrialResult, seconds: float = 0.0) -> None:
         self._results.append(result)
-        source.report(result)
+        if self.on_result is not None:
+            self.on_result(result)
         self.callback.on_trial_end(result, seconds)
 
     def _forward_signal(self) -> None:

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -49,42 +49,34 @@ class _Proposal:
     results: dict[int, TrialResult] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
 class SearchSource:
-    """Source of the trials of a search, until the study has the requested number of configurations."""
+    """Source of the trials of a search, until the study has the requested number of configurations.
 
-    directory: SweepDirectory
-    sweep: SweepConfig
-    search: SearchConfig
-    planner: Planner
-    on_config: Callable[[TrialConfig], None]
-    study: optuna.Study
-    distributions: dict[str, BaseDistribution]
-    _configs: dict[str, TrialConfig] = field(default_factory=dict)
-    _proposals: dict[int, _Proposal] = field(default_factory=dict)
-    _waiting: deque[Trial] = field(default_factory=deque)
-    _complete: bool = False
+    A study and its folder are opened, created or rebuilt. Raises UsageError and IncompatibleError.
+    """
 
-    @classmethod
-    def open(
-        cls,
+    def __init__(
+        self,
         directory: SweepDirectory,
         sweep: SweepConfig,
         search: SearchConfig,
         planner: Planner,
         on_config: Callable[[TrialConfig], None],
-    ) -> Self:
-        """Open, create or rebuild a study and its folder. Raises UsageError and IncompatibleError."""
-        distributions = make_distributions(sweep, search)
+    ) -> None:
+        self.directory, self.sweep, self.search = directory, sweep, search
+        self.planner, self.on_config = planner, on_config
+        self.distributions = make_distributions(sweep, search)
+        self._configs: dict[str, TrialConfig] = {}
+        self._proposals: dict[int, _Proposal] = {}
+        self._waiting: deque[Trial] = deque()
+        self._complete = False
         _, higher_is_better = find_objective(search.objective, sweep.scoring.metrics, planner.registry)
         _check_something_fits(search, planner)
         directory.write(sweep)
         with directory.lock():
             name = f"ganforge-{sweep.digest}"
-            study = open_study(search.storage, directory.journal, name, higher_is_better=higher_is_better)
-            source = cls(directory, sweep, search, planner, on_config, study, distributions)
-            source._rebuild()
-        return source
+            self.study = open_study(search.storage, directory.journal, name, higher_is_better=higher_is_better)
+            self._rebuild()
 
     @property
     def configs(self) -> list[TrialConfig]:
@@ -92,14 +84,10 @@ class SearchSource:
         return list(self._configs.values())
 
     def next_trial(self) -> Trial | None:
-        """Return the next trial: of an abandoned configuration, or of a new one."""
+        """Return the next trial, of an abandoned configuration or of a new one, or None at the end of the search."""
         while not self._waiting and not self._complete:
             self._take_proposal()
         return self._waiting.popleft() if self._waiting else None
-
-    def exhausted(self) -> bool:
-        """Return whether every trial has been returned."""
-        return not self._waiting and self._complete
 
     def report(self, result: TrialResult) -> None:
         """Give the study the mean score of a configuration when all its seeds have results.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from ganforge.sweep.directory import SweepDirectory
 from ganforge.sweep.expand import Planner, check_count, check_some_fit
 from ganforge.sweep.leaderboard import Leaderboard
 from ganforge.sweep.ranking import build_leaderboard
-from ganforge.sweep.scheduler import Scheduler, SweepCallback, TrialResult, TrialSource
+from ganforge.sweep.scheduler import Scheduler, SweepCallback
 from ganforge.sweep.trials import Trial, TrialConfig, list_trials, merge_configs
 from ganforge.utils.signals import Interruption
 
@@ -23,24 +22,6 @@ if TYPE_CHECKING:
     from ganforge.sweep.search import SearchSource
 
 INSTALL = "python -m pip install 'optuna>=4.1'"
-
-
-@dataclass(slots=True)
-class GridSource:
-    """Source of the trials of a list."""
-
-    trials: deque[Trial]
-
-    def next_trial(self) -> Trial | None:
-        """Return the next trial."""
-        return self.trials.popleft() if self.trials else None
-
-    def report(self, result: TrialResult) -> None:
-        """Ignore a result, since no other trial depends on it."""
-
-    def exhausted(self) -> bool:
-        """Return whether every trial has been returned."""
-        return not self.trials
 
 
 @dataclass(slots=True)
@@ -74,7 +55,7 @@ class Sweep:
             raise UsageError(f"a search needs Optuna: {error}", fix=INSTALL) from None
         directory = SweepDirectory.locate(out, config)
         planner = _make_planner(config, registry, directory)
-        return cls(directory, config, [], SearchSource.open(directory, config, config.search, planner, on_config))
+        return cls(directory, config, [], SearchSource(directory, config, config.search, planner, on_config))
 
     @property
     def configs(self) -> list[TrialConfig]:
@@ -94,9 +75,10 @@ class Sweep:
 
     def run(self, jobs: int, callback: SweepCallback, interruption: Interruption) -> Leaderboard:
         """Run and score all trials without a result, write the leaderboard, and return it. Raises RunDirectoryError."""
-        source: TrialSource = GridSource(deque(self.trials)) if self.search is None else self.search
-        scheduler = Scheduler(self.directory, self.config, jobs, callback, interruption)
-        results = {result.trial.name: result for result in scheduler.run(source)}
+        on_result = None if self.search is None else self.search.report
+        scheduler = Scheduler(self.directory, self.config, jobs, callback, interruption, on_result)
+        trials = iter(self.trials) if self.search is None else iter(self.search.next_trial, None)
+        results = {result.trial.name: result for result in scheduler.run(trials)}
         # After an interruption, some trials with results have not been visited.
         remaining = (scheduler.known_result(trial) for trial in self.trials if trial.name not in results)
         results |= {result.trial.name: result for result in remaining if result is not None}

@@ -131,7 +131,7 @@ def test_a_failed_configuration_stays_open_and_a_diverged_one_does_not(registry:
     again = open_search(search(2), registry)
     assert again.next_trial() == one
     assert again.next_trial() is None
-    assert again.exhausted()
+    assert again.next_trial() is None, "the end is final"
 
 
 def test_several_folders_share_a_storage(registry: Registry, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import time
-from collections import deque
 from pathlib import Path
 from typing import Any
 from unittest.mock import create_autospec
@@ -42,7 +41,7 @@ from ganforge.sweep.parse import (
     parse_sweep,
 )
 from ganforge.sweep.scheduler import Scheduler, SweepCallback
-from ganforge.sweep.sweep import GridSource, Sweep, plan
+from ganforge.sweep.sweep import Sweep, plan
 from ganforge.sweep.trials import (
     Trial,
     TrialConfig,
@@ -578,7 +577,7 @@ def test_a_run_without_its_manifest_is_kept(damage: str, monkeypatch: pytest.Mon
     if damage == "renamed twice":
         Path("m/x-seed0.damaged-1").mkdir()
     monkeypatch.setattr("sys.executable", "/bin/false")
-    scheduler.run(GridSource(deque([trial])))
+    scheduler.run(iter([trial]))
     kept = Path("m/x-seed0.damaged-1" if damage == "lost" else "m/x-seed0.damaged-2")
     assert (kept / "checkpoints/step-1/notes.txt").read_text() == "three weeks of training"
     assert not Path("m/x-seed0").exists()
@@ -610,7 +609,7 @@ def test_a_process_that_ends_early_with_code_0_has_failed(status: str | None, mo
         Path("m/x-seed0").mkdir()
         Path("m/x-seed0/run.json").write_text(json.dumps({"status": status}))
     monkeypatch.setattr("sys.executable", "/bin/true")
-    (result,) = scheduler.run(GridSource(deque([trial])))
+    (result,) = scheduler.run(iter([trial]))
     stage = "run" if status is None else "resume"
     assert (result.status, result.error) == (
         "failed",
@@ -649,7 +648,7 @@ def test_locked_trials_are_tried_again_at_intervals(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("ganforge.sweep.scheduler.BUSY_SECONDS", 0.2)
     monkeypatch.setattr("sys.executable", "/bin/false")
     begun = time.monotonic()
-    found = scheduler.run(GridSource(deque(trials)))
+    found = scheduler.run(iter(trials))
     assert sorted(result.trial.name for result in found) == sorted(trial.name for trial in trials)
     assert time.monotonic() - begun >= 3 * 0.2
     assert len(attempts) <= 12
@@ -664,7 +663,7 @@ def test_a_trial_that_is_returned_several_times_has_several_results(
     scheduler.directory.trials.mkdir(parents=True)
     monkeypatch.setattr("ganforge.sweep.scheduler.BUSY_SECONDS", 0.05)
     monkeypatch.setattr("sys.executable", "/bin/false")
-    found = scheduler.run(GridSource(deque([one, one, one, other])))
+    found = scheduler.run(iter([one, one, one, other]))
     assert sorted(result.trial.seed for result in found) == [0, 0, 0, 1]
 
 
@@ -684,7 +683,7 @@ def test_an_error_in_one_trial_fails_only_that_trial(place: str, monkeypatch: py
 
     monkeypatch.setattr(SweepDirectory, place, breaks)
     monkeypatch.setattr("sys.executable", "/bin/false")
-    first, second = scheduler.run(GridSource(deque(trials)))
+    first, second = scheduler.run(iter(trials))
     assert (first.trial, first.status) == (trials[0], "failed")
     assert "it broke" in str(first.error)
     assert (second.trial, second.status) == (trials[1], "failed")
