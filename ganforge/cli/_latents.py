@@ -222,8 +222,7 @@ def write_picture(
 
 def write_animation(frames: Tensor, latents: Latents, paths: tuple[Path, Path], *, scale: int | None, fps: int) -> None:
     """Write an animation of pictures, `(N, C, H, W)` uint8, and its latents. Raises UsageError."""
-    from ganforge.utils.animation import save_gif, save_mp4  # noqa: PLC0415 - imports torch
-    from ganforge.utils.images import enlarge  # noqa: PLC0415 - imports torch
+    from ganforge.utils.images import enlarge, save_gif, save_mp4  # noqa: PLC0415 - imports torch
 
     frames = enlarge(frames, scale or -(-MIN_ANIMATION_PIXELS // min(frames.shape[-2:])))
     with writing(paths[0]):

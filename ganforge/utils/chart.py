@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ganforge.utils.axis import Axis
 from ganforge.utils.format import format_number
 from ganforge.utils.text import printable
 
@@ -30,7 +29,49 @@ MAX_MEANS = 250
 #: Weight of the last value in a smoothed line, TensorBoard's default.
 SMOOTHING = 0.6
 
+#: Approximate number of labels of an axis.
+TICKS = 5
+#: Share of its end below which the start of an axis is moved to 0.
+NEAR_ZERO = 0.3
+
 Point = tuple[float, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Range of an axis."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def over(cls, values: Sequence[float], padding: float) -> Axis:
+        """Return an axis over at least one value, padded by a share of the range on either side; it is never empty."""
+        low, high = min(values), max(values)
+        space = (high - low) * padding
+        if high <= low:
+            space = abs(low) * 0.5 or 0.5
+        return cls(low - space, high + space)
+
+    def from_zero(self) -> Axis:
+        """Return the axis, started at 0 if it nearly starts there."""
+        return Axis(0, self.high) if 0 <= self.low < NEAR_ZERO * self.high else self
+
+    def share(self, value: float) -> float:
+        """Return the position of a value, from 0 at the start of the axis to 1 at its end."""
+        return (value - self.low) / (self.high - self.low)
+
+    def ticks(self) -> Iterator[tuple[float, str]]:
+        """Yield a few round values in the range, with their labels."""
+        rough = (self.high - self.low) / TICKS
+        magnitude = 10.0 ** math.floor(math.log10(rough))
+        step = magnitude * next(factor for factor in (1, 2, 5, 10) if factor * magnitude >= rough * 0.999)
+        decimals = max(-math.floor(math.log10(step) + 1e-9), 0)
+        large = max(abs(self.low), abs(self.high))
+        for index in range(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1):
+            value = index * step
+            plain = large < 1e6 and decimals <= 4  # noqa: PLR2004 - the width of the labels
+            yield value, f"{value:,.{decimals}f}" if plain else f"{value:.3g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +79,6 @@ class Series:
     """Line of a chart.
 
     Attributes:
-        name: Name in the legend.
         points: (x, y) in the order of x; y is None in a gap.
         band: Interval of likely values at each point, such as a 95% interval, or None.
         trend: Points that a smoothed line starts from, or empty for a line that is not smoothed.
@@ -60,15 +100,9 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Content of a chart; the macro `chart` draws it.
+    """Content of a chart, which the macro `chart` draws, with horizontal lines of reference and a note below the title.
 
-    Attributes:
-        title: Title, unique in its page.
-        series: Lines.
-        y_label: Measure, with its unit.
-        x_label: Measure of the x axis.
-        references: Horizontal lines.
-        note: Sentence below the title.
+    The title is unique in its page; labels are measures with their units.
     """
 
     title: str
@@ -105,20 +139,13 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Geometry of a series, and its row in the table.
+    """Geometry of a series, and its row in the table: the last, lowest and highest value, each with its x.
 
     Attributes:
-        name: Name in the legend.
         color: Class of the style sheet; color and dash together distinguish 36 lines.
-        dash: Class of the style sheet.
         dense: Whether a thick line would fill the plot.
-        path: SVG path data of the line.
-        trend: SVG path data of the smoothed line, or "".
-        band: SVG path data of the band.
+        path: SVG path data of the line, as in `trend`, the smoothed line or "", and `band`.
         marks: Positions of single points, in per cent and pixels.
-        last: Last value and its x.
-        lowest: Lowest value and its x.
-        highest: Highest value and its x.
     """
 
     name: str
@@ -228,11 +255,8 @@ def _whole(x: float) -> float:
 def smoothed(points: Sequence[Point], weight: float = SMOOTHING) -> list[Point]:
     """Return the debiased exponential moving average of a line, as TensorBoard smooths; gaps stay.
 
-    After n values the average is divided by 1 - weightⁿ, so that it does not start at 0 (Kingma & Ba 2015).
-
-    Args:
-        points: (x, y) in the order of x.
-        weight: Weight of the earlier values, at least 0 and below 1.
+    After n values the average is divided by 1 - weightⁿ, so that it does not start at 0 (Kingma & Ba 2015). `weight` is
+    that of the earlier values, at least 0 and below 1.
     """
     average, correction, line = 0.0, 0.0, list[Point]()
     for x, y in points:
@@ -243,13 +267,7 @@ def smoothed(points: Sequence[Point], weight: float = SMOOTHING) -> list[Point]:
 
 
 def stretch_means(x: Sequence[float], y: Sequence[float], limit: int = MAX_MEANS) -> list[Point]:
-    """Return the means of equal stretches of a long line, without values that are not finite.
-
-    Args:
-        x: Positions, ascending.
-        y: Values.
-        limit: Number of stretches.
-    """
+    """Return the means of `limit` equal stretches of a long line, without values that are not finite."""
     points: list[Point] = []
     for stretch in range(limit):
         rows = range(stretch * len(x) // limit, (stretch + 1) * len(x) // limit)
@@ -263,11 +281,7 @@ def thin(columns: Mapping[str, Sequence[float]], limit: int = MAX_ROWS) -> list[
     """Return the rows to draw, in order, including the first and the last.
 
     In each of several equal stretches, a column keeps its lowest value, its highest value, and its first value that is
-    not finite. Peaks, dips and gaps stay at their places.
-
-    Args:
-        columns: Values by name, of equal length; NaN is a gap.
-        limit: Approximate maximum number of rows.
+    not finite. Peaks, dips and gaps stay at their places. There are about `limit` rows; NaN is a gap.
     """
     count = max(map(len, columns.values()), default=0)
     if count <= limit:

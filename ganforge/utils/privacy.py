@@ -51,11 +51,7 @@ def _map_text(function: Callable[[str], str], value: Value) -> Value:
 
 
 class MaskedStream(io.TextIOBase):
-    """Text stream that writes to another one, without credentials.
-
-    Args:
-        stream: The other stream.
-    """
+    """Text stream that writes to another one, without credentials."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

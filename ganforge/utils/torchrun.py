@@ -16,16 +16,7 @@ MAX_PORT = 65535
 
 @dataclass(frozen=True, slots=True)
 class RankEnvironment:
-    """Position of this process among those of one training.
-
-    Attributes:
-        rank: Number of this process, from 0.
-        world_size: Number of processes.
-        local_rank: Number of this process on its machine.
-        local_world_size: Number of processes on its machine.
-        address: Host of the main rank; empty for a single process.
-        port: Port of the main rank; 0 for a single process.
-    """
+    """Position of this process among all of one training and those on its machine, and the address of the main rank."""
 
     rank: int = 0
     world_size: int = 1

@@ -27,9 +27,7 @@ def single_line(text: str) -> str:
 def summarize_exception(error: BaseException, within: Path | None = None) -> str:
     """Return an exception in one line: its type, its message, and the line of the author's code that raised it.
 
-    Args:
-        error: The exception.
-        within: Folder of the author's code; by default everything but ganforge, torch, pydantic and Python.
+    That code is `within` a folder; by default it is everything but ganforge, torch, pydantic and Python.
     """
     try:
         text = single_line(str(error))

@@ -29,8 +29,7 @@ from ganforge.report.pages import (
     thin,
 )
 from ganforge.report.pages.page import _environment
-from ganforge.utils.axis import Axis
-from ganforge.utils.chart import smoothed
+from ganforge.utils.chart import Axis, smoothed
 from ganforge.utils.format import format_bytes, format_duration, format_number
 from tests.helpers.run_directories import grid
 

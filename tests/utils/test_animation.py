@@ -14,7 +14,7 @@ import torch
 from PIL import Image, ImageSequence
 
 from ganforge.errors import UsageError
-from ganforge.utils.animation import save_gif, save_mp4
+from ganforge.utils.images import save_gif, save_mp4
 
 
 def frames(channels: int = 1, height: int = 8, width: int = 6) -> torch.Tensor:
