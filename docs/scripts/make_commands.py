@@ -32,7 +32,7 @@ def _command(name: str, command: Any) -> str:  # noqa: ANN401 - as above
         sections = [_command(f"{name} {word}", subcommand) for word, subcommand in subcommands.items()]
         return "\n\n".join([f"## `{name}`\n\n{command.help}", *(f"#{section}" for section in sections)])
     arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
-    options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
+    options = [option for option in command.params if option.param_type_name == "option" and not option.hidden]
     usage = " ".join(["ganforge", name, *["[OPTIONS]"] * bool(options), *map(_metavar, arguments)])
     rows: list[tuple[str, ...]] = [(f"`{_metavar(argument)}`", _sentence(argument)) for argument in arguments]
     rows += [(_flags(option), _sentence(option)) for option in options]
