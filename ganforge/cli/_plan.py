@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from ganforge.cli._output import out
 from ganforge.cli._printer import escape
@@ -22,7 +22,8 @@ def print_plan(plan: Mapping[str, Any]) -> None:
         source = f"{item['distribution']} {item['version']}"
         table.add_row(item["kind"], f"[bold]{escape(item['name'])}[/]", escape(source), escape(item["origin"]))
     console.print(table)
-    settings = Table("setting", "value", "origin", title="Settings", title_justify="left")
+    heads = Column("setting", overflow="fold"), "value", "origin"  # a key stays whole: it is a flag
+    settings = Table(*heads, title="Settings", title_justify="left")
     values = [(plan["origins"].get(key, DEFAULT), key, value) for key, value in flatten(plan["experiment"])]
     for origin, key, value in sorted(values, key=lambda item: (item[0] == DEFAULT, item[1])):
         style = "dim" if origin == DEFAULT else ""

@@ -99,7 +99,8 @@ def _print(document: Mapping[str, Any]) -> None:
     console = out()
     title = f"[bold]{escape(document['name'])}[/] · {document['kind']} · "
     console.print(title + escape(f"{document['distribution']} {document['version']}"), highlight=False)
-    console.print(escape_lines(document.get("documentation") or document["summary"]), highlight=False)
+    prose = escape_lines(document.get("documentation") or document["summary"])
+    console.print(prose, highlight=False, soft_wrap=not console.is_terminal)
     for label in ("paper", "target"):
         if document[label]:
             console.print(f"[dim]{label}[/]  {escape(document[label])}", highlight=False)

@@ -117,6 +117,19 @@ def _format_fact(name: str, value: Any) -> str:  # noqa: ANN401 - a fact about h
     return str(value)
 
 
+def _provided(plugin: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each kind of components that a plugin has, for its commands and presets, and if it listens."""
+    names: dict[str, list[str]] = {}
+    for component in plugin["components"]:
+        kind, _, name = component.partition("/")
+        names.setdefault(kind, []).append(name)
+    for kind, provided in (names | {"command": plugin["commands"], "preset": plugin["presets"]}).items():
+        if provided:
+            yield f"[dim]{kind}[/] {escape(', '.join(provided))}"
+    if plugin["listens"]:
+        yield "[dim]listens to runs[/]"
+
+
 def _print(document: Mapping[str, Any]) -> None:
     console = out()
     facts = Table(show_header=False, title="This machine", title_justify="left")
@@ -125,12 +138,9 @@ def _print(document: Mapping[str, Any]) -> None:
     for name, value in document["hardware"].items():
         facts.add_row(name.removesuffix("_bytes").replace("_", " "), escape(_format_fact(name, value)))
     console.print(facts)
-    heads = ("plugin", "version", "components", "commands", "presets", "listens to runs")
-    plugins = Table(*heads, title="Plugins", title_justify="left")
+    plugins = Table("plugin", "version", "provides", title="Plugins", title_justify="left")
     for plugin in document["plugins"]:
-        lists = (", ".join(plugin[key]) for key in ("components", "commands", "presets"))
-        listens = "yes" if plugin["listens"] else ""
-        plugins.add_row(escape(plugin["distribution"]), escape(plugin["version"]), *lists, listens)
+        plugins.add_row(escape(plugin["distribution"]), escape(plugin["version"]), "\n".join(_provided(plugin)))
     console.print(plugins)
     for plugin in document["plugins"]:
         if plugin["line"] is not None:

@@ -11,7 +11,7 @@ import pytest
 from ganforge import builtin
 from ganforge.cli.list import MIN_WIDTH, format_rows
 from ganforge.components.spec import FLAGS, KINDS
-from tests.helpers.plugins import command, in_process, local, provides
+from tests.helpers.plugins import command, in_process, local, provides, shown_on_terminal
 
 KEYS = {"kind", "name", "summary", "distribution", "version", "target", "paper", "tags"}
 
@@ -100,6 +100,16 @@ def test_describe_the_kinds_without_a_section() -> None:
     assert answer("describe", "loss", "bce")["phases"] == ["disc", "gen"]
     for words, flag in ((("adam",), "--optimizer.NAME"), (("cosine",), "--optimizer.schedule.NAME")):
         assert f"such as {flag} VALUE" in command("describe", *words).stdout
+
+
+def test_descriptions_are_wrapped_between_words() -> None:
+    """A paragraph on a terminal is broken at spaces; in a pipe it is one line."""
+    text = answer("describe", "gen", "dcgan")["documentation"]
+    assert text in command("describe", "gen", "dcgan").stdout.splitlines()
+    lines = shown_on_terminal(80, "describe", "gen", "dcgan")
+    end = next(number for number, line in enumerate(lines) if line.startswith("paper "))
+    assert " ".join(line.rstrip() for line in lines[1:end]) == text
+    assert max(map(len, lines[1:end])) <= 80
 
 
 def test_a_name_of_several_kinds_describes_them_all() -> None:

@@ -9,6 +9,9 @@ from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
+import pytest
+from rich.text import Text
+
 from ganforge.cli.app import app
 
 #: First lines of a plugin's module; its own first line is line 3.
@@ -70,6 +73,14 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         except SystemExit as end:
             code = end.code
     return subprocess.CompletedProcess(words, int(code or 0), out.getvalue(), err.getvalue())
+
+
+def shown_on_terminal(columns: int, *arguments: str | Path) -> list[str]:
+    """Return the lines that a command prints on a terminal of a width, without colors."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FORCE_COLOR", "1")
+        patch.setenv("COLUMNS", str(columns))
+        return Text.from_ansi(command(*arguments).stdout).plain.splitlines()
 
 
 def notes(finished: subprocess.CompletedProcess[str]) -> list[str]:

@@ -17,7 +17,7 @@ from ganforge.errors import ConfigError, StrictPluginError, UnknownComponentErro
 from ganforge.plugins import Plugins, Policy, discover
 from ganforge.plugins.policy import IMPORT_TIMEOUT_SECONDS
 from ganforge.plugins.registry import Registry
-from tests.helpers.plugins import command, distribution, in_process, notes, provides
+from tests.helpers.plugins import command, distribution, in_process, notes, provides, shown_on_terminal
 
 
 class Broken(NamedTuple):
@@ -259,6 +259,16 @@ def test_doctor_prints_it_for_people(here: Path) -> None:
     assert finished.returncode == 3
     assert "problem: error-at-import 1.0 (import): ZeroDivisionError: division by zero" in finished.stdout
     assert "x / 0" in finished.stdout
+
+
+def test_doctor_names_every_component_in_80_columns() -> None:
+    """The table of plugins fits a terminal of 80 columns, and cuts no name of a component, command or preset."""
+    lines = shown_on_terminal(80, "doctor", "--no-plugins")
+    assert max(map(len, lines)) <= 80
+    words = {word.strip(",") for line in lines for word in line.split()}
+    (plugin,) = json.loads(command("doctor", "--no-plugins", "--json").stdout)["plugins"]
+    names = [name.partition("/")[2] for name in plugin["components"]]
+    assert {*names, *plugin["commands"], *plugin["presets"]} <= words
 
 
 def test_doctor_shows_the_lines_of_plugins(here: Path) -> None:

@@ -26,7 +26,7 @@ from ganforge.plugins import Plugins, Source
 from ganforge.plugins.registry import Registry
 from ganforge.training.build import build
 from ganforge.training.preflight import preflight
-from tests.helpers.plugins import command
+from tests.helpers.plugins import command, shown_on_terminal
 from tests.helpers.runs import tiny
 
 
@@ -286,13 +286,14 @@ def test_bad_input_is_refused_before_anything_is_written(
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path) -> None:
-    """A dry run prints components, origins, parameter counts, data, precision and time, and writes no file."""
+    """A dry run prints components, origins, counts, data, precision and time, cuts no key, and writes no file."""
     flags = ("--gen", "mlp", "--gen.hidden", "[8]", "--disc", "mlp", "--data.source", "sample", "--precision", "fp32")
     done = command("run", *flags, "--dry-run")
     assert done.returncode == 0, done.stderr
     for words in ("generator", "gen.hidden", "command line", "default", "10,000 train", "precision fp32", "an epoch"):
         assert words in done.stdout
     assert f"generator {100 * 8 + 8 + 8 * 784 + 784:,}" in done.stdout
+    assert not any("…" in line for line in shown_on_terminal(80, "run", *flags, "--dry-run"))
     assert list(tmp_path.iterdir()) == []
 
 
