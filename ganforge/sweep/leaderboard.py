@@ -135,11 +135,12 @@ class LeaderboardTable(Document):
         if any(row.rank is not None and row.rank[0] != row.rank[1] for row in self.rows):
             reason = "the 95% intervals overlap" if seeds >= MIN_INTERVAL_COUNT else "two seeds or one do not decide"
             lines.append(f"ranks such as 1–2 are undecided by {self.ranked_by}: {reason}")
-        lines += [
-            f"{row.label} has no rank: {self.ranked_by} is finite for {row.count(self.ranked_by)} of {seeds} seeds"
-            for row in self.rows
-            if row.rank is None and self.ranked_by is not None
-        ]
+        for row in self.rows:
+            if row.rank is None and self.ranked_by is not None:
+                scored = len(row.seeds)
+                finite = f"{self.ranked_by} is finite for {row.count(self.ranked_by)} of {seeds} seeds"
+                reason = f"{scored} of {seeds} seeds scored" if scored < seeds else finite
+                lines.append(f"{row.label} has no rank: {reason}")
         return lines
 
 

@@ -114,6 +114,7 @@ def test_seeds_without_a_result_count_as_missing() -> None:
     diverged = {seed: TrialResult(Trial(lucky, seed), "diverged", error="a loss is nan") for seed in (1, 2)}
     found = board((one, results | diverged), scored(solid, (5, 0), (6, 0), (7, 0)), seeds=(0, 1, 2))
     assert [(row.name, row.rank) for row in found.tables[0].rows] == [("solid", (1, 1)), ("lucky", None)]
+    assert found.notes == ("lucky × mlp × bce × mnist has no rank: 1 of 3 seeds scored",)
 
 
 def test_overlapping_ranks_are_undecided() -> None:
