@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ganforge.report.comparison.curves import Curve
 
 SPARKLINE_WIDTH = 24
+#: Longest label as a divisor of the terminal's width.
+MAX_LABEL_SHARE = 3
 BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII_BLOCKS = "_.-=+*#@"
 STDOUT = "-"
@@ -90,19 +92,30 @@ def _print(comparison: Comparison) -> None:
         + escape(f"; all with {shared}" if shared else ""),
         highlight=False,
     )
-    _print_scores(comparison, console)
+    labels = _labels(comparison, console)
+    _print_scores(comparison, labels, console)
     curves = [curve for curve in comparison.curves if not curve.name.startswith("health/")]
     if curves:
-        console.print(_curves(comparison, curves, console))
+        console.print(_curves(comparison, curves, labels, console))
     for line in comparison.notes:
         notice(line)
 
 
-def _print_scores(comparison: Comparison, console: Console) -> None:
+def _labels(comparison: Comparison, console: Console) -> dict[str, str]:
+    """Return how tables name each group: numbers if labels leave scores no room on a terminal, with a line for each."""
+    labels = [group.label for group in comparison.groups]
+    if not console.is_terminal or max(map(len, labels)) <= console.width // MAX_LABEL_SHARE:
+        return dict(zip(labels, labels, strict=True))
+    for number, label in enumerate(labels, start=1):
+        console.print(f"[bold]{number}[/]  {escape(label)}", highlight=False)
+    return {label: str(number) for number, label in enumerate(labels, start=1)}
+
+
+def _print_scores(comparison: Comparison, labels: Mapping[str, str], console: Console) -> None:
     """Print a line per group; columns without room are named, never cut."""
     heads = ["runs", "seeds", *(column.heading for column in comparison.columns)]
     rows = [
-        [group.label, str(len(group.seeds)), *(group.format_score(column) for column in comparison.columns)]
+        [labels[group.label], str(len(group.seeds)), *(group.format_score(column) for column in comparison.columns)]
         for group in comparison.groups
     ]
     references = ["" if column.reference is None else format_number(column.reference) for column in comparison.columns]
@@ -112,7 +125,7 @@ def _print_scores(comparison: Comparison, console: Console) -> None:
     print_table(console, heads, rows, numbers=range(1, len(heads)), more=more)
 
 
-def _curves(comparison: Comparison, curves: Sequence[Curve], console: Console) -> Table:
+def _curves(comparison: Comparison, curves: Sequence[Curve], labels: Mapping[str, str], console: Console) -> Table:
     table = Table("curve", "runs", "over the steps", "last")
     table.columns[-1].justify = "right"
     for curve in curves:
@@ -133,7 +146,7 @@ def _curves(comparison: Comparison, curves: Sequence[Curve], console: Console) -
             )
             last = next((value for _, value in reversed(line) if value is not None), None)
             name = escape(curve.name) if index == 0 else ""
-            table.add_row(name, escape(group.label), blocks, format_number(last))
+            table.add_row(name, escape(labels[group.label]), blocks, format_number(last))
     return table
 
 

@@ -20,7 +20,7 @@ from ganforge.utils.text import printable_json
 
 STATUS_STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow"}
 HEADS = ("run", "status", "steps", "gen", "disc", "loss", "data", "seed", "images/s", "updated")
-USAGE_HEADS = ("run", "status", "steps", "checkpoints", "samples", "other", "total", "updated")
+USAGE_HEADS = ("run", "status", "steps", "total", "checkpoints", "samples", "other", "updated")
 NUMBERS = frozenset({"steps", "seed", "images/s", "checkpoints", "samples", "other", "total"})
 #: Length of a time to the minute.
 TIME_LENGTH = len("2026-01-01 00:00")
@@ -114,7 +114,7 @@ def cells(run: ListedRun, columns: Sequence[str]) -> list[str]:
 
 
 def _sizes(usage: DiskUsage) -> list[str]:
-    return [format_bytes(size) for size in (usage.checkpoints, usage.samples, usage.other, usage.total)]
+    return [format_bytes(size) for size in (usage.total, usage.checkpoints, usage.samples, usage.other)]
 
 
 def _number(value: object, form: str) -> str:

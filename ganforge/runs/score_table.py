@@ -185,8 +185,8 @@ def explain_split(table: Sequence[Column]) -> list[str]:
     ]
 
 
-def cell(column: Column, runs: Sequence[str]) -> tuple[Cell | None, list[str]]:
-    """Return the cell of a group's runs, one for each seed, and a line per run that does not count in it.
+def cell(column: Column, runs: Sequence[str]) -> tuple[Cell | None, dict[str, str]]:
+    """Return the cell of a group's runs, one for each seed, and those that do not count with the reason, as "missing".
 
     All scores of a mean belong to one step, the last of any run, and to the same weights.
     """
@@ -194,28 +194,22 @@ def cell(column: Column, runs: Sequence[str]) -> tuple[Cell | None, list[str]]:
     latest = {run: column.latest(run, weights) or column.latest(run) for run in runs}
     step = max((score.step for score in latest.values() if score is not None), default=None)
     if step is None:
-        return None, []
+        return None, {}
     values: dict[str, float] = {}
-    lines = []
+    omitted: dict[str, str] = {}
     for run, score in latest.items():
         if score is None:
-            lines.append(f"{column.name} of {run} is missing")
+            omitted[run] = "missing"
         elif score.step < step:
-            lines.append(
-                f"{column.name} of {run} is of step {score.step:,} and does not count: the others are of step {step:,}"
-            )
+            omitted[run] = f"of step {score.step:,} and left out: the others are of step {step:,}"
         elif score.weights != weights:
-            lines.append(
-                f"{column.name} of {run} is of {score.weights} and does not count: the others are of {weights}"
-            )
+            omitted[run] = f"of {score.weights} and left out: the others are of {weights}"
         elif score.value is None:
-            lines.append(
-                f"{column.name} of {run} is {'not finite' if score.error is None else f'missing: {score.error}'}"
-            )
+            omitted[run] = "not finite" if score.error is None else f"missing: {score.error}"
         else:
             values[run] = score.value
     mean = estimate(list(values.values()), bounds(column.protocol, column.score))
-    return (None if mean is None else Cell(mean, step, values, len(runs))), lines
+    return (None if mean is None else Cell(mean, step, values, len(runs))), omitted
 
 
 def deviation_of(details: Mapping[str, object], protocol: Protocol, score: str) -> float | None:

@@ -26,7 +26,7 @@ from ganforge.runs.score_table import columns
 from ganforge.runs.settings import canonical, differing, settings_of
 from ganforge.schemas.rows import EvaluationRow, Protocol
 from tests.helpers.comparisons import change, made, protocol_of, scored, write_rows
-from tests.helpers.plugins import command
+from tests.helpers.plugins import command, shown_on_terminal
 from tests.helpers.run_directories import MANIFEST, protocol
 from tests.helpers.runs import ROOT
 
@@ -250,11 +250,32 @@ def test_only_scores_of_one_step_are_averaged(tmp_path: Path) -> None:
     assert list(comparison.notes) == [
         "early diverged at step 54: nan in G",
         "none was interrupted at step 1,000",
-        "fid of early is of step 500 and does not count: the others are of step 1,000",
+        "fid of early is of step 500 and left out: the others are of step 1,000",
         "fid of infinite is not finite",
         "fid of none is missing",
         "fid of failed is missing: metric 'fid' cannot score",
     ]
+
+
+def test_scores_that_a_run_lacks_for_one_reason_are_one_note(tmp_path: Path) -> None:
+    """A seed that was never scored is one line with all scores, not a line for each."""
+    made(tmp_path / "whole", seed=0, rows=[scored(1000, 20.0) | {"scores": {"fid": 20.0, "kid": 1.0}}])
+    made(tmp_path / "none", seed=1)
+    assert list(package.compare(tmp_path).notes) == ["fid, kid of none are missing"]
+
+
+def test_long_settings_leave_scores_room_on_a_terminal(tmp_path: Path) -> None:
+    """Groups are numbers in tables of 80 columns, below a line with the settings of each; short ones stay names."""
+    flags = ("gen.mlp.hidden=[64,128]", "ema_halflife_images=500", "steps=500", "optimizer.gen.adam.lr=0.001")
+    made(tmp_path / "a", rows=[scored(1000, 20.0)])
+    made(tmp_path / "b", *flags, rows=[scored(500, 30.0)])
+    lines = shown_on_terminal(80, "compare", tmp_path)
+    numbered = [line for line in lines if line.startswith(("1  ", "2  "))]
+    assert ["hidden" in line for line in numbered[:2]] == [True, True]
+    assert [line.split() for line in numbered[2:]] == [["1", "1", "20"], ["2", "1", "30"]]
+    made(tmp_path / "b2", "loss=hinge", rows=[scored(1000, 40.0)])
+    short = shown_on_terminal(80, "compare", tmp_path / "a", tmp_path / "b2")
+    assert any(line.split() == ["hinge", "1", "40"] for line in short)
 
 
 def test_raw_weights_and_moving_averages_are_never_averaged(tmp_path: Path) -> None:
@@ -274,7 +295,7 @@ def test_raw_weights_and_moving_averages_are_never_averaged(tmp_path: Path) -> N
     comparison = package.compare(tmp_path)
     cell = comparison.groups[0].cells["fid"]
     assert (dict(cell.values), cell.of) == ({"s0": 20.0, "s2": 22.0}, 3)
-    assert list(comparison.notes) == ["fid of s1 is of generator and does not count: the others are of generator_ema"]
+    assert list(comparison.notes) == ["fid of s1 is of generator and left out: the others are of generator_ema"]
 
 
 def test_a_setting_named_like_a_score_hides_neither(tmp_path: Path) -> None:

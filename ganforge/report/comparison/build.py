@@ -121,11 +121,15 @@ def _group(label: str, runs: Sequence[Run], keys: Sequence[str], table: Sequence
             by_seed[run.seed] = run
     counted = [by_seed[seed] for seed in sorted(by_seed)]
     cells: dict[str, Cell] = {}
+    omitted: dict[tuple[str, str], list[str]] = {}
     for column in table:
-        group_cell, missing = cell(column, [run.name for run in counted])
+        group_cell, reasons = cell(column, [run.name for run in counted])
         if group_cell is not None:
             cells[column.name] = group_cell
-        lines += missing
+        for item in reasons.items():
+            omitted.setdefault(item, []).append(column.name)
+    for (name, reason), scores in omitted.items():
+        lines.append(f"{', '.join(scores)} of {name} {'is' if len(scores) == 1 else 'are'} {reason}")
     settings: Mapping[str, Any] = {key: runs[0].settings[key] for key in keys if key in runs[0].settings}
     return Group(label, settings, runs, counted, cells), lines
 
