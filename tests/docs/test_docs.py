@@ -529,8 +529,10 @@ def test_recipes_are_conformant(file: str, tmp_path: Path) -> None:
     """Each file of recipes.md passes every check of its kind."""
     write_files(DOCS / "recipes.md", tmp_path)
     registry = Registry.discover([tmp_path / file], no_plugins=True)
-    (entry,) = [entry for entry in registry.entries if entry.source.path is not None]
-    testing.check_component(entry.component.kind, entry.component.name, registry=registry).raise_for_failures()
+    components = [entry.component for entry in registry.entries if entry.source.path is not None]
+    assert components
+    for component in components:
+        testing.check_component(component.kind, component.name, registry=registry).raise_for_failures()
 
 
 def test_there_is_a_recipe_for_each_kind(tmp_path: Path) -> None:
