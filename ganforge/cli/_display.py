@@ -255,7 +255,7 @@ class View:
         bar.add_row(
             ProgressBar(total, step, style="bright_black", complete_style="cyan", finished_style="green"),
             f"{100 * step // total:3}%",
-            format_clock(self.progress.elapsed_seconds),
+            f"{format_clock(self.progress.elapsed_seconds)} elapsed",
         )
         return bar
 

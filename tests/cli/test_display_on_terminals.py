@@ -130,12 +130,13 @@ def family() -> Iterator[Family]:
 
 
 def test_the_live_display_shows_the_run(family: Family) -> None:
-    """A terminal shows name, steps, losses, D(x), D(G(z)), speed, each message once, and colored half blocks."""
+    """A terminal shows name, steps, times, losses, D(x), D(G(z)), speed, each message once, and colored half blocks."""
     terminal = family.colored
     assert terminal.read_until(lambda: "step 1,200/3,340" in terminal.text and "▀" in terminal.text), terminal.text
     for words in ("mnist-dcgan", "epoch 7/20", "35%", "loss D 0.710 G 2.300", "D(x) 0.72 D(G(z)) 0.24", "r1 0.031"):
         assert words in terminal.text
     assert re.search(r"890 images/s · 00:00:\d\d left", terminal.text)
+    assert re.search(r"35% 00:0\d:\d\d elapsed", terminal.text)
     assert terminal.text.count("precision: float32") == 1
     assert COLOR.search(terminal.received)
     assert terminal.screen.cursor.hidden
