@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from ganforge.report import report_folder, report_run
+from ganforge.report.comparison import compare
 from tests.helpers.run_directories import MANIFEST, evaluation, make_run, protocol, row, write_rows
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -101,6 +102,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         make_run(runs / name)
     write_rows(runs / "two" / "evaluation.jsonl", [evaluation(9, 5.0, protocol=protocol(split="train"))])
     return report_folder(runs).path
+
+
+@pytest.fixture(scope="module")
+def comparison(folder: Path) -> Path:
+    """Make the page that compares the runs of the folder."""
+    path = folder.parent.parent / "comparison.html"
+    compare(folder.parent).save(path)
+    return path
 
 
 # Interaction
@@ -238,13 +247,13 @@ def test_nothing_is_wider_than_the_screen(report: Path, folder: Path, size: tupl
             assert all(left[1] < right[0] for left, right in itertools.pairwise(chart))
 
 
-def test_a_phone_shows_every_column(report: Path, folder: Path, visit: Open) -> None:
+def test_a_phone_shows_every_column(report: Path, folder: Path, comparison: Path, visit: Open) -> None:
     """At 390 pixels no cell of a table lies beyond its edge, and runs of a folder have each number with its name."""
     beyond = """() => [...document.querySelectorAll('.scroll')].flatMap(scroll =>
         [...scroll.querySelectorAll('th, td')]
             .filter(cell => cell.getBoundingClientRect().right > scroll.getBoundingClientRect().right + 1)
             .map(cell => cell.innerText))"""
-    for path in (report, folder):
+    for path in (report, folder, comparison):
         assert visit(path, size=(390, 844)).page.evaluate(beyond) == []
     cells = visit(folder, size=(390, 844)).page.locator(".runs tbody tr").first.locator("td[data-label]")
     assert "steps" in [cells.nth(index).get_attribute("data-label") for index in range(cells.count())]
