@@ -10,8 +10,8 @@ from ganforge.components.spec import SECTIONS
 from ganforge.config.dotted import flatten
 from ganforge.schemas.manifest import Manifest
 
-#: Setting that differs within a group of runs.
-SEED = "seed"
+#: Settings that may differ within a group of runs: the seed, and the score at a run's end, which a sweep turns off.
+FREE = frozenset({"seed", "evaluate"})
 FINGERPRINT = "fingerprint of the data"
 SHORT_HASH = 12
 
@@ -40,12 +40,12 @@ def canonical(value: object) -> str:
 
 
 def differing(runs: Sequence[Settings]) -> list[str]:
-    """Return the keys in which runs differ, except the seed, in the order of run.toml.
+    """Return the keys in which runs differ, except those that are free within a group, in the order of run.toml.
 
     An option that only some runs have counts if it differs among these; otherwise the component's name is enough.
     """
     keys = dict.fromkeys(key for run in runs for key in run)
-    return [key for key in keys if key != SEED and _differs(key, runs)]
+    return [key for key in keys if key not in FREE and _differs(key, runs)]
 
 
 def _differs(key: str, runs: Sequence[Settings]) -> bool:

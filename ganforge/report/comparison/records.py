@@ -11,7 +11,7 @@ from ganforge.config import read_document
 from ganforge.errors import GanforgeError, RunDirectoryError
 from ganforge.report.health import AlertRow, alert_rows
 from ganforge.runs.index import current_status, find_runs
-from ganforge.runs.settings import SEED, canonical, provenance, settings_of
+from ganforge.runs.settings import FREE, canonical, provenance, settings_of
 from ganforge.schemas.rows import EVALUATIONS, METRICS, EvaluationRow, MetricsRow, read_rows
 from ganforge.training.run_directory import RunDirectory
 
@@ -39,7 +39,7 @@ class Run:
     @property
     def identity(self) -> str:
         """Settings without the seed, as text."""
-        return canonical({key: value for key, value in self.settings.items() if key != SEED})
+        return canonical({key: value for key, value in self.settings.items() if key not in FREE})
 
     def rows(self) -> list[MetricsRow]:
         """Return the rows of metrics.jsonl. Raises OSError if it cannot be read."""
