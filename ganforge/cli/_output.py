@@ -114,7 +114,7 @@ def check_output_path(path: Path, *, force: bool) -> None:
         raise UsageError(f"{path} is not a regular file", fix="choose another file")
     if path.exists() and not force:
         raise UsageError(f"{path} exists already", fix="choose another file, or pass --force to replace it")
-    _check_parent(path)
+    check_parent(path)
 
 
 def check_output_folder(path: Path, *, force: bool) -> None:
@@ -123,12 +123,14 @@ def check_output_folder(path: Path, *, force: bool) -> None:
         raise UsageError(f"{path} is a file", fix="name a folder")
     if path.exists() and not force:
         raise UsageError(f"{path} exists already", fix="choose another folder, or pass --force to replace its files")
-    _check_parent(path)
+    check_parent(path)
 
 
-def _check_parent(path: Path) -> None:
+def check_parent(path: Path) -> None:
+    """Raise UsageError for a file in a missing folder."""
     if not path.absolute().parent.is_dir():
-        raise UsageError(f"{path} cannot be written: the folder {path.parent} does not exist")
+        message = f"{path} cannot be written: the folder {path.parent} does not exist"
+        raise UsageError(message, fix=shell_command("mkdir", "-p", path.parent))
 
 
 @contextmanager
@@ -137,7 +139,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from None
+        fix = PATH_FIXES.get(error.errno or 0)
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}", fix=fix) from None
 
 
 def problem(message: str, fix: str | None = None) -> None:

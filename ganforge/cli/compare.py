@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ganforge.cli._completion import split_names
 from ganforge.cli._options import Force, Json
-from ganforge.cli._output import check_output_path, notice, out, print_json, results
+from ganforge.cli._output import check_output_path, notice, out, print_json, results, writing
 from ganforge.cli._printer import escape
 from ganforge.cli._table import print_table
 from ganforge.errors import UsageError
@@ -65,7 +65,8 @@ def compare(
     names = None if metric is None else split_names([metric])
     comparison = compare_runs(*paths, metrics=names, sort=sort)
     for path in files:
-        _write(path, comparison.html() if path is html else comparison.csv())
+        with writing(path):
+            write_atomically(path, comparison.html() if path is html else comparison.csv())
     if csv == STDOUT:
         results().write(comparison.csv())
     elif json:
@@ -74,13 +75,6 @@ def compare(
         _print(comparison)
         for path in files:
             out().print(f"written: [bold]{escape(path)}[/]", highlight=False)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        write_atomically(path, text)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 def _print(comparison: Comparison) -> None:

@@ -23,7 +23,7 @@ from ganforge.cli._options import (
     output_path,
     set_option,
 )
-from ganforge.cli._output import notice, out, print_json, writing
+from ganforge.cli._output import check_parent, notice, out, print_json, writing
 from ganforge.cli._printer import escape
 from ganforge.cli._settings import SamplingCommand, read_setting, sampling_options
 from ganforge.errors import UsageError
@@ -123,6 +123,8 @@ def _target(run: RunDirectory, path: Path | None, seed: int, *, force: bool) -> 
         raise UsageError(f"--out {path}: images are written as .png, .npz, or into a folder")
     if path.exists() and not (force and path.is_file()):
         raise UsageError(f"{path} exists already", fix="choose another --out, or pass --force to replace a file")
+    if path.suffix:
+        check_parent(path)
     return path
 
 

@@ -72,7 +72,7 @@ def test_invalid_requests_are_one_message(run: TrainedRun) -> None:
         (("-o", "old.png"), "old.png exists already"),
         (("-o", "half.png"), "half.npz exists already"),
         (("-o", "x.jpg"), "the file is .gif or .mp4 or .png"),
-        (("-o", "missing/x.png"), "the folder missing does not exist"),
+        (("-o", "missing/x.png"), "the folder missing does not exist\n→ mkdir -p missing"),
         (("0",), "needs two points and two steps, not 1"),
         (("0", "1", "--grid"), "a grid needs four points, its corners, not 2"),
         (("--grid", "-o", "x.gif"), "--grid is one picture"),

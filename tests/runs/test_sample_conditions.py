@@ -245,6 +245,13 @@ def test_conditions_on_the_command_line(train: Train) -> None:
         assert (refused.returncode, message in refused.stderr) == (2, True), refused.stderr
 
 
+def test_a_missing_folder_is_named_before_a_generator_is_built(train: Train) -> None:
+    """`sample --out missing/x.png` is one error with the command that makes the folder, also without the plugin."""
+    refused = command("sample", train("vectors").path, "--out", "missing/x.png")
+    assert refused.returncode == 2
+    assert refused.stderr.endswith("the folder missing does not exist\n→ mkdir -p missing\n")
+
+
 def test_picture_files_are_conditions(train: Train, tmp_path: Path) -> None:
     """A picture or a folder of pictures of any format is read in the conditions' channels; another size is an error."""
     run = train("sketches")
