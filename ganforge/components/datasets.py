@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import torch
 from torch import Tensor
@@ -42,13 +42,17 @@ class ImageTensors:
     def __len__(self) -> int:
         return len(self.images)
 
-    def select(self, indices: Tensor) -> ImageTensors:
-        """Return the images of some indices, `(M,)` int64."""
-        return ImageTensors(
-            self.images.index_select(0, indices),
-            None if self.condition is None else self.condition.index_select(0, indices),
-            {name: values.index_select(0, indices) for name, values in self.extras.items()},
+    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """Return the images with a function applied to each tensor."""
+        return type(self)(
+            function(self.images),
+            None if self.condition is None else function(self.condition),
+            {name: function(values) for name, values in self.extras.items()},
         )
+
+    def select(self, indices: Tensor) -> Self:
+        """Return the images of some indices, `(M,)` int64."""
+        return self.map(lambda values: values.index_select(0, indices))
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of shape and content; the same images in the same order have the same fingerprint."""

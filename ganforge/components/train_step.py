@@ -81,8 +81,7 @@ class TrainStep:
         self._autocast = autocast
         self._raw_output: GeneratorOutput | None = None
         self._generator_output: GeneratorOutput | None = None
-        self._real_output: DiscriminatorOutput | None = None
-        self._fake_output: DiscriminatorOutput | None = None
+        self._outputs: dict[bool, DiscriminatorOutput] = {}
         self._augmented: dict[bool, tuple[DiscriminatorInput, Mapping[str, Parameters]]] = {}
         self._kept: dict[str, Tensor] = {}
         self._calls = 0
@@ -137,15 +136,20 @@ class TrainStep:
     # Fakes
 
     @property
+    def raw_output(self) -> GeneratorOutput:
+        """Output of the generator for `z`, in float32, with its graph in every update."""
+        if self._raw_output is None:
+            with self._low_precision():
+                output = GeneratorOutput.of(self.generator(self.z, self._condition_for(self.generator, None)))
+            self._raw_output = output.map(at_least_float32)
+        return self._raw_output
+
+    @property
     def generator_output(self) -> GeneratorOutput:
         """Output of the generator for `z`, in float32; detached in the discriminator's update."""
         if self._generator_output is None:
-            if self._raw_output is None:
-                with self._low_precision():
-                    output = GeneratorOutput.of(self.generator(self.z, self._condition_for(self.generator, None)))
-                self._raw_output = output.map(at_least_float32)
-            detached = self.phase == "disc"
-            self._generator_output = self._raw_output.map(Tensor.detach) if detached else self._raw_output
+            raw = self.raw_output
+            self._generator_output = raw.map(Tensor.detach) if self.phase == "disc" else raw
         return self._generator_output
 
     @property
@@ -182,18 +186,12 @@ class TrainStep:
     @property
     def real_output(self) -> DiscriminatorOutput:
         """Output for the augmented real images, in the run's precision, returned as float32."""
-        if self._real_output is None:
-            self._compute_outputs(real=True)
-        assert self._real_output is not None  # noqa: S101 - just computed
-        return self._real_output
+        return self._output(real=True)
 
     @property
     def fake_output(self) -> DiscriminatorOutput:
         """Output for the augmented fakes, in the run's precision, returned as float32."""
-        if self._fake_output is None:
-            self._compute_outputs(real=False)
-        assert self._fake_output is not None  # noqa: S101 - just computed
-        return self._fake_output
+        return self._output(real=False)
 
     @property
     def real_parameters(self) -> Mapping[str, Parameters]:
@@ -255,25 +253,23 @@ class TrainStep:
             return self.condition if network.conditional else None
         return condition
 
-    def _compute_outputs(self, *, real: bool) -> None:
-        """Compute the output of the real images or of the fakes, or both in one call if that makes no difference."""
+    def _output(self, *, real: bool) -> DiscriminatorOutput:
+        """Return the output of the real images or of the fakes; both are computed in one call if that is the same."""
+        if real in self._outputs:
+            return self._outputs[real]
         condition = self._condition_for(self.discriminator, None)
-        together = self.phase == "disc" and self.discriminator.batch_independent
-        if together and self._real_output is None and self._fake_output is None:
+        if self.phase == "disc" and self.discriminator.batch_independent and not self._outputs:
             pair = concatenate_inputs(self._augmented_images(real=True)[0], self._augmented_images(real=False)[0])
             if pair is not None:
                 twice = None if condition is None else torch.cat([condition, condition])
                 with self._low_precision():
                     output = self.discriminator(pair, twice)
-                self._real_output, self._fake_output = output.float().split(len(self.real))
-                return
+                self._outputs[True], self._outputs[False] = output.float().split(len(self.real))
+                return self._outputs[real]
         images = self._augmented_images(real=real)[0]
         with self._low_precision():
-            output = self.discriminator(images, condition).float()
-        if real:
-            self._real_output = output
-        else:
-            self._fake_output = output
+            self._outputs[real] = self.discriminator(images, condition).float()
+        return self._outputs[real]
 
     def _augmented_images(self, *, real: bool) -> tuple[DiscriminatorInput, Mapping[str, Parameters]]:
         if real not in self._augmented:

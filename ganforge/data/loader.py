@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -14,20 +12,24 @@ from ganforge.utils.images import normalize
 from ganforge.utils.rng import derive_generator
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """One batch on the device, as networks see it.
+class Batch(ImageTensors):
+    """Images as networks see them: uint8 images and conditions are float32 in [-1, 1], extras as stored."""
 
-    Attributes:
-        images: `(N, C, H, W)` float32; uint8 data in [-1, 1], float32 data as stored.
-        condition: `(N,)` int64 classes, `(N, D)` float32 vectors, `(N, …)` float32 tensors (uint8 data in [-1, 1]), or
-            None.
-        extras: Further tensors that terms need, by name, `(N, …)`, as stored.
-    """
+    __slots__ = ()
 
-    images: Tensor
-    condition: Tensor | None
-    extras: Mapping[str, Tensor]
+    @classmethod
+    def of(cls, tensors: ImageTensors) -> Batch:
+        """Return stored images as networks see them, on the same device."""
+        condition = None if tensors.condition is None else normalize(tensors.condition)
+        return cls(normalize(tensors.images), condition, tensors.extras)
+
+    def chunk(self, parts: int) -> list[Batch]:
+        """Return equal parts, for gradient accumulation."""
+
+        def part(number: int) -> Batch:
+            return self.map(lambda values: values.chunk(parts)[number])
+
+        return [part(number) for number in range(parts)]
 
 
 class BatchLoader(Protocol):
@@ -107,19 +109,9 @@ def to_device(values: Tensor, device: torch.device) -> Tensor:
     return (values if values.is_pinned() else values.pin_memory()).to(device, non_blocking=True)
 
 
-def map_tensors(tensors: ImageTensors, function: Callable[[Tensor], Tensor]) -> ImageTensors:
-    """Return tensors with a function applied to images, condition and extras."""
-    return ImageTensors(
-        function(tensors.images),
-        None if tensors.condition is None else function(tensors.condition),
-        {name: function(values) for name, values in tensors.extras.items()},
-    )
-
-
-def as_batch(tensors: ImageTensors) -> Batch:
-    """Return tensors on the device as networks see them: uint8 images and conditions become float32 in [-1, 1]."""
-    condition = None if tensors.condition is None else normalize(tensors.condition)
-    return Batch(normalize(tensors.images), condition, tensors.extras)
+def tensors_of(images: ImageTensors) -> list[Tensor]:
+    """Return images, condition and extras."""
+    return [values for values in (images.images, images.condition, *images.extras.values()) if values is not None]
 
 
 class InMemoryLoader:
@@ -135,8 +127,8 @@ class InMemoryLoader:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        resident = fits(_num_bytes(tensors), free_bytes(device))
-        self.tensors = map_tensors(tensors, lambda values: values.to(device)) if resident else tensors
+        resident = fits(sum(values.nbytes for values in tensors_of(tensors)), free_bytes(device))
+        self.tensors = tensors.map(lambda values: values.to(device)) if resident else tensors
         self.size = len(tensors)
         self.batch_size = batch_size
         self._device = device
@@ -153,12 +145,7 @@ class InMemoryLoader:
     def batch(self, index: int) -> Batch:
         """Return this rank's part of batch `index`, counted from the first batch of the run."""
         selected = self.tensors.select(self._sampler.indices(index))
-        return as_batch(map_tensors(selected, lambda values: to_device(values, self._device)))
+        return Batch.of(selected.map(lambda values: to_device(values, self._device)))
 
     def close(self) -> None:
         """Do nothing: there are no workers."""
-
-
-def _num_bytes(tensors: ImageTensors) -> int:
-    condition = [] if tensors.condition is None else [tensors.condition]
-    return sum(values.nbytes for values in (tensors.images, *condition, *tensors.extras.values()))

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from ganforge.components import ImageTensors
-from ganforge.data.loader import Batch, BatchLoader, EpochSampler, InMemoryLoader, as_batch, map_tensors, to_device
+from ganforge.data.loader import Batch, BatchLoader, EpochSampler, InMemoryLoader, to_device
 from ganforge.data.reader import Reader
 from ganforge.data.scoring import Scoring
 from ganforge.data.workers import FIX, describe_exit, initialize_worker, signals_kept, start_method, terminating
@@ -104,8 +104,8 @@ class StreamingLoader:
             TrainingError: A worker cannot start, was killed, or cannot send a batch.
         """
         if self._last is None or index != self._next - 1:
-            self._last = map_tensors(self._fetch(index), lambda values: to_device(values, self._device))
-        return as_batch(map_tensors(self._last, _copy_unless_normalized))
+            self._last = self._fetch(index).map(lambda values: to_device(values, self._device))
+        return Batch.of(self._last.map(_copy_unless_normalized))
 
     def close(self) -> None:
         """Stop the workers; a batch that is requested later starts them again."""

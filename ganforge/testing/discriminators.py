@@ -13,7 +13,7 @@ from ganforge.testing.fixture import Fixture
 from ganforge.testing.harness import Harness
 from ganforge.testing.networks import COUNT, condition_for, inputs, run
 from ganforge.testing.shared_checks import near, require_finite, slope_of, tensors_of
-from ganforge.training.doubtful_pairs import BATCH_NORMS
+from ganforge.training.preflight_checks import BATCH_NORMS
 
 checks = Checks("discriminator", needs="logits-shape")
 #: Whole batches, which work also for discriminators that judge images in pairs or groups.

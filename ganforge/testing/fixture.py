@@ -25,7 +25,6 @@ from ganforge.plugins import Plugins, Source
 from ganforge.plugins.registry import Entry, Registry
 from ganforge.testing.stubs import StubDataset, condition_specs
 from ganforge.training.build import GANComponents, build, set_training_mode
-from ganforge.utils.images import normalize
 from ganforge.utils.rng import derive_generator, fork_torch_rng
 from ganforge.utils.suggest import did_you_mean
 
@@ -204,8 +203,7 @@ class Fixture:
         """Return a batch of real images with conditions and extras, from the image of a number on."""
         size = self.scoring.info.sizes["train"]
         tensors = self.scoring.take("train", [(number + index) % size for index in range(count)], "check")
-        condition = None if tensors.condition is None else normalize(tensors.condition)
-        return Batch(normalize(tensors.images), condition, tensors.extras)
+        return Batch.of(tensors)
 
     def latents(self, count: int, dim: int, number: int = 0) -> Tensor:
         """Return latents, `(N, Z)`."""

@@ -16,10 +16,9 @@ from ganforge.testing.fixture import Fixture
 from ganforge.training.build import GANComponents
 from ganforge.training.completed_step import CompletedStep
 from ganforge.training.distributed import SINGLE_PROCESS
-from ganforge.training.optim import create_optimizer
-from ganforge.training.phases import Part, Update, frozen
+from ganforge.training.optim import create_optimizer, frozen
 from ganforge.training.setup import phase_parameters
-from ganforge.training.step import GANStep
+from ganforge.training.step import GANStep, Part, Update
 from ganforge.utils.rng import derive_generator, fork_torch_rng
 
 COUNT = 6
@@ -68,18 +67,14 @@ class Harness:
 
     def batch(self, number: int = 0) -> Batch:
         """Return a batch of real images in the harness's precision."""
-        batch = self.fixture.batch(COUNT, number)
-        extras = {name: self._cast(values) for name, values in batch.extras.items()}
-        return Batch(self._cast(batch.images), self._cast(batch.condition), extras)
+        return self.fixture.batch(COUNT, number).map(self._cast)
 
     def step(self, phase: str, number: int = 0, batch: Batch | None = None) -> TrainStep:
         """Return the update of a phase; the number decides data, latents and random numbers."""
         batch = self.batch(number) if batch is None else batch
         dim = self.gan.generator.latent_dim
         z = self._cast(self.gan.latent.sample(COUNT, dim, derive_generator(number, "latents")))
-        return self.engine.train_step(
-            phase, Part(batch.images, z, batch.condition, batch.extras), Update(number, number, {})
-        )
+        return self.engine.train_step(phase, Part(batch, z), Update(number, number, {}))
 
     @staticmethod
     def completed(step: TrainStep) -> TrainStep:
@@ -104,5 +99,5 @@ class Harness:
         with fork_torch_rng(number, f"update/{phase}"):
             self.engine.update(phase, self.batch(number), number * interval, number)
 
-    def _cast(self, values: Any) -> Any:  # noqa: ANN401 - a tensor, or None
-        return values.to(self._dtype) if isinstance(values, Tensor) and values.is_floating_point() else values
+    def _cast(self, values: Tensor) -> Tensor:
+        return values.to(self._dtype) if values.is_floating_point() else values

@@ -78,7 +78,7 @@ def save(run: RunDirectory, checkpoint: Checkpoint) -> Path:
         digests = {file.name: _sync_and_digest(file) for file in sorted(temporary.iterdir())}
         write_atomically(temporary / CHECKSUMS, json.dumps(digests, indent=2) + "\n")
         if folder.exists() or folder.is_symlink():  # the same step before a rollback
-            _remove(folder)
+            remove(run, checkpoint.step)
         temporary.rename(folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -158,19 +158,25 @@ def prune(run: RunDirectory, *, newest: int, keep: int, best: int | None) -> Non
     """
     for step in [step for step in steps(run) if step <= newest][keep:]:
         if step != best:
-            _remove(run.checkpoint_path(step))
+            remove(run, step)
 
 
 def remove_later(run: RunDirectory, step: int) -> None:
     """Remove the checkpoints after a step, when a rollback discards them."""
     for later in steps(run):
         if later > step:
-            _remove(run.checkpoint_path(later))
+            remove(run, later)
 
 
 def remove(run: RunDirectory, step: int) -> None:
-    """Remove the checkpoint of a step. Raises OSError."""
-    _remove(run.checkpoint_path(step))
+    """Remove the checkpoint of a step. Raises OSError.
+
+    It is renamed first, so that a killed process leaves no incomplete folder step-….
+    """
+    folder = run.checkpoint_path(step)
+    renamed = folder.with_name(f".{folder.name}.{os.getpid()}.removed.tmp")
+    folder.rename(renamed)
+    _delete(renamed)
 
 
 def to_cpu(value: Tensor) -> Tensor:
@@ -208,13 +214,6 @@ def check_tensor(name: str, own: Tensor, loaded: Tensor, whose: str = "this netw
         raise CheckpointError(
             f"{name} is {loaded.dtype} {printable_shape(loaded.shape)}; {whose} is {own.dtype} {tuple(own.shape)}"
         )
-
-
-def _remove(folder: Path) -> None:
-    """Remove a checkpoint; it is renamed first, so that a killed process leaves no incomplete folder step-…."""
-    renamed = folder.with_name(f".{folder.name}.{os.getpid()}.removed.tmp")
-    folder.rename(renamed)
-    _delete(renamed)
 
 
 def _delete(path: Path) -> None:

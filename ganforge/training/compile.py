@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from ganforge.components import LossTerm, TrainStep
+from ganforge.data.loader import Batch, tensors_of
 from ganforge.training.build import GANComponents
-from ganforge.training.phases import LossFunction, Part, Phase, Update, UpdateResult
 from ganforge.training.precision import Precision
 from ganforge.training.random_draws import DrawTape, NotRecordableError
 from ganforge.training.stats import Stats
-from ganforge.training.step import GANStep
+from ganforge.training.step import GANStep, LossFunction, Part, Phase, Update, UpdateResult
 
 #: Updates before one is recorded, while libraries allocate workspaces.
 WARMUP_UPDATES = 3
@@ -78,14 +78,14 @@ def compile_losses(gan_step: GANStep, backend: str = "inductor") -> None:
 
 def _compiled(gan_step: GANStep, phase: Phase, backend: str) -> LossFunction:
     def loss_of_tensors(real: Tensor, z: Tensor, condition: Tensor | None) -> tuple[Tensor, Stats]:
-        part, update = Part(real, z, condition), Update(0, 0, {"loss": 1.0})
+        part, update = Part(Batch(real, condition), z), Update(0, 0, {"loss": 1.0})
         loss, stats, _ = gan_step.loss(phase.name, part, update, 0)
         return loss, stats
 
     compiled = torch.compile(loss_of_tensors, backend=backend, dynamic=False)
 
     def loss_fn(part: Part, update: Update, number: int) -> tuple[Tensor, Stats, TrainStep]:
-        loss, stats = compiled(part.real, part.z, part.condition)
+        loss, stats = compiled(part.batch.images, part.z, part.batch.condition)
         weight = update.weights["loss"]
         return loss if weight == 1.0 else loss * weight, stats, gan_step.train_step(phase.name, part, update)
 
@@ -165,21 +165,24 @@ class UpdateRecorder:
 
     def __call__(self, parts: Sequence[Part], update: Update) -> UpdateResult:
         """Update the phase; the next replay overwrites the tensors of the result."""
-        recorded = self.recordings.get(update.terms)
+        due = tuple(update.weights)
+        recorded = self.recordings.get(due)
         if recorded is None:
-            self.calls[update.terms] += 1
-            early = self.calls[update.terms] <= WARMUP_UPDATES
+            self.calls[due] += 1
+            early = self.calls[due] <= WARMUP_UPDATES
             if early or self.disabled or len(self.recordings) == MAX_RECORDINGS:
                 return self._unrecorded(parts, update)
             return self._record(parts[0], update)
         self._load(recorded, parts[0], update)
-        self.gan_step.seed_layers(self.phase.name, update.index, 0)
+        self.gan_step.random.seed_layers(self.phase.name, update.index, 0)
         recorded.replays[0]()
         if len(recorded.replays) > 1:
             self.gan_step.dist.all_reduce_gradients(self.phase.parameters.values())
             recorded.replays[1]()
-        for _, train_step in recorded.results:
-            self.gan_step.set_position(train_step, update)  # for `after_step`
+        for _, train_step in recorded.results:  # for `after_step`
+            train_step._step, train_step._progress = update.step, update.step / self.gan_step.total_steps  # noqa: SLF001
+            train_step._images_seen = self.gan_step.images_seen(update.step)  # noqa: SLF001
+            train_step.derive_rng = self.gan_step.random.derive(self.phase.name, update.index)
         return recorded.results
 
     def _record(self, part: Part, update: Update) -> UpdateResult:
@@ -188,7 +191,9 @@ class UpdateRecorder:
         The update is valid even if the code of a component cannot be recorded.
         """
         gan_step, phase = self.gan_step, self.phase
-        tape, part = DrawTape(gan_step.device), _copy_part(part, gan_step.device)
+        tape = DrawTape(gan_step.device)
+        copy = partial(Tensor.to, device=gan_step.device, copy=True)
+        part = Part(part.batch.map(copy), copy(part.z))
         weights = {
             name: weight.clone() if isinstance(weight, Tensor) else weight for name, weight in update.weights.items()
         }
@@ -197,7 +202,7 @@ class UpdateRecorder:
         def gradients() -> UpdateResult:
             results = gan_step.gradients(phase, [part], fixed, recorded=True)[1]
             if gan_step.dist.world_size == 1:
-                gan_step.apply(phase)
+                phase.apply()
             return results
 
         gan_step.tape, TrainStep.numbers_read = tape, []
@@ -208,8 +213,8 @@ class UpdateRecorder:
             replay, recorded_results = self.record(gradients)
             replays = [replay]
             if gan_step.dist.world_size > 1:
-                replays.append(self.record(lambda: gan_step.apply(phase))[0])
-            self.recordings[update.terms] = RecordedUpdate(part, weights, tape, replays, recorded_results)
+                replays.append(self.record(phase.apply)[0])
+            self.recordings[tuple(update.weights)] = RecordedUpdate(part, weights, tape, replays, recorded_results)
         except Exception as error:
             if tape.position is None and not isinstance(error, NotRecordableError):
                 raise  # the update itself failed
@@ -220,23 +225,13 @@ class UpdateRecorder:
 
     def _load(self, recorded: RecordedUpdate, part: Part, update: Update) -> None:
         """Copy the inputs of an update into the buffers of the recording."""
-        own = recorded.part
-        for target, value in ((own.real, part.real), (own.z, part.z), (own.condition, part.condition)):
-            if target is not None and value is not None:
-                target.copy_(value, non_blocking=True)
-        for name, target in own.extras.items():
-            target.copy_(part.extras[name], non_blocking=True)
+        recorded.part.z.copy_(part.z, non_blocking=True)
+        for target, value in zip(tensors_of(recorded.part.batch), tensors_of(part.batch), strict=True):
+            target.copy_(value, non_blocking=True)
         for name, weight in recorded.weights.items():
             if isinstance(weight, Tensor):
                 weight.copy_(torch.as_tensor(update.weights[name]), non_blocking=True)
-        recorded.tape.redraw(self.gan_step.derive_rng(self.phase.name, update.index))
-
-
-def _copy_part(part: Part, device: torch.device) -> Part:
-    """Return copies of a part's tensors on the device."""
-    condition = None if part.condition is None else part.condition.to(device, copy=True)
-    extras = {name: value.to(device, copy=True) for name, value in part.extras.items()}
-    return Part(part.real.to(device, copy=True), part.z.to(device, copy=True), condition, extras)
+        recorded.tape.redraw(self.gan_step.random.derive(self.phase.name, update.index))
 
 
 def accelerate(gan_step: GANStep, gan: GANComponents, notice: Callable[[str], None]) -> None:

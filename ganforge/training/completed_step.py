@@ -38,9 +38,8 @@ class CompletedStep(TrainStep):
             augmentations=first.augmentations,
         )
         if len(steps) == 1 and dist.world_size == 1:
-            self._real_output, self._fake_output = first._real_output, first._fake_output
+            self._outputs, self._augmented = dict(first._outputs), first._augmented
             self._generator_output = first._generator_output
-            self._augmented = first._augmented
         else:
             self.real, self.z = self._gather([s.real for s in steps]), self._gather([s.z for s in steps])
             self.condition = self._gather_condition([s.condition for s in steps])
@@ -54,19 +53,13 @@ class CompletedStep(TrainStep):
             self._generator_output = self._gather_output([step.generator_output for step in self._steps])
         return self._generator_output.map(Tensor.detach)
 
-    @property
-    def real_output(self) -> DiscriminatorOutput:
-        """Output for the real images of the whole batch, detached."""
-        if self._real_output is None:
-            self._real_output = self._gather_discriminator([step.real_output for step in self._steps])
-        return self._real_output.map(Tensor.detach)
-
-    @property
-    def fake_output(self) -> DiscriminatorOutput:
-        """Output for the fakes of the whole batch, detached."""
-        if self._fake_output is None:
-            self._fake_output = self._gather_discriminator([step.fake_output for step in self._steps])
-        return self._fake_output.map(Tensor.detach)
+    def _output(self, *, real: bool) -> DiscriminatorOutput:
+        """Return the output for the real images or the fakes of the whole batch, detached."""
+        if real not in self._outputs:
+            outputs = [step.real_output if real else step.fake_output for step in self._steps]
+            condition = self._gather_condition([output.condition for output in outputs])
+            self._outputs[real] = self._gather_output(outputs).with_condition(condition)
+        return self._outputs[real].map(Tensor.detach)
 
     def _gather(self, parts: Sequence[Tensor]) -> Tensor:
         """Return the values of all parts and ranks, `(N, …)`, or their mean if they are `()`; detached."""
@@ -85,10 +78,6 @@ class CompletedStep(TrainStep):
         """Return the output for the whole batch: each tensor of `map`, gathered."""
         columns = iter(zip(*map(_tensors, outputs), strict=True))
         return outputs[0].map(lambda _: self._gather(next(columns)))
-
-    def _gather_discriminator(self, outputs: Sequence[DiscriminatorOutput]) -> DiscriminatorOutput:
-        condition = self._gather_condition([output.condition for output in outputs])
-        return self._gather_output(outputs).with_condition(condition)
 
 
 def _tensors(output: GeneratorOutput | DiscriminatorOutput) -> list[Tensor]:

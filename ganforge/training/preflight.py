@@ -9,23 +9,24 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.components import GeneratorOutput, Loss, LossTerm, TrainStep
+from ganforge.data.loader import Batch
 from ganforge.errors import GanforgeError, IncompatibleError
 from ganforge.training.build import GANComponents, set_training_mode
 from ganforge.training.completed_step import CompletedStep
 from ganforge.training.distributed import SINGLE_PROCESS
-from ganforge.training.doubtful_pairs import doubtful_pairs, has_batch_norm
 from ganforge.training.flops import FlopCounter, Flops
-from ganforge.training.phases import frozen
+from ganforge.training.optim import frozen
 from ganforge.training.preflight_checks import (
     check_finite,
     check_images,
     check_latents,
     check_logits,
     check_term,
+    doubtful_pairs,
+    has_batch_norm,
     shape_of,
 )
 from ganforge.training.setup import phase_parameters
-from ganforge.utils.images import normalize
 from ganforge.utils.rng import derive_generator, fork_torch_rng
 from ganforge.utils.tracebacks import summarize_exception
 
@@ -85,7 +86,7 @@ class _Preflight:
         self.augmentations = {self.gan.augmentation_key(n): module for n, module in self.gan.augmentations.items()}
         self.shape = (count, *gan.info.image.shape)
         indices = [number % gan.info.sizes["train"] for number in range(count)]
-        self.images = gan.take("train", indices, "preflight")
+        self.batch = Batch.of(gan.take("train", indices, "preflight"))
 
     def run(self) -> dict[str, Flops]:
         flops = {}
@@ -128,16 +129,15 @@ class _Preflight:
 
     def step(self, phase: str, z: Tensor) -> TrainStep:
         """Return a step with the real images."""
-        condition = self.images.condition
         return TrainStep(
             phase=phase,
             step=0,
             progress=0.0,
             images_seen=0,
-            real=normalize(self.images.images),
+            real=self.batch.images,
             z=z,
-            condition=None if condition is None else normalize(condition),
-            extras=self.images.extras,
+            condition=self.batch.condition,
+            extras=self.batch.extras,
             modules=self.modules,
             derive_rng=lambda name: derive_generator(self.seed, f"preflight/{phase}/{name}"),
             augmentations=self.gan.augmentations,
@@ -243,7 +243,7 @@ class _Preflight:
 
     def no_gradient_error(self, name: str, step: TrainStep) -> IncompatibleError:
         """Return the error for a term without gradient, which names the network or the term that detaches."""
-        fake, output = step._raw_output, step._fake_output  # noqa: SLF001
+        fake, output = step._raw_output, step._outputs.get(False)  # noqa: SLF001
         if step.phase == "gen" and fake is not None and not fake.images.requires_grad:
             return IncompatibleError(f"no gradient reaches {self.entries['generator']}", fix="it detaches its images")
         if step.phase == "disc" and output is not None and not output.logits.requires_grad:

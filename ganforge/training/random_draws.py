@@ -10,6 +10,11 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from ganforge.training.build import GANComponents
+from ganforge.training.distributed import DistContext
+from ganforge.training.stats import long_name
+from ganforge.utils.rng import derive_generator, seed_torch
+
 #: Functions whose positional arguments are a size.
 SIZED = frozenset({torch.rand, torch.randn})
 
@@ -169,3 +174,43 @@ class StepRandomness(TorchFunctionMode):
         func(whole, *args[1:], **kwargs)
         with torch.no_grad():
             return values.copy_(whole[self.batch_slice.begin : self.batch_slice.begin + self.batch_slice.count])
+
+
+@dataclass(slots=True)
+class StepRandom:
+    """Random numbers of a training step: functions of the seed, the phase, and the number of its update.
+
+    Ranks and parts get their share of what is drawn for the whole batch, so that their number changes nothing.
+    """
+
+    gan: GANComponents
+    device: torch.device
+    dist: DistContext
+
+    def latents(self, phase: str, index: int, count: int) -> Tensor:
+        """Return this rank's latents, `(N, Z)`, of those of the whole batch."""
+        rng = derive_generator(self.gan.resolved.experiment.seed, f"latents/{long_name(phase)}", index)
+        drawn = self.gan.latent.sample(self.dist.world_size * count, self.gan.generator.latent_dim, rng)
+        z = drawn[self.dist.rank * count : (self.dist.rank + 1) * count]
+        return z.pin_memory() if self.device.type == "cuda" and not z.requires_grad else z
+
+    def derive(self, phase: str, index: int) -> Callable[[str], torch.Generator]:
+        """Return the function that derives the random generators of an update by name."""
+        seed = self.gan.resolved.experiment.seed
+        return lambda name: derive_generator(seed, f"{long_name(phase)}/{name}", index)
+
+    def seed_layers(self, phase: str, index: int, part_index: int) -> None:
+        """Seed the global generators, from which layers such as dropout draw, for one part of an update."""
+        seed, stream = self.gan.resolved.experiment.seed, f"dropout/{long_name(phase)}"
+        seed_torch(seed, stream, index, self._global_part_index(part_index), device=self.device)
+
+    def mode(self, count: int, part_index: int, tape: DrawTape | None) -> StepRandomness | None:
+        """Return the mode that cuts draws from those of the whole batch; None if the part is the whole batch."""
+        parts = self.dist.world_size * self.gan.resolved.experiment.gradient_accumulation
+        if parts == 1 and tape is None:
+            return None
+        return StepRandomness(BatchSlice(self._global_part_index(part_index) * count, count, parts * count), tape)
+
+    def _global_part_index(self, part_index: int) -> int:
+        """Return the index of one of this rank's parts among the parts of all ranks."""
+        return self.dist.rank * self.gan.resolved.experiment.gradient_accumulation + part_index

@@ -10,8 +10,7 @@ import torch
 from ganforge.errors import CheckpointError, CollapsedError, DivergedError
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.checkpoint import Checkpoint
-from ganforge.training.loss_scaling import is_scaler_column
-from ganforge.training.metrics_buffer import ThroughputMeter
+from ganforge.training.precision import is_scaler_column
 from ganforge.training.state import (
     digest,
     first_not_finite_weight,
@@ -19,6 +18,8 @@ from ganforge.training.state import (
     state_tensors,
     synchronized_tensors,
 )
+from ganforge.training.stats import column
+from ganforge.training.timing import ThroughputMeter
 from ganforge.utils.schema import excerpt
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _check_columns(trainer: Trainer, checkpoint: Checkpoint) -> None:
     """Raise CheckpointError if a checkpoint has the columns of other terms."""
     gan_step, columns = trainer.gan_step, checkpoint.state["last_stats"]
     known = {
-        gan_step.column(name, phase): term.options.every
+        column(name, term, phase): term.options.every
         for name, term in gan_step.terms.items()
         for phase in (term.phases or gan_step.phases)
     }

@@ -28,14 +28,42 @@ DEFAULT_FOLDER = Path("runs")
 MAX_RUN_NUMBER = 100_000
 
 
+class RunPath:
+    """Path within a run directory, as an attribute of `RunDirectory`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, run: RunDirectory, _: type[RunDirectory]) -> Path:
+        return run.path / self.name
+
+
 class RunDirectory:
-    """Files of one run; every path of the file format is a property.
+    """Files of one run; every path of the file format is an attribute.
 
     Attributes:
         is_temporary: Whether it was unpacked from a bundle and is removed when it is no longer used.
+        config: run.toml, the resolved experiment.
+        manifest: run.json, replaced atomically.
+        classes: components.py, the plugin of the classes that were given in place of names.
+        metrics: metrics.jsonl, one row per logged step.
+        evaluations: evaluation.jsonl, one row per evaluation.
+        report: report.html.
+        samples: Folder of sample grids.
+        checkpoints: Folder of checkpoints.
+        evaluation_pictures: Folder of pictures from metrics.
     """
 
     is_temporary = False
+    config = RunPath("run.toml")
+    manifest = RunPath("run.json")
+    classes = RunPath(CLASSES_FILE)
+    metrics = RunPath("metrics.jsonl")
+    evaluations = RunPath("evaluation.jsonl")
+    report = RunPath("report.html")
+    samples = RunPath("samples")
+    checkpoints = RunPath("checkpoints")
+    evaluation_pictures = RunPath("evaluation")
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -111,51 +139,6 @@ class RunDirectory:
     def name(self) -> str:
         """Name of the directory."""
         return self.path.resolve().name
-
-    @property
-    def config(self) -> Path:
-        """run.toml, the resolved experiment."""
-        return self.path / "run.toml"
-
-    @property
-    def manifest(self) -> Path:
-        """run.json, replaced atomically."""
-        return self.path / "run.json"
-
-    @property
-    def classes(self) -> Path:
-        """components.py, the plugin of the classes that were given in place of names."""
-        return self.path / CLASSES_FILE
-
-    @property
-    def metrics(self) -> Path:
-        """metrics.jsonl, one row per logged step."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def report(self) -> Path:
-        """report.html."""
-        return self.path / "report.html"
-
-    @property
-    def evaluations(self) -> Path:
-        """evaluation.jsonl, one row per evaluation."""
-        return self.path / "evaluation.jsonl"
-
-    @property
-    def samples(self) -> Path:
-        """Folder of sample grids."""
-        return self.path / "samples"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of checkpoints."""
-        return self.path / "checkpoints"
-
-    @property
-    def evaluation_pictures(self) -> Path:
-        """Folder of pictures from metrics."""
-        return self.path / "evaluation"
 
     def evaluation_picture_path(self, name: str, step: int) -> Path:
         """Return the path of a metric's picture at a step, and create its folder. Raises OSError."""

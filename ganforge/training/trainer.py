@@ -19,14 +19,13 @@ from ganforge.errors import CollapsedError, DivergedError
 from ganforge.training.build import GANComponents, set_training_mode
 from ganforge.training.callbacks import TrainerContext
 from ganforge.training.distributed import SINGLE_PROCESS, DistContext
-from ganforge.training.evaluation_budget import EvaluationBudget
-from ganforge.training.metrics_buffer import FLUSH_EVERY, MetricsBuffer, ThroughputMeter, first_not_finite
-from ganforge.training.optimizer_state import optimizer_groups
 from ganforge.training.precision import Precision
 from ganforge.training.resume import roll_back, save_checkpoint
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.setup import setup_training
-from ganforge.training.state import TrainState, frozen_fingerprints
+from ganforge.training.state import TrainState, frozen_fingerprints, optimizer_groups
+from ganforge.training.stats import FLUSH_EVERY, MetricsBuffer, first_not_finite
+from ganforge.training.timing import EvaluationBudget, ThroughputMeter
 from ganforge.training.writer import Writer
 from ganforge.utils.devices import float32_matmul
 from ganforge.utils.signals import Interruption, WaitInterrupted
@@ -95,7 +94,7 @@ class Trainer:
     @property
     def images_seen(self) -> int:
         """Real images seen so far."""
-        return self.experiment.batches(self.step) * self.experiment.batch_size
+        return self.gan_step.images_seen(self.step)
 
     @property
     def sampled_generator(self) -> Generator:

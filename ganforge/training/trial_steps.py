@@ -19,7 +19,6 @@ from ganforge.training.memory import is_out_of_memory, release_cached_memory
 from ganforge.training.precision import Precision
 from ganforge.training.setup import setup_training
 from ganforge.utils.devices import float32_matmul
-from ganforge.utils.images import normalize
 
 #: FLOPs of a training from which compiling, which takes half a minute or more, pays: ten minutes of DCGAN on an H200.
 MIN_COMPILED_FLOPS = 1e16
@@ -92,9 +91,7 @@ def _repeated_batch(gan: GANComponents, count: int, device: torch.device) -> Bat
     """Return a batch of the first two images, repeated."""
     size = gan.info.sizes["train"]
     images = gan.take("train", [number % min(size, 2) for number in range(count)], "preflight")
-    condition = None if images.condition is None else normalize(images.condition).to(device)
-    extras = {name: values.to(device) for name, values in images.extras.items()}
-    return Batch(normalize(images.images).to(device), condition, extras)
+    return Batch.of(images).map(lambda values: values.to(device))
 
 
 def trial_error(

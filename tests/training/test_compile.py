@@ -316,7 +316,7 @@ def test_ranks_average_between_two_recordings(assemble: Assemble) -> None:
 
     gan = assemble(*MLP)
     gan_step, _ = setup_training(gan, device=CPU, precision="fp32")
-    gan_step.dist = TwoRanks(rank=0, world_size=2)
+    gan_step.dist = gan_step.random.dist = TwoRanks(rank=0, world_size=2)
     record_updates(gan_step, pytest.fail, record)
     loader = loader_of(gan)
     for index in range(WARMUP_UPDATES + 2):

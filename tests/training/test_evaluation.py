@@ -20,8 +20,8 @@ from ganforge.runs.trained_run import TrainedRun
 from ganforge.schemas.rows import EvaluationRow
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.callbacks import Callback
-from ganforge.training.evaluation_budget import EvaluationBudget
 from ganforge.training.run_directory import RunDirectory
+from ganforge.training.timing import EvaluationBudget
 from tests.helpers.checkpoints import exact
 from tests.helpers.evaluation_plugin import scoring_plugin
 from tests.helpers.plugins import command

@@ -19,8 +19,7 @@ from ganforge.training.build import GANComponents, build
 from ganforge.training.callbacks import Callback, TrainerContext
 from ganforge.training.checkpoint import Checkpoint
 from ganforge.training.distributed import DistContext
-from ganforge.training.loss_scaling import MIN_SCALE
-from ganforge.training.precision import Precision
+from ganforge.training.precision import MIN_SCALE, Precision
 from ganforge.training.resume import load_checkpoint
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.setup import setup_training
@@ -147,7 +146,7 @@ def test_ranks_skip_together(assemble: Assemble) -> None:
 
     gan = assemble(*MLP)
     gan_step = scaled(gan, 2.0**10)
-    gan_step.dist = Overflowing(rank=0, world_size=2)
+    gan_step.dist = gan_step.random.dist = Overflowing(rank=0, world_size=2)
     before = weights(gan.discriminator)
     take_steps(gan_step, 1)
     assert all(map(torch.equal, before, weights(gan.discriminator)))

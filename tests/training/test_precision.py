@@ -28,7 +28,7 @@ from tests.helpers.runs import tiny
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 AUTO = ("gen=mlp", "disc=mlp", "gen.hidden=[512]", "disc.hidden=[512]", "batch_size=240", "precision=auto", "steps=5")
 #: Modules of the training that read a clock: for times in rows, previews and messages.
-WITH_CLOCK = {"metrics_buffer.py", "run_directory.py", "writer.py"}
+WITH_CLOCK = {"run_directory.py", "timing.py", "writer.py"}
 
 
 class Float32Only(LossTerm):

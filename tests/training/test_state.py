@@ -32,9 +32,9 @@ from ganforge.runs.setup import prepare
 from ganforge.runs.trained_run import TrainedRun
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.build import build
-from ganforge.training.optimizer_state import load_optimizer
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.setup import phase_parameters, setup_training
+from ganforge.training.state import load_optimizer
 from tests.helpers.checkpoints import digests
 from tests.helpers.runs import tiny
 from tests.helpers.updates import CPU, stepped

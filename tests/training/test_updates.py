@@ -26,13 +26,13 @@ from ganforge.training import checkpoint as checkpoints
 from ganforge.training.build import GANComponents
 from ganforge.training.callbacks import Callback, TrainerContext
 from ganforge.training.ema import GeneratorEma
-from ganforge.training.metrics_buffer import ThroughputMeter
 from ganforge.training.optim import Schedules
 from ganforge.training.random_draws import BatchSlice, StepRandomness
 from ganforge.training.resume import load_checkpoint, restore_counters, roll_back
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.setup import setup_training
 from ganforge.training.step import GANStep
+from ganforge.training.timing import ThroughputMeter
 from ganforge.training.trainer import Trainer
 from ganforge.utils.devices import float32_matmul
 from ganforge.utils.rng import derive_generator
