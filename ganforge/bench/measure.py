@@ -18,7 +18,7 @@ from ganforge.bench import reference_loop
 from ganforge.config import command_line_layer, from_document, to_document
 from ganforge.config.reload import reload
 from ganforge.config.resolve import resolve
-from ganforge.data.loader import InMemoryLoader
+from ganforge.data.loader import EpochSampler, InMemoryLoader
 from ganforge.data.streaming import make_loader
 from ganforge.errors import ConfigError, DataError
 from ganforge.plugins.registry import Registry
@@ -172,7 +172,7 @@ def _time_bare_steps(prepared: Prepared, config: BenchConfig) -> list[float]:
     ):
         gan_step, _ = setup_training(gan, device=device, precision=prepared.precision)
         set_training_mode(gan.modules())
-        loader = InMemoryLoader(images, batch_size=BATCH_SIZE, seed=seed, device=device)
+        loader = InMemoryLoader(images, EpochSampler(len(images), batch_size=BATCH_SIZE, seed=seed), device)
         seconds: list[float] = []
         for index in range(config.total_steps):
             start = time.perf_counter()

@@ -72,7 +72,7 @@ def project(
         seed=opened.seed,
         progress=(lambda *_: None) if quiet else _reporter(len(images), steps),
     )
-    wanted, found = reader.features.converter(targets), reader.features.converter(result.images)
+    wanted, found = reader.features.scoring.pictures(targets), reader.features.scoring.pictures(result.images)
     difference = (wanted.int() - found.int()).abs().byte()
     rows = torch.stack([wanted, found, difference], dim=1).flatten(0, 1)
     write_picture(grid(rows, 3), result.latents.arrays(), paths, scale=opened.scale)
@@ -104,7 +104,7 @@ def _show_nearest(opened: OpenedSpace, features: Features, targets: Tensor, coun
     neighbors = [features.training_images(row).images for row in indices.tolist()]
     rows = [torch.cat([target[None], normalize(images)]) for target, images in zip(targets, neighbors, strict=True)]
     with writing(path):
-        save_png(enlarge(grid(features.converter(torch.cat(rows)), count + 1), opened.scale or 1), path)
+        save_png(enlarge(grid(features.scoring.pictures(torch.cat(rows)), count + 1), opened.scale or 1), path)
     if opened.json:
         print_json(
             {"run": str(opened.run), "out": str(path), "indices": indices.tolist(), "distances": distances.tolist()}

@@ -23,22 +23,9 @@ if TYPE_CHECKING:
     from ganforge.components.train_step import TrainStep
     from ganforge.components.trained_component import TrainedComponent
 
-_MODULES = {
-    "augmentations": ("Augmentation", "Parameters"),
-    "base": ("ComponentOptions", "Configurable"),
-    "datasets": ("Dataset", "ImageTensors", "Item", "Split", "check_images"),
-    "features": ("FeatureExtractor", "FeatureOutput", "weights_sha256"),
-    "image_spec": ("ConditionSpec", "DatasetInfo", "ImageSpec"),
-    "latents": ("LatentDistribution", "Space"),
-    "losses": ("Loss", "LossTerm"),
-    "metrics": ("EvaluationContext", "Metric", "MetricResult", "Need"),
-    "networks": ("Discriminator", "Generator", "Network"),
-    "optimizers": ("OptimizerFactory", "Schedule"),
-    "outputs": ("DiscriminatorInput", "DiscriminatorOutput", "GeneratorOutput"),
-    "train_step": ("TrainStep",),
-    "trained_component": ("TrainedComponent",),
-}
-_LAZY = {name: module for module, names in _MODULES.items() for name in names}
+_TRAINING = ("outputs", "networks", "latents", "train_step", "losses", "augmentations", "optimizers")
+#: Modules in the order in which names are looked up: those without torch first.
+_MODULES = ("base", "image_spec", "trained_component", *_TRAINING, "datasets", "features", "metrics")
 
 __all__ = [
     "Augmentation",
@@ -78,6 +65,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attributes have every type
-    if name in _LAZY:
-        return getattr(import_module(f"ganforge.components.{_LAZY[name]}"), name)
+    if name in __all__:
+        for module in _MODULES:
+            names = vars(import_module(f"ganforge.components.{module}"))
+            if name in names:
+                return names[name]
     raise AttributeError(f"module 'ganforge.components' has no attribute {name!r}")

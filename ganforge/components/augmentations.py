@@ -33,10 +33,6 @@ class Augmentation(TrainedComponent, ABC):
 
     options: Options
 
-    def __init__(self, options: Options) -> None:
-        super().__init__()
-        self.options = options
-
     @abstractmethod
     def sample_parameters(self, images: Tensor, step: TrainStep, *, real: bool) -> Parameters:
         """Return the parameters for a batch of images.

@@ -47,3 +47,8 @@ class Configurable:
     Options: ClassVar[type[ComponentOptions]] = ComponentOptions
     recommended: ClassVar[Mapping[str, Any]] = {}
     partners: ClassVar[Mapping[str, str]] = {}
+    options: Any
+
+    def __init__(self, options: Any) -> None:  # noqa: ANN401 - each component has its own
+        super().__init__()
+        self.options = options

@@ -78,9 +78,6 @@ class Dataset(Configurable, ABC):
 
     options: Options
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
-
     @property
     def splits(self) -> tuple[Split, ...]:
         """Splits that exist."""

@@ -51,8 +51,7 @@ class FeatureExtractor(Configurable, nn.Module, ABC):
     accepts_float: ClassVar[bool] = False
 
     def __init__(self, options: Options, image: ImageSpec) -> None:
-        super().__init__()
-        self.options = options
+        super().__init__(options)
         self.image = image
 
     @classmethod

@@ -30,10 +30,6 @@ class LatentDistribution(TrainedComponent, ABC):
 
     options: Options
 
-    def __init__(self, options: Options) -> None:
-        super().__init__()
-        self.options = options
-
     @abstractmethod
     def sample(self, count: int, dim: int, rng: torch.Generator) -> Tensor:
         """Return latents, `(count, dim)` float32, drawn from `rng`, on its device."""

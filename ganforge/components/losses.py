@@ -44,10 +44,6 @@ class LossTerm(TrainedComponent):
 
     options: Options
 
-    def __init__(self, options: Options) -> None:
-        super().__init__()
-        self.options = options
-
     def forward(self, step: TrainStep) -> Tensor:
         """Return the unweighted term: `(N,)` per image, or `()` if it is not a mean over images.
 

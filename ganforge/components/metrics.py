@@ -93,9 +93,6 @@ class Metric(Configurable, ABC):
     needs: ClassVar[frozenset[Need]] = frozenset()
     has_reference: ClassVar[bool] = True
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
-
     def check(self, *, num_samples: int, extractor: FeatureExtractor | None) -> None:
         """Raise DataError if so few images cannot give a meaningful score; called before images are drawn.
 

@@ -28,8 +28,7 @@ class Network(TrainedComponent):
     image: ImageSpec
 
     def __init__(self, options: Options, image: ImageSpec) -> None:
-        super().__init__()
-        self.options = options
+        super().__init__(options)
         self.image = image
 
     @property

@@ -37,9 +37,6 @@ class OptimizerFactory(Configurable, ABC):
 
     options: Options
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
-
     @abstractmethod
     def create(self, parameters: Iterable[tuple[str, nn.Parameter]]) -> Optimizer:
         """Return an optimizer of named parameters, whose state lives in `state` and `param_groups` as torch's does."""
@@ -52,9 +49,6 @@ class Schedule(Configurable, ABC):
         """Options of every schedule."""
 
     options: Options
-
-    def __init__(self, options: Options) -> None:
-        self.options = options
 
     @abstractmethod
     def factor(self, step: int, total_steps: int) -> float:

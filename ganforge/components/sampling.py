@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ganforge.components.image_spec import ConditionSpec
 from ganforge.components.latents import LatentDistribution, Space
 from ganforge.components.networks import Generator
 from ganforge.components.outputs import GeneratorOutput
@@ -63,16 +62,13 @@ class Sampler:
         sampling: Mapping[str, Any] | None = None,
         shared_noise: bool = False,
     ) -> None:
-        """Copy and prepare a generator.
+        """Copy and prepare a generator in any mode, on any device. Raises ConfigError for an unknown sampling option.
 
         Args:
-            generator: Generator in any mode, on any device.
+            generator: The generator.
             seed: Seed of the random numbers that layers draw, such as noise.
             sampling: Sampling options that differ from the generator's own, such as `{"truncation": 0.7}`.
             shared_noise: Whether all images get the noise of the first, so that they differ by their latents alone.
-
-        Raises:
-            ConfigError: The generator does not have such an option.
         """
         image = generator.image
         own_preparation = type(generator).prepare_sampling is not Generator.prepare_sampling
@@ -94,14 +90,13 @@ class Sampler:
     ) -> Iterator[Tensor]:
         """Yield images as the generator returns them, `(B, C, H, W)` float32, on its device.
 
+        Raises IncompatibleError if the condition does not fit the generator.
+
         Args:
             latents: `(N, Z)` in z, or `(N, …)` in w.
             condition: `(N, …)`, as the dataset stores it or as networks see it, or an iterable of its parts, whose
                 lengths are those of the batches. Classes take turns by default.
             space: Space of the latents.
-
-        Raises:
-            IncompatibleError: The condition does not fit the generator.
         """
         network = self.generator if space == "z" else self.generator.synthesis
         for batch in self._batches(latents, condition):
@@ -165,12 +160,7 @@ class Sampler:
 
 
 class ImageNoise(TorchFunctionMode):
-    """Mode in which noise with a row per image comes from a generator per image, for any size of the batch.
-
-    Args:
-        rngs: Generator of each image, on the CPU.
-        device: Device of the noise.
-    """
+    """Mode in which noise with a row per image comes from a generator per image, for any size of the batch."""
 
     def __init__(self, rngs: Sequence[torch.Generator], device: torch.device) -> None:
         super().__init__()
@@ -219,8 +209,7 @@ def draw_latents(
 def default_condition(generator: Generator, count: int) -> Tensor | None:
     """Return classes in turn, `(N,)`, or None for a generator that is not conditional.
 
-    Raises:
-        IncompatibleError: The conditions are not classes, so that real ones are needed.
+    Raises IncompatibleError if the conditions are not classes, so that real ones are needed.
     """
     if not generator.conditional:
         return None
@@ -249,7 +238,8 @@ def check_condition(generator: Generator, condition: Tensor, count: int) -> None
     dtypes = {spec.dtype, "float32"} if spec.kind == "tensor" else {spec.dtype}
     dtype, shape = str(condition.dtype).removeprefix("torch."), tuple(condition.shape[1:])
     if dtype not in dtypes or shape != spec.shape:
-        raise IncompatibleError(f"conditions are {_described(spec)} for each image, not {dtype} of shape {shape}")
+        described = f"one class (int64, {spec})" if spec.kind == "classes" else f"{spec.dtype} of shape {spec.shape}"
+        raise IncompatibleError(f"conditions are {described} for each image, not {dtype} of shape {shape}")
     if spec.kind != "classes":
         if not bool(condition.isfinite().all()):
             raise IncompatibleError("a condition has numbers that are not finite")
@@ -260,16 +250,8 @@ def check_condition(generator: Generator, condition: Tensor, count: int) -> None
         raise IncompatibleError(f"invalid class {int(invalid[0])}; there are {classes} classes, 0 to {classes - 1}")
 
 
-def _described(spec: ConditionSpec) -> str:
-    return f"one class (int64, {spec})" if spec.kind == "classes" else f"{spec.dtype} of shape {spec.shape}"
-
-
 def sampling_options(generator: Generator, values: Mapping[str, Any]) -> Generator.SamplingOptions:
-    """Return a generator's sampling options with some values replaced.
-
-    Raises:
-        ConfigError: The generator does not have such an option, or the value is invalid.
-    """
+    """Return a generator's sampling options with some values replaced. Raises ConfigError for unknown options."""
     model = generator.SamplingOptions
     try:
         return model.model_validate({**generator.sampling.model_dump(), **values})

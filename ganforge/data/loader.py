@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
@@ -10,6 +10,8 @@ from torch import Tensor
 from ganforge.components import ImageTensors
 from ganforge.utils.images import normalize
 from ganforge.utils.rng import derive_generator
+
+CPU = torch.device("cpu")
 
 
 class Batch(ImageTensors):
@@ -32,64 +34,48 @@ class Batch(ImageTensors):
         return [part(number) for number in range(parts)]
 
 
-class BatchLoader(Protocol):
-    """Batches of a run, by number.
-
-    Attributes:
-        size: Number of images in the split.
-        batch_size: Images per batch, all ranks together.
-        batches_per_epoch: Whole batches per epoch.
-    """
-
-    size: int
-    batch_size: int
-    batches_per_epoch: int
-
-    def batch(self, index: int) -> Batch:
-        """Return this rank's part of batch `index`, counted from the first batch of the run."""
-        ...
-
-    def close(self) -> None:
-        """Stop the worker processes, if any; a second call does nothing."""
-        ...
-
-
 class EpochSampler:
     """Indices of the images of each batch.
 
     Batch b is a slice of the permutation of epoch b // batches_per_epoch. The last images of an epoch, fewer than a
     batch, are left out, so that every step has the same shape. Ranks get equal parts of the slice, in order.
-
-    Args:
-        size: Number of images in the split.
-        batch_size: Images per batch, all ranks together; a multiple of `world_size`.
-        seed: Seed of the run.
-        device: Where the indices are needed.
-        rank: Number of this process.
-        world_size: Number of processes.
+    The `batch_size` is that of all ranks together.
     """
 
-    def __init__(
-        self, size: int, *, batch_size: int, seed: int, device: torch.device, rank: int = 0, world_size: int = 1
-    ) -> None:
+    def __init__(self, size: int, *, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
         assert batch_size % world_size == 0, "checked before the ranks start"  # noqa: S101
+        self.seed = seed
+        self.rank = rank
         self.batches_per_epoch = size // batch_size
-        self._size = size
-        self._batch_size = batch_size
-        self._seed = seed
+        self.size = size
+        self.batch_size = batch_size
         self._local_batch_size = batch_size // world_size
-        self._offset = rank * self._local_batch_size
         self._epoch = -1
-        self._permutation = torch.empty(0, dtype=torch.int64, device=device)
+        self._permutation = torch.empty(0, dtype=torch.int64)
 
-    def indices(self, batch: int) -> Tensor:
-        """Return the indices of this rank's images of a batch, `(N,)` int64."""
+    def indices(self, batch: int, device: torch.device = CPU) -> Tensor:
+        """Return the indices of this rank's images of a batch, `(N,)` int64, on a device."""
         epoch, position = divmod(batch, self.batches_per_epoch)
         if epoch != self._epoch:
-            permutation = torch.randperm(self._size, generator=derive_generator(self._seed, "data", epoch))
-            self._permutation, self._epoch = permutation.to(self._permutation.device), epoch
-        start = position * self._batch_size + self._offset
+            permutation = torch.randperm(self.size, generator=derive_generator(self.seed, "data", epoch))
+            self._permutation, self._epoch = permutation.to(device), epoch
+        start = position * self.batch_size + self.rank * self._local_batch_size
         return self._permutation[start : start + self._local_batch_size]
+
+
+class BatchLoader(ABC):
+    """Batches of a run, by number, on a device."""
+
+    def __init__(self, sampler: EpochSampler, device: torch.device) -> None:
+        self.sampler = sampler
+        self.device = device
+
+    @abstractmethod
+    def batch(self, index: int) -> Batch:
+        """Return this rank's part of batch `index`, counted from the first batch of the run."""
+
+    def close(self) -> None:  # noqa: B027 - nothing to close in memory
+        """Stop the worker processes, if any; a second call does nothing."""
 
 
 def fits(required_bytes: int, free: int | None) -> bool:
@@ -114,38 +100,15 @@ def tensors_of(images: ImageTensors) -> list[Tensor]:
     return [values for values in (images.images, images.condition, *images.extras.values()) if values is not None]
 
 
-class InMemoryLoader:
+class InMemoryLoader(BatchLoader):
     """Loader of a split in memory, on the device if it fits there; batches are normalized on the device."""
 
-    def __init__(
-        self,
-        tensors: ImageTensors,
-        *,
-        batch_size: int,
-        seed: int,
-        device: torch.device,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
+    def __init__(self, tensors: ImageTensors, sampler: EpochSampler, device: torch.device) -> None:
+        super().__init__(sampler, device)
         resident = fits(sum(values.nbytes for values in tensors_of(tensors)), free_bytes(device))
         self.tensors = tensors.map(lambda values: values.to(device)) if resident else tensors
-        self.size = len(tensors)
-        self.batch_size = batch_size
-        self._device = device
-        self._sampler = EpochSampler(
-            self.size,
-            batch_size=batch_size,
-            seed=seed,
-            device=self.tensors.images.device,
-            rank=rank,
-            world_size=world_size,
-        )
-        self.batches_per_epoch = self._sampler.batches_per_epoch
 
     def batch(self, index: int) -> Batch:
         """Return this rank's part of batch `index`, counted from the first batch of the run."""
-        selected = self.tensors.select(self._sampler.indices(index))
-        return Batch.of(selected.map(lambda values: to_device(values, self._device)))
-
-    def close(self) -> None:
-        """Do nothing: there are no workers."""
+        selected = self.tensors.select(self.sampler.indices(index, self.tensors.images.device))
+        return Batch.of(selected.map(lambda values: to_device(values, self.device)))

@@ -34,14 +34,9 @@ def sample_condition(generator: Generator, scoring: Scoring, count: int) -> Tens
 
 
 def to_pictures(dataset: Dataset, images: Tensor) -> Tensor:
-    """Return the dataset's pictures of images, `(N, C', H', W')` uint8 on the CPU.
+    """Return the dataset's pictures, `(N, C', H', W')` uint8 on the CPU, of images as the generator returns them.
 
-    Args:
-        dataset: Dataset whose `to_pixels` is used.
-        images: `(N, C, H, W)` float32, as the generator returns them.
-
-    Raises:
-        PluginError: `to_pixels` fails, or returns something else.
+    Raises PluginError if `to_pixels` fails, or returns something else.
     """
     with _own_code(dataset, "to_pixels"):
         pictures = dataset.to_pixels(images.cpu())
@@ -54,13 +49,7 @@ def to_pictures(dataset: Dataset, images: Tensor) -> Tensor:
 
 
 def with_condition(pictures: Tensor, condition: Tensor | None, image: ImageSpec) -> Tensor:
-    """Return pictures with the condition to the left of each if it is an image, else the pictures unchanged.
-
-    Args:
-        pictures: `(N, C, H, W)` uint8.
-        condition: Conditions as stored, `(N, …)`, or None.
-        image: Spec of the images and their condition.
-    """
+    """Return pictures, `(N, C, H, W)` uint8, with the condition to the left of each if it is an image, as stored."""
     if condition is None or image.condition is None or not image.condition.is_image:
         return pictures
     return side_by_side(condition, pictures)
@@ -69,8 +58,7 @@ def with_condition(pictures: Tensor, condition: Tensor | None, image: ImageSpec)
 def render(dataset: Dataset, images: Tensor) -> Tensor | None:
     """Return the dataset's one picture of many samples, `(C, H, W)` uint8 on the CPU, or None if a grid shows them.
 
-    Raises:
-        PluginError: `render` fails, or returns something else.
+    Raises PluginError if `render` fails, or returns something else.
     """
     with _own_code(dataset, "render"):
         picture = dataset.render(images.cpu())

@@ -1,9 +1,10 @@
-"""Reader of a split that is read image by image: a few images at a time, checked, the same in every process."""
+"""Data that is read image by image, the same in every process, and checks of all data against what is declared."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,8 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from ganforge.components import ImageSpec, ImageTensors
-from ganforge.data.checks import check_class, check_tensor, describe, torch_dtype
+from ganforge.components import ConditionSpec, ImageSpec, ImageTensors, check_images
 from ganforge.errors import DataError, GanforgeError
 from ganforge.utils.rng import Stream, fork_all_rngs
 from ganforge.utils.tracebacks import summarize_exception
@@ -30,18 +30,10 @@ class _Item(NamedTuple):
 
 
 class Reader:
-    """Reader of an opened split; it can be pickled if its items can.
+    """Reader of the items of an opened split, which can be pickled if they can.
 
-    Image 0 is read at once: its extras decide which names, types and shapes all items must have.
-
-    Args:
-        items: Map-style dataset that `Dataset.open` returned.
-        image: Shape, type and condition that the dataset declares.
-        source: Data and split, for messages.
-        seed: Seed of the run.
-
-    Raises:
-        DataError: Image 0 cannot be read, or differs from what is declared.
+    Image 0 is read at once: its extras decide which names, types and shapes all items must have. Raises DataError if it
+    cannot be read, or differs from the spec that the dataset declares.
     """
 
     def __init__(self, items: TorchDataset[Any], *, image: ImageSpec, source: str, seed: int) -> None:
@@ -65,13 +57,10 @@ class Reader:
         return reader
 
     def read(self, indices: Sequence[int], stream: Stream, *address: int) -> ImageTensors:
-        """Return images in the order of their indices.
+        """Return images in the order of their indices. Raises DataError, which has the index.
 
         Meanwhile Python's, numpy's and torch's global generators are seeded by (seed, stream, address), so that items
         that draw random numbers are the same in every process.
-
-        Raises:
-            DataError: An image cannot be read, or differs from what is declared; the message has its index.
         """
         with fork_all_rngs(self._seed, stream, *address):
             return self._tensors(indices)
@@ -158,3 +147,57 @@ class Reader:
 
     def _subject(self, index: int) -> str:
         return f"{self.source}: image {index}"
+
+
+def torch_dtype(spec: ImageSpec | ConditionSpec) -> torch.dtype:
+    """Return the declared type as torch's."""
+    dtype: torch.dtype = getattr(torch, spec.dtype)
+    return dtype
+
+
+def describe(value: object) -> str:
+    """Return type and shape of a tensor, or the name of another type."""
+    return f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+
+
+def check_tensor(value: object, dtype: torch.dtype, shape: tuple[int, ...], subject: str) -> Tensor:
+    """Return a tensor, detached. Raises DataError for another type or shape, and for values that are not finite."""
+    if not isinstance(value, Tensor) or value.dtype != dtype or tuple(value.shape) != shape:
+        raise DataError(f"{subject} is {describe(value)}; the dataset declares {dtype} {shape}")
+    if dtype.is_floating_point and not bool(value.isfinite().all()):
+        raise DataError(f"{subject} has values that are not finite")
+    return value.detach()
+
+
+def check_class(value: object, num_classes: int | None, subject: str) -> int:
+    """Return a class label, an int or a tensor or array of one. Raises DataError for others, and out of range."""
+    try:
+        label = operator.index(value)  # type: ignore[arg-type]  # the TypeError is the check
+    except TypeError:
+        raise DataError(f"{subject} has the class {value!r}; an integer is required") from None
+    if label < 0 or (num_classes is not None and label >= num_classes):
+        raise DataError(f"{subject} has the class {label}; the dataset declares {num_classes} classes, from 0")
+    return label
+
+
+def check_split(tensors: ImageTensors, image: ImageSpec, source: str) -> None:
+    """Raise DataError unless a split in memory has the types and shapes that the dataset declares."""
+    check_images(tensors, source)
+    dtype, spec, condition = torch_dtype(image), image.condition, tensors.condition
+    if tensors.images.dtype != dtype or tuple(tensors.images.shape[1:]) != image.shape:
+        raise DataError(
+            f"{source}: the images are {describe(tensors.images)}; the dataset declares {dtype} {image.shape} each"
+        )
+    if spec is None and condition is not None:
+        raise DataError(
+            f"{source}: the images have conditions, {describe(condition)}; the dataset declares none",
+            fix="Declare them, such as ImageSpec(3, 64, 64, ConditionSpec.classes(10)), or return condition=None.",
+        )
+    if spec is not None and condition is None:
+        raise DataError(f"{source}: the images have no conditions; the dataset declares {spec}")
+    if spec is None or condition is None:
+        return
+    check_tensor(condition, torch_dtype(spec), (len(tensors), *spec.shape), f"{source}: the condition")
+    if spec.kind == "classes":
+        for label in (condition.min(), condition.max()):
+            check_class(label, spec.num_classes, source)

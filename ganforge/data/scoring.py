@@ -10,13 +10,13 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ganforge.components import Dataset, DatasetInfo, FeatureExtractor, ImageSpec, ImageTensors, Metric, Split
 from ganforge.config import ComponentRef
 from ganforge.config.resolved import ResolvedComponent, ResolvedConfig
-from ganforge.data.checks import check_split
 from ganforge.data.pictures import to_pictures
-from ganforge.data.reader import Reader
+from ganforge.data.reader import Reader, check_split
 from ganforge.errors import DataError, GanforgeError, PluginError
 from ganforge.utils.rng import Stream, fork_torch_rng
 from ganforge.utils.tracebacks import summarize_exception
@@ -45,23 +45,27 @@ class Scoring:
 
     @cached_property
     def picture_spec(self) -> ImageSpec:
-        """Shape of the pictures that `Dataset.to_pixels` makes of images, with the condition of the images.
-
-        Raises:
-            PluginError: The dataset cannot make pictures.
-        """
+        """Shape of the pictures that `Dataset.to_pixels` makes, with the condition. Raises as `pictures` does."""
         image = self.info.image
-        with blame(self.resolved.one("data"), "make pictures of images"), torch.no_grad():
-            channels, height, width = to_pictures(self.dataset, torch.zeros(1, *image.shape)).shape[1:]
+        channels, height, width = self.pictures(torch.zeros(1, *image.shape)).shape[1:]
         return ImageSpec(channels, height, width, image.condition)
+
+    def pictures(self, images: Tensor) -> Tensor:
+        """Return pictures of images as networks see them, `(N, C', H', W')` uint8 on the CPU. Raises PluginError."""
+        with blame(self.resolved.one("data"), "make pictures of images"), torch.no_grad():
+            return to_pictures(self.dataset, images)
+
+    def unrounded_pictures(self, images: Tensor) -> Tensor:
+        """Return pictures, float32 in [0, 255], not rounded unless the dataset overrides `to_pixels`."""
+        if type(self.dataset).to_pixels is not Dataset.to_pixels:
+            return self.pictures(images).float()
+        return images.float().clamp(-1, 1).add(1).mul(127.5)
 
     def extractor(self) -> FeatureExtractor:
         """Return the feature extractor in evaluation mode, built at the first call: most runs never need it.
 
-        Raises:
-            IncompatibleError: The extractor does not take these images.
-            PluginError: It cannot be built.
-            DataError: Its weights are missing.
+        Raises IncompatibleError if it does not take these images, PluginError, and DataError if its weights are
+        missing.
         """
         if self._extractor is None:
             chosen = self.resolved.one("features")
@@ -90,11 +94,7 @@ class Scoring:
         )
 
     def notices(self, *, evaluates: bool) -> tuple[str, ...]:
-        """Return the dataset's notices, and one if grids or metrics clamp its numbers.
-
-        Args:
-            evaluates: Whether metrics are computed.
-        """
+        """Return the dataset's notices, and one if grids, or metrics if they are computed, clamp its numbers."""
         cls, first = type(self.dataset), range(min(PROBED_IMAGES, self.info.sizes["train"]))
         uses = ["grids"] if cls.render is Dataset.render else []
         raw = self.resolved.one("features").cls.raw_images
@@ -112,36 +112,23 @@ class Scoring:
         return (*self.dataset.notices, line)
 
     def images(self, split: Split) -> ImageTensors | None:
-        """Return a split in memory, or None if the dataset is read image by image.
-
-        Raises:
-            DataError: The split cannot be read, or differs from what the dataset declares.
-            PluginError: The dataset raises another error.
-        """
-        opened = self._open(split)
+        """Return a split in memory, or None if the dataset is read image by image. Raises as `open` does."""
+        opened = self.open(split)
         return opened if isinstance(opened, ImageTensors) else None
 
-    def reader(self, split: Split) -> Reader:
-        """Return the reader of a split that is not in memory. Raises the same errors as `images`."""
-        opened = self._open(split)
-        assert isinstance(opened, Reader), "callers check images() first"  # noqa: S101
-        return opened
-
     def take(self, split: Split, indices: Sequence[int], stream: Stream) -> ImageTensors:
-        """Return images of a split by their indices; of a split that is not in memory only these are read.
-
-        Args:
-            split: Split to read.
-            indices: Indices of the images.
-            stream: Stream that seeds items which draw random numbers.
-        """
-        opened = self._open(split)
+        """Return images of a split by their indices, reading only these; the stream seeds items that draw."""
+        opened = self.open(split)
         if isinstance(opened, Reader):
             return opened.read(indices, stream)
         return opened.select(torch.tensor(indices, dtype=torch.int64))
 
-    def _open(self, split: Split) -> ImageTensors | Reader:
-        """Return a split, opened and checked at the first call."""
+    def open(self, split: Split) -> ImageTensors | Reader:
+        """Return a split in memory, or its reader, opened and checked at the first call.
+
+        Raises DataError if it cannot be read or differs from what the dataset declares, and PluginError for other
+        errors.
+        """
         if split not in self._splits:
             source, image = f"data {self.info.name!r} ({split})", self.info.image
             with blame(self.resolved.one("data"), f"open its {split} split"):
@@ -159,16 +146,7 @@ class Scoring:
 
 
 def build_scoring(resolved: ResolvedConfig, dataset: Dataset | None = None) -> Scoring:
-    """Build dataset and metrics.
-
-    Args:
-        resolved: Configuration and chosen components.
-        dataset: The dataset, if it was built before.
-
-    Raises:
-        DataError: The data cannot be read.
-        PluginError: A component cannot be built.
-    """
+    """Build dataset, unless it is given, and metrics. Raises DataError if the data cannot be read, and PluginError."""
     chosen = resolved.one("data")
     with blame(chosen):
         dataset = instantiate(chosen) if dataset is None else dataset
@@ -190,12 +168,7 @@ def instantiate(chosen: ResolvedComponent) -> Any:  # noqa: ANN401 - the registr
 
 @contextmanager
 def blame(chosen: ResolvedComponent, action: str = "be built") -> Iterator[None]:
-    """Turn any error that a component's code raises into a PluginError that names the component.
-
-    Args:
-        chosen: The component.
-        action: What it cannot do.
-    """
+    """Turn any error of a component's code into a PluginError: the component cannot do the action."""
     try:
         yield
     except GanforgeError:

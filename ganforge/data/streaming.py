@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import warnings
 from collections.abc import Iterator
@@ -28,68 +29,30 @@ def make_loader(
 ) -> BatchLoader:
     """Return a loader of the training images: from memory if they are there, else by streaming.
 
-    Args:
-        scoring: Data and configuration.
-        device: Device of the batches.
-        rank: Number of this process.
-        world_size: Number of processes.
-        batch_size: Images per batch, all ranks together; the configuration's by default.
+    The batch size, of all ranks together, is the configuration's by default.
     """
-    experiment, tensors = scoring.resolved.experiment, scoring.images("train")
-    batch_size = experiment.batch_size if batch_size is None else batch_size
-    if tensors is not None:
-        return InMemoryLoader(
-            tensors, batch_size=batch_size, seed=experiment.seed, device=device, rank=rank, world_size=world_size
-        )
-    return StreamingLoader(
-        scoring.reader("train"),
-        size=scoring.info.sizes["train"],
-        batch_size=batch_size,
+    experiment, opened = scoring.resolved.experiment, scoring.open("train")
+    sampler = EpochSampler(
+        scoring.info.sizes["train"],
+        batch_size=experiment.batch_size if batch_size is None else batch_size,
         seed=experiment.seed,
-        device=device,
-        workers=experiment.workers,
         rank=rank,
         world_size=world_size,
     )
+    if isinstance(opened, ImageTensors):
+        return InMemoryLoader(opened, sampler, device)
+    return StreamingLoader(opened, sampler, device, workers=experiment.workers)
 
 
-class StreamingLoader:
+class StreamingLoader(BatchLoader):
     """Loader that reads batches in advance in worker processes, or in this process without workers.
 
     Workers start with the first batch, and restart when batches are requested out of order.
-
-    Args:
-        reader: Reader of the split.
-        size: Number of images in the split.
-        batch_size: Images per batch, all ranks together.
-        seed: Seed of the run.
-        device: Device of the batches.
-        workers: Number of worker processes.
-        rank: Number of this process.
-        world_size: Number of processes.
     """
 
-    def __init__(
-        self,
-        reader: Reader,
-        *,
-        size: int,
-        batch_size: int,
-        seed: int,
-        device: torch.device,
-        workers: int,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        self.size = size
-        self.batch_size = batch_size
-        self._sampler = EpochSampler(
-            size, batch_size=batch_size, seed=seed, device=torch.device("cpu"), rank=rank, world_size=world_size
-        )
-        self.batches_per_epoch = self._sampler.batches_per_epoch
-        self._batches = _WholeBatches(reader.fresh(), rank)
-        self._seed = seed
-        self._device = device
+    def __init__(self, reader: Reader, sampler: EpochSampler, device: torch.device, *, workers: int) -> None:
+        super().__init__(sampler, device)
+        self._batches = _WholeBatches(reader.fresh(), sampler.rank)
         self._num_workers = workers
         self._iterator: Iterator[ImageTensors | GanforgeError] | None = None
         self._workers: list[BaseProcess] = []
@@ -99,12 +62,11 @@ class StreamingLoader:
     def batch(self, index: int) -> Batch:
         """Return this rank's part of batch `index`, counted from the first batch of the run.
 
-        Raises:
-            DataError: An image cannot be read.
-            TrainingError: A worker cannot start, was killed, or cannot send a batch.
+        Raises DataError if an image cannot be read, and TrainingError if a worker cannot start, was killed, or cannot
+        send.
         """
         if self._last is None or index != self._next - 1:
-            self._last = self._fetch(index).map(lambda values: to_device(values, self._device))
+            self._last = self._fetch(index).map(lambda values: to_device(values, self.device))
         return Batch.of(self._last.map(_copy_unless_normalized))
 
     def close(self) -> None:
@@ -138,12 +100,14 @@ class StreamingLoader:
         with warnings.catch_warnings(action="ignore"), signals_kept():
             loader = DataLoader(
                 self._batches,
-                batch_sampler=_BatchRequests(self._sampler, index),
+                batch_sampler=_BatchRequests(self.sampler, index),
                 num_workers=self._num_workers,
                 collate_fn=_identity,
                 worker_init_fn=initialize_worker,
                 multiprocessing_context=start_method() if self._num_workers else None,
-                generator=derive_generator(self._seed, "data/items"),  # DataLoader draws a seed that nothing uses
+                generator=derive_generator(
+                    self.sampler.seed, "data/items"
+                ),  # DataLoader draws a seed that nothing uses
             )
             try:
                 self._iterator = iter(loader)
@@ -168,10 +132,8 @@ class _BatchRequests:
         self._index = index
 
     def __iter__(self) -> Iterator[Any]:  # DataLoader passes on any type
-        index = self._index
-        while True:
+        for index in itertools.count(self._index):
             yield _BatchRequest(index, self._sampler.indices(index).tolist())
-            index += 1
 
 
 class _WholeBatches(TorchDataset[ImageTensors]):

@@ -73,12 +73,7 @@ class SmoothedStats:
     g_baseline: float = 0.0
 
     def update(self, row: Mapping[str, float], *, freeze_baselines: bool) -> None:
-        """Add a row of finite metrics.
-
-        Args:
-            row: Columns of metrics.jsonl.
-            freeze_baselines: Whether the usual sizes of the losses stay unchanged, as they do during a divergence.
-        """
+        """Add a row of finite metrics; during a divergence, the usual sizes of the losses stay unchanged."""
         self.rows += 1
         even = 1 / self.rows
         self.diversity += max(DIVERSITY_WEIGHT, even) * (row["health/diversity"] - self.diversity)
@@ -147,14 +142,7 @@ def _is_unsaturated(stats: SmoothedStats) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """Rule that raises and resolves the alerts of a failure mode.
-
-    Attributes:
-        raised: Condition under which an alert is raised.
-        resolved: Condition under which it is resolved.
-        patience: Consecutive rows for which either condition must hold.
-        value: Value shown in the alert.
-    """
+    """Rule that raises and resolves the alerts of a failure mode, after `patience` rows with the condition."""
 
     raised: Callable[[SmoothedStats], bool]
     resolved: Callable[[SmoothedStats], bool]

@@ -20,15 +20,7 @@ from ganforge.plugins.registry import Entry
 class MetricContext(EvaluationContext):
     """Inputs that a metric declares in `needs`; others are refused, with the metric's name.
 
-    Args:
-        entry: Component of the metric, for messages.
-        needs: Inputs that the metric declares.
-        sets: Images of each source.
-        extraction: Extraction of features, or None.
-        generator: Copy of the generator that the metric may change, or None.
-        latent: Copy of the latent distribution, or None.
-        rng: Generator of random numbers that belongs to the metric.
-        shared: Values that metrics share.
+    The metric may change `generator` and `latent`, which are copies.
     """
 
     def __init__(

@@ -25,12 +25,11 @@ from ganforge.components.sampling import Sampler, draw_latents
 from ganforge.data.scoring import Scoring
 from ganforge.errors import GanforgeError, PluginError
 from ganforge.evaluation.context import MetricContext
-from ganforge.evaluation.image_sets import GeneratedImages, ImageSet, StoredImages, Take
-from ganforge.evaluation.output_validation import check_pictures, plain_details, plain_scores
+from ganforge.evaluation.image_sets import GeneratedImages, ImageSelection, ImageSet, StoredImages, Take
 from ganforge.evaluation.protocol import protocol
 from ganforge.evaluation.real_images import RealImageSets, Sets
 from ganforge.evaluation.reference_statistics import ReferenceStatistics
-from ganforge.evaluation.selection import ImageSelection
+from ganforge.evaluation.validation import check_pictures, plain_details, plain_scores
 from ganforge.plugins.registry import Entry
 from ganforge.schemas.rows import Protocol
 from ganforge.utils.devices import float32_matmul, module_device
@@ -95,22 +94,18 @@ class Evaluator:
     """Scores of generators, or of stored images, on the same real images, whose features are extracted once.
 
     Args:
-        scoring: Data, metrics and feature extractor.
         num_samples: Number of fakes, and of real images.
-        split: Split of the real images.
         seed: Seed of latents and of the selection of images.
         weights: File of the generator's weights, `generator` or `generator_ema`; unused for stored images.
         sampling: Sampling options that differ from the generator's own.
         keep_going: Whether a metric that raises gets scores of None and a message to `notice`; otherwise it ends the
             evaluation.
-        notice: Callback for messages.
         progress: Callback for stages of the work.
         batch_size: Most images at once; by default it depends on their size.
         statistics: Features of the real images from a file, or None to read the dataset.
         keeps_training_images: Whether `real` keeps the features of training images in place of the fakes, for a file.
 
     Attributes:
-        real: The real images.
         reference: Scores of training images in place of the fakes, after the first evaluation.
     """
 
@@ -148,15 +143,10 @@ class Evaluator:
         self._tampering: str | None = None
 
     def evaluate(self, generator: Generator, latent: LatentDistribution) -> Evaluation:
-        """Score a generator in float32, on its device.
+        """Score a generator, in any mode, with latents of a distribution, in float32 on its device, unchanged.
 
-        Args:
-            generator: The generator, in any mode; it is not changed.
-            latent: Distribution of its latents.
-
-        Raises:
-            DataError: The data cannot be read, or a metric cannot score it.
-            PluginError: A metric or the feature extractor fails, unless `keep_going`.
+        Raises DataError if the data cannot be read or scored, and PluginError if a metric or the feature extractor
+        fails, unless `keep_going`.
         """
         sampler = Sampler(generator, seed=self.seed, sampling=self.sampling)
         model = _Model(module_device(generator), sampler.generator, latent)
@@ -166,17 +156,9 @@ class Evaluator:
     def evaluate_images(
         self, take: Take, spec: ConditionSpec | None, indices: Tensor, device: torch.device
     ) -> Evaluation:
-        """Score images that exist already; metrics that need a generator are refused before, by `validation`.
+        """Score images that exist already, `take(indices)`, with features on a device. Raises as `evaluate` does.
 
-        Args:
-            take: Function that returns images of the data's shape and type by their indices.
-            spec: Condition of an image, or None.
-            indices: Indices of the images, `(num_samples,)` int64.
-            device: Device to compute features on.
-
-        Raises:
-            DataError: As for `evaluate`.
-            PluginError: As for `evaluate`.
+        The `spec` is that of their condition, or None. `validation` refuses metrics that need a generator.
         """
         fakes = partial(self.real.stored, take, spec, indices)
         return self._evaluate(fakes, _Model(device), "images", StoredImages.sha256)
@@ -184,14 +166,7 @@ class Evaluator:
     def _evaluate(
         self, fakes: Callable[[], Fakes], model: _Model, weights: str, checkpoint: Callable[[Fakes], str]
     ) -> Evaluation:
-        """Score fakes, and the training images in their place.
-
-        Args:
-            fakes: Function that returns the fakes; features can be extracted when it is called.
-            model: The model.
-            weights: File of the model's weights.
-            checkpoint: Function that returns the SHA-256 of what is scored.
-        """
+        """Score fakes, and the training images in their place; features can be extracted when `fakes` is called."""
         begin = time.perf_counter()
         self._tampering = None
         with float32_matmul(), torch.autocast(model.device.type, enabled=False):
@@ -216,17 +191,11 @@ class Evaluator:
 
     def _generate(self, sampler: Sampler, latent: LatentDistribution) -> GeneratedImages:
         self.progress(f"generating {self.selection.num_samples:,} fakes")
-        latents = draw_latents(
-            latent, sampler.generator, self.selection.num_samples, seed=self.seed, stream="evaluation"
-        )
+        count, network = self.selection.num_samples, sampler.generator
+        latents = draw_latents(latent, network, count, seed=self.seed, stream="evaluation")
         sampler.batch_size = self.real.batch_size
-        return GeneratedImages(
-            sampler,
-            latents,
-            self.real.real if sampler.generator.conditional else None,
-            converter=self.real.converter,
-            extraction=self.real.extraction,
-        )
+        real = self.real.real if network.conditional else None
+        return GeneratedImages(sampler, latents, real, scoring=self.scoring, extraction=self.real.extraction)
 
     def _not_finite(self, count: int) -> _Results:
         """Return scores of None: as bytes, numbers that are not finite would look like images."""

@@ -1,13 +1,11 @@
-"""Pictures and features of images."""
+"""Features of images."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from ganforge.components import Dataset, FeatureOutput
-from ganforge.config.resolved import ResolvedComponent
-from ganforge.data.pictures import to_pictures
+from ganforge.components import FeatureOutput
 from ganforge.data.scoring import Scoring, blame
 from ganforge.errors import PluginError
 from ganforge.utils.devices import float32_matmul
@@ -16,43 +14,15 @@ from ganforge.utils.devices import float32_matmul
 MAX_BATCH_SIZE, MAX_BATCH_PIXELS = 100, 2**20
 
 
-class PictureConverter:
-    """Conversion of images as networks see them, float32, to uint8 pictures, as the dataset defines it."""
-
-    def __init__(self, dataset: Dataset, chosen: ResolvedComponent) -> None:
-        self._dataset = dataset
-        self._chosen = chosen
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Return pictures, `(N, C', H', W')` uint8 on the CPU, or raise PluginError that names the dataset."""
-        with blame(self._chosen, "make pictures of images"), torch.no_grad():
-            return to_pictures(self._dataset, images)
-
-    def unrounded(self, images: Tensor) -> Tensor:
-        """Return pictures, float32 in [0, 255], not rounded unless the dataset overrides `to_pixels`."""
-        if type(self._dataset).to_pixels is not Dataset.to_pixels:
-            return self(images).float()
-        return images.float().clamp(-1, 1).add(1).mul(127.5)
-
-
 class Extraction:
-    """Chosen feature extractor on a device, applied in batches that fit into memory; its output is checked.
+    """Chosen feature extractor on a device, applied in batches that fit into memory; its output is checked."""
 
-    Args:
-        scoring: Configuration with the extractor.
-        device: Device to compute on.
-        converter: Conversion of images to pictures.
-        batch_size: Most images at once, or None for `MAX_BATCH_SIZE`.
-    """
-
-    def __init__(
-        self, scoring: Scoring, device: torch.device, converter: PictureConverter, batch_size: int | None = None
-    ) -> None:
+    def __init__(self, scoring: Scoring, device: torch.device, batch_size: int | None = None) -> None:
         self.extractor = scoring.extractor().to(device).eval()
         self._device = device
+        self._scoring = scoring
         self._chosen = scoring.resolved.one("features")
         self._entry = self._chosen.entry
-        self._converter = converter
         self._batch_size = batch_size or MAX_BATCH_SIZE
 
     def empty(self, count: int) -> FeatureOutput:
@@ -65,19 +35,14 @@ class Extraction:
         """Return features of images as the generator returns them; pictures are rounded only if need be."""
         if self.extractor.raw_images:
             return self(images, images)
-        convert = self._converter.unrounded if self.extractor.accepts_float else self._converter
+        convert = self._scoring.unrounded_pictures if self.extractor.accepts_float else self._scoring.pictures
         return self(images, convert(images))
 
     @torch.no_grad()
     def __call__(self, images: Tensor, pictures: Tensor) -> FeatureOutput:
-        """Return features of images in float32, on the CPU.
+        """Return features of images, `(N, C, H, W)` as networks see them, and their pictures; float32 on the CPU.
 
-        Args:
-            images: `(N, C, H, W)` float32 as networks see them.
-            pictures: Their pictures, `(N, C', H', W')`.
-
-        Raises:
-            PluginError: The extractor fails, or returns something else than it declares.
+        Raises PluginError if the extractor fails, or returns something else than it declares.
         """
         inputs = images if self.extractor.raw_images else pictures
         features, logits = self.empty(len(inputs)).features, self.empty(len(inputs)).logits

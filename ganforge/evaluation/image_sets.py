@@ -1,4 +1,4 @@
-"""Images of an evaluation in batches: read from the dataset or generated, the same at every pass."""
+"""Images of an evaluation: which ones of the dataset, and all in batches, the same at every pass."""
 
 from __future__ import annotations
 
@@ -6,23 +6,75 @@ import hashlib
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from ganforge.components import ConditionSpec, FeatureOutput, ImageTensors
+from ganforge.components import ConditionSpec, FeatureOutput, ImageTensors, Split
 from ganforge.components.sampling import Sampler
+from ganforge.data.scoring import Scoring
 from ganforge.errors import GanforgeError
-from ganforge.evaluation.extraction import Extraction, PictureConverter
+from ganforge.evaluation.extraction import Extraction
 from ganforge.utils.images import normalize
-from ganforge.utils.rng import Stream
+from ganforge.utils.rng import Stream, derive_generator
 
 #: Function that returns images by their indices; the stream seeds items that draw random numbers.
 Take: TypeAlias = Callable[[Sequence[int], Stream], ImageTensors]
 
 #: Bytes of fakes' pictures that are kept in memory; larger sets are generated again for every pass.
 MAX_KEPT_BYTES = 256 * 2**20
+#: Most training images that fakes are compared with.
+MAX_TRAIN_IMAGES = 100_000
+
+
+class ImageSelection:
+    """Indices of an evaluation's images. The same seed, split and count select the same images for every generator.
+
+    A `fingerprint` of the split is given if its images are not read.
+    """
+
+    def __init__(
+        self, scoring: Scoring, *, num_samples: int, split: Split, seed: int, fingerprint: str | None = None
+    ) -> None:
+        self.scoring = scoring
+        self.num_samples = num_samples
+        self.split = split
+        self.seed = seed
+        self._fingerprint = fingerprint
+
+    @property
+    def real(self) -> Tensor:
+        """Indices of the real images in `split`, `(N,)` int64."""
+        return self._order(self.split, "evaluation")[: self.num_samples]
+
+    @property
+    def reference(self) -> Tensor | None:
+        """Indices of as many training images, none of them among the real ones; None if there are too few."""
+        if self.split == "train":
+            indices = self._order("train", "evaluation")[self.num_samples : 2 * self.num_samples]
+        else:
+            indices = self._order("train", "evaluation/reference")[: self.num_samples]
+        return indices if len(indices) == self.num_samples else None
+
+    @cached_property
+    def train(self) -> Tensor:
+        """Indices of the training images: all, in their order, or `MAX_TRAIN_IMAGES` of them."""
+        size = self.scoring.info.sizes["train"]
+        if size <= MAX_TRAIN_IMAGES:
+            return torch.arange(size)
+        return self._order("train", "evaluation/train")[:MAX_TRAIN_IMAGES]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Fingerprint of the real images' split: of all images in memory, or of some that are read."""
+        if self._fingerprint is not None:
+            return self._fingerprint
+        return self.scoring.open(self.split).fingerprint()
+
+    def _order(self, split: Split, stream: Stream) -> Tensor:
+        return torch.randperm(self.scoring.info.sizes[split], generator=derive_generator(self.seed, stream))
 
 
 class ImageSet(ABC):
@@ -33,10 +85,10 @@ class ImageSet(ABC):
         not_finite: Images with a number that is not finite, known after `scan`.
     """
 
-    def __init__(self, count: int, converter: PictureConverter, extraction: Extraction | None) -> None:
+    def __init__(self, count: int, scoring: Scoring, extraction: Extraction | None) -> None:
         self.count = count
         self.not_finite = 0
-        self._converter = converter
+        self._scoring = scoring
         self._extraction = extraction
         self._max_kept_bytes = 0
         self._scanned = False
@@ -67,7 +119,7 @@ class ImageSet(ABC):
             self.not_finite += len(images) - int(images.isfinite().flatten(1).all(1).sum())
             if self.not_finite:  # no scores without all images: the others are only counted
                 continue
-            pictures = self._converter(images)
+            pictures = self._scoring.pictures(images)
             if pictures[0].nbytes * self.count <= self._max_kept_bytes:
                 kept.append(pictures)
             if self._extraction is not None and output is not None and self._error is None:
@@ -100,7 +152,7 @@ class ImageSet(ABC):
         if self._kept:
             yield from (pictures.clone() for pictures in self._kept)
         else:
-            yield from map(self._converter, self._images())
+            yield from map(self._scoring.pictures, self._images())
 
     def tampered(self) -> bool:
         """Return whether features differ from those that were extracted."""
@@ -124,16 +176,7 @@ class RealImages(ImageSet):
 
 
 class StoredImages(RealImages):
-    """Images of a dataset's split, or of files.
-
-    Args:
-        take: Function that returns images by their indices.
-        spec: Condition of an image, or None.
-        indices: Indices of the images, `(N,)` int64.
-        batch_size: Images read at once.
-        converter: Conversion to pictures.
-        extraction: Extraction of features, or None.
-    """
+    """Images of a dataset's split, or of files, by their indices, `(N,)` int64; `take` returns `batch_size` at once."""
 
     def __init__(
         self,
@@ -142,10 +185,10 @@ class StoredImages(RealImages):
         indices: Tensor,
         *,
         batch_size: int,
-        converter: PictureConverter,
+        scoring: Scoring,
         extraction: Extraction | None,
     ) -> None:
-        super().__init__(len(indices), converter, extraction)
+        super().__init__(len(indices), scoring, extraction)
         self._take = take
         self._spec = spec
         self._indices = indices
@@ -191,14 +234,9 @@ class StoredImages(RealImages):
 
 
 class GeneratedImages(ImageSet):
-    """Fakes, which are generated again for every pass if their pictures are too large to be kept.
+    """Fakes of latents, `(N, Z)`, generated again for every pass if their pictures are too large to be kept.
 
-    Args:
-        sampler: Sampler of the generator.
-        latents: `(N, Z)`.
-        real: Real images whose conditions the fakes get, or None for a generator that is not conditional.
-        converter: Conversion to pictures.
-        extraction: Extraction of features, or None.
+    A conditional generator gets the conditions of the `real` images.
     """
 
     def __init__(
@@ -207,10 +245,10 @@ class GeneratedImages(ImageSet):
         latents: Tensor,
         real: RealImages | None,
         *,
-        converter: PictureConverter,
+        scoring: Scoring,
         extraction: Extraction | None,
     ) -> None:
-        super().__init__(len(latents), converter, extraction)
+        super().__init__(len(latents), scoring, extraction)
         self._sampler = sampler
         self._latents = latents
         self._real = real

@@ -8,7 +8,7 @@ from typing import Any
 from ganforge.components import FeatureExtractor, Generator, Metric
 from ganforge.config.resolved import ResolvedComponent
 from ganforge.data.scoring import Scoring, blame
-from ganforge.evaluation.selection import ImageSelection
+from ganforge.evaluation.image_sets import ImageSelection
 from ganforge.evaluation.validation import needs_extractor
 from ganforge.schemas.rows import FeaturesProtocol, LatentProtocol, MetricProtocol, Protocol
 from ganforge.utils.code import code_sha256

@@ -11,8 +11,8 @@ from torch import Tensor
 from ganforge.components import ConditionSpec, Split
 from ganforge.components.metrics import Source
 from ganforge.components.sampling import MAX_BATCH_PIXELS, MAX_BATCH_SIZE
-from ganforge.evaluation.extraction import Extraction, PictureConverter
-from ganforge.evaluation.image_sets import ImageSet, RealImages, StoredImages, Take
+from ganforge.evaluation.extraction import Extraction
+from ganforge.evaluation.image_sets import ImageSelection, ImageSet, RealImages, StoredImages, Take
 from ganforge.evaluation.reference_statistics import (
     FeatureSet,
     ReferenceStatistics,
@@ -20,7 +20,6 @@ from ganforge.evaluation.reference_statistics import (
     real_images_protocol,
     stored_features,
 )
-from ganforge.evaluation.selection import ImageSelection
 from ganforge.evaluation.validation import needs_extractor
 from ganforge.schemas.rows import Protocol
 
@@ -28,16 +27,9 @@ Sets = dict[Source, ImageSet]
 
 
 class RealImageSets:
-    """Real images, whose features are extracted once, and training images in place of the fakes.
-
-    Args:
-        selection: Selection of the images.
-        batch_size: Most images at once; None depends on their size.
-        statistics: Features of the real images from a file, or None to read the dataset.
-        keeps_training_images: Whether the features of training images in place of the fakes are kept, for a file.
+    """Real images, whose features are extracted once or come from a file, and training images in place of fakes.
 
     Attributes:
-        converter: Conversion of images to pictures.
         extraction: Extraction of features; None before `read`, and if no metric needs it.
     """
 
@@ -49,9 +41,7 @@ class RealImageSets:
         statistics: ReferenceStatistics | None,
         keeps_training_images: bool,
     ) -> None:
-        scoring = selection.scoring
         self.selection = selection
-        self.converter = PictureConverter(scoring.dataset, scoring.resolved.one("data"))
         self.extraction: Extraction | None = None
         self._batch_size = batch_size
         self._statistics = statistics
@@ -89,7 +79,7 @@ class RealImageSets:
     def read(self, device: torch.device, progress: Callable[[str], None]) -> None:
         """Read and describe the images at the first call."""
         if needs_extractor(self.selection.scoring) and self.extraction is None:
-            self.extraction = Extraction(self.selection.scoring, device, self.converter, self._batch_size)
+            self.extraction = Extraction(self.selection.scoring, device, self._batch_size)
         if self.extraction is not None:
             progress(f"reading {self.selection.num_samples:,} real images")
             for images in self.sets.values():
@@ -108,19 +98,13 @@ class RealImageSets:
         return images
 
     def stored(self, take: Take, spec: ConditionSpec | None, indices: Tensor) -> StoredImages:
-        """Return images that exist already.
-
-        Args:
-            take: Function that returns images by their indices.
-            spec: Condition of an image, or None.
-            indices: Indices of the images, `(N,)` int64.
-        """
+        """Return images that exist already, by their indices, `(N,)` int64."""
         return StoredImages(
             take,
             spec,
             indices,
             batch_size=self.batch_size,
-            converter=self.converter,
+            scoring=self.selection.scoring,
             extraction=self.extraction,
         )
 
@@ -129,11 +113,7 @@ class RealImageSets:
         self._real = self._train = self._kept = None
 
     def statistics(self, stamped: Protocol) -> ReferenceStatistics:
-        """Return the features of the real images, and of training images in place of the fakes.
-
-        Args:
-            stamped: Protocol of an evaluation.
-        """
+        """Return the features of the real images and of those in place of the fakes, with an evaluation's protocol."""
         training_images = self.training_images()
         return ReferenceStatistics(
             self.selection.scoring.info,
@@ -147,4 +127,4 @@ class RealImageSets:
         return self.stored(partial(scoring.take, split), scoring.info.image.condition, indices)
 
     def _described(self, features: StoredFeatures) -> FeatureSet:
-        return FeatureSet(features, self.batch_size, self.converter)
+        return FeatureSet(features, self.batch_size, self.selection.scoring)

@@ -19,7 +19,6 @@ from ganforge.config.resolved import ResolvedConfig
 from ganforge.data.scoring import Scoring, instantiate_all
 from ganforge.errors import DataError, IncompatibleError
 from ganforge.evaluation.comparability import EXTRACTOR_NEEDS, diff_real_images
-from ganforge.evaluation.extraction import PictureConverter
 from ganforge.evaluation.image_sets import RealImages
 from ganforge.evaluation.protocol import features_protocol
 from ganforge.schemas.rows import Protocol, RealImagesProtocol
@@ -33,13 +32,7 @@ PARTS = ("features", "logits", "condition")
 
 
 class ReferenceDocument(StrictModel):
-    """Document of a file of reference statistics.
-
-    Attributes:
-        data: Metadata of the dataset.
-        protocol: The real images and their features.
-        sha256: SHA-256 of every array, with its type and shape.
-    """
+    """Document of a file of reference statistics, with the SHA-256 of every array, its type and shape."""
 
     format: Literal[1]
     data: DatasetInfo
@@ -49,12 +42,7 @@ class ReferenceDocument(StrictModel):
 
 @dataclass(frozen=True, slots=True)
 class StoredFeatures:
-    """Features of images.
-
-    Attributes:
-        output: Features `(N, D)` and logits.
-        condition: Conditions of the images, `(N,)` or `(N, D)`, or None.
-    """
+    """Features of images, `(N, D)`, with logits, and their conditions, `(N,)` or `(N, D)`, or None."""
 
     output: FeatureOutput
     condition: Tensor | None
@@ -62,16 +50,10 @@ class StoredFeatures:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceStatistics:
-    """Features of a dataset's images.
+    """Features of a dataset's real images, and of as many training images, or None if there were too few.
 
-    A file has `real_features`, and `reference_features` of as many training images; `…_logits` of a classifier;
-    `…_condition` if the images have classes or vectors; and the JSON `document`.
-
-    Attributes:
-        data: Metadata of the dataset.
-        protocol: The real images and their features.
-        real: Features of the real images.
-        reference: Features of as many training images, or None if there were too few.
+    A file has `real_features`, and `reference_features` of training images; `…_logits` of a classifier; `…_condition`
+    if the images have classes or vectors; and the JSON `document`.
     """
 
     data: DatasetInfo
@@ -93,11 +75,7 @@ class ReferenceStatistics:
 
     @classmethod
     def load(cls, path: Path) -> ReferenceStatistics:
-        """Return the content of a file.
-
-        Raises:
-            UsageError: It cannot be read, or is damaged.
-        """
+        """Return the content of a file. Raises UsageError if it cannot be read, or is damaged."""
         arrays = read_npz(path)
         if DOCUMENT not in arrays:
             raise DataError(
@@ -116,17 +94,10 @@ class ReferenceStatistics:
         return cls(document.data, document.protocol, real, reference)
 
     def check(self, scoring: Scoring, *, num_samples: int | None, split: Split | None, path: Path) -> None:
-        """Raise an error if the features do not stand for those of the evaluation's real images.
+        """Raise an error unless the features stand for those of an evaluation; None takes the number or split here.
 
-        Args:
-            scoring: Metrics and features; the data is this file's.
-            num_samples: Requested number of images, or None for the file's.
-            split: Requested split, or None for the file's.
-            path: The file, for messages.
-
-        Raises:
-            DataError: Another split, number or feature extractor is requested; the message names the differences.
-            IncompatibleError: A metric needs images of the dataset.
+        Raises DataError, which names the differences, for another split, number or feature extractor, and
+        IncompatibleError for a metric that needs images of the dataset.
         """
         for name, metric in scoring.metrics.items():
             if "train" in metric.needs or not metric.needs & (EXTRACTOR_NEEDS | {"generator"}):
@@ -174,16 +145,10 @@ class ReferenceData(Dataset):
 
 
 class FeatureSet(RealImages):
-    """Images of which only features and conditions are known.
+    """Images of which only features and conditions are known; `batch_size` conditions make a batch."""
 
-    Args:
-        stored: Features and conditions.
-        batch_size: Conditions in a batch.
-        converter: Conversion to pictures, unused.
-    """
-
-    def __init__(self, stored: StoredFeatures, batch_size: int, converter: PictureConverter) -> None:
-        super().__init__(len(stored.output.features), converter, None)
+    def __init__(self, stored: StoredFeatures, batch_size: int, scoring: Scoring) -> None:
+        super().__init__(len(stored.output.features), scoring, None)
         self._batch_size = batch_size
         self._stored = stored
         self._scanned = True

@@ -11,7 +11,7 @@ from ganforge.components import Dataset, FeatureOutput, ImageTensors
 from ganforge.config import Layer
 from ganforge.config.reload import reload_for_scoring
 from ganforge.data.scoring import build_scoring
-from ganforge.evaluation.extraction import Extraction, PictureConverter
+from ganforge.evaluation.extraction import Extraction
 from ganforge.latent_space.space import LatentSpace
 from ganforge.runs.latents import Latents
 from ganforge.utils.images import normalize
@@ -37,8 +37,7 @@ class Features:
         layers = [Layer("command line", {"metric": []} | ({} if name is None else {"features": name}))]
         resolved = reload_for_scoring(run.experiment, run.registry, run.manifest, layers)
         self.scoring = build_scoring(resolved)
-        self.converter = PictureConverter(self.scoring.dataset, resolved.one("data"))
-        self._extraction = Extraction(self.scoring, device, self.converter)
+        self._extraction = Extraction(self.scoring, device)
         self.extractor = self._extraction.extractor
 
     def of_images(self, images: Tensor) -> FeatureOutput:
@@ -54,7 +53,7 @@ class Features:
     def differentiable(self, images: Tensor) -> Tensor:
         """Return the features of images with their graph, `(N, D)`; see `is_differentiable`."""
         output: FeatureOutput = self.extractor(
-            images if self.extractor.raw_images else self.converter.unrounded(images)
+            images if self.extractor.raw_images else self.scoring.unrounded_pictures(images)
         )
         return output.features
 

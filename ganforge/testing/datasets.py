@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from ganforge.components import Dataset, ImageTensors, Split
-from ganforge.data.checks import check_split, describe
-from ganforge.data.reader import Reader
+from ganforge.data.reader import Reader, check_split, describe
 from ganforge.testing.checks import Checks, require, skip
 from ganforge.testing.fixture import Fixture
 from ganforge.testing.shared_checks import unchanged

@@ -15,10 +15,9 @@ from ganforge.components.metrics import Need, Source
 from ganforge.errors import DataError
 from ganforge.evaluation.comparability import EXTRACTOR_NEEDS
 from ganforge.evaluation.context import MetricContext
-from ganforge.evaluation.extraction import Extraction, PictureConverter
+from ganforge.evaluation.extraction import Extraction
 from ganforge.evaluation.image_sets import StoredImages
-from ganforge.evaluation.output_validation import check_pictures, plain_details, plain_scores
-from ganforge.evaluation.validation import scored_split
+from ganforge.evaluation.validation import check_pictures, plain_details, plain_scores, scored_split
 from ganforge.testing.checks import CheckFailed, Checks, require, skip
 from ganforge.testing.fixture import Fixture
 from ganforge.testing.global_state import no_global_draws
@@ -64,9 +63,8 @@ class MetricTrial:
         self.metric: Metric = fixture.make()
         scoring, count = fixture.scoring, fixture.num_samples
         size = scoring.info.sizes["train"]
-        converter = PictureConverter(scoring.dataset, scoring.resolved.one("data"))
         extracts = bool(self.metric.needs & EXTRACTOR_NEEDS)
-        extraction = Extraction(scoring, torch.device("cpu"), converter) if extracts else None
+        extraction = Extraction(scoring, torch.device("cpu")) if extracts else None
         places: dict[Source, tuple[int, int]] = {
             "real": (0, count),
             "fake": (count, 2 * count),
@@ -78,7 +76,7 @@ class MetricTrial:
                 scoring.info.image.condition,
                 torch.arange(*place) % size,
                 batch_size=BATCH_SIZE,
-                converter=converter,
+                scoring=scoring,
                 extraction=extraction,
             )
             for source, place in places.items()

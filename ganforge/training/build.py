@@ -141,17 +141,10 @@ class GANComponents(TrainedModules, Scoring):
 
 
 def build(resolved: ResolvedConfig, dataset: Dataset | None = None, *, initialize: bool = True) -> GANComponents:
-    """Build every component.
+    """Build every component; the dataset may be open already. Without `initialize`, a checkpoint has the weights.
 
-    Args:
-        resolved: The resolved configuration.
-        dataset: The dataset, if it is already open.
-        initialize: Whether components load initial weights; False if a checkpoint will replace them.
-
-    Raises:
-        DataError: The data cannot be read.
-        PluginError: A component fails.
-        IncompatibleError: A network does not support the images.
+    Raises DataError if the data cannot be read, PluginError if a component fails, and IncompatibleError if a network
+    does not support the images.
     """
     scoring = build_scoring(resolved, dataset)
     trained = build_modules(resolved, scoring.info, initialize=initialize)

@@ -27,12 +27,11 @@ from ganforge.training.checkpoint_io import (
     parse_checksums,
     parse_state,
     parse_tensors,
-    printable_shape,
     read_bytes,
 )
 from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.files import sync, write_atomically
-from ganforge.utils.schema import excerpt
+from ganforge.utils.schema import MAX_TEXT_LENGTH, excerpt
 
 Tensors = dict[str, Tensor]
 CHECKSUMS = "checksums.json"
@@ -184,14 +183,16 @@ def to_cpu(value: Tensor) -> Tensor:
     return value.detach().to("cpu", copy=True).contiguous()
 
 
+def module_tensors(module: nn.Module, frozen: Sequence[str] = ()) -> Tensors:
+    """Return the tensors of a module that a checkpoint has: those outside of `frozen` submodules."""
+    below = tuple(f"{attribute}." for attribute in frozen)
+    own = module.state_dict().items()
+    return {key: value for key, value in own if isinstance(value, Tensor) and not key.startswith(below)}
+
+
 def load_module(module: nn.Module, tensors: Mapping[str, Tensor], what: str, *, frozen: Sequence[str] = ()) -> None:
     """Load a module in place; `frozen` submodules are not in the checkpoint. Raises as `load_tensors` does."""
-    own = {
-        name: value
-        for name, value in module.state_dict().items()
-        if isinstance(value, Tensor) and not any(name.startswith(f"{attribute}.") for attribute in frozen)
-    }
-    load_tensors(own, tensors, what)
+    load_tensors(module_tensors(module, frozen), tensors, what)
 
 
 def load_tensors(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
@@ -211,9 +212,8 @@ def load_tensors(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what:
 def check_tensor(name: str, own: Tensor, loaded: Tensor, whose: str = "this network's") -> None:
     """Raise CheckpointError unless shapes and types agree."""
     if own.shape != loaded.shape or own.dtype != loaded.dtype:
-        raise CheckpointError(
-            f"{name} is {loaded.dtype} {printable_shape(loaded.shape)}; {whose} is {own.dtype} {tuple(own.shape)}"
-        )
+        shape = excerpt(str(tuple(loaded.shape[:MAX_TEXT_LENGTH])))
+        raise CheckpointError(f"{name} is {loaded.dtype} {shape}; {whose} is {own.dtype} {tuple(own.shape)}")
 
 
 def _delete(path: Path) -> None:

@@ -5,7 +5,6 @@ Checksums detect damage, not manipulation, so a file with a valid checksum is va
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from torch import Tensor
 from ganforge.errors import CheckpointError
 from ganforge.schemas.checkpoint import CHECKSUMS, CheckpointState
 from ganforge.utils.files import open_regular, read_file
-from ganforge.utils.schema import MAX_TEXT_LENGTH, excerpt, first_problem
+from ganforge.utils.schema import excerpt, first_problem
 
 FORMAT = 1
 #: ganforge writes some hundred bytes.
@@ -61,7 +60,8 @@ def parse_tensors(content: bytes, file: Path) -> dict[str, Tensor]:
     for name, value in tensors.items():
         if value.ndim > MAX_DIMENSIONS:
             raise CheckpointError(f"{file}: {excerpt(name)} has {value.ndim} dimensions")
-        if value.is_floating_point() and not bool(_widen(value).isfinite().all()):
+        numbers = value.float() if value.element_size() == 1 else value  # 8-bit floats have no `isfinite`
+        if value.is_floating_point() and not bool(numbers.isfinite().all()):
             raise CheckpointError(f"{file}: {excerpt(name)} has a number that is not finite")
     return tensors
 
@@ -80,13 +80,3 @@ def parse_checksums(content: bytes, file: Path) -> dict[str, str]:
         return CHECKSUMS.validate_json(content)
     except ValidationError as error:
         raise CheckpointError(f"{file} is damaged: {first_problem(error)}") from None
-
-
-def printable_shape(shape: Sequence[int]) -> str:
-    """Return an untrusted shape for a message."""
-    return excerpt(str(tuple(shape[:MAX_TEXT_LENGTH])))
-
-
-def _widen(value: Tensor) -> Tensor:
-    """Return a tensor of a type that supports `isfinite`, which 8-bit floats do not."""
-    return value.float() if value.element_size() == 1 else value

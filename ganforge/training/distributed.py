@@ -153,10 +153,8 @@ SINGLE_PROCESS = DistContext()
 def init_distributed() -> Iterator[DistContext]:
     """Initialize the process group that torchrun describes; yields `SINGLE_PROCESS` without torchrun.
 
-    GPUs communicate through NCCL, CPUs through gloo.
-
-    Raises:
-        UsageError: The environment variables are invalid, or the ranks cannot connect.
+    GPUs communicate through NCCL, CPUs through gloo. Raises UsageError for invalid environment variables, and if the
+    ranks cannot connect.
     """
     environment = RankEnvironment.read()
     if environment.world_size == 1:

@@ -92,14 +92,10 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
 
 
 def choose_device(name: str, local_rank: int | None = None) -> torch.device:
-    """Return the device of a name; `auto` prefers a GPU to the CPU.
+    """Return the device of a name: `auto` (a GPU rather than the CPU), `cpu`, `cuda`, `cuda:1` or `mps`.
 
-    Args:
-        name: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
-        local_rank: Rank on this machine, which is the number of its GPU regardless of `name`; None for a single rank.
-
-    Raises:
-        ConfigError: This machine does not have the device.
+    With several ranks, `local_rank`, this rank's number on this machine, is that of its GPU regardless of the name.
+    Raises ConfigError if this machine does not have the device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

@@ -34,20 +34,10 @@ NUM_IMAGES = 2
 
 
 def preflight(gan: GANComponents, world_size: int = 1) -> dict[str, Flops]:
-    """Run two images forward and backward through copies of all components.
+    """Run two images forward and backward through copies of all components; return the FLOPs by phase, per image.
 
     If that fails, a whole part of a batch is tried, since some components need more images, such as a discriminator of
-    packs.
-
-    Args:
-        gan: The components; left unchanged.
-        world_size: Number of ranks.
-
-    Returns:
-        FLOPs of an update by phase, per image.
-
-    Raises:
-        IncompatibleError: Components do not fit together; the message names the responsible one.
+    packs. Raises IncompatibleError, which names the responsible component.
     """
     experiment = gan.resolved.experiment
     size = gan.info.sizes["train"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,15 +42,8 @@ class BatchSlice:
         return draw(self.whole)[self.begin : self.begin + self.count]
 
 
-@dataclass(slots=True)
-class Draw:
-    """Random draw of a recorded update.
-
-    Attributes:
-        rng_name: Name of its generator.
-        function: Function that draws.
-        buffer: Tensor that the recording reads.
-    """
+class Draw(NamedTuple):
+    """Random draw of a recorded update: the name of its generator, and the tensor that the recording reads."""
 
     rng_name: str
     function: Callable[[torch.Generator], Tensor]
@@ -170,10 +163,14 @@ class StepRandomness(TorchFunctionMode):
         values: Tensor = args[0]
         if values.ndim == 0 or len(values) != self.batch_slice.count:
             return func(*args, **kwargs)  # type: ignore[no-any-return]
-        whole = values.new_empty((self.batch_slice.whole, *values.shape[1:]))
-        func(whole, *args[1:], **kwargs)
+
+        def draw(count: int) -> Tensor:
+            whole = values.new_empty((count, *values.shape[1:]))
+            func(whole, *args[1:], **kwargs)
+            return whole
+
         with torch.no_grad():
-            return values.copy_(whole[self.batch_slice.begin : self.batch_slice.begin + self.batch_slice.count])
+            return values.copy_(self.batch_slice.cut(draw))
 
 
 @dataclass(slots=True)

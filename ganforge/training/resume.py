@@ -123,9 +123,8 @@ def restore_counters(trainer: Trainer) -> None:
 def roll_back(trainer: Trainer, reason: DivergedError) -> None:
     """Load the last checkpoint, or after a collapse the last one well before it, and halve the learning rate.
 
-    Raises:
-        DivergedError: The reason itself if the setting is `stop`, or if there were too many rollbacks.
-        CheckpointError: There is no valid checkpoint.
+    Raises the reason itself if the setting is `stop`, DivergedError after too many rollbacks, and CheckpointError
+    without a valid checkpoint.
     """
     experiment, dist = trainer.experiment, trainer.dist
     since = reason.since_step if isinstance(reason, CollapsedError) else None

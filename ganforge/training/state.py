@@ -44,20 +44,13 @@ def component_tensors(gan: TrainedModules) -> dict[str, dict[str, tuple[Any, str
     own_phase = {name: phase for name, (phase, _) in gan.optimized_modules().items() if phase not in {"gen", "disc"}}
     for name, component in gan.modules().items():
         file = _file_name(gan, name)
-        for key, value in component.state_dict().items():
-            attribute = key.partition(".")[0]
-            if not isinstance(value, Tensor) or _is_below(key, component.frozen):
-                continue
-            phase = own_phase.get(f"{name}.{attribute}")
+        for key in checkpoints.module_tensors(component, component.frozen):
+            phase = own_phase.get(f"{name}.{key.partition('.')[0]}")
             if phase is None or name in {"generator", "discriminator"}:
                 files.setdefault(file, {})[key] = (component, key)
             else:
                 files.setdefault(phase, {})[f"{name}.{key}"] = (component, key)
     return files
-
-
-def _is_below(key: str, attributes: Iterable[str]) -> bool:
-    return any(key == attribute or key.startswith(f"{attribute}.") for attribute in attributes)
 
 
 def _file_name(gan: TrainedModules, name: str) -> str:
@@ -80,13 +73,9 @@ def state_tensors(state: TrainState) -> dict[str, Tensors]:
         for name, value in optimizer_tensors(optimizer, phase).items()
     }
     if state.ema is not None:
-        tensors["generator_ema"] = {name: to_cpu(value) for name, value in _ema_tensors(state.ema).items()}
+        own = checkpoints.module_tensors(state.ema.generator, state.ema.generator.frozen)
+        tensors["generator_ema"] = {name: to_cpu(value) for name, value in own.items()}
     return tensors
-
-
-def _ema_tensors(ema: GeneratorEma) -> Tensors:
-    frozen = ema.generator.frozen
-    return {key: value for key, value in ema.generator.state_dict().items() if not _is_below(key, frozen)}
 
 
 def frozen_fingerprints(gan: TrainedModules) -> dict[str, str]:
@@ -157,7 +146,8 @@ def load_state(state: TrainState, checkpoint: Checkpoint) -> None:
         groups = checkpoint.state["optimizers"][phase]
         load_optimizer(optimizer, checkpoint.file("optimizers"), groups, phase, "optimizers")
     if state.ema is not None:
-        checkpoints.load_tensors(_ema_tensors(state.ema), checkpoint.file("generator_ema"), "generator_ema")
+        average = state.ema.generator
+        checkpoints.load_module(average, checkpoint.file("generator_ema"), "generator_ema", frozen=average.frozen)
 
 
 def optimizer_tensors(optimizer: Optimizer, phase: str) -> Tensors:

@@ -13,8 +13,7 @@ import torch
 from ganforge.components import Generator
 from ganforge.data.loader import Batch, BatchLoader
 from ganforge.data.streaming import make_loader
-from ganforge.diagnostics.alerts import DIAGNOSES, Alert
-from ganforge.diagnostics.monitor import HealthMonitor
+from ganforge.diagnostics.monitor import DIAGNOSES, Alert, HealthMonitor
 from ganforge.errors import CollapsedError, DivergedError
 from ganforge.training.build import GANComponents, set_training_mode
 from ganforge.training.callbacks import TrainerContext
@@ -69,8 +68,8 @@ class Trainer:
         generator_batch_size = self.experiment.generator_batch_size
         if generator_batch_size not in {None, self.experiment.batch_size}:
             self.generator_loader = new_loader(batch_size=generator_batch_size)
-        self.steps_per_epoch = self.experiment.steps_per_epoch(self.loader.size)
-        self.total_steps = self.experiment.total_steps(self.loader.size)
+        self.steps_per_epoch = self.experiment.steps_per_epoch(gan.info.sizes["train"])
+        self.total_steps = self.experiment.total_steps(gan.info.sizes["train"])
         self.sample_every = self.experiment.sample_every or self.steps_per_epoch
         self.checkpoint_every = self.experiment.checkpoint_every or self.steps_per_epoch
         notice = context.callback.on_message
@@ -265,7 +264,7 @@ class Trainer:
                 self.writer.log(
                     {
                         "step": step,
-                        "epoch": batches / self.loader.batches_per_epoch,
+                        "epoch": batches / self.loader.sampler.batches_per_epoch,
                         "images_seen": batches * experiment.batch_size,
                         **values,
                         **{f"lr/{name}": schedules.learning_rate(name, step - 1) for name in self.gan_step.phases},

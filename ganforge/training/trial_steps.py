@@ -71,12 +71,7 @@ class TrialSteps:
 def trial_shares(gan: GANComponents, device: torch.device, flops: Flops) -> int:
     """Return the number of equal shares of a batch such that a processor needs about a second for a step with one.
 
-    Only a GPU needs a whole batch, to find out whether it fits into memory.
-
-    Args:
-        gan: The components.
-        device: Device of the step.
-        flops: FLOPs of a step.
+    Only a GPU needs a whole batch, to find out whether it fits into memory; `flops` are those of a step.
     """
     if device.type != "cpu":
         return 1

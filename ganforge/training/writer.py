@@ -15,8 +15,7 @@ from torch import Tensor
 from ganforge.components import Dataset, Generator
 from ganforge.components.sampling import Sampler, class_rows, draw_latents
 from ganforge.data.pictures import render, sample_condition, to_pictures, with_condition
-from ganforge.diagnostics.alerts import Alert
-from ganforge.diagnostics.monitor import HealthMonitor
+from ganforge.diagnostics.monitor import Alert, HealthMonitor
 from ganforge.errors import GanforgeError, RunDirectoryError
 from ganforge.schemas.rows import EVALUATIONS, METRICS, EvaluationRow, MetricsRow, read_rows
 from ganforge.training import checkpoint as checkpoints

@@ -23,7 +23,7 @@ __all__ = ["opened", "scoring"]  # fixtures
 
 def test_an_epoch_has_each_image_once() -> None:
     """Within an epoch no image is repeated, and every epoch has another order."""
-    sampler = EpochSampler(40, batch_size=10, seed=3, device=CPU)
+    sampler = EpochSampler(40, batch_size=10, seed=3)
     epochs = [torch.cat([sampler.indices(index) for index in range(start, start + 4)]) for start in (0, 4)]
     assert all(epoch.sort().values.tolist() == list(range(40)) for epoch in epochs)
     assert not torch.equal(*epochs)
@@ -32,7 +32,7 @@ def test_an_epoch_has_each_image_once() -> None:
 def test_mnist_batches_are_the_textbook_s() -> None:
     """Batches of MNIST are a plain loop over torch.randperm, with the textbook's (x/255 - 0.5)/0.5, to the bit."""
     data = mnist(source="sample").open("train")
-    loader = InMemoryLoader(data, batch_size=60, seed=5, device=CPU)
+    loader = InMemoryLoader(data, EpochSampler(len(data), batch_size=60, seed=5), CPU)
     assert data.condition is not None
     for epoch, position in ((0, 0), (0, 165), (1, 0), (3, 7)):
         batch = loader.batch(epoch * 166 + position)
@@ -50,9 +50,10 @@ def test_float_images_and_extras_stay_as_stored() -> None:
     images = 1e4 * torch.randn(count, 2, 1, 1, generator=rng)
     pictures = torch.randint(256, (count, 3, 4, 4), generator=rng, dtype=torch.uint8)
     extras = {"mask": pictures[:, :1], "weight": torch.rand(count, generator=rng), "id": torch.arange(count)}
-    indices = EpochSampler(count, batch_size=8, seed=1, device=CPU).indices(1)
+    sampler = EpochSampler(count, batch_size=8, seed=1)
+    indices = sampler.indices(1)
     for condition in (pictures, torch.randn(count, 5, generator=rng), None):
-        batch = InMemoryLoader(ImageTensors(images, condition, extras), batch_size=8, seed=1, device=CPU).batch(1)
+        batch = InMemoryLoader(ImageTensors(images, condition, extras), sampler, CPU).batch(1)
         assert torch.equal(batch.images, images[indices])
         for name, values in batch.extras.items():
             assert values.dtype == extras[name].dtype
@@ -82,7 +83,7 @@ def test_taken_images_are_the_same_in_memory_and_streamed(kind: str, scoring: Sc
     whole, streamed = (scoring(f"data={name}", f"data.kind={kind}") for name in ("whole", "streamed"))
     assert whole.info.image == streamed.info.image
     assert streamed.images("train") is None
-    assert isinstance(streamed.reader("train"), Reader)
+    assert isinstance(streamed.open("train"), Reader)
     for indices in ([7, 3, 3, 39], [0], []):
         one, two = (data.take("train", indices, "evaluation/items") for data in (whole, streamed))
         assert len(one) == len(two) == len(indices)

@@ -42,8 +42,9 @@ def test_streamed_batches_equal_those_in_memory(workers: int, kind: str, scoring
     resident = make_loader(scoring("data=whole", f"data.kind={kind}"), CPU)
     streamed = make_loader(scoring("data=streamed", f"data.kind={kind}", f"workers={workers}"), CPU)
     assert isinstance(streamed, StreamingLoader)
-    assert (streamed.size, streamed.batch_size, streamed.batches_per_epoch) == (40, 12, 3)
-    assert resident.batches_per_epoch == 3
+    sampler = streamed.sampler
+    assert (sampler.size, sampler.batch_size, sampler.batches_per_epoch) == (40, 12, 3)
+    assert resident.sampler.batches_per_epoch == 3
     for one, two in zip(batches(resident, range(8)), batches(streamed, range(8)), strict=True):
         assert same(one, two)
 
@@ -98,7 +99,7 @@ def test_another_batch_size_cuts_the_same_permutation(data: str, scoring: Score)
     """A loader with a batch size of its own, as for the generator's update, has the same order of images."""
     settings = (f"data={data}", "data.kind=extras", "workers=0")
     small, large = make_loader(scoring(*settings), CPU, batch_size=5), make_loader(scoring(*settings), CPU)
-    assert (small.batch_size, small.batches_per_epoch, large.batch_size) == (5, 8, 12)
+    assert (small.sampler.batch_size, small.sampler.batches_per_epoch, large.sampler.batch_size) == (5, 8, 12)
     ids = torch.cat([batch.extras["id"] for batch in batches(small, range(8))])
     assert torch.equal(ids[:36], torch.cat([batch.extras["id"] for batch in batches(large, range(3))]))
 
@@ -271,7 +272,7 @@ def test_an_exception_of_a_worker_is_named(workers: int, scoring: Score, monkeyp
 
 def test_closing_kills_a_worker_that_hangs(scoring: Score) -> None:
     """A worker that hangs in an item is killed when the loader is closed."""
-    sampler = EpochSampler(40, batch_size=12, seed=0, device=CPU)
+    sampler = EpochSampler(40, batch_size=12, seed=0)
     slow = next(index for index in range(100, 200) if 7 in sampler.indices(index))
     loader = make_loader(scoring("data=streamed", "data.how=sleeps", "workers=3"), CPU)
     assert isinstance(loader, StreamingLoader)

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ganforge.diagnostics.alerts import DIAGNOSES, Alert
 from ganforge.diagnostics.detectors import DETECTORS
-from ganforge.diagnostics.monitor import HealthMonitor
+from ganforge.diagnostics.monitor import DIAGNOSES, Alert, HealthMonitor
 from ganforge.errors import CheckpointError
 from ganforge.plugins.registry import Registry
 from ganforge.schemas.checkpoint import MAX_ALERTS, CheckpointState

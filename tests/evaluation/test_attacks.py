@@ -12,8 +12,7 @@ import torch
 from ganforge.errors import DataError, PluginError
 from ganforge.evaluation import image_sets
 from ganforge.evaluation.evaluator import Evaluation, Evaluator
-from ganforge.evaluation.output_validation import check_pictures, plain, plain_scores
-from ganforge.evaluation.validation import check
+from ganforge.evaluation.validation import check, check_pictures, plain, plain_scores
 from ganforge.plugins.registry import Entry, Registry
 from ganforge.training.build import GANComponents, build
 from tests.helpers.evaluation_plugin import SOURCE

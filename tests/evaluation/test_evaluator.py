@@ -186,9 +186,8 @@ def test_dataset_that_makes_no_pictures_is_named(assemble_scored: Assemble, monk
     """Another result of `to_pixels` than a tensor is the dataset's error."""
     gan = assemble_scored("gap")
     monkeypatch.setattr(type(gan.dataset), "to_pixels", lambda _, images: images.tolist())
-    convert = extraction.PictureConverter(gan.dataset, gan.resolved.one("data"))
     with pytest.raises(PluginError, match=r"'mnist' .* cannot make pictures of images: .*list"):
-        convert(torch.zeros(1, 1, 28, 28))
+        gan.pictures(torch.zeros(1, 1, 28, 28))
 
 
 @pytest.mark.parametrize(("pixels", "size"), [(7 * 28 * 28 + 5, 7), (5, 1)])

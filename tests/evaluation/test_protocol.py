@@ -18,7 +18,7 @@ from ganforge.config import command_line_layer
 from ganforge.config.resolve import resolve
 from ganforge.evaluation.comparability import bounds, diff
 from ganforge.evaluation.evaluator import Evaluator
-from ganforge.evaluation.selection import ImageSelection
+from ganforge.evaluation.image_sets import ImageSelection
 from ganforge.plugins.registry import Registry
 from ganforge.schemas.rows import Protocol
 from ganforge.training.build import GANComponents, build

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from ganforge.data.loader import InMemoryLoader
+from ganforge.data.loader import EpochSampler, InMemoryLoader
 from ganforge.training.build import GANComponents
 from ganforge.training.precision import Precision
 from ganforge.training.setup import setup_training
@@ -23,7 +23,8 @@ def loader_of(gan: GANComponents) -> InMemoryLoader:
     images = gan.images("train")
     assert images is not None
     experiment = gan.resolved.experiment
-    return InMemoryLoader(images, batch_size=experiment.batch_size, seed=experiment.seed, device=CPU)
+    sampler = EpochSampler(len(images), batch_size=experiment.batch_size, seed=experiment.seed)
+    return InMemoryLoader(images, sampler, CPU)
 
 
 def stepped(gan: GANComponents, count: int, precision: Precision = "fp32") -> GANStep:

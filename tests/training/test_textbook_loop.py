@@ -15,7 +15,7 @@ from torch.nn.functional import softplus
 from ganforge.builtin.models.dropout import Dropout
 from ganforge.builtin.models.mlp import MlpDiscriminator
 from ganforge.builtin.optimizers import Adam
-from ganforge.data.loader import Batch, InMemoryLoader
+from ganforge.data.loader import Batch, EpochSampler, InMemoryLoader
 from ganforge.training.build import GANComponents
 from ganforge.training.setup import phase_parameters, setup_training
 from ganforge.training.step import GANStep
@@ -71,7 +71,8 @@ def loader_of(gan: GANComponents) -> InMemoryLoader:
     """Return the loader of the training images in the order of the seed."""
     images = gan.images("train")
     assert images is not None
-    return InMemoryLoader(images, batch_size=gan.resolved.experiment.batch_size, seed=SEED, device=CPU)
+    sampler = EpochSampler(len(images), batch_size=gan.resolved.experiment.batch_size, seed=SEED)
+    return InMemoryLoader(images, sampler, CPU)
 
 
 def by_engine(gan: GANComponents, gan_step: GANStep) -> list[tuple[float, float]]:

@@ -163,7 +163,7 @@ class Explorer:
         count = min(NUM_NEIGHBORS, features.scoring.info.sizes["train"])
         indices, distances = nearest_training_images(features, space.images(latents), count, progress=progress)
         chosen = indices[0].tolist()
-        pictures = features.converter(normalize(features.training_images(chosen).images))
+        pictures = features.scoring.pictures(normalize(features.training_images(chosen).images))
         return [
             (index, distance, png_bytes(picture))
             for index, distance, picture in zip(chosen, distances[0].tolist(), pictures, strict=True)
