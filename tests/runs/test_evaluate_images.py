@@ -206,7 +206,8 @@ def test_a_document_goes_to_stdout_and_to_a_file(trained: TrainedRun, plugin: Pa
     for option in ("--out", "--save-reference"):
         nowhere = command("evaluate", "fakes", *words, option, "missing/file.npz")
         assert nowhere.returncode == 2
-        assert nowhere.stderr == "error: missing/file.npz cannot be written: the folder missing does not exist\n"
+        message = "missing/file.npz cannot be written: the folder missing does not exist"
+        assert nowhere.stderr == f"error: {message}\n→ mkdir -p missing\n"
     table = command("evaluate", "fakes", *words, "--device", "cpu", "-q")
     assert f"{COUNT} fakes and {COUNT} real images: test split of mnist" in " ".join(table.stdout.split())
     assert f"images {document['protocol']['checkpoint'][:12]}, seed 0" in table.stdout
