@@ -14,17 +14,17 @@ from torch import Tensor
 
 from ganforge.components import ConditionSpec, DatasetInfo
 from ganforge.errors import IncompatibleError, UsageError
-from ganforge.image_files.decoding import extensions
+from ganforge.image_files.decoding import Decoding, describe_error, extensions, read_pixels
 from ganforge.utils.arrays import read_npz
 from ganforge.utils.files import open_regular
+from ganforge.utils.images import GRAY, RGB
 from ganforge.utils.suggest import did_you_mean
 from ganforge.utils.text import printable
 
 #: Condition of all images, or one for each: classes by number or name, vectors, tensors.
 Condition: TypeAlias = "int | str | Sequence[int | str] | Sequence[float] | NDArray[Any] | Tensor"
 
-#: PIL's mode for each number of channels.
-PICTURE_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+RGBA = 4
 
 
 def class_number(name: float | str, class_names: Sequence[str] | None) -> int:
@@ -114,19 +114,25 @@ def _read_npz(path: Path) -> NDArray[Any]:
 
 
 def read_picture(path: Path, shape: tuple[int, ...], *, kind: str = "conditions") -> Tensor:
-    """Return a picture, `(C, H, W)` uint8. Raises UsageError; `kind` names the images of its shape in the message."""
+    """Return a picture, `(C, H, W)` uint8, as a dataset of files reads it; with four channels, with transparency.
+
+    Raises UsageError; `kind` names the images of its shape in the message.
+    """
     channels, height, width = shape
-    if channels not in PICTURE_MODES:
+    if channels not in {GRAY, RGB, RGBA}:
         raise UsageError(f"{path}: a picture cannot have {channels} channels", fix="save them in a .npz file")
     try:
-        with open_regular(path) as file, Image.open(file) as picture:
-            pixels = np.array(picture.convert(PICTURE_MODES[channels]))
+        with open_regular(path) as file:
+            if channels == RGBA:
+                with Image.open(file) as picture:
+                    pixels = torch.from_numpy(np.array(picture.convert("RGBA"))).permute(2, 0, 1)
+            else:
+                pixels = read_pixels(file, Decoding(gray=channels == GRAY))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise UsageError(f"{path} cannot be read as a picture: {reason}") from None
-    if pixels.shape[:2] != (height, width):
+        raise UsageError(f"{path} cannot be read as a picture: {describe_error(error)}") from None
+    if tuple(pixels.shape[1:]) != (height, width):
         raise UsageError(
-            f"{path} has {pixels.shape[1]}×{pixels.shape[0]} pixels; {kind} have {width}×{height}",
+            f"{path} has {pixels.shape[2]}×{pixels.shape[1]} pixels; {kind} have {width}×{height}",
             fix="resize the picture first",
         )
-    return torch.from_numpy(pixels.reshape(height, width, channels)).permute(2, 0, 1).contiguous()
+    return pixels.contiguous()

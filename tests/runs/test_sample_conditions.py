@@ -253,14 +253,16 @@ def test_a_missing_folder_is_named_before_a_generator_is_built(train: Train) -> 
 
 
 def test_picture_files_are_conditions(train: Train, tmp_path: Path) -> None:
-    """A picture or a folder of pictures of any format is read in the conditions' channels; another size is an error."""
+    """Pictures and folders of any format and depth are read in the conditions' channels; another size is an error."""
     run = train("sketches")
     sketches = real(run, "test").condition
     assert sketches is not None
     folder = tmp_path / "sketches"
     folder.mkdir()
-    for number, suffix in enumerate([".tiff", ".png", ".PNG"]):
-        Image.fromarray(sketches[number, 0].numpy()).convert("RGB").save(folder / f"{number}{suffix}")
+    pixels = sketches[:, 0].numpy()
+    Image.fromarray(pixels[0].astype(np.uint16) * 257).save(folder / "0.tiff")
+    Image.fromarray(pixels[1]).convert("RGB").save(folder / "1.png")
+    Image.fromarray(pixels[2]).convert("RGBA").save(folder / "2.PNG")
     (folder / "notes.txt").touch()
     expected = run.sample(condition=sketches[:3].numpy())
     out = ("--plugin", PLUGIN, "--out", "s.npz", "--force", "--json")
