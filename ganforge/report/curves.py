@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ganforge.report.pages import Chart, Series, stretch_means, thin
+from ganforge.utils.chart import Chart, Series, stretch_means, thin
 
 #: Columns that locate a row, without curves.
 POSITIONS = frozenset({"step", "epoch", "images_seen", "elapsed_seconds"})

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from ganforge.errors import RunDirectoryError
 from ganforge.report.overview import overview
-from ganforge.report.pages import render, write_page
+from ganforge.report.pages.page import render
 from ganforge.report.record import read_record
 from ganforge.report.run import run_page
+from ganforge.utils.files import write_atomically
 
 FILE_NAME = "report.html"
 
@@ -64,7 +65,7 @@ def report_folder(path: Path, out: Path | None = None) -> HtmlReport:
 
 def _write(page: str, place: Path, *, runs: int, missing: list[str]) -> HtmlReport:
     try:
-        write_page(place, page)
+        write_atomically(place, page)
     except OSError as error:
         raise RunDirectoryError(f"{place} cannot be written: {error.strerror or error}") from None
     return HtmlReport(place, len(page.encode()), runs, missing)

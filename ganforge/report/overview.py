@@ -9,8 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ganforge.errors import RunDirectoryError
-from ganforge.report.health import alert_rows
-from ganforge.report.pages import Picture, PictureError, embed
+from ganforge.report.pages.pictures import Picture, PictureError, embed
 from ganforge.report.record import Record, read_record
 from ganforge.report.scores import Score
 from ganforge.runs.index import RunSummary, find_runs
@@ -81,5 +80,5 @@ def _row(summary: RunSummary, record: Record, picture: Picture | None, folder: P
         "parts": " · ".join(str(part) for part in (summary.gen, summary.disc, summary.loss, summary.data) if part),
         "link": None if link is None else quote(os.fsencode(link)),
         "picture": picture,
-        "alerts": alert_rows(record.manifest),
+        "alerts": [] if record.manifest is None else record.manifest.health,
     }

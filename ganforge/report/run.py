@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
+from typing import NamedTuple
 
+from ganforge.components.spec import SECTIONS
 from ganforge.report.curves import training_charts
-from ganforge.report.facts import Facts, commands_of, machine_facts, settings
-from ganforge.report.health import alert_rows
-from ganforge.report.images import pictures_of, samples_of
-from ganforge.report.pages import SMOOTHING
+from ganforge.report.pages.pictures import Picture, PictureError, embed, embed_series
 from ganforge.report.record import Record
-from ganforge.report.scores import Score, class_shares, protocol_facts, scores_of
+from ganforge.report.scores import Facts, Score, class_shares, protocol_facts, scores_of
+from ganforge.runs.settings import settings_of
 from ganforge.schemas.manifest import Manifest
-from ganforge.utils.format import format_duration, format_number
+from ganforge.utils.chart import SMOOTHING
+from ganforge.utils.format import format_bytes, format_duration, format_number, format_value
+from ganforge.utils.text import shell_command
 
 #: Openings of the sentence about a run that has not finished.
 OPENINGS = {
@@ -21,14 +25,27 @@ OPENINGS = {
     "failed": "Failed after",
     "running": "Still running when this page was written; so far",
 }
+#: Characters of data URIs in a page of 5 MB.
+MAX_SAMPLE_CHARACTERS, MAX_PICTURE_CHARACTERS = 2_200_000, 800_000
+MAX_SAMPLES, MAX_PICTURES = 60, 12
+PICTURE = re.compile(r"(.+)-(\d{8,18})\.png")
+DEFAULT = "default"
+
+
+class Setting(NamedTuple):
+    """Setting of a run: dotted key, value as the command line takes it, layer of the configuration that set it."""
+
+    key: str
+    value: str
+    origin: str
 
 
 def run_page(record: Record) -> dict[str, object]:
     """Return the content of run.html.j2, and add problems to `record.missing`."""
     manifest = record.manifest
-    samples, note = samples_of(record)
+    samples, note = _samples(record)
     scores = scores_of(record.evaluations)
-    chosen, defaults = settings(record.document, {} if manifest is None else manifest.origins)
+    settings = _settings(record)
     components = {} if manifest is None else manifest.components
     return {
         "name": record.run.name,
@@ -46,14 +63,14 @@ def run_page(record: Record) -> dict[str, object]:
         "score_charts": [score.chart() for score in scores if len(score.values) > 1],
         "classes": class_shares(record.evaluations),
         "protocols": _protocols(scores),
-        "pictures": pictures_of(record),
-        "alerts": alert_rows(manifest),
-        "chosen": chosen,
-        "defaults": defaults,
-        "commands": commands_of(record),
+        "pictures": _pictures(record),
+        "alerts": [] if manifest is None else manifest.health,
+        "chosen": [setting for setting in settings if setting.origin != DEFAULT],
+        "defaults": [setting for setting in settings if setting.origin == DEFAULT],
+        "commands": _commands(record),
         "config": record.config,
         "manifest": manifest,
-        "machine": [] if manifest is None else machine_facts(manifest),
+        "machine": [] if manifest is None else _machine(manifest),
     }
 
 
@@ -106,3 +123,104 @@ def _protocols(scores: list[Score]) -> list[tuple[str, Facts]]:
         if facts:
             owners.setdefault(repr(facts), ([], facts))[0].append(score.column.name)
     return [(", ".join(names), facts) for names, facts in owners.values()]
+
+
+def _samples(record: Record) -> tuple[list[tuple[str, Picture]], str]:
+    """Return labeled grids in order, and a note about them."""
+    shown, problems = embed_series(record.samples, limit=MAX_SAMPLES, max_characters=MAX_SAMPLE_CHARACTERS)
+    record.missing += problems
+    epochs = _epochs_per_step(record)
+    notes = ["One fixed set of latents over the steps."]
+    if len(shown) < len(record.samples) - len(problems):
+        notes.append(f"{len(shown):,} of the {len(record.samples):,} grids in samples/ are shown, evenly chosen.")
+    if any(picture.reduced for _, picture in shown):
+        notes.append("Large grids are shown at a reduced size.")
+    labeled = []
+    for path, picture in shown:
+        digits = path.stem.removeprefix("step-")
+        step = int(digits) if digits.isdecimal() else None
+        epoch = "" if step is None or epochs is None else f", epoch {step * epochs:.1f}"
+        labeled.append((path.stem if step is None else f"step {step:,}{epoch}", picture))
+    return labeled, " ".join(notes)
+
+
+def _epochs_per_step(record: Record) -> float | None:
+    """Return the epochs of a step, from the last row."""
+    steps, epochs = record.curves.get("step"), record.curves.get("epoch")
+    if not steps or not epochs or not steps[-1] > 0 or math.isnan(epochs[-1]):
+        return None
+    return epochs[-1] / steps[-1]
+
+
+def _pictures(record: Record) -> list[tuple[str, str, Picture]]:
+    """Return name, step and content of the newest picture of each name, from evaluations."""
+    newest: dict[str, tuple[int, Path]] = {}
+    for path in record.pictures:
+        match = PICTURE.fullmatch(path.name)
+        if match is not None:
+            newest[match[1]] = max((int(match[2]), path), newest.get(match[1], (-1, path)))
+    shown: list[tuple[str, str, Picture]] = []
+    space = MAX_PICTURE_CHARACTERS
+    for name, (step, path) in sorted(newest.items())[:MAX_PICTURES]:
+        try:
+            picture = embed(path)
+        except PictureError as error:
+            record.missing.append(f"evaluation/{error}")
+            continue
+        if len(picture.uri) > space:
+            record.missing.append(f"evaluation/{path.name} is omitted: the page would be too large")
+            continue
+        space -= len(picture.uri)
+        shown.append((name, f"step {step:,}", picture))
+    return shown
+
+
+def _settings(record: Record) -> list[Setting]:
+    """Return the settings of run.toml, components first."""
+    values = settings_of(record.document)
+    origins = {} if record.manifest is None else record.manifest.origins
+    keys = [*(key for key in SECTIONS if key in values), *sorted(key for key in values if key not in SECTIONS)]
+    return [Setting(key, _format(key, values[key]), origins.get(key, DEFAULT)) for key in keys]
+
+
+def _format(key: str, value: object) -> str:
+    if key in SECTIONS and isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return format_value(value)
+
+
+def _commands(record: Record) -> Facts:
+    """Return labeled commands that repeat or resume the run, and its original command."""
+    title = "Repeat it: the same bits on the same machine, build and number of threads"
+    commands = [(title, record.run.command("run", "--config", record.run.config))]
+    if record.status in {"interrupted", "running"}:
+        commands.append(("Resume it", record.run.command("resume", record.run.path)))
+    if record.manifest is not None and record.manifest.command:
+        commands.append(("Original command", shell_command(*record.manifest.command)))
+    return commands
+
+
+def _machine(manifest: Manifest) -> Facts:
+    """Return machine, data and times as rows of a table."""
+    hardware, data = manifest.hardware, manifest.data
+    sizes = ", ".join(f"{count:,} {split}" for split, count in data.sizes.items())
+    accelerators = [f"{item.name} ({format_bytes(item.memory_bytes)})" for item in hardware.accelerators]
+    facts = [
+        ("device", manifest.device),
+        ("precision", manifest.precision),
+        ("processor", hardware.processor),
+        ("instructions", hardware.cpu_capability),
+        ("cores", "" if hardware.cores is None else str(hardware.cores)),
+        ("threads", str(hardware.threads)),
+        ("memory", "" if hardware.memory_bytes is None else format_bytes(hardware.memory_bytes)),
+        ("accelerators", ", ".join(accelerators)),
+        ("platform", hardware.platform),
+        ("data", data.source or data.name),
+        ("images", f"{data.image} {data.image.dtype} · {sizes}"),
+        ("data fingerprint", data.fingerprint),
+        ("seed", str(manifest.seed)),
+        ("git commit", manifest.git_commit or ""),
+        ("started", manifest.created),
+        ("last change", manifest.updated),
+    ]
+    return [(key, value) for key, value in facts if value]

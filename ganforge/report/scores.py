@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ganforge.report.pages import Chart, Reference, Series, choose_evenly
+from ganforge.report.pages.pictures import choose_evenly
 from ganforge.runs.score_table import Column, ScoreValue, columns
 from ganforge.schemas.rows import EvaluationRow, Protocol
+from ganforge.utils.chart import Chart, Reference, Series
 from ganforge.utils.format import format_value
+
+#: Rows of a table: name and text.
+Facts = list[tuple[str, str]]
 
 MAX_POINTS = 500
 MAX_CLASSES = 200
@@ -93,7 +97,7 @@ def _share(counts: dict[str, Any], name: str) -> float:
     return min(max(float(value), 0.0), 1.0) if isinstance(value, int | float) else 0.0
 
 
-def protocol_facts(protocol: Protocol) -> list[tuple[str, str]]:
+def protocol_facts(protocol: Protocol) -> Facts:
     """Return a protocol as rows of a table."""
     features, latent = protocol.features, protocol.latent
     counts = [f"{protocol.real_images:,} real", f"{protocol.fake_images:,} fake"]

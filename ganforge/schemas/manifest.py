@@ -80,6 +80,16 @@ class AlertRecord(StrictModel):
     message: str
     hint: str
 
+    @property
+    def period(self) -> str:
+        """Steps between which the alert lasted, for readers."""
+        end = ", to the end" if self.until_step is None else f" to {self.until_step:,}"
+        return f"from step {self.since_step:,}{end}"
+
+    def line(self) -> str:
+        """Return the alert as one line."""
+        return f"{self.alert} {self.period}: {self.message}"
+
 
 class InitialWeightsRecord(StrictModel):
     """Weights of another training that a run started from.

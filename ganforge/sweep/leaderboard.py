@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from ganforge.report.health import AlertRow
 from ganforge.runs.score_table import ARROWS
 from ganforge.runs.statistics import MIN_INTERVAL_COUNT, Estimate, estimate
+from ganforge.schemas.manifest import AlertRecord
 from ganforge.sweep.config import Document
 from ganforge.sweep.trials import Choices, format_choice, format_choices
 from ganforge.utils.files import write_atomically
@@ -164,9 +164,9 @@ class TrialAlert(Document):
     hint: str
 
     @classmethod
-    def of(cls, run: str, alert: AlertRow) -> TrialAlert:
+    def of(cls, run: str, alert: AlertRecord) -> TrialAlert:
         """Return the alert of a run."""
-        return cls(run=run, alert=alert.name, period=alert.period, message=alert.message, hint=alert.hint)
+        return cls(run=run, alert=alert.alert, period=alert.period, message=alert.message, hint=alert.hint)
 
     def line(self) -> str:
         """Return the alert as one line."""

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ganforge.evaluation.comparability import bounds, diff
-from ganforge.report.health import alert_rows
 from ganforge.runs.evaluate import DEFAULT_METRICS
 from ganforge.runs.statistics import estimate
 from ganforge.schemas.manifest import Manifest
@@ -58,7 +57,7 @@ def build_leaderboard(
                 unfinished.append(trial.name)
                 continue
             manifest = directory.manifest(trial)
-            health += [TrialAlert.of(trial.name, alert) for alert in alert_rows(manifest)]
+            health += [TrialAlert.of(trial.name, alert) for alert in (manifest.health if manifest else ())]
             if result.row is None:
                 status, error = result.status, result.error
                 unscored.append(

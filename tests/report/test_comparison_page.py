@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import ganforge as package
-from ganforge.report.comparison.page import MAX_LINES, MAX_PICTURES
+from ganforge.report.comparison.result import MAX_LINES, MAX_PICTURES
 from tests.helpers.comparisons import made, scored
 
 HOSTILE = "\"'></td></script><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}{% raw %}&amp;\u202e\x1b[31m"

@@ -17,19 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganforge.report.pages import (
-    Chart,
-    PictureError,
-    Reference,
-    Series,
-    choose_evenly,
-    embed,
-    embed_series,
-    stretch_means,
-    thin,
-)
 from ganforge.report.pages.page import _environment
-from ganforge.utils.chart import Axis, smoothed
+from ganforge.report.pages.pictures import PictureError, choose_evenly, embed, embed_series
+from ganforge.utils.chart import Axis, Chart, Reference, Series, smoothed, stretch_means, thin
 from ganforge.utils.format import format_bytes, format_duration, format_number
 from tests.helpers.run_directories import grid
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ganforge.builtin.datasets.idx import read_idx
 from ganforge.errors import DataError, GanforgeError
 from ganforge.plugins.local import load_local
-from ganforge.report.pages import PictureError, embed
+from ganforge.report.pages.pictures import PictureError, embed
 from ganforge.training.checkpoint_io import read_bytes
 from ganforge.utils.files import append_row, open_appending, read_file, read_limited, write_atomically
 

@@ -20,12 +20,7 @@ MAX_LABEL_LENGTH = 72
 #: Settings to show if all runs share them.
 SHARED_KEYS = ("gen", "disc", "loss", "data", "term", "augment", "epochs", "steps", "batch_size")
 #: Descriptions of unfinished runs.
-ENDS = {
-    "running": "is running",
-    "interrupted": "was interrupted",
-    "diverged": "diverged",
-    "failed": "failed",
-}
+ENDS = {"running": "is running", "interrupted": "was interrupted", "diverged": "diverged", "failed": "failed"}
 
 
 def compare(

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ganforge.report.comparison.records import Run
-from ganforge.report.pages import thin
 from ganforge.runs.score_table import Column
+from ganforge.utils.chart import thin
 
 #: Columns that come first, and prefixes of further ones.
 LOSSES = ("loss/discriminator", "loss/generator")

@@ -9,9 +9,9 @@ from typing import Any
 
 from ganforge.config import read_document
 from ganforge.errors import GanforgeError, RunDirectoryError
-from ganforge.report.health import AlertRow, alert_rows
 from ganforge.runs.index import current_status, find_runs
 from ganforge.runs.settings import FREE, canonical, provenance, settings_of
+from ganforge.schemas.manifest import AlertRecord
 from ganforge.schemas.rows import EVALUATIONS, METRICS, EvaluationRow, MetricsRow, read_rows
 from ganforge.training.run_directory import RunDirectory
 
@@ -34,7 +34,7 @@ class Run:
     steps: int | None
     settings: dict[str, Any]
     evaluations: list[EvaluationRow]
-    alerts: list[AlertRow]
+    alerts: list[AlertRecord]
 
     @property
     def identity(self) -> str:
@@ -89,7 +89,7 @@ def _read(directory: RunDirectory) -> Run:
         steps=None if status == "running" or manifest.summary is None else manifest.summary.steps,
         settings=settings | provenance(manifest),
         evaluations=read_rows(directory.evaluations, EVALUATIONS),
-        alerts=alert_rows(manifest),
+        alerts=manifest.health,
     )
 
 

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ganforge.report.comparison.curves import Curve
 from ganforge.report.comparison.records import Run
+from ganforge.report.pages.page import render
+from ganforge.report.pages.pictures import Picture, PictureError, embed
 from ganforge.runs.score_table import Cell, Column
 from ganforge.runs.settings import format_setting
+from ganforge.utils.chart import Chart, Reference, Series
 from ganforge.utils.files import write_atomically
 from ganforge.utils.text import printable
 
 #: First characters of a formula in a spreadsheet.
 FORMULA_PREFIXES = ("=", "+", "-", "@")
+#: Lines of a chart, pictures of a page, and characters of their data URIs.
+MAX_LINES, MAX_PICTURES, MAX_PICTURE_CHARACTERS = 12, 24, 3_000_000
+#: Sizes of a picture, from the largest; the first one within the limit is used.
+SIDES = (640, 320, 160)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +145,15 @@ class Comparison:
 
     def html(self) -> str:
         """Return one self-contained page."""
-        from ganforge.report.comparison.page import page  # noqa: PLC0415 - a table needs no templates
-
-        return page(self)
+        charts = [_chart(curve, self.groups[:MAX_LINES]) for curve in self.curves]
+        return render(
+            "report/comparison/page.html.j2",
+            comparison=self,
+            format_setting=format_setting,
+            charts=[chart for chart in charts if chart.drawing() is not None],
+            max_lines=MAX_LINES,
+            pictures=list(_pictures(self.groups)),
+        )
 
     def save(self, path: str | Path) -> None:
         """Write the page to a file, or CSV if its suffix is .csv. Raises OSError."""
@@ -147,9 +161,7 @@ class Comparison:
         write_atomically(place, self.csv() if place.suffix.lower() == ".csv" else self.html())
 
     def _repr_html_(self) -> str:
-        from ganforge.report.comparison.page import fragment  # noqa: PLC0415 - as above
-
-        return fragment(self)
+        return render("report/comparison/fragment.html.j2", comparison=self, format_setting=format_setting)
 
 
 def _cell(value: object) -> object:
@@ -158,3 +170,42 @@ def _cell(value: object) -> object:
         text = printable(value)
         return f"'{text}" if text.startswith(FORMULA_PREFIXES) else text
     return "" if value is None else value
+
+
+def _chart(curve: Curve, groups: Sequence[Group]) -> Chart:
+    series = []
+    for group in groups:
+        points = curve.lines.get(group.label, ())
+        if points:
+            bands = [None if point.low is None or point.high is None else (point.low, point.high) for point in points]
+            means = [(float(point.step), point.mean) for point in points]
+            series.append(Series(group.label, means, bands if len(group.counted) > 1 else ()))
+    column = curve.column
+    if column is None:
+        return Chart(curve.name, series, y_label="")
+    references = [] if column.reference is None else [Reference("reference", column.reference)]
+    better = {True: "higher is better", False: "lower is better", None: ""}[column.higher_is_better]
+    return Chart(curve.name, series, y_label=better, references=references)
+
+
+def _pictures(groups: Sequence[Group]) -> Iterator[tuple[str, str, Picture]]:
+    """Yield label, run with step, and newest grid of samples of each group, up to the limits of a page."""
+    max_characters = MAX_PICTURE_CHARACTERS // max(min(len(groups), MAX_PICTURES), 1)
+    for group in groups[:MAX_PICTURES]:
+        for run in group.runs:
+            grids = sorted(run.directory.samples.glob("step-*.png"))
+            if grids:
+                with suppress(PictureError):
+                    digits = grids[-1].stem.removeprefix("step-")
+                    step = int(digits) if digits.isdecimal() else 0
+                    yield group.label, f"{run.name}, step {step:,}", _embed(grids[-1], max_characters)
+                    break
+
+
+def _embed(grid: Path, max_characters: int) -> Picture:
+    """Return a grid at the largest size within the limit. Raises PictureError."""
+    for side in SIDES:
+        picture = embed(grid, max_side=side, max_bytes=max_characters * 3 // 4)
+        if len(picture.uri) <= max_characters:
+            break
+    return picture

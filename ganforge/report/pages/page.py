@@ -8,13 +8,11 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
-from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ganforge.report.pages.pictures import Picture
-from ganforge.utils.files import write_atomically
 from ganforge.utils.format import format_duration, format_number
 from ganforge.utils.text import printable, printable_lines
 
@@ -30,15 +28,6 @@ def render(template: str, **context: object) -> str:
         context: Variables of the template.
     """
     return _environment().get_template(template).render(context)
-
-
-def write_page(path: Path, page: str) -> None:
-    """Write a page atomically.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
-    write_atomically(path, page)
 
 
 @cache
