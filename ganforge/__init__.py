@@ -50,34 +50,8 @@ if TYPE_CHECKING:
 
 __version__ = version("ganforge")
 
+#: Modules of names that are imported on first use; those of other names are in `ganforge.components`.
 _LAZY = {
-    **dict.fromkeys(
-        (
-            "Augmentation",
-            "ComponentOptions",
-            "ConditionSpec",
-            "Dataset",
-            "DatasetInfo",
-            "Discriminator",
-            "DiscriminatorOutput",
-            "EvaluationContext",
-            "FeatureExtractor",
-            "FeatureOutput",
-            "Generator",
-            "GeneratorOutput",
-            "ImageSpec",
-            "ImageTensors",
-            "LatentDistribution",
-            "Loss",
-            "LossTerm",
-            "Metric",
-            "MetricResult",
-            "OptimizerFactory",
-            "Schedule",
-            "TrainStep",
-        ),
-        "ganforge.components",
-    ),
     "Callback": "ganforge.training.callbacks",
     "Comparison": "ganforge.report.comparison",
     "Experiment": "ganforge.config.experiment",
@@ -137,10 +111,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attributes have every type
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
+    if name in __all__:
+        return getattr(import_module(_LAZY.get(name, "ganforge.components")), name)
     raise AttributeError(f"module 'ganforge' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY])
+    return sorted({*globals(), *__all__})

@@ -57,7 +57,6 @@ class ExportedGenerator:
         weights: str,
         *,
         sampling: Mapping[str, Any] | None = None,
-        seed: int = 0,
     ) -> None:
         """Rebuild and prepare the generator.
 
@@ -66,7 +65,6 @@ class ExportedGenerator:
             checkpoint: The checkpoint.
             weights: Its file of the generator: `generator` or `generator_ema`.
             sampling: Sampling options, such as `{"truncation": 0.7}`.
-            seed: Seed of the preparation, such as standing statistics.
 
         Raises:
             GanforgeError: A component is missing, or the generator has no such option.
@@ -76,7 +74,7 @@ class ExportedGenerator:
         self.weights = weights
         loaded = rebuild_generator(run, checkpoint, weights)
         self.latent = loaded.latent
-        self.function = ImageFunction(Sampler(loaded.generator, seed=seed, sampling=sampling).generator).eval()
+        self.function = ImageFunction(Sampler(loaded.generator, seed=0, sampling=sampling).generator).eval()
 
     @property
     def generator(self) -> Generator:

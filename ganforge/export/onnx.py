@@ -65,12 +65,7 @@ def _convert(exported: ExportedGenerator) -> bytes:
     try:
         with without_warnings():
             converted: Any = torch.onnx.export(
-                program,
-                inputs,
-                dynamo=True,
-                verbose=False,
-                input_names=INPUTS[: len(inputs)],
-                output_names=[OUTPUT],
+                program, inputs, dynamo=True, verbose=False, input_names=INPUTS[: len(inputs)], output_names=[OUTPUT]
             )
     except Exception as error:
         raise IncompatibleError(

@@ -1,10 +1,14 @@
-"""Program of a generator: its operations as a graph, traced by torch.export for any batch size."""
+"""Program of a generator, traced by torch.export for any batch size, and its file, which PyTorch runs alone."""
 
 from __future__ import annotations
 
+import io
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,10 +16,13 @@ from torch.export import Dim, ExportedProgram
 
 from ganforge.errors import IncompatibleError
 from ganforge.export.generator import ExportedGenerator
+from ganforge.utils.files import write_atomically
 from ganforge.utils.tracebacks import summarize_exception
 
 #: Images of the traced batch; torch.export takes 0 and 1 for constants.
 TRACED_BATCH = 3
+#: Name of the facts about the generator within the file.
+FACTS = "ganforge.json"
 #: Facts about a node that name files of this machine.
 PRIVATE = ("stack_trace", "from_node", "source_fn_stack", "nn_module_stack", "torch_fn", "custom")
 
@@ -26,6 +33,22 @@ def without_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@without_warnings()
+def export_torch(exported: ExportedGenerator, path: Path) -> None:
+    """Write a program, load it, and compare its images with the run's.
+
+    Raises:
+        GanforgeError: The generator cannot be traced, or the images differ.
+        OSError: The file cannot be written.
+    """
+    buffer = io.BytesIO()
+    torch.export.save(trace(exported), buffer, extra_files={FACTS: json.dumps(exported.facts())})
+    buffer.seek(0)
+    function: Any = torch.export.load(buffer).module()
+    exported.verify(path.name, lambda inputs: function(*inputs))
+    write_atomically(path, buffer.getvalue())
 
 
 @without_warnings()

@@ -20,8 +20,7 @@ from ganforge.config import command_line_layer
 from ganforge.config.resolve import resolve
 from ganforge.errors import IncompatibleError, UsageError
 from ganforge.export.generator import ExportedGenerator, ImageFunction, Inputs
-from ganforge.export.program import trace
-from ganforge.export.torch_program import export_torch
+from ganforge.export.program import export_torch, trace
 from ganforge.export.weights import export_weights
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
