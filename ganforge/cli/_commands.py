@@ -90,18 +90,14 @@ def summary(command: Command, name: str) -> TyperCommand:
     clash = "" if name == command.name else "; another plugin has a command of this name"
     if command.source.distribution == OWN_DISTRIBUTION:
         return TyperCommand(name, help=f"{command.help.removesuffix('.')}{clash}.")
-    from ganforge.cli._printer import escape  # noqa: PLC0415 - slow; only the list of commands needs it
+    from ganforge.cli._printer import escape  # slow; only the list of commands needs it
 
     text = escape(f"{command.help} ({command.source}{clash})".lstrip())
     return TyperCommand(name, help=text, rich_help_panel=PLUGIN_PANEL)
 
 
 def build(command: Command, name: str) -> Any:  # noqa: ANN401 - click's own, vendored by typer or not
-    """Import a command, and return it for the parser.
-
-    Args:
-        command: The command.
-        name: Name that the user gave.
+    """Import a command, and return it for the parser, under the name that the user gave.
 
     Raises:
         PluginError: It cannot be imported, or is not a command.

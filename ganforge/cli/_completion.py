@@ -55,20 +55,20 @@ def completions(
 
 
 def _experiment_class() -> type[Experiment]:
-    from ganforge.config import Experiment  # noqa: PLC0415 - imports pydantic, which lists do without
+    from ganforge.config import Experiment  # imports pydantic, which lists do without
 
     return Experiment
 
 
 def _optimizer_keys() -> tuple[str, ...]:
-    from ganforge.config.references import NETWORK_PHASES  # noqa: PLC0415 - as above
+    from ganforge.config.references import NETWORK_PHASES
 
     return ("optimizer", *(f"optimizer.{phase}" for phase in NETWORK_PHASES))
 
 
 def short(text: str) -> str:
     """Return a text shortened to one line, since the shells' scripts expect no line breaks."""
-    from ganforge.cli._printer import escape  # noqa: PLC0415 - only shells need it
+    from ganforge.cli._printer import escape  # only shells need it
 
     line = " ".join(text.split())
     return escape(line if len(line) <= MAX_LENGTH else f"{line[: MAX_LENGTH - 1]}…")
@@ -131,6 +131,7 @@ class _Completer:
         if kind is not None:
             entries = self.registry.of_kind(kind)
             yield from ((self.registry.name_of(entry), entry.component.summary) for entry in entries)
+            return
         key, dot, _ = flag.rpartition(".")
         if dot:
             for section in (key, key.partition(".")[0]):
@@ -152,7 +153,7 @@ class _Completer:
     def chosen(self, key: str) -> list[tuple[str, Schemas]]:
         """Return the name and options of each component that a key names."""
         names = split_names(self.values_of(key)) or self.default(key)
-        kind = SECTIONS[key] if key in SECTIONS else _kind(key)
+        kind = _kind(key)
         if not names or kind is None:
             return []
         entries = {name: self.registry.get(kind, name) for name in names}
@@ -176,7 +177,9 @@ class _Completer:
 
 
 def _kind(key: str) -> Kind | None:
-    """Return the kind of the components that a key of optimizers or schedules names."""
+    """Return the kind of the components that a key names."""
+    if key in SECTIONS:
+        return SECTIONS[key]
     if key in _optimizer_keys():
         return "optimizer"
     return "schedule" if key.startswith("schedules.") or key.endswith(".schedule") else None
@@ -184,7 +187,7 @@ def _kind(key: str) -> Kind | None:
 
 def _options_of(registry: Registry, entry: Entry) -> Schemas:
     """Return the schemas of a component's options, from the cache if it is current."""
-    import platformdirs  # noqa: PLC0415 - only shells need it
+    import platformdirs  # only shells need it
 
     path, stamp = platformdirs.user_cache_path("ganforge") / "completion.json", _stamp(entry)
     key = f"{CACHE_VERSION} {entry.source} {entry.component.kind} {entry.component.name}"

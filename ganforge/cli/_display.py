@@ -46,12 +46,7 @@ class Display(Callback):
     def __init__(
         self, write_line: Callable[[str], object], surface: AbstractContextManager[object] | None = None
     ) -> None:
-        """Create a display.
-
-        Args:
-            write_line: Function that writes one line.
-            surface: Context that is entered and left with the display.
-        """
+        """Create a display that writes lines, and enters and leaves a surface with itself."""
         self._write_line = write_line
         self._surface = nullcontext() if surface is None else surface
         self._messages: set[str] = set()
@@ -136,13 +131,6 @@ class PlainDisplay(ProgressDisplay):
     def __init__(
         self, stream: TextIO, *, epochs: int | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Create a display.
-
-        Args:
-            stream: The output.
-            epochs: Length of the run, if it is given in epochs.
-            clock: Seconds since a fixed moment.
-        """
         ascii_only = not (stream.encoding or "utf-8").lower().startswith("utf")
         progress = Progress(epochs, clock)
         super().__init__(lambda line: stream.write(f"{line}\n"), progress=progress, ascii_only=ascii_only)
@@ -173,81 +161,60 @@ class PlainDisplay(ProgressDisplay):
 class LiveDisplay(ProgressDisplay):
     """Display of a progress bar, metrics and a picture of the fixed samples at the bottom of a terminal.
 
-    The training thread only stores values; rich draws them in its own thread.
+    The training thread only stores values; rich draws them in its own thread, for the size that the terminal has then.
     """
 
     wants_previews = True
 
     def __init__(self, console: Console, *, run_name: str, epochs: int | None = None) -> None:
-        """Create a display.
-
-        Args:
-            console: The terminal.
-            run_name: Title.
-            epochs: Length of the run, if it is given in epochs.
-        """
-        progress = Progress(epochs)
-        self._view = View(run_name, progress)
-        live = Live(self._view, console=console, refresh_per_second=REFRESHES_PER_SECOND, vertical_overflow="crop")
         super().__init__(
             lambda line: console.print(Text(line), soft_wrap=True),
-            live,
-            progress=progress,
+            Live(self, console=console, refresh_per_second=REFRESHES_PER_SECOND, vertical_overflow="crop"),
+            progress=Progress(epochs),
             ascii_only=console.options.ascii_only,
         )
+        self._run_name = run_name
+        self._picture: SamplesPicture | None = None
+        self._status: str | None = None
 
     def on_sample(self, images: Tensor) -> None:
         """Show the samples, uint8 `(N, C, H, W)` on the CPU, from the next refresh on."""
-        self._view.picture = SamplesPicture(images)
+        self._picture = SamplesPicture(images)
 
     def on_train_end(self, status: str) -> None:
         """Stop the clock and show the status."""
         self._progress.stop()
-        self._view.status = status
-
-
-class View:
-    """Renderable of the live display, laid out for the size of the terminal at every refresh."""
-
-    def __init__(self, run_name: str, progress: Progress) -> None:
-        self.progress = progress
-        self.picture: SamplesPicture | None = None
-        self.status: str | None = None
-        self._run_name = run_name
+        self._status = status
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         options = options.update(width=min(options.max_width, MAX_WIDTH))
         lines = self._lines(options)
         yield lines[0]
-        if self.progress.total_steps is not None:
+        if self._progress.total_steps is not None:
             yield self._bar()
         yield from lines[1:]
         # One line for the bar, one above the picture, and one for the cursor.
         space = min(options.max_height - len(lines) - 3, max(MAX_LINES, options.max_height // 2))
-        if self.picture is not None and self.picture.lines <= space:
+        if self._picture is not None and self._picture.lines <= space:
             yield ""
-            yield from console.render(self.picture, options.update(height=space))
+            yield from console.render(self._picture, options.update(height=space))
 
     def _lines(self, options: ConsoleOptions) -> list[Text]:
-        status = self.status or ("" if self.progress.total_steps is not None else "getting ready")
+        progress = self._progress
+        status = self._status or ("" if progress.total_steps is not None else "getting ready")
         title = Text(no_wrap=True, overflow="crop" if options.ascii_only else "ellipsis")
         title.append(self._run_name, "bold").append(f"  {status}", STATUS_STYLES.get(status, "dim"))
-        for failure in self.progress.alerts:
+        for failure in progress.alerts:
             title.append(f"  {failure}", "bold yellow")
-        if self.progress.total_steps is None:
+        if progress.total_steps is None:
             return [title]
-        progress = self.progress
-        remaining = progress.remaining() if self.status is None else []
+        remaining = progress.remaining() if self._status is None else []
         pace = [*progress.position(), *progress.speed(), *remaining]
-        separator = " | " if options.ascii_only else " · "
-        return [
-            title,
-            *_flow(pace, separator, options.max_width),
-            *_flow(progress.metrics(), separator, options.max_width),
-        ]
+        separator, width = self._separator, options.max_width
+        return [title, *_flow(pace, separator, width), *_flow(progress.metrics(), separator, width)]
 
     def _bar(self) -> Table:
-        step, total = self.progress.step, max(1, self.progress.total_steps or 0)
+        step, total = self._progress.step, max(1, self._progress.total_steps or 0)
         bar = Table.grid(padding=(0, 1), expand=True)
         bar.add_column(ratio=1)
         bar.add_column(no_wrap=True)
@@ -255,7 +222,7 @@ class View:
         bar.add_row(
             ProgressBar(total, step, style="bright_black", complete_style="cyan", finished_style="green"),
             f"{100 * step // total:3}%",
-            f"{format_clock(self.progress.elapsed_seconds)} elapsed",
+            f"{format_clock(self._progress.elapsed_seconds)} elapsed",
         )
         return bar
 
@@ -275,13 +242,7 @@ def _flow(parts: Sequence[str], separator: str, width: int) -> Iterator[Text]:
 
 
 def make_display(*, run_name: str, epochs: int | None, quiet: bool) -> Display:
-    """Return a display for stderr.
-
-    Args:
-        run_name: Title.
-        epochs: Length of the run, if it is given in epochs.
-        quiet: Whether only messages are shown.
-    """
+    """Return a display for stderr; `epochs` is the length of the run, if it is given in epochs."""
     if quiet:
         return QuietDisplay(sys.stderr)
     console = Console(stderr=True)

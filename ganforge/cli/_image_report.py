@@ -20,7 +20,7 @@ MAX_SHOWN = 5
 
 def print_overview(path: Path, facts: Overview) -> None:
     """Print number, sizes, colors and classes."""
-    from ganforge.image_files.layout import describe_ignored  # noqa: PLC0415 - imports torch
+    from ganforge.image_files.layout import describe_ignored
 
     splits = ", ".join(f"{split} {count:,}" for split, count in facts.images.items())
     sizes = [f"{width}×{height} ({count:,})" for (width, height), count in facts.sizes.most_common()]
@@ -43,7 +43,7 @@ def print_overview(path: Path, facts: Overview) -> None:
 
 def print_findings(facts: Overview, findings: Findings, size: int | None) -> None:
     """Print broken and doubtful pictures."""
-    from ganforge.image_files.inspection import MAX_CLASS_RATIO  # noqa: PLC0415 - imports torch
+    from ganforge.image_files.inspection import MAX_CLASS_RATIO
 
     print_broken(findings.broken)
     if groups := findings.duplicates:
@@ -65,7 +65,7 @@ def print_findings(facts: Overview, findings: Findings, size: int | None) -> Non
     if size is None and len(facts.sizes) > 1:
         print_line("sizes differ", "a training needs --data.size")
     if not findings.broken:
-        out().print("no picture is broken", highlight=False)
+        out().print("no picture is broken")
 
 
 def print_broken(broken: Sequence[Broken]) -> None:
@@ -83,4 +83,4 @@ def _shown(items: Sequence[str]) -> str:
 def print_line(title: str, text: str, *, bold: bool = False) -> None:
     """Print a title and a text."""
     head = f"[bold]{escape(title)}[/]" if bold else escape(title)
-    out().print(f"{head}: {escape(text)}", highlight=False)
+    out().print(f"{head}: {escape(text)}")

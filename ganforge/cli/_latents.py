@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ganforge.cli._options import (
-    CheckpointName,
-    Conditions,
-    Device,
-    Ema,
-    Force,
-    Json,
-    NoPlugins,
-    Plugins,
-    RunSource,
-    checkpoint_choice,
-    component_option,
-    open_registry,
-    output_path,
-    set_option,
-)
-from ganforge.cli._output import check_output_path, notice, out, print_json, writing
+from ganforge.cli import _options as opt
+from ganforge.cli._output import check_output_path, notice, print_result, writing
 from ganforge.cli._printer import escape
-from ganforge.cli._settings import read_setting, sampling_options
+from ganforge.cli._settings import sampling_options
 from ganforge.errors import UsageError
 from ganforge.runs.sources import open_source
 
@@ -37,7 +21,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ganforge.components import Space
-    from ganforge.latent_space.space import LatentSpace
     from ganforge.runs.latents import Latents
 
 #: Pictures of animations are enlarged until their shorter side has as many pixels.
@@ -48,75 +31,93 @@ SpaceName = Annotated[
     str | None,
     typer.Option("--space", metavar="z|w", help="Latent space: z, or w behind a mapping network (w, if there is one)."),
 ]
-OutFile = Annotated[
-    Path | None,
-    typer.Option("--out", "-o", metavar="FILE", help="Picture, .png; the latents are saved next to it, as .npz."),
-]
+OutFile = Annotated[Path | None, opt.out_option("FILE", "Picture, .png; the latents are saved next to it, as .npz.")]
 Scale = Annotated[int | None, typer.Option(min=1, max=64, metavar="N", help="Enlargement of the pictures (1).")]
 PointSeed = Annotated[
     int, typer.Option("--seed", min=0, metavar="N", help="Seed of points without a POINT, and of noise.")
 ]
 
 Settings = Annotated[
-    list[str] | None, set_option("A sampling option of the generator; also --sampling.truncation 0.7.")
+    list[str] | None, opt.set_option("A sampling option of the generator; also --sampling.truncation 0.7.")
 ]
 FeaturesName = Annotated[
-    str | None, component_option("features", "Feature extractor that recognizes classes (the run's).")
+    str | None, opt.setting_option("features", "Feature extractor that recognizes classes (the run's).")
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedSpace:
-    """Latent space of a run, with the values of the options that all commands of the latent space share."""
+    """Latent space of a run, opened by the options that all commands of the latent space share."""
 
-    run: Path
-    space: LatentSpace
-    path: Path | None
-    space_name: str | None
-    scale: int | None
-    condition: list[str] | None
-    seed: int
-    force: bool
-    json: bool
+    def __init__(
+        self,
+        run: opt.RunSource,
+        path: OutFile = None,
+        space: SpaceName = None,
+        scale: Scale = None,
+        condition: opt.Conditions = None,
+        seed: PointSeed = 0,
+        settings: Settings = None,
+        ema: opt.Ema = None,
+        checkpoint: opt.CheckpointName = "newest",
+        device: opt.Device = "cpu",
+        force: opt.Force = False,
+        plugin: opt.Plugins = None,
+        no_plugins: opt.NoPlugins = False,
+        json: opt.Json = False,
+    ) -> None:
+        """Open the space, and print what its loading notices."""
+        directory = open_source(run)
+        choice = opt.checkpoint_choice(checkpoint)
+        sampling = sampling_options(settings)
+        registry = opt.open_registry(plugin, no_plugins=no_plugins)
+
+        from ganforge.latent_space.space import LatentSpace
+        from ganforge.runs.trained_run import TrainedRun
+
+        trained = TrainedRun(directory, registry)
+        self.space = LatentSpace(trained, ema=ema, checkpoint=choice, sampling=sampling, seed=seed, device=device)
+        notice(*trained.notices)
+        self.run, self.seed, self.scale, self.json = run, seed, scale, json
+        self._path, self._space_name, self._condition, self._force = path, space, condition, force
 
     @property
     def chosen_space(self) -> Space:
         """The space of `--space`; the generator's own one by default. Raises UsageError for other texts."""
-        if self.space_name is None:
+        if self._space_name is None:
             return self.space.own_space
-        if self.space_name == "z":
+        if self._space_name == "z":
             return "z"
-        if self.space_name == "w":
+        if self._space_name == "w":
             return "w"
-        raise UsageError(f"invalid space {self.space_name!r} (available: z, w)")
+        raise UsageError(f"invalid space {self._space_name!r} (available: z, w)")
 
     def output_paths(self, name: str, suffixes: Collection[str] = (".png",)) -> tuple[Path, Path]:
         """Return the files of the picture and of its latents. Raises UsageError for other types and existing files."""
-        if self.path is None:
-            default = output_path(self.space.run.directory, name)
+        if self._path is None:
+            default = opt.output_path(self.space.run.directory, name)
             return default, default.with_suffix(".npz")
-        if self.path.suffix.lower() not in suffixes:
-            raise UsageError(f"--out {self.path}: the file is {' or '.join(sorted(suffixes))}")
-        paths = self.path, self.path.with_suffix(".npz")
+        if self._path.suffix.lower() not in suffixes:
+            raise UsageError(f"--out {self._path}: the file is {' or '.join(sorted(suffixes))}")
+        paths = self._path, self._path.with_suffix(".npz")
         for file in paths:
-            check_output_path(file, force=self.force)
+            check_output_path(file, force=self._force)
         return paths
 
     def conditions(self) -> Tensor | None:
         """Return the values of `--condition`. Raises UsageError for a generator that is not conditional."""
-        from ganforge.runs.conditions import read_condition  # noqa: PLC0415 - imports torch
+        from ganforge.runs.conditions import read_condition
 
-        if not self.condition:
+        if not self._condition:
             return None
         if not self.space.generator.conditional:
             raise UsageError("this generator takes no condition", fix="leave --condition out")
-        return read_condition(self.condition, self.space.run.dataset_info())
+        return read_condition(self._condition, self.space.run.dataset_info())
 
     def points(
         self, texts: list[str] | None, space: Space, *, default: list[str], features: str | None = None
     ) -> list[Latents]:
         """Return the latents of each point of the command line in a space, or of default ones. Raises UsageError."""
-        from ganforge.latent_space.points import PointReader  # noqa: PLC0415 - imports torch
+        from ganforge.latent_space.points import PointReader
 
         points = PointReader(self.space, features=features).read(texts or default, space, self.conditions())
         self.notice_other_weights(part.checkpoint for part in points)
@@ -130,18 +131,16 @@ class OpenedSpace:
     def print_result(self, paths: tuple[Path, Path], latents: Latents, **further: object) -> None:
         """Print the files, or the document of `--json` with further entries."""
         files = {"out": str(paths[0]), "latents": str(paths[1])}
-        if self.json:
-            facts = {"num_images": len(latents), "space": latents.space}
-            print_json({"run": str(self.run), **files, **facts, **further})
-        else:
-            names = " and ".join(f"[bold]{escape(file)}[/]" for file in files.values())
-            out().print(f"{len(latents)} images: {names}", highlight=False)
+        facts = {"num_images": len(latents), "space": latents.space}
+        names = " and ".join(f"[bold]{escape(file)}[/]" for file in files.values())
+        document = {"run": str(self.run), **files, **facts, **further}
+        print_result(document, f"{len(latents)} images: {names}", json=self.json)
 
 
 def with_latent_space(function: Callable[..., None], *, without: Collection[str] = ()) -> Callable[..., None]:
     """Return a command of typer from a function of an opened latent space and of the command's own options.
 
-    The shared options, those of `_open_space`, are added. An own option of the same name replaces the shared one's
+    The shared options, those of `OpenedSpace`, are added. An own option of the same name replaces the shared one's
     declaration, such as its help.
 
     Args:
@@ -149,13 +148,13 @@ def with_latent_space(function: Callable[..., None], *, without: Collection[str]
         without: Shared options that the command does not have.
     """
     own = inspect.signature(function, eval_str=True).parameters
-    shared = inspect.signature(_open_space, eval_str=True).parameters
+    shared = inspect.signature(OpenedSpace, eval_str=True).parameters
     merged = {"run": shared["run"], **own, **{name: item for name, item in shared.items() if name not in own}}
     for name in ("opened", *without):
         del merged[name]
 
     def command(**values: Any) -> None:  # noqa: ANN401 - typer has parsed them
-        opened = _open_space(**{name: value for name, value in values.items() if name in shared})
+        opened = OpenedSpace(**{name: value for name, value in values.items() if name in shared})
         function(opened, **{name: value for name, value in values.items() if name in own})
 
     parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in merged.values()]
@@ -165,54 +164,12 @@ def with_latent_space(function: Callable[..., None], *, without: Collection[str]
     return command
 
 
-def _open_space(
-    run: RunSource,
-    path: OutFile = None,
-    space: SpaceName = None,
-    scale: Scale = None,
-    condition: Conditions = None,
-    seed: PointSeed = 0,
-    settings: Settings = None,
-    ema: Ema = None,
-    checkpoint: CheckpointName = "newest",
-    device: Device = "cpu",
-    force: Force = False,
-    plugin: Plugins = None,
-    no_plugins: NoPlugins = False,
-    json: Json = False,
-) -> OpenedSpace:
-    """Open the latent space of a run by the shared options, and print what its loading notices."""
-    directory = open_source(run)
-    choice = checkpoint_choice(checkpoint)
-    sampling = sampling_options([read_setting(setting) for setting in settings or []], only=True)
-    registry = open_registry(plugin, no_plugins=no_plugins)
-
-    from ganforge.latent_space.space import LatentSpace  # noqa: PLC0415 - imports torch
-    from ganforge.runs.trained_run import TrainedRun  # noqa: PLC0415 - imports torch
-
-    trained = TrainedRun(directory, registry)
-    latent_space = LatentSpace(trained, ema=ema, checkpoint=choice, sampling=sampling, seed=seed, device=device)
-    for line in trained.notices:
-        notice(line)
-    return OpenedSpace(
-        run=run,
-        space=latent_space,
-        path=path,
-        space_name=space,
-        scale=scale,
-        condition=condition,
-        seed=seed,
-        force=force,
-        json=json,
-    )
-
-
 def write_picture(
     picture: Tensor, arrays: Mapping[str, NDArray[Any]], paths: tuple[Path, Path], *, scale: int | None
 ) -> None:
     """Write a picture, `(C, H, W)` uint8, and the arrays of its latents. Raises UsageError."""
-    from ganforge.utils.arrays import write_npz  # noqa: PLC0415 - imports numpy
-    from ganforge.utils.images import enlarge, save_png  # noqa: PLC0415 - imports torch
+    from ganforge.utils.arrays import write_npz  # imports numpy
+    from ganforge.utils.images import enlarge, save_png
 
     with writing(paths[0]):
         save_png(enlarge(picture, scale or 1), paths[0])
@@ -222,7 +179,7 @@ def write_picture(
 
 def write_animation(frames: Tensor, latents: Latents, paths: tuple[Path, Path], *, scale: int | None, fps: int) -> None:
     """Write an animation of pictures, `(N, C, H, W)` uint8, and its latents. Raises UsageError."""
-    from ganforge.utils.images import enlarge, save_gif, save_mp4  # noqa: PLC0415 - imports torch
+    from ganforge.utils.images import enlarge, save_gif, save_mp4
 
     frames = enlarge(frames, scale or -(-MIN_ANIMATION_PIXELS // min(frames.shape[-2:])))
     with writing(paths[0]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -12,27 +12,16 @@ from ganforge.cli._commands import all_commands
 from ganforge.cli._completion import ARGUMENTS, completions, short
 from ganforge.cli._output import invoked_name, notice
 from ganforge.components.spec import FLAGS, KINDS, Kind
-from ganforge.errors import UsageError
+from ganforge.errors import UnknownComponentError, UsageError
 from ganforge.plugins.names import find_named, shortest_name
 from ganforge.plugins.registry import Registry
-from ganforge.utils.suggest import did_you_mean
+from ganforge.utils.suggest import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from ganforge.training.run_directory import RunDirectory  # slow; not every command needs it
 
 #: Names of the presets for `list` and `describe`, which know them next to the kinds of components.
 PRESETS = frozenset({"preset", "presets"})
-
-
-def complete(kind: Kind) -> Callable[[str], list[tuple[str, str]]]:
-    """Return a completer of a kind's component names, with their summaries."""
-
-    def completer(incomplete: str) -> list[tuple[str, str]]:
-        registry = Registry.discover()
-        named = {registry.name_of(entry): entry.component.summary for entry in registry.of_kind(kind)}
-        return _completions(named, incomplete)
-
-    return completer
 
 
 def complete_preset(incomplete: str) -> list[tuple[str, str]]:
@@ -78,8 +67,7 @@ def _completions(summaries: Mapping[str, str], incomplete: str) -> list[tuple[st
 
 
 Plugins = Annotated[
-    list[Path] | None,
-    typer.Option("--plugin", metavar="FILE|DIR", help="Load a local plugin; repeatable."),
+    list[Path] | None, typer.Option("--plugin", metavar="FILE|DIR", help="Load a local plugin; repeatable.")
 ]
 NoPlugins = Annotated[bool, typer.Option("--no-plugins", help="Load only the built-in components.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
@@ -102,8 +90,7 @@ ConfigFiles = Annotated[
     list[Path] | None, typer.Option("--config", metavar="FILE", help="Settings in TOML; later files win.")
 ]
 Ema = Annotated[
-    bool | None,
-    typer.Option("--ema/--no-ema", help="Moving average or weights (the average, if there is one)."),
+    bool | None, typer.Option("--ema/--no-ema", help="Moving average or weights (the average, if there is one).")
 ]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps.")]
 Conditions = Annotated[
@@ -123,15 +110,23 @@ def set_option(text: str) -> Any:  # noqa: ANN401 - typer.Option returns any typ
     return typer.Option("--set", metavar="KEY=VALUE", help=text, show_default=False, autocompletion=complete_setting)
 
 
+def out_option(metavar: str, text: str) -> Any:  # noqa: ANN401 - as above
+    """Return the declaration of `--out` with a help text."""
+    return typer.Option("--out", "-o", metavar=metavar, help=text)
+
+
 def num_samples_option(text: str) -> Any:  # noqa: ANN401 - as above
     """Return the declaration of `--num-samples` with a help text."""
     return typer.Option("--num-samples", "-n", min=1, metavar="N", help=text)
 
 
-def component_option(flag: str, text: str, metavar: str = "NAME") -> Any:  # noqa: ANN401 - as above
-    """Return the declaration of a flag that names components, with completion."""
-    completer = complete(FLAGS[flag])
-    return typer.Option(f"--{flag}", metavar=metavar, help=text, autocompletion=completer, show_default=False)
+def setting_option(flag: str, text: str, metavar: str = "NAME") -> Any:  # noqa: ANN401 - as above
+    """Return the declaration of a flag of a setting, with completion of its values."""
+
+    def values(incomplete: str) -> list[tuple[str, str]]:
+        return completions([f"--{flag}"], incomplete)
+
+    return typer.Option(f"--{flag}", metavar=metavar, help=text, autocompletion=values, show_default=False)
 
 
 def open_registry(plugins: list[Path] | None, *, no_plugins: bool) -> Registry:
@@ -141,14 +136,24 @@ def open_registry(plugins: list[Path] | None, *, no_plugins: bool) -> Registry:
         UnknownComponentError: A plugin has a command of the same name as the one that runs.
     """
     registry = Registry.discover(plugins or [], no_plugins=no_plugins)
-    for warning in registry.plugins.warnings:
-        notice(warning)
+    notice(*registry.plugins.warnings)
     for skipped in registry.plugins.problems:
         notice(f"{skipped}; ganforge doctor has details")
     name = invoked_name()
     if name is not None:
         find_named(all_commands(registry), "command", name)
     return registry
+
+
+def unknown_component(registry: Registry, noun: str, name: str, known: set[str]) -> UnknownComponentError:
+    """Return the error for a name that no component has, with the nearest known one and what may provide it.
+
+    Raises:
+        UnknownComponentError: A distribution of ganforge's repository provides it.
+    """
+    registry.check_provided("component", name)
+    fix = registry.fix_for_missing(near=nearest(name, known) is not None)
+    return UnknownComponentError(f"no {noun} {name!r}{did_you_mean(name, known)}", fix=fix)
 
 
 def output_path(run: RunDirectory, name: str) -> Path:

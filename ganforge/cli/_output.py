@@ -87,23 +87,32 @@ def results() -> TextIO:
 
 def out() -> Printer:
     """Return the console for results. In a pipe it neither wraps nor colors."""
-    from ganforge.cli._printer import Printer  # noqa: PLC0415 - rich is slow; lists do without
+    from ganforge.cli._printer import Printer  # rich is slow; lists do without
 
-    console = Printer(file=results())
-    return console if console.is_terminal else Printer(file=results(), width=200, soft_wrap=True)
+    console = Printer(file=results(), highlight=False)
+    return console if console.is_terminal else Printer(file=results(), width=200, soft_wrap=True, highlight=False)
 
 
 def err() -> Printer:
     """Return the console for progress and problems."""
-    from ganforge.cli._printer import Printer  # noqa: PLC0415 - as above
+    from ganforge.cli._printer import Printer
 
-    return Printer(stderr=True, soft_wrap=True, highlight=False)
+    return Printer(stderr=True, soft_wrap=True)
 
 
 def print_json(document: object) -> None:
     """Print one JSON document, and nothing else, to stdout."""
     results().write(printable_json(document, indent=2) + "\n")
     results().flush()
+
+
+def print_result(document: object, *lines: str, json: bool) -> None:
+    """Print the document of `--json`, or lines of markup in its place."""
+    if json:
+        print_json(document)
+    else:
+        for line in lines:
+            out().print(line)
 
 
 def check_output_path(path: Path, *, force: bool) -> None:
@@ -151,19 +160,14 @@ def problem(message: str, fix: str | None = None) -> None:
         console.message("→", "cyan", f" {line}")
 
 
-def notice(message: str) -> None:
-    """Print a message for the user to stderr."""
-    err().message("note", "yellow", f": {message}")
+def notice(*messages: str) -> None:
+    """Print messages for the user to stderr."""
+    for message in messages:
+        err().message("note", "yellow", f": {message}")
 
 
 def next_command(*arguments: object, registry: Registry | None = None, program: str = "ganforge") -> str:
-    """Return a command for the user to paste, see `shell_command`.
-
-    Args:
-        arguments: The command and its arguments.
-        registry: Registry of the present command, if the next one needs the same plugins.
-        program: Program that runs the command, as text of the shell.
-    """
+    """Return a command for the user to paste, with the plugins of the present one if `registry` is given."""
     options: list[object] = []
     if registry is not None:
         options = [option for path in registry.local for option in ("--plugin", path)]
@@ -178,14 +182,9 @@ def waiting(stage: str, *, quiet: bool) -> AbstractContextManager[object]:
 
 
 def handle_errors(callback: Callable[P, R], command: Command, name: str) -> Callable[P, R]:
-    """Decorate the callback of a command: every exception becomes one message and an exit code.
+    """Decorate the callback of a command, under the name that the user gave: an exception becomes one message.
 
     Output of plugins that ganforge's own commands call is redirected to stderr, since stdout is for results.
-
-    Args:
-        callback: The callback.
-        command: The command.
-        name: Name that the user gave.
     """
     is_own = command.source.distribution == OWN_DISTRIBUTION
 
@@ -206,12 +205,7 @@ def handle_errors(callback: Callable[P, R], command: Command, name: str) -> Call
 
 
 def print_error(error: BaseException, command: Command | None = None) -> int:
-    """Print an exception as one message, and return the exit code.
-
-    Args:
-        error: The exception.
-        command: Command of a plugin that raised it.
-    """
+    """Print an exception, of the command of a plugin if it raised it, as one message, and return the exit code."""
     if isinstance(error, KeyboardInterrupt):
         notice("stopped")
         return INTERRUPTED

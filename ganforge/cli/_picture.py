@@ -56,11 +56,7 @@ class SamplesPicture:
     """
 
     def __init__(self, images: Tensor) -> None:
-        """Create a picture.
-
-        Args:
-            images: `(N, C, H, W)` uint8 on the CPU; the first ones that fit are shown.
-        """
+        """Create a picture of images, `(N, C, H, W)` uint8 on the CPU; the first ones that fit are shown."""
         # A copy, since another thread draws the picture later.
         self._images: Bytes = visible_channels(images[:MAX_IMAGES]).numpy().copy()
         *_, height, width = self._images.shape
@@ -111,9 +107,6 @@ def _drawn_height(height: int) -> int:
     """Return the height of a drawn image in pixels: even, and a divisor of its own height if possible.
 
     Thin strokes stay sharp if every drawn pixel covers whole pixels.
-
-    Args:
-        height: Height of the image in pixels.
     """
     limit = 2 * MAX_LINES
     if height <= limit:

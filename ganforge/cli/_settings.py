@@ -77,31 +77,27 @@ def as_settings(arguments: list[str], keys: Collection[str] | None = None, own: 
         yield from ("--set", f"{name if dotted else key}={value}")
 
 
-def read_setting(setting: str) -> tuple[str, str]:
-    """Return the key and the text of `key=value`. Raises ConfigError for other settings."""
-    key, equals, text = setting.partition("=")
-    if not equals or key.strip() in {"", SAMPLING.rstrip(".")}:
-        raise ConfigError(f"invalid setting {setting!r}", fix="write key=value, such as sampling.truncation=0.7")
-    return key.strip(), text
-
-
-def sampling_options(pairs: Iterable[tuple[str, str]], *, only: bool = False) -> dict[str, Any]:
-    """Return sampling options by name.
-
-    Args:
-        pairs: Keys and texts of settings.
-        only: Whether settings of other sections are errors.
-
-    Raises:
-        ConfigError: There is such a setting.
-    """
-    options: dict[str, Any] = {}
-    for key, text in pairs:
+def split_sampling(settings: Iterable[str] | None) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Return sampling options by name, and keys and texts of the other settings. Raises ConfigError."""
+    sampling, others = {}, []
+    for setting in settings or ():
+        key, equals, text = setting.partition("=")
+        key = key.strip()
+        if not equals or key in {"", SAMPLING.rstrip(".")}:
+            raise ConfigError(f"invalid setting {setting!r}", fix="write key=value, such as sampling.truncation=0.7")
         if key.startswith(SAMPLING):
-            options[key.removeprefix(SAMPLING).replace("-", "_")] = literal(text)
-        elif only:
-            raise ConfigError(f"invalid setting '{key}={text}'", fix="write sampling.OPTION=VALUE")
-    return options
+            sampling[key.removeprefix(SAMPLING).replace("-", "_")] = literal(text)
+        else:
+            others.append((key, text))
+    return sampling, others
+
+
+def sampling_options(settings: Iterable[str] | None) -> dict[str, Any]:
+    """Return sampling options by name. Raises ConfigError if there are other settings."""
+    sampling, others = split_sampling(settings)
+    for key, text in others:
+        raise ConfigError(f"invalid setting '{key}={text}'", fix="write sampling.OPTION=VALUE")
+    return sampling
 
 
 def _check_repeated(settings: Iterable[str], *, sweeps: bool) -> None:

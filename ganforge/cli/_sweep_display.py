@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Self, final
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ganforge.cli._output import err
@@ -33,13 +32,7 @@ class RemainingTime:
     """Estimate of the remaining time, from the trials that ended in this process."""
 
     def __init__(self, jobs: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """Create an estimate without data.
-
-        Args:
-            jobs: Number of trials that run at the same time.
-            clock: Seconds since a fixed moment.
-        """
-        self._jobs = jobs
+        self._jobs = jobs  # trials that run at the same time
         self._clock = clock
         self._durations: list[tuple[str, float]] = []  # (configuration, seconds)
         self._started: dict[str, tuple[str, float]] = {}  # by trial: (configuration, time)
@@ -78,14 +71,7 @@ class SweepDisplay:
     """
 
     def __init__(self, *, count: int, jobs: int, quiet: bool, clock: Callable[[], float] = time.monotonic) -> None:
-        """Create a display.
-
-        Args:
-            count: Number of trials.
-            jobs: Number of trials that run at the same time.
-            quiet: Whether only problems are shown.
-            clock: Seconds since a fixed moment.
-        """
+        """Create a display of `count` trials, `jobs` at the same time; if quiet, only problems are shown."""
         self._console = err()
         self._quiet = quiet
         self._count = count
@@ -94,7 +80,13 @@ class SweepDisplay:
         self._remaining = RemainingTime(jobs)
         console = self._console
         live = not quiet and console.is_terminal and not console.is_dumb_terminal and sys.stderr.isatty()
-        self._progress = _make_progress(console) if live else None
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[now]}", style="dim", markup=False),
+        )
+        self._progress = Progress(*columns, console=console, transient=True, redirect_stdout=False) if live else None
         self._task = None if self._progress is None else self._progress.add_task("", total=count, now="", left="")
 
     def __enter__(self) -> Self:
@@ -157,13 +149,3 @@ class SweepDisplay:
     def _show(self, line: str) -> None:
         with suppress(OSError):
             self._console.print(line)
-
-
-def _make_progress(console: Console) -> Progress:
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[left]}"),
-        TextColumn("{task.fields[now]}", style="dim", markup=False),
-    )
-    return Progress(*columns, console=console, transient=True, redirect_stdout=False)

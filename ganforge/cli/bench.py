@@ -33,7 +33,7 @@ def bench(
     """Compare the speed of ganforge with that of the textbook's loop on this machine, on MNIST in batches of 60."""
     if model not in MODELS:
         raise UsageError(f"invalid model {model!r}{did_you_mean(model, MODELS)}")
-    from ganforge.bench.measure import BenchConfig, run_benchmark  # noqa: PLC0415 - imports torch
+    from ganforge.bench.measure import BenchConfig, run_benchmark
 
     console = err()
     config = BenchConfig(model, settings or [], count, warm_up, turns)
@@ -55,12 +55,10 @@ def _print(result: Mapping[str, Any]) -> None:
     ratio, overhead, roofline = result["ratio"], result["engine_over_bare"], result["roofline"]
     console.print(
         f"ganforge is [bold]{ratio['median']:.2f}×[/] as fast as the textbook's loop "
-        f"({ratio['low']:.2f} to {ratio['high']:.2f}); overhead {100 * (overhead['median'] - 1):+.1f}%",
-        highlight=False,
+        f"({ratio['low']:.2f} to {ratio['high']:.2f}); overhead {100 * (overhead['median'] - 1):+.1f}%"
     )
     console.print(
         f"{roofline['step_gflop']:.1f} GFLOP per step: {100 * roofline['share']:.0f}% of this machine's "
         f"{roofline['matrix_product_gflop_per_second']:,.0f} GFLOP/s in matrix products; "
-        f"data takes {100 * result['data_share']:.1f}% of a step",
-        highlight=False,
+        f"data takes {100 * result['data_share']:.1f}% of a step"
     )

@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ganforge.cli._options import Json, NoPlugins, Plugins, complete_checked, open_registry, parse_kind
+from ganforge.cli._options import (
+    Json,
+    NoPlugins,
+    Plugins,
+    complete_checked,
+    open_registry,
+    parse_kind,
+    unknown_component,
+)
 from ganforge.cli._output import out, print_json
 from ganforge.cli._printer import escape
 from ganforge.config import command_line_layer
-from ganforge.errors import UnknownComponentError, UsageError
-from ganforge.utils.suggest import did_you_mean, nearest
+from ganforge.errors import UsageError
+from ganforge.utils.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from ganforge.components import ImageSpec
@@ -57,8 +65,8 @@ def check(
     registry = open_registry([*(plugin or []), *([] if path is None else [path])], no_plugins=no_plugins)
     entries = _find_entries(registry, names, path)
 
-    from ganforge.testing.conformance import examine  # noqa: PLC0415 - imports torch
-    from ganforge.testing.fixture import SIZES, open_fixture  # noqa: PLC0415 - imports torch
+    from ganforge.testing.conformance import examine
+    from ganforge.testing.fixture import SIZES, open_fixture
 
     options = _options(registry, entries, settings or [])
     expected = _expected(entries, expect or [])
@@ -100,7 +108,7 @@ def _find_entries(registry: Registry, names: list[str], path: Path | None) -> li
         except ValueError:
             raise UsageError(f"check takes a kind and a name, or a plugin, not {len(names)} arguments") from None
         return [registry.find(parse_kind(kind), name)]
-    from ganforge.testing.parametrize import components_of  # noqa: PLC0415 - imports torch
+    from ganforge.testing.parametrize import components_of
 
     try:
         return components_of(registry, names[0])
@@ -108,10 +116,8 @@ def _find_entries(registry: Registry, names: list[str], path: Path | None) -> li
         named = [entry for entry in registry.entries if entry.component.name == names[0]]
         if named:
             return named
-        registry.check_provided("component", names[0])
         known = {name for entry in registry.entries for name in (entry.source.distribution, entry.component.name)}
-        fix = registry.fix_for_missing(near=nearest(names[0], known) is not None)
-        raise UnknownComponentError(f"no components of {names[0]!r}{did_you_mean(names[0], known)}", fix=fix) from None
+        raise unknown_component(registry, "components of", names[0], known) from None
 
 
 def _is_from(entry: Entry, path: Path) -> bool:
@@ -149,7 +155,7 @@ def _expected(entries: list[Entry], texts: list[str]) -> list[dict[str, str]]:
     Raises:
         UsageError: No component has the check, or several have it and none is named.
     """
-    from ganforge.testing.conformance import checks_of  # noqa: PLC0415 - imports torch
+    from ganforge.testing.conformance import checks_of
 
     known = [[check.name for check in checks_of(entry.component.kind)] for entry in entries]
     expected: list[dict[str, str]] = [{} for _ in entries]
@@ -173,7 +179,7 @@ def _expected(entries: list[Entry], texts: list[str]) -> list[dict[str, str]]:
 
 
 def _size(text: str) -> ImageSpec:
-    from ganforge.components import ImageSpec  # noqa: PLC0415 - imports torch
+    from ganforge.components import ImageSpec
 
     match = IMAGE.fullmatch(text)
     if match is None or "0" in match.groups():
@@ -185,13 +191,13 @@ def _size(text: str) -> ImageSpec:
 def _print(report: Report) -> None:
     console = out()
     mark = "[green]✓[/]" if report.conformant else "[red]✗[/]"
-    console.print(f"{mark} {escape(report)}", highlight=False)
+    console.print(f"{mark} {escape(report)}")
     for failure in report.failed:
-        console.print(f"  [red]failed[/] [bold]{escape(failure.check)}[/]: {escape(failure.reason)}", highlight=False)
-        console.print(f"    [cyan]→[/] {escape(failure.fix)}", highlight=False)
+        console.print(f"  [red]failed[/] [bold]{escape(failure.check)}[/]: {escape(failure.reason)}")
+        console.print(f"    [cyan]→[/] {escape(failure.fix)}")
     for outcome, reasons in (("failed as expected", report.expected_failures), ("skipped", report.skipped)):
         for name, reason in reasons.items():
-            console.print(f"  [dim]{outcome} {escape(name)}: {escape(reason)}[/]", highlight=False)
+            console.print(f"  [dim]{outcome} {escape(name)}: {escape(reason)}[/]")
     for reason in dict.fromkeys(report.not_run.values()):
         names = ", ".join(name for name, own in report.not_run.items() if own == reason)
-        console.print(f"  [dim]{escape(reason)}: {escape(names)}[/]", highlight=False)
+        console.print(f"  [dim]{escape(reason)}: {escape(names)}[/]")

@@ -24,7 +24,7 @@ def clean(
     json: Json = False,
 ) -> None:
     """Remove old checkpoints of runs; never the newest valid or the best one, nor those of a run that is training."""
-    from ganforge.runs.clean import clean_runs  # noqa: PLC0415 - imports torch
+    from ganforge.runs.clean import clean_runs
 
     cleanings = clean_runs(path, keep=keep, dry_run=dry_run, notice=notice)
     if json:
@@ -39,7 +39,7 @@ def clean(
         if each.removed:
             kept = ", ".join(f"{step:,}" for step in each.kept)
             freed = f"{format_count(len(each.removed), 'checkpoint')}, {format_bytes(each.bytes)}"
-            out().print(f"[bold]{escape(each.run.path)}[/]: {freed}; kept: step {kept}", highlight=False)
+            out().print(f"[bold]{escape(each.run.path)}[/]: {freed}; kept: step {kept}")
     total = sum(each.bytes for each in cleanings)
     verb = "would be freed" if dry_run else "freed"
-    out().print(f"{format_bytes(total)} {verb} in {format_count(len(cleanings), 'run')}", highlight=False)
+    out().print(f"{format_bytes(total)} {verb} in {format_count(len(cleanings), 'run')}")

@@ -14,8 +14,7 @@ from rich.table import Table
 from ganforge.cli._completion import split_names
 from ganforge.cli._options import Force, Json
 from ganforge.cli._output import check_output_path, notice, out, print_json, results, writing
-from ganforge.cli._printer import escape
-from ganforge.cli._table import print_table
+from ganforge.cli._printer import escape, print_table
 from ganforge.errors import UsageError
 from ganforge.runs.settings import format_setting
 from ganforge.utils.files import write_atomically
@@ -60,7 +59,7 @@ def compare(
     files = [path for path in (html, None if csv in {None, STDOUT} else Path(str(csv))) if path is not None]
     for path in files:
         check_output_path(path, force=force)
-    from ganforge.report.comparison import compare as compare_runs  # noqa: PLC0415 - imports Pillow
+    from ganforge.report.comparison import compare as compare_runs  # imports Pillow
 
     names = None if metric is None else split_names([metric])
     comparison = compare_runs(*paths, metrics=names, sort=sort)
@@ -74,7 +73,7 @@ def compare(
     else:
         _print(comparison)
         for path in files:
-            out().print(f"written: [bold]{escape(path)}[/]", highlight=False)
+            out().print(f"written: [bold]{escape(path)}[/]")
 
 
 def _print(comparison: Comparison) -> None:
@@ -83,16 +82,14 @@ def _print(comparison: Comparison) -> None:
     shared = ", ".join(f"{key} {format_setting(value)}" for key, value in comparison.shared.items())
     console.print(
         f"{format_count(runs, 'run')} in {format_count(len(comparison.groups), 'group')}"
-        + escape(f"; all with {shared}" if shared else ""),
-        highlight=False,
+        + escape(f"; all with {shared}" if shared else "")
     )
     labels = _labels(comparison, console)
     _print_scores(comparison, labels, console)
     curves = [curve for curve in comparison.curves if not curve.name.startswith("health/")]
     if curves:
         console.print(_curves(comparison, curves, labels, console))
-    for line in comparison.notes:
-        notice(line)
+    notice(*comparison.notes)
 
 
 def _labels(comparison: Comparison, console: Console) -> dict[str, str]:
@@ -101,7 +98,7 @@ def _labels(comparison: Comparison, console: Console) -> dict[str, str]:
     if not console.is_terminal or max(map(len, labels)) <= console.width // MAX_LABEL_SHARE:
         return dict(zip(labels, labels, strict=True))
     for number, label in enumerate(labels, start=1):
-        console.print(f"[bold]{number}[/]  {escape(label)}", highlight=False)
+        console.print(f"[bold]{number}[/]  {escape(label)}")
     return {label: str(number) for number, label in enumerate(labels, start=1)}
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from ganforge.cli._commands import PlainCommand, PlainGroup
 from ganforge.cli._image_report import print_broken, print_findings, print_line, print_overview
-from ganforge.cli._options import Force, Json, NoPlugins, Plugins, component_option, open_registry
+from ganforge.cli._options import Force, Json, NoPlugins, Plugins, open_registry, out_option, setting_option
 from ganforge.cli._output import check_output_path, next_command, notice, out, print_json, waiting, writing
 from ganforge.cli._printer import escape
 from ganforge.errors import DataError, UsageError
@@ -32,7 +32,7 @@ FILES_TAG = "files"
 
 Images = Annotated[Path, typer.Argument(metavar="PATH", help="Folder, archive or array of pictures.")]
 DataName = Annotated[
-    str | None, component_option("data", "Dataset that reads PATH (the one of its extension, else folder).")
+    str | None, setting_option("data", "Dataset that reads PATH (the one of its extension, else folder).")
 ]
 Size = Annotated[
     int | None, typer.Option(min=1, max=MAX_SIZE, metavar="N", help="Side in pixels that pictures are resized to.")
@@ -40,10 +40,7 @@ Size = Annotated[
 Background = Annotated[
     str, typer.Option(metavar="COLOR", help="Color behind transparent pixels: white, black or #rrggbb.")
 ]
-Sheet = Annotated[
-    Path | None,
-    typer.Option("--out", "-o", metavar="FILE", help="Contact sheet to write, a PNG with up to 64 pictures."),
-]
+Sheet = Annotated[Path | None, out_option("FILE", "Contact sheet to write, a PNG with up to 64 pictures.")]
 
 app = typer.Typer(
     cls=PlainGroup,
@@ -67,7 +64,7 @@ def info(
     """Describe pictures: number, sizes, classes and splits, from their names and headers."""
     dataset = _open(path, data, open_registry(plugin, no_plugins=no_plugins), background=background)
 
-    from ganforge.image_files.inspection import overview  # noqa: PLC0415 - imports torch
+    from ganforge.image_files.inspection import overview
 
     _check_sheet(sheet, force=force)
     with _own_options(), waiting("reading headers", quiet=json):
@@ -95,8 +92,8 @@ def check(
     """Decode all pictures, and report broken, equal, constant and small ones; exit code 1 if any is broken."""
     dataset = _open(path, data, open_registry(plugin, no_plugins=no_plugins), background=background)
 
-    from ganforge.image_files.inspection import check as check_pixels  # noqa: PLC0415 - imports torch
-    from ganforge.image_files.inspection import overview  # noqa: PLC0415 - as above
+    from ganforge.image_files.inspection import check as check_pixels
+    from ganforge.image_files.inspection import overview
 
     _check_sheet(sheet, force=force)
     with _own_options(), waiting("decoding", quiet=json):
@@ -160,8 +157,8 @@ def convert(
             fix=f"choose one of {', '.join(extension or 'a folder' for extension in written.formats)}",
         )
 
-    from ganforge.image_files.conversion import convert as convert_images  # noqa: PLC0415 - imports torch
-    from ganforge.image_files.inspection import path_bytes  # noqa: PLC0415 - as above
+    from ganforge.image_files.conversion import convert as convert_images
+    from ganforge.image_files.inspection import path_bytes
 
     reencode = size is not None or background != "white"
     with _own_options(), writing(target), waiting("converting", quiet=json):
@@ -175,7 +172,7 @@ def convert(
     print_line(str(target), f"{format_count(packing.count, 'picture')}, {format_bytes(path_bytes(target))}", bold=True)
     print_broken(packing.broken)
     command = next_command("run", "--data", _dataset_name(registry, target), "--data.path", target)
-    out().print(f"train on it: {escape(command)}", highlight=False)
+    out().print(f"train on it: {escape(command)}")
 
 
 @contextmanager
@@ -202,7 +199,7 @@ def _dataset_class(registry: Registry, name: str | None, path: Path) -> type[Ima
     entry = registry.find("dataset", name or _dataset_name(registry, path))
     cls = registry.load(entry)
 
-    from ganforge.image_files.dataset import ImageDataset  # noqa: PLC0415 - imports torch
+    from ganforge.image_files.dataset import ImageDataset
 
     if not issubclass(cls, ImageDataset):
         raise UsageError(f"dataset {entry.name!r} does not read files of pictures", fix="pass --data folder")
@@ -252,9 +249,9 @@ def _show_sheet(dataset: ImageDataset, names: Sequence[str] | None, path: Path |
     if path is None and not (preview and console.is_terminal):
         return
 
-    from ganforge.cli._picture import SamplesPicture  # noqa: PLC0415 - imports torch
-    from ganforge.image_files.inspection import contact_sheet  # noqa: PLC0415 - as above
-    from ganforge.utils.images import grid, save_png  # noqa: PLC0415 - as above
+    from ganforge.cli._picture import SamplesPicture
+    from ganforge.image_files.inspection import contact_sheet
+    from ganforge.utils.images import grid, save_png
 
     pictures = contact_sheet(dataset, names)
     if preview and console.is_terminal:

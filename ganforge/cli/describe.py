@@ -9,18 +9,26 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from ganforge.cli._options import PRESETS, Json, NoPlugins, Plugins, complete_described, open_registry, parse_kind
+from ganforge.cli._options import (
+    PRESETS,
+    Json,
+    NoPlugins,
+    Plugins,
+    complete_described,
+    open_registry,
+    parse_kind,
+    unknown_component,
+)
 from ganforge.cli._output import out, print_json
 from ganforge.cli._printer import escape, escape_lines
 from ganforge.cli.list import component_facts, preset_facts
 from ganforge.components.spec import FLAGS, KINDS
 from ganforge.config.dotted import flatten
-from ganforge.errors import PluginError, UnknownComponentError, UsageError
+from ganforge.errors import PluginError, UsageError
 from ganforge.plugins.names import find_named, shortest_name
 from ganforge.plugins.presets import PresetEntry
 from ganforge.plugins.registry import Entry, Registry
 from ganforge.utils.format import format_value
-from ganforge.utils.suggest import did_you_mean, nearest
 from ganforge.utils.tracebacks import summarize_exception
 
 
@@ -62,11 +70,9 @@ def _find_entries(registry: Registry, names: list[str]) -> list[Entry | PresetEn
     candidates = [*(registry.get(kind, name) for kind in KINDS), find_named(registry.presets, "preset", name)]
     entries = [entry for entry in candidates if entry is not None]
     if not entries:
-        registry.check_provided("component", name)
         known = {registry.name_of(entry) for entry in registry.entries}
         known |= {shortest_name(entry, registry.presets) for entry in registry.presets}
-        fix = registry.fix_for_missing(near=nearest(name, known) is not None)
-        raise UnknownComponentError(f"no component {name!r}{did_you_mean(name, known)}", fix=fix)
+        raise unknown_component(registry, "component", name, known)
     return entries
 
 
@@ -98,14 +104,14 @@ def _description(docstring: str) -> str:
 def _print(document: Mapping[str, Any]) -> None:
     console = out()
     title = f"[bold]{escape(document['name'])}[/] · {document['kind']} · "
-    console.print(title + escape(f"{document['distribution']} {document['version']}"), highlight=False)
+    console.print(title + escape(f"{document['distribution']} {document['version']}"))
     prose = escape_lines(document.get("documentation") or document["summary"])
-    console.print(prose, highlight=False, soft_wrap=not console.is_terminal)
+    console.print(prose, soft_wrap=not console.is_terminal)
     for label in ("paper", "target"):
         if document[label]:
-            console.print(f"[dim]{label}[/]  {escape(document[label])}", highlight=False)
+            console.print(f"[dim]{label}[/]  {escape(document[label])}")
     if document["tags"]:
-        console.print(f"[dim]tags[/]   {escape(', '.join(document['tags']))}", highlight=False)
+        console.print(f"[dim]tags[/]   {escape(', '.join(document['tags']))}")
     if document["kind"] == "preset":
         table = Table(
             "setting", "value", title=f"Settings of --preset {escape(document['name'])}", title_justify="left"
@@ -115,11 +121,11 @@ def _print(document: Mapping[str, Any]) -> None:
         console.print(table)
         return
     if "phases" in document:
-        console.print(f"[dim]phases[/] {escape(', '.join(document['phases']))}", highlight=False)
+        console.print(f"[dim]phases[/] {escape(', '.join(document['phases']))}")
     for key, value in document["recommended"].items():
-        console.print(f"[dim]recommends[/] {escape(key)} = {escape(format_value(value))}", highlight=False)
+        console.print(f"[dim]recommends[/] {escape(key)} = {escape(format_value(value))}")
     if not document["options"].get("properties"):
-        console.print("[dim]no options[/]", highlight=False)
+        console.print("[dim]no options[/]")
         return
     flag = next(flag for flag, kind in FLAGS.items() if kind == document["kind"])
     table = Table("option", "type", "default", "", title=f"Options, such as --{flag}.NAME VALUE", title_justify="left")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import typer
@@ -12,7 +13,7 @@ from ganforge.cli._commands import all_commands, build
 from ganforge.cli._options import Json, NoPlugins, Plugins
 from ganforge.cli._output import PLUGIN_PROBLEMS, notice, out, print_json
 from ganforge.cli._printer import escape, escape_lines
-from ganforge.errors import GanforgeError, PluginError
+from ganforge.errors import GanforgeError
 from ganforge.plugins.names import qualified_name
 from ganforge.plugins.registry import Registry
 from ganforge.plugins.sources import Problem, Source
@@ -24,8 +25,7 @@ def doctor(plugin: Plugins = None, no_plugins: NoPlugins = False, json: Json = F
     """Show versions, hardware, precisions, plugins and their problems; exit 3 if a plugin was skipped."""
     registry = Registry.discover(plugin or [], no_plugins=no_plugins)
     document = _collect(registry)
-    for warning in [*registry.plugins.warnings, *_clashes(registry)]:
-        notice(warning)
+    notice(*registry.plugins.warnings, *_clashes(registry))
     if json:
         print_json(document)
     else:
@@ -44,26 +44,21 @@ def _clashes(registry: Registry) -> Iterator[str]:
 
 
 def _collect(registry: Registry) -> dict[str, Any]:
-    from ganforge.runs.provenance import hardware, versions  # noqa: PLC0415 - imports torch
-    from ganforge.training.precision import choose_device, supported_precisions  # noqa: PLC0415 - imports torch
+    from ganforge.runs.provenance import hardware, versions
+    from ganforge.training.precision import choose_device, supported_precisions
 
     plugins = registry.plugins
     problems = [problem.as_dict() for problem in plugins.problems]
-    for entry in registry.entries:  # a broken component fails when it is imported
+    loads: list[tuple[Source, str, Callable[[], object]]] = [
+        *((entry.source, "component", partial(registry.load, entry)) for entry in registry.entries),
+        *((command.source, "command", partial(build, command, command.name)) for command in registry.commands),
+        *((preset.source, "preset", preset.settings) for preset in registry.presets),
+    ]
+    for source, stage, load in loads:  # what is broken fails when it is imported
         try:
-            registry.load(entry)
+            load()
         except Exception as error:  # noqa: BLE001 - shown as a problem
-            problems.append(_problem(entry.source, "component", error))
-    for command in registry.commands:
-        try:
-            build(command, command.name)
-        except PluginError as error:
-            problems.append(_problem(command.source, "command", error))
-    for preset in registry.presets:
-        try:
-            preset.settings()
-        except PluginError as error:
-            problems.append(_problem(preset.source, "preset", error))
+            problems.append(_problem(source, stage, error))
     lines: dict[Source, str] = {}
     for admitted, source in plugins.admitted:
         hook = plugins.implementations(admitted).get("ganforge_doctor")
@@ -144,11 +139,11 @@ def _print(document: Mapping[str, Any]) -> None:
     console.print(plugins)
     for plugin in document["plugins"]:
         if plugin["line"] is not None:
-            console.print(f"{escape(plugin['distribution'])}: {escape(plugin['line'])}", highlight=False)
+            console.print(f"{escape(plugin['distribution'])}: {escape(plugin['line'])}")
     if not document["problems"]:
         console.print("[green]no problems[/]")
     for problem in document["problems"]:
         where = f"{problem['distribution']} {problem['version']} ({problem['stage']})"
-        console.print(f"[bold red]problem[/]: {escape(where)}: {escape(problem['error'])}", highlight=False)
+        console.print(f"[bold red]problem[/]: {escape(where)}: {escape(problem['error'])}")
         if problem["details"]:
-            console.print(f"[dim]{escape_lines(problem['details'])}[/]", highlight=False)
+            console.print(f"[dim]{escape_lines(problem['details'])}[/]")

@@ -11,25 +11,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from ganforge.cli import _options as opt
 from ganforge.cli._completion import split_names
-from ganforge.cli._options import (
-    CheckpointName,
-    Device,
-    Ema,
-    Force,
-    Json,
-    NoPlugins,
-    Plugins,
-    Quiet,
-    checkpoint_choice,
-    component_option,
-    num_samples_option,
-    open_registry,
-    set_option,
-)
 from ganforge.cli._output import check_output_path, err, notice, out, print_json, writing
 from ganforge.cli._printer import escape
-from ganforge.cli._settings import SAMPLING, SettingsCommand, read_setting, sampling_options
+from ganforge.cli._settings import SettingsCommand, split_sampling
 from ganforge.components.spec import Section
 from ganforge.config.dotted import literal
 from ganforge.errors import ConfigError, UsageError
@@ -76,22 +62,22 @@ def evaluate(
     ],
     metric: Annotated[
         list[str] | None,
-        component_option(
+        opt.setting_option(
             "metric", "Metrics (fid,kid,precision,recall, and modes for features with classes).", "NAME,NAME"
         ),
     ] = None,
     num_samples: Annotated[
-        int | None, num_samples_option("Fakes, and as many real images (10,000, or as many as the split has).")
+        int | None, opt.num_samples_option("Fakes, and as many real images (10,000, or as many as the split has).")
     ] = None,
-    checkpoint: CheckpointName = "newest",
+    checkpoint: opt.CheckpointName = "newest",
     split: Annotated[
-        str | None,
-        typer.Option(metavar="test|train", help="Split of the real images (test, if there is one)."),
+        str | None, typer.Option(metavar="test|train", help="Split of the real images (test, if there is one).")
     ] = None,
     features: Annotated[
-        str | None, component_option("features", "Feature extractor (the run's, or what the dataset recommends).")
+        str | None,
+        opt.setting_option("features", "Feature extractor (the run's, or what the dataset recommends)."),
     ] = None,
-    data: Annotated[str | None, component_option("data", "Dataset that images are compared with.")] = None,
+    data: Annotated[str | None, opt.setting_option("data", "Dataset that images are compared with.")] = None,
     reference: Annotated[
         Path | None,
         typer.Option(metavar="FILE.npz", help="Statistics of real images, in place of the dataset; see the next."),
@@ -105,27 +91,22 @@ def evaluate(
     ] = False,
     path: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FILE.json",
-            help="Write the document of --json, too, and pictures of metrics next to it.",
-        ),
+        opt.out_option("FILE.json", "Write the document of --json, too, and pictures of metrics next to it."),
     ] = None,
-    force: Force = False,
+    force: opt.Force = False,
     settings: Annotated[
         list[str] | None,
-        set_option("An option of a metric, the features, the dataset or sampling, such as metric.kid.subsets=50."),
+        opt.set_option("An option of a metric, the features, the dataset or sampling, such as metric.kid.subsets=50."),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Seed of latents and real images (the run's, or 0).")
     ] = None,
-    device: Device = "auto",
-    ema: Ema = None,
-    plugin: Plugins = None,
-    no_plugins: NoPlugins = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    device: opt.Device = "auto",
+    ema: opt.Ema = None,
+    plugin: opt.Plugins = None,
+    no_plugins: opt.NoPlugins = False,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Score a generator, or images, against real ones, with a protocol of everything that the scores depend on."""
     for written in (path, save_reference):
@@ -133,19 +114,19 @@ def evaluate(
             check_output_path(written, force=force)
     if save_reference is not None and save_reference.suffix != ".npz":
         raise UsageError(f"--save-reference {save_reference}: statistics are written as .npz")
-    choice = checkpoint_choice(checkpoint)
+    choice = opt.checkpoint_choice(checkpoint)
     chosen_split = next((name for name in SPLITS if name == split), None)
     if chosen_split is None and split is not None:
         raise UsageError(f"invalid split {split!r} (available: {', '.join(SPLITS)})")
-    names, options, sampling = _read_settings(settings or [])
+    names, options, sampling = _read_settings(settings)
     run = None if _holds_images(source) else open_source(source)
     if run is not None and resize:
         raise UsageError(f"--resize is for pictures; {source} is a run")
-    registry = open_registry(plugin, no_plugins=no_plugins)
+    registry = opt.open_registry(plugin, no_plugins=no_plugins)
     with _stages(quiet=quiet) as progress:
         progress(f"reading the {'images' if run is None else 'run'}")
 
-        from ganforge.runs.evaluate import EvaluationRequest  # noqa: PLC0415 - imports torch
+        from ganforge.runs.evaluate import EvaluationRequest
 
         request = EvaluationRequest(
             metrics=names or None,
@@ -162,7 +143,7 @@ def evaluate(
         )
         scores: RunScores | ImageScores
         if run is None:
-            from ganforge.runs.evaluate_images import evaluate_images  # noqa: PLC0415 - imports torch
+            from ganforge.runs.evaluate_images import evaluate_images
 
             notices: list[str] = []
             with nullcontext() if path is None else writing(path):
@@ -173,8 +154,7 @@ def evaluate(
         else:
             scores, notices = _evaluate_run(run, request, registry, progress)
             title = f"{source}, step {scores.step:,}"
-    for line in notices:
-        notice(line)
+    notice(*notices)
     if path is not None:
         with writing(path):
             write_atomically(path, printable_json(scores.as_dict(), indent=2) + "\n")
@@ -196,24 +176,23 @@ def _evaluate_run(
     run: RunDirectory, request: EvaluationRequest, registry: Registry, progress: Callable[[str], None]
 ) -> tuple[RunScores, list[str]]:
     """Return the scores of a run and its notices; those of a bundle are not recorded."""
-    from ganforge.report import report_run  # noqa: PLC0415 - imports Pillow
-    from ganforge.runs.evaluate import evaluate_run  # noqa: PLC0415 - imports torch
-    from ganforge.runs.trained_run import TrainedRun  # noqa: PLC0415 - imports torch
+    from ganforge.report import report_run  # imports Pillow
+    from ganforge.runs.evaluate import evaluate_run
+    from ganforge.runs.trained_run import TrainedRun
 
     trained = TrainedRun(run, registry, report=report_run)
     scores = evaluate_run(trained, request, record=not run.is_temporary, progress=progress)
     return scores, trained.notices
 
 
-def _read_settings(settings: list[str]) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
+def _read_settings(settings: list[str] | None) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
     """Return the names of metrics, options of metrics and features, and sampling options. Raises ConfigError."""
-    pairs = [read_setting(setting) for setting in settings]
+    sampling, pairs = split_sampling(settings)
     texts = [text for key, text in pairs if key == "metric"]
     names = split_names(texts)
     if texts and not names:
         raise ConfigError(f"--metric {','.join(texts)}: no name", fix="write --metric NAME,NAME, or leave it out")
-    options = {key: literal(text) for key, text in pairs if key != "metric" and not key.startswith(SAMPLING)}
-    return names, options, sampling_options(pairs)
+    return names, {key: literal(text) for key, text in pairs if key != "metric"}, sampling
 
 
 @contextmanager
@@ -241,9 +220,9 @@ def _print(scores: MeasuredScores, title: str) -> None:
         table.add_row(escape(name), f"[bold]{format_number(value)}[/]{spread}", reference, direction)
     console.print(table)
     for line in _protocol_lines(scores.protocol):
-        console.print(escape(line), style="dim", highlight=False)
+        console.print(escape(line), style="dim")
     for path in scores.pictures.values():
-        console.print(f"picture: [bold]{escape(str(path))}[/]", highlight=False)
+        console.print(f"picture: [bold]{escape(str(path))}[/]")
 
 
 def _protocol_lines(protocol: Protocol) -> Iterator[str]:

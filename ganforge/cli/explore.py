@@ -46,6 +46,6 @@ def explore(
         ) from None
 
     def show(address: str) -> None:
-        out().print(f"[bold]{escape(address)}[/] (Ctrl-C ends it)", highlight=False)
+        out().print(f"[bold]{escape(address)}[/] (Ctrl-C ends it)")
 
     server.serve(opened.space, host=host, port=port, show_address=show)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganforge.cli._latents import ANIMATIONS, OpenedSpace, with_latent_space, write_animation, write_picture
+from ganforge.cli._options import out_option
 from ganforge.cli._settings import SamplingCommand
 from ganforge.errors import UsageError
 from ganforge.utils.suggest import did_you_mean
@@ -39,12 +40,10 @@ def interpolate(
     ] = None,
     path: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FILE",
-            help="FILE.png: a row from each point to the next; FILE.gif, FILE.mp4: an animation. The latents are saved "
-            "next to it, as .npz.",
+        out_option(
+            "FILE",
+            "FILE.png: a row from each point to the next; FILE.gif, FILE.mp4: an animation. The latents are saved next "
+            "to it, as .npz.",
         ),
     ] = None,
     steps: Annotated[
@@ -72,13 +71,9 @@ def interpolate(
     is_animation = paths[0].suffix.lower() in ANIMATIONS
     if grid and (is_animation or loop):
         raise UsageError("--grid is one picture", fix="leave --loop out, and write a .png file")
-    from ganforge.latent_space.interpolation import (  # noqa: PLC0415 - imports torch
-        default_method,
-        frames,
-        interpolate_grid,
-    )
-    from ganforge.latent_space.interpolation import interpolate as interpolate_latents  # noqa: PLC0415 - imports torch
-    from ganforge.runs.latents import concatenate  # noqa: PLC0415 - imports torch
+    from ganforge.latent_space.interpolation import default_method, frames, interpolate_grid
+    from ganforge.latent_space.interpolation import interpolate as interpolate_latents
+    from ganforge.runs.latents import concatenate
 
     default = [f"{opened.seed}:{number}" for number in range(NUM_POINTS)]
     ends = concatenate(opened.points(points, opened.chosen_space, default=default))

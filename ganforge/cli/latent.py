@@ -69,8 +69,8 @@ def traverse(
         raise UsageError("--dims, --field and --directions exclude each other", fix="pass one of them")
     paths = opened.output_paths("latent-traverse.png")
 
-    from ganforge.latent_space.directions import Directions  # noqa: PLC0415 - imports torch
-    from ganforge.latent_space.editing import field_dimensions, traverse_dimensions  # noqa: PLC0415 - imports torch
+    from ganforge.latent_space.directions import Directions
+    from ganforge.latent_space.editing import field_dimensions, traverse_dimensions
 
     loaded = None if directions is None else Directions.load(directions)
     chosen = "z" if field is not None else opened.chosen_space if loaded is None else loaded.space
@@ -128,7 +128,7 @@ def arithmetic(
     features: FeaturesName = None,
 ) -> None:
     """Add and subtract latents; the picture has the terms and, at last, the result."""
-    from ganforge.latent_space.editing import combine, parse_expression  # noqa: PLC0415 - imports torch
+    from ganforge.latent_space.editing import combine, parse_expression
 
     terms = parse_expression(expression)
     paths = opened.output_paths("latent-arithmetic.png")
@@ -151,8 +151,8 @@ def truncation(
     numbers = _floats(factors, "--factors")
     paths = opened.output_paths("latent-truncation.png")
 
-    from ganforge.latent_space.editing import truncate  # noqa: PLC0415 - imports torch
-    from ganforge.runs.latents import concatenate  # noqa: PLC0415 - imports torch
+    from ganforge.latent_space.editing import truncate
+    from ganforge.runs.latents import concatenate
 
     default = [f"{opened.seed}:{number}" for number in range(NUM_POINTS)]
     parts = opened.points(points, opened.chosen_space, default=default)
@@ -182,9 +182,9 @@ def mix(
     """Give each row's latents a part of each column's: coarse or fine layers, dimensions, or a field."""
     paths = opened.output_paths("latent-mix.png")
 
-    from ganforge.latent_space.editing import field_dimensions, mixing_picture  # noqa: PLC0415 - imports torch
-    from ganforge.latent_space.editing import mix as mix_latents  # noqa: PLC0415 - imports torch
-    from ganforge.runs.latents import concatenate  # noqa: PLC0415 - imports torch
+    from ganforge.latent_space.editing import field_dimensions, mixing_picture
+    from ganforge.latent_space.editing import mix as mix_latents
+    from ganforge.runs.latents import concatenate
 
     chosen = "z" if field is not None else opened.chosen_space
     default = [f"{opened.seed}:{number}" for number in range(2 * NUM_POINTS)]
@@ -242,8 +242,8 @@ def _directions(
     latent_space: LatentSpace, method: str, count: int, layer: str | None, features: str | None
 ) -> Directions:
     """Return the directions of a method."""
-    from ganforge.latent_space import directions  # noqa: PLC0415 - imports torch
-    from ganforge.latent_space.attributes import measure_attributes  # noqa: PLC0415 - imports torch
+    from ganforge.latent_space import directions
+    from ganforge.latent_space.attributes import measure_attributes
 
     if method == "attribute":
         return measure_attributes(latent_space, features=features).directions()

@@ -48,11 +48,9 @@ def list_components(
 
 
 def format_rows(rows: list[dict[str, Any]], width: int | None) -> Iterator[str]:
-    """Yield a heading for each kind, then its names and summaries; plain text, since rich takes half as long again.
+    """Yield a heading for each kind of the sorted rows, then its names and summaries, within a width if there is one.
 
-    Args:
-        rows: Facts, sorted by kind.
-        width: Maximum width in characters; None for no limit.
+    The text is plain, since rich takes half as long again.
     """
     indent = max((len(row["name"]) for row in rows), default=0) + 4
     flags = {kind: flag for flag, kind in FLAGS.items()} | {"preset": "preset"}

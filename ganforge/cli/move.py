@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ganforge.cli._options import Json, RunPath
-from ganforge.cli._output import notice, out, print_json
+from ganforge.cli._output import notice, print_result
 from ganforge.cli._printer import escape
 from ganforge.errors import GanforgeError
 
@@ -21,8 +21,8 @@ def move(
     json: Json = False,
 ) -> None:
     """Rename or move a run that is not training, also to another disk."""
-    from ganforge.report import report_run  # noqa: PLC0415 - imports Pillow
-    from ganforge.runs.move import move_run  # noqa: PLC0415 - imports filelock
+    from ganforge.report import report_run  # imports Pillow
+    from ganforge.runs.move import move_run  # imports filelock
 
     moved = move_run(run, destination)
     if moved.report.exists():  # it names the run and its commands
@@ -30,7 +30,4 @@ def move(
             report_run(moved.path)
         except GanforgeError as error:
             notice(error.message)
-    if json:
-        print_json({"run": str(moved.path)})
-    else:
-        out().print(f"run: [bold]{escape(moved.path)}[/]", highlight=False)
+    print_result({"run": str(moved.path)}, f"run: [bold]{escape(moved.path)}[/]", json=json)

@@ -42,8 +42,7 @@ def new_plugin(
 ) -> None:
     """Write the project of a new plugin, which can be installed, trained and tested at once."""
     project = Project.of(name, _kinds(kind or []))
-    for line in _conflicts(project):
-        notice(line)
+    notice(*_conflicts(project))
     files = project.write(parent)
     folder = parent / project.names.distribution
     if json:
@@ -96,6 +95,6 @@ def _print(project: Project, folder: Path) -> None:
         ["python", "-m", "pytest", path],
     )
     console = out()
-    console.print(f"wrote {escape(folder)}, a plugin with {escape(project.provided)}; next:", highlight=False)
+    console.print(f"wrote {escape(folder)}, a plugin with {escape(project.provided)}; next:")
     for command in commands:
-        console.print(f"  {escape(shell_command(*command))}", highlight=False)
+        console.print(f"  {escape(shell_command(*command))}")

@@ -11,7 +11,7 @@ import typer
 
 from ganforge.cli._latents import FeaturesName, OpenedSpace, with_latent_space, write_picture
 from ganforge.cli._options import Quiet
-from ganforge.cli._output import err, out, print_json, writing
+from ganforge.cli._output import err, print_result, writing
 from ganforge.cli._printer import escape
 from ganforge.cli._settings import SamplingCommand
 from ganforge.utils.format import format_number
@@ -32,8 +32,7 @@ app = typer.Typer(rich_markup_mode="rich")
 def project(
     opened: OpenedSpace,
     images: Annotated[
-        list[str],
-        typer.Argument(metavar="IMAGE...", help="Pictures of the run's size, or points as in interpolate."),
+        list[str], typer.Argument(metavar="IMAGE...", help="Pictures of the run's size, or points as in interpolate.")
     ],
     steps: Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="Steps of Adam.")] = 300,
     starts: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="Starts for each image.")] = 4,
@@ -50,11 +49,11 @@ def project(
     """Find latents whose images are near to pictures, or the training images nearest to them."""
     paths = opened.output_paths("projection.png" if nearest is None else "nearest.png")
 
-    import torch  # noqa: PLC0415 - takes a second to import
+    import torch  # takes a second to import
 
-    from ganforge.latent_space import projection  # noqa: PLC0415 - imports torch
-    from ganforge.latent_space.points import PointReader  # noqa: PLC0415 - imports torch
-    from ganforge.utils.images import grid  # noqa: PLC0415 - imports torch
+    from ganforge.latent_space import projection
+    from ganforge.latent_space.points import PointReader
+    from ganforge.utils.images import grid
 
     reader = PointReader(opened.space, features=features)
     targets = torch.stack([reader.target(text) for text in images])
@@ -94,10 +93,10 @@ def _reporter(count: int, steps: int) -> Callable[[int, int, float], None]:
 
 def _show_nearest(opened: OpenedSpace, features: Features, targets: Tensor, count: int, path: Path) -> None:
     """Write a picture with each image and its nearest training images, and print these."""
-    import torch  # noqa: PLC0415 - takes a second to import
+    import torch  # takes a second to import
 
-    from ganforge.latent_space.projection import nearest_training_images  # noqa: PLC0415 - imports torch
-    from ganforge.utils.images import enlarge, grid, normalize, save_png  # noqa: PLC0415 - imports torch
+    from ganforge.latent_space.projection import nearest_training_images
+    from ganforge.utils.images import enlarge, grid, normalize, save_png
 
     count = min(count, features.scoring.info.sizes["train"])
     indices, distances = nearest_training_images(features, targets, count)
@@ -105,12 +104,9 @@ def _show_nearest(opened: OpenedSpace, features: Features, targets: Tensor, coun
     rows = [torch.cat([target[None], normalize(images)]) for target, images in zip(targets, neighbors, strict=True)]
     with writing(path):
         save_png(enlarge(grid(features.scoring.pictures(torch.cat(rows)), count + 1), opened.scale or 1), path)
-    if opened.json:
-        print_json(
-            {"run": str(opened.run), "out": str(path), "indices": indices.tolist(), "distances": distances.tolist()}
-        )
-        return
+    document = {"run": str(opened.run), "out": str(path), "indices": indices.tolist(), "distances": distances.tolist()}
+    lines = []
     for row, values in zip(indices.tolist(), distances.tolist(), strict=True):
         pairs = (f"{index} ({format_number(value)})" for index, value in zip(row, values, strict=True))
-        out().print(f"training images {', '.join(pairs)}", highlight=False)
-    out().print(f"picture: [bold]{escape(path)}[/]", highlight=False)
+        lines.append(f"training images {', '.join(pairs)}")
+    print_result(document, *lines, f"picture: [bold]{escape(path)}[/]", json=opened.json)

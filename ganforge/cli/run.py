@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Column, Table
 
-from ganforge.cli._completion import completions
-from ganforge.cli._options import (
-    ConfigFiles,
-    Json,
-    NoPlugins,
-    Plugins,
-    PresetName,
-    Quiet,
-    RunPath,
-    component_option,
-    open_registry,
-    set_option,
-)
+from ganforge.cli import _options as opt
 from ganforge.cli._output import TRACEBACK, err, next_command, notice, out, print_json, problem, waiting
-from ganforge.cli._plan import print_plan
 from ganforge.cli._printer import escape
 from ganforge.cli._settings import SettingsCommand, preset_layers
 from ganforge.config import command_line_layer
+from ganforge.config.dotted import flatten
 from ganforge.config.resolve import resolve
+from ganforge.config.resolved import DEFAULT
 from ganforge.training.run_directory import RunDirectory
-from ganforge.utils.format import format_duration, format_number
+from ganforge.utils.format import format_duration, format_number, format_value
 from ganforge.utils.torchrun import RankEnvironment
 
 if TYPE_CHECKING:
@@ -45,76 +36,69 @@ MAX_EVALUATION_FRACTION = 0.5
 app = typer.Typer(rich_markup_mode="rich")
 
 
-def _setting(flag: str, metavar: str, text: str) -> Any:  # noqa: ANN401 - as above
-    def values(incomplete: str) -> list[tuple[str, str]]:
-        return completions([flag], incomplete)
-
-    return typer.Option(flag, metavar=metavar, help=text, autocompletion=values, show_default=False)
-
-
 # The flags before `settings` become --set KEY=VALUE before parsing (see `SettingsCommand`), in their order. They are
 # declared for the help and for completion.
 @app.command(cls=SettingsCommand)
 def run(
-    gen: Annotated[str | None, component_option("gen", "Generator (dcgan).")] = None,
-    disc: Annotated[str | None, component_option("disc", "Discriminator (dcgan).")] = None,
-    loss: Annotated[str | None, component_option("loss", "Adversarial loss (bce).")] = None,
-    data: Annotated[str | None, component_option("data", "Dataset (mnist).")] = None,
-    latent: Annotated[str | None, component_option("latent", "Distribution of the latents (normal).")] = None,
+    gen: Annotated[str | None, opt.setting_option("gen", "Generator (dcgan).")] = None,
+    disc: Annotated[str | None, opt.setting_option("disc", "Discriminator (dcgan).")] = None,
+    loss: Annotated[str | None, opt.setting_option("loss", "Adversarial loss (bce).")] = None,
+    data: Annotated[str | None, opt.setting_option("data", "Dataset (mnist).")] = None,
+    latent: Annotated[str | None, opt.setting_option("latent", "Distribution of the latents (normal).")] = None,
     term: Annotated[
         list[str] | None,
-        component_option("term", "Further term of the loss, such as a gradient penalty; repeatable (none)."),
+        opt.setting_option("term", "Further term of the loss, such as a gradient penalty; repeatable (none)."),
     ] = None,
-    augment: Annotated[list[str] | None, component_option("augment", "Augmentation; repeatable (none).")] = None,
+    augment: Annotated[list[str] | None, opt.setting_option("augment", "Augmentation; repeatable (none).")] = None,
     optimizer: Annotated[
         str | None,
-        component_option("optimizer", "Optimizer (adam); --optimizer.gen, --optimizer.disc for one network."),
+        opt.setting_option("optimizer", "Optimizer (adam); --optimizer.gen, --optimizer.disc for one network."),
     ] = None,
     schedule: Annotated[
-        str | None, component_option("optimizer.schedule", "Schedule of the learning rate (none).")
+        str | None, opt.setting_option("optimizer.schedule", "Schedule of the learning rate (none).")
     ] = None,
     features: Annotated[
-        str | None, component_option("features", "Feature extractor of metrics (random-convolutions).")
+        str | None, opt.setting_option("features", "Feature extractor of metrics (random-convolutions).")
     ] = None,
-    metric: Annotated[list[str] | None, component_option("metric", "Metric; repeatable (sliced-wasserstein).")] = None,
-    epochs: Annotated[str | None, _setting("--epochs", "N", "Passes over the training images (20).")] = None,
-    steps: Annotated[str | None, _setting("--steps", "N", "Generator updates, instead of epochs.")] = None,
+    metric: Annotated[
+        list[str] | None, opt.setting_option("metric", "Metric; repeatable (sliced-wasserstein).")
+    ] = None,
+    epochs: Annotated[str | None, opt.setting_option("epochs", "Passes over the training images (20).", "N")] = None,
+    steps: Annotated[str | None, opt.setting_option("steps", "Generator updates, instead of epochs.", "N")] = None,
     batch_size: Annotated[
-        str | None, _setting("--batch-size", "N", "Real images in each discriminator update (60).")
+        str | None, opt.setting_option("batch-size", "Real images in each discriminator update (60).", "N")
     ] = None,
-    seed: Annotated[str | None, _setting("--seed", "N", "Seed of all random numbers (0).")] = None,
-    device: Annotated[str | None, _setting("--device", "NAME", "auto, cpu, cuda, cuda:1, mps.")] = None,
+    seed: Annotated[str | None, opt.setting_option("seed", "Seed of all random numbers (0).", "N")] = None,
+    device: Annotated[str | None, opt.setting_option("device", "auto, cpu, cuda, cuda:1, mps.", "NAME")] = None,
     precision: Annotated[
         str | None,
-        _setting(
-            "--precision",
-            "NAME",
+        opt.setting_option(
+            "precision",
             "auto, fp32, tf32, bf16, fp16; auto chooses by the hardware and the size of the networks.",
+            "NAME",
         ),
     ] = None,
     checkpoint_every: Annotated[
-        str | None, _setting("--checkpoint-every", "STEPS", "Steps between checkpoints (an epoch).")
+        str | None, opt.setting_option("checkpoint-every", "Steps between checkpoints (an epoch).", "STEPS")
     ] = None,
     sample_every: Annotated[
-        str | None, _setting("--sample-every", "STEPS", "Steps between sample grids (an epoch).")
+        str | None, opt.setting_option("sample-every", "Steps between sample grids (an epoch).", "STEPS")
     ] = None,
     evaluate_every: Annotated[
-        str | None, _setting("--evaluate-every", "STEPS", "Steps between evaluations (none).")
+        str | None, opt.setting_option("evaluate-every", "Steps between evaluations (none).", "STEPS")
     ] = None,
-    settings: Annotated[list[str] | None, set_option("Any setting, such as gen.base_channels=64.")] = None,
-    preset: PresetName = None,
-    config: ConfigFiles = None,
-    run_directory: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Run directory; must not exist.")
-    ] = None,
+    settings: Annotated[list[str] | None, opt.set_option("Any setting, such as gen.base_channels=64.")] = None,
+    preset: opt.PresetName = None,
+    config: opt.ConfigFiles = None,
+    run_directory: Annotated[Path | None, opt.out_option("DIR", "Run directory; must not exist.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, write nothing.")] = False,
-    plugin: Plugins = None,
-    no_plugins: NoPlugins = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    plugin: opt.Plugins = None,
+    no_plugins: opt.NoPlugins = False,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Train a generator and a discriminator, after a check that all components fit."""
-    registry = open_registry(plugin, no_plugins=no_plugins)
+    registry = opt.open_registry(plugin, no_plugins=no_plugins)
     if _is_other_rank():
         if not dry_run:
             _run_rank(registry)
@@ -125,12 +109,12 @@ def run(
         RunDirectory.check_new(run_directory)
     with ExitStack() as stack:
         with waiting("building the components", quiet=quiet):
-            from ganforge.cli._display import make_display  # noqa: PLC0415 - imports torch, which takes seconds
-            from ganforge.report import report_run  # noqa: PLC0415 - as above
-            from ganforge.runs.launch import start_run  # noqa: PLC0415 - as above
-            from ganforge.runs.plan import plan  # noqa: PLC0415 - as above
-            from ganforge.runs.setup import prepare  # noqa: PLC0415 - as above
-            from ganforge.training.distributed import SINGLE_PROCESS, init_distributed  # noqa: PLC0415 - as above
+            from ganforge.cli._display import make_display
+            from ganforge.report import report_run
+            from ganforge.runs.launch import start_run
+            from ganforge.runs.plan import plan
+            from ganforge.runs.setup import prepare
+            from ganforge.training.distributed import SINGLE_PROCESS, init_distributed
 
             dist = SINGLE_PROCESS if dry_run else stack.enter_context(init_distributed())
             resolved = resolve(layers, registry)
@@ -139,7 +123,8 @@ def run(
             about_data = prepared.gan.dataset.notices
             prepared.resolved.notices[:] = [line for line in prepared.resolved.notices if line not in about_data]
         if dry_run:
-            _show_plan(plan(prepared), prepared.resolved.notices, json=json)
+            notice(*prepared.resolved.notices)
+            (print_json if json else _print_plan)(plan(prepared))
             return
         experiment = prepared.resolved.experiment
         names = f"{experiment.gen.name} × {experiment.disc.name} × {experiment.loss.name} × {experiment.data.name}"
@@ -148,13 +133,32 @@ def run(
     _report(outcome, registry, json=json)
 
 
-def _show_plan(plan: dict[str, Any], notices: list[str], *, json: bool) -> None:
-    for line in notices:
-        notice(line)
-    if json:
-        print_json(plan)
-    else:
-        print_plan(plan)
+def _print_plan(plan: Mapping[str, Any]) -> None:
+    """Print the plan of `--dry-run`, with the origin of every value; those that are not defaults come first."""
+    console = out()
+    table = Table("kind", "name", "from", "chosen by", title="Components", title_justify="left")
+    for item in plan["components"]:
+        source = f"{item['distribution']} {item['version']}"
+        table.add_row(item["kind"], f"[bold]{escape(item['name'])}[/]", escape(source), escape(item["origin"]))
+    console.print(table)
+    heads = Column("setting", overflow="fold"), "value", "origin"  # a key stays whole: it is a flag
+    settings = Table(*heads, title="Settings", title_justify="left")
+    values = [(plan["origins"].get(key, DEFAULT), key, value) for key, value in flatten(plan["experiment"])]
+    for origin, key, value in sorted(values, key=lambda item: (item[0] == DEFAULT, item[1])):
+        style = "dim" if origin == DEFAULT else ""
+        settings.add_row(escape(key), escape(format_value(value)), escape(origin), style=style)
+    console.print(settings)
+    data, count = plan["data"], plan["parameters"]
+    sizes = ", ".join(f"{size:,} {split}" for split, size in data["sizes"].items())
+    console.print(f"data        {data['image']} pixels; {sizes}; {escape(data['source'])}")
+    console.print(f"parameters  generator {count['generator']:,}, discriminator {count['discriminator']:,}")
+    reason = plan["origins"].get("precision", DEFAULT)
+    console.print(f"device      {plan['device']}, precision {plan['precision']} ({escape(reason)})")
+    console.print(
+        f"time        {plan['seconds_per_step'] * 1000:.1f} ms a step; {plan['steps_per_epoch']:,} steps and about "
+        f"{format_duration(plan['seconds_per_epoch'])} an epoch; {plan['total_steps']:,} steps and about "
+        f"{format_duration(plan['seconds_total'])} in all"
+    )
 
 
 def _is_other_rank() -> bool:
@@ -164,8 +168,8 @@ def _is_other_rank() -> bool:
 
 def _run_rank(registry: Registry) -> None:
     """Train on a rank other than the main one, and exit with the same code."""
-    from ganforge.runs.session import MainProcessExited, run_rank  # noqa: PLC0415 - imports torch
-    from ganforge.training.distributed import init_distributed  # noqa: PLC0415 - imports torch
+    from ganforge.runs.session import MainProcessExited, run_rank
+    from ganforge.training.distributed import init_distributed
 
     try:
         with init_distributed() as dist:
@@ -178,28 +182,28 @@ def _run_rank(registry: Registry) -> None:
 
 
 def resume(
-    run: RunPath,
+    run: opt.RunPath,
     epochs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Total number of epochs.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Total number of steps.")] = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="Device: auto, cpu, cuda (the run's).")] = None,
     workers: Annotated[int | None, typer.Option(min=0, metavar="N", help="Processes that read streamed data.")] = None,
-    plugin: Plugins = None,
-    no_plugins: NoPlugins = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    plugin: opt.Plugins = None,
+    no_plugins: opt.NoPlugins = False,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Resume a run exactly where it stopped; --epochs or --steps extend it."""
-    registry = open_registry(plugin, no_plugins=no_plugins)
+    registry = opt.open_registry(plugin, no_plugins=no_plugins)
     if _is_other_rank():
         _run_rank(registry)
         return
     directory = RunDirectory.open(run)
 
     with waiting("building the components", quiet=quiet):
-        from ganforge.cli._display import make_display  # noqa: PLC0415 - imports torch, which takes seconds
-        from ganforge.report import report_run  # noqa: PLC0415 - as above
-        from ganforge.runs.launch import ResumeOverrides, resume_run  # noqa: PLC0415 - as above
-        from ganforge.training.distributed import init_distributed  # noqa: PLC0415 - as above
+        from ganforge.cli._display import make_display
+        from ganforge.report import report_run
+        from ganforge.runs.launch import ResumeOverrides, resume_run
+        from ganforge.training.distributed import init_distributed
 
     with ExitStack() as stack:
         dist = stack.enter_context(init_distributed())
@@ -233,8 +237,7 @@ def _report(outcome: Outcome, registry: Registry, *, json: bool) -> None:
         speed = "" if outcome.images_per_second is None else f" · {outcome.images_per_second:,.0f} images/s"
         out().print(
             f"[bold]{escape(path)}[/]: {outcome.status} after {outcome.steps:,} steps · "
-            f"{outcome.images_seen:,} images · {format_duration(outcome.elapsed_seconds)}{speed}",
-            highlight=False,
+            f"{outcome.images_seen:,} images · {format_duration(outcome.elapsed_seconds)}{speed}"
         )
     if outcome.scores is not None and not json:
         scores, real = outcome.scores, outcome.scores.reference
@@ -242,7 +245,7 @@ def _report(outcome: Outcome, registry: Registry, *, json: bool) -> None:
             f"{name} {format_number(value)} (real images: {format_number(real.get(name))})"
             for name, value in scores.scores.items()
         ]
-        out().print(escape(" · ".join(parts)), highlight=False)
+        out().print(escape(" · ".join(parts)))
     if outcome.evaluation_seconds and not json:
         fraction = outcome.evaluation_seconds / max(outcome.elapsed_seconds, outcome.evaluation_seconds)
         suffix = "; the first and the last are always made" if fraction > MAX_EVALUATION_FRACTION else ""

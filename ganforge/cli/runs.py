@@ -12,7 +12,7 @@ from rich.style import Style
 
 from ganforge.cli._options import Json
 from ganforge.cli._output import notice, out, results
-from ganforge.cli._table import format_table
+from ganforge.cli._printer import format_table
 from ganforge.runs.index import DiskUsage
 from ganforge.runs.listing import BYTES, ListedRun, Listing, list_runs
 from ganforge.utils.format import format_bytes, format_number
@@ -60,8 +60,7 @@ def runs(
     listing = list_runs(
         folder, where=where or [], status=status or [], sort=sort, reverse=reverse, limit=limit, with_usage=du
     )
-    for line in listing.notes:
-        notice(line)
+    notice(*listing.notes)
     if json:
         _print_json(listing)
     elif not listing.runs:

@@ -7,25 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganforge.cli._options import (
-    CheckpointName,
-    Conditions,
-    Device,
-    Ema,
-    Force,
-    Json,
-    NoPlugins,
-    Plugins,
-    RunSource,
-    checkpoint_choice,
-    num_samples_option,
-    open_registry,
-    output_path,
-    set_option,
-)
-from ganforge.cli._output import check_parent, notice, out, print_json, writing
+from ganforge.cli import _options as opt
+from ganforge.cli._output import check_parent, notice, print_result, writing
 from ganforge.cli._printer import escape
-from ganforge.cli._settings import SamplingCommand, read_setting, sampling_options
+from ganforge.cli._settings import SamplingCommand, sampling_options
 from ganforge.errors import UsageError
 from ganforge.runs.sources import open_source
 from ganforge.training.run_directory import RunDirectory
@@ -44,48 +29,46 @@ app = typer.Typer(rich_markup_mode="rich")
 
 @app.command(cls=SamplingCommand)
 def sample(
-    run: RunSource,
+    run: opt.RunSource,
     path: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", "-o", metavar="FILE|DIR", help="FILE.png: one grid; FILE.npz: arrays; else a folder of PNGs."
-        ),
+        Path | None, opt.out_option("FILE|DIR", "FILE.png: one grid; FILE.npz: arrays; else a folder of PNGs.")
     ] = None,
     num_samples: Annotated[
-        int | None, num_samples_option("Number of images (64; 10 of each class if the generator takes classes).")
+        int | None,
+        opt.num_samples_option("Number of images (64; 10 of each class if the generator takes classes)."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the latents.")] = 0,
     latents: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Latents to draw: a .npz file of sample, interpolate, latent or project."),
     ] = None,
-    condition: Conditions = None,
+    condition: opt.Conditions = None,
     label: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
     settings: Annotated[
         list[str] | None,
-        set_option(
+        opt.set_option(
             "A sampling option of the generator, such as sampling.truncation=0.7; also --sampling.truncation 0.7."
         ),
     ] = None,
-    ema: Ema = None,
-    checkpoint: CheckpointName = "newest",
-    device: Device = "cpu",
+    ema: opt.Ema = None,
+    checkpoint: opt.CheckpointName = "newest",
+    device: opt.Device = "cpu",
     columns: Annotated[int | None, typer.Option(min=1, metavar="N", help="Images in a row of the grid.")] = None,
-    force: Force = False,
-    plugin: Plugins = None,
-    no_plugins: NoPlugins = False,
-    json: Json = False,
+    force: opt.Force = False,
+    plugin: opt.Plugins = None,
+    no_plugins: opt.NoPlugins = False,
+    json: opt.Json = False,
 ) -> None:
     """Draw images from a run's generator, by default as a grid in the run directory."""
     if label:
         raise UsageError("invalid option --label", fix=f"write --condition {label[0]}")
     directory = open_source(run)
     target = _target(directory, path, seed, force=force)
-    choice = checkpoint_choice(checkpoint)
-    sampling = sampling_options([read_setting(setting) for setting in settings or []], only=True)
-    registry = open_registry(plugin, no_plugins=no_plugins)
+    choice = opt.checkpoint_choice(checkpoint)
+    sampling = sampling_options(settings)
+    registry = opt.open_registry(plugin, no_plugins=no_plugins)
 
-    from ganforge.runs.trained_run import TrainedRun  # noqa: PLC0415 - imports torch
+    from ganforge.runs.trained_run import TrainedRun
 
     trained = TrainedRun(directory, registry)
     given = None if latents is None else _read_latents(latents, num_samples, trained.load(ema=ema, checkpoint=choice))
@@ -100,8 +83,7 @@ def sample(
         samples = trained.sample(
             count, seed, condition=values, latents=given, sampling=sampling, ema=ema, checkpoint=choice, device=device
         )
-    for line in trained.notices:
-        notice(line)
+    notice(*trained.notices)
     with writing(target):
         if target.suffix.lower() == ".png":
             samples.save_grid(target, columns=columns)
@@ -109,16 +91,14 @@ def sample(
             samples.save_npz(target)
         else:
             samples.save_folder(target)
-    if json:
-        print_json({"run": str(run), "out": str(target), "num_samples": len(samples), "seed": seed})
-    else:
-        out().print(f"{len(samples)} images: [bold]{escape(target)}[/]", highlight=False)
+    document = {"run": str(run), "out": str(target), "num_samples": len(samples), "seed": seed}
+    print_result(document, f"{len(samples)} images: [bold]{escape(target)}[/]", json=json)
 
 
 def _target(run: RunDirectory, path: Path | None, seed: int, *, force: bool) -> Path:
     """Return the path that images are written to. Raises UsageError for other file types and existing paths."""
     if path is None:
-        return output_path(run, f"sample-seed{seed}.png")
+        return opt.output_path(run, f"sample-seed{seed}.png")
     if path.suffix.lower() not in {"", ".png", ".npz"} and not path.is_dir():
         raise UsageError(f"--out {path}: images are written as .png, .npz, or into a folder")
     if path.exists() and not (force and path.is_file()):
@@ -130,7 +110,7 @@ def _target(run: RunDirectory, path: Path | None, seed: int, *, force: bool) -> 
 
 def _read_latents(path: Path, num_samples: int | None, loaded: LoadedGenerator) -> Latents:
     """Return the first latents of a file; a notice if they are those of other weights."""
-    from ganforge.runs.latents import Latents  # noqa: PLC0415 - imports torch
+    from ganforge.runs.latents import Latents
 
     latents = Latents.load(path)
     if num_samples is not None and num_samples > len(latents):
@@ -142,9 +122,9 @@ def _read_latents(path: Path, num_samples: int | None, loaded: LoadedGenerator) 
 
 def _condition(trained: TrainedRun, texts: list[str], num_samples: int | None) -> Tensor:
     """Return a condition for each image; fewer ones take turns."""
-    import torch  # noqa: PLC0415 - takes a second to import
+    import torch  # takes a second to import
 
-    from ganforge.runs.conditions import read_condition  # noqa: PLC0415 - imports torch
+    from ganforge.runs.conditions import read_condition
 
     info = trained.dataset_info()
     values = read_condition(texts, info)

@@ -10,23 +10,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 from rich.table import Table
 
-from ganforge.cli._options import (
-    ConfigFiles,
-    Json,
-    NoPlugins,
-    Plugins,
-    PresetName,
-    Quiet,
-    component_option,
-    num_samples_option,
-    open_registry,
-    set_option,
-)
+from ganforge.cli import _options as opt
 from ganforge.cli._output import err, next_command, notice, out, print_json, problem, waiting
-from ganforge.cli._printer import escape
+from ganforge.cli._printer import escape, print_table
 from ganforge.cli._settings import SettingsCommand, preset_layers
 from ganforge.cli._sweep_display import SweepDisplay
-from ganforge.cli._table import print_table
 from ganforge.errors import UsageError
 from ganforge.sweep.config import SweepConfig
 from ganforge.sweep.leaderboard import CAPTION
@@ -54,10 +42,10 @@ app = typer.Typer(rich_markup_mode="rich")
 # are declared for the help and for completion.
 @app.command(cls=SweepCommand)
 def sweep(
-    gen: Annotated[str | None, component_option("gen", "Names of generators.", "NAME,NAME")] = None,
-    disc: Annotated[str | None, component_option("disc", "Names of discriminators.", "NAME,NAME")] = None,
-    loss: Annotated[str | None, component_option("loss", "Names of losses.", "NAME,NAME")] = None,
-    data: Annotated[str | None, component_option("data", "Names of datasets.", "NAME,NAME")] = None,
+    gen: Annotated[str | None, opt.setting_option("gen", "Names of generators.", "NAME,NAME")] = None,
+    disc: Annotated[str | None, opt.setting_option("disc", "Names of discriminators.", "NAME,NAME")] = None,
+    loss: Annotated[str | None, opt.setting_option("loss", "Names of losses.", "NAME,NAME")] = None,
+    data: Annotated[str | None, opt.setting_option("data", "Names of datasets.", "NAME,NAME")] = None,
     seeds: Annotated[
         str | None, typer.Option(metavar="N|N,N", help="3: seeds 0, 1, 2 (the default); 3,5,8: those; 3,: seed 3.")
     ] = None,
@@ -76,12 +64,11 @@ def sweep(
     ] = None,
     objective: Annotated[str | None, typer.Option(metavar="SCORE", help="Score that a search improves (fid).")] = None,
     storage: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Storage of a search, for several machines (a journal in DIR)."),
+        str | None, typer.Option(metavar="URL", help="Storage of a search, for several machines (a journal in DIR).")
     ] = None,
     metric: Annotated[
         list[str] | None,
-        component_option(
+        opt.setting_option(
             "metric",
             "Metrics of the leaderboard, as in evaluate; --set metric=NAME is for evaluations during training.",
             "NAME,NAME",
@@ -89,30 +76,27 @@ def sweep(
     ] = None,
     num_samples: Annotated[
         int | None,
-        num_samples_option(
+        opt.num_samples_option(
             "Fakes for the leaderboard, as in evaluate; --set num_samples=N is for evaluations during training."
         ),
     ] = None,
     settings: Annotated[
-        list[str] | None, set_option("As in run, for all trials; so is every other flag of run.")
+        list[str] | None, opt.set_option("As in run, for all trials; so is every other flag of run.")
     ] = None,
-    preset: PresetName = None,
-    config: ConfigFiles = None,
-    folder: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder of all runs (runs/sweep-…).")
-    ] = None,
+    preset: opt.PresetName = None,
+    config: opt.ConfigFiles = None,
+    folder: Annotated[Path | None, opt.out_option("DIR", "Folder of all runs (runs/sweep-…).")] = None,
     resume: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Continue a sweep; the same command continues it, too."),
+        Path | None, typer.Option(metavar="DIR", help="Continue a sweep; the same command continues it, too.")
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Runs at the same time.")] = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, list the trials, write nothing.")
     ] = False,
-    plugin: Plugins = None,
-    no_plugins: NoPlugins = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    plugin: opt.Plugins = None,
+    no_plugins: opt.NoPlugins = False,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Train every combination of components and settings with several seeds, score each run, and rank them."""
     if resume is not None:
@@ -124,9 +108,9 @@ def sweep(
             )
         sweep_config, folder = SweepConfig.read(resume), resume
         plugin, no_plugins = [Path(path) for path in sweep_config.plugins], sweep_config.no_plugins
-        registry = open_registry(plugin, no_plugins=no_plugins)
+        registry = opt.open_registry(plugin, no_plugins=no_plugins)
     else:
-        registry = open_registry(plugin, no_plugins=no_plugins)
+        registry = opt.open_registry(plugin, no_plugins=no_plugins)
         axes, base = parse_layers(settings or [], sweeps or [], preset_layers(preset, config, registry))
         sweep_config = SweepConfig(
             axes=axes,
@@ -145,7 +129,7 @@ def sweep(
     configs: list[TrialConfig] = []
     with ExitStack() as stack:
         with waiting("checking every configuration", quiet=quiet):
-            from ganforge.sweep.sweep import Sweep  # noqa: PLC0415 - imports torch
+            from ganforge.sweep.sweep import Sweep
 
             prepared = Sweep.prepare(sweep_config, registry, folder, configs.append)
         _print_notices(configs)
@@ -184,7 +168,7 @@ def _print_notices(configs: Sequence[TrialConfig]) -> None:
 
 def _show_plan(sweep_config: SweepConfig, registry: Registry, folder: Path | None, *, json: bool) -> None:
     """Print the configurations, and the folder of their runs."""
-    from ganforge.sweep.sweep import plan  # noqa: PLC0415 - imports torch
+    from ganforge.sweep.sweep import plan
 
     if sweep_config.search is not None:
         raise UsageError("a search has no plan: it chooses while it runs", fix="leave --dry-run out")
@@ -212,14 +196,13 @@ def _print_leaderboard(leaderboard: Leaderboard, path: Path, *, json: bool) -> N
         problem(f"{path / trial.run}: {trial.status}: {trial.error}")
     for alert in leaderboard.health:
         notice(f"{path / alert.run}: {alert.line()}")
-    for line in leaderboard.notes:
-        notice(line)
+    notice(*leaderboard.notes)
     if json:
         print_json({"sweep": str(path), **leaderboard.as_dict()})
         return
     console = out()
     for scores in leaderboard.tables:
-        console.print(f"[bold]{escape(scores.title)}[/]", highlight=False)
+        console.print(f"[bold]{escape(scores.title)}[/]")
         heads, *rows = scores.cells(len(leaderboard.seeds))
         numbers = range(len(heads) - len(scores.higher_is_better), len(heads))
         more = f"a wider terminal, --json or {path / 'leaderboard.md'} show them"

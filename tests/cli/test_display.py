@@ -60,7 +60,7 @@ def test_active_alerts_are_shown_until_they_are_resolved() -> None:
         parts = stream.getvalue().splitlines()[-1].split(" · ")
         assert [part for part in parts if part in {"collapse", "saturation"}] == failures
         with console.capture() as captured:
-            console.print(live._view)
+            console.print(live)
         title = captured.get().splitlines()[0]
         assert all((word in title) == (word in failures) for word in ("collapse", "saturation"))
 
@@ -115,7 +115,7 @@ def test_the_live_view_stays_within_the_terminal(width: int, height: int) -> Non
     display.on_train_start(step=10, total_steps=1000)
     display.on_sample(torch.zeros(16, 3, 32, 32, dtype=torch.uint8))
     display.on_log(row(20, **{"term/gradient-penalty": 0.1}))
-    lines = console.render_lines(display._view, pad=False)
+    lines = console.render_lines(display, pad=False)
     assert max(sum(segment.cell_length for segment in line) for line in lines) <= width
     assert len(lines) < max(height, 11)
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from ganforge.cli._table import format_table
+from ganforge.cli._printer import format_table
 from ganforge.cli.runs import HEADS, cells
 from ganforge.errors import RunDirectoryError, UsageError
 from ganforge.runs.index import find_runs
