@@ -38,12 +38,9 @@ Schemas = dict[str, dict[str, Any]]
 def completions(
     arguments: Sequence[str], incomplete: str, sections: Sequence[Section] | None = None
 ) -> list[Completion]:
-    """Return the flags, or the values of the last flag, that start with `incomplete`.
+    """Return the flags, or the values of the last flag, that start with `incomplete` after some arguments.
 
-    Args:
-        arguments: Preceding arguments.
-        incomplete: Start of the argument to complete.
-        sections: Sections of the command, if it has no other settings; None for all settings of an experiment.
+    `sections` are those of a command without other settings; None means all settings of an experiment.
     """
     completer = _Completer(arguments)
     unique: dict[str, str] = {}

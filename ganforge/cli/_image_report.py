@@ -46,19 +46,12 @@ def print_findings(facts: Overview, findings: Findings, size: int | None) -> Non
     from ganforge.image_files.inspection import MAX_CLASS_RATIO
 
     print_broken(findings.broken)
-    if groups := findings.duplicates:
-        print_line(
-            f"{format_count(len(groups), 'group')} of equal pictures",
-            _shown([" = ".join(group[:2]) for group in groups]),
-        )
+    groups = [" = ".join(group[:2]) for group in findings.duplicates]
+    _print_names(f"{format_count(len(groups), 'group')} of equal pictures", groups)
     if findings.shared:
         print_line("equal pictures in train and test", f"{findings.shared:,}")
-    if findings.constant:
-        print_line(f"{format_count(len(findings.constant), 'picture')} of one color", _shown(findings.constant))
-    if findings.enlarged:
-        print_line(
-            f"{format_count(len(findings.enlarged), 'picture')} smaller than {size} pixels", _shown(findings.enlarged)
-        )
+    _print_names(f"{format_count(len(findings.constant), 'picture')} of one color", findings.constant)
+    _print_names(f"{format_count(len(findings.enlarged), 'picture')} smaller than {size} pixels", findings.enlarged)
     counts = [] if facts.classes is None else list(facts.classes.values())
     if counts and max(counts) > MAX_CLASS_RATIO * min(counts):
         print_line("classes are unequal", f"the smallest has {min(counts):,} pictures, the largest {max(counts):,}")
@@ -70,10 +63,13 @@ def print_findings(facts: Overview, findings: Findings, size: int | None) -> Non
 
 def print_broken(broken: Sequence[Broken]) -> None:
     """Print the pictures that cannot be read, if any."""
-    if broken:
-        print_line(
-            format_count(len(broken), "broken picture"), _shown([f"{each.name} ({each.reason})" for each in broken])
-        )
+    _print_names(format_count(len(broken), "broken picture"), [f"{each.name} ({each.reason})" for each in broken])
+
+
+def _print_names(title: str, names: Sequence[str]) -> None:
+    """Print a title and the first names, if there are any."""
+    if names:
+        print_line(title, _shown(names))
 
 
 def _shown(items: Sequence[str]) -> str:

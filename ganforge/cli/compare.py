@@ -149,16 +149,10 @@ def sparkline(
     width: int,
     ascii_only: bool = False,
 ) -> str:
-    """Return a curve as `width` characters.
+    """Return a curve within ranges of x and y as `width` characters.
 
-    A character is as high as the mean of its points, or as the straight line through it. Gaps are spaces.
-
-    Args:
-        points: (x, y) in the order of x; y is None in a gap.
-        x: Range of the x axis.
-        y: Range of the y axis.
-        width: Number of characters.
-        ascii_only: Whether to draw with ASCII characters.
+    The points are in the order of x; y is None in a gap, which is a space. A character is as high as the mean of its
+    points, or as the straight line through it.
     """
     levels = ASCII_BLOCKS if ascii_only else BLOCKS
     cells: list[list[float]] = [[] for _ in range(width)]

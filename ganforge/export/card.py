@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ganforge.evaluation.comparability import diff
+from ganforge.evaluation.comparability import diff, higher_is_better
 from ganforge.export.generator import ExportedGenerator
 from ganforge.plugins.sources import OWN_DISTRIBUTION
 from ganforge.runs.bundle import needed_plugins
@@ -23,13 +23,7 @@ SPECIAL = re.compile(r"[\\`*_\[\]<>|#~$&{}]")
 
 
 def write_card(exported: ExportedGenerator, name: str, *, license_id: str | None = None) -> str:
-    """Return the text of a model card, made of settings and scores.
-
-    Args:
-        exported: The generator.
-        name: `OWNER/NAME` on the Hub, or the name of the folder.
-        license_id: Identifier of a license, such as `mit`, or None.
-    """
+    """Return the text of a model card, made of settings and scores, for `OWNER/NAME` or the name of a folder."""
     environment = Environment(
         loader=PackageLoader("ganforge.export", ""),
         autoescape=False,  # noqa: S701 - Markdown; `cell` escapes text from outside
@@ -111,13 +105,12 @@ def _repeats(row: EvaluationRow, later: EvaluationRow) -> bool:
 
 def _scores(row: EvaluationRow) -> list[dict[str, str]]:
     """Return the scores of a row for a table."""
-    directions = {name: up for metric in row.protocol.metrics.values() for name, up in metric.higher_is_better.items()}
     return [
         {
             "name": name,
             "value": format_number(value),
             "reference": "" if row.reference.get(name) is None else format_number(row.reference[name]),
-            "better": {True: "higher", False: "lower"}.get(directions.get(name), ""),  # type: ignore[arg-type]  # None has no direction
+            "better": {True: "higher", False: "lower", None: ""}[higher_is_better(row.protocol, name)],
         }
         for name, value in row.scores.items()
     ]

@@ -51,20 +51,9 @@ class ExportedGenerator:
     """
 
     def __init__(
-        self,
-        run: TrainedRun,
-        checkpoint: Checkpoint,
-        weights: str,
-        *,
-        sampling: Mapping[str, Any] | None = None,
+        self, run: TrainedRun, checkpoint: Checkpoint, weights: str, *, sampling: Mapping[str, Any] | None = None
     ) -> None:
-        """Rebuild and prepare the generator.
-
-        Args:
-            run: The run.
-            checkpoint: The checkpoint.
-            weights: Its file of the generator: `generator` or `generator_ema`.
-            sampling: Sampling options, such as `{"truncation": 0.7}`.
+        """Rebuild the generator, and prepare it with sampling options, such as `{"truncation": 0.7}`.
 
         Raises:
             GanforgeError: A component is missing, or the generator has no such option.

@@ -17,14 +17,7 @@ STEPWISE = frozenset({"lr/", "health/alerts"})
 
 
 class ChartGroup(NamedTuple):
-    """Columns that share a chart.
-
-    Attributes:
-        title: Title of the chart.
-        y_label: Label of the y axis.
-        note: Sentence below the title.
-        names: Names in the legend, for columns with an unclear name after the slash.
-    """
+    """Columns that share a chart, with names in the legend for those that are unclear after the slash."""
 
     title: str
     y_label: str = "value"
@@ -64,8 +57,7 @@ LAST_GROUPS = {
 def training_charts(columns: Mapping[str, array[float]]) -> list[Chart]:
     """Return the charts of all columns, in the order of `GROUPS`; columns that terms log follow.
 
-    Args:
-        columns: Values by name, one per row, NaN where a row has none.
+    A column has one value per row, NaN where a row has none.
     """
     steps = columns.get("step")
     if steps is None:

@@ -17,14 +17,7 @@ FILE_NAME = "report.html"
 
 @dataclass(frozen=True, slots=True)
 class HtmlReport:
-    """Written report.
-
-    Attributes:
-        path: The file.
-        size: Size in bytes.
-        runs: Number of runs.
-        missing: Lines about missing or damaged parts.
-    """
+    """Written report: file, size in bytes, number of runs, lines about missing or damaged parts."""
 
     path: Path
     size: int
@@ -33,11 +26,7 @@ class HtmlReport:
 
 
 def report_run(path: Path, out: Path | None = None) -> HtmlReport:
-    """Write the report of a run, even of a damaged one.
-
-    Args:
-        path: The run directory.
-        out: The file; `report.html` in the run directory by default.
+    """Write the report of a run, even of a damaged one, to a file; by default `report.html` in the run directory.
 
     Raises:
         RunDirectoryError: The file cannot be written.
@@ -48,11 +37,7 @@ def report_run(path: Path, out: Path | None = None) -> HtmlReport:
 
 
 def report_folder(path: Path, out: Path | None = None) -> HtmlReport:
-    """Write the report of all runs below a folder.
-
-    Args:
-        path: The folder.
-        out: The file; `report.html` in the folder by default.
+    """Write the report of all runs below a folder to a file; by default `report.html` in the folder.
 
     Raises:
         RunDirectoryError: The folder has no runs, or the file cannot be written.

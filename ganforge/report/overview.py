@@ -22,11 +22,7 @@ THUMBNAIL, THUMBNAIL_BYTES = 168, 20_000
 
 
 def overview(folder: Path, place: Path) -> dict[str, Any]:
-    """Return the content of overview.html.j2, newest runs first.
-
-    Args:
-        folder: The folder.
-        place: Path of the page, for links.
+    """Return the content of overview.html.j2, newest runs first, for a page at `place`, which its links depend on.
 
     Raises:
         RunDirectoryError: The folder has no runs.

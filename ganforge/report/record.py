@@ -58,12 +58,7 @@ class Record:
 
 
 def read_record(path: Path, *, curves: bool = True) -> Record:
-    """Return the content of a run directory in any state.
-
-    Args:
-        path: The run directory.
-        curves: Whether to read metrics.jsonl, which may be long.
-    """
+    """Return the content of a run directory in any state, with `curves` of metrics.jsonl, which may be long."""
     record = Record(RunDirectory(path))
     _read_manifest(record)
     _read_config(record)

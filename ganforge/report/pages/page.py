@@ -21,12 +21,7 @@ MAX_TEXT_LENGTH = 4000
 
 
 def render(template: str, **context: object) -> str:
-    """Render a page; the context is escaped and printable.
-
-    Args:
-        template: Path within the package, such as `report/run.html.j2`; it extends `report/pages/base.html.j2`.
-        context: Variables of the template.
-    """
+    """Render a template of the package, such as `report/run.html.j2`; the context is escaped and printable."""
     return _environment().get_template(template).render(context)
 
 

@@ -46,12 +46,7 @@ class Picture:
 
 
 def embed(path: Path, *, max_side: int = MAX_SIDE, max_bytes: int = MAX_BYTES) -> Picture:
-    """Return a picture for a page.
-
-    Args:
-        path: PNG or JPEG file.
-        max_side: Larger pictures are reduced to this many pixels.
-        max_bytes: Larger files are compressed.
+    """Return a PNG or JPEG file for a page; larger ones are reduced to `max_side` pixels and compressed.
 
     Raises:
         PictureError: The file is missing, damaged or too large.
@@ -83,12 +78,9 @@ def embed(path: Path, *, max_side: int = MAX_SIDE, max_bytes: int = MAX_BYTES) -
 def embed_series(
     paths: Sequence[Path], *, limit: int, max_characters: int
 ) -> tuple[list[tuple[Path, Picture]], list[str]]:
-    """Return evenly chosen pictures within limits, and the problems of unreadable ones.
+    """Return evenly chosen pictures, and the problems of unreadable ones.
 
-    Args:
-        paths: Files in order; the first and the last readable ones are chosen.
-        limit: Maximum number of pictures.
-        max_characters: Maximum length of all data URIs together.
+    The first and the last readable file are chosen, and at most `limit`, of `max_characters` in all data URIs.
     """
     problems: dict[Path, str] = {}
     embedded: dict[Path, Picture] = {}
