@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import TYPE_CHECKING, Self, final
+from types import TracebackType
+from typing import Self, TextIO, final
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+from torch import Tensor
 
 from ganforge.cli._picture import MAX_LINES, SamplesPicture
 from ganforge.runs.progress import Progress, format_evaluation
 from ganforge.training.callbacks import Callback
 from ganforge.utils.format import format_clock
 from ganforge.utils.text import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from types import TracebackType
-    from typing import TextIO
-
-    from rich.console import ConsoleOptions, RenderResult
-    from torch import Tensor
 
 REFRESHES_PER_SECOND = 4.0
 #: Minimum interval of plain lines.

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.color import Color
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.segment import Segment
 from rich.style import Style
+from torch import Tensor
 
 from ganforge.utils.images import RGB, visible_channels
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-    from rich.console import Console, ConsoleOptions, RenderResult
-    from torch import Tensor
-
-    Pixels = NDArray[np.float32]
-    Bytes = NDArray[np.uint8]
+Pixels = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
 
 #: Lines of text for one image: 16 pixels.
 MAX_LINES = 8

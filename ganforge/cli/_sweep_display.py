@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self, final
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -79,34 +79,32 @@ class SweepDisplay:
         self._clock, self._next_look = clock, clock()
         self._remaining = RemainingTime(jobs)
         console = self._console
-        live = not quiet and console.is_terminal and not console.is_dumb_terminal and sys.stderr.isatty()
+        self._is_live = not quiet and console.is_terminal and not console.is_dumb_terminal and sys.stderr.isatty()
         columns = (
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[left]}"),
             TextColumn("{task.fields[now]}", style="dim", markup=False),
         )
-        self._progress = Progress(*columns, console=console, transient=True, redirect_stdout=False) if live else None
-        self._task = None if self._progress is None else self._progress.add_task("", total=count, now="", left="")
+        self._progress = Progress(*columns, console=console, transient=True, redirect_stdout=False)
+        self._task = self._progress.add_task("", total=count, now="", left="")
 
     def __enter__(self) -> Self:
-        self._surface.__enter__()
+        if self._is_live:
+            self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with suppress(OSError):
-            self._surface.__exit__(kind, error, traceback)
-
-    @property
-    def _surface(self) -> AbstractContextManager[object]:
-        return nullcontext() if self._progress is None else self._progress
+        if self._is_live:
+            with suppress(OSError):
+                self._progress.stop()
 
     def on_trial_start(self, trial: Trial, stage: Stage) -> None:
         """Show the process."""
         self._remaining.start(trial)
-        if self._progress is None and not self._quiet:
+        if not self._is_live and not self._quiet:
             self._show(f"{VERBS[stage]} {escape(trial.label)}")
         self._update(f"{VERBS[stage]} {trial.label}")
 
@@ -120,7 +118,7 @@ class SweepDisplay:
             f"[{STYLES[result.status]}]{self._done}/{self._count} {result.status}[/] {escape(result.trial.label)}",
             escape(scores or result.error or ""),
             format_duration(seconds) if seconds > 0 else "already there",
-            "" if self._progress is not None else self._time_left(),
+            "" if self._is_live else self._time_left(),
         ]
         if not self._quiet or result.status != "scored":
             self._show(" · ".join(filter(None, parts)))
@@ -132,15 +130,14 @@ class SweepDisplay:
 
     def on_poll(self, progress: Callable[[], float]) -> None:
         """Move the bar within the running trials, and update the remaining time."""
-        if self._progress is None or self._task is None or self._clock() < self._next_look:
+        if not self._is_live or self._clock() < self._next_look:
             return
         self._next_look = self._clock() + SECONDS_BETWEEN_LOOKS
         self._running = progress()
         self._progress.update(self._task, completed=self._done + self._running, left=self._time_left())
 
     def _update(self, now: str) -> None:
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=self._done + self._running, now=printable(now))
+        self._progress.update(self._task, completed=self._done + self._running, now=printable(now))
 
     def _time_left(self) -> str:
         seconds = self._remaining.seconds(self._count - self._done)

@@ -227,35 +227,41 @@ def _program() -> str:
     return f"torchrun {machines} -m ganforge"
 
 
-def _report(outcome: Outcome, registry: Registry, *, json: bool) -> None:
-    """Print the end of a run and the next command, and exit unless it finished."""
+def _print_outcome(outcome: Outcome, registry: Registry) -> None:
+    """Print the end of a run, its scores, and what to do with it if it finished."""
     path = outcome.run.path
-    resume = next_command("resume", path, registry=registry, program=_program())
-    if json:
-        print_json(outcome.as_dict())
-    else:
-        speed = "" if outcome.images_per_second is None else f" · {outcome.images_per_second:,.0f} images/s"
-        out().print(
-            f"[bold]{escape(path)}[/]: {outcome.status} after {outcome.steps:,} steps · "
-            f"{outcome.images_seen:,} images · {format_duration(outcome.elapsed_seconds)}{speed}"
-        )
-    if outcome.scores is not None and not json:
-        scores, real = outcome.scores, outcome.scores.reference
-        parts = [
+    speed = "" if outcome.images_per_second is None else f" · {outcome.images_per_second:,.0f} images/s"
+    out().print(
+        f"[bold]{escape(path)}[/]: {outcome.status} after {outcome.steps:,} steps · "
+        f"{outcome.images_seen:,} images · {format_duration(outcome.elapsed_seconds)}{speed}"
+    )
+    if outcome.scores is not None:
+        scores, real = outcome.scores.scores, outcome.scores.reference
+        parts = (
             f"{name} {format_number(value)} (real images: {format_number(real.get(name))})"
-            for name, value in scores.scores.items()
-        ]
+            for name, value in scores.items()
+        )
         out().print(escape(" · ".join(parts)))
-    if outcome.evaluation_seconds and not json:
+    if outcome.evaluation_seconds:
         fraction = outcome.evaluation_seconds / max(outcome.elapsed_seconds, outcome.evaluation_seconds)
         suffix = "; the first and the last are always made" if fraction > MAX_EVALUATION_FRACTION else ""
         duration = format_duration(outcome.evaluation_seconds)
         err().print(f"[dim]evaluations took {duration}, {100 * fraction:.0f}% of the time{suffix}[/]")
     if outcome.status == "finished":
-        if not json:
-            more = escape(next_command("sample", path, registry=registry))
-            err().print(f"[dim]samples: {escape(path / 'samples')} · more: {more}[/]")
+        more = escape(next_command("sample", path, registry=registry))
+        err().print(f"[dim]samples: {escape(path / 'samples')} · more: {more}[/]")
+
+
+def _report(outcome: Outcome, registry: Registry, *, json: bool) -> None:
+    """Print the end of a run and the next command, and exit unless it finished."""
+    if json:
+        print_json(outcome.as_dict())
+    else:
+        _print_outcome(outcome, registry)
+    if outcome.status == "finished":
         return
+    path = outcome.run.path
+    resume = next_command("resume", path, registry=registry, program=_program())
     if outcome.signal is not None:
         notice(f"saved at step {outcome.steps:,}; resume with: {resume}")
         _exit(outcome)

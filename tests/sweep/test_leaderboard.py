@@ -327,5 +327,5 @@ def test_a_sweep_looks_at_its_trials_once_a_second(monkeypatch: pytest.MonkeyPat
         now[0] += 0.0625
         display.on_poll(progress)
     assert looks == [0.0625, 1.0625, 2.0625]
-    assert display._progress is not None
+    assert display._is_live
     assert display._progress.tasks[0].completed == 0.5

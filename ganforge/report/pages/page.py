@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -12,7 +11,6 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ganforge.report.pages.pictures import Picture
 from ganforge.utils.format import format_duration, format_number
 from ganforge.utils.text import printable, printable_lines
 
@@ -35,7 +33,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=format_number, seconds=_seconds, count=_count, text=_text, pairs=_pairs)
+    environment.filters |= {
+        "number": format_number,
+        "seconds": lambda value: "" if value is None else format_duration(value),
+        "count": lambda value: "" if value is None else f"{value:,.0f}",
+        "text": _text,
+        "pairs": lambda steps: [(printable(label), picture.uri) for label, picture in steps],  # as the script has them
+    }
     style, script = _read_resource("style.css"), _read_resource("script.js")
     # Injected markup can neither load, send nor run anything: the policy admits one script by its hash.
     policy = (
@@ -55,23 +59,10 @@ def _printable(value: object) -> object:
     return printable_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _count(value: float | None) -> str:
-    return "" if value is None else f"{value:,.0f}"
-
-
-def _seconds(value: float | None) -> str:
-    return "" if value is None else format_duration(value)
-
-
 def _text(value: object) -> str:
     """Return a value as text of limited length, empty for None."""
     text = "" if value is None else str(value)
     return text if len(text) <= MAX_TEXT_LENGTH else f"{text[:MAX_TEXT_LENGTH]} …"
-
-
-def _pairs(steps: Iterable[tuple[str, Picture]]) -> list[tuple[str, str]]:
-    """Return labeled pictures in the form of the script."""
-    return [(printable(label), picture.uri) for label, picture in steps]
 
 
 def _read_resource(name: str) -> str:
