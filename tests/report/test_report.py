@@ -352,7 +352,7 @@ def test_many_curves_and_large_pictures_stay_small(tmp_path: Path) -> None:
 
 def test_a_folder_lists_its_runs(tmp_path: Path) -> None:
     """Each run has a line, a thumbnail and a link to its own page; incomparable scores never share a column."""
-    one = make_run(tmp_path / "runs" / "a:one", manifest={"updated": "2026-01-01"})
+    one = make_run(tmp_path / "runs" / "a:one", manifest={"updated": "2026-01-01T12:34:56+00:00"})
     two = make_run(tmp_path / "runs" / "deep" / "two", manifest={"status": "diverged", "seed": 3})
     write_rows(two / "evaluation.jsonl", [evaluation(9, 5.0, protocol=protocol(split="train"))])
     report_run(one)
@@ -369,6 +369,7 @@ def test_a_folder_lists_its_runs(tmp_path: Path) -> None:
     ]
     assert "fid (2) is not comparable with fid (1): split: train, test." in page.text
     assert page.text.count("collapse from step 300 to 420") == 2
+    assert " 2026-01-01 12:34 " in f" {' '.join(page.text.split())} "
     with pytest.raises(RunDirectoryError, match="no runs in"):
         report_folder(tmp_path / "runs" / "deep" / "two" / "samples")
 
