@@ -106,7 +106,7 @@ def _show_nearest(opened: OpenedSpace, features: Features, targets: Tensor, coun
         save_png(enlarge(grid(features.scoring.pictures(torch.cat(rows)), count + 1), opened.scale or 1), path)
     document = {"run": str(opened.run), "out": str(path), "indices": indices.tolist(), "distances": distances.tolist()}
     lines = []
-    for row, values in zip(indices.tolist(), distances.tolist(), strict=True):
+    for number, (row, values) in enumerate(zip(indices.tolist(), distances.tolist(), strict=True), start=1):
         pairs = (f"{index} ({format_number(value)})" for index, value in zip(row, values, strict=True))
-        lines.append(f"training images {', '.join(pairs)}")
+        lines.append(f"image {number}: nearest training images (distances): {', '.join(pairs)}")
     print_result(document, *lines, f"picture: [bold]{escape(path)}[/]", json=opened.json)

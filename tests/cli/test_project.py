@@ -46,6 +46,8 @@ def test_nearest_training_images_are_shown(run: TrainedRun) -> None:
     with Image.open("n.png") as picture:
         assert picture.size == (5 * 30 + 2, 32)
     assert not Path("n.npz").exists()
+    lines = command(*words[:-1], "--force").stdout.splitlines()
+    assert lines[0].startswith(f"image 1: nearest training images (distances): {document['indices'][0][0]} (")
 
 
 def test_invalid_requests_are_one_message(run: TrainedRun) -> None:
