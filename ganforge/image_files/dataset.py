@@ -163,18 +163,13 @@ class ImageDataset(Dataset):
         for split, readable in files.items():
             self._check_complete(split, {label for _, label in readable})
         self._counts = {split: len(readable) * (2 if self._mirrored(split) else 1) for split, readable in files.items()}
-        names = self.class_names
+        names, facts = self.class_names, self.options.model_dump(exclude={"path", "stream"})
+        condition = None if names is None else ConditionSpec.classes(len(names))
         return DatasetInfo(
-            image=ImageSpec(
-                *self._shape,
-                None if names is None else ConditionSpec.classes(len(names)),
-                "uint8" if self._dtype == torch.uint8 else "float32",
-            ),
+            image=ImageSpec(*self._shape, condition, "uint8" if self._dtype == torch.uint8 else "float32"),
             class_names=names,
             sizes={split: self._counts[split] for split in self.splits},
-            fingerprint=fingerprint(
-                self.image_source, files["train"], self._shape, self.options.model_dump(exclude={"path", "stream"})
-            ),
+            fingerprint=fingerprint(self.image_source, files["train"], self._shape, facts),
             name=type(self).__name__,
             source=self.source,
         )

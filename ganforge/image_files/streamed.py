@@ -33,14 +33,7 @@ def fingerprint(source: ImageSource, files: Sequence[tuple[str, int]], *facts: o
 
 
 class StreamedImages(TorchDataset[tuple[Tensor, int]]):
-    """Map-style dataset that decodes an image when it is read.
-
-    Args:
-        source: Folder or file.
-        files: Names and labels.
-        decoding: Form of the pixels.
-        mirror: Whether all images follow once more, mirrored.
-    """
+    """Map-style dataset that decodes an image when it is read; all may follow once more, mirrored."""
 
     def __init__(
         self, source: ImageSource, files: Sequence[tuple[str, int]], decoding: Decoding, *, mirror: bool = False

@@ -143,10 +143,6 @@ class SweepDirectory:
         """Return the run directory of a trial, which may not exist yet."""
         return RunDirectory(self.path / trial.name)
 
-    def log_path(self, trial: Trial) -> Path:
-        """Return the path of the output of a trial's processes."""
-        return self.trials / f"{trial.name}.log"
-
     def lock_trial(self, trial: Trial) -> TrialLock | None:
         """Return the lock of a trial, or None if another process holds it."""
         return acquire_lock(self.trials / f"{trial.name}.lock")

@@ -82,7 +82,7 @@ class Launcher:
         arguments = [run] if stage == "resume" else [run, *self.sweep.scoring.arguments, "--json"]
         if stage == "run":
             arguments = ["--config", str(self.directory.write_config(trial)), "--out", run]
-        path = self.directory.log_path(trial)
+        path = self.directory.trials / f"{trial.name}.log"
         with open_appending(path) as log:
             log_start = log.seek(0, os.SEEK_END)
             process = subprocess.Popen(

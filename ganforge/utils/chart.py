@@ -269,12 +269,15 @@ def smoothed(points: Sequence[Point], weight: float = SMOOTHING) -> list[Point]:
 def stretch_means(x: Sequence[float], y: Sequence[float], limit: int = MAX_MEANS) -> list[Point]:
     """Return the means of `limit` equal stretches of a long line, without values that are not finite."""
     points: list[Point] = []
-    for stretch in range(limit):
-        rows = range(stretch * len(x) // limit, (stretch + 1) * len(x) // limit)
+    for rows in _stretches(len(x), limit):
         finite = [row for row in rows if _drawable(y[row]) and _drawable(x[row])]
         middle = math.fsum(x[row] for row in finite) / len(finite) if finite else x[rows[0]]
         points.append((middle, math.fsum(y[row] for row in finite) / len(finite) if finite else None))
     return points
+
+
+def _stretches(count: int, number: int) -> Iterator[range]:
+    return (range(index * count // number, (index + 1) * count // number) for index in range(number))
 
 
 def thin(columns: Mapping[str, Sequence[float]], limit: int = MAX_ROWS) -> list[int]:
@@ -286,10 +289,8 @@ def thin(columns: Mapping[str, Sequence[float]], limit: int = MAX_ROWS) -> list[
     count = max(map(len, columns.values()), default=0)
     if count <= limit:
         return list(range(count))
-    stretches = max(limit // (2 * len(columns)), 1)
     kept = {0, count - 1}
-    for stretch in range(stretches):
-        rows = range(stretch * count // stretches, (stretch + 1) * count // stretches)
+    for rows in _stretches(count, max(limit // (2 * len(columns)), 1)):
         for values in columns.values():
             finite = [row for row in rows if math.isfinite(values[row])]
             if finite:
