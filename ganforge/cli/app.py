@@ -34,6 +34,8 @@ RENAMED = {
 }
 #: Limits of the size of a terminal, in characters, that environment variables may give.
 MIN_SIZE, MAX_SIZE = 10, 10_000
+#: Number of the last standard stream.
+STDERR = 2
 #: Keys of the context's metadata: whether commands are only listed, and the plugins of the root's options.
 LISTING, REGISTRY = "ganforge.listing", "ganforge.registry"
 
@@ -189,9 +191,14 @@ def root(
 
 def main() -> None:
     """Run the command line of this process."""
-    if sys.stdout is None:  # closed by the parent process; output is discarded
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until this process ends
-    for stream in filter(None, (sys.stdout, sys.stderr)):  # a letter that a terminal does not have is escaped
+    # The next opened file would become the output of native libraries if the parent process closed that.
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the parent process; output is discarded
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until this process ends
+    for stream in (sys.stdout, sys.stderr):  # a letter that a terminal does not have is escaped
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     for name in ("COLUMNS", "LINES"):
@@ -202,4 +209,8 @@ def main() -> None:
     if len(arguments) < len(sys.argv) - 1:
         os.environ[TRACEBACK] = "1"
     os.environ["PYTHONSAFEPATH"] = "1"  # child processes import no module of the current folder
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # torch would end the process
+        sys.exit(print_error(UsageError("the current folder no longer exists", fix="Change to another: cd ~")))
     app(arguments)

@@ -30,7 +30,7 @@ def read_document(path: Path) -> dict[str, Any]:
         ConfigError: It cannot be read; the message has the line.
     """
     try:
-        text = read_file(path, max_bytes=MAX_BYTES).decode(errors="surrogateescape")
+        text = read_file(path, max_bytes=MAX_BYTES).decode("utf-8-sig", errors="surrogateescape")
         if LONG_KEY.search(text):  # tomllib's memory grows with the square of its parts
             raise ConfigError(f"{path} is not TOML: it has a key of too many parts")
         return tomllib.loads(text)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save, save_file
+from safetensors.torch import load, save, save_file
 from torch import Tensor
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
@@ -28,22 +28,22 @@ PREFIX = "generator."
 CHECKS = ("_assert", "sym_constrain_range")
 #: Draw of latents, by the name of their distribution.
 DRAWS = {"normal": "torch.randn(16, {size})", "uniform": "2 * torch.rand(16, {size}) - 1"}
-#: Program that runs the exported file in a process in which ganforge cannot be imported.
+#: Program that runs the exported file of the current folder in a process in which ganforge cannot be imported.
 CHECK = """
 import sys
 sys.modules["ganforge"] = None
-sys.path.insert(0, sys.argv[1])
+sys.path.insert(0, ".")
 import torch
 from safetensors.torch import load_file, save_file
 from generator import Generator
-generator = Generator(load_file(sys.argv[1] + "/generator.safetensors"))
-batches = load_file(sys.argv[2])
+generator = Generator(load_file("generator.safetensors"))
+batches = load_file("../inputs.safetensors")
 names = sorted({name.split(".")[0] for name in batches})
 def run(name):
     inputs = [batches[f"{name}.{index}"] for index in range(2) if f"{name}.{index}" in batches]
     return generator(*inputs).contiguous()
 with torch.no_grad():
-    save_file({name: run(name) for name in names}, sys.argv[3])
+    save_file({name: run(name) for name in names}, "../outputs.safetensors")
 """
 TIMEOUT_SECONDS = 600
 
@@ -175,7 +175,8 @@ def _run(exported: ExportedGenerator, folder: Path) -> dict[int, Tensor]:
     inputs: dict[int, Inputs] = {count: exported.inputs(count) for count in BATCH_SIZES}
     save_file({f"{count}.{index}": value for count in inputs for index, value in enumerate(inputs[count])}, batches)
     finished = subprocess.run(
-        [sys.executable, "-I", "-B", "-c", CHECK, str(folder), str(batches), str(outputs)],
+        [sys.executable, "-I", "-B", "-c", CHECK],
+        cwd=folder,  # safetensors reads no absolute path that is not UTF-8
         capture_output=True,
         text=True,
         check=False,
@@ -186,4 +187,4 @@ def _run(exported: ExportedGenerator, folder: Path) -> dict[int, Tensor]:
         raise IncompatibleError(
             f"{exported.name} does not run as plain PyTorch: {reason}", fix="export a program: --to torch"
         )
-    return {int(name): images for name, images in load_file(outputs).items()}
+    return {int(name): images for name, images in load(outputs.read_bytes()).items()}

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
 from ganforge.errors import DataError
-from ganforge.image_files.layout import LABELS_NAME, MAX_LABELS_BYTES, Layout, arrange
+from ganforge.image_files.layout import LABELS_NAME, MAX_CLASSES, MAX_LABELS_BYTES, Layout, arrange
 from ganforge.image_files.source import MAX_IMAGE_BYTES, ImageSource, PerProcess
 from ganforge.utils.files import error_reason, open_regular
 
@@ -24,6 +24,8 @@ ENCRYPTED = 0x1
 #: Suffix of the class of an image in a WebDataset, and of other facts about it.
 CLASS_SUFFIX = ".cls"
 METADATA_SUFFIXES = (".json", ".txt", ".caption")
+#: Digits of a class number, zeros before it included.
+MAX_DIGITS = 9
 DAMAGED_FIX = "Copy or download it again."
 
 
@@ -128,8 +130,11 @@ class TarSource(ImageSource):
                     fix="Pack one picture for each key, since their class is that of the key.",
                 )
             text = self.read(labels[_key(name)]).strip()
-            if not text.isdigit():
-                raise DataError(f"{self.path}: {labels[_key(name)]} holds {text[:40]!r}, not a class number from 0")
+            if not text.isdigit() or len(text) > MAX_DIGITS or int(text) >= MAX_CLASSES:
+                raise DataError(
+                    f"{self.path}: {labels[_key(name)]} holds {text[:40]!r}, not a class number from 0 to "
+                    f"{MAX_CLASSES - 1:,}"
+                )
             classes.append((name, int(text)))
         return classes
 

@@ -107,7 +107,7 @@ class ArraySource(ImageSource):
         """Return an image, `(H, W)` or `(H, W, C)`."""
         split, _, index = name.partition("/")
         images, channels_first = self._stored["train" if split == "train" else "test"]
-        values = np.asarray(images[int(index)])
+        values = np.asarray(images[int(index)], np.dtype(images.dtype).newbyteorder("="))
         values = np.moveaxis(values, 0, -1) if channels_first else values
         return values[..., 0] if values.shape[2:] == (1,) else values
 
@@ -128,7 +128,7 @@ class ArraySource(ImageSource):
         return stored
 
     def _channels_first(self, name: str, images: Any) -> bool | None:  # noqa: ANN401 - see `arrays`
-        shape, kind = tuple(images.shape), np.dtype(images.dtype)
+        shape, kind = tuple(images.shape), np.dtype(images.dtype).newbyteorder("=")
         has_channels = len(shape) == len("NCHW")
         first, last = has_channels and shape[1] in CHANNELS, has_channels and shape[3] in CHANNELS
         if first and last:  # such as 4×4 pixels in RGB, which are square in one of the layouts alone

@@ -24,6 +24,7 @@ from ganforge.image_files.decoding import Decoding, extension_of, extensions
 from ganforge.image_files.layout import LABELS_NAME
 from ganforge.image_files.source import Broken, read_all
 from ganforge.utils.images import png_bytes
+from ganforge.utils.schema import escape_bytes
 
 #: Images of one folder, as StyleGAN has them.
 IMAGES_PER_FOLDER = 1000
@@ -70,8 +71,8 @@ class Packing:
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """Names of the classes, or None."""
-        return self.dataset.class_names
+        """Names of the classes, or None; bytes that are not UTF-8, which dataset.json cannot hold, are escaped."""
+        return _written_names(self.dataset)
 
     def images(self) -> Iterator[PackedImage]:
         """Yield all images, in order."""
@@ -123,9 +124,13 @@ class Format(NamedTuple):
     stores_pixels: bool = False
 
 
+def _written_names(dataset: ImageDataset) -> tuple[str, ...] | None:
+    return None if dataset.class_names is None else tuple(map(escape_bytes, dataset.class_names))
+
+
 def content_digest(dataset: ImageDataset, decoding: Decoding) -> str:
     """Return the SHA-256 of the pixels, labels, splits and names of classes of all readable pictures, in order."""
-    digest = hashlib.sha256(repr(dataset.class_names).encode())
+    digest = hashlib.sha256(repr(_written_names(dataset)).encode())
     for split, files in dataset.layout.files.items():
         digest.update(split.encode())
         names = (name for name, _ in files)
@@ -162,7 +167,8 @@ def convert(
         temporary = Path(parent) / target.name
         form.write(temporary, packing)
         if not packing.count:
-            raise DataError(f"no picture in {dataset.image_source.path} could be read")
+            skipped = dataset.describe_skipped({each.name: each.reason for each in packing.broken})
+            raise DataError(f"no picture in {dataset.image_source.path} could be read; {skipped}")
         wanted, written = (dataset.decoding, Decoding(dataset.decoding.gray)) if reencode else (PLAIN, PLAIN)
         if content_digest(reopen(temporary), written) != content_digest(dataset, wanted):
             raise DataError(f"the images in {target} differ from those in {dataset.image_source.path} after writing")

@@ -129,7 +129,7 @@ class ImageDataset(Dataset):
         if self.layout.ignored:
             lines.append(f"not pictures by their names, and ignored: {describe_ignored(self.layout.ignored)}")
         if self._unreadable:
-            lines.append(self._skipped(self._unreadable))
+            lines.append(self.describe_skipped(self._unreadable))
         lines += [f"all pictures for {split}ing are equal" for split in self._counts if self._all_equal(split)]
         return tuple(f"{self._root}: {line}" for line in lines)
 
@@ -228,7 +228,7 @@ class ImageDataset(Dataset):
         names = [name for files in self.layout.files.values() for name, _ in files]
         headers = dict(self._attempt(partial(self.image_source.header, upright=self.options.size is None), names))
         if not headers:
-            raise DataError(f"no picture in {self._root} could be read; {self._skipped(self._unreadable)}")
+            raise DataError(f"no picture in {self._root} could be read; {self.describe_skipped(self._unreadable)}")
         channels = 1 if self.options.color == "gray" else 3
         if self.options.color == "auto":
             channels = 3 if self._examples(headers, lambda header: header.gray).get(False) else 1
@@ -256,7 +256,7 @@ class ImageDataset(Dataset):
         """Return the height and width that all pictures have. Raises DataError for different sizes."""
         sizes = self._examples(headers, lambda header: (header.height, header.width))
         if not sizes:
-            raise DataError(f"no picture in {self._root} could be read; {self._skipped(self._unreadable)}")
+            raise DataError(f"no picture in {self._root} could be read; {self.describe_skipped(self._unreadable)}")
         if len(sizes) > 1:
             (first, first_name), (second, second_name), *_ = sizes.items()
             raise DataError(
@@ -301,7 +301,9 @@ class ImageDataset(Dataset):
         for label in sorted({label for _, label in files} - labels):
             whose = f"of class {names[label]!r} " if names[label] else ""
             lost = {name: self._unreadable[name] for name, of in files if of == label}
-            raise DataError(f"no picture {whose}for {split}ing could be read in {self._root}; {self._skipped(lost)}")
+            raise DataError(
+                f"no picture {whose}for {split}ing could be read in {self._root}; {self.describe_skipped(lost)}"
+            )
 
     def _attempt(self, work: Callable[[str], Result], names: list[str]) -> list[tuple[str, Result]]:
         """Return names and results of `work` in order, computed on all cores; errors make a file unreadable."""
@@ -313,7 +315,7 @@ class ImageDataset(Dataset):
                 done.append((name, result))
         return done
 
-    def _skipped(self, unreadable: Mapping[str, str]) -> str:
+    def describe_skipped(self, unreadable: Mapping[str, str]) -> str:
         """Return one line that names the first few unreadable pictures."""
         total = sum(len(files) for files in self.layout.files.values())
         named = [f"{name} ({reason})" for name, reason in list(unreadable.items())[:MAX_NAMED]]

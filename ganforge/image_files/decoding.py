@@ -276,10 +276,8 @@ def _flatten(image: Image.Image, decoding: Decoding) -> Image.Image:
         scaled = ((values * WHITE_8_BIT + WHITE_16_BIT // 2) // WHITE_16_BIT).astype(np.uint8)
         return Image.fromarray(scaled).convert(mode)
     if image.has_transparency_data:
-        front = image.convert("RGBA")
-        page = Image.new("RGBA", front.size, (*decoding.color, WHITE_8_BIT))
-        page.alpha_composite(front)
-        image = page
+        page = Image.new("RGBA", image.size, (*decoding.color, WHITE_8_BIT))
+        image = Image.alpha_composite(page, image if image.mode == "RGBA" else image.convert("RGBA"))
     # Pillow converts LAB to RGB only.
     return (image.convert("RGB") if image.mode == "LAB" else image).convert(mode)
 

@@ -6,10 +6,11 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import IO
 
 from ganforge.errors import DataError
-from ganforge.image_files.layout import MAX_LABELS_BYTES, SPLIT_NAME, Layout, arrange
+from ganforge.image_files.layout import MAX_LABELS_BYTES, SPLIT_NAME, Layout, arrange, is_hidden
 from ganforge.image_files.source import ImageSource
 from ganforge.utils.files import error_reason, read_limited
 
@@ -59,15 +60,19 @@ class FolderSource(ImageSource):
             except OSError as error:
                 raise DataError(f"{folder} cannot be read: {error_reason(error)}") from error
             for entry in entries:
-                if entry.name.startswith("."):
+                if is_hidden(entry.name):
                     continue
                 if not _is_folder(entry):
                     yield prefix + entry.name
-                elif entry.is_symlink() and not follow:
+                elif entry.is_symlink() and not (follow and self._is_elsewhere(entry)):
                     ignored[LINKS] += 1
                 else:
                     is_split = not prefix and SPLIT_NAME.fullmatch(entry.name.casefold()) is not None
                     folders.append((entry.path, f"{prefix}{entry.name}/", is_split))
+
+    def _is_elsewhere(self, link: os.DirEntry[str]) -> bool:
+        """Return whether a link leads neither to this folder nor to one around it."""
+        return not self.path.resolve().is_relative_to(Path(link).resolve())
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,15 @@ MAX_CLASSES = 1 << 16
 SPLIT_NAME = re.compile(
     r"(train|training|trn|test|testing|tst|val|valid|validation|eval|evaluation|dev)([-_ ]?(set|images|[ab]|\d+))?"
 )
+#: Folders of operating systems, servers and file managers, such as thumbnails and deleted files; they count as hidden.
+SYSTEM_FOLDERS = frozenset(
+    {"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
+)
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder of this name is ignored silently."""
+    return name.startswith(".") or name in SYSTEM_FOLDERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +104,7 @@ def arrange(
     images, label_files = [], {}
     for name in names:
         parts = tuple(name.split("/"))
-        if any(part.startswith(".") for part in parts):
+        if any(map(is_hidden, parts)):
             continue
         extension = os.path.splitext(parts[-1])[1].lower()  # noqa: PTH122 - faster
         if extension in extensions():
@@ -137,22 +147,28 @@ def _split(root: Path, images: list[_Image]) -> dict[Split, tuple[str, list[_Ima
     folders = sorted({each.parts[0] for each in images if len(each.parts) > 1})
     split_folders = [name for name in folders if SPLIT_NAME.fullmatch(name.casefold())]
     if not split_folders or (len(split_folders) == 1 and len(folders) > 1):
+        below = {each.parts[1].casefold() if len(each.parts) > len(("class", "file")) else "" for each in images}
+        if len(below) > 1 and all(map(SPLIT_NAME.fullmatch, below)):
+            raise _unclear_split(root, sorted({"/".join(each.parts[:2]) for each in images}), folders[0])
         return {"train": ("", images)}
     if loose := [each for each in images if len(each.parts) == 1]:
         raise _mixed(root, loose, split_folders[0])
     folded = {name.casefold(): name for name in folders}
     if folded.keys() != {"train", "test"} or len(split_folders) != len(folded):
         training = next((name for name in split_folders if name.casefold().startswith("tr")), split_folders[0])
-        raise DataError(
-            f"{root} seems to be split, but ganforge needs the two folders train and test; with pictures it has "
-            f"{', '.join(folders)}",
-            fix="Rename or move the others, or pass "
-            f"--data.path {shell_command(root / training)} to train on that alone.",
-        )
+        raise _unclear_split(root, folders, training)
     return {
         split: (folded[split], [_Image(each.parts[1:], each.name) for each in images if each.parts[0] == folded[split]])
         for split in ("train", "test")
     }
+
+
+def _unclear_split(root: Path, folders: Sequence[str], training: str) -> DataError:
+    return DataError(
+        f"{root} seems to be split, but ganforge needs the two folders train and test; with pictures it has "
+        f"{', '.join(folders)}",
+        fix=f"Rename or move the others, or pass --data.path {shell_command(root / training)} to train on that alone.",
+    )
 
 
 def _by_folders(root: Path, splits: Mapping[Split, list[_Image]], ignored: Counter[str]) -> Layout:
@@ -232,7 +248,7 @@ def _parse_labels(content: bytes, origin: str) -> Labels:
     Raises DataError if it has another form, names an image twice, or has a class without a name.
     """
     try:
-        file = LabelFile.model_validate_json(content)
+        file = LabelFile.model_validate_json(content.removeprefix(BOM_UTF8))
     except ValidationError as error:
         raise DataError(
             f"{origin}: {first_problem(error)}",

@@ -47,13 +47,15 @@ def hardware(device: torch.device | None = None) -> Hardware:
 def git_commit(folder: Path) -> str | None:
     """Return the commit of a folder's repository, with `+` for changed files, or None.
 
-    No program that the repository's configuration names is run: no file system monitor, hook or filter.
+    No program that the repository's configuration names is run: no file system monitor, hook, filter or transport.
     """
     try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        names = _git(folder, "config", "--name-only", "--list").splitlines()
-        off = [f"{name}=" for name in names if name.startswith("filter.") and name.endswith((".clean", ".process"))]
-        off += [f"{name}=false" for name in names if name.startswith("filter.") and name.endswith(".required")]
+        commit = _git(folder, "rev-parse", "HEAD").strip()
+        names = _git(folder, "config", "--name-only", "--list", "-z").split("\0")
+        filters = [name for name in names if name.startswith("filter.")]
+        if any("=" in name for name in filters):  # `git -c` cannot override it
+            return None
+        off = (f"{name}={'false' if name.endswith('.required') else ''}" for name in filters)
         status = ("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all")
         changed = _git(folder, *(part for setting in off for part in ("-c", setting)), *status)
     except (OSError, subprocess.SubprocessError):
@@ -66,12 +68,12 @@ def _git(folder: Path, *arguments: str) -> str:
     process = subprocess.run(
         ["git", "-C", str(folder), *safe, *arguments],
         capture_output=True,
-        encoding="utf-8",
-        errors="replace",
         check=True,
         timeout=5,
+        # An object that is missing in a partial clone would be fetched with a program that the remote names.
+        env={**os.environ, "GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1"},
     )
-    return process.stdout.strip()
+    return os.fsdecode(process.stdout)
 
 
 def command() -> list[str]:

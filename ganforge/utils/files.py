@@ -45,9 +45,12 @@ def output_errors() -> Iterator[None]:
 
 
 def read_file(path: str | Path, *, max_bytes: int = MAX_BYTES) -> bytes:
-    """Return the content of a regular file. Raises OSError as `open_regular` does."""
+    """Return the content of a regular file; none of a kernel's file such as /proc/kmsg, which declares no length.
+
+    Raises OSError as `open_regular` does.
+    """
     with open_regular(path, max_bytes=max_bytes) as file:
-        return file.read()
+        return file.read(os.fstat(file.fileno()).st_size)
 
 
 def read_limited(path: Path, *, limit_bytes: int, fix: str) -> bytes:

@@ -18,12 +18,13 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-def _escape_bytes(text: str) -> str:
+def escape_bytes(text: str) -> str:
+    r"""Return text in which bytes of a file name that are not UTF-8 are escapes such as `\xe9`."""
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 #: Name or argument from the operating system; bytes that are not UTF-8, which JSON cannot hold, are escaped.
-SystemText = Annotated[str, AfterValidator(_escape_bytes)]
+SystemText = Annotated[str, AfterValidator(escape_bytes)]
 
 
 class StrictModel(BaseModel):

@@ -79,11 +79,39 @@ def test_a_path_that_is_too_long(arguments: str) -> None:
     assert finished.stderr.endswith("→ choose a shorter name\n")
 
 
+#: The command line, started without a search for modules in the current folder.
+PROGRAM = "import sys; sys.argv[0] = 'ganforge'; from ganforge.cli import main; main()"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
+def test_closed_streams_become_no_files(tmp_path: Path) -> None:
+    """A file that a run opens does not get the number of a closed stream, which native libraries write to.
+
+    Python's streams exist.
+    """
+    program = (
+        "import os, sys; sys.argv = ['ganforge', '--version']; from ganforge.cli import main\n"
+        "try: main()\n"
+        "finally: sys.stderr.write('more'), open('streams', 'w').write(' '.join(os.readlink(f'/proc/self/fd/{number}') for number in range(3)))"
+    )
+    line = f"exec {shlex.join((sys.executable, '-c', program))} <&- >&- 2>&-"
+    assert subprocess.run(["bash", "-c", line], check=False, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "streams").read_text() == "/dev/null /dev/null /dev/null"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps the current folder of a process")
+def test_a_deleted_current_folder_is_one_message(tmp_path: Path) -> None:
+    """The error comes before torch is imported, which would end the process."""
+    line = f"mkdir gone; cd gone; rmdir ../gone; exec {shlex.join((sys.executable, '-c', PROGRAM, 'doctor'))}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: the current folder no longer exists\n→ Change to another: cd ~\n"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of memory are set by ulimit, as on Linux and macOS")
 def test_a_small_limit_of_memory_is_one_message(tmp_path: Path) -> None:
     """`ulimit -v` below what torch needs is named with its size and fix, whatever fails first; the exit code is 2."""
-    program = "import sys; sys.argv[0] = 'ganforge'; from ganforge.cli import main; main()"
-    words = (sys.executable, "-c", program, "run", "--gen", "mlp", "--disc", "mlp", "--steps", "1")
+    words = (sys.executable, "-c", PROGRAM, "run", "--gen", "mlp", "--disc", "mlp", "--steps", "1")
     line = f"ulimit -v 1500000; exec {shlex.join(words)}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -108,6 +111,15 @@ def test_conversions_keep_pixels_labels_and_names(pictures: Path, extension: str
     assert stat.S_IMODE(packed.stat().st_mode) & stat.S_IRGRP
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are not UTF-8")
+@pytest.mark.parametrize("extension", FORMATS)
+def test_classes_that_are_not_utf8_are_escaped(pictures: Path, extension: str) -> None:
+    """A document cannot hold their bytes."""
+    os.rename(pictures / "cat", os.fsencode(pictures) + b"/caf\xe9")  # noqa: PTH104 - the name is bytes
+    document("convert", pictures, f"packed{extension}")
+    assert folder(Path(f"packed{extension}")).class_names == ("caf\\xe9", "dog")
+
+
 def test_files_are_copied_unless_they_are_resized(pictures: Path) -> None:
     """A JPEG stays the same bytes; with a size all become PNGs as a training would see them."""
     content = save(pictures / "cat" / "photo.jpg", noise("RGB", (30, 20)), quality=50).read_bytes()
@@ -128,6 +140,15 @@ def test_broken_pictures_are_left_out(pictures: Path) -> None:
         {"name": "dog/05.png", "reason": "not a picture in a format that Pillow decodes"}
     ]
     assert folder(Path("packed.npz")).info.sizes == {"train": 11}
+
+
+def test_a_conversion_of_broken_pictures_names_them(pictures: Path) -> None:
+    """If no picture can be decoded, the error has the names and reasons."""
+    images = np.full((2, 8, 8), np.nan, np.float32)
+    np.save(pictures / "broken.npy", images)
+    done = command("data", "convert", pictures / "broken.npy", "packed.zip")
+    assert done.returncode == 2
+    assert "2 of 2 pictures could not be read and are skipped: train/0 (its floats are not in [0, 1]" in done.stderr
 
 
 @pytest.mark.parametrize(

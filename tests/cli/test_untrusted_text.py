@@ -74,6 +74,7 @@ def test_every_command_works_with_any_name(name: str, tmp_path: Path) -> None:
     shown("compare", "runs", "--csv", f"{name}.csv", "--html", f"{name}.html")
     shown("compare", "runs", "--csv", "-")
     shown("report", run)
+    shown("export", run, "--to", "weights")
     for page in (run / "report.html", Path(f"{name}.html"), Path(f"{name}.csv"), run / "run.json"):
         text = page.read_text(encoding="utf-8")
         assert all(line.isprintable() for line in text.split("\n")), page

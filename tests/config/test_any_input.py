@@ -128,6 +128,13 @@ def test_hostile_documents_are_one_error(content: bytes, tmp_path: Path) -> None
         read_document(file)
 
 
+def test_a_byte_order_mark_is_no_content(tmp_path: Path) -> None:
+    """Editors of Windows write one before the first key."""
+    file = tmp_path / "a.toml"
+    file.write_text("seed = 3\n", encoding="utf-8-sig")
+    assert read_document(file) == {"seed": 3}
+
+
 @pytest.mark.parametrize("place", ["pipe", "/dev/zero", "folder"])
 def test_only_regular_files_are_read(place: str, tmp_path: Path) -> None:
     """A pipe, a device and a folder are refused without waiting."""

@@ -45,7 +45,8 @@ def test_files_of_other_kinds_are_ignored(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "within")
     for name in (".hidden.png", "1.HEIC", "2.heic", "3.heic", "figure.eps", "noextension", "another"):
         (tmp_path / name).write_bytes(b"no picture")
-    save(tmp_path / ".thumbnails" / "1.png")
+    for name in (".thumbnails", "@eaDir", "__MACOSX", "lost+found"):
+        save(tmp_path / name / "1.png")
     (tmp_path / "empty" / "deeper").mkdir(parents=True)
     (tmp_path / "empty" / "link").symlink_to(tmp_path)
     data = folder(tmp_path)
@@ -112,6 +113,29 @@ def test_splits_of_other_names_are_an_error(tmp_path: Path, names: tuple[str, ..
     alone = next((name for name in names if name.lower().startswith("train")), names[0])
     assert f"--data.path {tmp_path / alone} to train" in str(raised.value.fix)
     assert folder(tmp_path / alone).class_names == ("cat",)
+
+
+@pytest.mark.parametrize("names", [("data/train", "data/test"), ("cat/train", "cat/val", "dog/train", "dog/val")])
+def test_splits_below_other_folders_are_an_error(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """Test pictures one level further down do not become training pictures."""
+    for name in names:
+        save(tmp_path / name / "1.png")
+    with pytest.raises(DataError, match=f"seems to be split.*{', '.join(sorted(names))}"):
+        folder(tmp_path).open("train")
+    save(tmp_path / "other" / "1.png")
+    assert len(folder(tmp_path).class_names or ()) > 1
+
+
+def test_loops_of_links_are_counted(tmp_path: Path) -> None:
+    """A link to itself, to the folder or to one around it is no class and no error."""
+    for gray, name in enumerate(("cat", "dog")):
+        save(tmp_path / name / "1.png", gray)
+    for name, target in (("loop", "loop"), ("self", "."), ("up", "..")):
+        (tmp_path / name).symlink_to(target)
+    data = folder(tmp_path)
+    assert grays(data) == [0, 1]
+    assert data.class_names == ("cat", "dog")
+    assert "ignored: links to folders: 2, no extension: 1" in data.notices[-1]
 
 
 def test_many_classes_are_abbreviated(tmp_path: Path) -> None:

@@ -124,11 +124,14 @@ def test_a_format_trains_to_the_same_bits(
 
 
 def test_labels_of_dataset_json_replace_folders(tmp_path: Path) -> None:
-    """Null means no classes; numbers are names without class_names; gaps stay; unknown names are counted."""
+    """Null means no classes; numbers are names without class_names; gaps stay; unknown names are counted.
+
+    The file may start with a byte order mark.
+    """
     for index in range(3):
         save(tmp_path / "00000" / f"img{index}.png", index)
     labels = tmp_path / "dataset.json"
-    labels.write_text(json.dumps({"labels": None}))
+    labels.write_text(json.dumps({"labels": None}), encoding="utf-8-sig")
     assert (folder(tmp_path).class_names, grays(folder(tmp_path))) == (None, [0, 1, 2])
     pairs = [[f"00000\\img{index}.png", label] for index, label in enumerate((3, 0, 1))]
     labels.write_text(json.dumps({"labels": [*pairs, ["00000/gone.png", 9]]}))
@@ -281,6 +284,8 @@ def test_links_of_tar_archives_are_not_followed(tmp_path: Path) -> None:
     ("members", "words"),
     [
         ({"1.png": b"", "1.cls": b"cat"}, r"1\.cls holds b'cat', not a class number"),
+        ({"1.png": b"", "1.cls": b"65536"}, r"1\.cls holds b'65536', not a class number from 0 to 65,535"),
+        ({"1.png": b"", "1.cls": b"9" * 5000}, r"1\.cls holds b'9+', not a class number"),
         ({"1.png": b"", "1.seg.png": b"", "1.cls": b"0"}, "2 pictures of the key 1"),
         ({"1.png": b"", "2.png": b"", "2.cls": b"0"}, r"no label for 1 of 2 pictures, such as 1\.png"),
         ({"1.txt": b""}, "holds no pictures"),
@@ -305,12 +310,14 @@ def test_wrong_shards_are_named(tmp_path: Path, members: dict[str, bytes], words
         (np.full((2, 4, 4, 3), 9, np.uint8), False, 9),
         (np.full((2, 3, 4, 4), 9, np.uint8), False, 9),
         (np.full((2, 5, 6), 257 * 9, np.uint16), True, 9),
+        (np.full((2, 5, 6), 257 * 9, np.dtype(">u2")), True, 9),
+        (np.full((2, 5, 6), 0.2, np.dtype(">f4")), True, 51),
         (np.full((2, 5, 6), 0.2, np.float32), True, 51),
         (np.full((2, 5, 6, 3), 1.0, np.float64), False, 255),
     ],
 )
 def test_arrays_of_every_form_are_read(tmp_path: Path, images: Any, first: int, *, gray: bool) -> None:
-    """Gray, RGB and RGBA, with the channels first or last, of bytes, 16-bit integers or floats in [0, 1]."""
+    """Gray, RGB and RGBA, channels first or last, of bytes, 16-bit integers or floats in [0, 1], of any byte order."""
     np.save(tmp_path / "a.npy", images)
     data = folder(tmp_path / "a.npy")
     pixels = in_memory(data).images

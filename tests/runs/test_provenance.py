@@ -53,8 +53,12 @@ def test_names_in_a_repository_may_have_any_bytes(repository: Path) -> None:
     assert git_commit(repository) == f"{git(repository, 'rev-parse', 'HEAD')}+"
 
 
-def test_git_commit_runs_no_program_of_the_repository(repository: Path) -> None:
-    """File system monitor, hooks and filters that the repository configures do not run; changes are still seen."""
+@pytest.mark.parametrize("name", [b"evil", b"x=y", b"x\x0cy", b"\xe9", "x\u2028y".encode()])
+def test_git_commit_runs_no_program_of_the_repository(name: bytes, repository: Path) -> None:
+    """File system monitor, hooks and filters of any name that the repository configures do not run.
+
+    Changes are still seen; if a filter cannot be switched off, there is no commit.
+    """
     commit, witness = git(repository, "rev-parse", "HEAD"), repository / "witness"
     program = repository / "program"
     program.write_text(f"#!/bin/sh\ntouch {witness}\ncat\n")
@@ -62,12 +66,29 @@ def test_git_commit_runs_no_program_of_the_repository(repository: Path) -> None:
     hook = repository / ".git" / "hooks" / "post-index-change"
     hook.write_text(program.read_text())
     hook.chmod(0o755)
-    for key in ("core.fsmonitor", "filter.evil.clean", "filter.evil.process"):
-        git(repository, "config", key, str(program))
-    git(repository, "config", "filter.evil.required", "true")
-    (repository / ".git" / "info" / "attributes").write_text("* filter=evil\n")
+    git(repository, "config", "core.fsmonitor", str(program))
+    with (repository / ".git" / "config").open("ab") as config:
+        config.write(b'[filter "%s"]\n' % name + f"clean = {program}\nprocess = {program}\nrequired\n".encode())
+    (repository / ".git" / "info" / "attributes").write_bytes(b"* filter=%s\n" % name)
     (repository / "a.txt").write_text("c")
-    assert git_commit(repository) == f"{commit}+"
+    assert git_commit(repository) == (None if b"=" in name else f"{commit}+")
+    assert not witness.exists()
+
+
+def test_git_commit_fetches_nothing(repository: Path) -> None:
+    """An object that a partial clone lacks is not fetched with the program of its remote."""
+    tree, witness = git(repository, "rev-parse", "HEAD^{tree}"), repository / "witness"
+    (repository / ".git" / "objects" / tree[:2] / tree[2:]).unlink()
+    settings = {
+        "core.repositoryFormatVersion": "1",
+        "extensions.partialClone": "origin",
+        "remote.origin.promisor": "true",
+        "remote.origin.url": str(repository),
+        "remote.origin.uploadPack": f"touch {witness}; git-upload-pack",
+    }
+    for key, value in settings.items():
+        git(repository, "config", key, value)
+    assert git_commit(repository) is None
     assert not witness.exists()
 
 

@@ -53,6 +53,12 @@ def test_every_reader_refuses_what_is_not_a_regular_file(reader: str, place: str
         READERS[reader](path)
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's /proc")
+def test_files_of_the_kernel_are_not_read() -> None:
+    """A file without a declared length, which may have no end or may be used up by reading, counts as empty."""
+    assert read_file("/proc/self/maps") == b""
+
+
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("place", [name for name in PLACES if name != "20 GB of holes"])
 def test_nothing_is_appended_to_what_is_not_a_regular_file(place: str, tmp_path: Path) -> None:

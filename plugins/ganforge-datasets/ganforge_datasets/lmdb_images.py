@@ -47,6 +47,14 @@ class Environment:
             )
         except (lmdb.Error, OSError) as error:
             raise DataError(f"{path} is not an LMDB database: {error}", fix="Copy or download it again.") from None
+        file = path / "data.mdb" if path.is_dir() else path
+        declared = (self.opened.info()["last_pgno"] + 1) * self.opened.stat()["psize"]
+        if file.stat().st_size < declared:  # the system would end the process when it reads a missing page
+            self.opened.close()
+            raise DataError(
+                f"{path} is not a whole LMDB database: {file.stat().st_size:,} of {declared:,} bytes",
+                fix="Copy or download it again.",
+            )
 
     def get(self, key: bytes) -> bytes:
         """Return a value. Raises KeyError."""
