@@ -40,6 +40,8 @@ CLASS_NAMES = "class_names"
 CHANNELS = frozenset({1, 3, 4})
 WHITE = 255
 MAX_FILE_BYTES = 1 << 50
+#: Limit of the number of images, whose names and labels are kept in memory.
+MAX_IMAGES = 1 << 24
 
 
 class Stored(NamedTuple):
@@ -147,6 +149,8 @@ class ArraySource(ImageSource):
                 f"{self.path}: {name} holds {kind}",
                 fix="Store uint8, uint16 for gray, or floats in [0, 1].",
             )
+        if shape[0] > MAX_IMAGES:
+            raise DataError(f"{self.path}: {name} has {shape[0]:,} images; the limit is {MAX_IMAGES:,}")
         if math.prod(shape) == 0:
             raise DataError(f"{self.path}: {name} has the shape {shape}, so it holds no pixels")
         return result

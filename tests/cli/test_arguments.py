@@ -92,7 +92,10 @@ def test_closed_streams_become_no_files(tmp_path: Path) -> None:
     program = (
         "import os, sys; sys.argv = ['ganforge', '--version']; from ganforge.cli import main\n"
         "try: main()\n"
-        "finally: sys.stderr.write('more'), open('streams', 'w').write(' '.join(os.readlink(f'/proc/self/fd/{number}') for number in range(3)))"
+        "finally:\n"
+        "    sys.stderr.write('more')\n"
+        "    places = [os.readlink(f'/proc/self/fd/{number}') for number in range(3)]\n"
+        "    open('streams', 'w').write(' '.join(places))"
     )
     line = f"exec {shlex.join((sys.executable, '-c', program))} <&- >&- 2>&-"
     assert subprocess.run(["bash", "-c", line], check=False, cwd=tmp_path).returncode == 0

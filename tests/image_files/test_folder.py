@@ -127,7 +127,7 @@ def test_splits_below_other_folders_are_an_error(tmp_path: Path, names: tuple[st
 
 
 def test_loops_of_links_are_counted(tmp_path: Path) -> None:
-    """A link to itself, to the folder or to one around it is no class and no error."""
+    """A link to itself, to the folder or to one around it makes neither a class nor an error."""
     for gray, name in enumerate(("cat", "dog")):
         save(tmp_path / name / "1.png", gray)
     for name, target in (("loop", "loop"), ("self", "."), ("up", "..")):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ import numpy as np
 from ganforge.errors import DataError
 from ganforge.image_files import (
     CLASS_NAMES,
+    MAX_IMAGES,
     ArraySource,
     Format,
     ImageDataset,
@@ -52,12 +53,29 @@ class Hdf5Source(ArraySource):
     def arrays(self) -> Mapping[str, Any]:
         """The arrays; those of images are read row by row. Raises DataError."""
         file: PerProcess[Any] = PerProcess(partial(_open, self.path))
+        try:
+            return dict(self._read(file))
+        except DataError:
+            raise
+        except Exception as error:  # noqa: BLE001 - damage makes h5py raise nearly any error
+            raise DataError(f"{self.path} cannot be read: {error}", fix="Copy or download it again.") from None
+
+    def _read(self, file: PerProcess[Any]) -> Iterator[tuple[str, Any]]:
         top = file.get()
-        names = [name for name, item in top.items() if isinstance(item, h5py.Dataset)]
-        arrays = {name: Rows(file, name) if top[name].ndim > len("NC") else top[name][()] for name in names}
-        if CLASS_NAMES in arrays:
-            arrays[CLASS_NAMES] = top[CLASS_NAMES].asstr()[()]
-        return arrays
+        for name in top:
+            if not isinstance(top.get(name, getlink=True), h5py.HardLink):
+                raise DataError(f"{self.path}: {name} is a link", fix="Copy what it names into the file.")
+            array = top[name]
+            if not isinstance(array, h5py.Dataset):
+                continue
+            if array.is_virtual or array.external:
+                raise DataError(f"{self.path}: {name} has its numbers in other files", fix="Copy them into this one.")
+            if array.ndim > len("NC"):
+                yield name, Rows(file, name)
+            elif array.size > MAX_IMAGES:
+                raise DataError(f"{self.path}: {name} has {array.size:,} numbers; the limit is {MAX_IMAGES:,}")
+            else:
+                yield name, array.asstr()[()] if name == CLASS_NAMES else array[()]
 
 
 def write_hdf5(target: Path, packing: Packing) -> None:

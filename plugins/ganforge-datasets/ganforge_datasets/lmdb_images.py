@@ -41,13 +41,15 @@ class Environment:
 
     def __init__(self, path: Path) -> None:
         self.pid = os.getpid()
+        file = path / "data.mdb" if path.is_dir() else path
+        if file.exists() and not file.is_file():  # such as a pipe, for which LMDB would wait
+            raise DataError(f"{file} is not a regular file")
         try:
             self.opened = lmdb.open(
                 str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, create=False
             )
         except (lmdb.Error, OSError) as error:
             raise DataError(f"{path} is not an LMDB database: {error}", fix="Copy or download it again.") from None
-        file = path / "data.mdb" if path.is_dir() else path
         declared = (self.opened.info()["last_pgno"] + 1) * self.opened.stat()["psize"]
         if file.stat().st_size < declared:  # the system would end the process when it reads a missing page
             self.opened.close()

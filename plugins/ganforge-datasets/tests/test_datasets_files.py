@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -147,6 +148,53 @@ def test_lsun_has_neither_extensions_nor_classes(tmp_path: Path) -> None:
     form = folder(tmp_path).formats[""]
     convert(data, tmp_path / "copied", form, folder, reencode=False)
     assert (tmp_path / "copied" / "00000" / "img00000000.jpg").read_bytes() == buffer.getvalue()
+
+
+def test_incomplete_databases_are_named(tmp_path: Path) -> None:
+    """A missing page would end the process when LMDB reads it, and a pipe would make LMDB wait."""
+    with lmdb.open(str(tmp_path), map_size=1 << 24) as environment, environment.begin(write=True) as writing:
+        writing.put(b"cat/1.jpg", b"\xff\xd8\xff" * 5000)
+    file = tmp_path / "data.mdb"
+    content = file.read_bytes()
+    for pages in range(2, len(content) // 4096):
+        file.write_bytes(content[: pages * 4096])
+        with pytest.raises(DataError, match="not a whole LMDB database"):
+            Lmdb(Lmdb.Options(path=tmp_path)).open("train")
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(DataError, match="not a regular file"):
+        Lmdb(Lmdb.Options(path=tmp_path)).open("train")
+
+
+def _put_virtual(file: Any) -> None:
+    layout = h5py.VirtualLayout((2, 8, 8), "u1")
+    layout[:] = h5py.VirtualSource("other.h5", "imgs", (2, 8, 8))
+    file.create_virtual_dataset("imgs", layout)
+
+
+@pytest.mark.parametrize(
+    ("put", "words"),
+    [
+        (lambda file: file.update(imgs=h5py.ExternalLink("other.h5", "/imgs")), "imgs is a link"),
+        (lambda file: file.update(imgs=h5py.SoftLink("/imgs")), "imgs is a link"),
+        (_put_virtual, "imgs has its numbers in other files"),
+        (
+            lambda file: file.create_dataset("imgs", (2, 8, 8), "u1", external=[("/etc/passwd", 0, 128)]),
+            "imgs has its numbers in other files",
+        ),
+        (lambda file: file.create_dataset("imgs", (1 << 40, 8, 8), "u1", chunks=(1, 8, 8)), "the limit is 16,777,216"),
+        (lambda file: file.create_dataset("labels", (1 << 40,), "u1", chunks=(1024,)), "the limit is 16,777,216"),
+    ],
+    ids=["external link", "loop", "virtual", "external", "images", "labels"],
+)
+def test_hostile_hdf5_files_are_one_error(tmp_path: Path, put: Callable[[Any], Any], words: str) -> None:
+    """Arrays without end are not read into memory, and no other file is read."""
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["imgs"] = np.zeros((2, 8, 8), np.uint8)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        put(file)
+    with pytest.raises(DataError, match=words):
+        Hdf5(Hdf5.Options(path=tmp_path / "a.h5")).open("train")
 
 
 def test_wrong_databases_are_named(tmp_path: Path) -> None:
