@@ -22,6 +22,7 @@ from ganforge.plugins.commands import Command
 from ganforge.plugins.registry import Registry
 from ganforge.plugins.sources import OWN_DISTRIBUTION
 from ganforge.utils.format import format_bytes
+from ganforge.utils.signals import SecondSignal
 from ganforge.utils.suggest import nearest
 from ganforge.utils.text import printable_json, shell_command
 from ganforge.utils.tracebacks import single_line, summarize_exception
@@ -196,7 +197,9 @@ def handle_errors(callback: Callable[P, R], command: Command, name: str) -> Call
                 return callback(*args, **kwargs)
         except (typer.Exit, typer.Abort, CLICK_ERROR, BrokenPipeError):
             raise
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - every exception becomes a message
+        except BaseException as error:
+            if not is_own and isinstance(error, SystemExit):
+                raise
             raise typer.Exit(print_error(error, None if is_own else command)) from None
         finally:
             _invocation.reset(token)
@@ -208,7 +211,7 @@ def print_error(error: BaseException, command: Command | None = None) -> int:
     """Print an exception, of the command of a plugin if it raised it, as one message, and return the exit code."""
     if isinstance(error, KeyboardInterrupt):
         notice("stopped")
-        return INTERRUPTED
+        return error.code if isinstance(error, SecondSignal) else INTERRUPTED
     if os.environ.get(TRACEBACK):
         err().print("".join(traceback.format_exception(error)), markup=False)
     if isinstance(error, GanforgeError):

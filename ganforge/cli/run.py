@@ -267,7 +267,8 @@ def _report(outcome: Outcome, registry: Registry, *, json: bool) -> None:
         _exit(outcome)
     if outcome.cause is not None and os.environ.get(TRACEBACK):
         traceback.print_exception(outcome.cause)
-    kept = "the last good checkpoint is kept; " if any(outcome.run.checkpoints.iterdir()) else ""
+    saved = outcome.run.checkpoints.is_dir() and any(outcome.run.checkpoints.iterdir())
+    kept = "the last good checkpoint is kept; " if saved else ""
     if outcome.status == "diverged":
         fix = f"{kept}in a new run: {outcome.fix}"
     else:

@@ -141,7 +141,7 @@ def sweep(
         interruption = stack.enter_context(Interruption())
         try:
             leaderboard = prepared.run(jobs, display, interruption)
-        except (KeyboardInterrupt, SystemExit):  # a second signal; the runs got both, and save what they can
+        except KeyboardInterrupt:  # a second signal; the runs got both, and save what they can
             notice(f"resume with: {next_command('sweep', '--resume', path)}")
             raise
     _print_leaderboard(leaderboard, path, json=json)

@@ -18,6 +18,7 @@ from ganforge.components.networks import Generator
 from ganforge.components.outputs import GeneratorOutput
 from ganforge.errors import ConfigError, IncompatibleError
 from ganforge.utils.images import normalize
+from ganforge.utils.process import kept_process
 from ganforge.utils.rng import Stream, derive_generator, fork_torch_rng
 from ganforge.utils.suggest import did_you_mean
 
@@ -148,6 +149,7 @@ class Sampler:
         """Return a network's output for a batch without a graph."""
         return self._seeded(network, batch)
 
+    @kept_process()
     def _seeded(self, network: Callable[[Tensor, Tensor | None], Any], batch: _Batch) -> Any:  # noqa: ANN401 - a network's output
         """Return a network's output for a batch; what it draws is the same for every size of the batches."""
         indices = [0 if self._shared_noise else batch.first + index for index in range(len(batch.latents))]

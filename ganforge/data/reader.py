@@ -107,7 +107,9 @@ class Reader:
             item: Any = self._items[index]
         except GanforgeError as error:
             raise DataError(f"{subject} cannot be read: {error.message}", fix=error.fix) from error
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise DataError(f"{subject} cannot be read: {summarize_exception(error)}") from error
         if not isinstance(item, tuple) or len(item) not in {2, 3}:
             kind = f"tuple of {len(item)}" if isinstance(item, tuple) else type(item).__name__

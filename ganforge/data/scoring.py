@@ -173,5 +173,7 @@ def blame(chosen: ResolvedComponent, action: str = "be built") -> Iterator[None]
         yield
     except GanforgeError:
         raise
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise PluginError(f"{chosen.entry} cannot {action}: {summarize_exception(error)}") from error

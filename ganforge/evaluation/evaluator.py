@@ -33,6 +33,7 @@ from ganforge.evaluation.validation import check_pictures, plain_details, plain_
 from ganforge.plugins.registry import Entry
 from ganforge.schemas.rows import Protocol
 from ganforge.utils.devices import float32_matmul, module_device
+from ganforge.utils.process import kept_process
 from ganforge.utils.rng import derive_generator, fork_all_rngs, fork_torch_rng
 from ganforge.utils.tracebacks import summarize_exception
 
@@ -257,6 +258,7 @@ class Evaluator:
                 results.details[name] = {"error": error.message}
         return results
 
+    @kept_process()
     def _compute(
         self, metric: Metric, context: MetricContext, sets: Sets, entry: Entry, device: torch.device
     ) -> MetricResult:
@@ -276,7 +278,9 @@ class Evaluator:
             raise
         except GanforgeError as error:
             raise type(error)(f"{entry}: {error.message}", fix=error.fix) from error
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise PluginError(
                 f"{entry} cannot score {context.num_samples:,} images: {summarize_exception(error)}"
             ) from error

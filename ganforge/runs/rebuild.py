@@ -21,6 +21,7 @@ from ganforge.training.build import TrainedModules, build_modules, build_network
 from ganforge.training.checkpoint import Checkpoint
 from ganforge.training.precision import choose_device
 from ganforge.training.state import load_components
+from ganforge.utils.process import kept_process
 from ganforge.utils.rng import fork_torch_rng
 from ganforge.utils.suggest import did_you_mean
 
@@ -59,6 +60,7 @@ class LoadedGenerator:
         return Latents(z, "z", None, seeds, self.checkpoint)
 
 
+@kept_process()
 def rebuild_modules(run: TrainedRun, checkpoint: Checkpoint) -> TrainedModules:
     """Return all trained components with the weights of a checkpoint, in evaluation mode on the CPU.
 
@@ -74,6 +76,7 @@ def rebuild_modules(run: TrainedRun, checkpoint: Checkpoint) -> TrainedModules:
     return modules
 
 
+@kept_process()
 def rebuild_generator(run: TrainedRun, checkpoint: Checkpoint, file: str) -> LoadedGenerator:
     """Return the generator of a checkpoint's file, and the latent distribution. Raises as `rebuild_modules`."""
     if (parts := _independent(run)) is not None:

@@ -70,7 +70,7 @@ class Outcome:
     signal: signal.Signals | None = None
     error: str | None = None
     fix: str | None = None
-    cause: Exception | None = None
+    cause: BaseException | None = None
     health: list[dict[str, Any]] = field(default_factory=list)
     scores: RunScores | None = None
 
@@ -134,7 +134,7 @@ def train_to_end(
 ) -> tuple[Outcome, BaseException | None]:
     """Train, and record the status in run.json. Returns the exception of a second signal, for the caller to raise."""
     interrupt: BaseException | None = None
-    cause: Exception | None = None
+    cause: BaseException | None = None
     error: str | None = None
     fix: str | None = None
     status = "failed"
@@ -147,7 +147,10 @@ def train_to_end(
         error, cause = f"a file could not be written: {exception}", exception
     except GanforgeError as exception:
         error, fix, cause = exception.message, exception.fix, exception
-    except Exception as exception:  # noqa: BLE001 - a component's own error; it is recorded and reported
+    except KeyboardInterrupt as exception:
+        status, interrupt = "interrupted", exception
+        error = "stopped immediately, without a checkpoint of the last step"
+    except BaseException as exception:  # noqa: BLE001 - a component's own error; it is recorded and reported
         error, cause = f"step {trainer.step + 1}: {summarize_exception(exception)}", exception
         if is_out_of_memory(exception):
             shortage = out_of_memory_error(
@@ -159,12 +162,6 @@ def train_to_end(
                 dist=trainer.dist,
             )
             error, fix = shortage.message, shortage.fix
-    except (KeyboardInterrupt, SystemExit) as exception:
-        if interruption.received is None and isinstance(exception, SystemExit):
-            error = f"step {trainer.step + 1}: a component called sys.exit({exception.code})"
-        else:
-            status, interrupt = "interrupted", exception
-            error = "stopped immediately, without a checkpoint of the last step"
     outcome = Outcome(
         run=run,
         status=status,

@@ -24,6 +24,7 @@ from ganforge.training.memory import is_out_of_memory
 from ganforge.training.precision import Precision, check_precision, choose_device, choose_precision
 from ganforge.training.preflight import preflight
 from ganforge.training.trial_steps import choose_acceleration, out_of_memory_error, trial_error, trial_shares
+from ganforge.utils.process import kept_process
 
 #: Origin of settings.
 FOUND_HERE = "found on this machine"
@@ -47,6 +48,7 @@ class Prepared:
         return self.gan.resolved
 
 
+@kept_process()
 def prepare(
     resolved: ResolvedConfig,
     registry: Registry,

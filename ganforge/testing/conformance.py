@@ -168,7 +168,9 @@ def attempt(check: Check, fixture: Fixture) -> Verdict:
         return "failed", str(reason)
     except GanforgeError as error:
         return "failed", error.message
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - any exception of a component is its failure
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - any exception of a component is its failure
         return "failed", f"it raises {summarize_exception(error)}"
     return PASSED
 

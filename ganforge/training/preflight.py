@@ -103,7 +103,9 @@ class _Preflight:
             yield
         except GanforgeError:
             raise
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             entry = self.entries[self.innermost_component(error) or name]
             raise IncompatibleError(f"{entry} fails on {inputs}: {summarize_exception(error)}") from error
 

@@ -27,6 +27,7 @@ from torch.optim import Optimizer
 
 from ganforge.components import GeneratorOutput, LossTerm, TrainStep
 from ganforge.data.loader import Batch, to_device
+from ganforge.errors import PluginError
 from ganforge.training.build import GANComponents
 from ganforge.training.completed_step import CompletedStep
 from ganforge.training.distributed import SINGLE_PROCESS, DistContext
@@ -202,6 +203,11 @@ class GANStep:
             if not recorded:
                 self.random.seed_layers(phase.name, update.index, part_index)
             loss, stats, train_step = phase.loss_fn(part, update, part_index)
+            if not torch.is_grad_enabled():
+                raise PluginError(
+                    "a component has turned off gradients, which nothing learns without",
+                    fix="in its code, use `with torch.no_grad():` in place of torch.set_grad_enabled(False)",
+                )
             if loss.requires_grad:
                 phase.scaler.scale(loss if len(parts) == 1 else loss / len(parts)).backward()
             losses.append(loss.detach())

@@ -27,6 +27,7 @@ from ganforge.training.stats import FLUSH_EVERY, MetricsBuffer, first_not_finite
 from ganforge.training.timing import EvaluationBudget, ThroughputMeter
 from ganforge.training.writer import Writer
 from ganforge.utils.devices import float32_matmul
+from ganforge.utils.process import kept_process
 from ganforge.utils.signals import Interruption, WaitInterrupted
 
 
@@ -151,11 +152,13 @@ class Trainer:
 
     def _is_interrupted(self, interruption: Interruption) -> bool:
         """Return whether any rank has received a signal, so that all stop at the same step."""
+        interruption.reinstall()
         received = self.dist.all_reduce_max(interruption.received or 0)
         if received:
             interruption.received = signal.Signals(received)
         return received > 0
 
+    @kept_process()
     def _read_batches(self, interruption: Interruption) -> dict[str, list[Batch]]:
         """Return the batches of each phase's updates in a step, read before the first update changes anything.
 
@@ -174,6 +177,7 @@ class Trainer:
                 by_phase["gen"] = [self.generator_loader.batch(self.step)]
         return by_phase
 
+    @kept_process()
     def _train_step(self, batches: Mapping[str, Sequence[Batch]]) -> None:
         """Update every phase with its batches: the discriminator several times, the others once."""
         gan_step = self.gan_step

@@ -20,14 +20,18 @@ if sys.platform != "win32":
     EXIT_CODES[signal.SIGHUP] = 129
 
 
-class WaitInterrupted(BaseException):
+class WaitInterrupted(KeyboardInterrupt):
     """First signal while the training waits; not an Exception, which code of components may catch."""
+
+
+class SecondSignal(KeyboardInterrupt, SystemExit):
+    """Second SIGTERM or SIGHUP. Both bases: a SystemExit alone would be taken for that of a component."""
 
 
 class Interruption:
     """Signal handler that records the first signal.
 
-    A second SIGINT raises KeyboardInterrupt, another second signal SystemExit. Python handles signals in the main
+    A second SIGINT raises KeyboardInterrupt, another second signal SecondSignal. Python handles signals in the main
     thread only; in other threads nothing is installed and `received` stays None. A SIGHUP that is ignored, as under
     `nohup`, remains so. A rank of torchrun that fails keeps the handlers until it ends: torchrun terminates the ranks
     that are left, and this one must print its error first.
@@ -74,7 +78,13 @@ class Interruption:
         elif time.monotonic() - self._received_at >= self.echo_seconds:
             if number == signal.SIGINT:
                 raise KeyboardInterrupt
-            raise SystemExit(EXIT_CODES[signal.Signals(number)])
+            raise SecondSignal(EXIT_CODES[signal.Signals(number)])
+
+    def reinstall(self) -> None:
+        """Install the handlers again that a component has replaced."""
+        for number in self._previous_handlers:
+            if signal.getsignal(number) != self._receive:
+                signal.signal(number, self._receive)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and self.echo_seconds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -389,6 +390,14 @@ def test_weights_without_a_gradient_do_not_hinder_resuming(registry: Registry, t
     )
 
 
+def with_discriminator(registry: Registry, target: type[Discriminator]) -> Registry:
+    """Return a registry with the discriminator `own`, too."""
+    plugins, source = Plugins(), Source("ganforge-heads", "1.0")
+    component = Component(kind="discriminator", name="own", target=target)
+    plugins.components = [*registry.plugins.components, (component, source)]
+    return Registry(plugins)
+
+
 class TwoHeads(Discriminator):
     """A discriminator with an unused head."""
 
@@ -406,7 +415,7 @@ class Bomb(TwoHeads):
     """A discriminator that passes the preflight, and breaks in its fifth batch of ten."""
 
     batches = 0
-    error: type[Exception] = RuntimeError
+    error: type[BaseException] = RuntimeError
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         if len(images) == 10:
@@ -416,20 +425,19 @@ class Bomb(TwoHeads):
         return super().forward(images, labels)
 
 
-@pytest.mark.parametrize("error", [RuntimeError, FileNotFoundError])
+class Panic(BaseException):
+    """Panic of a library in Rust: no Exception."""
+
+
+@pytest.mark.parametrize("error", [RuntimeError, FileNotFoundError, Panic, asyncio.CancelledError, SystemExit])
 def test_a_component_that_breaks_fails_the_run(
-    error: type[Exception], registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: type[BaseException], registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run is `failed`, with the component's own words; from Python it is a TrainingError with the cause."""
     monkeypatch.setattr(Bomb, "error", error)
     monkeypatch.setattr(Bomb, "batches", 0)
-    plugins, source = Plugins(), Source("ganforge-heads", "1.0")
-    plugins.components = [
-        *registry.plugins.components,
-        (Component(kind="discriminator", name="bomb", target=Bomb), source),
-    ]
-    bombs = Registry(plugins)
-    settings = ("gen=mlp", "gen.hidden=[8]", "disc=bomb", "batch_size=10", "steps=9")
+    bombs = with_discriminator(registry, Bomb)
+    settings = ("gen=mlp", "gen.hidden=[8]", "disc=own", "batch_size=10", "steps=9")
     outcome = launch.start_run(prepare(tiny(bombs, *settings), bombs), out=tmp_path / "run")
     assert (outcome.status, outcome.steps) == ("failed", 1)
     assert outcome.error is not None
@@ -438,6 +446,48 @@ def test_a_component_that_breaks_fails_the_run(
     with pytest.raises(TrainingError, match="fifth batch") as raised:
         open_finished(outcome, bombs)
     assert isinstance(raised.value.__cause__, error)
+
+
+class Disturber(TwoHeads):
+    """A discriminator that changes the working folder, turns off gradients afterwards, and forks."""
+
+    def forward(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        logits = super().forward(images, labels)
+        os.chdir("/")
+        if len(images) == 10:
+            os.fork()
+        return logits
+
+
+def test_what_a_component_does_to_the_process_is_undone(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative run directory is complete, and has each row once, if a component changes the folder and forks."""
+    monkeypatch.chdir(tmp_path)
+    disturbed = with_discriminator(registry, Disturber)
+    settings = ("gen=mlp", "gen.hidden=[8]", "disc=own", "batch_size=10", "steps=3", "log_every=1")
+    outcome = launch.start_run(prepare(tiny(disturbed, *settings), disturbed), out=Path("run"))
+    assert outcome.status == "finished"
+    assert [row["step"] for row in read_rows(tmp_path / "run/metrics.jsonl")] == [1, 2, 3]
+
+
+class GradientsOff(TwoHeads):
+    """A discriminator that turns off gradients in its batches of ten."""
+
+    def forward(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        if len(images) == 10:
+            torch.set_grad_enabled(False)
+        return super().forward(images, labels)
+
+
+def test_gradients_that_a_component_turns_off_end_the_run(registry: Registry, tmp_path: Path) -> None:
+    """Without gradients nothing would learn, in silence; the run fails with the fix, and gradients are on again."""
+    own = with_discriminator(registry, GradientsOff)
+    settings = ("gen=mlp", "gen.hidden=[8]", "disc=own", "batch_size=10", "steps=3")
+    outcome = launch.start_run(prepare(tiny(own, *settings), own), out=tmp_path / "run")
+    assert outcome.status == "failed"
+    assert "has turned off gradients" in (outcome.error or "")
+    assert torch.is_grad_enabled()
 
 
 def test_divergence_is_an_error_in_python(tmp_path: Path) -> None:

@@ -27,6 +27,16 @@ def test_the_first_signal_is_remembered_and_the_second_acts(number: signal.Signa
     assert signal.getsignal(number) is before
 
 
+def test_handlers_that_a_component_replaces_are_installed_again() -> None:
+    """The first signal is still recorded after a library has installed handlers of its own."""
+    with Interruption() as interruption:
+        for number in EXIT_CODES:
+            signal.signal(number, signal.SIG_IGN)
+        interruption.reinstall()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interruption.received is signal.SIGTERM
+
+
 def test_a_failing_rank_of_torchrun_keeps_its_handlers() -> None:
     """A rank that fails survives torchrun's SIGTERM until it has printed its error; a single process restores them."""
     handlers = {number: signal.getsignal(number) for number in EXIT_CODES}
