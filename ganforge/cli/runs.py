@@ -56,7 +56,8 @@ def runs(
     json: Json = False,
 ) -> None:
     """List runs with components, progress and status, the newest first."""
-    sort = sort or (BYTES if du else "updated")
+    if sort is None:
+        sort = BYTES if du else "updated"
     listing = list_runs(
         folder, where=where or [], status=status or [], sort=sort, reverse=reverse, limit=limit, with_usage=du
     )

@@ -15,7 +15,7 @@ from ganforge.config import read_document
 from ganforge.errors import ConfigError, RunDirectoryError
 from ganforge.runs.index import current_status
 from ganforge.schemas.manifest import Manifest
-from ganforge.schemas.rows import EVALUATIONS, METRICS, EvaluationRow, iter_rows
+from ganforge.schemas.rows import EVALUATIONS, METRICS, EvaluationRow, damaged_rows, iter_rows
 from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.files import read_file
 
@@ -140,6 +140,6 @@ def _rows(path: Path, schema: TypeAdapter[T], missing: list[str], *, needed: boo
         missing.append(f"{path.name} cannot be read: {error.strerror}")
         return
     if damaged:
-        missing.append(f"{path.name} has {damaged:,} damaged line{'' if damaged == 1 else 's'}; skipped")
+        missing.append(damaged_rows(path, damaged))
     elif needed and not count:
         missing.append(f"{path.name} is empty: no curves")

@@ -94,10 +94,10 @@ def list_runs(
     """
     if not folder.is_dir():
         raise RunDirectoryError(f"no runs in {folder}: the folder does not exist", fix="ganforge run starts a run")
-    for name in status:
+    filters = [Filter.parse(text) for text in where]
+    for name in (*status, *(str(condition.value) for condition in filters if condition.key == "status")):
         if name not in STATUSES:
             raise UsageError(f"invalid status {name!r}{did_you_mean(name, STATUSES)}")
-    filters = [Filter.parse(text) for text in where]
     reader = _RunReader(find_runs(folder))
     runs = [run for run in reader.runs if not status or run.status in status]
     filters.sort(key=lambda condition: _locate(condition.key)[0] != "field")  # files are opened last

@@ -7,6 +7,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from ganforge.components.spec import SECTIONS
@@ -49,16 +50,18 @@ class Filter:
         key, sign, right = match[1], match[2], match[3].strip()
         if key in TIMES:
             time = right.replace(" ", "T", 1)
-            if TIME.fullmatch(time) is None:
+            if TIME.fullmatch(time) is None or not _is_time(time):
                 raise UsageError(
                     f"invalid filter {text!r}: {right!r} is not a time",
                     fix="write 2026-11-26, or 2026-11-26 14:30; times are in UTC",
                 )
             return cls(key, sign, time)
         if right.startswith(("<", ">", "=")):
-            raise UsageError(f"invalid filter {text!r}", fix=f"write {key}{right[:1]}={right.lstrip('<>=')}")
+            meant = sign if right.startswith("=") else f"{right[0]}="
+            raise UsageError(f"invalid filter {text!r}", fix=f"write {key}{meant}{right.lstrip('<>=')}")
         value = literal(right)
-        if sign in COMPARISONS and (not _is_number(value) or math.isnan(value)):
+        is_nan = isinstance(value, float) and math.isnan(value)
+        if is_nan or (sign in COMPARISONS and not _is_number(value)):
             raise UsageError(f"invalid filter {text!r}: {right!r} is not a number")
         return cls(key, sign, value)
 
@@ -100,6 +103,15 @@ class Filter:
         if isinstance(value, str):
             return value == str(self.value)
         return isinstance(value, bool) == isinstance(self.value, bool) and value == self.value
+
+
+def _is_time(text: str) -> bool:
+    """Return whether the first parts of a time, such as its year and month, are possible."""
+    try:
+        datetime.fromisoformat(text + "0001-01-01T00:00:00"[len(text) :])
+    except ValueError:
+        return False
+    return True
 
 
 def _is_number(value: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -74,7 +75,8 @@ def estimate(values: Sequence[float], bounds: tuple[float, float] = (-math.inf, 
         return Estimate(mean, min(values), max(values), count)
     deviation = math.hypot(*(value - mean for value in values)) / math.sqrt(count - 1)
     margin = two_sided_t(CONFIDENCE, count - 1) * deviation / math.sqrt(count)
-    return Estimate(mean, min(mean, max(mean - margin, bounds[0])), max(mean, min(mean + margin, bounds[1])), count)
+    low, high = max(bounds[0], -sys.float_info.max), min(bounds[1], sys.float_info.max)  # an infinity is no JSON
+    return Estimate(mean, min(mean, max(mean - margin, low)), max(mean, min(mean + margin, high)), count)
 
 
 @cache

@@ -100,9 +100,12 @@ class TrainedRun:
         return read_rows(self.directory.evaluations, EVALUATIONS)
 
     @property
-    def scores(self) -> Table[dict[str, float | None]]:
-        """Scores of all evaluations, a row for each, with their step; `evaluations` has their protocols."""
-        return Table({"step": row.step, **row.scores} for row in self.evaluations)
+    def scores(self) -> Table[dict[str, float | str | None]]:
+        """Scores of all evaluations, a row for each, with its step, weights and fakes; `evaluations` has all."""
+        return Table(
+            {"step": row.step, "weights": row.protocol.weights, "num_samples": row.protocol.fake_images, **row.scores}
+            for row in self.evaluations
+        )
 
     @property
     def latent(self) -> LatentDistribution:

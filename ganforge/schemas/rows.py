@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -155,12 +155,27 @@ def iter_rows(path: Path, schema: TypeAdapter[T]) -> Iterator[T | None]:
         yield from _parsed(iter(partial(file.readline, MAX_ROW_BYTES + 1), b""), schema, path)
 
 
-def read_rows(path: Path, schema: TypeAdapter[T]) -> list[T]:
-    """Return the valid rows of a file; none if it does not exist. Raises OSError as `iter_rows` does."""
+def read_rows(path: Path, schema: TypeAdapter[T], notice: Callable[[str], None] | None = None) -> list[T]:
+    """Return the valid rows of a file; none if it does not exist. Raises OSError as `iter_rows` does.
+
+    Args:
+        path: The file.
+        schema: Schema of its rows.
+        notice: Function that gets a line about damaged rows.
+    """
     try:
-        return [row for row in iter_rows(path, schema) if row is not None]
+        rows = list(iter_rows(path, schema))
     except FileNotFoundError:
         return []
+    valid = [row for row in rows if row is not None]
+    if notice is not None and len(valid) < len(rows):
+        notice(damaged_rows(path, len(rows) - len(valid)))
+    return valid
+
+
+def damaged_rows(path: Path, count: int) -> str:
+    """Return the line about damaged rows of a file."""
+    return f"{path.name} has {count:,} damaged line{'' if count == 1 else 's'}; skipped"
 
 
 def newest_rows(path: Path, schema: TypeAdapter[T]) -> Iterator[T]:

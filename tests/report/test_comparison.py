@@ -120,8 +120,8 @@ def test_health_alerts_are_notes_of_the_comparison(tmp_path: Path) -> None:
         "message": "all fakes are alike",
         "hint": "x",
     }
-    made(tmp_path / "a", rows=[scored(10, 3.0)])
-    made(tmp_path / "b", seed=1, rows=[scored(10, 4.0)], manifest={"health": [found]})
+    made(tmp_path / "a", rows=[scored(1000, 3.0)])
+    made(tmp_path / "b", seed=1, rows=[scored(1000, 4.0)], manifest={"health": [found]})
     assert package.compare(tmp_path).notes == ["b: collapse from step 1,500 to 2,000: all fakes are alike"]
 
 
@@ -278,12 +278,31 @@ def test_long_settings_leave_scores_room_on_a_terminal(tmp_path: Path) -> None:
     assert any(line.split() == ["hinge", "1", "40"] for line in short)
 
 
+def test_scores_of_an_earlier_step_are_named_in_comparison(tmp_path: Path) -> None:
+    """A run that was continued after its evaluation is not taken for one of its last step."""
+    manifest = {"summary": MANIFEST["summary"] | {"steps": 1000}}
+    for step, notes in ((500, [f"fid of {name} is of step 500, earlier than the last" for name in "ab"]), (1000, [])):
+        folder = tmp_path / str(step)
+        made(folder / "a", rows=[scored(step, 40.0)], manifest=manifest)
+        made(folder / "b", seed=1, rows=[scored(step, 30.0)], manifest=manifest)
+        assert list(package.compare(folder).notes) == notes
+
+
+def test_largest_scores_have_a_mean_and_a_curve(tmp_path: Path) -> None:
+    """Scores near the largest number overflow neither sums nor intervals: the document has no infinity."""
+    for seed, value in enumerate((1e308, -1.7e308, 1.7e308)):
+        made(tmp_path / str(seed), seed=seed, rows=[scored(1000, abs(value)), scored(1000, value, score="own")])
+    comparison = package.compare(tmp_path)
+    assert comparison.groups[0].cells["fid"].estimate.mean == pytest.approx(1.7e308 / 3 * 2 + 1e308 / 3)
+    json.dumps(comparison.as_dict(), allow_nan=False)
+
+
 def test_raw_weights_and_moving_averages_are_never_averaged(tmp_path: Path) -> None:
     """A mean is over the weights that most seeds have scores of; a seed without them is named, and the curve agrees."""
     average, raw = {"weights": "generator_ema"}, {"weights": "generator"}
     for seed in range(3):
         rows = [scored(5, 30.0, **average), scored(10, 20.0 + seed, **average)]
-        made(tmp_path / f"s{seed}", seed=seed, rows=rows)
+        made(tmp_path / f"s{seed}", seed=seed, rows=rows, manifest={"summary": MANIFEST["summary"] | {"steps": 10}})
     write_rows(tmp_path / "s1" / "evaluation.jsonl", [*rows[:1], scored(10, 21.0, **average), scored(10, 90.0, **raw)])
     comparison = package.compare(tmp_path)
     cell = comparison.groups[0].cells["fid"]
@@ -341,6 +360,8 @@ def test_metrics_choose_the_columns(tmp_path: Path) -> None:
     assert [column.name for column in comparison.columns] == ["recall", "fid"]
     with pytest.raises(UsageError, match="no run has a score 'recal'; did you mean 'recall'"):
         package.compare(tmp_path, metrics=["recal"])
+    with pytest.raises(UsageError, match="no score is named"):
+        package.compare(tmp_path, metrics=[])
     with pytest.raises(UsageError, match="no score 'fed' to sort by; did you mean 'fid'"):
         package.compare(tmp_path, sort="fed")
 
@@ -368,6 +389,7 @@ def test_damaged_runs_are_named_in_comparison(tmp_path: Path) -> None:
     comparison = package.compare(tmp_path)
     assert [run.name for group in comparison.groups for run in group.runs] == ["good"]
     assert "bad is skipped" in comparison.notes[0]
+    assert f"{good}: evaluation.jsonl has 4 damaged lines; skipped" in comparison.notes
     assert comparison.groups[0].cells["fid"].estimate.mean == 2.0
     with pytest.raises(RunDirectoryError, match="no run can be read"):
         package.compare(bad)

@@ -138,6 +138,7 @@ def test_manifest_with_any_json_in_it_is_read_or_named(changes: list[tuple[tuple
             listing = list_runs(Path(folder), sort=key)
             assert len(listing.runs) == 1
             conditions = (f"{key}=2026", f"{key}>2026-11") if key in TIMES else (f"{key}=3", f"{key}!=4")
+            conditions = ("status=failed", "status!=failed") if key == "status" else conditions
             list_runs(Path(folder), where=conditions)
         shown, _ = format_table(HEADS, [cells(run, []) for run in listing.runs], width=None)
         assert len(shown.splitlines()) == 2
@@ -262,6 +263,10 @@ def test_runs_are_sorted(sort: str, expected: str, several: Path) -> None:
         ("fed<3", "did you mean 'fid'"),
         ("fid=<20", "invalid filter"),
         ("steps==3", "invalid filter"),
+        ("created>2026-13-01", "is not a time"),
+        ("updated=2026-02-30", "is not a time"),
+        ("status=runing", "invalid status 'runing'; did you mean 'running'"),
+        ("fid=nan", "is not a number"),
         ("loss<3", "values of loss are like"),
         ("precision>0.5", "values of precision are like 'fp32'"),
         ("steps=many", "values of steps are like 1000"),
@@ -272,6 +277,17 @@ def test_an_invalid_filter_is_refused(text: str, words: str, several: Path) -> N
     """An invalid filter, or a key that no run has, is one message with the nearest key."""
     with pytest.raises(UsageError, match=words):
         list_runs(several, where=[text])
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"), [("steps==3", "write steps=3"), ("fid=<20", "write fid<=20"), ("fid!==2", "write fid!=2")]
+)
+def test_the_fix_of_a_mistyped_sign_is_a_filter(text: str, fix: str, several: Path) -> None:
+    """The proposed filter can be parsed."""
+    with pytest.raises(UsageError) as raised:
+        list_runs(several, where=[text])
+    assert raised.value.fix == fix
+    Filter.parse(fix.removeprefix("write "))
 
 
 @given(st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec="ascii", exclude_characters="\n\r")))
@@ -411,6 +427,7 @@ def test_a_report_replaces_files_only_with_force(several: Path) -> None:
     refused = command("report", run, "--out", run / "run.json")
     assert refused.returncode == 2
     assert "exists already" in refused.stderr
+    assert command("report", run, "--out", run / "run.json", "--force").returncode == 2
     assert (run / "run.json").read_bytes() == before
     os.mkfifo(several / "pipe")
     assert command("report", run, "--out", several / "pipe", "--force").returncode == 2

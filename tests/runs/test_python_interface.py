@@ -44,6 +44,7 @@ def test_training_from_python(tmp_path: Path) -> None:
     assert (
         trained.scores.to_pandas().loc[4, "sliced-wasserstein"] == trained.evaluations[-1].scores["sliced-wasserstein"]
     )
+    assert trained.scores[-1] | {"step": 4, "weights": "generator", "num_samples": 10} == trained.scores[-1]
     longer = package.resume(tmp_path / "r", steps=5)
     assert longer.manifest.as_dict()["summary"]["steps"] == 5
     assert longer.experiment.steps == 5

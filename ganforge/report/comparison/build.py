@@ -66,6 +66,8 @@ def compare(
 def _select(table: list[Column], metrics: Sequence[str] | None) -> list[Column]:
     if metrics is None:
         return table
+    if not metrics:
+        raise UsageError("no score is named", fix="name scores, such as fid,kid, or none for all")
     names = {column.score for column in table}
     for metric in metrics:
         if metric not in names:
@@ -116,14 +118,18 @@ def _group(label: str, runs: Sequence[Run], keys: Sequence[str], table: Sequence
             by_seed[run.seed] = run
     counted = [by_seed[seed] for seed in sorted(by_seed)]
     cells: dict[str, Cell] = {}
-    omitted: dict[tuple[str, str], list[str]] = {}
+    remarks: dict[tuple[str, str], list[str]] = {}
     for column in table:
         group_cell, reasons = cell(column, [run.name for run in counted])
         if group_cell is not None:
             cells[column.name] = group_cell
+            for run in counted:
+                if run.name in group_cell.values and (run.steps or 0) > group_cell.step:
+                    reason = f"of step {group_cell.step:,}, earlier than the last"
+                    remarks.setdefault((run.name, reason), []).append(column.name)
         for item in reasons.items():
-            omitted.setdefault(item, []).append(column.name)
-    for (name, reason), scores in omitted.items():
+            remarks.setdefault(item, []).append(column.name)
+    for (name, reason), scores in remarks.items():
         lines.append(f"{', '.join(scores)} of {name} {'is' if len(scores) == 1 else 'are'} {reason}")
     settings: Mapping[str, Any] = {key: runs[0].settings[key] for key in keys if key in runs[0].settings}
     return Group(label, settings, runs, counted, cells), lines

@@ -96,7 +96,9 @@ def _mean(series: Iterable[Iterable[tuple[int, float | None]]]) -> list[Point]:
         for step, value in dict(line).items():  # the last score of a step counts
             values[step] += [] if value is None else [value]
     points = [
-        Point(step, math.fsum(known) / len(known), min(known), max(known)) if known else Point(step, None, None, None)
+        Point(step, math.fsum(value / len(known) for value in known), min(known), max(known))
+        if known
+        else Point(step, None, None, None)
         for step, known in sorted(values.items())
     ]
     heights = [math.nan if point.mean is None else point.mean for point in points]

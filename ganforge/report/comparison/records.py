@@ -65,11 +65,11 @@ def find_directories(places: Iterable[Path]) -> list[Path]:
 
 
 def read_runs(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
-    """Return the readable runs, and a line per unreadable one."""
+    """Return the readable runs, and a line per unreadable one and per file with damaged rows."""
     runs, problems = [], []
     for path in paths:
         try:
-            runs.append(_read(RunDirectory.open(path)))
+            runs.append(_read(RunDirectory.open(path), problems))
         except GanforgeError as error:
             problems.append(f"{path} is skipped: {error.message}")
         except (OSError, RecursionError) as error:
@@ -77,7 +77,7 @@ def read_runs(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
     return _named(runs), problems
 
 
-def _read(directory: RunDirectory) -> Run:
+def _read(directory: RunDirectory, problems: list[str]) -> Run:
     manifest, settings = directory.read_manifest(), settings_of(read_document(directory.config))
     status = current_status(directory.path, manifest.status)
     return Run(
@@ -88,7 +88,9 @@ def _read(directory: RunDirectory) -> Run:
         seed=manifest.seed,
         steps=None if status == "running" or manifest.summary is None else manifest.summary.steps,
         settings=settings | provenance(manifest),
-        evaluations=read_rows(directory.evaluations, EVALUATIONS),
+        evaluations=read_rows(
+            directory.evaluations, EVALUATIONS, lambda line: problems.append(f"{directory.path}: {line}")
+        ),
         alerts=manifest.health,
     )
 
