@@ -58,6 +58,12 @@ PATH_FIXES = {
 }
 
 
+#: Files and folders of a run that no command replaces.
+RUN_FILES = frozenset(
+    {"run.toml", "run.json", "metrics.jsonl", "evaluation.jsonl", "checkpoints", "components.py", ".lock"}
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Invocation:
     """Command that runs.
@@ -124,6 +130,10 @@ def check_output_path(path: Path, *, force: bool) -> None:
         raise UsageError(f"{path} is not a regular file", fix="choose another file")
     if path.exists() and not force:
         raise UsageError(f"{path} exists already", fix="choose another file, or pass --force to replace it")
+    place = path.resolve()
+    for folder in place.parents:
+        if place.relative_to(folder).parts[0] in RUN_FILES and (folder / "run.toml").is_file():
+            raise UsageError(f"{path} is a file of a run, which needs it", fix="choose another file")
     check_parent(path)
 
 
@@ -211,7 +221,7 @@ def print_error(error: BaseException, command: Command | None = None) -> int:
     """Print an exception, of the command of a plugin if it raised it, as one message, and return the exit code."""
     if isinstance(error, KeyboardInterrupt):
         notice("stopped")
-        return error.code if isinstance(error, SecondSignal) else INTERRUPTED
+        return int(error.code or 0) if isinstance(error, SecondSignal) else INTERRUPTED
     if os.environ.get(TRACEBACK):
         err().print("".join(traceback.format_exception(error)), markup=False)
     if isinstance(error, GanforgeError):

@@ -58,7 +58,12 @@ def _move(source: Path, target: Path) -> None:
     else:
         return
     with filling(target) as temporary:
-        shutil.copytree(source, temporary, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".lock"))
+        ignore = shutil.ignore_patterns(".lock")
+        try:
+            shutil.copytree(source, temporary, symlinks=True, dirs_exist_ok=True, ignore=ignore)
+        except shutil.Error as error:
+            file, _, reason = error.args[0][0]  # the first of many
+            raise OSError(errno.EIO, f"{file}: {reason.partition(': ')[0]}") from None
         paths = ((folder, path) for folder in (source, temporary) for path in folder.rglob("*") if path.is_file())
         files = {str(path.relative_to(folder)) for folder, path in paths if path.name != ".lock"}
         _, different, missing = cmpfiles(source, temporary, sorted(files), shallow=False)

@@ -75,7 +75,7 @@ def estimate(values: Sequence[float], bounds: tuple[float, float] = (-math.inf, 
         return Estimate(mean, min(values), max(values), count)
     deviation = math.hypot(*(value - mean for value in values)) / math.sqrt(count - 1)
     margin = two_sided_t(CONFIDENCE, count - 1) * deviation / math.sqrt(count)
-    low, high = max(bounds[0], -sys.float_info.max), min(bounds[1], sys.float_info.max)  # an infinity is no JSON
+    low, high = max(bounds[0], -sys.float_info.max), min(bounds[1], sys.float_info.max)  # JSON lacks infinities
     return Estimate(mean, min(mean, max(mean - margin, low)), max(mean, min(mean + margin, high)), count)
 
 

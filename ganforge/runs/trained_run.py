@@ -65,7 +65,11 @@ class TrainedRun:
     def _repr_html_(self) -> str:
         """Return the run as a notebook shows it: what it is, its newest scores and its newest grid."""
         components = " · ".join(f"{section} {name}" for section, name in self.manifest.components.items())
-        newest = [f"{name} {format_number(value)}" for row in self.scores[-1:] for name, value in row.items()]
+        newest = [
+            f"{name} {value if isinstance(value, str) else format_number(value)}"
+            for row in self.scores[-1:]
+            for name, value in row.items()
+        ]
         lines = [repr(self).strip("<>"), components, " · ".join(newest)]
         html = "".join(f"<div>{escape(printable(line))}</div>" for line in lines if line)
         grids = sorted(self.directory.samples.glob("step-*.png"))

@@ -163,14 +163,17 @@ def read_rows(path: Path, schema: TypeAdapter[T], notice: Callable[[str], None] 
         schema: Schema of its rows.
         notice: Function that gets a line about damaged rows.
     """
-    try:
-        rows = list(iter_rows(path, schema))
-    except FileNotFoundError:
-        return []
-    valid = [row for row in rows if row is not None]
-    if notice is not None and len(valid) < len(rows):
-        notice(damaged_rows(path, len(rows) - len(valid)))
-    return valid
+    rows: list[T] = []
+    damaged = 0
+    with suppress(FileNotFoundError):
+        for row in iter_rows(path, schema):
+            if row is None:
+                damaged += 1
+            else:
+                rows.append(row)
+    if notice is not None and damaged:
+        notice(damaged_rows(path, damaged))
+    return rows
 
 
 def damaged_rows(path: Path, count: int) -> str:

@@ -143,7 +143,8 @@ def replacing(path: Path) -> Iterator[Path]:
 def filling(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder next to a folder; on success its files replace those of the same names in the folder.
 
-    A new folder appears at once and whole. Raises OSError.
+    A new folder appears at once and whole. In an existing one the earlier files are removed first, so that a kill
+    leaves a part, never a mixture. Raises OSError.
     """
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent) as parent:
         temporary = Path(parent) / folder.name
@@ -152,8 +153,10 @@ def filling(folder: Path) -> Iterator[Path]:
         if not folder.exists():
             temporary.rename(folder)
             return
-        for file in sorted(path for path in temporary.rglob("*") if path.is_file()):
-            target = folder / file.relative_to(temporary)
+        targets = {path: folder / path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file()}
+        for target in targets.values():
+            target.unlink(missing_ok=True)
+        for file, target in targets.items():
             target.parent.mkdir(parents=True, exist_ok=True)
             file.replace(target)
 

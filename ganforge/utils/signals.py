@@ -81,7 +81,9 @@ class Interruption:
             raise SecondSignal(EXIT_CODES[signal.Signals(number)])
 
     def reinstall(self) -> None:
-        """Install the handlers again that a component has replaced."""
+        """Install the handlers again that a component has replaced, and unblock their signals."""
+        if sys.platform != "win32":
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self._previous_handlers)
         for number in self._previous_handlers:
             if signal.getsignal(number) != self._receive:
                 signal.signal(number, self._receive)

@@ -93,6 +93,22 @@ def test_a_copy_that_differs_leaves_the_run(run: RunDirectory, tmp_path: Path, m
     assert not (tmp_path / "new").exists()
 
 
+def test_a_full_disk_is_one_reason(run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run stays, and the message names the first file that could not be copied, not all of them."""
+    another_disk(monkeypatch, run.path)
+    before = contents(run.path)
+
+    def full(source: str, target: str, **_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", source, None, target)
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(RunDirectoryError) as raised:
+        move_run(run.path, tmp_path / "new")
+    assert raised.value.message.count("No space left on device") == 1
+    assert contents(run.path) == before
+    assert not (tmp_path / "new").exists()
+
+
 def test_the_command_renames_and_moves_into_folders(run: RunDirectory, tmp_path: Path) -> None:
     """A new name renames; an existing folder gets the run under its name; the report names the new place."""
     report_run(run.path)

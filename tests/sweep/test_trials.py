@@ -465,8 +465,11 @@ def test_extending_a_sweep_keeps_the_names_of_runs(registry: Registry) -> None:
 
 
 def test_a_folder_of_other_files_is_refused(registry: Registry) -> None:
-    """A folder with files does not become a sweep; an empty one does."""
+    """A folder with files does not become a sweep; an empty one does, and one whose sweep.toml met a full disk."""
     Path("other").mkdir()
+    assert SweepDirectory.locate(Path("other"), make_config()).path == Path("other")
+    Path("other/trials").mkdir()
+    Path("other/.lock").touch()
     assert SweepDirectory.locate(Path("other"), make_config()).path == Path("other")
     Path("other/thesis.txt").touch()
     with pytest.raises(GanforgeError, match="is not a sweep"):

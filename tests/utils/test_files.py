@@ -16,7 +16,7 @@ from ganforge.errors import DataError, GanforgeError
 from ganforge.plugins.local import load_local
 from ganforge.report.pages.pictures import PictureError, embed
 from ganforge.training.checkpoint_io import read_bytes
-from ganforge.utils.files import append_row, open_appending, read_file, read_limited, write_atomically
+from ganforge.utils.files import append_row, filling, open_appending, read_file, read_limited, write_atomically
 
 
 def _holes(path: Path) -> None:
@@ -101,3 +101,33 @@ def test_a_file_is_read_whole_or_not_at_all(
     else:
         with pytest.raises(DataError, match=f"longer than {limit} bytes"):
             read_limited(path, limit_bytes=limit, fix="another")
+
+
+def test_a_folder_that_is_filled_again_is_never_a_mixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the process ends between two files, those that are there are new; other files stay."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("a", "b", "other"):
+        (folder / name).write_text("old")
+    replace = Path.replace
+    replaced: list[str] = []
+
+    def stop_at_second(path: Path, target: Path) -> Path:
+        if replaced:
+            raise KeyboardInterrupt
+        replaced.append(target.name)
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", stop_at_second)
+
+    def fill() -> None:
+        with filling(folder) as temporary:
+            for name in ("a", "b"):
+                (temporary / name).write_text("new")
+
+    with pytest.raises(KeyboardInterrupt):
+        fill()
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {replaced[0]: "new", "other": "old"}
+    monkeypatch.undo()
+    fill()
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {"a": "new", "b": "new", "other": "old"}

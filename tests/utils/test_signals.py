@@ -28,10 +28,11 @@ def test_the_first_signal_is_remembered_and_the_second_acts(number: signal.Signa
 
 
 def test_handlers_that_a_component_replaces_are_installed_again() -> None:
-    """The first signal is still recorded after a library has installed handlers of its own."""
+    """The first signal is still recorded after a library has installed handlers of its own, and blocked signals."""
     with Interruption() as interruption:
         for number in EXIT_CODES:
             signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, EXIT_CODES)
         interruption.reinstall()
         os.kill(os.getpid(), signal.SIGTERM)
         assert interruption.received is signal.SIGTERM

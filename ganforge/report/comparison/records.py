@@ -66,7 +66,8 @@ def find_directories(places: Iterable[Path]) -> list[Path]:
 
 def read_runs(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
     """Return the readable runs, and a line per unreadable one and per file with damaged rows."""
-    runs, problems = [], []
+    runs: list[Run] = []
+    problems: list[str] = []
     for path in paths:
         try:
             runs.append(_read(RunDirectory.open(path), problems))
