@@ -100,14 +100,12 @@ class StreamingLoader(BatchLoader):
         with warnings.catch_warnings(action="ignore"), signals_kept():
             loader = DataLoader(
                 self._batches,
-                batch_sampler=_BatchRequests(self.sampler, index),
+                batch_sampler=_requests(self.sampler, index),
                 num_workers=self._num_workers,
                 collate_fn=_identity,
                 worker_init_fn=initialize_worker,
                 multiprocessing_context=start_method() if self._num_workers else None,
-                generator=derive_generator(
-                    self.sampler.seed, "data/items"
-                ),  # DataLoader draws a seed that nothing uses
+                generator=derive_generator(0, "data/items"),  # DataLoader draws a seed that nothing uses
             )
             try:
                 self._iterator = iter(loader)
@@ -124,16 +122,10 @@ class _BatchRequest(NamedTuple):
     indices: list[int]
 
 
-class _BatchRequests:
-    """Requests for the batches of a run from batch `index` on, without end."""
-
-    def __init__(self, sampler: EpochSampler, index: int) -> None:
-        self._sampler = sampler
-        self._index = index
-
-    def __iter__(self) -> Iterator[Any]:  # DataLoader passes on any type
-        for index in itertools.count(self._index):
-            yield _BatchRequest(index, self._sampler.indices(index).tolist())
+def _requests(sampler: EpochSampler, index: int) -> Iterator[Any]:  # DataLoader passes on any type
+    """Yield requests for the batches of a run from batch `index` on, without end."""
+    for number in itertools.count(index):
+        yield _BatchRequest(number, sampler.indices(number).tolist())
 
 
 class _WholeBatches(TorchDataset[ImageTensors]):

@@ -127,9 +127,12 @@ class Evaluator:
         keeps_training_images: bool = False,
     ) -> None:
         self.scoring = scoring
-        fingerprint = None if statistics is None else statistics.protocol.fingerprint
         self.selection = ImageSelection(
-            scoring, num_samples=num_samples, split=split, seed=seed, fingerprint=fingerprint
+            scoring=scoring,
+            num_samples=num_samples,
+            split=split,
+            seed=seed,
+            known_fingerprint=None if statistics is None else statistics.protocol.fingerprint,
         )
         self.seed = seed
         self.weights = weights

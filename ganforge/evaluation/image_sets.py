@@ -6,6 +6,7 @@ import hashlib
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
@@ -29,20 +30,21 @@ MAX_KEPT_BYTES = 256 * 2**20
 MAX_TRAIN_IMAGES = 100_000
 
 
+@dataclass(frozen=True, kw_only=True)
 class ImageSelection:
     """Indices of an evaluation's images. The same seed, split and count select the same images for every generator.
 
-    A `fingerprint` of the split is given if its images are not read.
+    Attributes:
+        num_samples: Number of real images, and of fakes.
+        split: Split of the real images.
+        known_fingerprint: Fingerprint of the split if its images are not read.
     """
 
-    def __init__(
-        self, scoring: Scoring, *, num_samples: int, split: Split, seed: int, fingerprint: str | None = None
-    ) -> None:
-        self.scoring = scoring
-        self.num_samples = num_samples
-        self.split = split
-        self.seed = seed
-        self._fingerprint = fingerprint
+    scoring: Scoring
+    num_samples: int
+    split: Split
+    seed: int
+    known_fingerprint: str | None = None
 
     @property
     def real(self) -> Tensor:
@@ -69,9 +71,7 @@ class ImageSelection:
     @cached_property
     def fingerprint(self) -> str:
         """Fingerprint of the real images' split: of all images in memory, or of some that are read."""
-        if self._fingerprint is not None:
-            return self._fingerprint
-        return self.scoring.open(self.split).fingerprint()
+        return self.known_fingerprint or self.scoring.open(self.split).fingerprint()
 
     def _order(self, split: Split, stream: Stream) -> Tensor:
         return torch.randperm(self.scoring.info.sizes[split], generator=derive_generator(self.seed, stream))

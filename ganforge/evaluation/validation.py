@@ -11,12 +11,12 @@ from torch import Tensor
 
 from ganforge.components import Split
 from ganforge.components.spec import NAME
+from ganforge.data.reader import describe
 from ganforge.data.scoring import Scoring, blame
 from ganforge.errors import ConfigError, DataError, IncompatibleError, PluginError, TooFewImagesError
 from ganforge.evaluation.comparability import EXTRACTOR_NEEDS
 from ganforge.plugins.registry import Entry
 
-CHW = 3
 GRAY_OR_RGB = (1, 3)
 #: Deepest nesting of details; a container that contains itself has no end.
 MAX_DEPTH = 20
@@ -150,9 +150,10 @@ def check_pictures(pictures: object, entry: Entry) -> dict[str, Tensor]:
             raise PluginError(
                 f"{entry}: a picture's name is lower-case letters and digits joined by dashes, not {name!r}"
             )
-        if not isinstance(picture, Tensor) or picture.dtype != torch.uint8 or picture.ndim != CHW:
-            kind = f"{picture.dtype} {tuple(picture.shape)}" if isinstance(picture, Tensor) else type(picture).__name__
-            raise PluginError(f"{entry}: picture {name!r} is {kind}; a tensor torch.uint8 (C, H, W) is required")
+        if not isinstance(picture, Tensor) or picture.dtype != torch.uint8 or picture.ndim != len("CHW"):
+            raise PluginError(
+                f"{entry}: picture {name!r} is {describe(picture)}; a tensor torch.uint8 (C, H, W) is required"
+            )
         if picture.shape[0] not in GRAY_OR_RGB or picture.numel() == 0:
             shape = tuple(picture.shape)
             raise PluginError(f"{entry}: picture {name!r} is {shape}; 1 or 3 channels of pixels are required")

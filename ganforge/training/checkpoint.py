@@ -22,13 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ganforge.errors import CheckpointError
-from ganforge.training.checkpoint_io import (
-    FORMAT,
-    parse_checksums,
-    parse_state,
-    parse_tensors,
-    read_bytes,
-)
+from ganforge.training.checkpoint_io import FORMAT, parse_checksums, parse_state, parse_tensors, read_bytes
 from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.files import sync, write_atomically
 from ganforge.utils.schema import MAX_TEXT_LENGTH, excerpt

@@ -11,13 +11,7 @@ from ganforge.errors import CheckpointError, CollapsedError, DivergedError
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.checkpoint import Checkpoint
 from ganforge.training.precision import is_scaler_column
-from ganforge.training.state import (
-    digest,
-    first_not_finite_weight,
-    load_state,
-    state_tensors,
-    synchronized_tensors,
-)
+from ganforge.training.state import digest, first_not_finite_weight, load_state, state_tensors, synchronized_tensors
 from ganforge.training.stats import column
 from ganforge.training.timing import ThroughputMeter
 from ganforge.utils.schema import excerpt

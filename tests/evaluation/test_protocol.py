@@ -273,7 +273,7 @@ def test_a_changed_test_picture_changes_the_fingerprint_of_streamed_data(tmp_pat
 
     def fingerprint() -> str:
         gan = build(resolve([command_line_layer([*SMALL, *data])], registry))
-        return ImageSelection(gan, num_samples=4, split="test", seed=0).fingerprint
+        return ImageSelection(scoring=gan, num_samples=4, split="test", seed=0).fingerprint
 
     before, changed = fingerprint(), tmp_path / "test" / "5.bmp"
     facts = changed.stat()
