@@ -58,9 +58,8 @@ class Update:
     shared: bool = True
 
 
-#: Loss of a part, `()`, its numbers, and the step that its terms received.
+#: Loss of a part, `()`, its numbers, and the step that its terms received; an update has those of each part.
 LossFunction: TypeAlias = Callable[[Part, Update, int], tuple[Tensor, Stats, TrainStep]]
-#: Numbers and step of each part.
 UpdateResult: TypeAlias = list[tuple[Stats, TrainStep]]
 
 
@@ -72,7 +71,6 @@ class Phase:
         frozen: Weights of the other phases, which get no gradient.
         loss_fn: `GANStep.loss`, or its compiled form.
         update_fn: `GANStep.optimize`, or its recorded form.
-        clip_norm: Maximum norm of the gradient at the current step, or None.
     """
 
     name: str
@@ -140,7 +138,14 @@ class GANStep:
         self._reused_fakes: tuple[GeneratorOutput, Tensor] | None = None
         self._stages: dict[str, object] = {}
 
-    # One update, from the outside in
+    # One step, from the outside in
+
+    def update_all(self, batches: Mapping[str, Sequence[Batch]], step: int) -> None:
+        """Update every phase with its batches: the discriminator several times, the others once."""
+        for name in self.phases:
+            first = self.experiment.batches(step) if name == "disc" else step
+            for index, batch in enumerate(batches[name], start=first):
+                self.last_stats |= self.update(name, batch, index, step)
 
     def update(self, name: str, batch: Batch, index: int, step: int) -> Stats:
         """Update a phase with this rank's part of a batch, its `index`-th one, and return its numbers."""
@@ -194,8 +199,7 @@ class GANStep:
     ) -> tuple[Tensor, UpdateResult]:
         """Set the gradients of a phase's weights to the mean over parts and ranks, times the scale in float16.
 
-        If `recorded`, the `UpdateRecorder` seeds the layers and averages over ranks instead. Returns the mean loss,
-        `()`, and the stats and the `TrainStep` of each part.
+        If `recorded`, the `UpdateRecorder` seeds and averages instead. Returns the mean loss, `()`, and all results.
         """
         phase.optimizer.zero_grad(set_to_none=True)
         results, losses = [], []
@@ -267,8 +271,6 @@ class GANStep:
             for augmentation in adaptive.values():
                 augmentation.observe(completed.real_output.logits)
 
-    # Inputs of an update
-
     def train_step(self, name: str, part: Part, update: Update, randomness: StepRandomness | None = None) -> TrainStep:
         """Return the view of a part that terms and augmentations receive."""
         derive_rng = self.random.derive(name, update.index)
@@ -286,11 +288,10 @@ class GANStep:
             augmentations=self.gan.augmentations,
             autocast=partial(autocast, self.precision, self.device),
         )
-        if self.experiment.reuse_fakes:
-            if name == "gen" and self._reused_fakes is not None:
-                step._raw_output, step.z = self._reused_fakes  # noqa: SLF001
-            elif name == "disc":
-                self._reused_fakes = step.raw_output, step.z  # computed now; the generator's update uses its graph
+        if self.experiment.reuse_fakes and name == "disc":
+            self._reused_fakes = step.raw_output, step.z  # computed now; the generator's update uses its graph
+        elif name == "gen" and self._reused_fakes is not None:
+            step._raw_output, step.z = self._reused_fakes  # noqa: SLF001
         return step
 
     def images_seen(self, step: int) -> int:
@@ -299,8 +300,7 @@ class GANStep:
 
     def set_stages(self, step: int) -> None:
         """Set the stage of all components; a changed stage discards recorded updates."""
-        stages = {name: component.stage(step) for name, component in self.modules.items()}
-        if self._stages and stages != self._stages:
+        before, self._stages = self._stages, {name: component.stage(step) for name, component in self.modules.items()}
+        if before and before != self._stages:
             for rebuild in self.on_restore:
                 rebuild()
-        self._stages = dict(stages)

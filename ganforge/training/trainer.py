@@ -179,20 +179,16 @@ class Trainer:
 
     @kept_process()
     def _train_step(self, batches: Mapping[str, Sequence[Batch]]) -> None:
-        """Update every phase with its batches: the discriminator several times, the others once."""
-        gan_step = self.gan_step
-        for name in gan_step.phases:
-            first = self.experiment.batches(self.step) if name == "disc" else self.step
-            for index, batch in enumerate(batches[name], start=first):
-                gan_step.last_stats |= gan_step.update(name, batch, index, self.step)
+        """Update every phase with its batches, record the numbers, and update the moving average."""
+        self.gan_step.update_all(batches, self.step)
         self.step += 1
-        self.metrics.record(self.step, gan_step.last_stats)
+        self.metrics.record(self.step, self.gan_step.last_stats)
         if self.ema is not None:
             self.ema.update(
                 self.gan.generator,
                 images_seen=self.images_seen,
                 new_images=self.experiment.batch_size * self.experiment.critic_steps / self.experiment.generator_steps,
-                halflife_scale=gan_step.schedules.halflife_scale(self.step - 1),
+                halflife_scale=self.gan_step.schedules.halflife_scale(self.step - 1),
             )
             self.ema.generator.stage(self.step)
 

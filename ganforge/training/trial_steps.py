@@ -46,26 +46,18 @@ class TrialSteps:
             phase: _repeated_batch(gan, self.experiment.images_per_update(phase) // shares, device)
             for phase in self.gan_step.phases
         }
-        self.disc_updates = self.steps = 0
+        self.steps = 0
 
     def run(self, steps: int = 1) -> bool:
         """Run steps, wait for the device, and return whether all numbers are finite."""
         devices = [self.device] if self.device.type == "cuda" else []
         with float32_matmul(tf32=self.precision == "tf32"), torch.random.fork_rng(devices):
             for _ in range(steps):
-                self._step()
+                updates = self.experiment.batches(self.steps + 1) - self.experiment.batches(self.steps)
+                batches = {name: [batch] * (updates if name == "disc" else 1) for name, batch in self.batches.items()}
+                self.gan_step.update_all(batches, self.steps)
+                self.steps += 1
             return all(math.isfinite(float(value)) for value in self.gan_step.last_stats.values())
-
-    def _step(self) -> None:
-        updates = self.experiment.batches(self.steps + 1) - self.disc_updates
-        for phase, batch in self.batches.items():
-            if phase != "disc":
-                self.gan_step.update(phase, batch, self.steps, self.steps)
-            else:
-                for _ in range(updates):
-                    self.gan_step.update(phase, batch, self.disc_updates, self.steps)
-                    self.disc_updates += 1
-        self.steps += 1
 
 
 def trial_shares(gan: GANComponents, device: torch.device, flops: Flops) -> int:
