@@ -45,18 +45,18 @@ class Extraction:
         Raises PluginError if the extractor fails, or returns something else than it declares.
         """
         inputs = images if self.extractor.raw_images else pictures
-        features, logits = self.empty(len(inputs)).features, self.empty(len(inputs)).logits
+        whole = self.empty(len(inputs))
         size = max(1, min(self._batch_size, MAX_BATCH_PIXELS // (inputs.shape[-2] * inputs.shape[-1])))
         with float32_matmul(), torch.autocast(self._device.type, enabled=False):
             for begin in range(0, len(inputs), size):
                 batch = slice(begin, min(begin + size, len(inputs)))
                 output = self._extract(inputs[batch])
-                features[batch] = self._checked(output.features, features[batch], "features")
-                if logits is not None:
-                    logits[batch] = self._checked(output.logits, logits[batch], "logits")
-        if not bool(features.isfinite().all()):
+                whole.features[batch] = self._checked(output.features, whole.features[batch], "features")
+                if whole.logits is not None:
+                    whole.logits[batch] = self._checked(output.logits, whole.logits[batch], "logits")
+        if not bool(whole.features.isfinite().all()):
             raise PluginError(f"{self._entry} returns a feature that is not finite")
-        return FeatureOutput(features, logits)
+        return whole
 
     def _extract(self, inputs: Tensor) -> FeatureOutput:
         with blame(self._chosen, f"extract features of {len(inputs)} images"):
