@@ -13,6 +13,34 @@ from ganforge.plugins.presets import Preset
 
 GOODFELLOW = "Goodfellow et al. 2014, Generative Adversarial Networks, arXiv:1406.2661"
 RADFORD = "Radford et al. 2015, Unsupervised Representation Learning with DCGANs, arXiv:1511.06434"
+#: Help of the commands that ganforge's core does without, by module and function of `ganforge.cli`.
+COMMANDS = {
+    "report:report": "Write a self-contained HTML file of a run, or of all runs of a folder.",
+    "sweep:app": (
+        "Train every combination of components and settings with several seeds, score each run, and rank them."
+    ),
+    "import_weights:import_weights": (
+        "Convert PyTorch's pickled weights to safetensors for --init, without running the file's code."
+    ),
+    "clean:clean": (
+        "Remove old checkpoints of runs; never the newest valid or the best one, nor those of a run that is training."
+    ),
+    "move:move": "Rename or move a run that is not training, also to another disk.",
+    "data:app": "Describe, check and convert pictures: folders, archives and arrays.",
+    "bench:app": (
+        "Compare the speed of ganforge with that of the textbook's loop on this machine, on MNIST in batches of 60."
+    ),
+    "interpolate:app": "Draw the images between points of the latent space: as rows, a grid, a GIF or a video.",
+    "latent:app": "Explore the latent space: traversals, directions, arithmetic, truncation and mixing of styles.",
+    "project:app": "Find latents whose images are near to pictures, or the training images nearest to them.",
+    "explore:app": (
+        "Open a local page to play with a generator, until Ctrl-C: sliders, walks, pins, classes, checkpoints."
+    ),
+    "export:app": "Write a run's generator as a file for others, and run that file before the command is done.",
+    "publish:publish": (
+        "Write a folder with a run's weights, samples and model card, and upload it to the Hugging Face Hub."
+    ),
+}
 
 
 @hookimpl
@@ -181,70 +209,5 @@ def ganforge_presets() -> Iterable[Preset]:
 @hookimpl
 def ganforge_commands(app: CommandGroup) -> None:
     """Add the commands that ganforge's core does without."""
-    app.add_command(
-        "report",
-        "ganforge.cli.report:report",
-        help="Write a self-contained HTML file of a run, or of all runs of a folder.",
-    )
-    app.add_command(
-        "sweep",
-        "ganforge.cli.sweep:app",
-        help="Train every combination of components and settings with several seeds, score each run, and rank them.",
-    )
-    app.add_command(
-        "import-weights",
-        "ganforge.cli.import_weights:import_weights",
-        help="Convert PyTorch's pickled weights to safetensors for --init, without running the file's code.",
-    )
-    app.add_command(
-        "clean",
-        "ganforge.cli.clean:clean",
-        help="Remove old checkpoints of runs; never the newest valid or the best one, nor those of a run that is "
-        "training.",
-    )
-    app.add_command(
-        "move",
-        "ganforge.cli.move:move",
-        help="Rename or move a run that is not training, also to another disk.",
-    )
-    app.add_command(
-        "data",
-        "ganforge.cli.data:app",
-        help="Describe, check and convert pictures: folders, archives and arrays.",
-    )
-    app.add_command(
-        "bench",
-        "ganforge.cli.bench:app",
-        help="Compare the speed of ganforge with that of the textbook's loop on this machine, on MNIST in batches "
-        "of 60.",
-    )
-    app.add_command(
-        "interpolate",
-        "ganforge.cli.interpolate:app",
-        help="Draw the images between points of the latent space: as rows, a grid, a GIF or a video.",
-    )
-    app.add_command(
-        "latent",
-        "ganforge.cli.latent:app",
-        help="Explore the latent space: traversals, directions, arithmetic, truncation and mixing of styles.",
-    )
-    app.add_command(
-        "project",
-        "ganforge.cli.project:app",
-        help="Find latents whose images are near to pictures, or the training images nearest to them.",
-    )
-    app.add_command(
-        "explore",
-        "ganforge.cli.explore:app",
-        help="Open a local page to play with a generator, until Ctrl-C: sliders, walks, pins, classes, checkpoints.",
-    )
-    app.add_command(
-        "export",
-        "ganforge.cli.export:app",
-        help="Write a run's generator as a file for others, and run that file before the command is done.",
-    )
-    app.add_command(
-        "publish",
-        "ganforge.cli.publish:publish",
-        help="Write a folder with a run's weights, samples and model card, and upload it to the Hugging Face Hub.",
-    )
+    for target, text in COMMANDS.items():
+        app.add_command(target.partition(":")[0].replace("_", "-"), f"ganforge.cli.{target}", help=text)

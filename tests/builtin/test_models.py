@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from ganforge.builtin.losses.bce import Bce
 from ganforge.builtin.models.dcgan import DcganDiscriminator, DcganGenerator, halvings
-from ganforge.builtin.models.dropout import Dropout
-from ganforge.builtin.models.mlp import MlpDiscriminator, MlpGenerator
+from ganforge.builtin.models.mlp import Dropout, MlpDiscriminator, MlpGenerator
 from ganforge.components import ConditionSpec, Discriminator, DiscriminatorOutput, Generator, ImageSpec
 from ganforge.errors import IncompatibleError
 

@@ -10,7 +10,7 @@ import platformdirs
 import pytest
 import torch
 
-from ganforge.builtin.datasets import mnist_download, mnist_files
+from ganforge.builtin.datasets import mnist_files
 from ganforge.builtin.datasets.idx import header
 from ganforge.builtin.datasets.mnist import Mnist
 
@@ -56,5 +56,5 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        monkeypatch.setattr(mnist_download, "MIRRORS", (f"http://127.0.0.1:{unused.getsockname()[1]}/",))
+        monkeypatch.setattr(mnist_files, "MIRRORS", (f"http://127.0.0.1:{unused.getsockname()[1]}/",))
     return folder / "ganforge"

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from ganforge.builtin.models.dropout import Dropout
-from ganforge.builtin.models.mlp import MlpDiscriminator
+from ganforge.builtin.models.mlp import Dropout, MlpDiscriminator
 from ganforge.builtin.optimizers import Adam
 from ganforge.data.loader import Batch, EpochSampler, InMemoryLoader
 from ganforge.training.build import GANComponents

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ganforge.builtin.models.dropout import Dropout
-from ganforge.builtin.models.mlp import MlpDiscriminator
+from ganforge.builtin.models.mlp import Dropout, MlpDiscriminator
 from ganforge.data.loader import Batch
 from ganforge.errors import CheckpointError, ConfigError, DivergedError, UsageError
 from ganforge.plugins.registry import Registry

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from ganforge.builtin.datasets.mnist_download import download_mnist
-from ganforge.builtin.datasets.mnist_files import CLASSES, REQUIRED, SHA256, changed_files, read_split
+from ganforge.builtin.datasets.mnist_files import CLASSES, REQUIRED, SHA256, changed_files, download_mnist, read_split
 from ganforge.components import Dataset, ImageTensors, Split
 from ganforge.errors import DataError
 from ganforge.utils.downloads import DownloadError, expanded, find_folder, search_places

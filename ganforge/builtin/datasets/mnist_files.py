@@ -1,16 +1,17 @@
-"""The four files of MNIST: names, hashes, and reading of a split."""
+"""The four files of MNIST: names, hashes, download (all of it or nothing), and reading of a split."""
 
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 
-from torch import Tensor, int64
+from torch import int64
 
 from ganforge.builtin.datasets.idx import header, read_idx
 from ganforge.components import ImageTensors, Split
 from ganforge.errors import DataError
-from ganforge.utils.downloads import RequiredFiles
+from ganforge.utils.downloads import DownloadError, RequiredFiles, download
 
 #: Images and labels of each split.
 FILES: dict[Split, tuple[str, str]] = {
@@ -35,8 +36,42 @@ REQUIRED = RequiredFiles(
     fix="Add them, or remove the others; `--data.source sample` trains on the digits that ship with ganforge.",
 )
 
+#: torchvision's mirrors, in its order; importing torchvision for them would be slow.
+MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")
+
+#: Command of the process that downloads; -P keeps files in the working folder from being imported.
+DOWNLOADER = (sys.executable, "-P", "-m", "ganforge.builtin.datasets.mnist_fetch")
+
+TOTAL_SECONDS = 120.0
+
 SIDE_PIXELS = 28
 CLASSES = tuple(str(digit) for digit in range(10))
+
+
+def download_mnist(root: Path) -> Path:
+    """Download the four files, check them, and put them into `root`/MNIST/raw; return that folder.
+
+    Raises:
+        DownloadError: The files could not be downloaded, or are not the original ones.
+    """
+    return download(
+        DOWNLOADER,
+        *MIRRORS,
+        root=root,
+        folder="MNIST/raw",
+        fetched="MNIST/raw",
+        addresses=MIRRORS,
+        seconds=TOTAL_SECONDS,
+        check=_check,
+    )
+
+
+def _check(folder: Path) -> None:
+    """Raise DownloadError unless the four files are the original ones."""
+    for name, original in SHA256.items():
+        with (folder / name).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != original:
+                raise DownloadError(f"{name} differs from the original (SHA-256)")
 
 
 def read_split(folder: Path, split: Split) -> ImageTensors:
@@ -63,15 +98,13 @@ def read_split(folder: Path, split: Split) -> ImageTensors:
 def changed_files(images: ImageTensors, split: Split) -> list[str]:
     """Return the files of a split that differ from the original ones; those of Fashion-MNIST have the same names."""
     assert images.condition is not None, "read_split returns labels"  # noqa: S101
-    tensors = (images.images.squeeze(1), images.condition.byte())
-    return [name for name, tensor in zip(FILES[split], tensors, strict=True) if file_sha256(tensor) != SHA256[name]]
-
-
-def file_sha256(tensor: Tensor) -> str:
-    """Return the SHA-256 that the plain IDX file of this uint8 tensor has."""
-    digest = hashlib.sha256(header(tuple(tensor.shape)))
-    digest.update(tensor.contiguous().numpy().data)
-    return digest.hexdigest()
+    changed = []
+    for name, tensor in zip(FILES[split], (images.images.squeeze(1), images.condition.byte()), strict=True):
+        digest = hashlib.sha256(header(tuple(tensor.shape)))  # that of the plain IDX file
+        digest.update(tensor.contiguous().numpy().data)
+        if digest.hexdigest() != SHA256[name]:
+            changed.append(name)
+    return changed
 
 
 def _present(folder: Path, name: str) -> Path:

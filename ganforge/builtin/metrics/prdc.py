@@ -108,11 +108,8 @@ class Density(NeighborMetric):
 class Coverage(NeighborMetric):
     """Share of real images with a fake in their neighborhood (Naeem et al. 2020, k = 5)."""
 
-    class Options(NeighborMetric.Options):
+    class Options(Density.Options):
         """Options of the neighborhoods."""
-
-        neighbors: PositiveInt = 5
-        """Number of nearest neighbors within an image's neighborhood."""
 
     higher_is_better: ClassVar = {"coverage": True}
 

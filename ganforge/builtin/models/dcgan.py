@@ -26,15 +26,7 @@ def halvings(size: int) -> int | None:
 
 
 def check_size(network: str, image: ImageSpec) -> int:
-    """Return the number of halvings that both sides share.
-
-    Args:
-        network: Name of the network, for the message.
-        image: Shape of the images.
-
-    Raises:
-        IncompatibleError: The sides do not halve equally often; the message names the nearest sizes.
-    """
+    """Return the number of halvings that both sides share. Raises IncompatibleError, with the nearest sizes."""
     count = halvings(image.height)
     if count is None or count != halvings(image.width):
         side = max(image.height, image.width)
@@ -47,11 +39,6 @@ def check_size(network: str, image: ImageSpec) -> int:
             fix=f"the nearest sizes are {nearest}; --data.size resizes the pictures of a folder",
         )
     return count
-
-
-def channels_per_level(base_channels: int, count: int) -> list[int]:
-    """Return the channels of each map from the image towards the base: 112, 224, … for `base_channels` 112."""
-    return [base_channels * 2**level for level in range(count)]
 
 
 def initialize(network: nn.Module) -> None:
@@ -83,16 +70,12 @@ class DcganGenerator(Generator):
     def __init__(self, options: Options, image: ImageSpec) -> None:
         super().__init__(options, image)
         count = check_size("generator 'dcgan'", image)
-        channels = channels_per_level(options.base_channels, count)[::-1]
+        channels = [options.base_channels * 2**level for level in reversed(range(count))]  # from the base to the image
         self.base = (image.height // 2**count, image.width // 2**count)
         self.project = nn.ConvTranspose2d(options.latent_dim, channels[0], self.base, bias=False)
         layers: list[nn.Module] = [nn.BatchNorm2d(channels[0]), nn.ReLU()]
         for inputs, outputs in pairwise(channels):
-            layers += [
-                nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(outputs),
-                nn.ReLU(),
-            ]
+            layers += [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
         self.layers = nn.Sequential(
             *layers, nn.ConvTranspose2d(channels[-1], image.channels, 4, 2, 1, bias=False), nn.Tanh()
         )
@@ -134,7 +117,7 @@ class DcganDiscriminator(Discriminator):
     def __init__(self, options: Options, image: ImageSpec) -> None:
         super().__init__(options, image)
         count = check_size("discriminator 'dcgan'", image)
-        channels = [image.channels, *channels_per_level(options.base_channels, count)]
+        channels = [image.channels, *(options.base_channels * 2**level for level in range(count))]
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(channels):
             layers += [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2)]

@@ -20,14 +20,14 @@ import torchvision
 from packaging.version import Version
 from torchvision.datasets import MNIST
 
-from ganforge.builtin.datasets import mnist_download, mnist_files
+from ganforge.builtin.datasets import mnist_files
 from ganforge.errors import DataError
 from ganforge.utils import downloads
 from tests.helpers.mnist_files import COUNTS, cache, everything_below, files, mnist, put
 
 __all__ = ["cache"]  # a fixture for every test here
 
-MIRRORS = mnist_download.MIRRORS  # before that fixture puts them out of reach
+MIRRORS = mnist_files.MIRRORS  # before that fixture puts them out of reach
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 Use = Callable[..., None]
@@ -110,8 +110,7 @@ def never(request: BaseHTTPRequestHandler) -> None:
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the small files be the original ones."""
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files().items()}
-    for module in (mnist_download, mnist_files):
-        monkeypatch.setattr(module, "SHA256", hashes)
+    monkeypatch.setattr(mnist_files, "SHA256", hashes)
 
 
 @pytest.fixture
@@ -119,8 +118,8 @@ def use(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Use:
     """Return what sets the mirrors and the script of the process that downloads."""
 
     def use(*mirrors: str, script: str = SMALL) -> None:
-        monkeypatch.setattr(mnist_download, "MIRRORS", mirrors)
-        monkeypatch.setattr(mnist_download, "DOWNLOADER", (sys.executable, "-c", script))
+        monkeypatch.setattr(mnist_files, "MIRRORS", mirrors)
+        monkeypatch.setattr(mnist_files, "DOWNLOADER", (sys.executable, "-c", script))
 
     return use
 
@@ -193,7 +192,7 @@ def test_a_download_has_a_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyP
             mirror,
             script=f"import os, pathlib, sys, time; open({str(process_id)!r}, 'w').write(str(os.getpid())); {script}",
         )
-        monkeypatch.setattr(mnist_download, "TOTAL_SECONDS", 1.0)
+        monkeypatch.setattr(mnist_files, "TOTAL_SECONDS", 1.0)
         began = time.monotonic()
         data = mnist(tmp_path / "data")
         data.open("test")
@@ -228,9 +227,9 @@ def test_download_ends_with_its_parent_process(tmp_path: Path) -> None:
     with server(answer) as mirror:
         script = f"""
 from pathlib import Path
-from ganforge.builtin.datasets import mnist_download
-mnist_download.MIRRORS = ({mirror!r},)
-mnist_download.download_mnist(Path({str(tmp_path / "data")!r}))
+from ganforge.builtin.datasets import mnist_files
+mnist_files.MIRRORS = ({mirror!r},)
+mnist_files.download_mnist(Path({str(tmp_path / "data")!r}))
 """
         with subprocess.Popen([sys.executable, "-c", script]) as process:
             assert requested.wait(60)
@@ -245,7 +244,7 @@ def test_offline_machine_starts_no_download_and_full_raises_data_error(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without an answer, `full` names the places, the reason, and both ways out; `auto` takes the sample."""
-    monkeypatch.setattr(mnist_download, "DOWNLOADER", (str(tmp_path / "missing"),))
+    monkeypatch.setattr(mnist_files, "DOWNLOADER", (str(tmp_path / "missing"),))
     with pytest.raises(DataError) as raised:
         mnist(tmp_path / "data", "full").open("train")
     for words in (
