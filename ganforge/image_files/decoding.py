@@ -12,7 +12,13 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageColor, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import BITSPERSAMPLE, OPEN_INFO, PHOTOMETRIC_INTERPRETATION, TiffImageFile
+from PIL.TiffImagePlugin import (
+    BITSPERSAMPLE,
+    OPEN_INFO,
+    PHOTOMETRIC_INTERPRETATION,
+    SAMPLEFORMAT,
+    TiffImageFile,
+)
 from torch import Tensor
 
 from ganforge.utils.files import error_reason
@@ -38,6 +44,9 @@ KEY_SCALES = {"L;2": (0x3, 0x55), "L;4": (0xF, 0x11), "L": (0xFF, 1)}
 # Pillow (13.0) has no entry for 16-bit TIFFs whose white is zero and whose first byte is the high one. It decodes the
 # others without inverting them, which `_values_16_bit` does.
 OPEN_INFO.setdefault((b"MM", 0, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
+
+#: Sample format of a TIFF with signed integers, which Pillow takes for unsigned ones if they have 8 bits.
+SIGNED = 2
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Chunks of a PNG that change no pixel. Pillow refuses a picture if they are large.
@@ -275,6 +284,8 @@ def _flatten(image: Image.Image, decoding: Decoding) -> Image.Image:
         values = _values_16_bit(image, decoding)
         scaled = ((values * WHITE_8_BIT + WHITE_16_BIT // 2) // WHITE_16_BIT).astype(np.uint8)
         return Image.fromarray(scaled).convert(mode)
+    if isinstance(image, TiffImageFile) and SIGNED in image.tag_v2.get(SAMPLEFORMAT, ()):
+        raise ValueError("its pixels are signed bytes without a defined white")
     if image.has_transparency_data:
         page = Image.new("RGBA", image.size, (*decoding.color, WHITE_8_BIT))
         image = Image.alpha_composite(page, image if image.mode == "RGBA" else image.convert("RGBA"))

@@ -14,7 +14,10 @@ from ganforge.image_files.layout import MAX_LABELS_BYTES, SPLIT_NAME, Layout, ar
 from ganforge.image_files.source import ImageSource
 from ganforge.utils.files import error_reason, read_limited
 
-LINKS = "links to folders"
+#: Kinds of folders that are not read.
+LINKS, RUNS = "links to folders", "runs"
+#: File of a run, whose samples do not become training pictures.
+RUN_FILE = "run.toml"
 
 
 class FolderSource(ImageSource):
@@ -59,6 +62,9 @@ class FolderSource(ImageSource):
                 raise DataError(problem, fix="Check --data.path.") from error
             except OSError as error:
                 raise DataError(f"{folder} cannot be read: {error_reason(error)}") from error
+            if prefix and any(entry.name == RUN_FILE for entry in entries):
+                ignored[RUNS] += 1
+                continue
             for entry in entries:
                 if is_hidden(entry.name):
                     continue

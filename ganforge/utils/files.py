@@ -41,6 +41,8 @@ def output_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno is None:  # such as one of safetensors, which has its number in its text
+            raise OutputError(str(error)) from error
         raise OutputError(error.errno, error.strerror or str(error), error.filename) from error
 
 

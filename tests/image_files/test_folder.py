@@ -126,6 +126,18 @@ def test_splits_below_other_folders_are_an_error(tmp_path: Path, names: tuple[st
     assert len(folder(tmp_path).class_names or ()) > 1
 
 
+def test_runs_are_not_read(tmp_path: Path) -> None:
+    """A training in the folder of its pictures adds no class and no pictures; its samples alone can be read."""
+    for gray, name in enumerate(("cat/1.png", "dog/1.png", "runs/a/samples/step-00000000.png")):
+        save(tmp_path / name, gray)
+    (tmp_path / "runs" / "a" / "run.toml").touch()
+    data = folder(tmp_path)
+    assert grays(data) == [0, 1]
+    assert data.class_names == ("cat", "dog")
+    assert data.notices[1].endswith("ignored: runs: 1")
+    assert grays(folder(tmp_path / "runs" / "a" / "samples")) == [2]
+
+
 def test_loops_of_links_are_counted(tmp_path: Path) -> None:
     """A link to itself, to the folder or to one around it makes neither a class nor an error."""
     for gray, name in enumerate(("cat", "dog")):

@@ -16,6 +16,7 @@ import tifffile
 import torch
 from PIL import Image
 
+from ganforge.errors import DataError
 from tests.helpers.image_folders import folder, in_memory, save, streamed
 
 Array = np.ndarray[Any, Any]
@@ -138,6 +139,13 @@ def test_tiff_equals_tifffile(tmp_path: Path, photometric: Any, dtype: Any, chan
         if channels in {2, 4}:
             expected = expected[..., :-1] * expected[..., -1:] + 1 - expected[..., -1:]
         check(root, upright(expected, orientation) * 255, tolerance=1.5)
+
+
+def test_tiff_of_signed_bytes_is_refused(tmp_path: Path) -> None:
+    """Pillow takes signed bytes for unsigned ones: the darkest would become gray."""
+    tifffile.imwrite(tmp_path / "1.tif", np.full(SHAPE, -128, np.int8), photometric="minisblack")
+    with pytest.raises(DataError, match="signed bytes without a defined white"):
+        folder(tmp_path).open("train")
 
 
 def test_12_bit_tiff_is_scaled(tmp_path: Path) -> None:

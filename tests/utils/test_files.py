@@ -16,7 +16,16 @@ from ganforge.errors import DataError, GanforgeError
 from ganforge.plugins.local import load_local
 from ganforge.report.pages.pictures import PictureError, embed
 from ganforge.training.checkpoint_io import read_bytes
-from ganforge.utils.files import append_row, filling, open_appending, read_file, read_limited, write_atomically
+from ganforge.utils.files import (
+    OutputError,
+    append_row,
+    filling,
+    open_appending,
+    output_errors,
+    read_file,
+    read_limited,
+    write_atomically,
+)
 
 
 def _holes(path: Path) -> None:
@@ -51,6 +60,12 @@ def test_every_reader_refuses_what_is_not_a_regular_file(reader: str, place: str
     PLACES[place](path)
     with pytest.raises((OSError, GanforgeError, PictureError), match="file"):
         READERS[reader](path)
+
+
+def test_an_error_without_a_number_keeps_its_text() -> None:
+    """The message of a failed write has no `[Errno None]`."""
+    with pytest.raises(OutputError, match=r"^a\.safetensors cannot be written$"), output_errors():
+        raise OSError("a.safetensors cannot be written")
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's /proc")

@@ -28,6 +28,9 @@ METADATA = b"huggingface"
 SPLIT_FILE = re.compile(r"(train|test)([-._].*)?")
 #: Images of a row group, as the datasets library writes them.
 ROWS_PER_GROUP = 100
+#: Limit of the bytes of a row group, of which memory holds a few copies.
+MAX_GROUP_BYTES = 1 << 30
+DAMAGED_FIX = "Copy or download it again."
 
 
 class Columns(NamedTuple):
@@ -72,7 +75,7 @@ class ParquetSource(ImageSource):
             wrong = next((row for row, label in enumerate(labels) if not _is_class(label)), None)
             if wrong is not None:
                 raise DataError(f"row {wrong} of {split} in {self.path} has the label {labels[wrong]!r}, not a class")
-            files[split] = [(f"{split}/{row}", label) for row, label in enumerate(labels)]
+            files[split] = [(f"{split}/{row}", int(label)) for row, label in enumerate(labels)]
         if not files.get("train"):
             raise DataError(f"{self.path} has no rows for training", fix="Name its files train-….parquet.")
         if self._columns.label is None:
@@ -96,8 +99,10 @@ class ParquetSource(ImageSource):
         place = self._places["train" if split == "train" else "test"][int(row)]
         with self._lock:
             if self._group is None or self._group[0] != place[:2]:
-                column = self._columns.image
-                table = _open(place.file).read_row_group(place.group, [column])
+                column, file = self._columns.image, _open(place.file)
+                if file.metadata.row_group(place.group).total_byte_size > MAX_GROUP_BYTES:
+                    raise ValueError(f"its row group is longer than {MAX_GROUP_BYTES:,} bytes")
+                table = file.read_row_group(place.group, [column])
                 self._group = place[:2], table[column].to_pylist()
             value = self._group[1][place.row]
         content = value.get("bytes") if isinstance(value, dict) else value
@@ -140,29 +145,36 @@ class ParquetSource(ImageSource):
         """Columns of the first file. Raises DataError."""
         path = next(path for paths in self._files.values() for path in paths) if self._files else self.path
         schema = _open(path).schema_arrow
-        features: dict[str, Any] = {}
-        if schema.metadata and METADATA in schema.metadata:
-            features = json.loads(schema.metadata[METADATA]).get("info", {}).get("features", {})
+        try:
+            features = _features((schema.metadata or {}).get(METADATA, b"{}"))
+        except (ValueError, AttributeError, RecursionError):
+            raise DataError(f"{path}: its metadata of the datasets library are damaged", fix=DAMAGED_FIX) from None
         images = _of_type(features, "Image")
         images = images or [name for name in schema.names if name in IMAGE_NAMES]
         if len(images) != 1:
             raise DataError(f"{len(images)} columns of {path} hold images; there are {', '.join(schema.names)}")
-        labels = [
-            name for name, kind in features.items() if isinstance(kind, dict) and kind.get("_type") == "ClassLabel"
-        ]
+        labels = _of_type(features, "ClassLabel")
         labels = labels or [name for name in schema.names if name in LABEL_NAMES]
         if len(labels) > 1:
             raise DataError(
                 f"{len(labels)} columns of {path} hold labels: {', '.join(labels)}", fix="Keep one of them."
             )
         label = labels[0] if labels else None
-        names = features.get(label, {}).get("names") if label in features else None
+        names = features[label].get("names") if label in features else None
+        if not (names is None or (isinstance(names, list) and all(isinstance(name, str) for name in names))):
+            raise DataError(f"{path}: the names of its classes are not text", fix=DAMAGED_FIX)
         return Columns(images[0], label, None if names is None else tuple(names))
 
 
-def _of_type(features: Mapping[str, Any], name: str) -> list[str]:
+def _features(metadata: bytes) -> dict[str, dict[str, Any]]:
+    """Return the types of columns; raises any of three errors for other content."""
+    features = json.loads(metadata).get("info", {}).get("features", {})
+    return {column: kind for column, kind in features.items() if isinstance(kind, dict)}
+
+
+def _of_type(features: Mapping[str, dict[str, Any]], name: str) -> list[str]:
     """Return the columns of a type of the datasets library."""
-    return [column for column, kind in features.items() if isinstance(kind, dict) and kind.get("_type") == name]
+    return [column for column, kind in features.items() if kind.get("_type") == name]
 
 
 def _is_class(label: object) -> bool:
@@ -174,7 +186,7 @@ def _open(path: Path) -> Any:  # noqa: ANN401 - pyarrow has no types
         return pq.ParquetFile(path)
     except (OSError, pa.ArrowException) as error:
         raise DataError(
-            f"{path} is not a whole Parquet file: {' '.join(str(error).split())}", fix="Copy or download it again."
+            f"{path} is not a whole Parquet file: {' '.join(str(error).split())}", fix=DAMAGED_FIX
         ) from None
 
 

@@ -150,6 +150,32 @@ def test_lsun_has_neither_extensions_nor_classes(tmp_path: Path) -> None:
     assert (tmp_path / "copied" / "00000" / "img00000000.jpg").read_bytes() == buffer.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        (b"{", "metadata of the datasets library are damaged"),
+        (b"[" * 100_000, "metadata of the datasets library are damaged"),
+        (b'{"info": {"features": 3}}', "metadata of the datasets library are damaged"),
+        (b'{"info": {"features": {"label": {"_type": "ClassLabel", "names": [1, null]}}}}', "are not text"),
+    ],
+    ids=["text", "nesting", "type", "names"],
+)
+def test_hostile_metadata_of_parquet_are_one_error(tmp_path: Path, metadata: bytes, words: str) -> None:
+    """Metadata of another form are named."""
+    table = pa.table({"image": [b"\xff\xd8\xff"], "label": [0]}).replace_schema_metadata({b"huggingface": metadata})
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=words):
+        Parquet(Parquet.Options(path=tmp_path / "a.parquet")).open("train")
+
+
+def test_a_large_row_group_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few kilobytes of a file can hold gigabytes of a row group."""
+    monkeypatch.setattr("ganforge_datasets.parquet_images.MAX_GROUP_BYTES", 10_000)
+    pq.write_table(pa.table({"image": [bytes(100_000)]}), tmp_path / "a.parquet", compression="zstd")
+    with pytest.raises(DataError, match="its row group is longer than 10,000 bytes"):
+        Parquet(Parquet.Options(path=tmp_path / "a.parquet")).open("train")
+
+
 def test_incomplete_databases_are_named(tmp_path: Path) -> None:
     """A missing page would end the process when LMDB reads it, and a pipe would make LMDB wait."""
     with lmdb.open(str(tmp_path), map_size=1 << 24) as environment, environment.begin(write=True) as writing:
