@@ -20,7 +20,7 @@ from ganforge.utils.text import printable_json
 
 STATUS_STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow"}
 HEADS = ("run", "status", "steps", "gen", "disc", "loss", "data", "seed", "images/s", "updated")
-USAGE_HEADS = ("run", "status", "steps", "total", "checkpoints", "samples", "other", "updated")
+USAGE_HEADS = ("run", "status", "total", "checkpoints", "samples", "other", "steps", "updated")
 NUMBERS = frozenset({"steps", "seed", "images/s", "checkpoints", "samples", "other", "total"})
 #: Length of a time to the minute.
 TIME_LENGTH = len("2026-01-01 00:00")
@@ -87,7 +87,8 @@ def _print(listing: Listing, names: Sequence[str]) -> None:
     rows = [cells(run, listing.columns) for run in listing.runs]
     usages = [run.usage for run in listing.runs if run.usage is not None]
     if usages:
-        rows.append(["all", "", "", *("" for _ in listing.columns), *_sizes(sum(usages, DiskUsage())), ""])
+        total, *others = _sizes(sum(usages, DiskUsage()))
+        rows.append(["all", "", total, *("" for _ in listing.columns), *others, "", ""])
     width = console.width if console.is_terminal else None
     text, omitted = format_table(heads, rows, numbers=numbers, width=width, paint=_painter(console))
     results().write(text)
@@ -103,12 +104,14 @@ def cells(run: ListedRun, columns: Sequence[str]) -> list[str]:
     speed = _number(summary.images_per_second, ",.0f")
     described = [*("" if value is None else str(value) for value in components), speed]
     scores = (run.scores.get(column) for column in columns)
+    steps = _number(summary.steps, ",.0f")
+    first, *others = [steps, *described] if run.usage is None else [*_sizes(run.usage), steps]
     return [
         summary.path,
         summary.status,
-        _number(summary.steps, ",.0f"),
+        first,
         *("" if score is None else format_number(score) for score in scores),
-        *(described if run.usage is None else _sizes(run.usage)),
+        *others,
         str(summary.updated or "")[:TIME_LENGTH].replace("T", " "),
     ]
 

@@ -159,7 +159,7 @@ def test_runs_are_listed_by_disk_usage(run: RunDirectory, tmp_path: Path) -> Non
         (tmp_path / "runs" / "small" / name).write_bytes((large / name).read_bytes())
     done = command("runs", tmp_path / "runs", "--du")
     lines = done.stdout.splitlines()
-    assert lines[0].split() == ["run", "status", "steps", "total", "checkpoints", "samples", "other", "updated"]
+    assert lines[0].split() == ["run", "status", "total", "checkpoints", "samples", "other", "steps", "updated"]
     assert [line.split()[0].rpartition("/")[2] for line in lines[1:]] == ["large", "small", "all"]
     first, second = json.loads(command("runs", tmp_path / "runs", "--du", "--json").stdout)
     assert first["bytes"]["total"] == disk_usage(large).total
