@@ -155,3 +155,12 @@ def frozen(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
     finally:
         for parameter in parameters:
             parameter.requires_grad_(True)
+
+
+def check_grad_enabled() -> None:
+    """Raise PluginError if a component has turned off gradients."""
+    if not torch.is_grad_enabled():
+        raise PluginError(
+            "a component has turned off gradients, which nothing learns without",
+            fix="in its code, use `with torch.no_grad():` in place of torch.set_grad_enabled(False)",
+        )

@@ -27,11 +27,10 @@ from torch.optim import Optimizer
 
 from ganforge.components import GeneratorOutput, LossTerm, TrainStep
 from ganforge.data.loader import Batch, to_device
-from ganforge.errors import PluginError
 from ganforge.training.build import GANComponents
 from ganforge.training.completed_step import CompletedStep
 from ganforge.training.distributed import SINGLE_PROCESS, DistContext
-from ganforge.training.optim import Schedules, frozen
+from ganforge.training.optim import Schedules, check_grad_enabled, frozen
 from ganforge.training.precision import LossScaler, Precision, autocast
 from ganforge.training.random_draws import DrawTape, StepRandom, StepRandomness
 from ganforge.training.stats import Stats, column, discriminator_stats, log_into, mean_stats
@@ -48,8 +47,7 @@ class Part(NamedTuple):
 class Update:
     """Numbers of a phase's update and of the step, from 0, and the terms that are due.
 
-    The terms' factors, `weight` times `every`, are tensors on the device if they are scheduled. An update is `shared`
-    unless it is the own step of terms other than the loss.
+    Factors, `weight` times `every`, are tensors if they are scheduled; an own step without the loss is not `shared`.
     """
 
     index: int
@@ -207,11 +205,7 @@ class GANStep:
             if not recorded:
                 self.random.seed_layers(phase.name, update.index, part_index)
             loss, stats, train_step = phase.loss_fn(part, update, part_index)
-            if not torch.is_grad_enabled():
-                raise PluginError(
-                    "a component has turned off gradients, which nothing learns without",
-                    fix="in its code, use `with torch.no_grad():` in place of torch.set_grad_enabled(False)",
-                )
+            check_grad_enabled()
             if loss.requires_grad:
                 phase.scaler.scale(loss if len(parts) == 1 else loss / len(parts)).backward()
             losses.append(loss.detach())
