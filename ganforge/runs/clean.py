@@ -57,5 +57,6 @@ def _plan(run: RunDirectory, keep: int, notice: Callable[[str], None]) -> Cleani
     kept = {valid.step, *([] if best is None else [int(best["step"])])}
     kept |= set([step for step in newest_first if step <= valid.step][:keep])
     removed = [step for step in newest_first if step not in kept]
-    size = sum(folder_bytes(run.checkpoint_path(step)) for step in removed)
+    folders = [run.checkpoint_path(step) for step in removed]
+    size = sum(folder_bytes(folder) for folder in folders if not folder.is_symlink())
     return Cleaning(run, removed, [step for step in newest_first if step in kept], size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,20 @@ def test_a_damaged_newest_checkpoint_is_not_the_one_that_stays(registry: Registr
     assert 3 in cleaning.kept
     assert len(notices) == 1
     launch.resume_run(run, registry, launch.ResumeOverrides(steps=5), callback=lambda _: Callback())
+
+
+def test_a_link_is_removed_and_not_its_target(registry: Registry, tmp_path: Path) -> None:
+    """A checkpoint that is a link frees nothing, wherever it leads, and its target stays."""
+    run = train(tmp_path / "run", registry)
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").write_text("mine")
+    shutil.rmtree(run.checkpoint_path(1))
+    run.checkpoint_path(1).symlink_to(tmp_path / "precious")
+    (cleaning,) = clean_runs(run.path, keep=3, dry_run=False, notice=pytest.fail)
+    assert (cleaning.removed, cleaning.bytes) == ([1], 0)
+    assert not run.checkpoint_path(1).is_symlink()
+    assert (tmp_path / "precious" / "file").read_text() == "mine"
+    assert list(run.checkpoints.glob(".*")) == []
 
 
 def test_a_run_that_trains_is_skipped(registry: Registry, tmp_path: Path) -> None:
