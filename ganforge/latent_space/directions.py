@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ganforge.components import Space
 from ganforge.errors import UsageError
 from ganforge.latent_space.space import LatentSpace
-from ganforge.runs.latents import Latents
+from ganforge.runs.latents import MAX_LATENTS_BYTES, Latents
 from ganforge.utils.arrays import read_npz
 from ganforge.utils.suggest import did_you_mean
 
@@ -89,7 +89,7 @@ class Directions:
     @classmethod
     def load(cls, path: str | Path) -> Directions:
         """Return the directions of a .npz file of `latent directions`. Raises UsageError."""
-        arrays = read_npz(Path(path))
+        arrays = read_npz(Path(path), max_array_bytes=MAX_LATENTS_BYTES)
         missing = sorted({"directions", "scales", "names"} - arrays.keys())
         if missing:
             raise UsageError(f"{path} has no directions: it lacks {', '.join(missing)}")

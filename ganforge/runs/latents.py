@@ -18,6 +18,8 @@ from ganforge.utils.arrays import read_npz, write_npz
 
 #: Largest seed, since files have int64.
 MAX_SEED = 2**63 - 1
+#: Limit of the arrays of a file; a million latents of 100 numbers have 400 MB.
+MAX_LATENTS_BYTES = 1 << 29
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Latents:
             UsageError: It cannot be read, or does not hold latents.
         """
         path = Path(path)
-        arrays = read_npz(path)
+        arrays = read_npz(path, max_array_bytes=MAX_LATENTS_BYTES)
         space: Space | None = "z" if "z" in arrays else "w" if "w" in arrays else None
         if space is None:
             names = ", ".join(sorted(arrays)) or "none"

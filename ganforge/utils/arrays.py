@@ -18,7 +18,7 @@ from ganforge.utils.schema import excerpt
 MAX_FILE_BYTES = MAX_ARRAY_BYTES = 1 << 32
 
 
-def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+def read_npz(path: Path, *, max_array_bytes: int = MAX_ARRAY_BYTES) -> dict[str, NDArray[Any]]:
     """Return the arrays of an archive by name; no pickled object is read.
 
     Raises:
@@ -29,7 +29,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
             open_regular(path, max_bytes=MAX_FILE_BYTES) as file,
             np.lib.npyio.NpzFile(file, allow_pickle=False) as archive,
         ):
-            _check_sizes(archive, path)
+            _check_sizes(archive, path, max_array_bytes)
             return {name: archive[name] for name in archive.files}
     except UsageError:
         raise
@@ -37,7 +37,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         raise UsageError(f"{path} cannot be read: {excerpt(error_reason(error))}") from None
 
 
-def _check_sizes(archive: np.lib.npyio.NpzFile, path: Path) -> None:
+def _check_sizes(archive: np.lib.npyio.NpzFile, path: Path, limit: int) -> None:
     """Raise UsageError if the headers declare too large arrays, for which memory would be allocated."""
     total = 0
     assert archive.zip is not None, "it is open"  # noqa: S101
@@ -47,8 +47,8 @@ def _check_sizes(archive: np.lib.npyio.NpzFile, path: Path) -> None:
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = read(member)
         total += math.prod(shape) * dtype.itemsize
-    if total > MAX_ARRAY_BYTES:
-        raise UsageError(f"{path} declares arrays of {total:,} bytes; the limit is {MAX_ARRAY_BYTES:,}")
+    if total > limit:
+        raise UsageError(f"{path} declares arrays of {total:,} bytes; the limit is {limit:,}")
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

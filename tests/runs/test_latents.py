@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from ganforge.errors import UsageError
+from ganforge.latent_space.directions import Directions
 from ganforge.runs.latents import Latents
 from ganforge.utils.arrays import write_npz
 from tests.helpers.latent_spaces import PLUGIN, train_one_step
@@ -50,6 +52,16 @@ def test_files_of_other_content_are_refused(arrays: dict[str, Any], message: str
     with pytest.raises(UsageError, match=message) as caught:
         Latents.load(tmp_path / "x.npz")
     assert "x.npz" in caught.value.message
+
+
+def test_latents_of_a_gigabyte_are_refused(tmp_path: Path) -> None:
+    """The header decides, before memory is taken: a megabyte of a file can hold a gigabyte of zeros."""
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive, archive.open("z.npy", "w") as member:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (1 << 20, 256)}
+        np.lib.format.write_array_header_1_0(member, header)
+    for load in (Latents.load, Directions.load):
+        with pytest.raises(UsageError, match="declares arrays of 1,073,741,824 bytes; the limit is 536,870,912"):
+            load(tmp_path / "a.npz")
 
 
 def test_samples_of_a_file_are_those_of_its_latents(tmp_path: Path) -> None:
