@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import signal
 import sys
 import threading
@@ -69,7 +70,7 @@ class Interruption:
         return self
 
     def _receive(self, number: int, _: FrameType | None) -> None:
-        if sys.platform != "win32" and number == signal.SIGHUP:
+        if sys.platform != "win32":
             _discard_output_of_lost_terminal()
         if self.received is None:
             self.received, self._received_at = signal.Signals(number), time.monotonic()
@@ -96,12 +97,23 @@ class Interruption:
 
 
 def _discard_output_of_lost_terminal() -> None:
-    """Connect stdout and stderr to the null device if their terminal has hung up, so that printing cannot fail."""
+    """Connect stdout and stderr to the null device if their terminal takes no output, so that printing cannot fail.
+
+    It has hung up, or is stopped or not read. A thread that waits to write there is released.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})  # a background job may not be stopped here
     for descriptor in (1, 2):
         try:
             termios.tcgetattr(descriptor)
+            if select.select([], [descriptor], [], 0)[1]:
+                continue
+            termios.tcflow(descriptor, termios.TCOOFF)
+            termios.tcflush(descriptor, termios.TCOFLUSH)
+            termios.tcflow(descriptor, termios.TCOON)  # wakes threads that wait to write
         except termios.error as error:
-            if error.args[0] == errno.EIO:
-                null = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(null, descriptor)
-                os.close(null)
+            if error.args[0] != errno.EIO:
+                continue  # no terminal
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, descriptor)
+        os.close(null)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import termios
 import threading
 
 import pytest
@@ -77,6 +80,34 @@ def test_outside_the_main_thread_nothing_is_installed() -> None:
     thread.start()
     thread.join()
     assert handlers == [before]
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_terminal_that_takes_no_output_delays_no_signal(stopped: bool) -> None:  # noqa: FBT001 - of parametrize
+    """After a signal nothing waits for a terminal that is not read, or was stopped by Ctrl-S."""
+    script = """
+import os, signal, threading, time
+from ganforge.utils.signals import Interruption
+with Interruption() as interruption:
+    writer = threading.Thread(target=lambda: [os.write(1, bytes(4096)) for _ in range(100)])
+    writer.start()
+    time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+    writer.join()
+    os.write(1, bytes(100_000))
+    raise SystemExit(int(interruption.received))
+"""
+    reader, terminal = os.openpty()
+    if stopped:
+        termios.tcflow(terminal, termios.TCOOFF)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", script], stdout=terminal, stderr=terminal, timeout=20, check=False
+        )
+    finally:
+        os.close(terminal)
+        os.close(reader)
+    assert ended.returncode == signal.SIGTERM
 
 
 def test_the_first_signal_ends_a_wait() -> None:
