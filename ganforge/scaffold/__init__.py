@@ -1,6 +1,5 @@
 """Projects of new plugins, generated from templates."""
 
-from ganforge.scaffold.names import Names
-from ganforge.scaffold.project import Project
+from ganforge.scaffold.project import Names, Project
 
 __all__ = ["Names", "Project"]

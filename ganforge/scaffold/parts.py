@@ -9,23 +9,14 @@ from ganforge.components.spec import KINDS, Kind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplatePart:
-    """Texts about a project's component of one kind.
+    """Texts about a project's component of one kind."""
 
-    Attributes:
-        noun: The kind within a sentence.
-        summary: Summary of the component.
-        paper: Paper of the component.
-        chosen: Flags of a run with the component.
-        otherwise: Flags of a run if the project has no component of the kind.
-        note: Line of the README.
-    """
-
-    noun: str
+    noun: str  # the kind within a sentence
     summary: str
     paper: str | None = None
-    chosen: str
-    otherwise: str = ""
-    note: str
+    chosen: str  # flags of a run with the component
+    otherwise: str = ""  # flags of a run if the project has no component of the kind
+    note: str  # line of the README
 
 
 PARTS: dict[Kind, TemplatePart] = {

@@ -30,7 +30,7 @@ from ganforge.config.references import SINGLE
 from ganforge.errors import UsageError
 from ganforge.plugins.registry import Registry
 from ganforge.scaffold import Names, Project
-from ganforge.scaffold.names import MAX_LENGTH, nearest_name
+from ganforge.scaffold.project import MAX_LENGTH, nearest_name
 from ganforge.testing import checks_of
 from ganforge.testing.conformance import Examination
 from ganforge.testing.fixture import open_fixture
