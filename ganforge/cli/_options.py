@@ -13,8 +13,8 @@ from ganforge.cli._completion import ARGUMENTS, completions, short
 from ganforge.cli._output import invoked_name, notice
 from ganforge.components.spec import FLAGS, KINDS, Kind
 from ganforge.errors import UnknownComponentError, UsageError
-from ganforge.plugins.names import find_named, shortest_name
 from ganforge.plugins.registry import Registry
+from ganforge.plugins.sources import find_named, shortest_name
 from ganforge.utils.suggest import did_you_mean, nearest
 
 if TYPE_CHECKING:

@@ -16,9 +16,8 @@ from ganforge.cli._output import CLICK_ERROR, PLUGIN_PROBLEMS, TRACEBACK, print_
 from ganforge.errors import GanforgeError, PluginError, UsageError
 from ganforge.plugins import Policy, discover
 from ganforge.plugins.commands import Command
-from ganforge.plugins.names import find_named, shortest_name
 from ganforge.plugins.registry import Registry
-from ganforge.plugins.sources import OWN_DISTRIBUTION
+from ganforge.plugins.sources import OWN_DISTRIBUTION, find_named, shortest_name
 from ganforge.utils.suggest import did_you_mean, nearest
 
 #: Commands that users try, and the right ones.

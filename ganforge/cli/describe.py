@@ -25,9 +25,9 @@ from ganforge.cli.list import component_facts, preset_facts
 from ganforge.components.spec import FLAGS, KINDS
 from ganforge.config.dotted import flatten
 from ganforge.errors import PluginError, UsageError
-from ganforge.plugins.names import find_named, shortest_name
 from ganforge.plugins.presets import PresetEntry
 from ganforge.plugins.registry import Entry, Registry
+from ganforge.plugins.sources import find_named, shortest_name
 from ganforge.utils.format import format_value
 from ganforge.utils.tracebacks import summarize_exception
 

@@ -14,9 +14,8 @@ from ganforge.cli._options import Json, NoPlugins, Plugins
 from ganforge.cli._output import PLUGIN_PROBLEMS, notice, out, print_json
 from ganforge.cli._printer import escape, escape_lines
 from ganforge.errors import GanforgeError
-from ganforge.plugins.names import qualified_name
 from ganforge.plugins.registry import Registry
-from ganforge.plugins.sources import Problem, Source
+from ganforge.plugins.sources import Problem, Source, qualified_name
 from ganforge.utils.format import format_bytes
 from ganforge.utils.tracebacks import author_traceback, single_line
 

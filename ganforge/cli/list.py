@@ -13,10 +13,9 @@ import typer
 from ganforge.cli._options import PRESETS, Json, NoPlugins, Plugins, complete_kind, open_registry, parse_kind
 from ganforge.cli._output import print_json, results
 from ganforge.components.spec import FLAGS, KINDS
-from ganforge.plugins.names import Named, shortest_name
 from ganforge.plugins.presets import PresetEntry
 from ganforge.plugins.registry import Entry, Registry
-from ganforge.plugins.sources import OWN_DISTRIBUTION
+from ganforge.plugins.sources import OWN_DISTRIBUTION, Named, shortest_name
 from ganforge.utils.text import printable
 
 #: Minimum width of the summaries, on terminals of any width.

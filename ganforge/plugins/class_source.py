@@ -193,7 +193,8 @@ def _find_alias(name: str, namespace: Mapping[str, object]) -> str | None:
 
 def _find_statement(name: str, files: Sequence[str]) -> str | None:
     """Return the last top-level statement that binds a name, from the first file or cell that has one."""
-    for source in map(_source_of, files):
+    for file in files:
+        source = textwrap.dedent("".join(linecache.getlines(file)))
         with suppress(SyntaxError):
             for statement in reversed(ast.parse(source).body):
                 if name in _bound_names(statement):
@@ -201,10 +202,6 @@ def _find_statement(name: str, files: Sequence[str]) -> str | None:
                     first = min([statement.lineno, *(decorator.lineno for decorator in decorators)])
                     return "\n".join(source.splitlines()[first - 1 : statement.end_lineno])
     return None
-
-
-def _source_of(file: str) -> str:
-    return textwrap.dedent("".join(linecache.getlines(file)))
 
 
 def _bound_names(statement: ast.stmt) -> Iterator[str]:

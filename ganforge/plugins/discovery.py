@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
@@ -19,10 +19,9 @@ from ganforge.plugins import hookspecs
 from ganforge.plugins.commands import Command, CommandGroup
 from ganforge.plugins.installed import installed_plugins, own_plugins
 from ganforge.plugins.local import load_local, load_text, plugin_paths
-from ganforge.plugins.policy import Policy
+from ganforge.plugins.policy import Policy, time_limit
 from ganforge.plugins.presets import Preset
 from ganforge.plugins.sources import Problem, Source
-from ganforge.plugins.timeout import time_limit
 from ganforge.utils.suggest import did_you_mean
 from ganforge.utils.tracebacks import author_traceback, single_line, summarize_exception
 
@@ -173,12 +172,10 @@ def _admit(plugins: Plugins, plugin: object, source: Source, name: str) -> None:
         components = _returned(hooks.get("ganforge_components"), Component, "components")
         presets = _returned(hooks.get("ganforge_presets"), Preset, "presets")
         commands = _added_commands(hooks.get("ganforge_commands"), source)
-        names: dict[str, list[tuple[str, str]]] = {
-            "components": [(component.kind, component.name) for component in components],
-            "presets": [("preset", preset.name) for preset in presets],
-            "commands": [("command", command.name) for command in commands],
-        }
-        _check_unique(plugins, source, names)
+        provided: list[tuple[str, str, str]] = [("components", item.kind, item.name) for item in components]
+        provided += [("presets", "preset", item.name) for item in presets]
+        provided += [("commands", "command", item.name) for item in commands]
+        _check_unique(plugins, source, provided)
     except _SkipPluginError:
         plugins.manager.unregister(plugin)
         raise
@@ -267,12 +264,11 @@ def _added_commands(implementation: Any, source: Source) -> tuple[Command, ...]:
     return group.commands
 
 
-def _check_unique(plugins: Plugins, source: Source, names: Mapping[str, Iterable[tuple[str, str]]]) -> None:
+def _check_unique(plugins: Plugins, source: Source, provided: Iterable[tuple[str, str, str]]) -> None:
     """Refuse two items of one kind and name in a distribution: `distribution/name` would be ambiguous."""
-    seen = set(plugins.names)
-    for stage, items in names.items():
-        for kind, name in items:
-            if (source.distribution, kind, name) in seen:
-                raise _SkipPluginError(stage, f"provides {kind} {name!r} twice")
-            seen.add((source.distribution, kind, name))
-    plugins.names = seen
+    names = set(plugins.names)
+    for stage, kind, name in provided:
+        if (source.distribution, kind, name) in names:
+            raise _SkipPluginError(stage, f"provides {kind} {name!r} twice")
+        names.add((source.distribution, kind, name))
+    plugins.names = names

@@ -1,16 +1,24 @@
-"""Policy of which installed plugins are loaded."""
+"""Policy of which installed plugins are loaded, and the time limit of their imports."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
+from typing import NoReturn
 
 from ganforge.errors import ConfigError
 from ganforge.plugins.sources import OWN_DISTRIBUTION, canonical
 
 #: Limit of a plugin's import. Importing torch, which a plugin should do on demand, takes this long on a slow disk.
 IMPORT_TIMEOUT_SECONDS = 20.0
+#: Interval of further interrupts, for a plugin that swallows the first exception in a loop.
+REPEAT_SECONDS = 1.0
 
 
 def _names(text: str | None) -> frozenset[str] | None:
@@ -79,3 +87,29 @@ class Policy:
         """Return the allowed and blocked names that match no plugin, given as (distribution, entry point)."""
         known = {canonical(name) for pair in plugins for name in pair}
         return sorted(((self.allowed or frozenset()) | self.blocked) - known)
+
+
+class PluginTimeoutError(BaseException):
+    """Timeout of a plugin's import; not an Exception, so that a plugin's `except Exception` does not catch it."""
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise PluginTimeoutError in the running code after a number of seconds, so that a plugin cannot hang a command.
+
+    The limit applies in the main thread of systems with timers (Linux, macOS) only.
+    """
+    if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
+        yield
+        return
+
+    def interrupt(_: int, __: FrameType | None) -> NoReturn:
+        raise PluginTimeoutError(f"it took longer than {seconds:g} s")
+
+    previous_handler = signal.signal(signal.SIGALRM, interrupt)
+    remaining, interval = signal.setitimer(signal.ITIMER_REAL, seconds, REPEAT_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, remaining, interval)
+        signal.signal(signal.SIGALRM, previous_handler)

@@ -19,8 +19,8 @@ from ganforge.plugins.commands import Command
 from ganforge.plugins.discovery import load_classes
 from ganforge.plugins.first_party import Provided, providing_distribution
 from ganforge.plugins.local import module_name, short_name
-from ganforge.plugins.names import Item, find_named, qualified_name, shortest_name
 from ganforge.plugins.presets import PresetEntry
+from ganforge.plugins.sources import Item, find_named, qualified_name, shortest_name
 from ganforge.utils.suggest import did_you_mean, nearest, own_name
 from ganforge.utils.tracebacks import summarize_exception
 
@@ -109,10 +109,11 @@ class Registry:
 
     def find(self, kind: Kind, name: str) -> Entry:
         """Return the component of a name. Raises UnknownComponentError, with the nearest name."""
-        entry = self.get(kind, name)
-        if entry is None:
-            self.check_provided(kind, name, (kind,))
-        return self._existing(entry, self.of_kind(kind), kind, name)
+        return self._find(self.of_kind(kind), kind, name)
+
+    def find_preset(self, name: str) -> PresetEntry:
+        """Return the preset of a name. Raises UnknownComponentError, with the nearest name."""
+        return self._find(self.presets, "preset", name)
 
     def check_provided(self, noun: str, name: str, kinds: Iterable[Provided] = (*KINDS, "preset")) -> None:
         """Raise UnknownComponentError for a name that a distribution of ganforge's repository provides.
@@ -132,17 +133,12 @@ class Registry:
                 fix=f"in ganforge's repository: python -m pip install ./plugins/{distribution}",
             )
 
-    def find_preset(self, name: str) -> PresetEntry:
-        """Return the preset of a name. Raises UnknownComponentError, with the nearest name."""
-        entry = find_named(self.presets, "preset", name)
-        if entry is None:
-            self.check_provided("preset", name, ("preset",))
-        return self._existing(entry, self.presets, "preset", name)
-
-    def _existing(self, entry: Item | None, items: Sequence[Item], noun: str, name: str) -> Item:
-        """Return an entry. Raises UnknownComponentError, with the name of the nearest item, if there is none."""
-        if entry is not None:
-            return entry
+    def _find(self, items: Sequence[Item], noun: Provided, name: str) -> Item:
+        """Return the item of a name. Raises UnknownComponentError, with the nearest name, if there is none."""
+        item = find_named(items, noun, name)
+        if item is not None:
+            return item
+        self.check_provided(noun, name, (noun,))
         by_name = {shortest_name(item, items): item for item in items}
         match = nearest(name, by_name)
         if match is not None:

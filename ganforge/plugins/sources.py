@@ -1,11 +1,14 @@
-"""Source of a component, and problem of a plugin."""
+"""Sources of components, bare and qualified names, and problems of plugins."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
+
+from ganforge.errors import UnknownComponentError
 
 #: Distribution of the built-in components.
 OWN_DISTRIBUTION = "ganforge"
@@ -62,3 +65,52 @@ class Problem:
 
     def __str__(self) -> str:
         return f"plugin {self.distribution} {self.version} is skipped ({self.stage}): {self.error}"
+
+
+# Names: bare if they are unique, else `distribution/name`
+
+
+class Named(Protocol):
+    """Component, preset or command with its source."""
+
+    @property
+    def name(self) -> str:
+        """Bare name."""
+
+    @property
+    def source(self) -> Source:
+        """Source of the plugin."""
+
+
+Item = TypeVar("Item", bound=Named)
+
+
+def qualified_name(item: Named) -> str:
+    """Return the name that is unambiguous even if two plugins provide an item of the same name."""
+    return f"{item.source.distribution}/{item.name}"
+
+
+def shortest_name(item: Item, items: Iterable[Item]) -> str:
+    """Return the bare name of an item, if no other one of `items` has it, else its qualified name."""
+    return item.name if sum(other.name == item.name for other in items) == 1 else qualified_name(item)
+
+
+def find_named(items: Iterable[Item], noun: str, name: str) -> Item | None:
+    """Return the item of a name, bare or `distribution/name`, where an underscore is a dash, or None.
+
+    Raises:
+        UnknownComponentError: The name is ambiguous; the message has the items' noun.
+    """
+    distribution, _, bare = name.rpartition("/")
+    normalized = bare.replace("_", "-")
+    matches = [
+        item
+        for item in items
+        if item.name == normalized
+        and (not distribution or canonical(distribution) == canonical(item.source.distribution))
+    ]
+    if len(matches) > 1:
+        names = " or ".join(qualified_name(item) for item in matches)
+        article = "an" if noun.startswith(("a", "o")) else "a"
+        raise UnknownComponentError(f"{len(matches)} plugins provide {article} {noun} {bare!r}", fix=f"write {names}")
+    return matches[0] if matches else None
