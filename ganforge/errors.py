@@ -1,21 +1,4 @@
-"""Exceptions about user input, plugins, checkpoints and failed trainings.
-
-GanforgeError                 exit code 1
-├── UsageError                2   invalid request
-│   ├── ConfigError               invalid key or value of the configuration
-│   ├── UnknownComponentError     unknown or ambiguous name of a component
-│   ├── IncompatibleError         components that do not fit together
-│   ├── DataError                 missing, damaged or wrongly declared data
-│   │   └── TooFewImagesError     fewer images than a metric needs
-│   └── RunDirectoryError         run directory that exists, is locked, or is invalid
-├── PluginError               2   error of a plugin
-│   └── StrictPluginError     3   first broken plugin, with GANFORGE_STRICT_PLUGINS=1
-├── CheckpointError           1   no valid checkpoint
-└── TrainingError             1   failed training
-    ├── DivergedError         1   loss or weight that is not finite
-    │   └── CollapsedError    1   fakes without diversity
-    └── OutOfMemoryError      1   batch that does not fit into memory
-"""
+"""Exceptions about user input, plugins, checkpoints and failed trainings, each with the exit code of its command."""
 
 from __future__ import annotations
 
