@@ -14,9 +14,10 @@ from ganforge.builtin.metrics.pairwise import squared_distances
 from ganforge.components import EvaluationContext, FeatureExtractor, Metric, MetricResult
 from ganforge.components.metrics import Bounds, Source
 from ganforge.errors import DataError
-from ganforge.utils.images import visible_channels
+from ganforge.utils.images import grid, visible_channels
 
-COLUMNS, PADDING = 8, 2
+#: Pairs in a row of the picture.
+COLUMNS = 8
 
 
 class DataCopying(Metric):
@@ -134,13 +135,5 @@ def pairs(above: Tensor, below: Tensor) -> Tensor:
     Returns:
         `(1 or 3, H', W')` uint8.
     """
-    above, below = visible_channels(above), visible_channels(below)
-    count, channels, height, width = above.shape
-    columns = min(count, COLUMNS)
-    rows = -(-count // columns)
-    row_height = 2 * height + PADDING
-    picture = above.new_full((channels, rows * row_height + PADDING, columns * (width + PADDING) + PADDING), 255)
-    for index, pair in enumerate(zip(above, below, strict=True)):
-        top, left = index // columns * row_height + PADDING, index % columns * (width + PADDING) + PADDING
-        picture[:, top : top + 2 * height, left : left + width] = torch.cat(pair, dim=1)
-    return picture
+    stacked = torch.cat([visible_channels(above), visible_channels(below)], dim=-2)
+    return 255 - grid(255 - stacked, COLUMNS)  # whose ground is black
