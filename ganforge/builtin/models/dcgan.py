@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from ganforge.components import Discriminator, Generator, ImageSpec
+from ganforge.components import ComponentOptions, Discriminator, Generator, ImageSpec
 from ganforge.errors import IncompatibleError
 
 MIN_BASE, MAX_BASE = 4, 7
@@ -50,6 +50,15 @@ def initialize(network: nn.Module) -> None:
             nn.init.normal_(module.weight, 1.0, 0.02)
 
 
+class _DcganOptions(ComponentOptions):
+    """Options of both networks."""
+
+    base_channels: PositiveInt = 112
+    """Channels of the map next to the image; they double with every map towards the base."""
+    init: Literal["default", "normal"] = "default"
+    """Initial weights: PyTorch's default, or N(0, 0.02) as in the DCGAN paper."""
+
+
 class DcganGenerator(Generator):
     """Projection of the latents to a small map, doubled until it is the image.
 
@@ -57,13 +66,8 @@ class DcganGenerator(Generator):
     batch norm and ReLU after all but the last, tanh at the end.
     """
 
-    class Options(Generator.Options):
+    class Options(_DcganOptions, Generator.Options):
         """Options of the DCGAN generator."""
-
-        base_channels: PositiveInt = 112
-        """Channels of the map next to the image; they double with every map towards the base."""
-        init: Literal["default", "normal"] = "default"
-        """Initial weights: PyTorch's default, or N(0, 0.02) as in the DCGAN paper."""
 
     options: Options
 
@@ -104,13 +108,8 @@ class DcganDiscriminator(Discriminator):
     and LeakyReLU 0.2 after all but the last, the first included.
     """
 
-    class Options(Discriminator.Options):
+    class Options(_DcganOptions, Discriminator.Options):
         """Options of the DCGAN discriminator."""
-
-        base_channels: PositiveInt = 112
-        """Channels of the map next to the image; they double with every map towards the base."""
-        init: Literal["default", "normal"] = "default"
-        """Initial weights: PyTorch's default, or N(0, 0.02) as in the DCGAN paper."""
 
     options: Options
 
