@@ -6,9 +6,16 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 
 from ganforge.cli._output import RUN_FILES, check_output_path
+from ganforge.cli.run import _report
 from ganforge.errors import UsageError
+from ganforge.plugins import Plugins
+from ganforge.plugins.registry import Registry
+from ganforge.runs.session import Outcome
+from ganforge.training.run_directory import RunDirectory
+from tests.helpers.plugins import command
 from tests.helpers.run_directories import make_run
 
 
@@ -25,3 +32,23 @@ def test_files_that_a_run_needs_are_never_replaced(name: str, tmp_path: Path, mo
             check_output_path(path, force=True)
     for path in (run / "report.html", Path("own.json"), tmp_path / "run.json"):
         check_output_path(path, force=True)
+
+
+def test_a_run_that_was_removed_while_it_trained_is_one_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exit code is that of a failed run, and the message its error, not that of the folder that is gone."""
+    run = RunDirectory(tmp_path / "gone")
+    error = "a file could not be written"
+    outcome = Outcome(run, "failed", 3, 30, None, 1.0, {}, error=error)
+    with pytest.raises(typer.Exit) as end:
+        _report(outcome, Registry(Plugins()), json=False)
+    assert end.value.exit_code == 1
+    assert f"{error}\n→ start it again: ganforge resume" in capsys.readouterr().err
+
+
+def test_an_empty_sort_key_is_refused(tmp_path: Path) -> None:
+    """`--sort ""`, as from an unset variable of a script, differs from the default order."""
+    make_run(tmp_path / "run")
+    ended = command("runs", tmp_path, "--sort", "")
+    assert (ended.returncode, ended.stdout) == (2, "")
