@@ -5,9 +5,8 @@ every check of every component of a distribution, and `ganforge check` does the 
 """
 
 from ganforge.testing.checks import Check, CheckFailed, CheckSkipped
-from ganforge.testing.conformance import CHECKS, check_component, checks_of
+from ganforge.testing.conformance import CHECKS, Failure, Report, check_component, checks_of
 from ganforge.testing.parametrize import parametrize_components
-from ganforge.testing.report import Failure, Report
 
 __all__ = [
     "CHECKS",

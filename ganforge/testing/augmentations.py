@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from ganforge.components import Augmentation, TrainStep
-from ganforge.testing.checks import Checks, require
+from ganforge.testing.checks import Checks, require, require_finite, slope_of, twins, unchanged
 from ganforge.testing.fixture import Fixture
 from ganforge.testing.global_state import no_global_draws
 from ganforge.testing.harness import Harness
-from ganforge.testing.shared_checks import require_finite, slope_of, twins, unchanged
 from ganforge.testing.snapshots import snapshot
 
 checks = Checks("augmentation", needs="same-shape")

@@ -9,7 +9,6 @@ import tomli_w
 import torch
 from torch import nn
 
-from ganforge.config.dotted import NOTHING
 from ganforge.testing.checks import Checks, require, skip
 from ganforge.testing.fixture import TRAINED, Fixture
 from ganforge.testing.global_state import kept_settings, set_defaults, settings
@@ -27,10 +26,7 @@ def builds(fixture: Fixture) -> None:
     require(component.options == fixture.options, "it loses its options: call super().__init__ with all arguments")
 
 
-@checks.add(
-    "name classes by text, target='package.module:Class', and import torch only in that module",
-    needs="",
-)
+@checks.add("name classes by text, target='package.module:Class', and import torch only in that module", needs="")
 def light_import(fixture: Fixture) -> None:
     """Importing the plugin's module does not import torch, so that `ganforge list` answers at once."""
     source = fixture.entry.source
@@ -49,9 +45,8 @@ def light_import(fixture: Fixture) -> None:
 @checks.add("use types that pydantic writes as plain TOML: numbers, text, lists, paths")
 def options_round_trip(fixture: Fixture) -> None:
     """Options survive being written to run.toml and to JSON, and being read again."""
-    plain = fixture.options.model_dump(mode="json")
-    spelled = {key: NOTHING if value is None else value for key, value in plain.items()}
-    documents = {"TOML": tomllib.loads(tomli_w.dumps(spelled)), "JSON": json.loads(json.dumps(plain))}
+    toml, plain = tomli_w.dumps(fixture.plain_options), json.dumps(fixture.options.model_dump(mode="json"))
+    documents = {"TOML": tomllib.loads(toml), "JSON": json.loads(plain)}
     for form, values in documents.items():
         again = fixture.cls.Options.model_validate(values)
         require(again == fixture.options, f"through {form} they become {again!r}, not {fixture.options!r}")

@@ -1,8 +1,9 @@
-"""Examination of a component by every check of its kind."""
+"""Examination of a component by every check of its kind, and its report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from ganforge.components import ImageSpec
@@ -18,20 +19,17 @@ from ganforge.testing import (
     generators,
     gradients,
     integration,
-    latents,
     losses,
     metrics,
     networks,
-    offline,
     optimizers,
-    schedules,
+    sandbox,
     state,
     terms,
 )
 from ganforge.testing.checks import Check, CheckFailed, CheckSkipped
 from ganforge.testing.fixture import Fixture, open_fixture
 from ganforge.testing.global_state import kept_settings
-from ganforge.testing.report import Failure, Report
 from ganforge.utils.suggest import did_you_mean
 from ganforge.utils.tracebacks import summarize_exception
 
@@ -44,12 +42,12 @@ CHECKS: tuple[Check, ...] = (
     *losses.checks,
     *terms.checks,
     *augmentations.checks,
-    *latents.checks,
+    *generators.latent_checks,
     *optimizers.checks,
-    *schedules.checks,
+    *optimizers.schedule_checks,
     *datasets.checks,
     *extractors.checks,
-    *offline.checks,
+    *sandbox.checks,
     *metrics.checks,
     *state.checks,
     *gradients.checks,
@@ -59,6 +57,74 @@ REMOVE = "remove it from the expected failures"
 #: Outcome of one check, and why it failed, was skipped, or was not run.
 Verdict: TypeAlias = "tuple[Literal['passed', 'failed', 'skipped', 'not run'], str]"
 PASSED: Verdict = ("passed", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Failed check.
+
+    Attributes:
+        check: Name of the check.
+        reason: Why it failed.
+        fix: How to meet the requirement.
+    """
+
+    check: str
+    reason: str
+    fix: str
+
+
+@dataclass(slots=True)
+class Report:
+    """Outcome of every check of a component, each in exactly one of five lists.
+
+    A check that was expected to fail, but passed or does not apply, has failed.
+
+    Attributes:
+        component: Kind and qualified name.
+        passed: Names of checks.
+        failed: Failures.
+        expected_failures: Reasons by check that failed as expected.
+        not_run: Reasons by check that was not run, because one that it needs failed.
+        skipped: Reasons by check that does not apply.
+    """
+
+    component: str
+    passed: list[str] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
+    expected_failures: dict[str, str] = field(default_factory=dict)
+    not_run: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def conformant(self) -> bool:
+        """Whether no check failed."""
+        return not self.failed
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as `check --json` prints it."""
+        document = asdict(self)
+        for outcome in ("expected_failures", "not_run", "skipped"):
+            reasons = document[outcome].items()
+            document[outcome] = [{"check": check, "reason": reason} for check, reason in reasons]
+        return document
+
+    def raise_for_failures(self) -> None:
+        """Raise AssertionError with the reason and the fix of every failed check, if any failed."""
+        if self.failed:
+            lines = [f"{failure.check}: {failure.reason}\n    fix: {failure.fix}" for failure in self.failed]
+            raise AssertionError(f"{self.component} is not conformant:\n  " + "\n  ".join(lines))
+
+    def __str__(self) -> str:
+        outcomes: dict[str, Collection[object]] = {
+            "passed": self.passed,
+            "failed": self.failed,
+            "failed as expected": self.expected_failures,
+            "not run": self.not_run,
+            "skipped": self.skipped,
+        }
+        parts = [f"{len(checks)} {outcome}" for outcome, checks in outcomes.items() if checks]
+        return f"{self.component}: {', '.join(parts) or 'nothing was checked'}"
 
 
 def checks_of(kind: Kind) -> tuple[Check, ...]:
@@ -103,7 +169,7 @@ def check_component(
 def examine(fixture: Fixture, expected: Mapping[str, str]) -> Report:
     """Run every check of a fixture's kind. Raises UsageError for an expected failure of an unknown check."""
     examination = Examination(fixture, expected)
-    report = Report(fixture.label)
+    report = Report(f"{fixture.kind} {fixture.entry.qualified_name}")
     for check in checks_of(fixture.kind):
         _record(report, check, examination.verdict(check), expected.get(check.name))
     return report

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from ganforge.components import Dataset, ImageTensors, Split
 from ganforge.data.reader import Reader, check_split, describe
-from ganforge.testing.checks import Checks, require, skip
+from ganforge.testing.checks import Checks, require, skip, unchanged
 from ganforge.testing.fixture import Fixture
-from ganforge.testing.shared_checks import unchanged
 from ganforge.utils.images import normalize
 
 checks = Checks("dataset", needs="images-as-declared")

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from ganforge.components import DiscriminatorOutput
-from ganforge.testing.checks import Checks, require, skip
+from ganforge.testing.checks import Checks, near, require, require_finite, skip, slope_of, tensors_of
 from ganforge.testing.fixture import Fixture
 from ganforge.testing.harness import Harness
 from ganforge.testing.networks import COUNT, condition_for, inputs, run
-from ganforge.testing.shared_checks import near, require_finite, slope_of, tensors_of
 from ganforge.training.preflight_checks import BATCH_NORMS
 
 checks = Checks("discriminator", needs="logits-shape")

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from ganforge.components import FeatureExtractor, FeatureOutput
 from ganforge.errors import IncompatibleError
-from ganforge.testing.checks import Checks, require, skip
+from ganforge.testing.checks import Checks, require, require_finite, skip, twins, unchanged
 from ganforge.testing.fixture import Fixture
 from ganforge.testing.global_state import no_global_draws
-from ganforge.testing.shared_checks import require_finite, twins, unchanged
 from ganforge.utils.images import normalize, to_uint8
 
 checks = Checks("features", needs="features-as-declared")
@@ -210,7 +209,7 @@ def other_images(fixture: Fixture) -> None:
     sizes = [replace(fixture.image, height=h, width=w) for h, w in ((1, 1), (5, 7), (28, 32), (50, 50))]
     for image in (*sizes, *(replace(fixture.image, channels=channels) for channels in (1, 2, 3, 4))):
         try:
-            extractor: FeatureExtractor = fixture.make(image=image).eval()
+            extractor: FeatureExtractor = fixture.at(image).make().eval()
         except IncompatibleError:
             continue
         features = tuple(extract(extractor, usual(fixture.at(image), 2)).features.shape)

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 
 from ganforge.components import ComponentOptions, ConditionSpec, ImageSpec
 from ganforge.components.spec import SECTIONS, Component, Kind, Section
@@ -110,14 +109,13 @@ class Fixture:
         return self.registry.name_of(self.entry) if named else self.kind
 
     @property
-    def label(self) -> str:
-        """Kind and qualified name of the component, for users."""
-        return f"{self.kind} {self.entry.qualified_name}"
+    def plain_options(self) -> dict[str, Any]:
+        """Options as a configuration holds them."""
+        return {key: NOTHING if value is None else value for key, value in self.options.model_dump(mode="json").items()}
 
     def at(self, image: ImageSpec) -> Fixture:
         """Return a fixture for other images, which are the kit's own."""
-        partners: dict[Section, Entry] = {**self.partners}
-        partners.pop("data", None)
+        partners: dict[Section, Entry] = {key: entry for key, entry in self.partners.items() if key != "data"}
         return replace(self, image=image, partners=partners, kept={})
 
     def once(self, make: Callable[[Fixture], T]) -> T:
@@ -132,7 +130,7 @@ class Fixture:
     @cached_property
     def resolved(self) -> ResolvedConfig:
         """Configuration of a short run of the component among its partners and the kit's stubs."""
-        own = {self.entry.qualified_name: _plain(self.options)}
+        own = {self.entry.qualified_name: self.plain_options}
         settings: dict[str, Any] = {section: self._table(section, own) for section in SECTIONS} | SETTINGS
         settings["optimizer"] = _named(own if self.kind == "optimizer" else {STUB: {}})
         if self.kind == "schedule":
@@ -169,13 +167,12 @@ class Fixture:
         set_training_mode(gan.modules())
         return gan
 
-    def make(self, seed: int = 0, image: ImageSpec | None = None) -> Any:  # noqa: ANN401 - of any interface
-        """Build the component, for other images if they are given."""
-        fixture = self if image is None else self.at(image)
+    def make(self, seed: int = 0) -> Any:  # noqa: ANN401 - of any interface
+        """Build the component."""
         if self.kind in TRAINED:
-            return fixture.build(seed).modules()[self.slot]
+            return self.build(seed).modules()[self.slot]
         with fork_torch_rng(seed, "weights/component"):
-            return fixture.construct()
+            return self.construct()
 
     def construct(self) -> Any:  # noqa: ANN401 - as above
         """Call the component's constructor."""
@@ -204,15 +201,6 @@ class Fixture:
         size = self.scoring.info.sizes["train"]
         tensors = self.scoring.take("train", [(number + index) % size for index in range(count)], "check")
         return Batch.of(tensors)
-
-    def latents(self, count: int, dim: int, number: int = 0) -> Tensor:
-        """Return latents, `(N, Z)`."""
-        return self.gan.latent.sample(count, dim, self.rng(number))
-
-
-def _plain(options: ComponentOptions) -> dict[str, Any]:
-    """Return options as a configuration holds them."""
-    return {key: NOTHING if value is None else value for key, value in options.model_dump(mode="json").items()}
 
 
 def _named(chosen: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.data.loader import Batch
-from ganforge.testing.checks import UPDATES, Checks, require
+from ganforge.testing.checks import UPDATES, Checks, require, tensors_of, weighted
 from ganforge.testing.fixture import Fixture
 from ganforge.testing.harness import Harness
-from ganforge.testing.shared_checks import tensors_of, weighted
 
 checks = Checks("loss", "term", "augmentation")
 DIRECTIONS = 3

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 
 from ganforge.components import DiscriminatorOutput, Loss
-from ganforge.testing.checks import Checks, require, skip
+from ganforge.testing.checks import Checks, require, require_finite, skip, tensors_of, unchanged
 from ganforge.testing.fixture import Fixture
 from ganforge.testing.harness import COUNT, Harness
-from ganforge.testing.shared_checks import require_finite, tensors_of, unchanged
 
 checks = Checks("loss", needs="loss-shape")
 #: Logits farther from zero than any trained discriminator's.

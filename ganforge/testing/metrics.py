@@ -65,16 +65,16 @@ class MetricTrial:
         size = scoring.info.sizes["train"]
         extracts = bool(self.metric.needs & EXTRACTOR_NEEDS)
         extraction = Extraction(scoring, torch.device("cpu")) if extracts else None
-        places: dict[Source, tuple[int, int]] = {
-            "real": (0, count),
-            "fake": (count, 2 * count),
-            "train": (2 * count, 4 * count),
+        places: dict[Source, range] = {
+            "real": range(count),
+            "fake": range(count, 2 * count),
+            "train": range(2 * count, 4 * count),
         }
         self.sets = {
             source: (_Noise if noise and source == "fake" else StoredImages)(
                 partial(scoring.take, "train"),
                 scoring.info.image.condition,
-                torch.arange(*place) % size,
+                torch.tensor(place) % size,
                 batch_size=BATCH_SIZE,
                 scoring=scoring,
                 extraction=extraction,

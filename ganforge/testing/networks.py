@@ -11,10 +11,19 @@ from torch import Tensor
 
 from ganforge.components import ConditionSpec, DiscriminatorOutput, GeneratorOutput
 from ganforge.errors import IncompatibleError
-from ganforge.testing.checks import CheckFailed, Checks, require, skip
+from ganforge.testing.checks import (
+    CheckFailed,
+    Checks,
+    require,
+    require_finite,
+    skip,
+    tensors_of,
+    twins,
+    unchanged,
+    weighted,
+)
 from ganforge.testing.fixture import Fixture
 from ganforge.testing.harness import Harness
-from ganforge.testing.shared_checks import require_finite, tensors_of, twins, unchanged, weighted
 from ganforge.testing.stubs import condition_specs
 from ganforge.utils.tracebacks import summarize_exception
 
@@ -34,11 +43,11 @@ def condition_for(fixture: Fixture, network: Any, count: int = COUNT, number: in
     return condition
 
 
-def inputs(fixture: Fixture, network: Any, count: int = COUNT, number: int = 0) -> Tensor:  # noqa: ANN401 - as above
+def inputs(fixture: Fixture, network: Any, count: int = COUNT) -> Tensor:  # noqa: ANN401 - as above
     """Return inputs of a network: latents `(N, Z)`, or images `(N, C, H, W)`."""
     if fixture.kind == "generator":
-        return fixture.latents(count, network.latent_dim, number)
-    return fixture.batch(count, number).images
+        return fixture.gan.latent.sample(count, network.latent_dim, fixture.rng())
+    return fixture.batch(count).images
 
 
 def run(fixture: Fixture, network: Any, given: Tensor, number: int = 0) -> Tensor:  # noqa: ANN401 - as above

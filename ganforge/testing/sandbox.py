@@ -1,4 +1,4 @@
-"""Separate processes: which modules an import loads, and how a component behaves without a network."""
+"""Separate processes: modules that an import loads, and checks of components that read data, without a network."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ import tempfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from ganforge.components import ImageSpec, ImageTensors
 from ganforge.components.spec import Kind
+from ganforge.errors import DataError
 from ganforge.plugins.registry import Registry
+from ganforge.testing.checks import Checks, require
+from ganforge.testing.fixture import Fixture
 
+checks = Checks("dataset", "features", needs="builds")
 HEAVY = ("torch", "torchvision", "numpy")
 MAX_SECONDS = 120.0
 
@@ -48,23 +52,14 @@ class SandboxError(Exception):
 
 
 class Request(NamedTuple):
-    """Component that is described without a network, and loaded on request.
-
-    Attributes:
-        kind: Its kind: a dataset or a feature extractor.
-        name: Its qualified name.
-        plugin: File of a local plugin, or None.
-        options: Its options.
-        image: Images of an extractor, or None for a dataset.
-        load: Whether to open the dataset, or to build the extractor.
-    """
+    """Dataset or feature extractor that is described without a network, and loaded on request."""
 
     kind: Kind
-    name: str
-    plugin: Path | None
+    name: str  # qualified
+    plugin: Path | None  # file of a local plugin
     options: Mapping[str, Any]
-    image: ImageSpec | None
-    load: bool
+    image: ImageSpec | None  # None for a dataset
+    load: bool  # open the dataset, or build the extractor
 
 
 @cache
@@ -128,3 +123,32 @@ def _run(program: str, *arguments: str, environment: Mapping[str, str] | None = 
     if done.returncode:
         raise SandboxError(" ".join(done.stderr.split()[-40:]))
     return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def offline(fixture: Fixture, *, load: bool) -> dict[str, Any]:
+    """Describe a component, or read its data or weights from an empty folder, in a process without a network."""
+    options = fixture.options.model_dump(mode="json")
+    for name, item in type(fixture.options).model_fields.items():
+        if load and Path in (item.annotation, *get_args(item.annotation)):
+            options[name] = "."
+    image = fixture.image if fixture.kind == "features" else None
+    source = fixture.entry.source
+    return without_network(Request(fixture.kind, fixture.entry.qualified_name, source.path, options, image, load))
+
+
+@checks.add("connect to the network where data or weights are read, not before")
+def no_network(fixture: Fixture) -> None:
+    """Importing and describing it, and building a dataset, does not connect to a network."""
+    result = offline(fixture, load=False)
+    require(not result["addresses"], f"it connects to {', '.join(result['addresses'][:2])}")
+    require(result["error"] is None, f"without a network it raises {result['error']}: {result['message']}")
+
+
+@checks.add("raise ganforge.errors.DataError(message, fix=…) with the place where the user puts it")
+def missing_data(fixture: Fixture) -> None:
+    """If its data or weights are missing, and there is no network, it raises a DataError with a fix."""
+    result = offline(fixture, load=True)
+    if result["error"] is not None:
+        reason = f"without its data it raises {result['error']}: {result['message'][:200]}"
+        require(result["error"] == DataError.__name__, f"{reason}; a DataError is needed")
+        require(result["fix"], f"{reason}; a fix is required")

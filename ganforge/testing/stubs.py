@@ -174,12 +174,8 @@ class StubDataset(Dataset):
                 return {**shape, "condition": "none"}
             if spec.num_classes is not None:
                 return {**shape, "condition": "classes", "classes": spec.num_classes}
-            return {
-                **shape,
-                "condition": spec.kind,
-                "condition_shape": list(spec.shape),
-                "condition_dtype": spec.dtype,
-            }
+            vector = {"condition_shape": list(spec.shape), "condition_dtype": spec.dtype}
+            return {**shape, "condition": spec.kind, **vector}
 
     options: Options
 

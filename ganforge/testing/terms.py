@@ -12,11 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.components import ConditionSpec, Discriminator, LossTerm
-from ganforge.testing.checks import Checks, require, skip
+from ganforge.testing.checks import Checks, require, require_finite, skip, unchanged
 from ganforge.testing.fixture import Fixture
 from ganforge.testing.global_state import no_global_draws
 from ganforge.testing.harness import COUNT, Harness
-from ganforge.testing.shared_checks import require_finite, unchanged
 from ganforge.testing.stubs import LinearDiscriminator
 from ganforge.training import step as engine
 from ganforge.training.setup import phase_parameters
@@ -234,9 +233,7 @@ def non_negative(fixture: Fixture) -> None:
 
 
 @checks.add(
-    "reduce each image by itself: gradient.flatten(1).square().sum(1)",
-    kinds=("term",),
-    needs="term-shape linear-value",
+    "reduce each image by itself: gradient.flatten(1).square().sum(1)", kinds=("term",), needs="term-shape linear-value"
 )
 def per_sample(fixture: Fixture) -> None:
     """Each number of a penalty depends on its own image only."""

@@ -16,8 +16,7 @@ import pytest
 from ganforge.components.spec import KINDS, Kind
 from ganforge.errors import UnknownComponentError, UsageError
 from ganforge.plugins.registry import Registry
-from ganforge.testing import Report, check_component, checks_of, parametrize_components
-from ganforge.testing.report import Failure
+from ganforge.testing import Failure, Report, check_component, checks_of, parametrize_components
 from ganforge.testing.sandbox import heavy_imports
 from tests.helpers.image_folders import noise, save
 from tests.helpers.plugins import HEADER, command, distribution, in_process, local, provides
