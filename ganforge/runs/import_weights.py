@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
@@ -67,8 +66,13 @@ def select_networks(tensors: Mapping[str, Tensor], networks: Mapping[str, str | 
 def write_weights(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors as safetensors. Raises UsageError if the file cannot be written; an old file is kept then."""
     try:
-        write_atomically(path, save({name: value.clone().contiguous() for name, value in tensors.items()}))
-    except (OSError, SafetensorError) as error:
+        content = save({name: value.clone().contiguous() for name, value in tensors.items()})
+    except Exception as error:  # noqa: BLE001 - sparse, quantized, endless and empty tensors raise nearly any error
+        reason = printable(" ".join(str(error).split()))[:200]
+        raise UsageError(f"the tensors cannot be stored as safetensors: {reason}", fix="Save dense tensors.") from None
+    try:
+        write_atomically(path, content)
+    except OSError as error:
         raise UsageError(f"{path} cannot be written: {error}") from None
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ganforge.errors import UsageError
-from ganforge.runs.import_weights import read_pickled_weights, select_networks
+from ganforge.runs.import_weights import read_pickled_weights, select_networks, write_weights
 from tests.helpers.plugins import command
 
 
@@ -62,6 +62,22 @@ def test_damaged_files_are_one_message(content: bytes, tmp_path: Path) -> None:
         read_pickled_weights(tmp_path / "weights.pth")
     with pytest.raises(UsageError, match="cannot be read"):
         read_pickled_weights(tmp_path / "missing.pth")
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"a": torch.zeros(1).expand(2**20, 2**30)},
+        {"a": torch.zeros(2, device="meta")},
+        {"a": torch.eye(2).to_sparse()},
+        {"\ud800": torch.zeros(2)},
+    ],
+    ids=["view", "meta", "sparse", "name"],
+)
+def test_tensors_that_cannot_be_stored_are_one_message(tensors: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    """Views of endless size, tensors without numbers or in another layout, and names that are not text are refused."""
+    with pytest.raises(UsageError, match="the tensors cannot be stored as safetensors: "):
+        write_weights(tensors, tmp_path / "a.safetensors")
 
 
 def test_an_imported_file_starts_a_run(tmp_path: Path) -> None:
