@@ -26,6 +26,7 @@ from ganforge.training.build import GANComponents
 from ganforge.training.callbacks import Callback, TrainerContext
 from ganforge.training.ema import GeneratorEma
 from ganforge.training.optim import Schedules
+from ganforge.training.precision import Precision
 from ganforge.training.random_draws import BatchSlice, StepRandomness
 from ganforge.training.resume import load_checkpoint, restore_counters, roll_back
 from ganforge.training.run_directory import RunDirectory
@@ -105,11 +106,12 @@ def test_judging_in_one_call_gives_the_same_weights(assemble: Assemble, monkeypa
     assert difference(together, apart) < 1e-6
 
 
-def test_gradients_are_clipped_to_their_norm(assemble: Assemble) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_gradients_are_clipped_to_their_norm(precision: Precision, assemble: Assemble) -> None:
     """An update of plain SGD is the learning rate times the gradient, whose norm is exactly `clip_norm`."""
     settings = ("optimizer=sgd", "optimizer.lr=1.0", "optimizer.disc.clip_norm=0.01", "optimizer.gen.clip_norm=0.001")
     gan, before = assemble(*MLP, *settings), assemble(*MLP, *settings)
-    stepped(gan, 1)
+    stepped(gan, 1, precision)
     for network, length in (("discriminator", 0.01), ("generator", 0.001)):
         changes = zip(getattr(gan, network).parameters(), getattr(before, network).parameters(), strict=True)
         moved = torch.cat([(new - old).detach().flatten() for new, old in changes])
