@@ -85,7 +85,7 @@ class Harness:
     def training(self, phase: str, number: int = 0) -> Iterator[dict[str, nn.Parameter]]:
         """Prepare an update as the engine does: stages, gradients of the phase's own weights only, seeded layers."""
         self.engine.set_stages(number)
-        with frozen(self.engine.phases[phase].frozen), fork_torch_rng(number, f"layers/{phase}"):
+        with frozen(self.engine.phases[phase].others), fork_torch_rng(number, f"layers/{phase}"):
             yield self.phases[phase]
 
     def value(self, phase: str, number: int = 0, batch: Batch | None = None) -> Any:  # noqa: ANN401 - should be a tensor

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -86,8 +87,8 @@ def _compiled(gan_step: GANStep, phase: Phase, backend: str) -> LossFunction:
 
     def loss_fn(part: Part, update: Update, number: int) -> tuple[Tensor, Stats, TrainStep]:
         loss, stats = compiled(part.batch.images, part.z, part.batch.condition)
-        weight = update.weights["loss"]
-        return loss if weight == 1.0 else loss * weight, stats, gan_step.train_step(phase.name, part, update)
+        factor = update.factors["loss"]
+        return loss if factor == 1.0 else loss * factor, stats, gan_step.train_step(phase.name, part, update)
 
     return loss_fn
 
@@ -132,14 +133,14 @@ class RecordedUpdate:
 
     Attributes:
         part: Buffers of the inputs.
-        weights: Buffers of scheduled factors.
+        factors: Factors of the due terms; buffers if they are scheduled.
         tape: Buffers of random draws.
         replays: Functions that replay, in order; with several ranks, gradients are averaged after the first.
         results: Result of the update, overwritten by each replay.
     """
 
     part: Part
-    weights: dict[str, float | Tensor]
+    factors: dict[str, float | Tensor]
     tape: DrawTape
     replays: list[Callable[[], Any]]
     results: UpdateResult
@@ -165,7 +166,7 @@ class UpdateRecorder:
 
     def __call__(self, parts: Sequence[Part], update: Update) -> UpdateResult:
         """Update the phase; the next replay overwrites the tensors of the result."""
-        due = tuple(update.weights)
+        due = tuple(update.factors)
         recorded = self.recordings.get(due)
         if recorded is None:
             self.calls[due] += 1
@@ -179,11 +180,15 @@ class UpdateRecorder:
         if len(recorded.replays) > 1:
             self.gan_step.dist.all_reduce_gradients(self.phase.parameters.values())
             recorded.replays[1]()
-        for _, train_step in recorded.results:  # for `after_step`
+        results = []
+        for stats, recorded_step in recorded.results:
+            train_step = copy(recorded_step)  # what only `after_step` reads is computed again in the next replay
+            train_step._outputs, train_step._augmented = {**train_step._outputs}, {**train_step._augmented}  # noqa: SLF001
             train_step._step, train_step._progress = update.step, update.step / self.gan_step.total_steps  # noqa: SLF001
             train_step._images_seen = self.gan_step.images_seen(update.step)  # noqa: SLF001
             train_step.derive_rng = self.gan_step.random.derive(self.phase.name, update.index)
-        return recorded.results
+            results.append((stats, train_step))
+        return results
 
     def _record(self, part: Part, update: Update) -> UpdateResult:
         """Run the update and collect its draws, then record it for the next ones.
@@ -192,12 +197,12 @@ class UpdateRecorder:
         """
         gan_step, phase = self.gan_step, self.phase
         tape = DrawTape(gan_step.device)
-        copy = partial(Tensor.to, device=gan_step.device, copy=True)
-        part = Part(part.batch.map(copy), copy(part.z))
-        weights = {
-            name: weight.clone() if isinstance(weight, Tensor) else weight for name, weight in update.weights.items()
+        to_buffer = partial(Tensor.to, device=gan_step.device, copy=True)
+        part = Part(part.batch.map(to_buffer), to_buffer(part.z))
+        factors = {
+            name: factor.clone() if isinstance(factor, Tensor) else factor for name, factor in update.factors.items()
         }
-        fixed = Update(update.index, update.step, weights)
+        fixed = replace(update, factors=factors)
 
         def gradients() -> UpdateResult:
             results = gan_step.gradients(phase, [part], fixed, recorded=True)[1]
@@ -214,7 +219,7 @@ class UpdateRecorder:
             replays = [replay]
             if gan_step.dist.world_size > 1:
                 replays.append(self.record(phase.apply)[0])
-            self.recordings[tuple(update.weights)] = RecordedUpdate(part, weights, tape, replays, recorded_results)
+            self.recordings[tuple(update.factors)] = RecordedUpdate(part, factors, tape, replays, recorded_results)
         except Exception as error:
             if tape.position is None and not isinstance(error, NotRecordableError):
                 raise  # the update itself failed
@@ -228,9 +233,9 @@ class UpdateRecorder:
         recorded.part.z.copy_(part.z, non_blocking=True)
         for target, value in zip(tensors_of(recorded.part.batch), tensors_of(part.batch), strict=True):
             target.copy_(value, non_blocking=True)
-        for name, weight in recorded.weights.items():
-            if isinstance(weight, Tensor):
-                weight.copy_(torch.as_tensor(update.weights[name]), non_blocking=True)
+        for name, factor in recorded.factors.items():
+            if isinstance(factor, Tensor):
+                factor.copy_(torch.as_tensor(update.factors[name]), non_blocking=True)
         recorded.tape.redraw(self.gan_step.random.derive(self.phase.name, update.index))
 
 

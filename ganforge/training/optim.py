@@ -105,14 +105,14 @@ class Schedules:
                 else:
                     group[name] = initial[name] * factor
 
-    def term_weights(
+    def term_factors(
         self, gan: GANComponents, phase: str, index: int, step: int, device: torch.device
     ) -> dict[str, float | Tensor]:
         """Return the factors, `weight` times `every`, of the terms due in a phase's `index`-th update.
 
         Scheduled factors are tensors on the device. The terms' scheduled options are set.
         """
-        weights: dict[str, float | Tensor] = {}
+        factors: dict[str, float | Tensor] = {}
         for name, term in gan.all_terms.items():
             if phase not in term.phases or index % term.options.every:
                 continue
@@ -120,7 +120,7 @@ class Schedules:
             prefix = "loss." if name == "loss" else f"term.{name}."
             options = self.targets(prefix)
             if options:
-                weights[name] = torch.tensor(weight * self.factor(f"{prefix}weight", step), device=device)
+                factors[name] = torch.tensor(weight * self.factor(f"{prefix}weight", step), device=device)
                 initial = gan.owners()[name].options
                 values = {
                     option: getattr(initial, option) * self.factor(prefix + option, step)
@@ -130,8 +130,8 @@ class Schedules:
                 if values:
                     term.options = term.options.model_copy(update=values)
             else:
-                weights[name] = float(weight)
-        return weights
+                factors[name] = float(weight)
+        return factors
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:

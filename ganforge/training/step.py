@@ -4,12 +4,12 @@ A phase updates one set of weights: `disc` the discriminator's, `gen` the genera
 assigns to them. An update of a phase, without gradient accumulation, is::
 
     z = latent.sample(N, Z, rng)                             # GANStep.update
-    loss = sum(weight * term(step).mean() for each term)     # GANStep.loss
+    loss = sum(weight * term(step).mean() for each term)     # GANStep.loss: D(x), G(z), D(G(z))
     loss.backward()                                          # GANStep.gradients
     optimizer.step()                                         # GANStep.optimize
 
 The adversarial loss is a term as well. Terms read `step.real_output` and `step.fake_output`; components/train_step.py
-computes D(x) and D(G(z)) when they are read first.
+runs the two networks when a term first reads an output, so that no term pays for what it does not read.
 """
 
 from __future__ import annotations
@@ -45,19 +45,24 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Numbers of a phase's update and of the step, from 0, and the terms that are due.
+    """One step of a phase's optimizer.
 
-    Factors, `weight` times `every`, are tensors if they are scheduled; an own step without the loss is not `shared`.
+    Attributes:
+        index: Index of the phase's batch, from 0.
+        step: Index of the training step, from 0.
+        factors: Terms that are due, with `weight` times `every`; a tensor if it is scheduled.
+        own_step: True for a step that terms have for themselves, without the adversarial loss.
     """
 
     index: int
     step: int
-    weights: Mapping[str, float | Tensor]
-    shared: bool = True
+    factors: Mapping[str, float | Tensor]
+    own_step: bool = False
 
 
-#: Loss of a part, `()`, its numbers, and the step that its terms received; an update has those of each part.
+#: Part and its index → its loss, `()`, its stats, and the `TrainStep` that its terms received.
 LossFunction: TypeAlias = Callable[[Part, Update, int], tuple[Tensor, Stats, TrainStep]]
+#: Stats and `TrainStep` of each part.
 UpdateResult: TypeAlias = list[tuple[Stats, TrainStep]]
 
 
@@ -66,7 +71,7 @@ class Phase:
     """One set of weights, by name, its optimizer, and the functions that update it.
 
     Attributes:
-        frozen: Weights of the other phases, which get no gradient.
+        others: Weights of the other phases, which get no gradient.
         loss_fn: `GANStep.loss`, or its compiled form.
         update_fn: `GANStep.optimize`, or its recorded form.
     """
@@ -75,7 +80,7 @@ class Phase:
     parameters: dict[str, nn.Parameter]
     optimizer: Optimizer
     scaler: LossScaler
-    frozen: list[nn.Parameter]
+    others: list[nn.Parameter]
     loss_fn: LossFunction
     update_fn: Callable[[Sequence[Part], Update], UpdateResult]
     clip_norm: float | None = None
@@ -91,11 +96,11 @@ class Phase:
 
 
 class GANStep:
-    """Updates of all phases. A batch is this rank's part of the whole one, in `gradient_accumulation` parts.
+    """Updates of all phases. Each rank has its share of a batch and computes it in `gradient_accumulation` parts.
 
     Attributes:
         phases: Phases by name, in the order of their updates.
-        last_stats: Numbers of the last update in which each column was computed.
+        last_stats: Last value of each column, since lazy terms have none in most updates.
         on_restore: Functions that discard recorded updates, called after a restore and when a stage changes.
         tape: Draws of the update that is being recorded, or None.
     """
@@ -123,7 +128,7 @@ class GANStep:
         self.phases: dict[str, Phase] = {}
         for name, weights in phases.items():
             self.schedules.register(name, optimizers[name])
-            # With `reuse_fakes`, the generator's update uses the graph of the discriminator's fakes.
+            # With `reuse_fakes`, the generator's update needs the graph of the fakes of the discriminator's update.
             trained = {"disc", "gen"} if name == "disc" and self.experiment.reuse_fakes else {name}
             others = [weight for other in phases if other not in trained for weight in phases[other].values()]
             scaler = LossScaler(precision, device)
@@ -139,38 +144,37 @@ class GANStep:
     # One step, from the outside in
 
     def update_all(self, batches: Mapping[str, Sequence[Batch]], step: int) -> None:
-        """Update every phase with its batches: the discriminator several times, the others once."""
+        """Update every phase with each of its batches: of which the discriminator may have several."""
         for name in self.phases:
             first = self.experiment.batches(step) if name == "disc" else step
             for index, batch in enumerate(batches[name], start=first):
                 self.last_stats |= self.update(name, batch, index, step)
 
     def update(self, name: str, batch: Batch, index: int, step: int) -> Stats:
-        """Update a phase with this rank's part of a batch, its `index`-th one, and return its numbers."""
+        """Update a phase with this rank's share of its `index`-th batch, and return the stats."""
         phase = self.phases[name]
         self.set_stages(step)
         self.schedules.apply(name, phase.optimizer, step)
         phase.clip_norm = self.schedules.clip_norm(name, step)
-        weights = self.schedules.term_weights(self.gan, name, index, step, self.device)
-        if not weights:
+        factors = self.schedules.term_factors(self.gan, name, index, step, self.device)
+        if not factors:
             return {}
-        with frozen(phase.frozen):
+        with frozen(phase.others):  # a latent distribution may be trained in another phase
             z = self.random.latents(name, index, len(batch.images))
         count = self.experiment.gradient_accumulation
         parts = [Part(*part) for part in zip(batch.chunk(count), z.chunk(count), strict=True)]
         stats: Stats = {}
         for own_step in (False, True):
-            due = {term: weight for term, weight in weights.items() if self.terms[term].options.own_step is own_step}
+            due = {term: factor for term, factor in factors.items() if self.terms[term].options.own_step is own_step}
             if not due:
                 continue
-            update = Update(index, step, due, shared=not own_step or "loss" in due)
-            with frozen(phase.frozen):
+            update = Update(index, step, due, own_step=own_step and "loss" not in due)
+            with frozen(phase.others):
                 results = phase.update_fn(parts, update)
             stats |= mean_stats([part_stats for part_stats, _ in results]) | phase.scaler.stats(name)
             self._after_step(name, update, [train_step for _, train_step in results], stats)
             if name == "gen":
                 self._reused_fakes = None
-        self.last_stats |= stats
         return stats
 
     def optimize(self, name: str, parts: Sequence[Part], update: Update) -> UpdateResult:
@@ -197,7 +201,8 @@ class GANStep:
     ) -> tuple[Tensor, UpdateResult]:
         """Set the gradients of a phase's weights to the mean over parts and ranks, times the scale in float16.
 
-        If `recorded`, the `UpdateRecorder` seeds and averages instead. Returns the mean loss, `()`, and all results.
+        If `recorded`, the `UpdateRecorder` seeds layers and averages over ranks instead. Returns the mean loss, `()`,
+        and the results of all parts.
         """
         phase.optimizer.zero_grad(set_to_none=True)
         results, losses = [], []
@@ -217,46 +222,43 @@ class GANStep:
     def loss(self, name: str, part: Part, update: Update, part_index: int) -> tuple[Tensor, Stats, TrainStep]:
         """Return the loss of a part of a batch, `()`, its stats, and the `TrainStep` that its terms received."""
         randomness = self.random.mode(len(part.z), part_index, self.tape)
-        if part.z.requires_grad:  # trained latents: each part and each evaluation needs a graph of its own
+        if part.z.requires_grad:  # trained latents: each part and each call of a closure needs a graph of its own
             parts = self.experiment.gradient_accumulation
             z = self.random.latents(name, update.index, parts * len(part.z)).chunk(parts)[part_index]
             part = Part(part.batch, z)
-        train_step = self.train_step(name, part, update, randomness)
         stats: Stats = {}
-        train_step._log = log_into(stats, self.device)  # noqa: SLF001
+        train_step = self.train_step(name, part, update, randomness, stats)
         with randomness or nullcontext():
-            terms = [self._term(term, train_step, weight, stats) for term, weight in update.weights.items()]
-        if name == "disc" and update.shared:
+            terms = [self._term(term, train_step, factor, stats) for term, factor in update.factors.items()]
+        if name == "disc" and not update.own_step:
             stats |= discriminator_stats(train_step)
         return reduce(add, terms), stats, train_step
 
-    def _term(self, name: str, step: TrainStep, weight: float | Tensor, stats: Stats) -> Tensor:
-        """Return the mean of a term, reweighted by other terms, times its weight; log its unweighted mean."""
-        step.use_rng(f"term/{name}")
-        values: Tensor = self.terms[name](step)
-        stats[column(name, self.terms[name], step.phase)] = values.detach().mean()
+    def _term(self, term_name: str, train_step: TrainStep, factor: float | Tensor, stats: Stats) -> Tensor:
+        """Return the mean of a term, reweighted by other terms, times its factor; log its unweighted mean."""
+        train_step.use_rng(f"term/{term_name}")
+        term, phase_name = self.terms[term_name], train_step.phase
+        values: Tensor = term(train_step)
+        stats[column(term_name, term, phase_name)] = values.detach().mean()
         if values.ndim:
-            for other_name, other in self.reweighting[name, step.phase].items():
-                step.use_rng(f"reweight/{other_name}/{name}")
-                factors = other.reweight(step, values)
-                if factors is not None:
-                    values = values * factors.detach()
-                    if not other.phases:
-                        stats[column(other_name, self.terms[other_name], step.phase)] = factors.detach().mean()
+            for other_name, other in self.reweighting[term_name, phase_name].items():
+                train_step.use_rng(f"reweight/{other_name}/{term_name}")
+                ratios = other.reweight(train_step, values)
+                if ratios is not None:
+                    values = values * ratios.detach()
+                    if not other.phases:  # it has no value of its own to log
+                        stats[column(other_name, other, phase_name)] = ratios.detach().mean()
             values = values.mean()
-        return values if isinstance(weight, float) and weight == 1.0 else values * weight
+        return values if isinstance(factor, float) and factor == 1.0 else values * factor
 
-    def _after_step(self, name: str, update: Update, steps: Sequence[TrainStep], stats: Stats) -> None:
-        """Let terms and augmentations change their state, given the whole batch."""
-        changed = {
-            term_name: term
-            for term_name, term in self.terms.items()
-            if type(term).after_step is not LossTerm.after_step and (term_name in update.weights or not term.phases)
-        }
-        adaptive = self.gan.adaptive_augmentations if name == "disc" and update.shared else {}
+    def _after_step(self, name: str, update: Update, train_steps: Sequence[TrainStep], stats: Stats) -> None:
+        """Let the due terms, those without a phase and adaptive augmentations change their state."""
+        due = {name: term for name, term in self.terms.items() if name in update.factors or not term.phases}
+        changed = {name: term for name, term in due.items() if type(term).after_step is not LossTerm.after_step}
+        adaptive = {} if name != "disc" or update.own_step else self.gan.adaptive_augmentations
         if not changed and not adaptive:
             return
-        completed = CompletedStep(steps, self.dist)
+        completed = CompletedStep(train_steps, self.dist)
         completed._log = log_into(stats, self.device)  # noqa: SLF001
         with torch.no_grad():
             for term_name, term in changed.items():
@@ -265,8 +267,10 @@ class GANStep:
             for augmentation in adaptive.values():
                 augmentation.observe(completed.real_output.logits)
 
-    def train_step(self, name: str, part: Part, update: Update, randomness: StepRandomness | None = None) -> TrainStep:
-        """Return the view of a part that terms and augmentations receive."""
+    def train_step(
+        self, name: str, part: Part, update: Update, random: StepRandomness | None = None, stats: Stats | None = None
+    ) -> TrainStep:
+        """Return the view of a part that terms and augmentations receive; they log into the stats."""
         derive_rng = self.random.derive(name, update.index)
         step = TrainStep(
             phase=name,
@@ -278,8 +282,9 @@ class GANStep:
             condition=part.batch.condition,
             extras=part.batch.extras,
             modules=self.modules,
-            derive_rng=derive_rng if randomness is None else randomness.track(derive_rng),
+            derive_rng=derive_rng if random is None else random.track(derive_rng),
             augmentations=self.gan.augmentations,
+            log=log_into({} if stats is None else stats, self.device),
             autocast=partial(autocast, self.precision, self.device),
         )
         if self.experiment.reuse_fakes and name == "disc":

@@ -83,9 +83,11 @@ class Counting(LossTerm):
         return step.fake.flatten(1).mean(1)
 
     def after_step(self, step: TrainStep) -> None:
-        """Log the place, and a random number."""
+        """Log the place, a random number, and an output that the generator's update does not compute."""
         step.log(f"counting/{step.phase}", float(step.step + step.progress + step.images_seen))
         step.log(f"drawing/{step.phase}", float(torch.rand((), generator=step.rng)))
+        if step.phase == "gen":
+            step.log("judging", float(step.real_output.logits.mean()))
 
 
 class Jitter(Augmentation):
@@ -209,13 +211,26 @@ def test_replayed_draws_are_new_draws(methods: Registry) -> None:
     assert recorder.replays > 10
 
 
+def test_a_step_of_a_term_alone_is_recorded_alone(methods: Registry) -> None:
+    """A recorded `own_step` of a term computes nothing else: the generator's batch norm sees as many batches."""
+    settings = (*DCGAN, "term=noisy", "term.noisy.own_step=true")
+    plain, replayed = build(tiny(methods, *settings)), build(tiny(methods, *settings))
+    gan_step, recorder = recorded_step(replayed, [])
+    rows = train(setup_training(plain, device=CPU, precision="fp32")[0], plain, range(8))
+    assert train(gan_step, replayed, range(8)) == rows
+    assert recorder.recordings == 3
+    for expected, actual in zip(plain.generator.buffers(), replayed.generator.buffers(), strict=True):
+        assert torch.equal(expected, actual)
+
+
 def test_after_step_of_a_replay_is_at_its_own_place(methods: Registry) -> None:
-    """Step, progress, images seen and random numbers are those of the replayed update, not of the recorded one."""
+    """Step, progress, random numbers and outputs are those of the replayed update, not of the recorded one."""
     plain, replayed = (build(tiny(methods, *MLP, "term=counting")) for _ in range(2))
     gan_step, recorder = recorded_step(replayed, [])
     rows = train(setup_training(plain, device=CPU, precision="fp32")[0], plain, range(12))
     assert train(gan_step, replayed, range(12)) == rows
     assert len({row["drawing/gen"] for row in rows}) == len({row["counting/gen"] for row in rows}) == 12
+    assert len({row["judging"] for row in rows}) == 12
     assert recorder.replays > 10
 
 
