@@ -36,7 +36,7 @@ def print_overview(path: Path, facts: Overview) -> None:
         print_line("classes", "none")
     else:
         classes = [f"{name} ({count:,})" for name, count in facts.classes.items()]
-        print_line(f"{len(classes):,} classes", _shown(classes))
+        print_line("1 class" if len(classes) == 1 else f"{len(classes):,} classes", _shown(classes))
     if facts.ignored:
         print_line("not pictures, and ignored", describe_ignored(facts.ignored))
 

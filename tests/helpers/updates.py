@@ -41,7 +41,7 @@ def take_steps(gan_step: GANStep, count: int) -> None:
     with float32_matmul(), torch.random.fork_rng(devices=[]):
         for index in range(count):
             for phase in ("disc", "gen"):
-                gan_step.update(phase, loader.batch(index), index, index)
+                gan_step.last_stats |= gan_step.update(phase, loader.batch(index), index, index)
 
 
 def difference(ours: GANComponents, theirs: GANComponents) -> float:
