@@ -30,7 +30,7 @@ from torch.nn import functional
 from torch.nn.utils import fuse_conv_bn_eval
 
 from ganforge.builtin.datasets.mnist_files import read_split
-from ganforge.builtin.features.classifier_features import Classifier
+from ganforge.builtin.features.classifier import Classifier
 from ganforge.components import Split
 from ganforge.errors import DataError
 

@@ -104,7 +104,7 @@ def err() -> Printer:
     """Return the console for progress and problems."""
     from ganforge.cli._printer import Printer
 
-    return Printer(stderr=True, soft_wrap=True)
+    return Printer(stderr=True, soft_wrap=True, highlight=False)
 
 
 def print_json(document: object) -> None:
@@ -130,10 +130,7 @@ def check_output_path(path: Path, *, force: bool) -> None:
         raise UsageError(f"{path} is not a regular file", fix="choose another file")
     if path.exists() and not force:
         raise UsageError(f"{path} exists already", fix="choose another file, or pass --force to replace it")
-    place = path.resolve()
-    for folder in place.parents:
-        if place.relative_to(folder).parts[0] in RUN_FILES and (folder / "run.toml").is_file():
-            raise UsageError(f"{path} is a file of a run, which needs it", fix="choose another file")
+    _check_not_of_run(path)
     check_parent(path)
 
 
@@ -143,7 +140,16 @@ def check_output_folder(path: Path, *, force: bool) -> None:
         raise UsageError(f"{path} is a file", fix="name a folder")
     if path.exists() and not force:
         raise UsageError(f"{path} exists already", fix="choose another folder, or pass --force to replace its files")
+    _check_not_of_run(path)
     check_parent(path)
+
+
+def _check_not_of_run(path: Path) -> None:
+    """Raise UsageError for a file or a folder that a run needs."""
+    place = path.resolve()
+    for folder in place.parents:
+        if place.relative_to(folder).parts[0] in RUN_FILES and (folder / "run.toml").is_file():
+            raise UsageError(f"{path} belongs to a run, which needs it", fix="choose another path")
 
 
 def check_parent(path: Path) -> None:

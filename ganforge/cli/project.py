@@ -71,9 +71,12 @@ def project(
         seed=opened.seed,
         progress=(lambda *_: None) if quiet else _reporter(len(images), steps),
     )
-    wanted, found = reader.features.scoring.pictures(targets), reader.features.scoring.pictures(result.images)
-    difference = (wanted.int() - found.int()).abs().byte()
-    rows = torch.stack([wanted, found, difference], dim=1).flatten(0, 1)
+    target_pictures, projected_pictures = (
+        reader.features.scoring.pictures(targets),
+        reader.features.scoring.pictures(result.images),
+    )
+    difference = (target_pictures.int() - projected_pictures.int()).abs().byte()
+    rows = torch.stack([target_pictures, projected_pictures, difference], dim=1).flatten(0, 1)
     write_picture(grid(rows, 3), result.latents.arrays(), paths, scale=opened.scale)
     opened.print_result(paths, result.latents, distances=result.distances.tolist(), pixel_rms=result.pixel_rms.tolist())
 

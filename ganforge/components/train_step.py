@@ -79,7 +79,7 @@ class TrainStep:
         self.kept: Mapping[str, Tensor] = {}
         self._log = log
         self._autocast = autocast
-        self._raw_output: GeneratorOutput | None = None
+        self._raw: GeneratorOutput | None = None
         self._generator_output: GeneratorOutput | None = None
         self._outputs: dict[bool, DiscriminatorOutput] = {}
         self._augmented: dict[bool, tuple[DiscriminatorInput, Mapping[str, Parameters]]] = {}
@@ -136,19 +136,19 @@ class TrainStep:
     # Fakes
 
     @property
-    def raw_output(self) -> GeneratorOutput:
-        """Output of the generator for `z`, in float32, with its graph in every update."""
-        if self._raw_output is None:
+    def _raw_output(self) -> GeneratorOutput:
+        """Output of the generator for `z`, in float32, with its graph if the generator is not frozen."""
+        if self._raw is None:
             with self._low_precision():
                 output = GeneratorOutput.of(self.generator(self.z, self._condition_for(self.generator, None)))
-            self._raw_output = output.map(at_least_float32)
-        return self._raw_output
+            self._raw = output.map(at_least_float32)
+        return self._raw
 
     @property
     def generator_output(self) -> GeneratorOutput:
         """Output of the generator for `z`, in float32; detached in the discriminator's update."""
         if self._generator_output is None:
-            raw = self.raw_output
+            raw = self._raw_output
             self._generator_output = raw.map(Tensor.detach) if self.phase == "disc" else raw
         return self._generator_output
 

@@ -103,6 +103,11 @@ def _names(value: object) -> list[str]:
     return [name for name in (str(name).strip() for name in names) if name and name != NOTHING]
 
 
+def _split_names(text: str) -> list[str]:
+    """Return the names of a list in a file; empty ones stay and are refused."""
+    return [] if text == NOTHING else [name.strip() for name in text.split(",")]
+
+
 def experiment_layer(experiment: Experiment) -> Layer:
     """Return the settings of an Experiment created in Python, without its defaults."""
     explicit = experiment.model_dump(mode="python", exclude_unset=True)
@@ -193,7 +198,7 @@ def _named(
     values = dict(content) if isinstance(content, Mapping) else {named: content}
     value = values.pop(named, None)
     if several:
-        names: Any = _names(value) if isinstance(value, str) else value
+        names: Any = _split_names(value) if isinstance(value, str) else value
     else:
         names = None if value is None else [value]
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):

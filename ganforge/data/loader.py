@@ -58,7 +58,8 @@ class EpochSampler:
         epoch, position = divmod(batch, self.batches_per_epoch)
         if epoch != self._epoch:
             permutation = torch.randperm(self.size, generator=derive_generator(self.seed, "data", epoch))
-            self._permutation, self._epoch = permutation.to(device), epoch
+            self._permutation, self._epoch = permutation, epoch
+        self._permutation = self._permutation.to(device)
         start = position * self.batch_size + self.rank * self._local_batch_size
         return self._permutation[start : start + self._local_batch_size]
 

@@ -78,7 +78,7 @@ def _own_code(dataset: Dataset, method: str) -> Iterator[None]:
     with torch.no_grad(), fork_torch_rng(0, "pictures"):
         try:
             yield
-        except GanforgeError:
+        except (GanforgeError, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except BaseException as error:
             raise PluginError(f"{type(dataset).__name__}.{method} fails: {summarize_exception(error)}") from error

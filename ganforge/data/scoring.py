@@ -171,9 +171,7 @@ def blame(chosen: ResolvedComponent, action: str = "be built") -> Iterator[None]
     """Turn any error of a component's code into a PluginError: the component cannot do the action."""
     try:
         yield
-    except GanforgeError:
-        raise
-    except KeyboardInterrupt:
+    except (GanforgeError, KeyboardInterrupt):
         raise
     except BaseException as error:
         raise PluginError(f"{chosen.entry} cannot {action}: {summarize_exception(error)}") from error

@@ -167,6 +167,7 @@ class Evaluator:
         fakes = partial(self.real.stored, take, spec, indices)
         return self._evaluate(fakes, _Model(device), "images", StoredImages.sha256)
 
+    @kept_process()
     def _evaluate(
         self, fakes: Callable[[], Fakes], model: _Model, weights: str, checkpoint: Callable[[Fakes], str]
     ) -> Evaluation:

@@ -71,7 +71,9 @@ class ImageSelection:
     @cached_property
     def fingerprint(self) -> str:
         """Fingerprint of the real images' split: of all images in memory, or of some that are read."""
-        return self.known_fingerprint or self.scoring.open(self.split).fingerprint()
+        if self.known_fingerprint is not None:
+            return self.known_fingerprint
+        return self.scoring.open(self.split).fingerprint()
 
     def _order(self, split: Split, stream: Stream) -> Tensor:
         return torch.randperm(self.scoring.info.sizes[split], generator=derive_generator(self.seed, stream))

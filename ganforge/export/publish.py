@@ -44,8 +44,9 @@ def write_publication(
         exported.verify(str(folder), lambda inputs: again.function(*inputs))
         samples.save_grid(temporary / SAMPLES)
         write_atomically(temporary / CARD, write_card(exported, name, license_id=license_id))
-        for earlier in folder.glob("checkpoints/step-*"):
-            shutil.rmtree(earlier)
+        if (folder / INDEX).exists():
+            for earlier in folder.glob("checkpoints/step-*"):
+                shutil.rmtree(earlier)
 
 
 def check_upload() -> None:

@@ -37,6 +37,8 @@ NAMES: Mapping[Split, tuple[tuple[str, str], ...]] = {
     "test": (("test_images", "test_labels"), ("x_test", "y_test")),
 }
 CLASS_NAMES = "class_names"
+#: Names of all arrays that are read.
+ARRAY_NAMES = frozenset({CLASS_NAMES, *(name for pairs in NAMES.values() for pair in pairs for name in pair)})
 CHANNELS = frozenset({1, 3, 4})
 WHITE = 255
 MAX_FILE_BYTES = 1 << 50

@@ -102,18 +102,18 @@ class Decoding:
 @cache
 def extensions() -> frozenset[str]:
     """Return the extensions that this Pillow decodes, in lower case, with their dots."""
-    return frozenset(ext for ext, name in Image.registered_extensions().items() if name in _formats())
+    return frozenset(ext for ext, name in Image.registered_extensions().items() if name in formats())
 
 
 def extension_of(content: bytes) -> str:
     """Return the extension of an encoded image, in lower case, with its dot. Raises any of Pillow's errors."""
-    with Image.open(io.BytesIO(content), formats=_formats()) as image:
+    with Image.open(io.BytesIO(content), formats=formats()) as image:
         name = image.format
     return ".jpg" if name == "JPEG" else min(ext for ext, each in Image.registered_extensions().items() if each == name)
 
 
 @cache
-def _formats() -> tuple[str, ...]:
+def formats() -> tuple[str, ...]:
     """Return the names of the formats that are decoded."""
     Image.init()
     return tuple(sorted(Image.OPEN.keys() - NOT_DECODED))
@@ -173,7 +173,7 @@ def _without_metadata(content: bytes) -> bytes:
 
 
 def _header(file: IO[bytes], *, upright: bool) -> Header:
-    with Image.open(file, formats=_formats()) as image:
+    with Image.open(file, formats=formats()) as image:
         gray = image.mode in GRAY_MODES or _is_16_bit(image) or _has_gray_palette(image)
         if isinstance(image, PngImageFile) and image.mode == "RGBA":
             gray = image.tile[0][3] == "LA;16B"  # gray with transparency at 16 bits, which Pillow decodes as RGBA
@@ -186,7 +186,7 @@ def _header(file: IO[bytes], *, upright: bool) -> Header:
 
 def _pixels(file: IO[bytes], *, decoding: Decoding) -> Tensor:
     size = decoding.size
-    with Image.open(file, formats=_formats()) as image:
+    with Image.open(file, formats=formats()) as image:
         drafted = None if size is None else image.draft(None, (size * DRAFT_FACTOR, size * DRAFT_FACTOR))
         orientation = 1 if drafted is None else _orientation(image)
         _prepare_color_key(image, file)

@@ -89,7 +89,8 @@ class Directions:
     @classmethod
     def load(cls, path: str | Path) -> Directions:
         """Return the directions of a .npz file of `latent directions`. Raises UsageError."""
-        arrays = read_npz(Path(path), max_array_bytes=MAX_LATENTS_BYTES)
+        used = {"directions", "scales", "names", "w", "checkpoint"}
+        arrays = read_npz(Path(path), used, max_array_bytes=MAX_LATENTS_BYTES)
         missing = sorted({"directions", "scales", "names"} - arrays.keys())
         if missing:
             raise UsageError(f"{path} has no directions: it lacks {', '.join(missing)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -9,12 +10,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from ganforge.components import ConditionSpec, DatasetInfo
 from ganforge.errors import IncompatibleError, UsageError
-from ganforge.image_files.decoding import Decoding, describe_error, extensions, read_pixels
+from ganforge.image_files.decoding import Decoding, describe_error, extensions, formats, read_pixels
 from ganforge.utils.arrays import read_npz
 from ganforge.utils.files import open_regular
 from ganforge.utils.images import GRAY, RGB
@@ -114,7 +115,7 @@ def _read_npz(path: Path) -> NDArray[Any]:
 
 
 def read_picture(path: Path, shape: tuple[int, ...], *, kind: str = "conditions") -> Tensor:
-    """Return a picture, `(C, H, W)` uint8, as a dataset of files reads it; with four channels, with transparency.
+    """Return a picture, `(C, H, W)` uint8, as a dataset of files reads it; with four channels, upright and as RGBA.
 
     Raises UsageError; `kind` names the images of its shape in the message.
     """
@@ -122,13 +123,14 @@ def read_picture(path: Path, shape: tuple[int, ...], *, kind: str = "conditions"
     if channels not in {GRAY, RGB, RGBA}:
         raise UsageError(f"{path}: a picture cannot have {channels} channels", fix="save them in a .npz file")
     try:
-        with open_regular(path) as file:
+        with open_regular(path) as file, warnings.catch_warnings(action="ignore"):  # Pillow's, of odd metadata
             if channels == RGBA:
-                with Image.open(file) as picture:
-                    pixels = torch.from_numpy(np.array(picture.convert("RGBA"))).permute(2, 0, 1)
+                with Image.open(file, formats=formats()) as picture:
+                    upright = ImageOps.exif_transpose(picture).convert("RGBA")
+                pixels = torch.from_numpy(np.array(upright)).permute(2, 0, 1)
             else:
                 pixels = read_pixels(file, Decoding(gray=channels == GRAY))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # noqa: BLE001 - damaged files make Pillow raise nearly any error
         raise UsageError(f"{path} cannot be read as a picture: {describe_error(error)}") from None
     if tuple(pixels.shape[1:]) != (height, width):
         raise UsageError(

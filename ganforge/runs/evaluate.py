@@ -189,7 +189,7 @@ def make_evaluator(
 ) -> Evaluator:
     """Return the evaluator of a request, after the checks of `validation`; unsuitable default metrics are left out.
 
-    Args as for `Evaluator`; `images` is the number of images to score, None for a generator, which draws any number.
+    Arguments are those of `Evaluator`; `images` is the number of images to score, or None for a generator.
     Raises UsageError if a number is invalid, or a metric does not suit.
     """
     num_samples = request.num_samples

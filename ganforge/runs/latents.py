@@ -78,11 +78,10 @@ class Latents:
             UsageError: It cannot be read, or does not hold latents.
         """
         path = Path(path)
-        arrays = read_npz(path, max_array_bytes=MAX_LATENTS_BYTES)
+        arrays = read_npz(path, {"z", "w", "condition", "seeds", "checkpoint"}, max_array_bytes=MAX_LATENTS_BYTES)
         space: Space | None = "z" if "z" in arrays else "w" if "w" in arrays else None
         if space is None:
-            names = ", ".join(sorted(arrays)) or "none"
-            raise UsageError(f"{path} has neither an array z nor w (available: {names})")
+            raise UsageError(f"{path} has neither an array z nor w", fix="ganforge sample RUN --out FILE.npz writes z")
         values = _floats(arrays[space], f"{path}: {space}")
         condition, seeds, checkpoint = (arrays.get(name) for name in ("condition", "seeds", "checkpoint"))
         if condition is not None and len(condition) != len(values):

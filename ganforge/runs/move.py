@@ -65,7 +65,8 @@ def _move(source: Path, target: Path) -> None:
             file, _, reason = error.args[0][0]  # the first of many
             raise OSError(errno.EIO, f"{file}: {reason.partition(': ')[0]}") from None
         paths = ((folder, path) for folder in (source, temporary) for path in folder.rglob("*") if path.is_file())
-        files = {str(path.relative_to(folder)) for folder, path in paths if path.name != ".lock"}
+        kept = ((folder, path) for folder, path in paths if path.name != ".lock" and not path.is_symlink())
+        files = {str(path.relative_to(folder)) for folder, path in kept}
         _, different, missing = cmpfiles(source, temporary, sorted(files), shallow=False)
         if different or missing:
             raise OSError(errno.EIO, f"the copy of {min([*different, *missing])} differs")

@@ -144,7 +144,12 @@ def conditioned_latents(
 
 
 def latents_by_class(loaded: LoadedGenerator, columns: int, seed: int) -> Latents | None:
-    """Return the same latents for each class, row by row, or None as `TrainedRun.sample_by_class` does."""
+    """Return the same latents for each class, row by row, or None as `TrainedRun.sample_by_class` does.
+
+    Raises UsageError without columns.
+    """
+    if columns < 1:
+        raise UsageError(f"invalid number of columns {columns}; the minimum is 1")
     classes = class_rows(loaded.generator, columns)
     if classes is None:
         return None

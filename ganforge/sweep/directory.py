@@ -38,7 +38,7 @@ State = Literal["new", "unfinished", "finished", "diverged"]
 #: Share of a trial that counts as done before its scores are there.
 MAX_PROGRESS = 0.99
 #: Files of a sweep whose sweep.toml could not be written.
-REMAINS = frozenset({".lock", "trials"})
+REMAINS = (set[str](), {".lock"}, {".lock", "trials"})
 #: Files of a run that has not started yet.
 FIRST_FILES = frozenset({".lock", "run.toml"})
 
@@ -74,7 +74,7 @@ class SweepDirectory:
                 )
         elif directory.trials.is_dir() and directory.plan.exists():
             pass  # a damaged sweep.toml was removed, as `SweepConfig.read` recommends
-        elif path.exists() and (not path.is_dir() or {file.name for file in path.iterdir()} - REMAINS):
+        elif path.exists() and (not path.is_dir() or {file.name for file in path.iterdir()} not in REMAINS):
             raise RunDirectoryError(f"{path} exists already and is not a sweep", fix="choose another --out")
         else:
             RunDirectory.check_new(path if not path.is_dir() else path / FILE)

@@ -79,15 +79,40 @@ class CallbackList(Callback):
         self._callbacks = tuple(callbacks)
         self.wants_previews = any(callback.wants_previews for callback in callbacks)
 
-    def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - any attribute
-        if not name.startswith("on_"):
-            return super().__getattribute__(name)
+    def on_train_start(self, *, step: int, total_steps: int) -> None:
+        """Pass the start on."""
+        for callback in self._callbacks:
+            callback.on_train_start(step=step, total_steps=total_steps)
 
-        def pass_on(*arguments: Any, **keywords: Any) -> None:  # noqa: ANN401 - those of any event
-            for callback in self._callbacks:
-                getattr(callback, name)(*arguments, **keywords)
+    def on_log(self, row: Mapping[str, float]) -> None:
+        """Pass a row on."""
+        for callback in self._callbacks:
+            callback.on_log(row)
 
-        return pass_on
+    def on_alert(self, failures: Sequence[str]) -> None:
+        """Pass changed alerts on."""
+        for callback in self._callbacks:
+            callback.on_alert(failures)
+
+    def on_evaluate(self, step: int, scores: Mapping[str, float | None], reference: Mapping[str, float | None]) -> None:
+        """Pass an evaluation on."""
+        for callback in self._callbacks:
+            callback.on_evaluate(step, scores, reference)
+
+    def on_sample(self, images: Tensor) -> None:
+        """Pass samples on."""
+        for callback in self._callbacks:
+            callback.on_sample(images)
+
+    def on_message(self, message: str) -> None:
+        """Pass a message on."""
+        for callback in self._callbacks:
+            callback.on_message(message)
+
+    def on_train_end(self, status: str) -> None:
+        """Pass the end on."""
+        for callback in self._callbacks:
+            callback.on_train_end(status)
 
 
 class SendEvent(Protocol):

@@ -101,9 +101,7 @@ class _Preflight:
         """Turn any error into an IncompatibleError that names the component whose code raised it."""
         try:
             yield
-        except GanforgeError:
-            raise
-        except KeyboardInterrupt:
+        except (GanforgeError, KeyboardInterrupt):
             raise
         except BaseException as error:
             entry = self.entries[self.innermost_component(error) or name]
@@ -235,7 +233,7 @@ class _Preflight:
 
     def no_gradient_error(self, name: str, step: TrainStep) -> IncompatibleError:
         """Return the error for a term without gradient, which names the network or the term that detaches."""
-        fake, output = step._raw_output, step._outputs.get(False)  # noqa: SLF001
+        fake, output = step._raw, step._outputs.get(False)  # noqa: SLF001
         if step.phase == "gen" and fake is not None and not fake.images.requires_grad:
             return IncompatibleError(f"no gradient reaches {self.entries['generator']}", fix="it detaches its images")
         if step.phase == "disc" and output is not None and not output.logits.requires_grad:

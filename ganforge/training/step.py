@@ -144,7 +144,7 @@ class GANStep:
     # One step, from the outside in
 
     def update_all(self, batches: Mapping[str, Sequence[Batch]], step: int) -> None:
-        """Update every phase with each of its batches: of which the discriminator may have several."""
+        """Update every phase with each of its batches; the discriminator may have several."""
         for name in self.phases:
             first = self.experiment.batches(step) if name == "disc" else step
             for index, batch in enumerate(batches[name], start=first):
@@ -253,8 +253,8 @@ class GANStep:
 
     def _after_step(self, name: str, update: Update, train_steps: Sequence[TrainStep], stats: Stats) -> None:
         """Let the due terms, those without a phase and adaptive augmentations change their state."""
-        due = {name: term for name, term in self.terms.items() if name in update.factors or not term.phases}
-        changed = {name: term for name, term in due.items() if type(term).after_step is not LossTerm.after_step}
+        due = {key: term for key, term in self.terms.items() if key in update.factors or not term.phases}
+        changed = {key: term for key, term in due.items() if type(term).after_step is not LossTerm.after_step}
         adaptive = {} if name != "disc" or update.own_step else self.gan.adaptive_augmentations
         if not changed and not adaptive:
             return
@@ -284,13 +284,13 @@ class GANStep:
             modules=self.modules,
             derive_rng=derive_rng if random is None else random.track(derive_rng),
             augmentations=self.gan.augmentations,
-            log=log_into({} if stats is None else stats, self.device),
+            log=(lambda name, value: None) if stats is None else log_into(stats, self.device),
             autocast=partial(autocast, self.precision, self.device),
         )
         if self.experiment.reuse_fakes and name == "disc":
-            self._reused_fakes = step.raw_output, step.z  # computed now; the generator's update uses its graph
+            self._reused_fakes = step._raw_output, step.z  # noqa: SLF001 - the generator's update uses its graph
         elif name == "gen" and self._reused_fakes is not None:
-            step._raw_output, step.z = self._reused_fakes  # noqa: SLF001
+            step._raw, step.z = self._reused_fakes  # noqa: SLF001
         return step
 
     def images_seen(self, step: int) -> int:

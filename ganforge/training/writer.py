@@ -25,6 +25,7 @@ from ganforge.training.checkpoint import Checkpoint
 from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.files import append_row, output_errors, sync_file, write_atomically
 from ganforge.utils.images import RGB, grid, save_png
+from ganforge.utils.process import kept_process
 
 PREVIEW_SECONDS = 2.0
 SAMPLES, COLUMNS = 64, 8
@@ -174,6 +175,7 @@ class FixedSamples:
             self.latents = draw_latents(gan.latent, gan.generator, COLUMNS, seed=seed).repeat(rows, 1)
             self._shown = slice(0, PREVIEWS * COLUMNS, COLUMNS)
 
+    @kept_process()
     def picture(self, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return one picture of all samples, `(C, H, W)` uint8, and the previews among them, `(N, C, H, W)` uint8."""
         images = Sampler(generator, seed=self._seed).images(self.latents, self.condition)
@@ -183,6 +185,7 @@ class FixedSamples:
         pictures = self._pictures(images, self.condition)
         return grid(pictures[:SAMPLES] if self._rendered else pictures, self._columns), pictures[self._shown]
 
+    @kept_process()
     def previews(self, generator: Generator) -> Tensor:
         """Return pictures of a few samples, `(N, C, H, W)` uint8."""
         if self._rendered:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from ganforge.utils.schema import excerpt
 MAX_FILE_BYTES = MAX_ARRAY_BYTES = 1 << 32
 
 
-def read_npz(path: Path, *, max_array_bytes: int = MAX_ARRAY_BYTES) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an archive by name; no pickled object is read.
+def read_npz(
+    path: Path, names: Collection[str] | None = None, *, max_array_bytes: int = MAX_ARRAY_BYTES
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an archive by name, or those of the names that it has; no pickled object is read.
 
     Raises:
         UsageError: It cannot be read, is not an archive of arrays, or is too large.
@@ -29,19 +31,20 @@ def read_npz(path: Path, *, max_array_bytes: int = MAX_ARRAY_BYTES) -> dict[str,
             open_regular(path, max_bytes=MAX_FILE_BYTES) as file,
             np.lib.npyio.NpzFile(file, allow_pickle=False) as archive,
         ):
-            _check_sizes(archive, path, max_array_bytes)
-            return {name: archive[name] for name in archive.files}
+            chosen = [name for name in archive.files if names is None or name in names]
+            _check_sizes(archive, chosen, path, max_array_bytes)
+            return {name: archive[name] for name in chosen}
     except UsageError:
         raise
     except Exception as error:  # noqa: BLE001 - a damaged header makes NumPy and zipfile raise nearly any error
         raise UsageError(f"{path} cannot be read: {excerpt(error_reason(error))}") from None
 
 
-def _check_sizes(archive: np.lib.npyio.NpzFile, path: Path, limit: int) -> None:
+def _check_sizes(archive: np.lib.npyio.NpzFile, names: Iterable[str], path: Path, limit: int) -> None:
     """Raise UsageError if the headers declare too large arrays, for which memory would be allocated."""
     total = 0
     assert archive.zip is not None, "it is open"  # noqa: S101
-    for name in archive.files:
+    for name in names:
         with archive.zip.open(f"{name}.npy") as member:
             version = np.lib.format.read_magic(member)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

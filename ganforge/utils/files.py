@@ -155,8 +155,9 @@ def filling(folder: Path) -> Iterator[Path]:
         if not folder.exists():
             temporary.rename(folder)
             return
-        targets = {path: folder / path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file()}
-        for target in targets.values():
+        files = sorted(path for path in temporary.rglob("*") if path.is_file())
+        targets = {path: folder / path.relative_to(temporary) for path in files}
+        for target in reversed(targets.values()):  # run.toml leaves before bundle.json and returns after it
             target.unlink(missing_ok=True)
         for file, target in targets.items():
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -21,12 +21,19 @@ if sys.platform != "win32":
     EXIT_CODES[signal.SIGHUP] = 129
 
 
+#: Time in which a slow terminal takes output.
+TERMINAL_SECONDS = 0.2
+
+
 class WaitInterrupted(KeyboardInterrupt):
     """First signal while the training waits; not an Exception, which code of components may catch."""
 
 
 class SecondSignal(KeyboardInterrupt, SystemExit):
     """Second SIGTERM or SIGHUP. Both bases: a SystemExit alone would be taken for that of a component."""
+
+    def __init__(self, code: int) -> None:
+        SystemExit.__init__(self, code)  # that of KeyboardInterrupt sets no code
 
 
 class Interruption:
@@ -105,7 +112,7 @@ def _discard_output_of_lost_terminal() -> None:
     for descriptor in (1, 2):
         try:
             termios.tcgetattr(descriptor)
-            if select.select([], [descriptor], [], 0)[1]:
+            if select.select([], [descriptor], [], TERMINAL_SECONDS)[1]:
                 continue
             termios.tcflow(descriptor, termios.TCOOFF)
             termios.tcflush(descriptor, termios.TCOFLUSH)

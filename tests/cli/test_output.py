@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from ganforge.cli._output import RUN_FILES, check_output_path
+from ganforge.cli._output import RUN_FILES, check_output_folder, check_output_path
 from ganforge.cli.run import _report
 from ganforge.errors import UsageError
 from ganforge.plugins import Plugins
@@ -28,10 +28,21 @@ def test_files_that_a_run_needs_are_never_replaced(name: str, tmp_path: Path, mo
     (run / name).touch()
     monkeypatch.chdir(run)
     for path in (run / name, tmp_path / "link" / name, Path(name)):
-        with pytest.raises(UsageError, match=re.escape(f"{path} is a file of a run")):
+        with pytest.raises(UsageError, match=re.escape(f"{path} belongs to a run")):
             check_output_path(path, force=True)
     for path in (run / "report.html", Path("own.json"), tmp_path / "run.json"):
         check_output_path(path, force=True)
+
+
+def test_folders_that_a_run_needs_are_never_filled(tmp_path: Path) -> None:
+    """An exported folder replaces no checkpoint, not even with --force; a new folder in a run is allowed."""
+    run = make_run(tmp_path / "run")
+    checkpoint = run / "checkpoints" / "step-00000001"
+    checkpoint.mkdir(parents=True)
+    for path in (checkpoint, checkpoint.parent, checkpoint / "new"):
+        with pytest.raises(UsageError, match=re.escape(f"{path} belongs to a run")):
+            check_output_folder(path, force=True)
+    check_output_folder(run / "weights", force=False)
 
 
 def test_a_run_that_was_removed_while_it_trained_is_one_error(

@@ -92,7 +92,7 @@ def test_apa_replaces_the_share_of_its_probability() -> None:
     augmentation.probability.fill_(0.3)
     step = step_with(lambda z, condition: torch.zeros(len(z), 1, 8, 8), 4000)
     step.modules["generator"] = nn.Module()  # type: ignore[index]
-    step._raw_output = SimpleNamespace(images=torch.zeros(4000, 1, 8, 8))  # type: ignore[assignment]
+    step._raw = SimpleNamespace(images=torch.zeros(4000, 1, 8, 8))  # type: ignore[assignment]
     step._generator_output = step._raw_output
     changed = augmentation(step.real, augmentation.sample_parameters(step.real, step, real=True))
     assert float((changed == 0).all(dim=(1, 2, 3)).float().mean()) == pytest.approx(0.3, abs=0.03)
@@ -193,7 +193,7 @@ def test_vqgan_balances_gradients() -> None:
     generator.last = nn.Linear(64, 64, bias=False)
     step = step_with(generator, progress=0.5)
     images = generator.last(step.real.flatten(1)).view(-1, 1, 8, 8)
-    step._raw_output = SimpleNamespace(images=images)  # type: ignore[assignment]
+    step._raw = SimpleNamespace(images=images)  # type: ignore[assignment]
     step._generator_output = step._raw_output
     values = images.flatten(1).square().mean(1)
     ratio = term.reweight(step, values)

@@ -449,7 +449,7 @@ def test_a_component_that_breaks_fails_the_run(
 
 
 class Disturber(TwoHeads):
-    """A discriminator that changes the working folder, turns off gradients afterwards, and forks."""
+    """A discriminator that changes the working folder and forks."""
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         logits = super().forward(images, labels)

@@ -38,7 +38,7 @@ def run(registry: Registry, tmp_path: Path) -> RunDirectory:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Return the files of a run by name, without its lock."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and path.name != ".lock")
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
@@ -65,10 +65,13 @@ def test_a_moved_run_is_whole(
     """Every file is at the new place, nothing is at the old one, and the run can be sampled and resumed."""
     if across:
         another_disk(monkeypatch, run.path)
+    (run.path / "notes").symlink_to("../notes.txt")
+    (run.path.parent / "notes.txt").touch()
     before = contents(run.path)
     moved = move_run(run.path, tmp_path / "deep" / "er" / "new")
     assert not run.path.exists()
     assert contents(moved.path) == before
+    assert (moved.path / "notes").readlink() == Path("../notes.txt")
     assert len(package.load(moved.path).sample(3)) == 3
     launch.resume_run(moved, registry, launch.ResumeOverrides(steps=3), callback=lambda _: Callback())
     assert moved.read_manifest().status == "finished"

@@ -25,8 +25,9 @@ def test_the_first_signal_is_remembered_and_the_second_acts(number: signal.Signa
         assert interruption.received is None
         os.kill(os.getpid(), number)
         assert interruption.received is number
-        with pytest.raises(error):
+        with pytest.raises(error) as raised:
             os.kill(os.getpid(), number)
+        assert getattr(raised.value, "code", EXIT_CODES[signal.SIGINT]) == EXIT_CODES[number]
     assert signal.getsignal(number) is before
 
 

@@ -1,34 +1,22 @@
-"""Features of the small classifiers that ship with ganforge: handwritten digits and clothes.
-
-docs/scripts/train_features.py trains the network.
-"""
+"""Features of the small classifiers that ship with ganforge: handwritten digits and clothes."""
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC
-from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
 import torch
 from pydantic import field_validator
 from safetensors.torch import load
-from torch import Tensor, nn
+from torch import Tensor
 
+from ganforge.builtin.features.classifier import SHAPE, SIZE, Classifier
 from ganforge.components import FeatureExtractor, FeatureOutput, ImageSpec
 from ganforge.errors import DataError, IncompatibleError
 from ganforge.utils.downloads import expanded
 from ganforge.utils.files import read_limited
-
-#: Channels, height and width of an image.
-SHAPE = (1, 28, 28)
-SIZE = 64
-CLASSES = 10
-
-#: Channels of the maps: two at 28×28 pixels (the first is the image), two at 14×14 and three at 7×7.
-CHANNELS = (1, 32, 64, 64, 128, 128, SIZE)
-STRIDES = (1, 2, 1, 2, 1, 1)
 
 FOLDER = Path(__file__).parent / "weights"
 
@@ -36,28 +24,6 @@ FOLDER = Path(__file__).parent / "weights"
 LIMIT_BYTES = 4 << 20
 
 SCRIPT = "docs/scripts/train_features.py"
-
-
-class Classifier(nn.Module):
-    """Classifier of gray 28×28 images into ten classes: six 3×3 convolutions with ReLU, a mean over the map, one layer.
-
-    Batch norm of its training is folded into the convolutions, so an image's output never depends on the batch.
-    351,626 weights, 25 million multiplications per image.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for (inputs, outputs), stride in zip(pairwise(CHANNELS), STRIDES, strict=True):
-            layers += [nn.Conv2d(inputs, outputs, 3, stride, padding=1), nn.ReLU()]
-        self.layers = nn.Sequential(*layers)
-        self.head = nn.Linear(SIZE, CLASSES)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features, `(N, 64)`, and logits, `(N, 10)`, of images in [0, 1], `(N, 1, 28, 28)`."""
-        features: Tensor = self.layers(images).mean((2, 3))
-        logits: Tensor = self.head(features)
-        return features, logits
 
 
 class TrainedFeatures(FeatureExtractor, ABC):

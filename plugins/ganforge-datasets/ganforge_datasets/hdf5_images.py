@@ -12,6 +12,7 @@ import numpy as np
 
 from ganforge.errors import DataError
 from ganforge.image_files import (
+    ARRAY_NAMES,
     CLASS_NAMES,
     MAX_IMAGES,
     ArraySource,
@@ -63,6 +64,9 @@ class Hdf5Source(ArraySource):
     def _read(self, file: PerProcess[Any]) -> Iterator[tuple[str, Any]]:
         top = file.get()
         for name in top:
+            if name not in ARRAY_NAMES:
+                yield name, None  # named if the images are missing, and never read
+                continue
             if not isinstance(top.get(name, getlink=True), h5py.HardLink):
                 raise DataError(f"{self.path}: {name} is a link", fix="Copy what it names into the file.")
             array = top[name]

@@ -42,9 +42,9 @@ class Environment:
     def __init__(self, path: Path) -> None:
         self.pid = os.getpid()
         file = path / "data.mdb" if path.is_dir() else path
-        if file.exists() and not file.is_file():  # such as a pipe, for which LMDB would wait
-            raise DataError(f"{file} is not a regular file")
         try:
+            if file.exists() and not file.is_file():  # such as a pipe, for which LMDB would wait
+                raise DataError(f"{file} is not a regular file")
             self.opened = lmdb.open(
                 str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, create=False
             )
@@ -55,7 +55,7 @@ class Environment:
             self.opened.close()
             raise DataError(
                 f"{path} is not a whole LMDB database: {file.stat().st_size:,} of {declared:,} bytes",
-                fix="Copy or download it again.",
+                fix="Copy or download it again, or compact it: mdb_copy -c.",
             )
 
     def get(self, key: bytes) -> bytes:

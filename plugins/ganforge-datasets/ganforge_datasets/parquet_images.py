@@ -100,8 +100,11 @@ class ParquetSource(ImageSource):
         with self._lock:
             if self._group is None or self._group[0] != place[:2]:
                 column, file = self._columns.image, _open(place.file)
-                if file.metadata.row_group(place.group).total_byte_size > MAX_GROUP_BYTES:
-                    raise ValueError(f"its row group is longer than {MAX_GROUP_BYTES:,} bytes")
+                group = file.metadata.row_group(place.group)
+                chunks = (group.column(index) for index in range(group.num_columns))
+                used = (chunk for chunk in chunks if chunk.path_in_schema.partition(".")[0] == column)
+                if sum(chunk.total_uncompressed_size for chunk in used) > MAX_GROUP_BYTES:
+                    raise ValueError(f"its row group is longer than {MAX_GROUP_BYTES:,} bytes: write smaller ones")
                 table = file.read_row_group(place.group, [column])
                 self._group = place[:2], table[column].to_pylist()
             value = self._group[1][place.row]

@@ -16,7 +16,8 @@ from torchvision.transforms.v2.functional import gaussian_blur
 
 from ganforge.builtin.datasets.mnist import Mnist
 from ganforge.builtin.features import classifier_features as trained_features
-from ganforge.builtin.features.classifier_features import FOLDER, Classifier, Digits, Fashion, TrainedFeatures
+from ganforge.builtin.features.classifier import Classifier
+from ganforge.builtin.features.classifier_features import FOLDER, Digits, Fashion, TrainedFeatures
 from ganforge.builtin.metrics.fid import frechet_distance, gaussians
 from ganforge.components import ImageSpec, ImageTensors
 from ganforge.config import command_line_layer, to_document
