@@ -254,7 +254,7 @@ class TrainStep:
         return condition
 
     def _output(self, *, real: bool) -> DiscriminatorOutput:
-        """Return the output of the real images or of the fakes; both are computed in one call if that is the same."""
+        """Return the output of the real images or of the fakes; both in one call if that makes no difference."""
         if real in self._outputs:
             return self._outputs[real]
         condition = self._condition_for(self.discriminator, None)

@@ -34,7 +34,7 @@ def sample_condition(generator: Generator, scoring: Scoring, count: int) -> Tens
 
 
 def to_pictures(dataset: Dataset, images: Tensor) -> Tensor:
-    """Return the dataset's pictures, `(N, C', H', W')` uint8 on the CPU, of images as the generator returns them.
+    """Return pictures, `(N, C', H', W')` uint8 on the CPU, of images as the generator returns them, `(N, C, H, W)`.
 
     Raises PluginError if `to_pixels` fails, or returns something else.
     """

@@ -51,12 +51,18 @@ class Scoring:
         return ImageSpec(channels, height, width, image.condition)
 
     def pictures(self, images: Tensor) -> Tensor:
-        """Return pictures of images as networks see them, `(N, C', H', W')` uint8 on the CPU. Raises PluginError."""
+        """Return pictures, `(N, C', H', W')` uint8 on the CPU, of images as networks see them, `(N, C, H, W)` float32.
+
+        Raises PluginError.
+        """
         with blame(self.resolved.one("data"), "make pictures of images"), torch.no_grad():
             return to_pictures(self.dataset, images)
 
     def unrounded_pictures(self, images: Tensor) -> Tensor:
-        """Return pictures, float32 in [0, 255], not rounded unless the dataset overrides `to_pixels`."""
+        """Return pictures, `(N, C', H', W')` float32 in [0, 255], of images, `(N, C, H, W)` float32.
+
+        They are not rounded unless the dataset overrides `to_pixels`.
+        """
         if type(self.dataset).to_pixels is not Dataset.to_pixels:
             return self.pictures(images).float()
         return images.float().clamp(-1, 1).add(1).mul(127.5)
@@ -117,7 +123,10 @@ class Scoring:
         return opened if isinstance(opened, ImageTensors) else None
 
     def take(self, split: Split, indices: Sequence[int], stream: Stream) -> ImageTensors:
-        """Return images of a split by their indices, reading only these; the stream seeds items that draw."""
+        """Return images of a split by their indices. Of data that are streamed only these are read.
+
+        The stream seeds items that draw.
+        """
         opened = self.open(split)
         if isinstance(opened, Reader):
             return opened.read(indices, stream)

@@ -197,6 +197,9 @@ class HealthMonitor:
         return [resolved.get(alert, alert) for alert in self.alerts]
 
     def keep_alerts(self, discarded: Sequence[Alert]) -> None:
-        """Append the alerts of steps that a rollback discarded; those of the restored checkpoint come first."""
+        """Append the alerts of steps that a rollback discarded.
+
+        `discarded` has all alerts at the rollback, those of the restored checkpoint first.
+        """
         for alert in discarded[len(self.alerts) :]:
             self._append(alert)

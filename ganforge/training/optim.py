@@ -161,6 +161,6 @@ def check_grad_enabled() -> None:
     """Raise PluginError if a component has turned off gradients."""
     if not torch.is_grad_enabled():
         raise PluginError(
-            "a component has turned off gradients, which nothing learns without",
+            "a component has turned off gradients, so that nothing learns",
             fix="in its code, use `with torch.no_grad():` in place of torch.set_grad_enabled(False)",
         )

@@ -78,7 +78,7 @@ def _select(table: list[Column], metrics: Sequence[str] | None) -> list[Column]:
 
 
 def _gather(runs: Iterable[Run]) -> list[list[Run]]:
-    """Return groups of runs that differ only in their seed, each sorted by seed."""
+    """Return groups of runs that differ only in `FREE` settings, each sorted by seed."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.identity, []).append(run)

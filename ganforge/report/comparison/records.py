@@ -38,7 +38,7 @@ class Run:
 
     @property
     def identity(self) -> str:
-        """Settings without the seed, as text."""
+        """Settings without those that are `FREE`, as text."""
         return canonical({key: value for key, value in self.settings.items() if key not in FREE})
 
     def rows(self) -> list[MetricsRow]:

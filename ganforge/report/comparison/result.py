@@ -30,7 +30,7 @@ SIDES = (640, 320, 160)
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Runs that differ only in their seed.
+    """Runs that differ only in `FREE` settings, such as the seed.
 
     Attributes:
         settings: Values of the keys that differ between groups.
