@@ -54,6 +54,15 @@ def test_all_images_have_the_same_noise(tmp_path: Path) -> None:
     assert not np.array_equal(samples[0], samples[1])
 
 
+def test_a_copy_on_another_device_shares_no_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights move in place, so that a shared one would leave the CPU, too."""
+    loaded = LatentSpace(train_one_step(tmp_path / "run", "layered")).loaded
+    monkeypatch.setattr(rebuild, "choose_device", torch.device)
+    monkeypatch.setattr(torch.nn.Module, "to", lambda module, _: module)
+    own = {weight.data_ptr() for weight in loaded.generator.parameters()}
+    assert own.isdisjoint(weight.data_ptr() for weight in loaded.on("cuda").parameters())
+
+
 def test_images_are_computed_on_the_chosen_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another device gets a copy of the generator, and the same images; a missing device is one error."""
     run = train_one_step(tmp_path / "run", "layered")

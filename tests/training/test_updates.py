@@ -345,6 +345,23 @@ def trainer_in(gan: GANComponents, run: RunDirectory, callback: Callback | None 
     return Trainer(gan, run, device=CPU, precision="fp32", context=TrainerContext(callback or Callback()))
 
 
+def test_numbers_are_read_every_ten_steps(assemble: Assemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading a number waits for the device, so it happens at multiples of ten and at the end alone."""
+    settings = (*MLP, "steps=25", "checkpoint_every=100", "sample_every=100", "log_every=100")
+    trainer = trainer_of(assemble(*settings), tmp_path / "run")
+    steps: list[int] = []
+    flush = trainer.metrics.flush
+
+    def noted() -> Any:
+        steps.append(trainer.step)
+        return flush()
+
+    monkeypatch.setattr(trainer.metrics, "flush", noted)
+    with Interruption() as interruption:
+        trainer.train(interruption)
+    assert sorted(set(steps)) == [10, 20, 25]
+
+
 def test_rolling_back_halves_the_learning_rate_and_gives_up_in_the_end(
     assemble: Assemble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
