@@ -67,6 +67,16 @@ def test_one_output_is_updated_at_intervals(output: Output) -> None:
     assert html.count("<svg") == html.count("data:image/png;base64,") == 1
 
 
+def test_alerts_are_shown_while_they_are_active(output: Output) -> None:
+    """The next update names the failure modes, and the first one after their end does not."""
+    display = NotebookDisplay(epochs=None, seconds=0.0)
+    display.on_train_start(step=0, total_steps=200)
+    for failures in (["collapse"], []):
+        display.on_alert(failures)
+        display.on_log(row(10))
+        assert ("collapse" in output.shown[-1][0]) == bool(failures)
+
+
 @pytest.mark.parametrize(("size", "columns"), [(28, 10), (256, 4), (2048, 1)])
 def test_few_large_images_are_shown(size: int, columns: int, output: Output) -> None:
     """The row of samples has a limited width, so that an update stays small."""
