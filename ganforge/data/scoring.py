@@ -123,7 +123,7 @@ class Scoring:
         return opened if isinstance(opened, ImageTensors) else None
 
     def take(self, split: Split, indices: Sequence[int], stream: Stream) -> ImageTensors:
-        """Return images of a split by their indices. Of data that are streamed only these are read.
+        """Return images of a split by their indices; data that are streamed are read for these alone.
 
         The stream seeds items that draw.
         """
