@@ -48,4 +48,7 @@ def explore(
     def show(address: str) -> None:
         out().print(f"[bold]{escape(address)}[/] (Ctrl-C ends it)")
 
-    server.serve(opened.space, host=host, port=port, show_address=show)
+    try:
+        server.serve(opened.space, host=host, port=port, show_address=show)
+    except SystemExit as signaled:  # SIGTERM or SIGHUP
+        raise typer.Exit(int(signaled.code or 0)) from None
