@@ -98,7 +98,7 @@ class Report:
 
     @property
     def conformant(self) -> bool:
-        """Whether no check failed."""
+        """True if no check failed."""
         return not self.failed
 
     def as_dict(self) -> dict[str, Any]:

@@ -40,7 +40,7 @@ T = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}
 
 
 def test_runs_that_differ_in_their_seed_are_one_group(tmp_path: Path) -> None:
-    """Three seeds are one group whatever their directories are called; so is a sweep's trial, without a last score."""
+    """Three seeds in directories of any name are one group; so is a sweep's trial, without a last score."""
     for seed in (2, 0, 1):
         made(tmp_path / f"run-{seed}", f"evaluate={'none' if seed else 'auto'}", seed=seed)
     comparison = package.compare(tmp_path)
