@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ganforge.utils.text import printable
+from ganforge.utils.text import as_keywords, printable
 
 
 class GanforgeError(Exception):
     """Base of all errors of ganforge: one message with the fix, each a printable line.
 
+    As text, the fix names settings by keywords: `num_samples=97` in place of `--num-samples 97`.
+
     Attributes:
         message: The input, the nearest valid one, and the component at fault.
-        fix: How to fix it, or None.
+        fix: How to fix it on the command line, or None.
         exit_code: Exit code of a command that ends with the error.
     """
 
@@ -21,7 +23,7 @@ class GanforgeError(Exception):
     def __init__(self, message: str, *, fix: str | None = None) -> None:
         self.message = printable(message)
         self.fix = None if fix is None else printable(fix)
-        super().__init__("\n".join(filter(None, (self.message, self.fix))))
+        super().__init__("\n".join(filter(None, (self.message, self.fix and as_keywords(self.fix)))))
 
 
 class UsageError(GanforgeError):

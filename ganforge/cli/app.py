@@ -211,5 +211,5 @@ def main() -> None:
     try:
         Path.cwd()
     except FileNotFoundError:  # torch would end the process
-        sys.exit(print_error(UsageError("the current folder no longer exists", fix="Change to another: cd ~")))
+        sys.exit(print_error(UsageError("the current folder no longer exists", fix="change to another: cd ~")))
     app(arguments)

@@ -15,12 +15,16 @@ from ganforge.cli._output import notice, out, results
 from ganforge.cli._printer import format_table
 from ganforge.runs.index import DiskUsage
 from ganforge.runs.listing import BYTES, ListedRun, Listing, list_runs
+from ganforge.runs.query import TIMES
 from ganforge.utils.format import format_bytes, format_number
 from ganforge.utils.text import printable_json
 
 STATUS_STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow"}
 HEADS = ("run", "status", "steps", "gen", "disc", "loss", "data", "seed", "images/s", "updated")
 USAGE_HEADS = ("run", "status", "total", "checkpoints", "samples", "other", "steps", "updated")
+#: Fields of a summary that the columns have in any case.
+FIELDS = frozenset({"path", "name", "images_per_second", *HEADS})
+USAGE_FIELDS = frozenset({"path", "name", *USAGE_HEADS})
 NUMBERS = frozenset({"steps", "seed", "images/s", "checkpoints", "samples", "other", "total"})
 #: Length of a time to the minute.
 TIME_LENGTH = len("2026-01-01 00:00")
@@ -67,7 +71,7 @@ def runs(
     elif not listing.runs:
         notice("no matching runs" if where or status else "no runs")
     else:
-        _print(listing, USAGE_HEADS if du else HEADS)
+        _print(listing)
         if len(listing.runs) < listing.count:
             notice(f"{len(listing.runs):,} of {listing.count:,} runs")
 
@@ -79,16 +83,18 @@ def _print_json(listing: Listing) -> None:
     results().flush()
 
 
-def _print(listing: Listing, names: Sequence[str]) -> None:
+def _print(listing: Listing) -> None:
     """Print a table, and the sum of the disk usage if it is known."""
     console = out()
-    heads = [*names[:3], *listing.columns, *names[3:]]
-    numbers = {index for index, head in enumerate(heads) if head in {*NUMBERS, *listing.columns}}
-    rows = [cells(run, listing.columns) for run in listing.runs]
     usages = [run.usage for run in listing.runs if run.usage is not None]
+    names, fields = (USAGE_HEADS, USAGE_FIELDS) if usages else (HEADS, FIELDS)
+    keys = [key for key in listing.keys if key not in fields]
+    heads = [*names[:3], *keys, *listing.columns, *names[3:]]
+    numbers = {index for index, head in enumerate(heads) if head in {*NUMBERS, *listing.columns}}
+    rows = [cells(run, listing.columns, keys) for run in listing.runs]
     if usages:
         total, *others = _sizes(sum(usages, DiskUsage()))
-        rows.append(["all", "", total, *("" for _ in listing.columns), *others, "", ""])
+        rows.append(["all", "", total, *("" for _ in (*keys, *listing.columns)), *others, "", ""])
     width = console.width if console.is_terminal else None
     text, omitted = format_table(heads, rows, numbers=numbers, width=width, paint=_painter(console))
     results().write(text)
@@ -97,7 +103,7 @@ def _print(listing: Listing, names: Sequence[str]) -> None:
         notice(f"no room for {', '.join(omitted)}; --json has everything")
 
 
-def cells(run: ListedRun, columns: Sequence[str]) -> list[str]:
+def cells(run: ListedRun, columns: Sequence[str], keys: Sequence[str] = ()) -> list[str]:
     """Return the cells of a run, in the order of the heads."""
     summary = run.summary
     components = (summary.gen, summary.disc, summary.loss, summary.data, summary.seed)
@@ -110,10 +116,25 @@ def cells(run: ListedRun, columns: Sequence[str]) -> list[str]:
         summary.path,
         summary.status,
         first,
+        *(_value(run, key) for key in keys),
         *("" if score is None else format_number(score) for score in scores),
         *others,
-        str(summary.updated or "")[:TIME_LENGTH].replace("T", " "),
+        _time(summary.updated),
     ]
+
+
+def _value(run: ListedRun, key: str) -> str:
+    """Return the value of a setting or a field as text."""
+    if key in run.settings:
+        from ganforge.runs.settings import format_setting  # a plain list needs no models
+
+        return format_setting(run.settings[key])
+    value = getattr(run.summary, key)
+    return _time(value) if key in TIMES else _number(value, ",.0f")
+
+
+def _time(value: object) -> str:
+    return str(value or "")[:TIME_LENGTH].replace("T", " ")
 
 
 def _sizes(usage: DiskUsage) -> list[str]:

@@ -193,7 +193,7 @@ def check_split(tensors: ImageTensors, image: ImageSpec, source: str) -> None:
     if spec is None and condition is not None:
         raise DataError(
             f"{source}: the images have conditions, {describe(condition)}; the dataset declares none",
-            fix="Declare them, such as ImageSpec(3, 64, 64, ConditionSpec.classes(10)), or return condition=None.",
+            fix="declare them, such as ImageSpec(3, 64, 64, ConditionSpec.classes(10)), or return condition=None",
         )
     if spec is not None and condition is None:
         raise DataError(f"{source}: the images have no conditions; the dataset declares {spec}")

@@ -20,8 +20,8 @@ from ganforge.utils.signals import EXIT_CODES
 from ganforge.utils.tracebacks import single_line
 
 FIX = (
-    "Use fewer workers, such as --workers 1, or enlarge /dev/shm, their shared memory (Docker: --shm-size 1g); "
-    "--workers 0 reads in the training process."
+    "use fewer workers, such as --workers 1, or enlarge /dev/shm, their shared memory (Docker: --shm-size 1g); "
+    "--workers 0 reads in the training process"
 )
 #: Signals that a worker handles itself.
 HANDLED_SIGNALS = frozenset(EXIT_CODES)

@@ -26,7 +26,7 @@ CLASS_SUFFIX = ".cls"
 METADATA_SUFFIXES = (".json", ".txt", ".caption")
 #: Digits of a class number, zeros before it included.
 MAX_DIGITS = 9
-DAMAGED_FIX = "Copy or download it again."
+DAMAGED_FIX = "copy or download it again"
 
 
 class ZipSource(ImageSource):
@@ -45,7 +45,7 @@ class ZipSource(ImageSource):
             if member.is_dir():
                 continue
             if member.flag_bits & ENCRYPTED:
-                raise DataError(f"{self.path} is encrypted", fix="Unpack it, and pass the folder as --data.path.")
+                raise DataError(f"{self.path} is encrypted", fix="unpack it, and pass the folder as --data.path")
             if stat.S_ISLNK(member.external_attr >> 16):
                 ignored["links"] += 1
             else:
@@ -127,7 +127,7 @@ class TarSource(ImageSource):
             if keys[_key(name)] > 1:
                 raise DataError(
                     f"{self.path} has {keys[_key(name)]} pictures of the key {_key(name)}",
-                    fix="Pack one picture for each key, since their class is that of the key.",
+                    fix="pack one picture for each key, since their class is that of the key",
                 )
             text = self.read(labels[_key(name)]).strip()
             if not text.isdigit() or len(text) > MAX_DIGITS or int(text) >= MAX_CLASSES:
@@ -156,12 +156,12 @@ def _index(path: Path) -> dict[str, tuple[Path, int, int]]:
             if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 raise tarfile.ReadError("it ends without the mark of its end")  # noqa: TRY301 - one message for both
     except Exception as error:  # noqa: BLE001 - damage makes tarfile raise nearly any error
-        fix = DAMAGED_FIX if path.suffix == ".tar" else "Decompress it first."
+        fix = DAMAGED_FIX if path.suffix == ".tar" else "decompress it first"
         raise DataError(f"{path} is not a whole tar file: {error_reason(error)}", fix=fix) from None
     index = dict(members)
     if len(index) < len(members):
         name = next(name for name, count in Counter(name for name, _ in members).items() if count > 1)
-        raise DataError(f"{path} has two files of the name {name}", fix="Pack it again, each file once.")
+        raise DataError(f"{path} has two files of the name {name}", fix="pack it again, each file once")
     return index
 
 
@@ -209,7 +209,7 @@ def safe_names(names: Iterable[str], ignored: Counter[str], path: Path) -> Itera
             ignored["names outside of the archive"] += 1
             continue
         if name in seen:
-            raise DataError(f"{path} has two files of the name {name}", fix="Pack it again, each file once.")
+            raise DataError(f"{path} has two files of the name {name}", fix="pack it again, each file once")
         seen.add(name)
         yield name
 

@@ -127,7 +127,7 @@ class ArraySource(ImageSource):
             expected = ", ".join(images for images, _ in NAMES["train"])
             raise DataError(
                 f"{self.path} has no images; its arrays are {', '.join(arrays) or 'none'}",
-                fix=f"Name the array of images {expected}.",
+                fix=f"name the array of images {expected}",
             )
         return stored
 
@@ -144,12 +144,12 @@ class ArraySource(ImageSource):
         else:
             raise DataError(
                 f"{self.path}: {name} has the shape {shape}",
-                fix="Images are (N, H, W), (N, H, W, C) or (N, C, H, W) with 1, 3 or 4 channels.",
+                fix="images are (N, H, W), (N, H, W, C) or (N, C, H, W) with 1, 3 or 4 channels",
             )
         if not (kind == np.uint8 or kind.kind == "f" or (kind == np.uint16 and gray)):
             raise DataError(
                 f"{self.path}: {name} holds {kind}",
-                fix="Store uint8, uint16 for gray, or floats in [0, 1].",
+                fix="store uint8, uint16 for gray, or floats in [0, 1]",
             )
         if shape[0] > MAX_IMAGES:
             raise DataError(f"{self.path}: {name} has {shape[0]:,} images; the limit is {MAX_IMAGES:,}")
@@ -167,11 +167,11 @@ class ArraySource(ImageSource):
         if labels.shape != (count,) or labels.dtype.kind not in "iu":
             raise DataError(
                 f"{self.path}: {name} holds {labels.dtype} of the shape {labels.shape} for {count:,} images",
-                fix="Labels are class numbers, integers of the shape (N,).",
+                fix="labels are class numbers, integers of the shape (N,)",
             )
         if labels.min() < 0 or labels.max() >= MAX_CLASSES:
             wrong = labels.min() if labels.min() < 0 else labels.max()
-            raise DataError(f"{self.path}: {name} holds {wrong}", fix=f"Class numbers are 0 to {MAX_CLASSES - 1:,}.")
+            raise DataError(f"{self.path}: {name} holds {wrong}", fix=f"class numbers are 0 to {MAX_CLASSES - 1:,}")
         return labels
 
 
@@ -205,5 +205,5 @@ def _map(path: Path) -> NDArray[Any]:
             array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # noqa: BLE001 - a damaged header makes NumPy raise nearly any error
         problem = f"{path} cannot be read: {error_reason(error).splitlines()[0]}"
-        raise DataError(problem, fix="Write an array of numbers with np.save.") from None
+        raise DataError(problem, fix="write an array of numbers with np.save") from None
     return array

@@ -93,10 +93,10 @@ class ImageDataset(Dataset):
         try:
             self._root.stat()
         except (FileNotFoundError, NotADirectoryError):
-            raise DataError(f"no such folder or file: {self._root}", fix="Check --data.path.") from None
+            raise DataError(f"no such folder or file: {self._root}", fix="check --data.path") from None
         except (OSError, ValueError) as error:  # ValueError: a null byte in its name
             reason = getattr(error, "strerror", None) or error
-            raise DataError(f"{self._root} cannot be read: {reason}", fix="Check --data.path.") from None
+            raise DataError(f"{self._root} cannot be read: {reason}", fix="check --data.path") from None
         return self.open_source(self._root)
 
     @property
@@ -144,8 +144,8 @@ class ImageDataset(Dataset):
         if split not in self.layout.files:
             raise DataError(
                 f"{self._root} has no {split} split; all its pictures are for training",
-                fix=f"Put some pictures into {self._root / split} and the others into {self._root / 'train'}, or pass "
-                "--data.holdout 0.1.",
+                fix=f"put some pictures into {self._root / split} and the others into {self._root / 'train'}, or pass "
+                "--data.holdout 0.1",
             )
         if self._streamed:
             return StreamedImages(self.image_source, self._readable(split), self.decoding, mirror=self._mirrored(split))
@@ -201,7 +201,7 @@ class ImageDataset(Dataset):
         if not share:
             return layout
         if "test" in layout.files:
-            raise DataError(f"{self._root} has a test split already", fix="Leave out --data.holdout.")
+            raise DataError(f"{self._root} has a test split already", fix="leave out --data.holdout")
         files: dict[Split, list[tuple[str, int]]] = {"train": [], "test": []}
         for index, item in enumerate(layout.files["train"]):
             files["test" if math.floor((index + 1) * share) > math.floor(index * share) else "train"].append(item)
@@ -209,7 +209,7 @@ class ImageDataset(Dataset):
             if not items:
                 raise DataError(
                     f"--data.holdout {share} leaves no pictures for {split}ing of {len(layout.files['train']):,}",
-                    fix="Pass a number such as 0.1.",
+                    fix="pass a number such as 0.1",
                 )
         return replace(layout, files=files)
 
@@ -262,7 +262,7 @@ class ImageDataset(Dataset):
             raise DataError(
                 f"the pictures in {self._root} have {len(sizes):,} different sizes: {first_name} is "
                 f"{first[1]}×{first[0]} pixels, {second_name} {second[1]}×{second[0]}",
-                fix="Pass the side to resize them to, such as --data.size 64.",
+                fix="pass the side to resize them to, such as --data.size 64",
             )
         return next(iter(sizes))
 
@@ -275,7 +275,7 @@ class ImageDataset(Dataset):
         except RuntimeError as error:
             raise DataError(
                 f"{len(files):,} pictures of {channels}×{height}×{width} do not fit into memory",
-                fix="Pass a smaller --data.size, or --data.stream yes.",
+                fix="pass a smaller --data.size, or --data.stream yes",
             ) from error
         slots = {name: slot for slot, name in enumerate(files)}
         source, decoding = self.image_source, self.decoding

@@ -46,7 +46,7 @@ class FolderSource(ImageSource):
         return (self.path / name).stat().st_size
 
     def _read_labels(self, name: str) -> bytes:
-        return read_limited(self.path / name, limit_bytes=MAX_LABELS_BYTES, fix="Repair or remove it.")
+        return read_limited(self.path / name, limit_bytes=MAX_LABELS_BYTES, fix="repair or remove it")
 
     def _names(self, ignored: Counter[str]) -> Iterator[str]:
         """Yield the names of all files, and count the links that are not followed."""
@@ -56,10 +56,10 @@ class FolderSource(ImageSource):
             try:
                 entries = list(os.scandir(folder))
             except FileNotFoundError as error:
-                raise DataError(f"no such folder: {folder}", fix="Check --data.path.") from error
+                raise DataError(f"no such folder: {folder}", fix="check --data.path") from error
             except NotADirectoryError as error:
                 problem = f"{folder} is a file, not a folder of pictures"
-                raise DataError(problem, fix="Check --data.path.") from error
+                raise DataError(problem, fix="check --data.path") from error
             except OSError as error:
                 raise DataError(f"{folder} cannot be read: {error_reason(error)}") from error
             if prefix and any(entry.name == RUN_FILE for entry in entries):

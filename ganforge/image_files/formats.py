@@ -29,8 +29,8 @@ def open_images(path: Path) -> ImageSource:
     if source is None:
         raise DataError(
             f"{path} is a file, not a folder of pictures, and no archive by its extension",
-            fix=f"Pass a folder, or a file with one of the extensions {', '.join(SOURCES)}; ganforge-datasets has "
-            "--data lmdb, hdf5 and parquet.",
+            fix=f"pass a folder, or a file with one of the extensions {', '.join(SOURCES)}; ganforge-datasets has "
+            "--data lmdb, hdf5 and parquet",
         )
     return source(path)
 

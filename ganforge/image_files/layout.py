@@ -116,7 +116,7 @@ def arrange(
     if not images:
         raise DataError(
             f"{root} holds no pictures{_listed(ignored)}",
-            fix="Check --data.path; files are known by extension, as .png.",
+            fix="check --data.path; files are known by extension, as .png",
         )
     images.sort()
     top = images[0].parts[:1]
@@ -167,7 +167,7 @@ def _unclear_split(root: Path, folders: Sequence[str], training: str) -> DataErr
     return DataError(
         f"{root} seems to be split, but ganforge needs the two folders train and test; with pictures it has "
         f"{', '.join(folders)}",
-        fix=f"Rename or move the others, or pass --data.path {shell_command(root / training)} to train on that alone.",
+        fix=f"rename or move the others, or pass --data.path {shell_command(root / training)} to train on that alone",
     )
 
 
@@ -206,7 +206,7 @@ def _mixed(root: Path, loose: Sequence[_Image], subfolder: str) -> DataError:
     return DataError(
         f"{root} has pictures next to its subfolders ({loose[0].name} next to {subfolder}/, "
         f"{len(loose)} in all), so their class is not clear",
-        fix="Move them into a subfolder, or move the subfolders elsewhere.",
+        fix="move them into a subfolder, or move the subfolders elsewhere",
     )
 
 
@@ -223,7 +223,7 @@ def _labelled(
     for split, (folder, images) in splits.items():
         place = (folder,) if (folder,) in tables else ()
         if place not in tables:
-            raise DataError(f"{root} has no {folder}/{LABELS_NAME}", fix="Add it, or remove that of the other split.")
+            raise DataError(f"{root} has no {folder}/{LABELS_NAME}", fix="add it, or remove that of the other split")
         labels, prefix = tables[place].labels, (folder,) if folder and not place else ()
         keys = ["/".join((*prefix, *each.parts)) for each in images]
         missing = [] if labels is None else [key for key in keys if key not in labels]
@@ -231,7 +231,7 @@ def _labelled(
             raise DataError(
                 f"{root}: {label_files[place]} has no label for {len(missing):,} of {len(keys):,} pictures, such as "
                 f"{missing[0]}",
-                fix='Add them, remove the pictures, or write {"labels": null} to train without classes.',
+                fix='add them, remove the pictures, or write {"labels": null} to train without classes',
             )
         files[split] = [
             (each.name, 0 if labels is None else labels[key]) for key, each in zip(keys, images, strict=True)
@@ -252,17 +252,17 @@ def _parse_labels(content: bytes, origin: str) -> Labels:
     except ValidationError as error:
         raise DataError(
             f"{origin}: {first_problem(error)}",
-            fix='Write {"labels": [["00000/img00000000.png", 6], …]} with class numbers from 0, or {"labels": null}.',
+            fix='write {"labels": [["00000/img00000000.png", 6], …]} with class numbers from 0, or {"labels": null}',
         ) from None
     if file.labels is None:
         return Labels(None, None)
     labels = {name.replace("\\", "/"): label for name, label in file.labels}
     if len(labels) < len(file.labels):
-        raise DataError(f"{origin} has two labels for one image", fix="Remove one of them.")
+        raise DataError(f"{origin} has two labels for one image", fix="remove one of them")
     largest = max(labels.values(), default=-1)
     if file.class_names is not None and largest >= len(file.class_names):
         raise DataError(
-            f"{origin} has the label {largest}, but {len(file.class_names)} class_names", fix="Add the missing names."
+            f"{origin} has the label {largest}, but {len(file.class_names)} class_names", fix="add the missing names"
         )
     return Labels(labels, None if file.class_names is None else tuple(file.class_names))
 

@@ -55,7 +55,7 @@ class StreamedImages(TorchDataset[tuple[Tensor, int]]):
         except Exception as error:  # damaged files make Pillow raise nearly any error
             raise DataError(
                 f"{name} in {self._source.path}: {describe_error(error)}",
-                fix="Repair or remove it and start again, or pass --data.stream no, which skips such pictures.",
+                fix="repair or remove it and start again, or pass --data.stream no, which skips such pictures",
             ) from error
         return pixels.flip(-1) if mirrored else pixels, label
 

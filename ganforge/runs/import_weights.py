@@ -69,7 +69,7 @@ def write_weights(tensors: Mapping[str, Tensor], path: Path) -> None:
         content = save({name: value.clone().contiguous() for name, value in tensors.items()})
     except Exception as error:  # noqa: BLE001 - sparse, quantized, endless and empty tensors raise nearly any error
         reason = printable(" ".join(str(error).split()))[:200]
-        raise UsageError(f"the tensors cannot be stored as safetensors: {reason}", fix="Save dense tensors.") from None
+        raise UsageError(f"the tensors cannot be stored as safetensors: {reason}", fix="save dense tensors") from None
     try:
         write_atomically(path, content)
     except OSError as error:

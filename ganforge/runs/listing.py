@@ -44,24 +44,34 @@ Rank = tuple[int, float, str]
 
 @dataclass(frozen=True, slots=True)
 class ListedRun:
-    """Run of a list: its run.json, and scores by column and disk usage if they are requested."""
+    """Run of a list: its run.json, and scores by column, settings and disk usage if they are requested."""
 
     summary: RunSummary
     scores: Mapping[str, float]
+    settings: Mapping[str, Any]
     usage: DiskUsage | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the run as `runs --json` prints it."""
         usage = {} if self.usage is None else {"bytes": self.usage.as_dict()}
-        return self.summary.as_dict() | ({"scores": dict(self.scores)} if self.scores else {}) | usage
+        parts = {"scores": dict(self.scores), "settings": dict(self.settings)}
+        return self.summary.as_dict() | {key: part for key, part in parts.items() if part} | usage
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Runs in order, the columns of requested scores, the number of runs without the limit, and lines for readers."""
+    """Runs in order.
+
+    Attributes:
+        columns: Columns of the requested scores.
+        keys: Settings, and fields of a summary, that sort the runs or filter them by more than equality.
+        count: Number of runs without the limit.
+        notes: Lines for the reader.
+    """
 
     runs: Sequence[ListedRun]
     columns: Sequence[str]
+    keys: Sequence[str]
     count: int
     notes: Sequence[str]
 
@@ -86,7 +96,7 @@ def list_runs(
             best, other values from the smallest. Runs without the value come last.
         reverse: Whether to reverse the order.
         limit: Maximum number of runs.
-        with_usage: Whether each run gets its disk usage.
+        with_usage: Whether each run gets its disk usage; also if `bytes` sorts or filters them.
 
     Raises:
         RunDirectoryError: The folder does not exist.
@@ -114,11 +124,20 @@ def list_runs(
     else:
         ranks = [None if value is None else _rank(value) for value in values]
     ordered = _sorted(runs, ranks, descending=(place == "field" and name in DESCENDING) != reverse)
+    varied = [sort, *(condition.key for condition in filters if condition.sign != "=")]
+    shown = dict.fromkeys(located for located in map(_locate, varied) if located[0] != "score")
+    keys = [key for _, key in shown if key != BYTES]
+    with_usage = with_usage or len(keys) < len(shown)
     listed = [
-        ListedRun(run, table.values.get(run.path, {}), reader.usage(run.path) if with_usage else None)
+        ListedRun(
+            run,
+            table.values.get(run.path, {}),
+            {key: reader.value(run, kind, key) for kind, key in shown if kind == "setting"},
+            reader.usage(run.path) if with_usage else None,
+        )
         for run in ordered[:limit]
     ]
-    return Listing(listed, [column.name for column in table.columns], len(ordered), table.notes())
+    return Listing(listed, [column.name for column in table.columns], keys, len(ordered), table.notes())
 
 
 def _locate(key: str) -> tuple[Place, str]:
@@ -166,7 +185,7 @@ class _RunReader:
     def values(self, runs: Sequence[RunSummary], key: str) -> list[Any]:
         """Return the value of each run, or None. Raises UsageError if no run has the key, not even a score of NaN."""
         place, name = _locate(key)
-        values = [self._value(run, place, name) for run in runs]
+        values = [self.value(run, place, name) for run in runs]
         if place == "field" or any(value is not None for value in values) or not self.runs:
             return values
         if not any(self._has(run, place, name) for run in self.runs):
@@ -177,7 +196,8 @@ class _RunReader:
             raise UsageError(f"no run has a {key!r}{suggestion if suggestion.endswith('?') else ''}")
         return values
 
-    def _value(self, run: RunSummary, place: Place, name: str) -> Any:  # noqa: ANN401 - settings have every type
+    def value(self, run: RunSummary, place: Place, name: str) -> Any:  # noqa: ANN401 - settings have every type
+        """Return the value of a run, or None."""
         if place == "setting":
             return self._settings(run.path).get(name)
         if place == "score":
@@ -187,7 +207,7 @@ class _RunReader:
 
     def _has(self, run: RunSummary, place: Place, name: str) -> bool:
         """Return whether a run has a value, also a score that is not finite."""
-        return (self.row(run.path, name) if place == "score" else self._value(run, place, name)) is not None
+        return (self.row(run.path, name) if place == "score" else self.value(run, place, name)) is not None
 
     def _known(self, place: Place) -> set[str]:
         settings = {key for run in self.runs for key in self._settings(run.path)} if place == "setting" else set()

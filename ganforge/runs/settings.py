@@ -22,7 +22,10 @@ def settings_of(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return run.toml as one level: `gen`, `term`, then `gen.base_channels`, `term.r1.weight`, `batch_size`."""
     tables = {section: document[section] for section in SECTIONS if isinstance(document.get(section), Mapping)}
     names = {section: table.get("name", table.get("names")) for section, table in tables.items()}
-    return names | dict(flatten(document))
+    settings = names | dict(flatten(document))
+    if "init.source" in settings:  # a run without initial weights has `init`, too: none
+        settings["init"] = settings.pop("init.source")
+    return settings
 
 
 def provenance(manifest: Manifest) -> dict[str, str]:
@@ -75,7 +78,7 @@ def _by_data(runs: Iterable[Settings]) -> Iterable[list[Settings]]:
 def _component(key: str, run: Settings) -> str | None:
     """Return the component of an option in a run: `dcgan` of `gen.base_channels`; None for a setting of the run."""
     section, _, option = key.partition(".")
-    if section in {"optimizer", "schedules"}:
+    if section in {"optimizer", "schedules", "init"}:
         return canonical(run.get(key.rpartition(".")[0]))
     if not option or section not in SECTIONS:
         return None

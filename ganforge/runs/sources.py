@@ -33,19 +33,20 @@ def open_source(source: str | Path) -> RunDirectory:
         GanforgeError: The Hub has no such run, or cannot be reached.
     """
     scheme, _, name = str(source).partition(":")
+    folder_name = f"{scheme}-{name.replace('/', '-')}"  # outputs in the working folder are named after it
     if scheme == HUB:
         from ganforge.runs.hub import download  # noqa: PLC0415 - imports torch
 
-        return temporary_run(name.rpartition("/")[2], lambda folder: download(name, folder))
-    if scheme == ZOO:
-        with resources.as_file(_zoo_bundle(name)) as bundle:
-            return open_source(bundle)
+        return temporary_run(folder_name, lambda folder: download(name, folder))
     path = Path(source)
-    if not path.is_file():
+    if scheme != ZOO and not path.is_file():
         return RunDirectory.open(path)
 
     from ganforge.runs.bundle import unpack  # noqa: PLC0415 - imports torch
 
+    if scheme == ZOO:
+        with resources.as_file(_zoo_bundle(name)) as bundle:
+            return temporary_run(folder_name, lambda folder: unpack(bundle, folder))
     return temporary_run(path.stem, lambda folder: unpack(path, folder))
 
 

@@ -198,5 +198,7 @@ class Scheduler:
 
 
 def _failed(trial: Trial, error: Exception) -> TrialResult:
-    expected = isinstance(error, GanforgeError | OSError)
-    return TrialResult(trial, "failed", error=str(error) if expected else f"{type(error).__name__}: {error}")
+    if isinstance(error, GanforgeError):
+        return TrialResult(trial, "failed", error=error.message)
+    text = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+    return TrialResult(trial, "failed", error=text)

@@ -95,7 +95,7 @@ def find_folder(root: Path, required: RequiredFiles, *, named: bool) -> Path | N
         if not missing:
             return folder
         archives = sorted({f"{name}{end}" for name in missing for end in ARCHIVES} & present)
-        fix = f"Unpack {', '.join(archives)} in this folder." if archives else required.fix
+        fix = f"unpack {', '.join(archives)} in this folder" if archives else required.fix
         if archives or len(missing) < len(required.names):
             partial = partial or (folder, missing, fix)
     if named and partial:

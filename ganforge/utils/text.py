@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import PurePath
 
 #: Characters that Python has for the bytes 0x80 to 0xff of a file name that is not UTF-8.
 UNDECODABLE = range(0xDC80, 0xDD00)
+#: Command within a message, or a flag with its value.
+COMMAND_OR_FLAG = re.compile(
+    r"\b(?:ganforge|python|torchrun|Docker:) [^;)]*"
+    r"|--(?P<key>[a-z][\w.-]*\w)(?: (?!(?:and|or|out)\b)(?P<value>[^\s,;:()]+)(?=$|[,;:)]| --| or ))?"
+)
 
 
 def printable(text: str) -> str:
@@ -29,6 +35,18 @@ def printable_lines(text: str) -> str:
 def printable_json(document: object, *, indent: int | None = None) -> str:
     r"""Return JSON of ASCII characters without control characters, the same values; other types become text."""
     return json.dumps(document, indent=indent, default=str).replace("\x7f", "\\u007f")
+
+
+def as_keywords(text: str) -> str:
+    """Return a message for Python: `--num-samples 97` becomes `num_samples=97`; commands of a shell are kept."""
+    return COMMAND_OR_FLAG.sub(_as_keyword, text)
+
+
+def _as_keyword(match: re.Match[str]) -> str:
+    if match["key"] is None:
+        return match[0]
+    key = match["key"].replace("-", "_")
+    return key if match["value"] is None else f"{key}={match['value']}"
 
 
 def shell_command(*arguments: object) -> str:

@@ -108,7 +108,7 @@ def test_a_deleted_current_folder_is_one_message(tmp_path: Path) -> None:
     line = f"mkdir gone; cd gone; rmdir ../gone; exec {shlex.join((sys.executable, '-c', PROGRAM, 'doctor'))}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: the current folder no longer exists\n→ Change to another: cd ~\n"
+    assert done.stderr == "error: the current folder no longer exists\n→ change to another: cd ~\n"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of memory are set by ulimit, as on Linux and macOS")

@@ -173,10 +173,73 @@ def report(file: Path) -> list[str]:
     return [f"{name}:{line}: {text!r}: {advice}" for line, text, advice in offences(passages(file))]
 
 
+def fixes(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the fixes of a program's errors, arguments and constants, each with its line; values in them are `…`."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.keyword):
+            name, value = node.arg or "", node.value
+        elif isinstance(node, ast.Assign):
+            name, value = ast.unparse(node.targets[0]), node.value
+        else:
+            continue
+        if re.search(r"(?:^|_)(?:fix|hint)(?:es)?$", name.casefold()):
+            yield from ((text.lineno, _text(text)) for text in _texts(value))
+
+
+def _texts(value: ast.expr) -> Iterator[ast.expr]:
+    """Yield the texts that an expression may have as its value."""
+    if isinstance(value, ast.JoinedStr) or (isinstance(value, ast.Constant) and isinstance(value.value, str)):
+        yield value
+    elif isinstance(value, ast.BoolOp):
+        yield from (text for operand in value.values for text in _texts(operand))
+    elif isinstance(value, ast.IfExp):
+        yield from (*_texts(value.body), *_texts(value.orelse))
+    elif isinstance(value, ast.Dict):
+        yield from (text for item in value.values for text in _texts(item))
+
+
+def _text(node: ast.expr) -> str:
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in parts)
+
+
+def is_clause(fix: str) -> bool:
+    """Return whether a fix has the form of all: one clause or several, without a capital and a period."""
+    return re.match(r"[A-Z](?![A-Z]|\w*[(_])", fix) is None and re.search(r"\. [A-Z]|\S\.$", fix) is None
+
+
 def test_prose_has_no_banned_words_and_openings() -> None:
     """No file has offences."""
     lines = [line for file in sources() for line in report(file)]
     assert not lines, "\n".join(lines)
+
+
+def test_fixes_have_one_form() -> None:
+    """The line after an arrow begins with a small letter, has no period, and separates its parts by semicolons."""
+    files = [file for file in sources() if file.suffix == ".py" and "tests" not in file.parts[len(ROOT.parts) :]]
+    lines = [
+        f"{file.relative_to(ROOT)}:{line}: {fix}"
+        for file in files
+        for line, fix in fixes(file.read_text(encoding="utf-8"))
+        if not is_clause(fix)
+    ]
+    assert not lines, "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("source", "wrong"),
+    [
+        ('UsageError("x", fix="Pass --data.path")', ["Pass --data.path"]),
+        ('FIX = "copy it again."', ["copy it again."]),
+        ('Remote(fix=f"put {x} there. Or leave it out" if x else None)', ["put … there. Or leave it out"]),
+        ('fix = x or "Check it"', ["Check it"]),
+        ('PATH_FIXES = {1: "Choose another"}', ["Choose another"]),
+        ('E(fix="RGB pictures have colors"); E(fix="ImageSpec(3, 8, 8) has"); E(fix="pip install .")', []),
+    ],
+)
+def test_fixes_of_another_form_are_found(source: str, wrong: list[str]) -> None:
+    """Capitals, periods and second sentences are found in arguments, constants and alternatives; names are allowed."""
+    assert [fix for _, fix in fixes(source) if not is_clause(fix)] == wrong
 
 
 @pytest.mark.parametrize(

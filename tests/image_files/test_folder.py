@@ -213,7 +213,7 @@ def test_ambiguous_subfolders_are_refused(tmp_path: Path, files: list[str], word
 def test_the_error_for_a_missing_split_has_a_fix(tmp_path: Path) -> None:
     """Without train and test there is no test split, and the error names the folder to make."""
     save(tmp_path / "1.png")
-    with pytest.raises(DataError, match=f"Put some pictures into {tmp_path}/test "):
+    with pytest.raises(DataError, match=f"put some pictures into {tmp_path}/test "):
         folder(tmp_path).open("test")
 
 

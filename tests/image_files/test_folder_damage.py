@@ -111,7 +111,7 @@ def test_any_damage_is_contained(tmp_path_factory: pytest.TempPathFactory, data:
 def test_a_size_beyond_memory_is_an_error(tmp_path: Path) -> None:
     """A side beyond any memory is refused, and the fix names the option."""
     save(tmp_path / "1.png")
-    with pytest.raises(DataError, match=r"(?s)do not fit into memory.*smaller --data.size"):
+    with pytest.raises(DataError, match=r"(?s)do not fit into memory.*smaller data.size"):
         folder(tmp_path, size=1 << 30, stream="no").open("train")
 
 

@@ -155,7 +155,7 @@ def test_different_sizes_need_a_size(tmp_path: Path) -> None:
     save(tmp_path / "a.png", Image.new("L", (4, 6)))
     assert in_memory(folder(tmp_path)).images.shape == (1, 1, 6, 4)
     save(tmp_path / "b.png", Image.new("L", (5, 6)))
-    with pytest.raises(DataError, match=r"(?s)a.png is 4×6 pixels, b.png 5×6.*--data.size 64"):
+    with pytest.raises(DataError, match=r"(?s)a.png is 4×6 pixels, b.png 5×6.*data.size=64"):
         folder(tmp_path).open("train")
 
 

@@ -278,6 +278,25 @@ def test_long_settings_leave_scores_room_on_a_terminal(tmp_path: Path) -> None:
     assert any(line.split() == ["hinge", "1", "40"] for line in short)
 
 
+def test_labels_of_groups_are_whole(tmp_path: Path) -> None:
+    """A label names every setting that differs, however long, also the last of several."""
+    for name, rate in (("a", "0.001"), ("b", "0.002")):
+        made(tmp_path / name, f"gen.mlp.hidden={[64] * 30}", f"optimizer.gen.adam.lr={rate}")
+    made(tmp_path / "c")
+    labels = [group.label for group in package.compare(tmp_path).groups]
+    assert [label.rpartition("=")[2] for label in labels[:2]] == ["0.001", "0.002"]
+
+
+def test_weights_of_another_run_are_one_setting(tmp_path: Path) -> None:
+    """A run that starts from weights differs in `init`, and in no part of it; so does a filter."""
+    made(tmp_path / "a", "init=none")
+    made(tmp_path / "b", "init.source=runs/base", "init.freeze=[]")
+    comparison = package.compare(tmp_path)
+    assert [group.settings for group in comparison.groups] == [{"init": "none"}, {"init": "runs/base"}]
+    made(tmp_path / "c", "init.source=runs/base", "init.freeze=['generator.layers.0']")
+    assert list(package.compare(tmp_path).settings) == ["init", "init.freeze"]
+
+
 def test_scores_of_an_earlier_step_are_named_in_comparison(tmp_path: Path) -> None:
     """A run that was continued after its evaluation is not taken for one of its last step."""
     manifest = {"summary": MANIFEST["summary"] | {"steps": 1000}}

@@ -115,7 +115,7 @@ def test_images_are_chosen_by_the_seed(plugin: Path, tmp_path: Path) -> None:
     path = archive(tmp_path / "images.npz", arr_0=grays())
     assert scored(path, plugin).protocol.fake_images == COUNT
     for too_many in (COUNT + 1, 100_000):  # the data has fewer than 100,000, too
-        with pytest.raises(DataError, match=f"fewer than {too_many:,}\npass --num-samples {COUNT} or less"):
+        with pytest.raises(DataError, match=f"fewer than {too_many:,}\npass num_samples={COUNT} or less"):
             scored(path, plugin, num_samples=too_many)
     chosen = [scored(path, plugin, num_samples=20, seed=seed).protocol.checkpoint for seed in (0, 0, 1)]
     assert chosen[0] == chosen[1] != chosen[2]
@@ -179,11 +179,11 @@ def test_pictures_are_resized_on_request_only(plugin: Path, tmp_path: Path) -> N
     """Pictures of another size are an error with the option that resizes them."""
     for number in range(COUNT):
         save(tmp_path / "large" / f"{number}.png", noise("L", (56, 56)))
-    with pytest.raises(DataError, match=r"are 1×56×56, those of data 'mnist' 1×28×28\n--resize"):
+    with pytest.raises(DataError, match=r"are 1×56×56, those of data 'mnist' 1×28×28\nresize makes"):
         scored(tmp_path / "large", plugin)
     assert scored(tmp_path / "large", plugin, resize=True).protocol.fake_images == COUNT
     save(tmp_path / "large" / "odd.png", noise("L", (40, 40)))
-    with pytest.raises(DataError, match=r"2 different sizes.*\n--resize"):
+    with pytest.raises(DataError, match=r"2 different sizes.*\nresize makes"):
         scored(tmp_path / "large", plugin)
 
 

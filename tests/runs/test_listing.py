@@ -309,6 +309,18 @@ def test_score_of_the_name_of_another_key_is_found_by_its_prefix(several: Path) 
     assert list_runs(several, sort="score.precision").columns == ["precision"]
 
 
+def test_keys_of_orders_and_filters_have_columns(several: Path) -> None:
+    """A setting and a field by which runs are sorted or filtered are shown; one that equals a value is not."""
+    head, *rows = command("runs", several, "--sort", "batch_size", "-w", "elapsed_seconds>0").stdout.splitlines()
+    assert head.split()[:5] == ["run", "status", "steps", "batch_size", "elapsed_seconds"]
+    assert [row.split()[3] for row in rows] == ["1", "2", "3", "11"]
+    listed = json.loads(command("runs", several, "--sort", "batch_size", "--json").stdout)
+    assert [run["settings"] for run in listed] == [{"batch_size": value} for value in (1, 2, 3, 11)]
+    for arguments in (["--sort", "seed"], ["-w", "batch_size=2"], []):
+        assert command("runs", several, *arguments).stdout.split("\n")[0].split() == list(HEADS)
+    assert command("runs", several, "--sort", "bytes").stdout == command("runs", several, "--du").stdout
+
+
 def test_score_of_an_earlier_step_is_named(several: Path) -> None:
     """A note counts the runs whose newest score is not that of their last step."""
     made(several / "e", rows=[scored(1000, 1.0)])

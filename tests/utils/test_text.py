@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganforge.errors import GanforgeError
-from ganforge.utils.text import printable, printable_json, printable_lines, shell_command
+from ganforge.utils.text import as_keywords, printable, printable_json, printable_lines, shell_command
 
 #: Any text of Python, lone surrogates included, with the characters that matter often.
 TEXT = st.text(st.characters() | st.sampled_from("\x00\x1b\x07\r\n\t\x7f\x9b\u200f\u202e\u2066\u2028\udcff'\"\\$` "))
@@ -53,6 +53,27 @@ def test_printable_text_is_harmless_and_stable(text: str) -> None:
 def test_escapes_are_those_of_python(text: str, shown: str) -> None:
     """Only what a terminal would interpret is escaped; bytes that are not UTF-8 are shown as bytes."""
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("flags", "keywords"),
+    [
+        ("pass --num-samples 97 or less", "pass num_samples=97 or less"),
+        ("leave out --checkpoint, --ema and --sampling", "leave out checkpoint, ema and sampling"),
+        ("--data folder --data.path DIR; or --reference FILE", "data=folder data.path=DIR; or reference=FILE"),
+        ("pass --epochs or --steps to train it further", "pass epochs or steps to train it further"),
+        ("leave --reuse-fakes out, or choose another --out", "leave reuse_fakes out, or choose another out"),
+        ("--resize makes pictures (--optimizer.lr 5e-5)", "resize makes pictures (optimizer.lr=5e-5)"),
+        ("resume it: ganforge resume r --steps 5; or --out X", "resume it: ganforge resume r --steps 5; or out=X"),
+        ("python -m pip install --no-deps ganforge", "python -m pip install --no-deps ganforge"),
+        ("--workers 1, or enlarge it (Docker: --shm-size 1g)", "workers=1, or enlarge it (Docker: --shm-size 1g)"),
+    ],
+)
+def test_an_error_of_python_names_keywords(flags: str, keywords: str) -> None:
+    """The text of an error has keywords of Python in place of flags, and commands of a shell unchanged."""
+    assert as_keywords(flags) == keywords
+    error = GanforgeError("--data: no images", fix=flags)
+    assert (str(error), error.fix) == (f"--data: no images\n{keywords}", flags)
 
 
 @PROFILE

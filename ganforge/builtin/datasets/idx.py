@@ -27,7 +27,7 @@ CHUNK_BYTES = 1 << 20
 #: A crafted .xz may need a dictionary of 4 GiB; xz's largest preset needs 65 MiB.
 MAX_XZ_MEMORY_BYTES = 128 << 20
 
-FIX = "Replace the file with a whole copy of the original."
+FIX = "replace the file with a whole copy of the original"
 
 
 def header(shape: tuple[int, ...]) -> bytes:

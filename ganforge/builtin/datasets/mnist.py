@@ -112,8 +112,8 @@ class Mnist(Dataset):
             if self.options.source == "full":
                 raise DataError(
                     f"no full MNIST: its four files {missing}",
-                    fix=f"Put torchvision's MNIST folder anywhere and pass --data.root, or set GANFORGE_DATA; it holds "
-                    f"MNIST/raw/{next(iter(SHA256))} and so on. Or pass --data.source sample: {SAMPLE_DESCRIPTION}.",
+                    fix=f"put torchvision's MNIST folder anywhere and pass --data.root, or set GANFORGE_DATA; it holds "
+                    f"MNIST/raw/{next(iter(SHA256))} and so on; or pass --data.source sample: {SAMPLE_DESCRIPTION}",
                 ) from error
             return MnistSource(
                 "sample",

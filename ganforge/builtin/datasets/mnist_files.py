@@ -33,7 +33,7 @@ REQUIRED = RequiredFiles(
     layouts=("MNIST/raw", "raw", ""),
     names=tuple(SHA256),
     packed=True,
-    fix="Add them, or remove the others; `--data.source sample` trains on the digits that ship with ganforge.",
+    fix="add them, or remove the others; `--data.source sample` trains on the digits that ship with ganforge",
 )
 
 #: torchvision's mirrors, in its order; importing torchvision for them would be slow.
@@ -88,7 +88,7 @@ def read_split(folder: Path, split: Split) -> ImageTensors:
     if len(images) != len(labels):
         raise DataError(
             f"{images_path} holds {len(images):,} images but {labels_path} {len(labels):,} labels",
-            fix="Replace both with whole copies of the original files.",
+            fix="replace both with whole copies of the original files",
         )
     if int(labels.max()) >= len(CLASSES):
         raise DataError(f"{labels_path} holds the label {int(labels.max())}; MNIST's are 0 to 9")

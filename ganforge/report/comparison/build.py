@@ -16,23 +16,19 @@ from ganforge.runs.settings import differing, format_setting
 from ganforge.schemas.rows import METRICS, newest_rows
 from ganforge.utils.suggest import did_you_mean
 
-MAX_LABEL_LENGTH = 72
 #: Settings to show if all runs share them.
 SHARED_KEYS = ("gen", "disc", "loss", "data", "term", "augment", "epochs", "steps", "batch_size")
 #: Descriptions of unfinished runs.
 ENDS = {"running": "is running", "interrupted": "was interrupted", "diverged": "diverged", "failed": "failed"}
 
 
-def compare(
-    *runs: str | Path, metrics: Sequence[str] | None = None, sort: str | None = None, with_curves: bool = True
-) -> Comparison:
+def compare(*runs: str | Path, metrics: Sequence[str] | None = None, sort: str | None = None) -> Comparison:
     """Compare runs.
 
     Args:
         runs: Run directories, or folders of runs at any depth.
         metrics: Scores to show; all by default.
         sort: Score whose best group comes first.
-        with_curves: Whether to read metrics.jsonl, too.
 
     Raises:
         RunDirectoryError: No run can be read.
@@ -50,7 +46,7 @@ def compare(
         group, group_lines = _group(label, group_runs, keys, table)
         groups.append(group)
         lines += group_lines
-    charted = curves([(group.label, group.counted) for group in groups], table, lines) if with_curves else []
+    charted = curves([(group.label, group.counted) for group in groups], table, lines)
     return Comparison(
         shared={
             key: compared[0].settings[key] for key in SHARED_KEYS if key not in keys and compared[0].settings.get(key)
@@ -86,7 +82,7 @@ def _gather(runs: Iterable[Run]) -> list[list[Run]]:
 
 
 def _labels(groups: Sequence[Sequence[Run]], keys: Sequence[str]) -> list[str]:
-    """Return a short, unique name for each group."""
+    """Return a unique name for each group, of the settings that differ."""
     labels: dict[str, None] = {}
     for runs in groups:
         settings = runs[0].settings
@@ -98,7 +94,6 @@ def _labels(groups: Sequence[Sequence[Run]], keys: Sequence[str]) -> list[str]:
         text = " · ".join(parts) or (
             runs[0].name if len(groups) > 1 or len(runs) == 1 else f"{runs[0].name} and others"
         )
-        text = text if len(text) <= MAX_LABEL_LENGTH else f"{text[: MAX_LABEL_LENGTH - 1]}…"
         number = 2
         label = text
         while label in labels:

@@ -92,7 +92,7 @@ class Downloaded(Dataset):
     @property
     def renew(self) -> str:
         """Fix for a damaged file."""
-        return "Replace it with a whole copy of the original, or remove it and the others to download all again."
+        return "replace it with a whole copy of the original, or remove it and the others to download all again"
 
     def _remote(self) -> Remote:
         names = tuple(self.checksums)
@@ -103,8 +103,8 @@ class Downloaded(Dataset):
             addresses=self.addresses,
             seconds=MIN_SECONDS + self.megabytes / MIN_MEGABYTES_PER_SECOND,
             size=f"{self.megabytes:,} MB",
-            fix="Put torchvision's files anywhere, and pass --data.root or set GANFORGE_DATA to the folder that holds "
-            f"{paths}.",
+            fix="put torchvision's files anywhere, and pass --data.root or set GANFORGE_DATA to the folder that holds "
+            f"{paths}",
         )
 
 

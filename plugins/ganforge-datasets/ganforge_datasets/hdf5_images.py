@@ -28,7 +28,7 @@ def _open(path: Path) -> Any:  # noqa: ANN401 - h5py has no types
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise DataError(f"{path} is not an HDF5 file: {error}", fix="Copy or download it again.") from None
+        raise DataError(f"{path} is not an HDF5 file: {error}", fix="copy or download it again") from None
 
 
 class Rows:
@@ -59,7 +59,7 @@ class Hdf5Source(ArraySource):
         except DataError:
             raise
         except Exception as error:  # noqa: BLE001 - damage makes h5py raise nearly any error
-            raise DataError(f"{self.path} cannot be read: {error}", fix="Copy or download it again.") from None
+            raise DataError(f"{self.path} cannot be read: {error}", fix="copy or download it again") from None
 
     def _read(self, file: PerProcess[Any]) -> Iterator[tuple[str, Any]]:
         top = file.get()
@@ -68,12 +68,12 @@ class Hdf5Source(ArraySource):
                 yield name, None  # named if the images are missing, and never read
                 continue
             if not isinstance(top.get(name, getlink=True), h5py.HardLink):
-                raise DataError(f"{self.path}: {name} is a link", fix="Copy what it names into the file.")
+                raise DataError(f"{self.path}: {name} is a link", fix="copy what it names into the file")
             array = top[name]
             if not isinstance(array, h5py.Dataset):
                 continue
             if array.is_virtual or array.external:
-                raise DataError(f"{self.path}: {name} has its numbers in other files", fix="Copy them into this one.")
+                raise DataError(f"{self.path}: {name} has its numbers in other files", fix="copy them into this one")
             if array.ndim > len("NC"):
                 yield name, Rows(file, name)
             elif array.size > MAX_IMAGES:

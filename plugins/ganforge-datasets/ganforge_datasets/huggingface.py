@@ -154,7 +154,7 @@ class HuggingFace(Dataset):
         if path.is_absolute() or path.suffix in {".parquet", ".arrow"} or not HUB_NAME.fullmatch(self.options.path):
             raise DataError(
                 f"no folder or file {path}, and not a name on the hub",
-                fix="Pass --data.path FOLDER, or a name such as ylecun/mnist.",
+                fix="pass --data.path FOLDER, or a name such as ylecun/mnist",
             )
         return None
 
@@ -173,9 +173,9 @@ class HuggingFace(Dataset):
                 addresses=(datasets.config.HF_ENDPOINT,),
                 seconds=DOWNLOAD_SECONDS,
                 size="size unknown",
-                fix=f"On a machine with a network, run datasets.load_dataset({call}).save_to_disk(FOLDER) in Python, "
+                fix=f"on a machine with a network, run datasets.load_dataset({call}).save_to_disk(FOLDER) in Python, "
                 f"and pass --data.path FOLDER; or put its content, {MARKER} and the folders next to it, into {folder} "
-                "below the folder of --data.root or GANFORGE_DATA.",
+                "below the folder of --data.root or GANFORGE_DATA",
             ),
         )
 
@@ -202,7 +202,7 @@ class HuggingFace(Dataset):
             if name not in self._all_tables:
                 raise DataError(
                     f"{self._folder} has no split {name!r}; it has {', '.join(self._all_tables)}",
-                    fix=f"Name one of them: --data.{option} {next(iter(self._all_tables))}",
+                    fix=f"name one of them: --data.{option} {next(iter(self._all_tables))}",
                 )
         return chosen
 

@@ -49,13 +49,13 @@ class Environment:
                 str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, create=False
             )
         except (lmdb.Error, OSError) as error:
-            raise DataError(f"{path} is not an LMDB database: {error}", fix="Copy or download it again.") from None
+            raise DataError(f"{path} is not an LMDB database: {error}", fix="copy or download it again") from None
         declared = (self.opened.info()["last_pgno"] + 1) * self.opened.stat()["psize"]
         if file.stat().st_size < declared:  # the system would end the process when it reads a missing page
             self.opened.close()
             raise DataError(
                 f"{path} is not a whole LMDB database: {file.stat().st_size:,} of {declared:,} bytes",
-                fix="Copy or download it again, or compact it: mdb_copy -c.",
+                fix="copy or download it again, or compact it: mdb_copy -c",
             )
 
     def get(self, key: bytes) -> bytes:
@@ -110,7 +110,7 @@ class LmdbSource(ImageSource):
         if len(resolutions) > 1 and "" not in resolutions:
             raise DataError(
                 f"{self.path} holds each image at several sizes: {', '.join(sorted(resolutions, key=int))}",
-                fix="Write a database with one of them.",
+                fix="write a database with one of them",
             )
         return Layout(None, {"train": [(name, 0) for name in names]}, ignored)
 

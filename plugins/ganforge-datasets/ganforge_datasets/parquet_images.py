@@ -30,7 +30,7 @@ SPLIT_FILE = re.compile(r"(train|test)([-._].*)?")
 ROWS_PER_GROUP = 100
 #: Limit of the bytes of a row group, of which memory holds a few copies.
 MAX_GROUP_BYTES = 1 << 30
-DAMAGED_FIX = "Copy or download it again."
+DAMAGED_FIX = "copy or download it again"
 
 
 class Columns(NamedTuple):
@@ -77,7 +77,7 @@ class ParquetSource(ImageSource):
                 raise DataError(f"row {wrong} of {split} in {self.path} has the label {labels[wrong]!r}, not a class")
             files[split] = [(f"{split}/{row}", int(label)) for row, label in enumerate(labels)]
         if not files.get("train"):
-            raise DataError(f"{self.path} has no rows for training", fix="Name its files train-….parquet.")
+            raise DataError(f"{self.path} has no rows for training", fix="name its files train-….parquet")
         if self._columns.label is None:
             return Layout(None, files)
         largest = max(label for items in files.values() for _, label in items)
@@ -126,7 +126,7 @@ class ParquetSource(ImageSource):
         for path, match in splits.items():
             if match is None:
                 raise DataError(
-                    f"{path} belongs to no split", fix="Name the files train-….parquet or test-….parquet, or move it."
+                    f"{path} belongs to no split", fix="name the files train-….parquet or test-….parquet, or move it"
                 )
             files["train" if match[1] == "train" else "test"].append(path)
         return {split: found for split, found in files.items() if found}
@@ -159,9 +159,7 @@ class ParquetSource(ImageSource):
         labels = _of_type(features, "ClassLabel")
         labels = labels or [name for name in schema.names if name in LABEL_NAMES]
         if len(labels) > 1:
-            raise DataError(
-                f"{len(labels)} columns of {path} hold labels: {', '.join(labels)}", fix="Keep one of them."
-            )
+            raise DataError(f"{len(labels)} columns of {path} hold labels: {', '.join(labels)}", fix="keep one of them")
         label = labels[0] if labels else None
         names = features[label].get("names") if label in features else None
         if not (names is None or (isinstance(names, list) and all(isinstance(name, str) for name in names))):

@@ -84,13 +84,13 @@ class Rows(TorchDataset[tuple[Tensor, int]]):
         read = partial(_read, self._images, index, self._source)
         if self._gray_is_guessed and not read(partial(read_header, upright=False)).gray:
             raise DataError(
-                f"{row} has colors; the first rows have none", fix="Pass --data.channels 3, or 1 to make all gray."
+                f"{row} has colors; the first rows have none", fix="pass --data.channels 3, or 1 to make all gray"
             )
         pixels = read(partial(read_pixels, decoding=Decoding(channels == 1, self._size)))
         if tuple(pixels.shape[1:]) != (height, width):
             raise DataError(
                 f"{row} has {pixels.shape[2]}×{pixels.shape[1]} pixels; the first has {width}×{height}",
-                fix="Pass the side to resize them to, such as --data.size 64.",
+                fix="pass the side to resize them to, such as --data.size 64",
             )
         return pixels
 
@@ -108,5 +108,5 @@ def _read(images: datasets.Dataset, index: int, source: str, decode: Callable[[i
         file = f" ({path})" if path else ""
         raise DataError(
             f"row {index} of {source}{file} cannot be read: {describe_error(error)}",
-            fix="Replace the picture, or remove it.",
+            fix="replace the picture, or remove it",
         ) from error

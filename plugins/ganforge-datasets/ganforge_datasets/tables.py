@@ -40,11 +40,11 @@ def open_tables(path: Path) -> Tables:
     except Exception as error:  # the library lets through any error of pyarrow, its builders and the disk
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if problem := _problem(file):
-                raise DataError(problem, fix="Replace it with a whole copy.") from error
+                raise DataError(problem, fix="replace it with a whole copy") from error
         words = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
             f"{path} cannot be loaded by the datasets library: {words}",
-            fix="It loads folders of pictures, parquet files, and what save_to_disk wrote.",
+            fix="it loads folders of pictures, parquet files, and what save_to_disk wrote",
         ) from error
     return {"train": loaded} if isinstance(loaded, datasets.Dataset) else dict(loaded)
 
@@ -73,7 +73,7 @@ def image_column(table: datasets.Dataset, option: str) -> str:
     if len(columns) != 1:
         raise DataError(
             f"{len(columns)} columns hold images; there are {', '.join(table.column_names)}",
-            fix="Name the one to use, such as --data.image photo.",
+            fix="name the one to use, such as --data.image photo",
         )
     return columns[0]
 
@@ -90,7 +90,7 @@ def label_column(table: datasets.Dataset, option: str | None) -> str | None:
     if len(columns) > 1:
         raise DataError(
             f"{len(columns)} columns hold labels: {', '.join(columns)}",
-            fix=f"Name the one to use, such as --data.label {columns[0]}, or pass --data.label none.",
+            fix=f"name the one to use, such as --data.label {columns[0]}, or pass --data.label none",
         )
     return columns[0] if columns else None
 
@@ -100,7 +100,7 @@ def check_column(table: datasets.Dataset, column: str, option: str) -> None:
     if column not in table.column_names:
         raise DataError(
             f"no column {column!r} in {table.split or 'the table'}; there are {', '.join(table.column_names)}",
-            fix=f"Name one that is in every split: --data.{option} {table.column_names[0]}",
+            fix=f"name one that is in every split: --data.{option} {table.column_names[0]}",
         )
 
 
@@ -133,7 +133,7 @@ def read_labels(tables: Tables, column: str) -> tuple[tuple[str, ...], dict[str,
         if row is not None:
             raise DataError(
                 f"row {row} of {split!r} has the label {given[row]!r}, which is not a class",
-                fix="Pass --data.label none to train without labels, or --data.test none to leave that split out.",
+                fix="pass --data.label none to train without labels, or --data.test none to leave that split out",
             )
     return names, {split: torch.tensor([numbers[value] for value in given]) for split, given in values.items()}
 

@@ -66,8 +66,8 @@ def find_weights() -> Path:
         looked = " or ".join(map(str, places))
         raise DataError(
             f"no {WANTED.title}: {FILE} is not in {looked} and could not be downloaded: {error}",
-            fix=f"Get it from {URL_INCEPTION_V3} wherever there is a network, and pass --features.weights FILE, "
-            f"or put it into {first / FOLDER}.",
+            fix=f"get it from {URL_INCEPTION_V3} wherever there is a network, and pass --features.weights FILE, "
+            f"or put it into {first / FOLDER}",
         ) from error
     return folder / FILE
 

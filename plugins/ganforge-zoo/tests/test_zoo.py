@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ganforge import load
+from ganforge.cli.app import app
 from ganforge.errors import UsageError
 
 BUNDLES = resources.files("ganforge_zoo") / "bundles"
@@ -23,6 +25,22 @@ def test_each_generator_draws(name: str) -> None:
     assert np.array_equal(images, load(f"zoo:{name}").sample(4).images)
     assert all(row.scores["fid"] is not None and row.reference["fid"] is not None for row in run.evaluations)
     assert run.evaluations
+
+
+def test_pictures_of_the_zoo_and_of_a_bundle_have_different_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`zoo:digits` and a bundle digits.zip write into one folder without replacing each other's pictures."""
+    monkeypatch.chdir(tmp_path)
+    Path("digits.zip").write_bytes((BUNDLES / "digits.zip").read_bytes())
+    for source in ("zoo:digits", "digits.zip"):
+        with pytest.raises(SystemExit) as end:
+            app(["sample", source, "-n", "4"])
+        assert end.value.code == 0
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == [
+        "digits-sample-seed0.png",
+        "zoo-digits-sample-seed0.png",
+    ]
 
 
 def test_bundles_are_small() -> None:

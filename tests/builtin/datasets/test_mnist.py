@@ -201,5 +201,5 @@ def test_an_archive_next_to_missing_files_is_named(others: tuple[str, ...], tmp_
         (tmp_path / "faces" / name).touch()
     with pytest.raises(DataError, match="holds only a part of Faces; these files are missing: pictures") as raised:
         find_folder(tmp_path, required, named=True)
-    assert raised.value.fix == "Unpack pictures.zip in this folder."
+    assert raised.value.fix == "unpack pictures.zip in this folder"
     assert find_folder(tmp_path, required, named=False) is None
