@@ -56,7 +56,7 @@ CORE_COMMANDS = tuple(Command(name, f"ganforge.cli.{target}", text, _OWN) for na
 
 
 class PlainCommand(TyperCommand):
-    """Command whose help shows arguments as their metavars, and flags without a type."""
+    """Command whose help shows arguments as their metavars, and no types of flags."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401 - click's own, vendored by typer or not
         """Return the parts of the usage line."""
@@ -65,17 +65,17 @@ class PlainCommand(TyperCommand):
         return [self.options_metavar or "", *names]
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
-        """Write the help, in which no flag has a type."""
-        hide_types_of_flags(self.get_params(ctx))
+        """Write the help, without types of flags and arguments."""
+        _hide_types(self.get_params(ctx))
         super().format_help(ctx, formatter)
 
 
 class PlainGroup(TyperGroup):
-    """Group of commands whose help shows flags without a type."""
+    """Group of commands whose help shows flags and arguments without types."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's own, vendored by typer or not
-        """Write the help, in which no flag has a type."""
-        hide_types_of_flags(self.get_params(ctx))
+        """Write the help, without types of flags and arguments."""
+        _hide_types(self.get_params(ctx))
         super().format_help(ctx, formatter)
 
 
@@ -124,16 +124,18 @@ def build(command: Command, name: str) -> Any:  # noqa: ANN401 - click's own, ve
 
 
 def _handle_errors(built: Any, command: Command, name: str) -> None:  # noqa: ANN401 - as above
-    """Give a built command, and its subcommands, ganforge's error messages, and flags without a type in the help."""
-    hide_types_of_flags(built.params)
+    """Give a built command, and its subcommands, ganforge's error messages and a help without types."""
+    _hide_types(built.params)
     for subcommand in getattr(built, "commands", {}).values():
         _handle_errors(subcommand, command, name)
     if built.callback is not None:
         built.callback = handle_errors(built.callback, command, name)
 
 
-def hide_types_of_flags(parameters: Iterable[Any]) -> None:
-    """Show flags without `<bool>` in the help."""
+def _hide_types(parameters: Iterable[Any]) -> None:
+    """Show flags without `<bool>` and arguments without `<path>` in the help: their metavars name what they are."""
     for parameter in parameters:
         if getattr(parameter, "is_flag", False) and parameter.metavar is None:
             parameter.metavar = ""
+        elif parameter.param_type_name == "argument":
+            parameter.display_type_rich = lambda ctx: None  # Typer's column of types

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from ganforge.report.comparison import Comparison
     from ganforge.report.comparison.curves import Curve
 
-SPARKLINE_WIDTH = 24
+SPARKLINE_WIDTH, MIN_SPARKLINE_WIDTH = 24, 8
+#: Characters of the table of curves next to names, labels and sparklines: frames and the last values.
+CURVES_FRAME = 22
 #: Longest label as a divisor of the terminal's width.
 MAX_LABEL_SHARE = 3
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -119,6 +121,8 @@ def _print_scores(comparison: Comparison, labels: Mapping[str, str], console: Co
 def _curves(comparison: Comparison, curves: Sequence[Curve], labels: Mapping[str, str], console: Console) -> Table:
     table = Table("curve", "runs", "over the steps", "last")
     table.columns[-1].justify = "right"
+    longest = max(len(curve.name) for curve in curves) + max(map(len, ("runs", *labels.values())))
+    width = max(MIN_SPARKLINE_WIDTH, min(SPARKLINE_WIDTH, console.width - CURVES_FRAME - longest))
     for curve in curves:
         table.add_section()
         lines = {label: [(float(point.step), point.mean) for point in points] for label, points in curve.lines.items()}
@@ -132,7 +136,7 @@ def _curves(comparison: Comparison, curves: Sequence[Curve], labels: Mapping[str
                 line,
                 x=(min(steps), max(steps)),
                 y=(min(values), max(values)),
-                width=SPARKLINE_WIDTH,
+                width=width,
                 ascii_only=console.options.ascii_only,
             )
             last = next((value for _, value in reversed(line) if value is not None), None)

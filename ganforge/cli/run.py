@@ -69,12 +69,12 @@ def run(
         str | None, opt.setting_option("batch-size", "Real images in each discriminator update (60).", "N")
     ] = None,
     seed: Annotated[str | None, opt.setting_option("seed", "Seed of all random numbers (0).", "N")] = None,
-    device: Annotated[str | None, opt.setting_option("device", "auto, cpu, cuda, cuda:1, mps.", "NAME")] = None,
+    device: Annotated[str | None, opt.setting_option("device", "auto, cpu, cuda, cuda:1, mps (auto).", "NAME")] = None,
     precision: Annotated[
         str | None,
         opt.setting_option(
             "precision",
-            "auto, fp32, tf32, bf16, fp16; auto chooses by the hardware and the size of the networks.",
+            "fp32, tf32, bf16, fp16, or auto, by the hardware and the size of the networks (auto).",
             "NAME",
         ),
     ] = None,
@@ -141,7 +141,7 @@ def _print_plan(plan: Mapping[str, Any]) -> None:
         source = f"{item['distribution']} {item['version']}"
         table.add_row(item["kind"], f"[bold]{escape(item['name'])}[/]", escape(source), escape(item["origin"]))
     console.print(table)
-    heads = Column("setting", overflow="fold"), "value", "origin"  # a key stays whole: it is a flag
+    heads = Column("setting", no_wrap=True), "value", "origin"  # a key stays whole: it is a flag
     settings = Table(*heads, title="Settings", title_justify="left")
     values = [(plan["origins"].get(key, DEFAULT), key, value) for key, value in flatten(plan["experiment"])]
     for origin, key, value in sorted(values, key=lambda item: (item[0] == DEFAULT, item[1])):

@@ -38,11 +38,17 @@ OTHER_NAMES = {
     "z-dim": "gen.latent_dim",
     "latent-dim": "gen.latent_dim",
     "amp": "precision",
+    "ema": "ema_halflife_images",
+    "ema-decay": "ema_halflife_images",
+    "count": "num_samples",
+    "num-images": "num_samples",
+    "image-size": "data.size",
     "dataset": "data",
     "generator": "gen",
     "discriminator": "disc",
     "metrics": "metric",
     "penalty": "term",
+    "gp": "gradient-penalty",
 }
 
 

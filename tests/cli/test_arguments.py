@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -17,6 +18,9 @@ ERRORS = {
     "run --num-workers 4": "invalid option '--num-workers'; did you mean '--workers'?",
     "run --gpu 0": "invalid option '--gpu'; did you mean '--device'?",
     "run --critic-step 5": "invalid option '--critic-step'; did you mean '--critic-steps'?",
+    "run --ema 0.999": "invalid option '--ema'; did you mean '--ema-halflife-images'?",
+    "sample a-run --count 5": "invalid option '--count'; did you mean '--num-samples'?",
+    "run --image-size 64": "invalid option '--image-size'; did you mean '--data.size'?",
     "run --lossy bce": "invalid option '--lossy'; did you mean '--loss'?",
     "run --trunc 3": "invalid option '--trunc'",
     "run -x": "invalid option '-x'",
@@ -58,13 +62,27 @@ def test_the_fix_of_a_repeated_component_is_a_sweep() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "run", "list", "resume", "describe", "runs", "check", "data", "data info", "latent", "latent mix", "move"],
+    [
+        "",
+        "run",
+        "list",
+        "resume",
+        "describe",
+        "runs",
+        "compare",
+        "check",
+        "data",
+        "data info",
+        "latent",
+        "latent mix",
+        "move",
+    ],
 )
-def test_help_has_no_types_of_flags_and_no_double_brackets(name: str) -> None:
-    """A flag without a value has no type in the help, and an argument is written as in the docs."""
+def test_help_has_no_types_and_no_double_brackets(name: str) -> None:
+    """A flag without a value and an argument have no type in the help, and arguments are written as in the docs."""
     shown = command(*name.split(), "--help").stdout
     assert "--help" in shown
-    assert "<bool>" not in shown
+    assert not re.search(r"<\w+(\[\w+\])?>", shown)
     usage = next(line for line in shown.splitlines() if "Usage:" in line)
     assert "[[" not in usage
     assert "{" not in usage

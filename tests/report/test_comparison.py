@@ -278,6 +278,15 @@ def test_long_settings_leave_scores_room_on_a_terminal(tmp_path: Path) -> None:
     assert any(line.split() == ["hinge", "1", "40"] for line in short)
 
 
+def test_curves_on_a_narrow_terminal_are_whole(tmp_path: Path) -> None:
+    """Next to a long label, curves are narrower than elsewhere, and no cell is cut."""
+    made(tmp_path / "a-run-of-26-characters-abc")
+    lines = shown_on_terminal(80, "compare", tmp_path)
+    curves = [line for line in lines if "a-run-of-26-characters-abc" in line and "│" in line]
+    assert len(curves) > 2
+    assert not any("…" in line for line in lines)
+
+
 def test_labels_of_groups_are_whole(tmp_path: Path) -> None:
     """A label names every setting that differs, however long, also the last of several."""
     for name, rate in (("a", "0.001"), ("b", "0.002")):
