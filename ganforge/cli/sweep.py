@@ -101,14 +101,14 @@ def sweep(
     """Train every combination of components and settings with several seeds, score each run, and rank them."""
     if resume is not None:
         others = (settings, seeds, sweeps, search, space, objective, storage, metric, num_samples)
-        if any((*others, preset, config, folder, plugin, no_plugins)):
+        if any((*others, preset, config, folder)):
             raise UsageError(
                 f"--resume {resume} continues a sweep unchanged, so it cannot be combined with other settings",
                 fix="leave them out; to extend the sweep, give the whole command again with --out",
             )
         sweep_config, folder = SweepConfig.read(resume), resume
-        plugin, no_plugins = [Path(path) for path in sweep_config.plugins], sweep_config.no_plugins
-        registry = opt.open_registry(plugin, no_plugins=no_plugins)
+        _check_plugins(resume, sweep_config, plugin or [])
+        registry = opt.open_registry(plugin, no_plugins=sweep_config.no_plugins)
     else:
         registry = opt.open_registry(plugin, no_plugins=no_plugins)
         axes, base = parse_layers(settings or [], sweeps or [], preset_layers(preset, config, registry))
@@ -142,15 +142,23 @@ def sweep(
         try:
             leaderboard = prepared.run(jobs, display, interruption)
         except KeyboardInterrupt:  # a second signal; the runs got both, and save what they can
-            notice(f"resume with: {next_command('sweep', '--resume', path)}")
+            notice(f"resume with: {next_command('sweep', '--resume', path, registry=registry)}")
             raise
     _print_leaderboard(leaderboard, path, json=json)
     if interruption.received is not None:
         count = len(leaderboard.unfinished)
         remaining = f"{count} run{' is' if count == 1 else 's are'} unfinished"
-        notice(f"{remaining}; resume with: {next_command('sweep', '--resume', path)}")
+        notice(f"{remaining}; resume with: {next_command('sweep', '--resume', path, registry=registry)}")
         raise typer.Exit(128 + interruption.received)
     raise typer.Exit(1 if any(trial.status != "diverged" for trial in leaderboard.unscored) else 0)
+
+
+def _check_plugins(folder: Path, config: SweepConfig, plugins: Sequence[Path]) -> None:
+    """Raise UsageError unless the user names the local plugins of a sweep: a file in its folder runs no code."""
+    if {str(path.resolve()) for path in plugins} != set(config.plugins):
+        options = [word for path in config.plugins for word in ("--plugin", path)]
+        used = f"local plugins: {', '.join(config.plugins)}" if config.plugins else "no local plugins"
+        raise UsageError(f"{folder} uses {used}", fix=next_command("sweep", "--resume", folder, *options))
 
 
 def _print_notices(configs: Sequence[TrialConfig]) -> None:

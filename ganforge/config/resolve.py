@@ -26,6 +26,9 @@ DEFAULT_EPOCHS = 20
 #: Sections whose components take part in a training step.
 TRAINED_SECTIONS: tuple[Section, ...] = ("gen", "disc", "loss", "latent", "term", "augment")
 
+#: Start of the origin of values that components recommend.
+RECOMMENDED = "recommended by"
+
 
 def resolve(layers: Sequence[Layer], registry: Registry) -> ResolvedConfig:
     """Return the experiment that the layers describe, lowest first.
@@ -96,7 +99,7 @@ class Resolver:
     def _recommend(self, entry: Entry, cls: type[Any]) -> None:
         recommended: Mapping[str, Any] = cls.recommended
         if recommended:
-            origin = f"recommended by {entry.component.kind} {entry.component.name}"
+            origin = f"{RECOMMENDED} {entry.component.kind} {entry.component.name}"
             layer = Layer(origin, nested(recommended.items()), loose=True, advisory=True)
             self.recommended.append(Settings.read(layer))
 

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from filelock import FileLock
+from pydantic import model_validator
 
 from ganforge.config import to_document, write_document
 from ganforge.errors import ConfigError, RunDirectoryError, UsageError
@@ -29,7 +31,7 @@ from ganforge.schemas.manifest import Manifest
 from ganforge.schemas.rows import EVALUATIONS, METRICS, EvaluationRow, newest_rows
 from ganforge.sweep.config import FILE, Document, EvalSpec, SweepConfig
 from ganforge.sweep.locks import TrialLock, acquire_lock
-from ganforge.sweep.trials import PlanEntry, Trial, TrialConfig
+from ganforge.sweep.trials import PlanEntry, Trial, TrialConfig, differences, settings_of
 from ganforge.training.run_directory import DEFAULT_FOLDER, RunDirectory
 from ganforge.utils.files import write_atomically
 
@@ -40,13 +42,21 @@ MAX_PROGRESS = 0.99
 #: Files of a sweep whose sweep.toml could not be written.
 REMAINS = (set[str](), {".lock"}, {".lock", "trials"})
 #: Files of a run that has not started yet.
-FIRST_FILES = frozenset({".lock", "run.toml"})
+FIRST_FILES = re.compile(r"\.lock|run\.toml|\.run\.(toml|json)\.\d+\.tmp")
 
 
 class Plan(Document):
     """Content of plan.json."""
 
     configs: tuple[PlanEntry, ...]
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        experiments = {entry.name: entry.experiment for entry in self.configs}
+        for entry in self.configs:
+            if entry.experiment != experiments[entry.name]:
+                raise ValueError(f"two configurations have the name {entry.name!r}")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +117,16 @@ class SweepDirectory:
                 sweep.write(self.path)
 
     def add(self, configs: Iterable[TrialConfig]) -> list[TrialConfig]:
-        """Add configurations to plan.json, and return all; existing entries replace equal ones.
+        """Add configurations to plan.json, and return all; existing entries of the same settings replace them.
 
-        Entries of plan.json take precedence: another process may have measured this machine differently.
+        Entries of plan.json take precedence in what a machine decides.
 
         Raises:
             RunDirectoryError: The file cannot be written.
         """
         with self._blamed(), self.lock():
             plan, _ = self.read_plan()
-            valid = [plan.get(config.key, config) for config in configs]
+            valid = [_same_settings(plan.get(config.key, config), config) for config in configs]
             plan |= {config.key: config for config in valid if config.experiment is not None}
             Plan(configs=tuple(config.entry() for config in plan.values())).write_json(self.plan)
         return valid
@@ -160,11 +170,27 @@ class SweepDirectory:
         return path
 
     def state(self, trial: Trial) -> State:
-        """Return the state of a trial's run."""
-        if not self.run(trial).manifest.is_file():
+        """Return the state of a trial's run.
+
+        A run of fewer steps than its trial's is unfinished, although run.json may have another status.
+
+        Raises:
+            ConfigError: run.toml is damaged.
+            RunDirectoryError: run.toml is that of another trial, or was changed.
+        """
+        run = self.run(trial)
+        if not run.manifest.is_file():
             return "new"
+        if run.config.is_file() and (changed := differences(run.read_experiment(), trial.experiment)):
+            raise RunDirectoryError(
+                f"{run.config} has other settings than the trial: {changed}; move the folder away to train another"
+            )
         manifest = self.manifest(trial)
-        status = None if manifest is None else manifest.status
+        if manifest is None or (
+            manifest.status == "finished" and run.config.is_file() and _has_steps_left(manifest, trial)
+        ):
+            return "unfinished"
+        status = manifest.status
         return status if status == "finished" or status == "diverged" else "unfinished"  # noqa: PLR1714 - mypy narrows
 
     def manifest(self, trial: Trial) -> Manifest | None:
@@ -194,8 +220,8 @@ class SweepDirectory:
         path = self.run(trial).path
         if not path.is_dir():
             return None
-        files = (file for file in path.rglob("*") if file.is_symlink() or not file.is_dir())
-        if all(file.name in FIRST_FILES or file.suffix == ".tmp" for file in files):
+        files = (file.relative_to(path) for file in path.rglob("*") if file.is_symlink() or not file.is_dir())
+        if all(FIRST_FILES.fullmatch(str(file)) for file in files):
             shutil.rmtree(path)
             return None
         return rename_damaged(path)
@@ -212,6 +238,20 @@ class SweepDirectory:
         ]
         names = set(scoring.metrics or ())  # rows of other evaluations may have further metrics
         return min(matches, key=lambda row: len(row.protocol.metrics.keys() - names), default=None)
+
+
+def _same_settings(earlier: TrialConfig, config: TrialConfig) -> TrialConfig:
+    """Return an earlier configuration if it differs in nothing but what a machine decides or finds, else the other."""
+    if earlier.experiment is None or config.experiment is None:
+        return config
+    keys = {key for key in settings_of(config.experiment) if not key.startswith("data.")}
+    return config if differences(earlier.experiment, config.experiment, keys) else earlier
+
+
+def _has_steps_left(manifest: Manifest, trial: Trial) -> bool:
+    """Return whether a run lacks steps of its trial, by its run.json."""
+    steps = 0 if manifest.summary is None else manifest.summary.steps
+    return steps < trial.experiment.total_steps(manifest.data.sizes.get("train", 0))
 
 
 def rename_damaged(path: Path) -> Path:

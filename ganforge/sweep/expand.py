@@ -12,7 +12,7 @@ from ganforge.components import Dataset
 from ganforge.components.spec import SECTIONS
 from ganforge.config import Layer, nested
 from ganforge.config.references import TRAINED
-from ganforge.config.resolve import resolve
+from ganforge.config.resolve import RECOMMENDED, resolve
 from ganforge.data.scoring import build_scoring
 from ganforge.errors import GanforgeError, IncompatibleError, StrictPluginError, UnknownComponentError, UsageError
 from ganforge.evaluation.validation import check, scored_split
@@ -20,7 +20,15 @@ from ganforge.plugins.registry import Registry
 from ganforge.runs.evaluate import CLASS_METRICS, DEFAULT_METRICS, DEFAULT_NUM_SAMPLES, skip_unsuitable
 from ganforge.runs.setup import prepare
 from ganforge.sweep.config import MAX_TRIALS, SweepConfig
-from ganforge.sweep.trials import Choices, TrialConfig, canonical, dedupe_names, hashed_name, plain_name
+from ganforge.sweep.trials import (
+    Choices,
+    TrialConfig,
+    canonical,
+    dedupe_names,
+    differences,
+    hashed_name,
+    plain_name,
+)
 
 
 @dataclass(slots=True)
@@ -47,6 +55,37 @@ class Planner:
         for name in self.sweep.scoring.metrics or ():
             self.registry.find("metric", name)
 
+    def drop_changed(self) -> None:
+        """Drop earlier configurations that lack an explicit setting of the sweep: plan.json or sweep.toml was edited.
+
+        Options of data are not compared, since a dataset records where it was found.
+        """
+        kept = {}
+        for key, config in self.known.items():
+            try:
+                resolved = resolve(self._layers(config.choices), self.registry)
+            except GanforgeError:  # the trial will name it
+                kept[key] = config
+                continue
+            explicit = {
+                setting
+                for setting, origin in resolved.origins.items()
+                if not origin.startswith(RECOMMENDED) and setting != "seed" and not setting.startswith("data.")
+            }
+            assert config.experiment is not None, "plan.json has only configurations that fit"  # noqa: S101
+            changed = differences(config.experiment, resolved.experiment, explicit)
+            if changed:
+                notice = f"plan.json has other settings than the sweep: {config.name}: {changed}; it is planned again"
+                self.notices = [*self.notices, notice]
+            else:
+                kept[key] = config
+        self.known = kept
+
+    def _layers(self, choices: Choices) -> list[Layer]:
+        """Return the layers of a configuration, lowest first."""
+        values = nested([*choices.items(), ("seed", self.sweep.seeds[0])])
+        return [*(base.layer() for base in self.sweep.base), Layer("--sweep", values, loose=True)]
+
     def points(self) -> Iterable[Choices]:
         """Yield every combination of the axes' values."""
         for values in itertools.product(*self.sweep.axes.values()):
@@ -58,8 +97,7 @@ class Planner:
         if known is not None:
             return known
         try:
-            values = nested([*choices.items(), ("seed", self.sweep.seeds[0])])
-            layers = [*(base.layer() for base in self.sweep.base), Layer("--sweep", values, loose=True)]
+            layers = self._layers(choices)
             resolved = resolve(layers, self.registry)
             data = resolved.one("data")
             key = f"{data.entry} {data.options!r}"

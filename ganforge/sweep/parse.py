@@ -70,8 +70,9 @@ def parse_sweep(text: str) -> tuple[str, tuple[Any, ...]]:
 
 def _check_has_no_flag(key: str, words: str, argument: str) -> None:
     """Raise UsageError for the seed and the four components, which have flags."""
-    if key == "seed" or key in TRAINED:
-        flag = "--seeds 3,5,8" if key == "seed" else f"--{key} {words}"
+    section = key.removesuffix(".name")
+    if key == "seed" or section in TRAINED:
+        flag = "--seeds 3,5,8" if key == "seed" else f"--{section} {words}"
         raise UsageError(f"{argument}: {key} has a flag", fix=f"pass {flag}")
 
 

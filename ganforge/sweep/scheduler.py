@@ -69,6 +69,7 @@ class Scheduler:
     launcher: Launcher = field(init=False)
     _running: list[TrialProcess] = field(default_factory=list)
     _busy: deque[tuple[float, Trial]] = field(default_factory=deque)
+    _awaited: set[str] = field(default_factory=set)
     _signal_sent: bool = False
     _results: list[TrialResult] = field(default_factory=list)
 
@@ -123,6 +124,10 @@ class Scheduler:
                 self._report(_failed(trial, error))
                 return
             if lock is None:
+                if trial.name not in self._awaited:
+                    self._awaited.add(trial.name)
+                    path = self.directory.run(trial).path
+                    self.callback.on_message(f"{path} is in use by another process; the sweep waits for it")
                 self._busy.append((time.monotonic() + BUSY_SECONDS, trial))
                 return
             result = self.known_result(trial)  # the previous holder of the lock may have finished meanwhile

@@ -101,4 +101,5 @@ def plan(
 def _make_planner(config: SweepConfig, registry: Registry, directory: SweepDirectory) -> Planner:
     planner = Planner(config, registry, *directory.read_plan())
     planner.check_names()
+    planner.drop_changed()
     return planner

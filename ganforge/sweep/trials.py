@@ -12,12 +12,17 @@ from typing import Any
 from pydantic import field_validator
 
 from ganforge.config import Experiment, from_document, to_document
+from ganforge.config.dotted import flatten
 from ganforge.config.references import TRAINED
 from ganforge.errors import ConfigError
 from ganforge.sweep.config import Document
 
 UNSAFE = re.compile(r"[^A-Za-z0-9._=+-]+")
 MAX_NAME_LENGTH = 120
+#: Names of runs: single parts of a path that are neither hidden nor the folder itself.
+SAFE_NAME = re.compile(r"(?!\.)[A-Za-z0-9._=+-]+")
+#: Settings that a machine decides or a resumed run may override; the others are equal in a trial and its run.
+MACHINE_SETTINGS = frozenset({"device", "precision", "compile", "cuda_graphs", "workers", "evaluate"})
 
 Choices = dict[str, Any]
 
@@ -61,6 +66,13 @@ class PlanEntry(Document):
     name: str
     experiment: dict[str, Any]
 
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, value: str) -> str:
+        if SAFE_NAME.fullmatch(value) is None:
+            raise ValueError("not the name of a run")
+        return value
+
     @field_validator("experiment")
     @classmethod
     def _check_experiment(cls, value: dict[str, Any]) -> dict[str, Any]:
@@ -103,6 +115,24 @@ def list_trials(configs: Iterable[TrialConfig], seeds: Sequence[int]) -> list[Tr
     """Return trials in their order: all configurations with the first seed, then with the next."""
     fitting = [config for config in configs if config.experiment is not None]
     return [Trial(config, seed) for seed in seeds for config in fitting]
+
+
+def settings_of(experiment: Experiment) -> dict[str, Any]:
+    """Return settings by dotted key, with the names of the components, but without `MACHINE_SETTINGS`."""
+    document = to_document(experiment)
+    sections = {key: value for key, value in document.items() if isinstance(value, Mapping)}
+    names = {key: value.get("name", value.get("names")) for key, value in sections.items()}
+    return {key: value for key, value in (names | dict(flatten(document))).items() if key not in MACHINE_SETTINGS}
+
+
+def differences(actual: Experiment, expected: Experiment, keys: Container[str] | None = None) -> str:
+    """Return the settings of an experiment that are not the expected ones, among some keys or all: `steps 9, not 4`."""
+    found, wanted = settings_of(actual), settings_of(expected)
+    return ", ".join(
+        f"{key} {format_choice(found.get(key))}, not {format_choice(wanted.get(key))}"
+        for key in dict.fromkeys([*wanted, *found])
+        if (keys is None or key in keys) and canonical(found.get(key)) != canonical(wanted.get(key))
+    )
 
 
 def format_choices(choices: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from PIL import Image
 from ganforge.training.run_directory import RunDirectory
 from tests.helpers.plugins import command, local, provides
 from tests.helpers.runs import read_rows
-from tests.helpers.sweeps import METRIC, run_names, without_times
+from tests.helpers.sweeps import METRIC, make_config, run_names, without_times
 
 SMALL = (
     "--gen.mlp.hidden",
@@ -207,6 +207,18 @@ def test_failed_and_inapplicable_trials_do_not_stop_the_others(pictures: Path, t
     assert "resuming mlp × mlp × breaks" in done.stderr
     assert "training" not in done.stderr
     assert "already there" in done.stderr
+
+
+def test_a_resumed_sweep_loads_no_plugin_that_the_user_does_not_name(tmp_path: Path) -> None:
+    """A sweep.toml that another user wrote names a file that would run."""
+    plugin = local(tmp_path / "runs.py", f"open({str(tmp_path / 'it-ran')!r}, 'w')\n{BREAKS}")
+    config = make_config().model_copy(update={"no_plugins": False, "plugins": (str(plugin),)})
+    config.write(tmp_path)
+    done = command("sweep", "--resume", str(tmp_path), "--dry-run")
+    assert done.returncode == 2
+    assert f"{tmp_path} uses local plugins: {plugin}" in done.stderr
+    assert f"ganforge sweep --resume {tmp_path} --plugin {plugin}" in done.stderr
+    assert not (tmp_path / "it-ran").exists()
 
 
 def test_dry_run_shows_the_plan_and_writes_nothing(pictures: Path) -> None:

@@ -96,7 +96,9 @@ def test_parse_sweep(text: str, values: tuple[Any, ...]) -> None:
     assert found == values
 
 
-@pytest.mark.parametrize("text", ["gen.base_channels", "=3", "gen.base_channels=", "seed=1,2", "gen=mlp,dcgan"])
+@pytest.mark.parametrize(
+    "text", ["gen.base_channels", "=3", "gen.base_channels=", "seed=1,2", "gen=mlp,dcgan", "gen.name=a,b"]
+)
 def test_invalid_sweeps_are_refused(text: str) -> None:
     """The message names the flag of the seeds and of the components."""
     with pytest.raises(UsageError, match=r"--sweep") as caught:
@@ -453,6 +455,34 @@ def test_a_written_plan_is_kept(registry: Registry) -> None:
         assert again[0].notices[0].endswith("the configurations are planned again")
 
 
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"name": "../precious"}, "configs.0.name = '../precious': not the name of a run"),
+        ({"name": ".hidden"}, "configs.0.name = '.hidden': not the name of a run"),
+        ({"name": "mlp-mlp-bce-mnist-batch_size=8"}, "two configurations have the name"),
+        ({"experiment": {"steps": 40}}, "mlp-mlp-bce-mnist-batch_size=4: steps 40, not 4; it is planned again"),
+        ({"experiment": {"batch_size": 2}}, "batch_size 2, not 4; it is planned again"),
+    ],
+)
+def test_an_edited_plan_is_not_used(changes: dict[str, Any], problem: str, registry: Registry) -> None:
+    """A plan leads no run out of the sweep's folder, and trains no configuration under the name of another."""
+    config = make_config(sweeps=("batch_size=4,8",))
+    directory, first = plan(config, registry, Path("m"), lambda _: None)
+    directory.write(config)
+    directory.add(first)
+    document = json.loads(directory.plan.read_text())
+    entry = document["configs"][0]
+    entry |= changes | {"experiment": entry["experiment"] | changes.get("experiment", {})}
+    write_json(directory.plan, document)
+    again = plan(config, registry, Path("m"), lambda _: None)[1]
+    assert [one.experiment for one in again] == [one.experiment for one in first]
+    assert [one.name for one in again] == [one.name for one in first]
+    assert problem in again[0].notices[0]
+    assert [one.experiment for one in directory.add(again)] == [one.experiment for one in first]
+    assert plan(config, registry, Path("m"), lambda _: None)[1][0].notices == ()
+
+
 def test_extending_a_sweep_keeps_the_names_of_runs(registry: Registry) -> None:
     """A new first value without effect on a configuration does not rename its run."""
     before = make_config("gen=mlp", sweeps=("gen.dcgan.base_channels=8",))
@@ -561,6 +591,48 @@ def test_trial_with_a_damaged_manifest_is_unfinished(changes: dict[str, Any], st
     assert (None if known is None else known.status) == ("diverged" if state == "diverged" else None)
 
 
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({}, None),
+        ({"device": "cuda:0", "precision": "bf16", "workers": 7, "compile": "on"}, None),
+        ({"seed": 1}, "seed 1, not 0"),
+        ({"steps": 3000}, "steps 3000, not 1000"),
+        ({"batch_size": 8, "log_every": 1}, "batch_size 8, not 16, log_every 1, not 10"),
+    ],
+)
+def test_a_run_of_other_settings_is_no_result(changes: dict[str, Any], problem: str | None, registry: Registry) -> None:
+    """Folders that were exchanged, edited, or trained further by hand are not ranked as the trial, and not changed."""
+    config = make_config("steps=1000")
+    (trial,) = list_trials(planned(config, registry), (0,))
+    scheduler = make_scheduler(config)
+    run = scheduler.directory.run(trial)
+    run.path.mkdir(parents=True)
+    write_json(run.manifest, MANIFEST | {"status": "diverged"})
+    run.write_experiment(trial.experiment.model_copy(update=changes))
+    result = scheduler.known_result(trial)
+    assert result is not None
+    if problem is None:
+        assert result.status == "diverged"
+        return
+    assert result.status == "failed"
+    assert f"run.toml has other settings than the trial: {problem};" in str(result.error)
+    (again,) = scheduler.run(iter([trial]))
+    assert (again.status, again.error) == ("failed", result.error)
+    assert run.manifest.is_file()
+
+
+def test_a_run_of_fewer_steps_is_unfinished(registry: Registry) -> None:
+    """The status finished in run.json ends no trial before its last step."""
+    for steps, state in ((1000, "finished"), (2000, "unfinished")):
+        (trial,) = list_trials(planned(make_config(f"steps={steps}"), registry), (0,))
+        directory = SweepDirectory(Path(f"m{steps}"))
+        directory.run(trial).path.mkdir(parents=True)
+        write_json(directory.run(trial).manifest, MANIFEST)
+        directory.run(trial).write_experiment(trial.experiment)
+        assert directory.state(trial) == state
+
+
 def make_scheduler(config: SweepConfig, jobs: int = 1) -> Scheduler:
     """Return a scheduler of the sweep `m`."""
     return Scheduler(
@@ -587,6 +659,17 @@ def test_a_run_without_its_manifest_is_kept(damage: str, monkeypatch: pytest.Mon
     scheduler.callback.on_message.assert_called_once_with(  # type: ignore[attr-defined]  # a mock
         f"m/x-seed0 has lost its run.json; it is now {kept}"
     )
+
+
+@pytest.mark.parametrize("name", ["thesis.tmp", "notes/run.toml", ".run.toml.swp"])
+def test_notes_of_the_user_are_no_remains(name: str) -> None:
+    """A file that no start leaves keeps its folder, whatever its name resembles."""
+    (trial,) = list_trials([TrialConfig({}, "x", Experiment())], (0,))
+    note = Path("m/x-seed0", name)
+    note.parent.mkdir(parents=True)
+    note.touch()
+    assert SweepDirectory(Path("m")).make_room(trial) == Path("m/x-seed0.damaged-1")
+    assert Path("m/x-seed0.damaged-1", name).is_file()
 
 
 def test_remains_of_a_start_are_removed() -> None:
@@ -655,6 +738,8 @@ def test_locked_trials_are_tried_again_at_intervals(monkeypatch: pytest.MonkeyPa
     assert sorted(result.trial.name for result in found) == sorted(trial.name for trial in trials)
     assert time.monotonic() - begun >= 3 * 0.2
     assert len(attempts) <= 12
+    messages = [call.args[0] for call in scheduler.callback.on_message.call_args_list]  # type: ignore[attr-defined]  # a mock
+    assert messages == [f"m/{trial.name} is in use by another process; the sweep waits for it" for trial in trials[:2]]
 
 
 def test_a_trial_that_is_returned_several_times_has_several_results(
