@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +15,7 @@ import typer
 
 from ganforge import __version__
 from ganforge.cli._commands import CORE_COMMANDS, PlainGroup, all_commands, build, summary
-from ganforge.cli._output import CLICK_ERROR, PLUGIN_PROBLEMS, TRACEBACK, print_argument_error, print_error
+from ganforge.cli._output import CLICK_ERROR, PLUGIN_PROBLEMS, TRACEBACK, notice, print_argument_error, print_error
 from ganforge.errors import GanforgeError, PluginError, UsageError
 from ganforge.plugins import Policy, discover
 from ganforge.plugins.commands import Command
@@ -33,6 +36,8 @@ RENAMED = {
 }
 #: Limits of the size of a terminal, in characters, that environment variables may give.
 MIN_SIZE, MAX_SIZE = 10, 10_000
+#: Time in which threads, processes and exit functions of components end after a command.
+EXIT_SECONDS = 20.0
 #: Number of the last standard stream.
 STDERR = 2
 #: Keys of the context's metadata: whether commands are only listed, and the plugins of the root's options.
@@ -212,4 +217,30 @@ def main() -> None:
         Path.cwd()
     except FileNotFoundError:  # torch would end the process
         sys.exit(print_error(UsageError("the current folder no longer exists", fix="change to another: cd ~")))
-    app(arguments)
+    with _ending_in_time():
+        app(arguments)
+
+
+@contextmanager
+def _ending_in_time() -> Iterator[None]:
+    """End this process after a command although a thread, process or exit function of a component never ends."""
+    code = 0
+
+    def end() -> None:
+        with suppress(Exception):  # the streams may be closed
+            notice("a thread, process or exit function of a component did not end with the command; it was stopped")
+            sys.stdout.flush()
+        multiprocessing = sys.modules.get("multiprocessing")  # slow to import
+        for child in () if multiprocessing is None else multiprocessing.active_children():
+            child.kill()
+        os._exit(code)
+
+    try:
+        yield
+    except SystemExit as ending:
+        code = ending.code if isinstance(ending.code, int) else 0
+        timer = threading.Timer(EXIT_SECONDS, end)
+        timer.daemon = True
+        with suppress(RuntimeError):  # no thread can be started
+            timer.start()
+        raise

@@ -148,3 +148,30 @@ def test_absurd_sizes_of_the_terminal(columns: str, tmp_path: Path) -> None:
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "Usage: " in shown.stdout
     assert max(map(len, shown.stdout.splitlines())) <= 200
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "threading.Thread(target=time.sleep, args=(60,)).start()",
+        "multiprocessing.Process(target=time.sleep, args=(60,)).start()",
+        "atexit.register(time.sleep, 60)",
+    ],
+)
+@pytest.mark.parametrize(("argument", "code"), [("--version", 0), ("--no-such", 2)])
+def test_what_a_component_leaves_does_not_keep_the_process(left: str, argument: str, code: int) -> None:
+    """A thread, process or exit function that never ends is stopped; output and exit code are those of the command."""
+    lines = [
+        "import atexit, multiprocessing, sys, threading, time",
+        "from ganforge.cli import app",
+        "app.EXIT_SECONDS = 0.3",
+        left,
+        f"sys.argv = ['ganforge', {argument!r}]",
+        "app.main()",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert done.returncode == code, done.stderr
+    assert "did not end with the command; it was stopped" in done.stderr
+    assert done.stdout.startswith("ganforge ") == (argument == "--version")
