@@ -87,6 +87,7 @@ def resume(
     steps: int | None = None,
     device: str | None = None,
     workers: int | None = None,
+    data: Mapping[str, Any] | None = None,
     plugins: Sequence[str | Path] = (),
     callback: Callback | None = None,
     progress: bool = True,
@@ -99,11 +100,12 @@ def resume(
         steps: Steps in total, to extend the training.
         device: Another device than before.
         workers: Another number of worker processes that read streamed data.
+        data: Where the data is, if it has moved: `{"path": …}` or `{"root": …}`.
         plugins: Local plugin files.
         callback: In-process callbacks.
         progress: Whether a notebook shows the training.
     """
-    overrides = ResumeOverrides(epochs=epochs, steps=steps, device=device, workers=workers)
+    overrides = ResumeOverrides(epochs=epochs, steps=steps, device=device, workers=workers, data=data or {})
     registry, directory = _discover(plugins), RunDirectory.open(Path(run))
     return resume_to_end(directory, registry, overrides, callback=callback, progress=progress, report=report_run)
 

@@ -187,6 +187,12 @@ def resume(
     steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Total number of steps.")] = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="Device: auto, cpu, cuda (the run's).")] = None,
     workers: Annotated[int | None, typer.Option(min=0, metavar="N", help="Processes that read streamed data.")] = None,
+    data_path: Annotated[
+        str | None, typer.Option("--data.path", metavar="PATH", help="Where the data is, if it has moved.")
+    ] = None,
+    data_root: Annotated[
+        str | None, typer.Option("--data.root", metavar="DIR", help="Folder that holds the data, if it has moved.")
+    ] = None,
     plugin: opt.Plugins = None,
     no_plugins: opt.NoPlugins = False,
     json: opt.Json = False,
@@ -212,7 +218,8 @@ def resume(
             display = make_display(run_name=directory.name, epochs=experiment.epochs, quiet=quiet)
             return stack.enter_context(display)
 
-        overrides = ResumeOverrides(epochs=epochs, steps=steps, device=device, workers=workers)
+        moved = {name: value for name, value in (("path", data_path), ("root", data_root)) if value is not None}
+        overrides = ResumeOverrides(epochs=epochs, steps=steps, device=device, workers=workers, data=moved)
         outcome = resume_run(directory, registry, overrides, callback=open_display, dist=dist, report=report_run)
     _report(outcome, registry, json=json)
 

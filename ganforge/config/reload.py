@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ganforge.components.spec import Kind
@@ -11,13 +12,15 @@ from ganforge.config.choice import validate_options
 from ganforge.config.references import SEVERAL
 from ganforge.config.resolve import Resolver, ordered_phases, phases_of
 from ganforge.config.resolved import ResolvedComponent, ResolvedConfig
-from ganforge.errors import UnknownComponentError
+from ganforge.errors import ConfigError, UnknownComponentError
 from ganforge.plugins.registry import Registry
 from ganforge.schemas.manifest import Manifest
 from ganforge.utils.text import shell_command
 
 #: Sections that an evaluation may choose again for a trained run.
 SCORING: tuple[Section, ...] = ("features", "metric")
+#: Options of a dataset that only state where it is.
+LOCATIONS = ("path", "root")
 #: Sections that sampling needs.
 SAMPLING: tuple[Section, ...] = ("gen", "data", "latent")
 
@@ -67,6 +70,29 @@ def reload(
     classes = {item.entry: item.cls for items in chosen.values() for item in items}
     phases = ordered_phases(phases_of(entries, classes), experiment.phase_order, {})
     return ResolvedConfig(experiment, chosen, optimizers, schedules, phases)
+
+
+def relocate(resolved: ResolvedConfig, options: Mapping[str, Any]) -> ResolvedConfig:
+    """Return a run's configuration with data that has moved; its fingerprint remains to be compared.
+
+    Args:
+        resolved: Components, those of the data included.
+        options: New values of `LOCATIONS`.
+
+    Raises:
+        ConfigError: An option does more than name the place of the data, or the dataset has no such option.
+    """
+    if not options:
+        return resolved
+    if others := sorted(options.keys() - set(LOCATIONS)):
+        raise ConfigError(
+            f"data.{others[0]} of a run cannot change", fix="data.path and data.root may, if the data has moved"
+        )
+    data = resolved.one("data")
+    ref = resolved.experiment.data.model_copy(update={"options": {**resolved.experiment.data.options, **options}})
+    moved = replace(data, options=validate_options("data", data.entry, data.cls.Options, ref.options, {}))
+    experiment = resolved.experiment.model_copy(update={"data": ref})
+    return replace(resolved, experiment=experiment, chosen=resolved.chosen | {"data": (moved,)})
 
 
 def _recorded(manifest: Manifest | None, key: str, refs: Sequence[ComponentRef]) -> list[str]:

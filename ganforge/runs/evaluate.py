@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -12,7 +12,7 @@ import torch
 from ganforge.components import Split
 from ganforge.config import Layer, Section, nested
 from ganforge.config.dotted import NOTHING
-from ganforge.config.reload import reload_for_scoring
+from ganforge.config.reload import LOCATIONS, reload_for_scoring, relocate
 from ganforge.data.scoring import Scoring, build_scoring
 from ganforge.errors import ConfigError, DataError, RunDirectoryError, UsageError
 from ganforge.evaluation.evaluator import Evaluation, Evaluator
@@ -235,9 +235,11 @@ def save_statistics(evaluator: Evaluator, evaluation: Evaluation, request: Evalu
 
 
 def _scoring(trained: TrainedRun, request: EvaluationRequest, statistics: ReferenceStatistics | None) -> Scoring:
-    """Return the run's data, with the requested metrics and features."""
-    layers = evaluation_layers(request, EVALUATION_SECTIONS, statistics)
-    resolved = reload_for_scoring(trained.experiment, trained.registry, trained.manifest, layers)
+    """Return the run's data, also where it has moved to, with the requested metrics and features."""
+    options = dict(request.options)
+    moved = {name: options.pop(key) for name in LOCATIONS if (key := f"data.{name}") in options}
+    layers = evaluation_layers(replace(request, options=options), EVALUATION_SECTIONS, statistics)
+    resolved = relocate(reload_for_scoring(trained.experiment, trained.registry, trained.manifest, layers), moved)
     scoring = build_scoring(resolved) if statistics is None else reference_scoring(resolved, statistics)
     if (difference := trained.manifest.data_difference(scoring.info)) is not None:
         raise DataError(f"{trained.path} {difference}", fix="provide the original data")

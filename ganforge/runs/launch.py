@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ganforge.config import Experiment, to_document
-from ganforge.config.reload import reload
+from ganforge.config.reload import reload, relocate
 from ganforge.errors import DivergedError, RunDirectoryError, TrainingError
 from ganforge.plugins.events.sender import EventSender
 from ganforge.plugins.registry import Registry
@@ -43,12 +44,13 @@ from ganforge.utils.signals import Interruption
 
 @dataclass(frozen=True, slots=True)
 class ResumeOverrides:
-    """Settings that may be overridden on resume: length, device, data workers."""
+    """Settings that may be overridden on resume: length, device, data workers, and where the data is."""
 
     epochs: int | None = None
     steps: int | None = None
     device: str | None = None
     workers: int | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 NO_OVERRIDES = ResumeOverrides()
@@ -115,7 +117,8 @@ def resume_run(
         manifest = run.read_manifest()
         callbacks = WarningsCallback() if callback is None else callback(experiment)
         initialize = not checkpoints.steps(run)  # a checkpoint has the weights
-        prepared = prepare(reload(experiment, registry, manifest), registry, dist=dist, initialize=initialize)
+        resolved = relocate(reload(experiment, registry, manifest), overrides.data)
+        prepared = prepare(resolved, registry, dist=dist, initialize=initialize)
         if (overrides.epochs or overrides.steps) is not None and any(
             item.entry.component.name != "constant" for item in prepared.resolved.schedules.values()
         ):

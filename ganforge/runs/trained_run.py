@@ -196,7 +196,8 @@ class TrainedRun:
             checkpoint: Step of a checkpoint, `newest` or `best`.
             split: Split of the real images; the test split if there is one.
             features: Feature extractor; that of the run by default.
-            options: Options of metrics and features, such as `{"metric.kid.subsets": 50}`.
+            options: Options of metrics and features, such as `{"metric.kid.subsets": 50}`, and `data.path` or
+                `data.root` for data that has moved.
             sampling: Sampling options of the generator, such as `{"truncation": 0.7}`.
             seed: Seed of latents and real images; that of the run by default.
             device: Device to compute on.
@@ -234,6 +235,7 @@ class TrainedRun:
         steps: int | None = None,
         device: str | None = None,
         workers: int | None = None,
+        data: Mapping[str, Any] | None = None,
         callback: Callback | None = None,
         progress: bool = True,
     ) -> TrainedRun:
@@ -243,7 +245,7 @@ class TrainedRun:
         """
         from ganforge.runs.launch import ResumeOverrides, resume_to_end  # noqa: PLC0415 - it imports this class
 
-        overrides = ResumeOverrides(epochs=epochs, steps=steps, device=device, workers=workers)
+        overrides = ResumeOverrides(epochs=epochs, steps=steps, device=device, workers=workers, data=data or {})
         return resume_to_end(
             self.directory, self.registry, overrides, callback=callback, progress=progress, report=self.report
         )

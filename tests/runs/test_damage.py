@@ -20,7 +20,7 @@ from torch import nn
 import ganforge as package
 from ganforge.components import Discriminator, ImageSpec
 from ganforge.components.spec import Component
-from ganforge.errors import CheckpointError, DivergedError, GanforgeError, RunDirectoryError, TrainingError
+from ganforge.errors import CheckpointError, ConfigError, DivergedError, GanforgeError, RunDirectoryError, TrainingError
 from ganforge.plugins import Plugins, Source
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
@@ -30,6 +30,7 @@ from ganforge.runs.trained_run import TrainedRun
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.callbacks import Callback
 from ganforge.training.run_directory import RunDirectory, RunLock
+from tests.helpers.image_folders import equal_pictures, noise, run_on, save
 from tests.helpers.plugins import command
 from tests.helpers.run_directories import change_json
 from tests.helpers.runs import read_rows, tiny
@@ -350,6 +351,30 @@ def test_moving_a_run_changes_nothing(run: RunDirectory, registry: Registry, tmp
     """A run directory may be moved, and continues at its new place."""
     moved = run.path.rename(tmp_path / "elsewhere")
     assert launch.resume_run(RunDirectory.open(moved), registry, launch.ResumeOverrides(steps=8)).steps == 8
+
+
+def test_data_that_moved_is_named(registry: Registry, ganforge: Ganforge, tmp_path: Path) -> None:
+    """`--data.path` continues and scores a run whose data moved, records its place, and refuses other data.
+
+    Options that change the images are refused.
+    """
+    equal_pictures(tmp_path / "here")
+    run = run_on(tmp_path / "here", tmp_path / "run", registry)
+    there, other = (tmp_path / "here").rename(tmp_path / "there"), tmp_path / "other"
+    save(shutil.copytree(there, other) / "cat" / "00.png", noise("RGB", (16, 16)))
+    assert "no such folder or file: " in ganforge("resume", run.path, "--steps", "7").stderr
+    scoring = ("evaluate", run.path, "--metric", "sliced-wasserstein", "-n", "10")
+    for words in (("resume", run.path, "--steps", "7"), scoring):
+        refused = ganforge(*words, "--data.path", other)
+        assert refused.returncode != 0
+        assert "trained on other data" in refused.stderr
+        assert ganforge(*words, "--data.path", "there").returncode == 0
+        assert run.read_experiment().data.options["path"] == str(there)
+    assert ganforge(*scoring).returncode == 0
+    with pytest.raises(ConfigError, match=r"data\.size of a run cannot change"):
+        launch.resume_run(run, registry, launch.ResumeOverrides(data={"size": 8}))
+    with pytest.raises(ConfigError, match=r"root"):
+        launch.resume_run(run, registry, launch.ResumeOverrides(data={"root": there}))
 
 
 def test_only_the_newest_checkpoints_and_the_best_are_kept(registry: Registry, tmp_path: Path) -> None:
