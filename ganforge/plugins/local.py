@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import re
@@ -13,6 +14,7 @@ from types import CodeType, ModuleType
 
 from ganforge.errors import PluginError
 from ganforge.plugins.sources import Source
+from ganforge.utils.code import loaded_name
 from ganforge.utils.files import read_file
 from ganforge.utils.tracebacks import summarize_exception
 
@@ -54,14 +56,38 @@ def module_name(path: Path) -> str:
 class _FreshLoader(SourceFileLoader):
     """Loader that always compiles the source, so that the code matches its SHA-256.
 
-    Cached bytecode is matched by time and size only.
+    Cached bytecode is matched by time and size only. A package may import its modules by the name of its folder.
     """
 
     def get_code(self, fullname: str) -> CodeType:
         """Compile the source, and write no bytecode."""
         path = self.get_filename(fullname)
-        code: CodeType = self.source_to_code(self.get_data(path), path)
+        tree = _OwnImports(fullname).visit(ast.parse(self.get_data(path), path))
+        code: CodeType = self.source_to_code(ast.fix_missing_locations(tree), path)
         return code
+
+
+class _OwnImports(ast.NodeTransformer):
+    """Absolute imports of a package by itself, made those of the name under which it is loaded."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom:
+        """Rename the module."""
+        if node.level == 0 and node.module is not None:
+            node.module = loaded_name(node.module, self._package)
+        return node
+
+    def visit_Import(self, node: ast.Import) -> list[ast.Import]:
+        """Rename the modules; `import pack.nets` still defines `pack`."""
+        names = []
+        for alias in node.names:
+            name = loaded_name(alias.name, self._package)
+            names.append(ast.alias(name, alias.asname))
+            if name != alias.name and alias.asname is None:
+                names.append(ast.alias(name.partition(".")[0], alias.name.partition(".")[0]))
+        return [ast.copy_location(ast.Import(names), node)]
 
 
 def load_local(path: Path) -> tuple[ModuleType, Source]:

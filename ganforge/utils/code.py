@@ -7,7 +7,9 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 #: Packages whose classes are interfaces, not code of a component.
@@ -35,6 +37,20 @@ def code_sha256(cls: type) -> str | None:
     except (ImportError, OSError, SyntaxError, TypeError):
         return None
     return hashlib.sha256("\n".join(text for _, text in sorted(statements.items())).encode()).hexdigest()
+
+
+def loaded_name(name: str, package: str) -> str:
+    """Return the name under which a module of a package is loaded; a local plugin's does not begin with its folder's.
+
+    Args:
+        name: Name of any module, as an absolute import has it.
+        package: Name under which the importing package, or a package within it, is loaded.
+    """
+    top = package.partition(".")[0]
+    spec = sys.modules[top].__spec__
+    folders = (spec.submodule_search_locations if spec is not None else None) or ()
+    first, dot, rest = name.partition(".")
+    return f"{top}{dot}{rest}" if first in {Path(folder).name for folder in folders} else name
 
 
 def _is_within(name: str, *packages: str) -> bool:
@@ -68,10 +84,11 @@ def _imported(
         if name not in {None, alias.asname or alias.name}:
             continue
         if isinstance(statement, ast.Import):
-            if _is_within(alias.name, package):
-                yield importlib.import_module(alias.name), None
+            if _is_within(target := loaded_name(alias.name, package), package):
+                yield importlib.import_module(target), None
             continue
         target = importlib.util.resolve_name("." * statement.level + (statement.module or ""), package)
+        target = loaded_name(target, package)
         if _is_within(target, package):
             module = importlib.import_module(target)
             value = getattr(module, alias.name, None)

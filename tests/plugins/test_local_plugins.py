@@ -13,6 +13,7 @@ import pytest
 from ganforge.components.spec import API
 from ganforge.errors import PluginError, UnknownComponentError
 from ganforge.plugins.registry import Registry
+from ganforge.utils.code import code_sha256
 from tests.helpers.plugins import command, distribution, in_process, local, provides
 
 GAN = (
@@ -172,6 +173,29 @@ def test_a_package_and_a_plain_folder(tmp_path: Path) -> None:
     for name in ("__init__.py", "nets.py", "words.py"):
         digest.update(f"{name}\0".encode() + (package.parent / name).read_bytes() + b"\0")
     assert local_losses["one"].sha256 == digest.hexdigest()
+
+
+def test_a_package_may_import_itself_by_its_name(tmp_path: Path) -> None:
+    """Absolute imports of a package by itself work in every form, and its code counts as its own."""
+    package = tmp_path / "pack"
+    imports = "import pack.words\nimport pack.words as first\nfrom pack import words as second\n"
+    imports += "from pack.words import hookimpl\nassert first is second is pack.words\n"
+    local(package / "__init__.py", imports + provides("loss", "one", "pack.nets:One"))
+    local(package / "words.py", "")
+    local(package / "nets.py", "from pack.base import Base\nclass One(Base): pass\n")
+    base = (
+        "import ganforge\nclass Base(ganforge.Loss):\n    def discriminator_loss(self, *, real, fake): return VALUE\n"
+    )
+    base += "    def generator_loss(self, *, real, fake): pass\n"
+    hashes = []
+    for value in ("1", "2"):
+        local(package / "base.py", base.replace("VALUE", value))
+        registry = Registry.discover([package], no_plugins=True)
+        cls = registry.load(registry.find("loss", "one"))
+        assert cls.__module__.startswith("ganforge_local_pack_")
+        hashes.append(code_sha256(cls))
+    assert len({None, *hashes}) == 3
+    assert "pack" not in sys.modules
 
 
 @pytest.mark.parametrize("name", ["my_gan.py", "my-gan.py", "my.gan.py", "my gan.py"])
