@@ -5,7 +5,7 @@ from ganforge.image_files.conversion import Format, PackedImage, Packing
 from ganforge.image_files.dataset import ImageDataset
 from ganforge.image_files.decoding import Decoding, describe_error, extensions, read_header, read_pixels
 from ganforge.image_files.layout import LABELS_NAME, MAX_CLASSES, Layout, arrange
-from ganforge.image_files.source import ImageSource, PerProcess
+from ganforge.image_files.source import ImageSource, PerProcess, sampled_checksum
 
 __all__ = [
     "ARRAY_NAMES",
@@ -27,4 +27,5 @@ __all__ = [
     "extensions",
     "read_header",
     "read_pixels",
+    "sampled_checksum",
 ]

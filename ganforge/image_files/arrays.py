@@ -20,7 +20,8 @@ from ganforge.errors import DataError
 from ganforge.image_files.decoding import Header
 from ganforge.image_files.layout import MAX_CLASSES, Layout
 from ganforge.image_files.source import ImageSource
-from ganforge.utils.arrays import read_npz
+from ganforge.image_files.streamed import machine_memory
+from ganforge.utils.arrays import MAX_ARRAY_BYTES, read_npz
 from ganforge.utils.files import error_reason, open_regular
 
 #: Names of the arrays of images and labels of a split. Keras has x_train, MedMNIST train_images, OpenAI's samples
@@ -194,8 +195,10 @@ class NpzSource(ArraySource):
 
     @cached_property
     def arrays(self) -> Mapping[str, Any]:
-        """The arrays. Raises UsageError."""
-        return read_npz(self.path)
+        """The arrays. Raises UsageError if they take more than half of the memory."""
+        memory = machine_memory()
+        limit = MAX_ARRAY_BYTES if memory is None else min(MAX_ARRAY_BYTES, memory // 2)
+        return read_npz(self.path, max_array_bytes=limit, fix="write the images as .npy: it is read image by image")
 
 
 def _map(path: Path) -> NDArray[Any]:

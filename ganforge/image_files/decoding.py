@@ -11,11 +11,13 @@ from typing import IO, Any, Literal, TypeVar
 import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageColor, ImageOps, UnidentifiedImageError
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import (
     BITSPERSAMPLE,
     OPEN_INFO,
     PHOTOMETRIC_INTERPRETATION,
+    PLANAR_CONFIGURATION,
     SAMPLEFORMAT,
     TiffImageFile,
 )
@@ -45,8 +47,12 @@ KEY_SCALES = {"L;2": (0x3, 0x55), "L;4": (0xF, 0x11), "L": (0xFF, 1)}
 # others without inverting them, which `_values_16_bit` does.
 OPEN_INFO.setdefault((b"MM", 0, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
 
-#: Sample format of a TIFF with signed integers, which Pillow takes for unsigned ones if they have 8 bits.
-SIGNED = 2
+#: Sample format of a TIFF with signed integers, and arrangement with a plane for each color.
+SIGNED, PLANES = 2, 2
+
+#: Start of the code stream of a JPEG 2000, and distance from it to the depth of the first channel, less one.
+CODE_STREAM, DEPTH_OFFSET = b"\xff\x4f\xff\x51", 42
+MAX_DEPTH_BITS = 0x7F
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Chunks of a PNG that change no pixel. Pillow refuses a picture if they are large.
@@ -187,6 +193,7 @@ def _header(file: IO[bytes], *, upright: bool) -> Header:
 def _pixels(file: IO[bytes], *, decoding: Decoding) -> Tensor:
     size = decoding.size
     with Image.open(file, formats=formats()) as image:
+        _check_decodable(image, file)
         drafted = None if size is None else image.draft(None, (size * DRAFT_FACTOR, size * DRAFT_FACTOR))
         orientation = 1 if drafted is None else _orientation(image)
         _prepare_color_key(image, file)
@@ -197,6 +204,23 @@ def _pixels(file: IO[bytes], *, decoding: Decoding) -> Tensor:
         flat = _resized(_flatten(image, decoding), decoding, box, decoding.luma if decoding.gray else decoding.color)
     pixels = torch.frombuffer(bytearray(flat.tobytes()), dtype=torch.uint8)
     return pixels.view(flat.height, flat.width, len(flat.getbands())).permute(2, 0, 1)
+
+
+def _check_decodable(image: Image.Image, file: IO[bytes]) -> None:
+    """Raise ValueError for a picture that Pillow (13.0) decodes to other pixels, without an error."""
+    if isinstance(image, TiffImageFile):
+        tags, bits = image.tag_v2, image.tag_v2.get(BITSPERSAMPLE, (1,))[0]
+        if SIGNED in tags.get(SAMPLEFORMAT, ()) and bits <= 16:  # noqa: PLR2004 - bits
+            raise ValueError("its pixels are signed numbers without a defined white")
+        planes = tags.get(PLANAR_CONFIGURATION) == PLANES and image.info.get("compression") == "raw"
+        if planes and bits == 16:  # noqa: PLR2004 - bits
+            raise ValueError("its 16-bit colors are stored in planes, which Pillow mixes up")
+    elif isinstance(image, Jpeg2KImageFile) and not _is_16_bit(image):
+        file.seek(0)
+        content = file.read()
+        bits = (content[content.index(CODE_STREAM) + DEPTH_OFFSET] & MAX_DEPTH_BITS) + 1
+        if bits > 8:  # noqa: PLR2004 - bits
+            raise ValueError(f"its colors have {bits} bits, of which Pillow makes white black")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -284,11 +308,10 @@ def _flatten(image: Image.Image, decoding: Decoding) -> Image.Image:
         values = _values_16_bit(image, decoding)
         scaled = ((values * WHITE_8_BIT + WHITE_16_BIT // 2) // WHITE_16_BIT).astype(np.uint8)
         return Image.fromarray(scaled).convert(mode)
-    if isinstance(image, TiffImageFile) and SIGNED in image.tag_v2.get(SAMPLEFORMAT, ()):
-        raise ValueError("its pixels are signed bytes without a defined white")
     if image.has_transparency_data:
-        page = Image.new("RGBA", image.size, (*decoding.color, WHITE_8_BIT))
-        image = Image.alpha_composite(page, image if image.mode == "RGBA" else image.convert("RGBA"))
+        picture = image if image.mode == "RGBA" else image.convert("RGBA")
+        image = Image.new("RGB", image.size, decoding.color)
+        image.paste(picture, mask=picture)
     # Pillow converts LAB to RGB only.
     return (image.convert("RGB") if image.mode == "LAB" else image).convert(mode)
 
@@ -296,11 +319,11 @@ def _flatten(image: Image.Image, decoding: Decoding) -> Image.Image:
 def _values_16_bit(image: Image.Image, decoding: Decoding) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Return the values of a gray picture of 16 bits, `(H, W)`: 0 is black, transparent pixels have the background."""
     values = np.asarray(image).astype(np.int64)
-    if values.size and (values.min() < 0 or values.max() > WHITE_16_BIT):
+    bits = image.tag_v2[BITSPERSAMPLE][0] if isinstance(image, TiffImageFile) else 16
+    if bits > 16 or (values.size and (values.min() < 0 or values.max() > WHITE_16_BIT)):  # noqa: PLR2004 - bits
         raise ValueError("its pixels have 32 bits without a defined white")
     if isinstance(image, TiffImageFile):
-        (bits, *_), white_is_zero = image.tag_v2[BITSPERSAMPLE], image.tag_v2[PHOTOMETRIC_INTERPRETATION] == 0
-        largest = (1 << min(bits, 16)) - 1
+        white_is_zero, largest = image.tag_v2[PHOTOMETRIC_INTERPRETATION] == 0, (1 << bits) - 1
         values = (largest - values if white_is_zero else values) * WHITE_16_BIT // largest
     key = image.info.get("transparency")
     return values if key is None else np.where(values == key, decoding.luma * WHITE_RATIO, values)

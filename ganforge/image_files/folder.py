@@ -41,10 +41,6 @@ class FolderSource(ImageSource):
         # By its path, Pillow (13.0) maps an uncompressed TIFF into memory; of a turned one it exchanges the sides.
         return path.open("rb")
 
-    def identity(self, name: str) -> int:
-        """Return the length of the file: a changed picture of the same length goes unnoticed."""
-        return (self.path / name).stat().st_size
-
     def _read_labels(self, name: str) -> bytes:
         return read_limited(self.path / name, limit_bytes=MAX_LABELS_BYTES, fix="repair or remove it")
 

@@ -19,9 +19,15 @@ MAX_FILE_BYTES = MAX_ARRAY_BYTES = 1 << 32
 
 
 def read_npz(
-    path: Path, names: Collection[str] | None = None, *, max_array_bytes: int = MAX_ARRAY_BYTES
+    path: Path,
+    names: Collection[str] | None = None,
+    *,
+    max_array_bytes: int = MAX_ARRAY_BYTES,
+    fix: str | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Return the arrays of an archive by name, or those of the names that it has; no pickled object is read.
+
+    Too large arrays are answered with `fix`.
 
     Raises:
         UsageError: It cannot be read, is not an archive of arrays, or is too large.
@@ -32,7 +38,7 @@ def read_npz(
             np.lib.npyio.NpzFile(file, allow_pickle=False) as archive,
         ):
             chosen = [name for name in archive.files if names is None or name in names]
-            _check_sizes(archive, chosen, path, max_array_bytes)
+            _check_sizes(archive, chosen, path, max_array_bytes, fix)
             return {name: archive[name] for name in chosen}
     except UsageError:
         raise
@@ -40,7 +46,7 @@ def read_npz(
         raise UsageError(f"{path} cannot be read: {excerpt(error_reason(error))}") from None
 
 
-def _check_sizes(archive: np.lib.npyio.NpzFile, names: Iterable[str], path: Path, limit: int) -> None:
+def _check_sizes(archive: np.lib.npyio.NpzFile, names: Iterable[str], path: Path, limit: int, fix: str | None) -> None:
     """Raise UsageError if the headers declare too large arrays, for which memory would be allocated."""
     total = 0
     assert archive.zip is not None, "it is open"  # noqa: S101
@@ -51,7 +57,7 @@ def _check_sizes(archive: np.lib.npyio.NpzFile, names: Iterable[str], path: Path
             shape, _, dtype = read(member)
         total += math.prod(shape) * dtype.itemsize
     if total > limit:
-        raise UsageError(f"{path} declares arrays of {total:,} bytes; the limit is {limit:,}")
+        raise UsageError(f"{path} declares arrays of {total:,} bytes; the limit is {limit:,}", fix=fix)
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

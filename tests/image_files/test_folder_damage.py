@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -106,6 +108,20 @@ def test_any_damage_is_contained(tmp_path_factory: pytest.TempPathFactory, data:
     skipped = [line for line in pictures.notices if "skipped" in line]
     assert count + len(skipped) == 2
     assert all(f"bad.{end}" in line for line in skipped)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /proc/self/status with the peak of memory")
+def test_transparency_needs_one_further_copy(tmp_path: Path) -> None:
+    """A large transparent picture takes at most 3.5 times the memory of its own pixels, some of it for Python."""
+    save(tmp_path / "1.png", Image.new("RGBA", (5000, 5000), (1, 2, 3, 128)))
+    script = (
+        "import re, sys; from ganforge.image_files.decoding import Decoding, read_pixels\n"
+        "def peak(): return int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]) * 1024\n"
+        "before = peak(); read_pixels(open(sys.argv[1], 'rb'), Decoding(False, 8)); print(peak() - before)"
+    )
+    words = [sys.executable, "-c", script, str(tmp_path / "1.png")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 3.5 * 4 * 5000 * 5000
 
 
 def test_a_size_beyond_memory_is_an_error(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
 import zlib
@@ -141,11 +142,45 @@ def test_tiff_equals_tifffile(tmp_path: Path, photometric: Any, dtype: Any, chan
         check(root, upright(expected, orientation) * 255, tolerance=1.5)
 
 
-def test_tiff_of_signed_bytes_is_refused(tmp_path: Path) -> None:
-    """Pillow takes signed bytes for unsigned ones: the darkest would become gray."""
-    tifffile.imwrite(tmp_path / "1.tif", np.full(SHAPE, -128, np.int8), photometric="minisblack")
-    with pytest.raises(DataError, match="signed bytes without a defined white"):
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (np.full(SHAPE, -128, np.int8), "signed numbers without a defined white"),
+        (np.full(SHAPE, 9000, np.int16), "signed numbers without a defined white"),
+        (np.full(SHAPE, 9000, np.uint32), "32 bits without a defined white"),
+        (np.full((3, *SHAPE), 9000, np.uint16), "stored in planes, which Pillow mixes up"),
+    ],
+)
+def test_tiff_that_pillow_misreads_is_refused(tmp_path: Path, values: Array, reason: str) -> None:
+    """Signed and 32-bit numbers have no white, whatever their values, and planes of 16 bits would be mixed."""
+    kind: dict[str, Any] = {"photometric": "minisblack"}
+    if values.ndim > 2:
+        kind = {"photometric": "rgb", "planarconfig": "separate"}
+    tifffile.imwrite(tmp_path / "1.tif", values, metadata=None, **kind)
+    with pytest.raises(DataError, match=reason):
         folder(tmp_path).open("train")
+    with pytest.raises(DataError, match=reason):
+        streamed(folder(tmp_path, stream="yes"))[0]
+
+
+#: JPEG 2000 of 2×2 colors of 16 bits, written by OpenJPEG; the first is white.
+DEEP_JP2 = (
+    b"0000CYEU2`4GM<}0000KW^{RQYH%_j00000YH%_j0000jYH%`W0000MX=r3}000020000200R#P0000001sntY;pkr000005C8xGn`&?}WB*V8Q"
+    b"2;Lh000000ssI20ssI200000000000ssI20ssI2000000009I0RayI0S^HI|55-9000010RRL900IA800cmQ|6~9q00BdCWnpw>WFTUBAWv{*Zc0"
+    b"!^M<8}(a&u{KZXhx)H7+#&kN^q*00000BLD&ali&D|NDdgoifdZWv|oVV_>dS6#)ALZ"
+)
+
+
+def test_deep_colors_of_jpeg_2000_are_refused(tmp_path: Path) -> None:
+    """Pillow makes black of the white of colors with more than 8 bits; gray, and 8 bits, are exact."""
+    (tmp_path / "1.jp2").write_bytes(base64.b85decode(DEEP_JP2))
+    with pytest.raises(DataError, match="its colors have 16 bits, of which Pillow makes white black"):
+        folder(tmp_path).open("train")
+    with pytest.raises(DataError, match="colors have 16 bits"):
+        streamed(folder(tmp_path, stream="yes"))[0]
+    gray = np.array([[0, 32896, 65535]], np.uint16)
+    save(tmp_path / "1.jp2", Image.fromarray(gray), irreversible=False)
+    assert in_memory(folder(tmp_path)).images.flatten().tolist() == [0, 128, 255]
 
 
 def test_12_bit_tiff_is_scaled(tmp_path: Path) -> None:

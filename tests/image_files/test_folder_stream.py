@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from ganforge.builtin.datasets.folder import Folder
 from ganforge.config import command_line_layer
@@ -129,21 +131,32 @@ def change_size(root: Path) -> None:
         file.write(b"\0")
 
 
+def change_pixel(root: Path) -> None:
+    """Edit a pixel of a large picture, whose file keeps its length."""
+    path = root / "cat" / "1.png"
+    length = path.stat().st_size
+    picture = Image.open(path)
+    picture.putpixel((0, 0), (1, 2, 3))
+    save(path, picture, compress_level=0)
+    assert path.stat().st_size == length
+
+
 def change_class(root: Path) -> None:
     """Rename a class, which keeps its place."""
     (root / "cat").rename(root / "car")
 
 
-@pytest.mark.parametrize("change", [change_name, change_size, change_class])
+@pytest.mark.parametrize("change", [change_name, change_size, change_pixel, change_class])
 def test_the_fingerprint_changes_with_the_files(change: Any, tmp_path: Path) -> None:
-    """Names and sizes in bytes make the fingerprint, wherever the folder lies."""
+    """Names, lengths and parts of the files make the fingerprint, wherever the folder lies and whatever its age."""
     root = pictures(tmp_path / "here")
+    save(root / "cat" / "1.png", noise("RGB", (128, 128)), compress_level=0)
 
     def found(**options: Any) -> str:
         return folder(root, **{"size": 8, "stream": "yes", **options}).info.fingerprint
 
     before = found()
-    root = root.rename(tmp_path / "there")
+    root = shutil.copytree(root, tmp_path / "there", copy_function=shutil.copyfile)
     assert found() == before
     assert len({before, found(size=9), found(color="gray"), found(color="rgb"), found(depth=16)}) == 5
     change(root)

@@ -358,6 +358,15 @@ def test_wrong_arrays_are_named(tmp_path: Path, arrays: dict[str, Any], words: s
         folder(tmp_path / "a.npz").open("train")
 
 
+def test_npz_files_beyond_the_memory_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrays that take more than half of the memory are refused before they are read, with the format to use."""
+    np.savez_compressed(tmp_path / "a.npz", images=np.zeros((10, 8, 8), np.uint8))
+    monkeypatch.setattr("ganforge.image_files.arrays.machine_memory", lambda: 1000)
+    with pytest.raises(UsageError, match="declares arrays of 640 bytes; the limit is 500") as raised:
+        folder(tmp_path / "a.npz").open("train")
+    assert ".npy" in str(raised.value.fix)
+
+
 def test_floats_out_of_range_are_skipped_and_named(tmp_path: Path) -> None:
     """Floats in [-1, 1], and numbers that are not finite, have no defined white, so they are skipped."""
     images = np.stack([np.full((5, 6), value, np.float32) for value in (0.5, -1, np.nan, 1.5)])

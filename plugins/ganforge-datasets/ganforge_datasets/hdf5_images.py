@@ -23,10 +23,13 @@ from ganforge.image_files import (
     PerProcess,
 )
 
+#: Cache of an array's decompressed chunks, of which others hold many images: BigGAN-PyTorch's have 500.
+CHUNK_CACHE_BYTES = 1 << 28
+
 
 def _open(path: Path) -> Any:  # noqa: ANN401 - h5py has no types
     try:
-        return h5py.File(path, "r")
+        return h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE_BYTES)
     except OSError as error:
         raise DataError(f"{path} is not an HDF5 file: {error}", fix="copy or download it again") from None
 
@@ -36,15 +39,19 @@ class Rows:
 
     def __init__(self, file: PerProcess[Any], name: str) -> None:
         self._file, self._name = file, name
-        array = file.get()[name]
-        self.shape: tuple[int, ...] = array.shape
-        self.dtype = array.dtype
+        self.shape: tuple[int, ...] = self.array.shape
+        self.dtype = self.array.dtype
+
+    @property
+    def array(self) -> Any:  # noqa: ANN401 - as above
+        """The array, opened by this process."""
+        return self._file.get()[self._name]
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, index: int) -> Any:  # noqa: ANN401 - as above
-        return self._file.get()[self._name][index]
+        return self.array[index]
 
 
 class Hdf5Source(ArraySource):

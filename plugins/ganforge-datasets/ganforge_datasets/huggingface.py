@@ -124,7 +124,7 @@ class HuggingFace(Dataset):
 
     @cached_property
     def info(self) -> DatasetInfo:
-        """Metadata; the fingerprint of images that are not in memory is that of the sizes of the encoded pictures."""
+        """Metadata; the fingerprint of images that are not in memory has the encoded pictures' lengths and ends."""
         if not self._too_large:
             return super().info
         names = self.class_names

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from datasets_parts import put_hdf5, put_lmdb, write_pictures
-from ganforge_datasets.hdf5_images import Hdf5
+from ganforge_datasets.hdf5_images import Hdf5, Hdf5Source
 from ganforge_datasets.lmdb_images import Lmdb
 from ganforge_datasets.parquet_images import Parquet
 from PIL import Image
@@ -133,6 +133,17 @@ def test_conversions_keep_pixels_labels_and_names(
         table = datasets.load_dataset(str(tmp_path), data_files=target.name)["train"]
         assert table.features["label"].names == ["cat", "dog"]
         assert table[3]["image"].size == (16, 16)
+
+
+def test_chunks_of_many_images_are_decompressed_once(tmp_path: Path) -> None:
+    """The cache of an HDF5 array holds a chunk of 500 images, as BigGAN-PyTorch writes them."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        pixels = np.zeros((500, 3, 64, 64), np.uint8)
+        file.create_dataset("imgs", data=pixels, chunks=pixels.shape, compression="lzf")
+    source = Hdf5(Hdf5.Options(path=tmp_path / "a.h5")).image_source
+    assert isinstance(source, Hdf5Source)
+    array = source.arrays["imgs"].array
+    assert array.id.get_access_plist().get_chunk_cache()[1] >= pixels.nbytes
 
 
 def test_lsun_has_neither_extensions_nor_classes(tmp_path: Path) -> None:

@@ -110,6 +110,21 @@ def test_the_fingerprint_of_streamed_rows_changes_with_the_images(tmp_path: Path
     assert images(tmp_path / "f", max_memory_gigabytes=0).info.fingerprint != prints["f"]
 
 
+def test_an_edit_of_the_same_length_changes_the_fingerprint_of_streamed_rows(tmp_path: Path) -> None:
+    """Pixels that differ at the top of a picture change its end, within a table and in a file."""
+    prints = set()
+    for value in (0, 9):
+        picture = Image.fromarray(noise(40, 40, 3))
+        picture.putpixel((0, 0), (value, 0, 0))
+        root = tmp_path / str(value)
+        (root / "train").mkdir(parents=True)
+        picture.save(root / "train" / "1.png", compress_level=0)
+        content = (root / "train" / "1.png").read_bytes()
+        file = parquet(root / "a.parquet", image=[{"bytes": content, "path": None}])
+        prints |= {images(path, max_memory_gigabytes=0).info.fingerprint for path in (root / "train", file)}
+    assert len(prints) == 4
+
+
 def test_resolved_names_folder_columns_and_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Resolved options hold folder, columns, splits and channels, valid in every working folder."""
     put_parquet(tmp_path / "data")
