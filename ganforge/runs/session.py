@@ -122,7 +122,7 @@ def restore_newest(trainer: Trainer, run: RunDirectory, callback: Callback) -> N
         callback.on_message(
             f"changed since this checkpoint was saved: {', '.join(changed)}; the results may have other bits"
         )
-    if trainer.step >= trainer.total_steps:
+    if trainer.step >= trainer.total_steps and not trainer.lacks_scores:
         raise RunDirectoryError(
             f"{run.path} is finished: it has trained {trainer.step} of {trainer.total_steps} steps",
             fix="pass --epochs or --steps to train it further",
@@ -140,7 +140,8 @@ def train_to_end(
     status = "failed"
     try:
         trainer.train(interruption)
-        status = "finished" if trainer.step >= trainer.total_steps else "interrupted"
+        unfinished = trainer.step < trainer.total_steps or trainer.lacks_scores
+        status = "interrupted" if unfinished else "finished"
     except DivergedError as exception:
         status, error, fix, cause = "diverged", exception.message, exception.fix, exception
     except OutputError as exception:

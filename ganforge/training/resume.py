@@ -104,8 +104,10 @@ def _restore_best(trainer: Trainer, best: dict[str, Any] | None) -> None:
 
 
 def restore_counters(trainer: Trainer) -> None:
-    """Restore the losses and the elapsed time from the rows of the interrupted process."""
+    """Restore the losses, the elapsed time and a lacking evaluation from the rows of the interrupted process."""
     rows, evaluations = trainer.writer.rows() if trainer.dist.is_main else ([], [])
+    scored = any(row.source == "training" and row.step == trainer.step for row in evaluations)
+    trainer.lacks_scores = trainer.dist.broadcast_object(trainer.step > 0 and trainer.is_scored and not scored)
     last = rows[-1] if rows else {"step": 0}
     trainer.budget.restore(evaluations)
     late = sum(row.seconds for row in evaluations if row.source == "training" and row.step >= last["step"])

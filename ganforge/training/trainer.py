@@ -41,6 +41,7 @@ class Trainer:
         losses: Last losses by network.
         best: Best score so far, as state.json holds it, or None.
         saved_step: Step of the last checkpoint, or None.
+        lacks_scores: Whether a signal ended the evaluation of this step.
         batch: Batch of the last discriminator update, whose conditions the generator's fakes have.
         steps_per_epoch: Steps in which all training images are seen once.
         total_steps: Last step of the training.
@@ -89,6 +90,7 @@ class Trainer:
         self.losses: dict[str, float] = {}
         self.best: dict[str, Any] | None = None
         self.saved_step: int | None = None
+        self.lacks_scores = False
         self.batch: Batch | None = None
 
     @property
@@ -132,6 +134,11 @@ class Trainer:
 
     def _train(self, interruption: Interruption) -> None:
         stopping = self._is_interrupted(interruption)
+        if self.lacks_scores:
+            self.gan_step.set_stages(self.step)
+            with self.meter.paused():
+                if self._evaluate(interruption):
+                    save_checkpoint(self)
         while self.step < self.total_steps and not stopping:
             try:
                 batches = self._read_batches(interruption)
@@ -141,10 +148,10 @@ class Trainer:
             self._train_step(batches)
             flush = self.step % FLUSH_EVERY == 0 or self._is_due() or self.step == self.total_steps
             if flush:
-                self._run_periodic_actions()
+                self._run_periodic_actions(interruption)
             if flush or self.dist.world_size == 1:
                 stopping = self._is_interrupted(interruption)
-        self._run_periodic_actions()
+        self._run_periodic_actions(interruption)
         if self.saved_step != self.step:
             save_checkpoint(self)
         if stopping and self.dist.is_main and self.step % self.sample_every != 0 and self.step < self.total_steps:
@@ -196,7 +203,7 @@ class Trainer:
         every = (self.sample_every, self.checkpoint_every, self.experiment.evaluate_every)
         return any(interval is not None and self.step % interval == 0 for interval in every)
 
-    def _run_periodic_actions(self) -> None:
+    def _run_periodic_actions(self, interruption: Interruption) -> None:
         """Flush the metrics, and sample, evaluate and save if due at this step."""
         rows = self.metrics.flush()
         if not rows:
@@ -214,22 +221,34 @@ class Trainer:
                 else:
                     self.writer.preview(self.sampled_generator)
             improved = False
-            every = self.experiment.evaluate_every
-            if every and (self.step % every == 0 or self.step == self.total_steps):
-                improved = self._evaluate()
+            if self.is_scored:
+                improved = self._evaluate(interruption)
             if improved or self.step % self.checkpoint_every == 0 or self.step == self.total_steps:
                 save_checkpoint(self)
 
-    def _evaluate(self) -> bool:
-        """Evaluate the generator within the time budget; return whether its score is the best so far."""
+    @property
+    def is_scored(self) -> bool:
+        """Whether an evaluation of this step is due."""
+        every = self.experiment.evaluate_every
+        return every is not None and (self.step % every == 0 or self.step == self.total_steps)
+
+    def _evaluate(self, interruption: Interruption) -> bool:
+        """Evaluate the generator within the time budget; return whether its score is the best so far.
+
+        A signal ends an evaluation, which a resumed run repeats.
+        """
         better: dict[str, Any] | None = None
-        last = self.step == self.total_steps
+        last, lacks_scores = self.step == self.total_steps, False
         if self.dist.is_main and self.budget.allows(self.meter.elapsed_seconds, last=last):
-            result = self.writer.evaluation(self.sampled_generator, self.step)
-            self.budget.spend(result.row["seconds"])
-            self.context.callback.on_evaluate(self.step, result.row["scores"], result.row["reference"])
-            better = result.better_than(self.best, self.step)
-        better = self.dist.broadcast_object(better)
+            try:
+                result = self.writer.evaluation(self.sampled_generator, self.step, interruption)
+            except WaitInterrupted:
+                lacks_scores = True
+            else:
+                self.budget.spend(result.row["seconds"])
+                self.context.callback.on_evaluate(self.step, result.row["scores"], result.row["reference"])
+                better = result.better_than(self.best, self.step)
+        better, self.lacks_scores = self.dist.broadcast_object((better, lacks_scores))
         self.best = better or self.best
         return better is not None
 

@@ -26,6 +26,7 @@ from ganforge.training.run_directory import RunDirectory
 from ganforge.utils.files import append_row, output_errors, sync_file, write_atomically
 from ganforge.utils.images import RGB, grid, save_png
 from ganforge.utils.process import kept_process
+from ganforge.utils.signals import Interruption
 
 PREVIEW_SECONDS = 2.0
 SAMPLES, COLUMNS = 64, 8
@@ -97,10 +98,14 @@ class Writer:
         self.context.callback.on_sample(pictures)
         self._preview_time = time.monotonic()
 
-    def evaluation(self, generator: Generator, step: int) -> EvaluationResult:
-        """Evaluate the generator, and write its scores and pictures."""
+    def evaluation(self, generator: Generator, step: int, interruption: Interruption) -> EvaluationResult:
+        """Evaluate the generator, and write its scores and pictures.
+
+        Raises WaitInterrupted at the first signal, before anything is written.
+        """
         assert self.context.evaluate is not None, "launch sets it if evaluate_every is set"  # noqa: S101
-        result = self.context.evaluate(generator)
+        with interruption.waiting():
+            result = self.context.evaluate(generator)
         row = EvaluationRow(step=step, **result.row, source="training")
         with output_errors():
             append_row(self.run.evaluations, row.model_dump(mode="json"))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ganforge.evaluation.evaluator import Evaluator
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch, training_scores
 from ganforge.runs.setup import prepare
 from ganforge.training.callbacks import Callback
+from tests.helpers.checkpoints import digests
 from tests.helpers.runs import read_rows, tiny
 
 MLP = ("gen=mlp", "disc=mlp", "gen.hidden=[16]", "disc.hidden=[16]", "steps=2")
@@ -60,3 +65,62 @@ def test_a_score_that_fails_leaves_the_run_finished(
     assert outcome.status == "finished"
     assert outcome.scores is None
     assert any(message.startswith("the run is not scored: ") for message in messages)
+
+
+@pytest.mark.parametrize("stopped_at", [2, 4, 5])
+def test_a_signal_ends_an_evaluation_which_a_resumed_run_repeats(
+    stopped_at: int, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Metrics or data that wait delay no signal; afterwards checkpoints and scores are those of an undisturbed run."""
+    settings = (*MLP[:-1], "steps=5", "evaluate_every=2", "num_samples=100", "max_eval_time_fraction=1")
+    prepared = [prepare(tiny(registry, *settings), registry) for _ in range(2)]
+    straight = launch.start_run(prepared[0], out=tmp_path / "straight", callback=Callback())
+    evaluate, calls = Evaluator.evaluate, 0
+
+    def wait(self: Evaluator, *arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == -(-stopped_at // 2):
+            signal.raise_signal(signal.SIGTERM)
+            time.sleep(60)
+        return evaluate(self, *arguments)
+
+    monkeypatch.setattr(Evaluator, "evaluate", wait)
+    begun = time.monotonic()
+    outcome = launch.start_run(prepared[1], out=tmp_path / "run", callback=Callback())
+    assert time.monotonic() - begun < 30
+    assert (outcome.status, outcome.signal, outcome.steps) == ("interrupted", signal.SIGTERM, stopped_at)
+    assert [row["step"] for row in read_rows(outcome.run.evaluations)] == [2, 4][: calls - 1]
+    resumed = launch.resume_run(outcome.run, registry, callback=lambda _: Callback())
+    assert resumed.status == "finished"
+    assert digests(outcome.run) == digests(straight.run)
+    scores, expected = (
+        [(row["step"], row["scores"]) for row in read_rows(run.evaluations)] for run in (outcome.run, straight.run)
+    )
+    assert scores == expected
+
+
+def test_a_signal_ends_the_score_of_a_finished_run(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training is complete; a notice has the command that scores it."""
+    monkeypatch.setattr(training_scores, "MIN_IMAGES_SEEN", 0)
+    messages: list[str] = []
+
+    class Messages(Callback):
+        """Callback that keeps messages."""
+
+        def on_message(self, message: str) -> None:
+            """Keep a message."""
+            messages.append(message)
+
+    def wait(*_: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        time.sleep(60)
+
+    monkeypatch.setattr(training_scores, "evaluate_run", wait)
+    begun = time.monotonic()
+    outcome = launch.start_run(prepare(tiny(registry, *MLP), registry), out=tmp_path / "run", callback=Messages())
+    assert time.monotonic() - begun < 30
+    assert (outcome.status, outcome.signal, outcome.scores) == ("finished", None, None)
+    assert f"ganforge evaluate {outcome.run.path}" in messages[-1]
