@@ -75,7 +75,7 @@ class SweepDisplay:
         self._console = err()
         self._quiet = quiet
         self._count = count
-        self._done, self._running = 0, 0.0
+        self._done, self._running, self._now = 0, 0.0, ""
         self._clock, self._next_look = clock, clock()
         self._remaining = RemainingTime(jobs)
         console = self._console
@@ -134,10 +134,14 @@ class SweepDisplay:
             return
         self._next_look = self._clock() + SECONDS_BETWEEN_LOOKS
         self._running = progress()
-        self._progress.update(self._task, completed=self._done + self._running, left=self._time_left())
+        self._update()
 
-    def _update(self, now: str) -> None:
-        self._progress.update(self._task, completed=self._done + self._running, now=printable(now))
+    def _update(self, now: str | None = None) -> None:
+        """Show bar and remaining time, and the process under way if it has changed."""
+        if now is not None:
+            self._now = printable(now)
+        completed = self._done + self._running
+        self._progress.update(self._task, completed=completed, left=self._time_left(), now=self._now)
 
     def _time_left(self) -> str:
         seconds = self._remaining.seconds(self._count - self._done)

@@ -329,3 +329,16 @@ def test_a_sweep_looks_at_its_trials_once_a_second(monkeypatch: pytest.MonkeyPat
     assert looks == [0.0625, 1.0625, 2.0625]
     assert display._is_live
     assert display._progress.tasks[0].completed == 0.5
+
+
+def test_no_time_is_left_after_the_last_trial() -> None:
+    """The remaining time of the last look vanishes with the end of the last trial."""
+    now, one = [0.0], trial_config("a")
+    display = SweepDisplay(count=2, jobs=1, quiet=True, clock=lambda: now[0])
+    times = []
+    for seed in range(2):
+        trial = Trial(one, seed)
+        display.on_trial_start(trial, "run")
+        display.on_trial_end(TrialResult(trial, "scored"), 10.0)
+        times.append(display._progress.tasks[0].fields["left"])
+    assert times == ["00:00:10 left", ""]
