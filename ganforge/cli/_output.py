@@ -58,6 +58,8 @@ PATH_FIXES = {
 }
 
 
+#: Message of Python for a thread that the system refuses.
+NO_THREAD = "can't start new thread"
 #: Files and folders of a run that no command replaces.
 RUN_FILES = frozenset(
     {"run.toml", "run.json", "metrics.jsonl", "evaluation.jsonl", "checkpoints", "components.py", ".lock"}
@@ -238,6 +240,9 @@ def print_error(error: BaseException, command: Command | None = None) -> int:
         text = f"the memory of a process is limited to {format_bytes(limit)} here: {single_line(str(error))}"
         problem(text, "raise the limit: ulimit -v unlimited")
         return UsageError.exit_code
+    if NO_THREAD in str(error):
+        problem("no thread can be started: the processes and threads of a user are limited here", "see: ulimit -u")
+        return UsageError.exit_code
     if isinstance(error, OSError):
         fix = PATH_FIXES.get(error.errno or 0)
         place = error.filename or "operating system"
@@ -261,7 +266,7 @@ def memory_limit() -> int | None:
 
 def lacks_memory(error: BaseException) -> bool:
     """Return whether memory was refused: to Python, to the loader of a library, or to a thread."""
-    refused = ("failed to map segment", "cannot allocate memory", "can't start new thread")
+    refused = ("failed to map segment", "cannot allocate memory", NO_THREAD)
     return isinstance(error, MemoryError) or any(text in str(error).lower() for text in refused)
 
 

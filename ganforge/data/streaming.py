@@ -20,6 +20,7 @@ from ganforge.data.reader import Reader
 from ganforge.data.scoring import Scoring
 from ganforge.data.workers import FIX, describe_exit, initialize_worker, signals_kept, start_method, terminating
 from ganforge.errors import DataError, GanforgeError, TrainingError
+from ganforge.utils.files import error_reason
 from ganforge.utils.rng import derive_generator
 from ganforge.utils.tracebacks import summarize_exception
 
@@ -109,10 +110,17 @@ class StreamingLoader(BatchLoader):
             )
             try:
                 self._iterator = iter(loader)
-            except OSError as error:  # no shared memory, processes or file descriptors
-                source, reason = self._batches.reader.source, error.strerror or error
+            except (OSError, RuntimeError) as error:  # no shared memory, processes, threads or file descriptors
+                self._workers = _children_since(before)
+                self.close()
+                source, reason = self._batches.reader.source, error_reason(error)
                 raise TrainingError(f"the workers that read {source} cannot start: {reason}", fix=FIX) from error
-        self._workers = [process for process in multiprocessing.active_children() if process not in before]
+        self._workers = _children_since(before)
+
+
+def _children_since(before: set[BaseProcess]) -> list[BaseProcess]:
+    """Return the child processes that are not among earlier ones."""
+    return [process for process in multiprocessing.active_children() if process not in before]
 
 
 class _BatchRequest(NamedTuple):

@@ -104,7 +104,11 @@ def terminating(workers: Sequence[BaseProcess]) -> Iterator[None]:
 
     timer = threading.Timer(TERMINATION_SECONDS, kill)
     timer.daemon = True
-    timer.start()
+    try:
+        if workers:
+            timer.start()
+    except RuntimeError:  # no thread can be started, as with `ulimit -u`
+        kill()
     try:
         yield
     finally:

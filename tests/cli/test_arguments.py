@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ganforge.cli._output import print_error
 from tests.helpers.plugins import command, in_process
 
 #: Arguments, and the error: names of other trainers, names without flags, and mistyped or missing ones.
@@ -139,6 +140,12 @@ def test_a_small_limit_of_memory_is_one_message(tmp_path: Path) -> None:
     message, fix = done.stderr.splitlines()
     assert message.startswith("error: the memory of a process is limited to 1.4 GiB here: ")
     assert fix == "→ raise the limit: ulimit -v unlimited"
+
+
+def test_a_limit_of_threads_is_one_message(capsys: pytest.CaptureFixture[str]) -> None:
+    """`ulimit -u` is no bug of ganforge."""
+    assert print_error(RuntimeError("can't start new thread")) == 2
+    assert "error: no thread can be started" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("columns", ["0", "-5", "wide", "9" * 30])

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import signal
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -295,3 +296,22 @@ def test_workers_may_be_spawned(tmp_path: Path, registry: Registry, monkeypatch:
         return make_loader(build_scoring(resolve([layer], registry)), CPU)
 
     assert all(map(same, batches(loader(0), range(3)), batches(loader(1), range(3))))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_limit_of_threads_is_named(workers: int, scoring: Score, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without threads (`ulimit -u`), batches are read in the training process, and workers are one error with a fix."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    loader = make_loader(scoring("data=streamed", f"workers={workers}"), CPU)
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    with closing(loader):
+        if workers == 0:
+            assert len(loader.batch(0)) == 12
+            return
+        with pytest.raises(TrainingError, match="cannot start: can't start new thread") as caught:
+            loader.batch(0)
+    assert "--workers 0" in str(caught.value.fix)
+    assert multiprocessing.active_children() == []

@@ -27,9 +27,9 @@ SELDOM = ("--sample-every", "1000")
 #: The function that meets the full disk, the call of it that does, flags, and the checkpoints that are there by then.
 WRITES = {
     "checkpoint": ("ganforge.training.checkpoint.save", 4, ("--checkpoint-every", "10", *SELDOM), [30, 20, 10]),
-    "row": ("ganforge.training.trainer.append_row", 28, ("--checkpoint-every", "25", *SELDOM), [25]),
+    "row": ("ganforge.training.writer.append_row", 28, ("--checkpoint-every", "25", *SELDOM), [25]),
     "grid": (
-        "ganforge.training.trainer.save_png",
+        "ganforge.training.writer.save_png",
         9,
         ("--checkpoint-every", "10", "--sample-every", "4"),
         [30, 20, 10],
