@@ -64,6 +64,8 @@ NO_THREAD = "can't start new thread"
 RUN_FILES = frozenset(
     {"run.toml", "run.json", "metrics.jsonl", "evaluation.jsonl", "checkpoints", "components.py", ".lock"}
 )
+#: Files and folders of a sweep that no command replaces.
+SWEEP_FILES = frozenset({"sweep.toml", "plan.json", "search.journal", "trials", ".lock"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +149,13 @@ def check_output_folder(path: Path, *, force: bool) -> None:
 
 
 def _check_not_of_run(path: Path) -> None:
-    """Raise UsageError for a file or a folder that a run needs."""
+    """Raise UsageError for a file or a folder that a run or a sweep needs."""
     place = path.resolve()
     for folder in place.parents:
-        if place.relative_to(folder).parts[0] in RUN_FILES and (folder / "run.toml").is_file():
-            raise UsageError(f"{path} belongs to a run, which needs it", fix="choose another path")
+        name = place.relative_to(folder).parts[0]
+        for owner, marker, files in (("run", "run.toml", RUN_FILES), ("sweep", "sweep.toml", SWEEP_FILES)):
+            if name in files and (folder / marker).is_file():
+                raise UsageError(f"{path} belongs to a {owner}, which needs it", fix="choose another path")
 
 
 def check_parent(path: Path) -> None:

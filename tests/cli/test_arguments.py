@@ -143,7 +143,7 @@ def test_a_small_limit_of_memory_is_one_message(tmp_path: Path) -> None:
 
 
 def test_a_limit_of_threads_is_one_message(capsys: pytest.CaptureFixture[str]) -> None:
-    """`ulimit -u` is no bug of ganforge."""
+    """`ulimit -u` is reported as what it is, not as a bug."""
     assert print_error(RuntimeError("can't start new thread")) == 2
     assert "error: no thread can be started" in capsys.readouterr().err
 

@@ -63,3 +63,14 @@ def test_an_empty_sort_key_is_refused(tmp_path: Path) -> None:
     make_run(tmp_path / "run")
     ended = command("runs", tmp_path, "--sort", "")
     assert (ended.returncode, ended.stdout) == (2, "")
+
+
+@pytest.mark.parametrize("name", ["sweep.toml", "plan.json", "trials/x.toml"])
+def test_no_command_replaces_a_file_that_a_sweep_needs(name: str, tmp_path: Path) -> None:
+    """A page named plan.json would end the sweep; other files in its folder are the user's."""
+    (tmp_path / "trials").mkdir()
+    for file in ("sweep.toml", "plan.json", "trials/x.toml", "page.html"):
+        (tmp_path / file).touch()
+    with pytest.raises(UsageError, match="belongs to a sweep"):
+        check_output_path(tmp_path / name, force=True)
+    check_output_path(tmp_path / "page.html", force=True)
