@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ganforge.cli import _options as opt
 from ganforge.cli._completion import split_names
-from ganforge.cli._output import check_output_path, err, notice, out, print_json, writing
+from ganforge.cli._output import check_output_path, err, notice, out, print_json, problem, writing
 from ganforge.cli._printer import escape
 from ganforge.cli._settings import SettingsCommand, split_sampling
 from ganforge.components.spec import Section
@@ -150,10 +150,11 @@ def evaluate(
                 scores = evaluate_images(
                     source, request, registry, resize=resize, out=path, notice=notices.append, progress=progress
                 )
-            title = str(source)
+            title, is_lost = str(source), False
         else:
             scores, notices = _evaluate_run(run, request, registry, progress)
             title = f"{source}, step {scores.step:,}"
+            is_lost = path is None and not run.is_temporary and not scores.recorded
     notice(*notices)
     if path is not None:
         with writing(path):
@@ -162,6 +163,9 @@ def evaluate(
         print_json(scores.as_dict())
     else:
         _print(scores, title)
+    if is_lost:
+        problem(f"{source}: the scores are printed, but not stored", "write them to a file: --out FILE.json")
+        raise typer.Exit(1)
 
 
 def _holds_images(source: Path) -> bool:

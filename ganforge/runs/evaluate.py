@@ -22,7 +22,7 @@ from ganforge.runs.rebuild import rebuild_generator
 from ganforge.schemas.rows import EVALUATIONS, EvaluationRow, Protocol, read_rows
 from ganforge.training.precision import choose_device
 from ganforge.training.run_directory import RunLock
-from ganforge.utils.files import append_row
+from ganforge.utils.files import append_row, error_reason
 from ganforge.utils.images import save_png
 from ganforge.utils.suggest import did_you_mean
 
@@ -159,7 +159,7 @@ def _record(
             except RunDirectoryError:  # a training holds the lock of its run, but only appends, too
                 append_row(run.evaluations, row.model_dump(mode="json"))
     except OSError as error:
-        trained.notices.append(f"the scores are not recorded: {run.path} cannot be written ({error.strerror or error})")
+        trained.notices.append(f"the scores are not recorded: {run.path} cannot be written ({error_reason(error)})")
         return {}, False
     if trained.report is not None and run.report.exists():  # a training run writes its report at its end
         try:

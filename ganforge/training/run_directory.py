@@ -67,6 +67,7 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._written: Manifest | None = None
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -212,10 +213,15 @@ class RunDirectory:
         manifest = self._with_classes(manifest, str(self.classes.resolve()), CLASSES_FILE)
         content = manifest.model_copy(update={"updated": now()}).as_dict()
         write_atomically(self.manifest, printable_json(content, indent=2) + "\n")
+        self._written = manifest
 
     def update_manifest(self, **changes: object) -> None:
-        """Replace some keys of run.json. Raises OSError, RunDirectoryError."""
-        self.write_manifest(Manifest.model_validate({**dict(self.read_manifest()), **changes}))
+        """Replace some keys of run.json; if it is gone, of the one that this process has written last.
+
+        Raises OSError, RunDirectoryError.
+        """
+        written = None if self.manifest.exists() else self._written
+        self.write_manifest(Manifest.model_validate({**dict(written or self.read_manifest()), **changes}))
 
 
 def now() -> str:

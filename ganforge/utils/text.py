@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 from pathlib import PurePath
 
 #: Characters that Python has for the bytes 0x80 to 0xff of a file name that is not UTF-8.
@@ -52,7 +53,8 @@ def _as_keyword(match: re.Match[str]) -> str:
 def shell_command(*arguments: object) -> str:
     """Return arguments as one line of printable text that a shell splits into the same arguments.
 
-    A path that starts with a dash gets `./`, since it would be read as an option.
+    A path that starts with a dash gets `./`, since it would be read as an option. Letters that stderr cannot show are
+    written as bytes, in `$'…'`.
     """
     return " ".join(map(_quote, arguments))
 
@@ -61,7 +63,7 @@ def _quote(argument: object) -> str:
     text = str(argument)
     if isinstance(argument, PurePath) and text.startswith("-"):
         text = f"./{text}"
-    if text.isprintable():
+    if all(map(_is_shown, text)):
         return shlex.quote(text)
     return "$'" + "".join(map(_quote_letter, text)) + "'"
 
@@ -69,7 +71,16 @@ def _quote(argument: object) -> str:
 def _quote_letter(letter: str) -> str:
     if letter in "\\'":
         return f"\\{letter}"
-    return letter if letter.isprintable() else "".join(f"\\{byte:03o}" for byte in _bytes(letter))
+    return letter if _is_shown(letter) else "".join(f"\\{byte:03o}" for byte in _bytes(letter))
+
+
+def _is_shown(letter: str) -> bool:
+    """Return whether a character is printable, and stderr has it."""
+    try:
+        letter.encode(getattr(sys.stderr, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return letter.isprintable()
 
 
 def _escape(letter: str) -> str:

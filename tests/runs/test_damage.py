@@ -223,6 +223,24 @@ def test_lost_rows_before_the_checkpoint_are_named(damage: str, registry: Regist
     assert f"the first of step {step}" in line
 
 
+def test_a_manifest_that_is_removed_during_the_training_is_written_again(registry: Registry, tmp_path: Path) -> None:
+    """The end of a run is recorded, with everything that run.json had."""
+    run = RunDirectory(tmp_path / "run")
+
+    class Remover(Callback):
+        """Remove run.json at the first row."""
+
+        def on_log(self, row: object) -> None:
+            run.manifest.unlink(missing_ok=True)
+
+    prepared = prepare(tiny(registry, *SMALL, "steps=6", "log_every=2"), registry)
+    launch.start_run(prepared, out=run.path, callback=Remover())
+    manifest = run.read_manifest()
+    assert (manifest.status, manifest.seed) == ("finished", 0)
+    assert manifest.summary is not None
+    assert manifest.summary.steps == 6
+
+
 def test_other_data_is_refused(run: RunDirectory, registry: Registry) -> None:
     """A run continues only with the data whose fingerprint it recorded."""
     data = run.read_manifest().as_dict()["data"]

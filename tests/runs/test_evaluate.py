@@ -223,6 +223,20 @@ def test_a_folder_that_cannot_be_written_keeps_no_scores(run: RunDirectory, plug
     assert [line for line in trained.notices if line.startswith("the scores are not recorded: ")]
 
 
+def test_scores_that_are_not_stored_end_with_exit_code_1(run: RunDirectory, plugin: Path, tmp_path: Path) -> None:
+    """They are printed, and an error names the fix; with that, `--out FILE.json`, they are stored."""
+    run.evaluations.unlink()
+    run.evaluations.mkdir()
+    words = ("evaluate", run.path, "--metric", "gap", "-n", "30", "--device", "cpu", "--plugin", plugin, "--json")
+    lost = command(*words)
+    assert lost.returncode == 1
+    assert json.loads(lost.stdout)["recorded"] is False
+    assert "error: " in lost.stderr
+    assert "--out FILE.json" in lost.stderr
+    assert command(*words, "--out", tmp_path / "scores.json").returncode == 0
+    assert json.loads((tmp_path / "scores.json").read_text())["scores"] == json.loads(lost.stdout)["scores"]
+
+
 SHIFTED = """
 from ganforge.builtin.models.mlp import MlpGenerator
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -118,6 +119,16 @@ def test_a_shell_splits_a_command_into_its_arguments(shell: str, arguments: list
     assert line.isprintable()
     done = subprocess.run([program, "-c", f"printf '%s\\0' {line}"], capture_output=True, check=True)
     assert done.stdout.split(b"\0")[:-1] == [os.fsencode(argument) for argument in arguments]
+
+
+def test_a_command_can_be_pasted_from_a_stream_of_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Letters that stderr does not have are bytes, which bash reads as the same argument."""
+    monkeypatch.setattr("sys.stderr", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    line = shell_command("printf", "%s", "café 가's")
+    assert line.isascii()
+    bash = shutil.which("bash")
+    assert bash is not None
+    assert subprocess.run([bash, "-c", line], capture_output=True, check=True).stdout == "café 가's".encode()
 
 
 def test_a_path_is_not_an_option() -> None:
