@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ganforge.cli._commands import PlainCommand
+from ganforge.cli._classes import PlainCommand
 from ganforge.cli._completion import ARGUMENTS, completions
 from ganforge.cli._output import did_you_mean_option
 from ganforge.components.spec import FLAGS, Section
@@ -187,26 +187,21 @@ class SettingsCommand(PlainCommand):
         further = completions(ctx.meta[ARGUMENTS], incomplete, self.sections)
         return [*declared, *(item(name, help=text) for name, text in further if name not in known)]
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
+    def help_sections(self, ctx: Any) -> dict[str, list[tuple[str, str]]]:  # noqa: ANN401 - as above
         """Add the installed components to the help, without importing torch."""
+        sections, texts = super().help_sections(ctx), []
         try:
             registry = Registry.discover()
         except GanforgeError:  # a broken plugin in a strict environment; the command itself reports it
-            super().format_help(ctx, formatter)
-            return
-        names = {
-            flag: ", ".join(registry.name_of(entry) for entry in registry.of_kind(kind))
+            return sections
+        sections["Components"] = [
+            (f"--{flag}", ", ".join(map(registry.name_of, registry.of_kind(kind))))
             for flag, kind in FLAGS.items()
-            if self.sections is None or flag in self.sections
-        }
-        lines = [f"--{flag}: {text}" for flag, text in names.items() if text]
-        texts = []
-        if lines:
+            if (self.sections is None or flag in self.sections) and registry.of_kind(kind)
+        ]
+        if sections["Components"]:
             example = EXAMPLES[self.sections is None]
-            texts.append(
-                f"Components: {' · '.join(lines)}. Options of components are flags, such as {example}; "
-                "ganforge describe NAME lists them."
-            )
+            texts.append(f"Options of components are flags, such as {example}; ganforge describe NAME lists them.")
         if self.sampling:
             texts.append("Sampling options of the generator are flags, such as --sampling.truncation 0.7.")
         if self.sections is None:
@@ -215,7 +210,7 @@ class SettingsCommand(PlainCommand):
                 "--schedules.term.r1.weight cosine."
             )
         self.epilog = " ".join(texts)
-        super().format_help(ctx, formatter)
+        return sections
 
 
 class SamplingCommand(SettingsCommand):

@@ -14,7 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from ganforge import __version__
-from ganforge.cli._commands import CORE_COMMANDS, PlainGroup, all_commands, build, summary
+from ganforge.cli._classes import PlainGroup
+from ganforge.cli._commands import CORE_COMMANDS, all_commands, build, summary
 from ganforge.cli._output import CLICK_ERROR, PLUGIN_PROBLEMS, TRACEBACK, notice, print_argument_error, print_error
 from ganforge.errors import GanforgeError, PluginError, UsageError
 from ganforge.plugins import Policy, discover
@@ -163,7 +164,6 @@ app = typer.Typer(
     cls=LazyGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="--traceback, anywhere, shows the origin of an error.",
 )

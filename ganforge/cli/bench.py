@@ -18,7 +18,7 @@ from ganforge.utils.suggest import did_you_mean
 MODELS = ("dcgan", "mlp")
 LOOPS = {"reference": "reference loop", "bare": "ganforge's updates by hand", "engine": "ganforge"}
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer()
 
 
 @app.command(cls=SettingsCommand)

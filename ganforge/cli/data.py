@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from pydantic import ValidationError
 
-from ganforge.cli._commands import PlainCommand, PlainGroup
+from ganforge.cli._classes import PlainCommand, PlainGroup
 from ganforge.cli._image_report import print_broken, print_findings, print_line, print_overview
 from ganforge.cli._options import Force, Json, NoPlugins, Plugins, open_registry, out_option, setting_option
 from ganforge.cli._output import check_output_path, next_command, notice, out, print_json, waiting, writing
@@ -46,7 +46,6 @@ app = typer.Typer(
     cls=PlainGroup,
     help="Describe, check and convert pictures: folders, archives and arrays.",
     no_args_is_help=True,
-    rich_markup_mode="rich",
 )
 
 

@@ -46,7 +46,7 @@ class EvaluateCommand(SettingsCommand):
     sampling: ClassVar[bool] = True
 
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer()
 
 
 # --metric, --features, --data, their options and --sampling.NAME become --set KEY=VALUE before parsing (see

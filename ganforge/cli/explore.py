@@ -17,7 +17,7 @@ from ganforge.errors import UsageError
 #: Module of the distribution ganforge-explore, which has the page and its server.
 SERVER = "ganforge_explore.server"
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer()
 
 
 @app.command(cls=SamplingCommand)

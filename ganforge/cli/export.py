@@ -26,7 +26,7 @@ FORMATS = {
 }
 FOLDERS = frozenset({"weights", "web"})
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer()
 
 
 @app.command(cls=SamplingCommand)

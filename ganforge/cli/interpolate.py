@@ -22,7 +22,7 @@ PICTURE_STEPS, ANIMATION_STEPS = 10, 30
 NUM_POINTS = 4
 METHODS: dict[str, Method] = {"linear": "linear", "spherical": "spherical"}
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer()
 
 
 @app.command(cls=SamplingCommand)

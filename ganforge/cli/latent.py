@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganforge.cli._commands import PlainGroup
+from ganforge.cli._classes import PlainGroup
 from ganforge.cli._latents import FeaturesName, OpenedSpace, with_latent_space, write_picture
 from ganforge.cli._settings import SamplingCommand
 from ganforge.errors import UsageError
@@ -45,7 +45,6 @@ app = typer.Typer(
     cls=PlainGroup,
     help="Explore the latent space: traversals, directions, arithmetic, truncation and mixing of styles.",
     no_args_is_help=True,
-    rich_markup_mode="rich",
 )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: Lines of progress for each image.
 REPORTS = 5
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer()
 
 
 @app.command(cls=SamplingCommand)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 #: Fraction of the time for evaluations from which the report explains it.
 MAX_EVALUATION_FRACTION = 0.5
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer()
 
 
 # The flags before `settings` become --set KEY=VALUE before parsing (see `SettingsCommand`), in their order. They are

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NUM_SAMPLES, COLUMNS = 64, 10
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer()
 
 
 @app.command(cls=SamplingCommand)

@@ -35,7 +35,7 @@ class SweepCommand(SettingsCommand):
     own: ClassVar[frozenset[str]] = frozenset({"metric", "num_samples"})
 
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer()
 
 
 # The four names, and every setting of `run`, become --set KEY=VALUE before parsing (see `SettingsCommand`); the names

@@ -14,7 +14,10 @@ from tests.helpers.plugins import distribution, provides
 
 HEAVY = ("torch", "torchvision", "numpy", "PIL")
 #: Libraries and parts of ganforge that a list of components and of commands do without, although others need them.
-UNUSED = ("packaging", "platformdirs", "tomllib", "ganforge.config", "ganforge.testing", "ganforge.training")
+UNUSED = (
+    *("packaging", "platformdirs", "tomllib", "rich.table", "rich.markdown", "pydantic.types"),
+    *("ganforge.config", "ganforge.testing", "ganforge.training"),
+)
 COMMAND_LINE = "import sys; from ganforge.cli.app import main; sys.argv[0] = 'ganforge'; main()"
 
 
@@ -63,10 +66,20 @@ def test_light_commands(arguments: str, site: Path) -> None:
 
 @pytest.mark.parametrize("arguments", ["--help", "--version", "list", "list loss"])
 def test_lists_import_what_they_need(arguments: str, site: Path) -> None:
-    """Lists of commands and components import neither configuration nor packaging; a list on stdout no rich either."""
+    """Lists of commands and components import neither configuration nor packaging, rich's text nor pydantic's types."""
     modules, _ = imported(site, COMMAND_LINE, *arguments.split())
     assert modules & set(UNUSED) == set()
-    assert ("rich.table" in modules) == (arguments == "--help")
+
+
+@pytest.mark.parametrize("kind", ["loss", "losses"])
+def test_values_are_converted_without_pydantic(kind: str, site: Path) -> None:
+    """A text is its own value; a path is converted by typer, with pydantic."""
+    (site / "local.py").write_text("")
+    modules, printed = imported(site, COMMAND_LINE, "list", kind)
+    assert "pydantic.types" not in modules
+    modules, with_path = imported(site, COMMAND_LINE, "list", kind, "--plugin", "local.py")
+    assert "pydantic.types" in modules
+    assert with_path == printed
 
 
 def test_importing_ganforge_is_light(site: Path) -> None:
