@@ -64,22 +64,11 @@ def test_light_commands(arguments: str, site: Path) -> None:
     assert printed.strip()
 
 
-@pytest.mark.parametrize("arguments", ["--help", "--version", "list", "list loss"])
+@pytest.mark.parametrize("arguments", ["--help", "--version", "list", "list loss", "list losses --json"])
 def test_lists_import_what_they_need(arguments: str, site: Path) -> None:
     """Lists of commands and components import neither configuration nor packaging, rich's text nor pydantic's types."""
     modules, _ = imported(site, COMMAND_LINE, *arguments.split())
     assert modules & set(UNUSED) == set()
-
-
-@pytest.mark.parametrize("kind", ["loss", "losses"])
-def test_values_are_converted_without_pydantic(kind: str, site: Path) -> None:
-    """A text is its own value; a path is converted by typer, with pydantic."""
-    (site / "local.py").write_text("")
-    modules, printed = imported(site, COMMAND_LINE, "list", kind)
-    assert "pydantic.types" not in modules
-    modules, with_path = imported(site, COMMAND_LINE, "list", kind, "--plugin", "local.py")
-    assert "pydantic.types" in modules
-    assert with_path == printed
 
 
 def test_importing_ganforge_is_light(site: Path) -> None:
