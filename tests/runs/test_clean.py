@@ -54,6 +54,15 @@ def test_a_damaged_newest_checkpoint_is_not_the_one_that_stays(registry: Registr
     launch.resume_run(run, registry, launch.ResumeOverrides(steps=5), callback=lambda _: Callback())
 
 
+def test_a_run_without_checkpoints_has_nothing_to_remove(registry: Registry, tmp_path: Path) -> None:
+    """Before the first checkpoint nothing is removed, kept or freed."""
+    run = train(tmp_path / "run", registry)
+    for step in checkpoints.steps(run):
+        shutil.rmtree(run.checkpoint_path(step))
+    (cleaning,) = clean_runs(run.path, keep=1, dry_run=False, notice=pytest.fail)
+    assert (cleaning.removed, cleaning.kept, cleaning.bytes) == ([], [], 0)
+
+
 def test_a_link_is_removed_and_not_its_target(registry: Registry, tmp_path: Path) -> None:
     """A checkpoint that is a link frees nothing, wherever it leads, and its target stays."""
     run = train(tmp_path / "run", registry)

@@ -14,10 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 import ganforge as package
+from ganforge.components import DatasetInfo, ImageSpec
 from ganforge.components.sampling import draw_latents
 from ganforge.errors import DataError, GanforgeError
 from ganforge.plugins.registry import Registry
 from ganforge.runs import bundle, launch
+from ganforge.runs import evaluate_images as evaluate_module
 from ganforge.runs.evaluate import EvaluationRequest
 from ganforge.runs.evaluate_images import ImageScores, evaluate_images
 from ganforge.runs.setup import prepare
@@ -317,3 +319,14 @@ def test_float_images_are_scored_as_they_are(tmp_path: Path) -> None:
     numbers = torch.randn(90, 1, 1, 2, generator=torch.Generator().manual_seed(2)).numpy() + 3
     result = evaluate_images(archive(tmp_path / "images.npz", images=numbers), request, registry)
     assert result.scores["fid"] == pytest.approx(18, rel=0.3)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_gray_images_are_compared_with_color(count: int) -> None:
+    """Gray images become RGB ones with equal channels where the data have colors."""
+    gray = torch.arange(count * 16, dtype=torch.uint8).reshape(count, 1, 4, 4)
+    fitted = evaluate_module._fitted(
+        gray, DatasetInfo(ImageSpec(3, 4, 4), None, {"test": 1}, "fingerprint"), "pictures"
+    )
+    assert fitted.shape == (count, 3, 4, 4)
+    assert torch.equal(fitted, torch.cat([gray] * 3, dim=1))

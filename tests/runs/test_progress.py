@@ -126,3 +126,15 @@ def test_an_evaluation_shows_scores_with_their_references() -> None:
     """A score without a reference stands alone, and one that is missing is named so."""
     line = format_evaluation(500, {"fid": 29.5, "ppl": 120.25, "kid": None}, {"fid": 2.125, "kid": 0.5}, " | ")
     assert line == "step 500 scores: fid 29.50 (reference 2.125) | ppl 120.2 | kid missing (reference 0.5000)"
+
+
+def test_time_stands_still_after_the_end() -> None:
+    """The training time of a stopped clock stays, and is 0 before the start."""
+    clock = Clock()
+    progress = Progress(None, clock)
+    assert progress.elapsed_seconds == 0.0
+    progress.start(step=0, total_steps=10)
+    clock.now += 7
+    progress.stop()
+    clock.now += 100
+    assert progress.elapsed_seconds == 7.0

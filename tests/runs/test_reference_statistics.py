@@ -15,6 +15,7 @@ import ganforge as package
 from ganforge.config import command_line_layer
 from ganforge.config.resolve import resolve
 from ganforge.errors import DataError, GanforgeError, IncompatibleError
+from ganforge.evaluation import reference_statistics
 from ganforge.evaluation.reference_statistics import ReferenceStatistics
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
@@ -135,6 +136,14 @@ def test_damaged_statistics_are_refused(statistics: Path, tmp_path: Path) -> Non
     refused("SHA-256 of an array does not match", real_features=None)
     refused("has no protocol", document=None)
     refused("is damaged: format = 2", document=np.array(str(arrays["document"]).replace('"format":1', '"format":2')))
+    document = str(arrays["document"])
+    few = arrays["real_features"][:-1]
+    sha256 = json.loads(document)["sha256"]["real_features"]
+    refused(
+        "is damaged: it has not .* images for real",
+        real_features=few,
+        document=np.array(document.replace(sha256, reference_statistics._sha256(few))),
+    )
     statistics.write_bytes(b"0" * 100)
     with pytest.raises(GanforgeError, match="cannot be read"):
         ReferenceStatistics.load(statistics)

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -16,9 +17,9 @@ from PIL import Image
 from safetensors import safe_open
 
 import ganforge as package
-from ganforge.errors import CheckpointError, IncompatibleError, UsageError
+from ganforge.errors import CheckpointError, DataError, IncompatibleError, UnknownComponentError, UsageError
 from ganforge.plugins.registry import Registry
-from ganforge.runs import launch
+from ganforge.runs import launch, sample
 from ganforge.runs.index import find_runs
 from ganforge.runs.setup import prepare
 from ganforge.training.run_directory import RunDirectory
@@ -256,3 +257,18 @@ def test_everything_exported_is_there() -> None:
         assert getattr(package, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = package.Nothing
+
+
+def test_a_dataset_without_its_plugin_makes_pictures_and_reads_nothing(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pictures of uint8 images need no plugin; the real images are refused with the reason."""
+
+    def reload(*_: object) -> NoReturn:
+        raise UnknownComponentError("no dataset 'mnist'")
+
+    monkeypatch.setattr(sample, "reload", reload)
+    dataset = sample.dataset_of(package.load(run.path))
+    assert dataset.to_pixels(torch.tensor([-1.0, 1.0]).reshape(1, 1, 1, 2)).flatten().tolist() == [0, 255]
+    with pytest.raises(DataError, match="the train split cannot be read: the plugin of the dataset is not installed"):
+        dataset.open("train")

@@ -110,7 +110,7 @@ def test_a_folder_of_pictures_is_conformant(tmp_path: Path, registry: Registry) 
     check_component("dataset", "folder", options=options, registry=registry).raise_for_failures()
     with pytest.raises(UsageError, match="its options do not validate") as caught:
         check_component("dataset", "folder", registry=registry)
-    assert "--set path=VALUE" in str(caught.value)
+    assert "--set path=VALUE" in str(caught.value.fix)
 
 
 @pytest.mark.slow

@@ -17,8 +17,9 @@ import torch
 from ganforge.config import to_document
 from ganforge.errors import ConfigError, DataError
 from ganforge.plugins.registry import Registry
+from ganforge.runs.launch import wait_for_ranks
 from ganforge.runs.manifest import first_manifest
-from ganforge.runs.session import RankSetup, run_rank
+from ganforge.runs.session import Outcome, RankSetup, run_rank
 from ganforge.runs.setup import prepare
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.distributed import SINGLE_PROCESS, DistContext
@@ -236,7 +237,7 @@ def test_a_batch_that_cannot_be_shared_equally_is_refused(
     """Ranks, and the parts of each, have equally many images; the message names the nearest size."""
     with pytest.raises(ConfigError, match=message) as caught:
         prepare(tiny(registry, *settings), registry, dist=DistContext(0, ranks, 0))
-    assert fix in str(caught.value)
+    assert fix in str(caught.value.fix)
 
 
 def test_rank_with_other_data_is_refused(registry: Registry, tmp_path: Path) -> None:
@@ -252,6 +253,22 @@ def test_rank_with_other_data_is_refused(registry: Registry, tmp_path: Path) -> 
 
     with pytest.raises(DataError, match=r"rank 1 has other data than the main rank: fingerprint .*, not 000000000000"):
         run_rank(registry, Rank(rank=1))
+
+
+@pytest.mark.parametrize(("status", "waits"), [("finished", 1), ("interrupted", 0), ("failed", 0)])
+def test_ranks_wait_for_each_other_at_the_end_of_a_finished_run(status: str, waits: int, tmp_path: Path) -> None:
+    """A rank that was interrupted or failed may be alone, and does not wait."""
+    calls: list[int] = []
+
+    class Rank(DistContext):
+        """Rank that notes when it waits."""
+
+        def all_reduce_max(self, value: int) -> int:
+            calls.append(value)
+            return value
+
+    wait_for_ranks(Rank(), Outcome(RunDirectory(tmp_path), status, 1, 1, None, 1.0, {}))
+    assert len(calls) == waits
 
 
 def test_shared_batch_norm_draws_and_scores_alone() -> None:

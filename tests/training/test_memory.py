@@ -110,7 +110,7 @@ def test_resume_on_another_device_warns_of_other_bits(registry: Registry, tmp_pa
     run.update_manifest(device="cuda:7", precision="tf32")
     with pytest.raises(ConfigError, match="no device 'cuda:7'") as caught:
         launch.resume_run(run, registry, launch.ResumeOverrides(steps=4))
-    assert "--device cpu" in str(caught.value)
+    assert "--device cpu" in str(caught.value.fix)
     with pytest.warns(UserWarning, match="device cuda:7 → cpu.*other bits"):
         outcome = launch.resume_run(run, registry, launch.ResumeOverrides(steps=4, device="cpu"))
     assert outcome.status == "finished"
