@@ -158,6 +158,13 @@ def test_optimizer_options_and_weights_are_scheduled(assemble: Assemble) -> None
     assert gan_step.schedules.factor("ema_halflife_images", 4) == pytest.approx(0.6)
 
 
+def test_a_term_of_weight_zero_changes_no_weight(assemble: Assemble) -> None:
+    """With a weight of 0 both networks stay as they are."""
+    gan, untrained = assemble(*MLP, "loss.weight=0"), assemble(*MLP)
+    stepped(gan, 2)
+    assert difference(gan, untrained) == 0
+
+
 def test_schedules_scale_each_group(registry: Registry) -> None:
     """Groups with values of their own keep their ratios, and clipping is scheduled too."""
     settings = ("schedules.optimizer.gen.weight_decay=linear", "optimizer.gen.weight_decay=0.1")
