@@ -208,10 +208,18 @@ def endless() -> list[Any]:
     return found
 
 
+def endless_table() -> dict[str, Any]:
+    """Return a table that holds itself."""
+    found: dict[str, Any] = {}
+    found["inner"] = found
+    return found
+
+
 @pytest.mark.parametrize(
     ("details", "said"),
     [
         ({"list": endless()}, "details are nested more than 20 deep, or contain themselves"),
+        (endless_table(), "details are nested more than 20 deep, or contain themselves"),
         ({"count": 2**63}, r"details\['count'\] is an integer of more than 64 bits"),
         ({"count": -(10**400)}, r"details\['count'\] is an integer of more than 64 bits"),
         ({"text": "\ud800"}, r"details\['text'\] is '.ud800', which is not Unicode text"),

@@ -30,6 +30,7 @@ from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
 from ganforge.runs.setup import prepare
 from ganforge.runs.trained_run import TrainedRun
+from ganforge.training import build as build_module
 from ganforge.training import checkpoint as checkpoints
 from ganforge.training.build import build
 from ganforge.training.run_directory import RunDirectory
@@ -439,6 +440,18 @@ def test_wrong_phases_are_refused(
     """Weights without an optimizer, unknown names and orders without a phase are one message each."""
     with pytest.raises(error, match=message):
         phase_parameters(build(tiny(papers, *MLP, *settings)))
+
+
+def test_a_component_is_named_once(papers: Registry) -> None:
+    """An error of a component gets its name in front, unless the message has it."""
+    owner = build(tiny(papers, *MLP)).owners()["generator"]
+    with pytest.raises(IncompatibleError) as caught, build_module._naming(owner):
+        raise IncompatibleError("images of 3×3 are too small", fix="choose others")
+    assert caught.value.message == f"{owner.entry}: images of 3×3 are too small"
+    assert caught.value.fix == "choose others"
+    with pytest.raises(IncompatibleError) as caught, build_module._naming(owner):
+        raise IncompatibleError("mlp makes no images of 3×3")
+    assert caught.value.message == "mlp makes no images of 3×3"
 
 
 @pytest.mark.parametrize(
