@@ -407,6 +407,20 @@ def test_terms_are_not_compiled_but_recorded(methods: Registry) -> None:
     assert "float16 skips updates" in str(graph_conflict(gan, CUDA, "fp16"))
 
 
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("schedules.optimizer.gen.lr=cosine", "None"),
+        ("schedules.ema_halflife_images=linear", "None"),
+        ("schedules.optimizer.gen.betas.1=linear", "is scheduled, and a recording would keep its first value"),
+    ],
+)
+def test_schedules_of_options_that_a_recording_keeps(setting: str, reason: str, assemble: Assemble) -> None:
+    """Learning rates and the moving average follow their schedules in recorded updates; other options would not."""
+    gan = assemble(*MLP, "ema_halflife_images=1000", setting)
+    assert reason in str(graph_conflict(gan, CUDA, "fp32"))
+
+
 def test_a_recorded_optimizer_reads_its_rate_from_the_device() -> None:
     """The learning rate is a tensor that schedules fill; Adam counts its steps on the device."""
     weight = torch.nn.Parameter(torch.ones(2))
