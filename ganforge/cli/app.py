@@ -238,7 +238,7 @@ def _ending_in_time() -> Iterator[None]:
     try:
         yield
     except SystemExit as ending:
-        code = ending.code if isinstance(ending.code, int) else 0
+        code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)  # a text is an error
         timer = threading.Timer(EXIT_SECONDS, end)
         timer.daemon = True
         with suppress(RuntimeError):  # no thread can be started

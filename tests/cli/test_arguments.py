@@ -182,3 +182,20 @@ def test_what_a_component_leaves_does_not_keep_the_process(left: str, argument: 
     assert done.returncode == code, done.stderr
     assert "did not end with the command; it was stopped" in done.stderr
     assert done.stdout.startswith("ganforge ") == (argument == "--version")
+
+
+def test_the_text_of_an_exit_is_an_error_although_a_thread_remains() -> None:
+    """`sys.exit("no images")` of a plugin's command has exit code 1."""
+    lines = [
+        "import sys, threading, time",
+        "from ganforge.cli import app",
+        "app.EXIT_SECONDS = 0.3",
+        "threading.Thread(target=time.sleep, args=(60,)).start()",
+        "app.app = lambda arguments: sys.exit('no images')",
+        "app.main()",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert done.returncode == 1, done.stderr
+    assert "no images" in done.stderr
