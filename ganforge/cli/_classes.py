@@ -71,7 +71,8 @@ class _LazyConversion:
         """Return a value as the type of its parameter."""
         if value is None:
             return () if param.multiple or param.nargs == -1 else None
-        if isinstance(value, str) and param.type_descriptor.annotation is str:
+        descriptor = param.type_descriptor
+        if isinstance(value, str) and descriptor.annotation is str and descriptor.parameter_info.parser is None:
             return value
         return self.prepare().coerce(value, param=param, ctx=ctx)
 

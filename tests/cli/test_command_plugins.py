@@ -6,9 +6,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+import typer
 
+from ganforge.cli._classes import PlainCommand
 from ganforge.cli._commands import CORE, all_commands, build
 from ganforge.errors import StrictPluginError
 from ganforge.plugins import Policy, discover
@@ -143,6 +146,19 @@ def test_a_function_becomes_a_command(installed: Path) -> None:
         finished = run(installed, "stroll", *arguments)
         assert (finished.returncode, finished.stdout) == (2, "")
         assert "error: " in finished.stderr
+
+
+def test_a_parser_converts_a_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """A command may convert texts to texts; an option without a parser has its text."""
+    app = typer.Typer()
+
+    @app.command(cls=PlainCommand)
+    def echo(name: Annotated[str, typer.Argument(parser=str.upper)], tag: str = "none") -> None:
+        """Print the arguments."""
+        sys.stdout.write(f"{name} {tag}")
+
+    app(["dcgan", "--tag", "mine"], standalone_mode=False)
+    assert capsys.readouterr().out == "DCGAN mine"
 
 
 def test_a_typer_becomes_a_group(installed: Path) -> None:
