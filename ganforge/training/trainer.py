@@ -139,6 +139,7 @@ class Trainer:
             with self.meter.paused():
                 if self._evaluate(interruption):
                     save_checkpoint(self)
+            stopping = self._is_interrupted(interruption)
         while self.step < self.total_steps and not stopping:
             try:
                 batches = self._read_batches(interruption)

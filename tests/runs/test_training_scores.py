@@ -14,6 +14,8 @@ from ganforge.plugins.registry import Registry
 from ganforge.runs import launch, training_scores
 from ganforge.runs.setup import prepare
 from ganforge.training.callbacks import Callback
+from ganforge.training.trainer import Trainer
+from ganforge.utils.signals import WaitInterrupted
 from tests.helpers.checkpoints import digests
 from tests.helpers.runs import read_rows, tiny
 
@@ -98,6 +100,25 @@ def test_a_signal_ends_an_evaluation_which_a_resumed_run_repeats(
         [(row["step"], row["scores"]) for row in read_rows(run.evaluations)] for run in (outcome.run, straight.run)
     )
     assert scores == expected
+
+
+def test_a_signal_in_a_repeated_evaluation_begins_no_step(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several ranks stop between steps only: a step would leave the evaluation behind for good."""
+    settings = (*MLP[:-1], "steps=5", "evaluate_every=2", "num_samples=100", "max_eval_time_fraction=1")
+    monkeypatch.setattr(Evaluator, "evaluate", lambda *_: signal.raise_signal(signal.SIGTERM))
+    outcome = launch.start_run(prepare(tiny(registry, *settings), registry), out=tmp_path / "run", callback=Callback())
+    assert (outcome.status, outcome.steps) == ("interrupted", 2)
+    steps: list[int] = []
+
+    def read(trainer: Trainer, *_: object) -> Any:
+        steps.append(trainer.step)
+        raise WaitInterrupted
+
+    monkeypatch.setattr(Trainer, "_read_batches", read)
+    resumed = launch.resume_run(outcome.run, registry, callback=lambda _: Callback())
+    assert (resumed.status, resumed.steps, steps) == ("interrupted", 2, [])
 
 
 def test_a_signal_ends_the_score_of_a_finished_run(
