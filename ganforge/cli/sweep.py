@@ -101,12 +101,13 @@ def sweep(
     """Train every combination of components and settings with several seeds, score each run, and rank them."""
     if resume is not None:
         others = (settings, seeds, sweeps, search, space, objective, storage, metric, num_samples)
-        if any((*others, preset, config, folder)):
+        sweep_config = SweepConfig.read(resume)
+        if any((*others, preset, config, folder, no_plugins and not sweep_config.no_plugins)):
             raise UsageError(
                 f"--resume {resume} continues a sweep unchanged, so it cannot be combined with other settings",
                 fix="leave them out; to extend the sweep, give the whole command again with --out",
             )
-        sweep_config, folder = SweepConfig.read(resume), resume
+        folder = resume
         _check_plugins(resume, sweep_config, plugin or [])
         registry = opt.open_registry(plugin, no_plugins=sweep_config.no_plugins)
     else:

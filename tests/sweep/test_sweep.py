@@ -219,6 +219,10 @@ def test_a_resumed_sweep_loads_no_plugin_that_the_user_does_not_name(tmp_path: P
     assert f"{tmp_path} uses local plugins: {plugin}" in done.stderr
     assert f"ganforge sweep --resume {tmp_path} --plugin {plugin}" in done.stderr
     assert not (tmp_path / "it-ran").exists()
+    done = command("sweep", "--resume", str(tmp_path), "--plugin", str(plugin), "--no-plugins", "--dry-run")
+    assert done.returncode == 2
+    assert "continues a sweep unchanged" in done.stderr
+    assert not (tmp_path / "it-ran").exists()
 
 
 def test_dry_run_shows_the_plan_and_writes_nothing(pictures: Path) -> None:
