@@ -39,7 +39,7 @@ from ganforge.training.distributed import SINGLE_PROCESS, DistContext, init_dist
 from ganforge.training.precision import choose_device, supported_precisions
 from ganforge.training.run_directory import RunDirectory, RunLock, now
 from ganforge.utils.files import write_atomically
-from ganforge.utils.signals import Interruption, WaitInterrupted
+from ganforge.utils.signals import Interruption
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,13 +259,8 @@ def _train(
         outcome, interrupt = train_to_end(trainer, run, interruption)
         callback.on_train_end(outcome.status)
         if outcome.status == "finished":
-            try:
-                with interruption.waiting():
-                    scores = score_at_end(run, prepared, outcome.images_seen, callback.on_message)
-                outcome = replace(outcome, scores=scores)
-            except WaitInterrupted:
-                command_line = run.command("evaluate", run.path)
-                callback.on_message(f"a signal ended the scores of the finished run; compute them: {command_line}")
+            scores = score_at_end(run, prepared, outcome.images_seen, callback.on_message, interruption)
+            outcome = replace(outcome, scores=scores)
         _write_report(run, callback, report)
         relay.send("finished", status=outcome.status, error=outcome.error)
         if interrupt is not None:

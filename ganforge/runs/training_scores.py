@@ -13,6 +13,7 @@ from ganforge.runs.setup import Prepared
 from ganforge.runs.trained_run import TrainedRun
 from ganforge.training.callbacks import EvaluationResult
 from ganforge.training.run_directory import RunDirectory
+from ganforge.utils.signals import Interruption, WaitInterrupted
 from ganforge.utils.tracebacks import summarize_exception
 
 #: Metrics and images of the score at the end.
@@ -51,9 +52,13 @@ def make_scorer(prepared: Prepared, notice: Callable[[str], None]) -> Callable[[
 
 
 def score_at_end(
-    run: RunDirectory, prepared: Prepared, images_seen: int, notice: Callable[[str], None]
+    run: RunDirectory,
+    prepared: Prepared,
+    images_seen: int,
+    notice: Callable[[str], None],
+    interruption: Interruption,
 ) -> RunScores | None:
-    """Score the last weights of a finished run if its data have a small classifier; a failure is a notice.
+    """Score the last weights of a finished run if its data have a small classifier; a failure or signal is a notice.
 
     None if the run evaluates during the training, is short, or has other features.
     """
@@ -69,7 +74,10 @@ def score_at_end(
         device=str(prepared.device),
     )
     try:
-        return evaluate_run(trained, request)
+        with interruption.waiting():
+            return evaluate_run(trained, request)
+    except WaitInterrupted:
+        notice(f"a signal ended the scores of the finished run; compute them: {run.command('evaluate', run.path)}")
     except GanforgeError as error:
         notice(f"the run is not scored: {error.message}")
     except Exception as error:  # noqa: BLE001 - the training is complete without a score

@@ -145,3 +145,23 @@ def test_a_signal_ends_the_score_of_a_finished_run(
     assert time.monotonic() - begun < 30
     assert (outcome.status, outcome.signal, outcome.scores) == ("finished", None, None)
     assert f"ganforge evaluate {outcome.run.path}" in messages[-1]
+
+
+def test_a_signal_at_the_end_of_a_run_without_scores_is_silent(registry: Registry, tmp_path: Path) -> None:
+    """A run that is too short for scores lacks none."""
+    messages: list[str] = []
+
+    class Stops(Callback):
+        """Callback that keeps messages, and receives a signal after the last step."""
+
+        def on_message(self, message: str) -> None:
+            """Keep a message."""
+            messages.append(message)
+
+        def on_train_end(self, status: str) -> None:
+            """Receive a signal."""
+            signal.raise_signal(signal.SIGTERM)
+
+    outcome = launch.start_run(prepare(tiny(registry, *MLP), registry), out=tmp_path / "run", callback=Stops())
+    assert outcome.status == "finished"
+    assert not any("scores" in message for message in messages)
