@@ -39,13 +39,17 @@ class Rows:
 
     def __init__(self, file: PerProcess[Any], name: str) -> None:
         self._file, self._name = file, name
+        self._opened: tuple[Any, Any] | None = None
         self.shape: tuple[int, ...] = self.array.shape
         self.dtype = self.array.dtype
 
     @property
     def array(self) -> Any:  # noqa: ANN401 - as above
-        """The array, opened by this process."""
-        return self._file.get()[self._name]
+        """The array, opened by this process. It stays open, since closing it empties its cache."""
+        file, opened = self._file.get(), self._opened
+        if opened is None or opened[0] is not file:
+            opened = self._opened = file, file[self._name]
+        return opened[1]
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -136,14 +136,20 @@ def test_conversions_keep_pixels_labels_and_names(
 
 
 def test_chunks_of_many_images_are_decompressed_once(tmp_path: Path) -> None:
-    """The cache of an HDF5 array holds a chunk of 500 images, as BigGAN-PyTorch writes them."""
+    """The cache of an HDF5 array holds a chunk of 500 images, as BigGAN-PyTorch writes them, between two images."""
     with h5py.File(tmp_path / "a.h5", "w") as file:
-        pixels = np.zeros((500, 3, 64, 64), np.uint8)
-        file.create_dataset("imgs", data=pixels, chunks=pixels.shape, compression="lzf")
+        pixels = np.full((500, 3, 64, 64), 7, np.uint8)
+        stored = file.create_dataset("imgs", data=pixels, chunks=pixels.shape, compression="lzf")
+        chunk = stored.id.get_chunk_info(0)
     source = Hdf5(Hdf5.Options(path=tmp_path / "a.h5")).image_source
     assert isinstance(source, Hdf5Source)
-    array = source.arrays["imgs"].array
-    assert array.id.get_access_plist().get_chunk_cache()[1] >= pixels.nbytes
+    rows = source.arrays["imgs"]
+    assert rows.array.id.get_access_plist().get_chunk_cache()[1] >= pixels.nbytes
+    assert (rows[0] == 7).all()
+    with (tmp_path / "a.h5").open("r+b") as damaged:
+        damaged.seek(chunk.byte_offset)
+        damaged.write(bytes(chunk.size))
+    assert (rows[1] == 7).all()
 
 
 def test_lsun_has_neither_extensions_nor_classes(tmp_path: Path) -> None:
