@@ -10,10 +10,10 @@ from pathlib import PurePath
 
 #: Characters that Python has for the bytes 0x80 to 0xff of a file name that is not UTF-8.
 UNDECODABLE = range(0xDC80, 0xDD00)
-#: Command within a message, or a flag with its value.
+#: Command within a message, which may have quoted arguments, or a flag with its value.
 COMMAND_OR_FLAG = re.compile(
-    r"\b(?:ganforge|python|torchrun|Docker:) [^;)]*"
-    r"|--(?P<key>[a-z][\w.-]*\w)(?: (?!(?:and|or|out)\b)(?P<value>[^\s,;:()]+)(?=$|[,;:)]| --| or ))?"
+    r"\b(?:ganforge|python|torchrun|Docker:) (?:'[^']*'|[^;)])*"
+    r"|(?<![\w./-])--(?P<key>[a-z][\w.-]*\w)(?: (?!(?:and|or|out)\b)(?P<value>[^\s,;:()]+)(?=$|[,;:)]| --| or ))?"
 )
 
 

@@ -67,6 +67,8 @@ def test_escapes_are_those_of_python(text: str, shown: str) -> None:
         ("--resize makes pictures (--optimizer.lr 5e-5)", "resize makes pictures (optimizer.lr=5e-5)"),
         ("resume it: ganforge resume r --steps 5; or --out X", "resume it: ganforge resume r --steps 5; or out=X"),
         ("python -m pip install --no-deps ganforge", "python -m pip install --no-deps ganforge"),
+        ("ganforge resume 'a (1)' --steps 5; or --out X", "ganforge resume 'a (1)' --steps 5; or out=X"),
+        ("remove a--old, or /data/--old-one", "remove a--old, or /data/--old-one"),
         ("--workers 1, or enlarge it (Docker: --shm-size 1g)", "workers=1, or enlarge it (Docker: --shm-size 1g)"),
     ],
 )
