@@ -204,6 +204,7 @@ def test_options_stand_in_their_component_s_own_table(registry: Registry) -> Non
         (("optimizer.lr=inf",), "optimizer.disc.lr = inf .command line.: input should be a finite number"),
         (("optimizer=sgd", "optimizer.nesterov=true"), "nesterov needs a momentum above 0"),
         (("term.weight=2",), "no term is chosen"),
+        (("term.nothing.weight=2",), "term.nothing .command line. is set, but no term is chosen"),
         (("penalty=r1",), "invalid setting 'penalty' .command line.; its name is 'term'\nuse term"),
         (("latent=norml",), "no latent 'norml'; did you mean 'normal'"),
         (("schedules.optimizer.gen.ler=cosine",), "schedules.optimizer.gen.ler .command line.: .* 'optimizer.gen.lr'"),

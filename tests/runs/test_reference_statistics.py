@@ -13,12 +13,14 @@ import pytest
 
 import ganforge as package
 from ganforge.config import command_line_layer
+from ganforge.config.reload import SCORING
 from ganforge.config.resolve import resolve
 from ganforge.errors import DataError, GanforgeError, IncompatibleError
 from ganforge.evaluation import reference_statistics
 from ganforge.evaluation.reference_statistics import ReferenceStatistics
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
+from ganforge.runs.evaluate import EvaluationRequest, evaluation_layers
 from ganforge.runs.setup import prepare
 from ganforge.runs.trained_run import TrainedRun
 from tests.helpers.plugins import command
@@ -147,6 +149,15 @@ def test_damaged_statistics_are_refused(statistics: Path, tmp_path: Path) -> Non
     statistics.write_bytes(b"0" * 100)
     with pytest.raises(GanforgeError, match="cannot be read"):
         ReferenceStatistics.load(statistics)
+
+
+def test_the_path_of_the_weights_of_features_is_the_readers_own(statistics: Path) -> None:
+    """Options of the features are those of the file, except where its author kept their weights."""
+    stored = ReferenceStatistics.load(statistics)
+    assert stored.protocol.features is not None
+    stored.protocol.features.options.update(weights="/elsewhere/weights.pt", size=32)
+    layers = evaluation_layers(EvaluationRequest(reference=statistics), SCORING, stored)
+    assert layers[1].values["features"] == {"name": "pixels", "pixels": {"size": 32}}
 
 
 def test_features_of_an_edited_file_are_found_like_any_others(statistics: Path, tmp_path: Path) -> None:
