@@ -227,6 +227,8 @@ def _ending_in_time() -> Iterator[None]:
     code = 0
 
     def end() -> None:
+        if threading.main_thread().is_alive():  # a caller has caught the exit
+            return
         with suppress(Exception):  # the streams may be closed
             notice("a thread, process or exit function of a component did not end with the command; it was stopped")
             sys.stdout.flush()

@@ -166,7 +166,7 @@ def test_absurd_sizes_of_the_terminal(columns: str, tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize(("argument", "code"), [("--version", 0), ("--no-such", 2)])
-def test_what_a_component_leaves_does_not_keep_the_process(left: str, argument: str, code: int) -> None:
+def test_remains_of_a_component_do_not_keep_the_process(left: str, argument: str, code: int) -> None:
     """A thread, process or exit function that never ends is stopped; output and exit code are those of the command."""
     lines = [
         "import atexit, multiprocessing, sys, threading, time",
@@ -199,3 +199,21 @@ def test_the_text_of_an_exit_is_an_error_although_a_thread_remains() -> None:
     )
     assert done.returncode == 1, done.stderr
     assert "no images" in done.stderr
+
+
+def test_a_caller_that_catches_the_exit_lives_on() -> None:
+    """A program that continues after `main()` is not stopped."""
+    lines = [
+        "import sys, time",
+        "from ganforge.cli import app",
+        "app.EXIT_SECONDS = 0.1",
+        "sys.argv = ['ganforge', '--version']",
+        "try: app.main()",
+        "except SystemExit: time.sleep(1)",
+        "print('lives on')",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("lives on\n")
