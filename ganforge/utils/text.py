@@ -47,6 +47,8 @@ def _as_keyword(match: re.Match[str]) -> str:
     if match["key"] is None:
         return match[0]
     key = match["key"].replace("-", "_")
+    if key == "set" and match["value"] is not None:  # `--set KEY=VALUE`
+        return match["value"]
     return key if match["value"] is None else f"{key}={match['value']}"
 
 

@@ -70,6 +70,7 @@ def test_escapes_are_those_of_python(text: str, shown: str) -> None:
         ("ganforge resume 'a (1)' --steps 5; or --out X", "ganforge resume 'a (1)' --steps 5; or out=X"),
         ("remove a--old, or /data/--old-one", "remove a--old, or /data/--old-one"),
         ("--workers 1, or enlarge it (Docker: --shm-size 1g)", "workers=1, or enlarge it (Docker: --shm-size 1g)"),
+        ("give it: --set path=VALUE, or options= in a test", "give it: path=VALUE, or options= in a test"),
     ],
 )
 def test_an_error_of_python_names_keywords(flags: str, keywords: str) -> None:
