@@ -100,7 +100,7 @@ def resume(
         steps: Steps in total, to extend the training.
         device: Another device than before.
         workers: Another number of worker processes that read streamed data.
-        data: Where the data is, if it has moved: `{"path": …}` or `{"root": …}`.
+        data: New place of data that has moved: `{"path": …}` or `{"root": …}`.
         plugins: Local plugin files.
         callback: In-process callbacks.
         progress: Whether a notebook shows the training.

@@ -188,7 +188,7 @@ def resume(
     device: Annotated[str | None, typer.Option(metavar="NAME", help="Device: auto, cpu, cuda (the run's).")] = None,
     workers: Annotated[int | None, typer.Option(min=0, metavar="N", help="Processes that read streamed data.")] = None,
     data_path: Annotated[
-        str | None, typer.Option("--data.path", metavar="PATH", help="Where the data is, if it has moved.")
+        str | None, typer.Option("--data.path", metavar="PATH", help="New place of data that has moved.")
     ] = None,
     data_root: Annotated[
         str | None, typer.Option("--data.root", metavar="DIR", help="Folder that holds the data, if it has moved.")

@@ -229,7 +229,7 @@ class Trainer:
 
     @property
     def is_scored(self) -> bool:
-        """Whether an evaluation of this step is due."""
+        """State of the schedule of evaluations: true at a step that has one."""
         every = self.experiment.evaluate_every
         return every is not None and (self.step % every == 0 or self.step == self.total_steps)
 

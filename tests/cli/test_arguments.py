@@ -157,6 +157,13 @@ def test_absurd_sizes_of_the_terminal(columns: str, tmp_path: Path) -> None:
     assert max(map(len, shown.stdout.splitlines())) <= 200
 
 
+def run_program(*lines: str) -> subprocess.CompletedProcess[str]:
+    """Run the lines of a program that calls ganforge's command line."""
+    return subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False, timeout=30
+    )
+
+
 @pytest.mark.parametrize(
     "left",
     [
@@ -168,16 +175,13 @@ def test_absurd_sizes_of_the_terminal(columns: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("argument", "code"), [("--version", 0), ("--no-such", 2)])
 def test_remains_of_a_component_do_not_keep_the_process(left: str, argument: str, code: int) -> None:
     """A thread, process or exit function that never ends is stopped; output and exit code are those of the command."""
-    lines = [
+    done = run_program(
         "import atexit, multiprocessing, sys, threading, time",
         "from ganforge.cli import app",
         "app.EXIT_SECONDS = 0.3",
         left,
         f"sys.argv = ['ganforge', {argument!r}]",
         "app.main()",
-    ]
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False, timeout=30
     )
     assert done.returncode == code, done.stderr
     assert "did not end with the command; it was stopped" in done.stderr
@@ -186,16 +190,13 @@ def test_remains_of_a_component_do_not_keep_the_process(left: str, argument: str
 
 def test_the_text_of_an_exit_is_an_error_although_a_thread_remains() -> None:
     """`sys.exit("no images")` of a plugin's command has exit code 1."""
-    lines = [
+    done = run_program(
         "import sys, threading, time",
         "from ganforge.cli import app",
         "app.EXIT_SECONDS = 0.3",
         "threading.Thread(target=time.sleep, args=(60,)).start()",
         "app.app = lambda arguments: sys.exit('no images')",
         "app.main()",
-    ]
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False, timeout=30
     )
     assert done.returncode == 1, done.stderr
     assert "no images" in done.stderr
@@ -203,7 +204,7 @@ def test_the_text_of_an_exit_is_an_error_although_a_thread_remains() -> None:
 
 def test_a_caller_that_catches_the_exit_lives_on() -> None:
     """A program that continues after `main()` is not stopped."""
-    lines = [
+    done = run_program(
         "import sys, time",
         "from ganforge.cli import app",
         "app.EXIT_SECONDS = 0.1",
@@ -211,9 +212,6 @@ def test_a_caller_that_catches_the_exit_lives_on() -> None:
         "try: app.main()",
         "except SystemExit: time.sleep(1)",
         "print('lives on')",
-    ]
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False, timeout=30
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("lives on\n")

@@ -152,7 +152,7 @@ def test_tiff_equals_tifffile(tmp_path: Path, photometric: Any, dtype: Any, chan
     ],
 )
 def test_tiff_that_pillow_misreads_is_refused(tmp_path: Path, values: Array, reason: str) -> None:
-    """Signed and 32-bit numbers have no white, whatever their values, and planes of 16 bits would be mixed."""
+    """Signed and 32-bit numbers have no white, and planes of 16 bits would be mixed."""
     kind: dict[str, Any] = {"photometric": "minisblack"}
     if values.ndim > 2:
         kind = {"photometric": "rgb", "planarconfig": "separate"}

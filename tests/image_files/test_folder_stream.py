@@ -148,7 +148,7 @@ def change_class(root: Path) -> None:
 
 @pytest.mark.parametrize("change", [change_name, change_size, change_pixel, change_class])
 def test_the_fingerprint_changes_with_the_files(change: Any, tmp_path: Path) -> None:
-    """Names, lengths and parts of the files make the fingerprint, wherever the folder lies and whatever its age."""
+    """Names, lengths and parts of the files make the fingerprint; the place and the age of the folder do not."""
     root = pictures(tmp_path / "here")
     save(root / "cat" / "1.png", noise("RGB", (128, 128)), compress_level=0)
 

@@ -663,7 +663,7 @@ def test_a_run_without_its_manifest_is_kept(damage: str, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("name", ["thesis.tmp", "notes/run.toml", ".run.toml.swp"])
 def test_notes_of_the_user_are_no_remains(name: str) -> None:
-    """A file that no start leaves keeps its folder, whatever its name resembles."""
+    """A file that no start leaves keeps its folder, also with a name like one of those."""
     (trial,) = list_trials([TrialConfig({}, "x", Experiment())], (0,))
     note = Path("m/x-seed0", name)
     note.parent.mkdir(parents=True)
