@@ -37,6 +37,13 @@ READ_IMAGE = """async () => [...new Uint8Array(await new Promise((resolve) => {
     canvas.getContext("2d").drawImage(image, 0, 0);
     canvas.toBlob(async (blob) => resolve(await blob.arrayBuffer()));
 }))]"""
+#: The smallest width that the shown image had in a second.
+SMALLEST_WIDTH = """async () => {
+    const widths = [];
+    for (const end = performance.now() + 1000; performance.now() < end; await new Promise((next) => setTimeout(next)))
+        widths.push(document.getElementById("picture").naturalWidth);
+    return Math.min(...widths);
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -150,14 +157,14 @@ def test_pins_are_ends_of_a_path(page: Served, digits: Path, visit: Opener) -> N
 
 
 def test_a_walk_moves_until_it_is_stopped(page: Served, visit: Opener) -> None:
-    """Images change during a walk, and the last one remains after it."""
+    """Images change during a walk, none of them empty, and the last one remains after it."""
     visitor = visit(page)
     walk = visitor.get_by_role("button", name="Walk")
     walk.click()
     visitor.wait_for_timeout(1000)
     assert walk.get_attribute("aria-pressed") == "true"
     moving = shown(visitor)
-    visitor.wait_for_timeout(1000)
+    assert visitor.evaluate(SMALLEST_WIDTH) == moving.shape[1]
     stopped = after(visitor, walk.click)
     visitor.wait_for_timeout(300)
     assert (stopped != moving).any()

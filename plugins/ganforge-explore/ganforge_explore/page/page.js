@@ -76,11 +76,13 @@ function draw() {
   return waiting;
 }
 
-async function show(image, blob) {
-  const previous = image.src;
+// An image takes the place of the previous one when it is decoded, so that no frame is empty in between.
+async function show(previous, blob) {
+  const image = previous.cloneNode();
   image.src = URL.createObjectURL(blob);
   await image.decode();
-  if (previous.startsWith("blob:")) URL.revokeObjectURL(previous);
+  previous.replaceWith(image);
+  URL.revokeObjectURL(previous.src);
 }
 
 function update() {
@@ -168,7 +170,7 @@ function showPins() {
     const use = element("button", { type: "button", ariaLabel: `Go to pin ${index + 1}` }, image);
     use.onclick = () => { stop(); clearSliders(); moveTo({ values: pin.values }); scene.condition = pin.condition; update(); draw(); };
     const remove = element("button", { type: "button", className: "remove", ariaLabel: `Remove pin ${index + 1}` }, "×");
-    remove.onclick = () => { stop(); URL.revokeObjectURL(image.src); pins.splice(index, 1); showPins(); };
+    remove.onclick = () => { stop(); URL.revokeObjectURL(use.firstChild.src); pins.splice(index, 1); showPins(); };
     return element("li", {}, use, remove);
   }));
 }
