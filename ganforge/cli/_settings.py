@@ -21,7 +21,7 @@ from ganforge.config.dotted import RENAMED, literal
 from ganforge.config.references import SINGLE, TRAINED
 from ganforge.errors import ConfigError, GanforgeError, UsageError
 from ganforge.plugins.registry import Registry
-from ganforge.utils.suggest import own_name
+from ganforge.utils.suggest import own_names
 
 #: Examples for the help of a command with some sections, and with all.
 EXAMPLES = ("--metric.kid.subsets 50", "--gen.base_channels 64")
@@ -161,9 +161,8 @@ class SettingsCommand(PlainCommand):
             key = flag.removeprefix("--").partition(".")[0].replace("-", "_")
             if not flag.startswith("--") or flag in declared | HELP or key in keys:
                 continue
-            own = own_name(flag.removeprefix("--"))
-            candidates = declared | settings if own is None else {f"--{own.replace('_', '-')}"}
-            message = f"invalid option {flag!r}{did_you_mean_option(flag, candidates)}"
+            own = {f"--{name.replace('_', '-')}" for name in own_names(flag.removeprefix("--"))}
+            message = f"invalid option {flag!r}{did_you_mean_option(flag, own or declared | settings)}"
             raise UsageError(message, fix=f"{ctx.command_path} --help")
 
     def _as_flags(self, names: list[str]) -> str:

@@ -6,6 +6,7 @@ import os
 import traceback
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -134,20 +135,22 @@ def run(
 
 
 def _print_plan(plan: Mapping[str, Any]) -> None:
-    """Print the plan of `--dry-run`, with the origin of every value; those that are not defaults come first."""
+    """Print the plan of `--dry-run`: components, settings that are not default, data, sizes, device and time."""
     console = out()
-    table = Table("kind", "name", "from", "chosen by", title="Components", title_justify="left")
+    plain = partial(Table, box=None, pad_edge=False, title_justify="left")
+    table = plain("component", "name", "from", "chosen by", title="Components")
     for item in plan["components"]:
         source = f"{item['distribution']} {item['version']}"
-        table.add_row(item["kind"], f"[bold]{escape(item['name'])}[/]", escape(source), escape(item["origin"]))
+        table.add_row(item["for"], f"[bold]{escape(item['name'])}[/]", escape(source), escape(item["origin"]))
     console.print(table)
     heads = Column("setting", no_wrap=True), "value", "origin"  # a key stays whole: it is a flag
-    settings = Table(*heads, title="Settings", title_justify="left")
-    values = [(plan["origins"].get(key, DEFAULT), key, value) for key, value in flatten(plan["experiment"])]
-    for origin, key, value in sorted(values, key=lambda item: (item[0] == DEFAULT, item[1])):
-        style = "dim" if origin == DEFAULT else ""
-        settings.add_row(escape(key), escape(format_value(value)), escape(origin), style=style)
+    settings = plain(*heads, title="Settings")
+    values = dict(flatten(plan["experiment"]))
+    changed = sorted(key for key in values if plan["origins"].get(key, DEFAULT) != DEFAULT)
+    for key in changed:
+        settings.add_row(escape(key), escape(format_value(values[key])), escape(plan["origins"][key]))
     console.print(settings)
+    console.print(f"[dim]{len(values) - len(changed)} other settings are defaults; with --json, the plan has all[/]")
     data, count = plan["data"], plan["parameters"]
     sizes = ", ".join(f"{size:,} {split}" for split, size in data["sizes"].items())
     console.print(f"data        {data['image']} pixels; {sizes}; {escape(data['source'])}")

@@ -21,7 +21,7 @@ from ganforge.plugins.first_party import Provided, providing_distribution
 from ganforge.plugins.local import module_name, short_name
 from ganforge.plugins.presets import PresetEntry
 from ganforge.plugins.sources import Item, find_named, qualified_name, shortest_name
-from ganforge.utils.suggest import did_you_mean, nearest, own_name
+from ganforge.utils.suggest import did_you_mean, nearest, own_names
 from ganforge.utils.tracebacks import summarize_exception
 
 #: Interface of each kind, by name, because importing it imports torch. A loss is usually a `Loss`, which is a term.
@@ -123,9 +123,8 @@ class Registry:
             name: Its name, which may be that of another library.
             kinds: Kinds that it may have.
         """
-        own = own_name(name) or name
-        owners = (providing_distribution(kind, own) for kind in kinds)
-        distribution = next((owner for owner in owners if owner is not None), None)
+        pairs = ((own, providing_distribution(kind, own)) for own in (name, *own_names(name)) for kind in kinds)
+        own, distribution = next((pair for pair in pairs if pair[1] is not None), (name, None))
         if distribution is not None and distribution not in self._distributions:
             provided = "is installed; {} provides it" if own == name else f"is installed; {own!r} is its name in {{}}"
             raise UnknownComponentError(

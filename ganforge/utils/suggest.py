@@ -50,19 +50,22 @@ OTHER_NAMES = {
     "penalty": "term",
     "gp": "gradient-penalty",
 }
+#: Terms with the names of losses that have them.
+OTHER_TERMS = {"wgan-gp": "gradient-penalty", "wasserstein-gp": "gradient-penalty"}
 
 
-def own_name(name: str) -> str | None:
-    """Return ganforge's name for one of another library, or None."""
-    return OTHER_NAMES.get(name.casefold().replace("_", "-"))
+def own_names(name: str) -> list[str]:
+    """Return ganforge's names for one of another library."""
+    key = name.casefold().replace("_", "-")
+    return [names[key] for names in (OTHER_NAMES, OTHER_TERMS) if key in names]
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str | None:
     """Return the candidate that is most similar to a word, or None if none is similar."""
     by_folded = {candidate.casefold().replace("_", "-"): candidate for candidate in candidates}
-    own = (own_name(word) or "").replace("_", "-")
-    if own in by_folded:
-        return by_folded[own]
+    for own in own_names(word):
+        if own.replace("_", "-") in by_folded:
+            return by_folded[own.replace("_", "-")]
     matches = get_close_matches(word.casefold().replace("_", "-"), by_folded, n=1, cutoff=0.6)
     return by_folded[matches[0]] if matches else None
 
@@ -70,10 +73,8 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     """Return "; did you mean 'X'?" if a candidate is similar, else " (available: X, Y)", or "" without candidates."""
     candidates = sorted(candidates)
-    match = nearest(word, candidates)
-    own = own_name(word)
-    if match is None or "." in (own or ""):  # options of optimizers and networks are in no list
-        match = own if own is not None and "." in own else match
+    options = (own for own in own_names(word) if "." in own)  # those of optimizers and networks are in no list
+    match = next(options, None) or nearest(word, candidates)
     if match is not None:
         return f"; did you mean {match!r}?"
     return f" (available: {', '.join(candidates)})" if candidates else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -286,14 +287,21 @@ def test_bad_input_is_refused_before_anything_is_written(
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path) -> None:
-    """A dry run prints components, origins, counts, data, precision and time, cuts no key, and writes no file."""
+    """A dry run prints components, origins, counts, data, precision and time, cuts no key, and writes no file.
+
+    Default settings are only counted, so that the others stay in view on a terminal of 24 rows.
+    """
     flags = ("--gen", "mlp", "--gen.hidden", "[8]", "--disc", "mlp", "--data.source", "sample", "--precision", "fp32")
     done = command("run", *flags, "--dry-run")
     assert done.returncode == 0, done.stderr
     for words in ("generator", "gen.hidden", "command line", "default", "10,000 train", "precision fp32", "an epoch"):
         assert words in done.stdout
     assert f"generator {100 * 8 + 8 + 8 * 784 + 784:,}" in done.stdout
-    assert not any("…" in line for line in shown_on_terminal(80, "run", *flags, "--dry-run"))
+    shown = shown_on_terminal(80, "run", *flags, "--dry-run")
+    assert not any("…" in line for line in shown)
+    assert any("gen.hidden" in line for line in shown[-23:])
+    assert "log_every" not in done.stdout
+    assert re.search(r"^\d+ other settings are defaults", done.stdout, re.MULTILINE)
     assert list(tmp_path.iterdir()) == []
 
 

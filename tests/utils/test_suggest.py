@@ -17,6 +17,9 @@ from tests.helpers.plugins import command
         ("num_workers", ("workers", "num_samples"), "workers"),
         ("LSGAN", ("least-squares", "lsgan-like"), "least-squares"),
         ("wgan", ("ac-gan", "wasserstein"), "wasserstein"),
+        ("wgan-gp", ("ac-gan", "wasserstein-gp"), "wasserstein-gp"),
+        ("wgan-gp", ("ac-gan", "gradient-penalty"), "gradient-penalty"),
+        ("wasserstein-gp", ("ac-gan", "gradient-penalty"), "gradient-penalty"),
         ("zzz", ("workers",), None),
     ],
 )
@@ -58,6 +61,8 @@ def test_losses_of_papers_are_answered_with_their_distribution(registry: Registr
     with pytest.raises(UnknownComponentError, match="'wasserstein-gp' is its name in ganforge-losses") as error:
         registry.find("loss", "WGAN_GP")
     assert "plugins/ganforge-losses" in str(error.value.fix)
+    with pytest.raises(UnknownComponentError, match="'gradient-penalty' is its name in ganforge-losses"):
+        registry.find("term", "wgan-gp")
 
 
 @pytest.mark.parametrize("name", ["check", "describe"])
