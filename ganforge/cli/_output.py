@@ -21,6 +21,7 @@ from ganforge.errors import GanforgeError, UsageError
 from ganforge.plugins.commands import Command
 from ganforge.plugins.registry import Registry
 from ganforge.plugins.sources import OWN_DISTRIBUTION
+from ganforge.utils.files import error_reason
 from ganforge.utils.format import format_bytes
 from ganforge.utils.signals import SecondSignal
 from ganforge.utils.suggest import nearest
@@ -172,7 +173,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         fix = PATH_FIXES.get(error.errno or 0)
-        raise UsageError(f"{path} cannot be written: {error.strerror or error}", fix=fix) from None
+        raise UsageError(f"{path} cannot be written: {error_reason(error)}", fix=fix) from None
 
 
 def problem(message: str, fix: str | None = None) -> None:
@@ -250,7 +251,7 @@ def print_error(error: BaseException, command: Command | None = None) -> int:
     if isinstance(error, OSError):
         fix = PATH_FIXES.get(error.errno or 0)
         place = error.filename or "operating system"
-        problem(f"{place}: {error.strerror or error}", fix or "--traceback shows the origin")  # such as a full disk
+        problem(f"{place}: {error_reason(error)}", fix or "--traceback shows the origin")  # such as a full disk
         return 1 if fix is None else UsageError.exit_code
     if command is not None:
         problem(f"{command}: {summarize_exception(error)}", "a bug of the plugin; --traceback shows its origin")

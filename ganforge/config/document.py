@@ -15,7 +15,7 @@ from ganforge.config.dotted import NOTHING
 from ganforge.config.experiment import Experiment
 from ganforge.config.references import SEVERAL, SINGLE, ComponentRef
 from ganforge.errors import ConfigError
-from ganforge.utils.files import read_file
+from ganforge.utils.files import error_reason, read_file
 
 #: Limit of a configuration; a resolved one has some thousand bytes.
 MAX_BYTES = 1 << 20
@@ -37,7 +37,7 @@ def read_document(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigError(f"no configuration at {path}") from None
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise ConfigError(f"{path} cannot be read: {error_reason(error)}") from None
     except RecursionError:
         raise ConfigError(f"{path} is not TOML: it is nested too deeply") from None
     except ValueError as error:  # not TOML, a number of too many digits, or a null byte in the path

@@ -18,7 +18,7 @@ from ganforge.report.scores import Score
 from ganforge.runs.index import RunSummary, find_runs
 from ganforge.runs.score_table import columns
 from ganforge.schemas.rows import EvaluationRow
-from ganforge.utils.files import write_atomically
+from ganforge.utils.files import error_reason, write_atomically
 
 FILE_NAME = "report.html"
 #: Limits of a page of 5 MB: newest runs, characters of data URIs, columns.
@@ -63,7 +63,7 @@ def _write(page: str, place: Path, *, runs: int, missing: list[str]) -> HtmlRepo
     try:
         write_atomically(place, page)
     except OSError as error:
-        raise RunDirectoryError(f"{place} cannot be written: {error.strerror or error}") from None
+        raise RunDirectoryError(f"{place} cannot be written: {error_reason(error)}") from None
     return HtmlReport(place, len(page.encode()), runs, missing)
 
 

@@ -32,7 +32,7 @@ from ganforge.training import checkpoint as checkpoints
 from ganforge.training.checkpoint import Checkpoint
 from ganforge.training.checkpoint_io import parse_tensors
 from ganforge.training.run_directory import RunDirectory
-from ganforge.utils.files import MAX_BYTES, open_regular, write_atomically
+from ganforge.utils.files import MAX_BYTES, error_reason, open_regular, write_atomically
 from ganforge.utils.privacy import shorten_paths
 from ganforge.utils.schema import StrictModel, excerpt, first_problem
 from ganforge.utils.text import printable_json
@@ -188,7 +188,7 @@ def refusals(source: object, folder: Path) -> Iterator[None]:
         reason = error.message.replace(f"{folder}{os.sep}", "")
         raise RunDirectoryError(f"{source} is not a valid bundle: {reason}") from None
     except OSError as error:
-        raise RunDirectoryError(f"{source} cannot be read: {error.strerror or error}") from None
+        raise RunDirectoryError(f"{source} cannot be read: {error_reason(error)}") from None
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error) as error:
         raise RunDirectoryError(f"{source} is not a valid bundle: {excerpt(str(error))}") from None
 

@@ -231,7 +231,7 @@ def save_statistics(evaluator: Evaluator, evaluation: Evaluation, request: Evalu
     try:
         evaluator.real.statistics(evaluation.protocol).save(request.save_reference)
     except OSError as error:
-        raise UsageError(f"{request.save_reference} cannot be written: {error.strerror or error}") from None
+        raise UsageError(f"{request.save_reference} cannot be written: {error_reason(error)}") from None
 
 
 def _scoring(trained: TrainedRun, request: EvaluationRequest, statistics: ReferenceStatistics | None) -> Scoring:

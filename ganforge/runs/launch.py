@@ -38,7 +38,7 @@ from ganforge.training.callbacks import Callback, TrainerContext
 from ganforge.training.distributed import SINGLE_PROCESS, DistContext, init_distributed
 from ganforge.training.precision import choose_device, supported_precisions
 from ganforge.training.run_directory import RunDirectory, RunLock, now
-from ganforge.utils.files import write_atomically
+from ganforge.utils.files import error_reason, write_atomically
 from ganforge.utils.signals import Interruption
 
 
@@ -90,7 +90,7 @@ def start_run(
         except BaseException as error:
             shutil.rmtree(run.path, ignore_errors=True)  # half a run directory is useless
             if isinstance(error, OSError):
-                raise RunDirectoryError(f"{run.path} cannot be written: {error.strerror or error}") from None
+                raise RunDirectoryError(f"{run.path} cannot be written: {error_reason(error)}") from None
             raise
         _report_notices(prepared, callback)
         return _train(prepared, run, callback, report, restore=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ganforge.errors import RunDirectoryError
 from ganforge.training.run_directory import RunDirectory, RunLock
-from ganforge.utils.files import filling, sync
+from ganforge.utils.files import error_reason, filling, sync
 from ganforge.utils.text import shell_command
 
 #: File that a sweep has in its folder; its trials are found by their paths.
@@ -44,7 +44,7 @@ def move_run(source: Path, destination: Path) -> RunDirectory:
             target.parent.mkdir(parents=True, exist_ok=True)
             _move(source, target)
         except OSError as error:
-            raise RunDirectoryError(f"{source} cannot be moved to {target}: {error.strerror or error}") from None
+            raise RunDirectoryError(f"{source} cannot be moved to {target}: {error_reason(error)}") from None
     return RunDirectory(target)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ganforge.errors import RunDirectoryError, UsageError
 from ganforge.training.run_directory import RunDirectory
+from ganforge.utils.files import error_reason
 from ganforge.utils.suggest import did_you_mean
 
 #: Scheme of runs on the Hugging Face Hub.
@@ -87,7 +88,7 @@ def temporary_run(name: str, write: Callable[[Path], RunDirectory]) -> RunDirect
     except BaseException as error:
         shutil.rmtree(parent, ignore_errors=True)
         if isinstance(error, OSError):
-            raise RunDirectoryError(f"{error.filename or parent}: {error.strerror or error}") from None
+            raise RunDirectoryError(f"{error.filename or parent}: {error_reason(error)}") from None
         raise
     directory.is_temporary = True
     weakref.finalize(directory, shutil.rmtree, parent, ignore_errors=True)

@@ -33,7 +33,7 @@ from ganforge.sweep.config import FILE, Document, EvalSpec, SweepConfig
 from ganforge.sweep.locks import TrialLock, acquire_lock
 from ganforge.sweep.trials import PlanEntry, Trial, TrialConfig, differences, settings_of
 from ganforge.training.run_directory import DEFAULT_FOLDER, RunDirectory
-from ganforge.utils.files import write_atomically
+from ganforge.utils.files import error_reason, write_atomically
 
 #: State of a trial's run: absent, to resume, or at its end.
 State = Literal["new", "unfinished", "finished", "diverged"]
@@ -139,7 +139,7 @@ class SweepDirectory:
         except OSError as error:
             path = Path(error.filename or self.path)
             path = path if path.exists() else self.path  # not a temporary file in it
-            raise RunDirectoryError(f"{path} cannot be written: {error.strerror or error}") from None
+            raise RunDirectoryError(f"{path} cannot be written: {error_reason(error)}") from None
 
     def read_plan(self) -> tuple[dict[str, TrialConfig], list[str]]:
         """Return the configurations of plan.json by key, and a line if it is damaged: they are then planned again."""

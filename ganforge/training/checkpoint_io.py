@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ganforge.errors import CheckpointError
 from ganforge.schemas.checkpoint import CHECKSUMS, CheckpointState
-from ganforge.utils.files import open_regular, read_file
+from ganforge.utils.files import error_reason, open_regular, read_file
 from ganforge.utils.schema import excerpt, first_problem
 
 FORMAT = 1
@@ -43,7 +43,7 @@ def read_bytes(file: Path) -> bytes:
         with safe_open(file, "np"):
             return read_file(file, max_bytes=MAX_TENSORS_BYTES)
     except OSError as error:
-        raise CheckpointError(f"{file} cannot be read: {error.strerror or error}") from None
+        raise CheckpointError(f"{file} cannot be read: {error_reason(error)}") from None
     except SafetensorError as error:
         raise CheckpointError(f"{file} cannot be read: {excerpt(str(error))}") from None
 

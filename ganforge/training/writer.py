@@ -23,7 +23,7 @@ from ganforge.training.build import GANComponents
 from ganforge.training.callbacks import EvaluationResult, TrainerContext
 from ganforge.training.checkpoint import Checkpoint
 from ganforge.training.run_directory import RunDirectory
-from ganforge.utils.files import append_row, output_errors, sync_file, write_atomically
+from ganforge.utils.files import append_row, error_reason, output_errors, sync_file, write_atomically
 from ganforge.utils.images import RGB, grid, save_png
 from ganforge.utils.process import kept_process
 from ganforge.utils.signals import Interruption
@@ -152,7 +152,7 @@ class Writer:
         try:
             return read_rows(self.run.metrics, METRICS), read_rows(self.run.evaluations, EVALUATIONS)
         except OSError as error:
-            problem = f"{error.filename} cannot be read: {error.strerror or error}"
+            problem = f"{error.filename} cannot be read: {error_reason(error)}"
             raise RunDirectoryError(problem, fix="restore it, or remove it: the weights do not depend on it") from None
 
 

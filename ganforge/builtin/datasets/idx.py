@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ganforge.errors import DataError
-from ganforge.utils.files import open_regular
+from ganforge.utils.files import error_reason, open_regular
 
 UNSIGNED_BYTE = 0x08
 
@@ -62,7 +62,7 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is damaged: its compressed data cannot be read ({error})", fix=FIX) from error
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise DataError(f"{path} cannot be read: {error_reason(error)}") from error
     if expected is None:
         _check_magic(path, data, dimensions)
         raise DataError(f"{path} is not an IDX file: it ends within its header, after {len(data)} bytes", fix=FIX)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from ganforge.report.comparison.records import Run
 from ganforge.runs.score_table import Column
 from ganforge.utils.chart import thin
+from ganforge.utils.files import error_reason
 
 #: Columns that come first, and prefixes of further ones.
 LOSSES = ("loss/discriminator", "loss/generator")
@@ -61,7 +62,7 @@ def curves(groups: Sequence[tuple[str, Sequence[Run]]], columns: Sequence[Column
             try:
                 rows = run.rows()
             except OSError as error:
-                problems.append(f"{run.directory.metrics} cannot be read: {error.strerror or error}; it has no curves")
+                problems.append(f"{run.directory.metrics} cannot be read: {error_reason(error)}; it has no curves")
                 continue
             names = dict.fromkeys(key for row in rows for key in row if key.startswith(PREFIXES))
             for name in names:

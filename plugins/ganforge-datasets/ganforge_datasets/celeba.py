@@ -18,6 +18,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from ganforge import ConditionSpec, DatasetInfo, ImageSpec
 from ganforge.errors import DataError
+from ganforge.utils.files import error_reason
 from ganforge_datasets.downloaded import Downloaded
 
 #: Aligned faces are 178×218; papers crop the centered square (StarGAN: Choi et al. 2018, section 5.1).
@@ -131,7 +132,7 @@ class CelebA(Downloaded):
             try:
                 digest.update(f"{name} {label} {(folder / name).stat().st_size}\0".encode())
             except OSError as error:
-                raise DataError(f"{folder / name} cannot be read: {error.strerror or error}", fix=self.renew) from error
+                raise DataError(f"{folder / name} cannot be read: {error_reason(error)}", fix=self.renew) from error
         return digest.hexdigest()
 
 

@@ -14,6 +14,7 @@ from torchvision.datasets.utils import check_integrity
 from ganforge import Dataset, ImageTensors
 from ganforge.errors import DataError
 from ganforge.utils.downloads import RequiredFiles
+from ganforge.utils.files import error_reason
 from ganforge_datasets.locating import Remote, locate
 
 #: A slower download is aborted.
@@ -136,4 +137,4 @@ def _problem(path: Path, md5: str | None) -> str | None:
     try:
         return None if check_integrity(path, md5) else f"{path} is damaged: it is not the original (MD5)"
     except OSError as error:
-        return f"{path} cannot be read: {error.strerror or error}"
+        return f"{path} cannot be read: {error_reason(error)}"

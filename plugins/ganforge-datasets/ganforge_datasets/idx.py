@@ -13,6 +13,7 @@ from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from ganforge import ImageTensors
 from ganforge.errors import DataError
+from ganforge.utils.files import error_reason
 from ganforge_datasets.downloaded import Downloaded, DownloadedInMemory
 
 SIDE_PIXELS = 28
@@ -83,7 +84,7 @@ class IdxDataset(DownloadedInMemory):
         try:
             return read(str(path))
         except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror or error}", fix=self.renew) from error
+            raise DataError(f"{path} cannot be read: {error_reason(error)}", fix=self.renew) from error
         except Exception as error:  # torchvision's reader raises nearly any error, some without a message
             words = " ".join(str(error).split()) or "its header is wrong"
             raise DataError(f"{path} is damaged, or not an IDX file: {words}", fix=self.renew) from error
