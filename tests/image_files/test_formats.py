@@ -103,6 +103,18 @@ def test_a_format_has_the_images_of_its_folder(tmp_path: Path, form: str) -> Non
         assert label == images.condition[index]
 
 
+@pytest.mark.parametrize("form", ["zip", "zip-within-a-folder", "tar"])
+def test_hidden_files_of_archives_are_ignored(tmp_path: Path, form: str) -> None:
+    """Archives made on a Mac hold `._` files in class folders, and a folder `__MACOSX` at any depth."""
+    root = equal_pictures(tmp_path / "pictures")
+    for name in ("cat/._00.png", "cat/.trash/1.png", "cat/__MACOSX/2.png"):
+        save(root / name)
+    path = FORMATS[form](root, tmp_path / "packed")
+    data = folder(path)
+    assert len(in_memory(data)) == 12
+    assert data.notices == (f"{path}: train 12; 2 classes (cat, dog)",)
+
+
 THREE_STEPS = ("steps=3", "batch_size=4")
 
 

@@ -22,9 +22,10 @@ from ganforge.runs.manifest import first_manifest
 from ganforge.runs.session import Outcome, RankSetup, run_rank
 from ganforge.runs.setup import prepare
 from ganforge.training import checkpoint as checkpoints
+from ganforge.training.build import build
 from ganforge.training.distributed import SINGLE_PROCESS, DistContext
 from ganforge.training.run_directory import RunDirectory
-from ganforge.training.state import digest
+from ganforge.training.state import digest, synchronized_tensors
 from ganforge.training.sync_batchnorm import SyncedBatchNorm
 from tests.helpers.checkpoints import digests, wait_for_checkpoint
 from tests.helpers.plugins import local
@@ -286,6 +287,22 @@ def test_numbers_of_any_shape_have_a_digest() -> None:
     tensors = [torch.tensor(1.5), torch.ones(2, 3), torch.ones(2, dtype=torch.bfloat16)]
     assert digest(tensors) == digest([tensor.clone() for tensor in tensors])
     assert digest(tensors) != digest([torch.tensor(1.25), *tensors[1:]])
+
+
+def test_ranks_compare_all_weights_but_no_statistics_of_batch_norm(registry: Registry) -> None:
+    """Any weight of either network that differs is found; buffers of networks differ by rank."""
+    gan = build(tiny(registry, *CASES["batch-norm"][:4]))
+    before = digest(synchronized_tensors(gan))
+    for network in (gan.generator, gan.discriminator):
+        for buffer in network.buffers():
+            buffer.add_(1)
+    assert digest(synchronized_tensors(gan)) == before
+    for weight in (*gan.generator.parameters(), *gan.discriminator.parameters()):
+        original = weight.data
+        weight.data = original + 1
+        assert digest(synchronized_tensors(gan)) != before
+        weight.data = original
+    assert digest(synchronized_tensors(gan)) == before
 
 
 def test_invalid_setting_is_printed_by_rank_zero_only(tmp_path: Path) -> None:
