@@ -52,6 +52,8 @@ SIGNED, PLANES = 2, 2
 
 #: Start of the code stream of a JPEG 2000, and distance from it to the depth of the first channel, less one.
 CODE_STREAM, DEPTH_OFFSET = b"\xff\x4f\xff\x51", 42
+#: Start of a box of a JPEG 2000 whose length follows its type, in eight bytes.
+LONG_BOX = b"\0\0\0\x01"
 MAX_DEPTH_BITS = 0x7F
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -161,15 +163,14 @@ def _read(file: IO[bytes], decode: Callable[[IO[bytes]], Result]) -> Result:
         return decode(file)
     except ValueError:
         file.seek(0)
-        content = file.read()
-        if not content.startswith(PNG_SIGNATURE):
+        if file.read(len(PNG_SIGNATURE)) != PNG_SIGNATURE:
             raise
-    return decode(io.BytesIO(_without_metadata(content)))
+    return decode(io.BytesIO(_without_metadata(file.read())))
 
 
 def _without_metadata(content: bytes) -> bytes:
-    """Return a PNG without chunks of text and color profiles."""
-    kept, start = [PNG_SIGNATURE], len(PNG_SIGNATURE)
+    """Return a PNG, given what follows its signature, without chunks of text and color profiles."""
+    kept, start = [PNG_SIGNATURE], 0
     while start < len(content):
         end = start + 12 + int.from_bytes(content[start : start + 4])
         if content[start + 4 : start + 8] not in PNG_METADATA:
@@ -180,6 +181,7 @@ def _without_metadata(content: bytes) -> bytes:
 
 def _header(file: IO[bytes], *, upright: bool) -> Header:
     with Image.open(file, formats=formats()) as image:
+        _check_decodable(image, file)
         gray = image.mode in GRAY_MODES or _is_16_bit(image) or _has_gray_palette(image)
         if isinstance(image, PngImageFile) and image.mode == "RGBA":
             gray = image.tile[0][3] == "LA;16B"  # gray with transparency at 16 bits, which Pillow decodes as RGBA
@@ -207,20 +209,39 @@ def _pixels(file: IO[bytes], *, decoding: Decoding) -> Tensor:
 
 
 def _check_decodable(image: Image.Image, file: IO[bytes]) -> None:
-    """Raise ValueError for a picture that Pillow (13.0) decodes to other pixels, without an error."""
+    """Raise ValueError for a picture that Pillow (13.0) decodes to other pixels, or whose white is not defined."""
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers without a defined white")
     if isinstance(image, TiffImageFile):
         tags, bits = image.tag_v2, image.tag_v2.get(BITSPERSAMPLE, (1,))[0]
-        if SIGNED in tags.get(SAMPLEFORMAT, ()) and bits <= 16:  # noqa: PLR2004 - bits
+        if bits > 16:  # noqa: PLR2004 - bits
+            raise ValueError("its pixels have 32 bits without a defined white")
+        if SIGNED in tags.get(SAMPLEFORMAT, ()):
             raise ValueError("its pixels are signed numbers without a defined white")
         planes = tags.get(PLANAR_CONFIGURATION) == PLANES and image.info.get("compression") == "raw"
         if planes and bits == 16:  # noqa: PLR2004 - bits
             raise ValueError("its 16-bit colors are stored in planes, which Pillow mixes up")
     elif isinstance(image, Jpeg2KImageFile) and not _is_16_bit(image):
-        file.seek(0)
-        content = file.read()
-        bits = (content[content.index(CODE_STREAM) + DEPTH_OFFSET] & MAX_DEPTH_BITS) + 1
+        file.seek(_code_stream(file) + DEPTH_OFFSET)
+        bits = (file.read(1)[0] & MAX_DEPTH_BITS) + 1
         if bits > 8:  # noqa: PLR2004 - bits
             raise ValueError(f"its colors have {bits} bits, of which Pillow makes white black")
+
+
+def _code_stream(file: IO[bytes]) -> int:
+    """Return the position of the code stream of a JPEG 2000. Raises ValueError if no box holds one."""
+    file.seek(0)
+    start, head = 0, file.read(16)
+    if head.startswith(CODE_STREAM):
+        return 0
+    while head[4:8] != b"jp2c":
+        length = int.from_bytes(head[8:] if head.startswith(LONG_BOX) else head[:4])
+        if length == 0:  # the last box, or the end of the file
+            raise ValueError("it has no code stream")
+        start += length
+        file.seek(start)
+        head = file.read(16)
+    return start + (16 if head.startswith(LONG_BOX) else 8)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -301,8 +322,6 @@ def _resized(image: Image.Image, decoding: Decoding, box: Box, background: float
 def _flatten(image: Image.Image, decoding: Decoding) -> Image.Image:
     """Return a picture of 8 bits per channel without transparency, gray or RGB."""
     mode = "L" if decoding.gray else "RGB"
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers without a defined white")
     if _is_16_bit(image):
         # Pillow's own conversion to 8 bits clips at 255.
         values = _values_16_bit(image, decoding)
@@ -320,7 +339,7 @@ def _values_16_bit(image: Image.Image, decoding: Decoding) -> np.ndarray[Any, np
     """Return the values of a gray picture of 16 bits, `(H, W)`: 0 is black, transparent pixels have the background."""
     values = np.asarray(image).astype(np.int64)
     bits = image.tag_v2[BITSPERSAMPLE][0] if isinstance(image, TiffImageFile) else 16
-    if bits > 16 or (values.size and (values.min() < 0 or values.max() > WHITE_16_BIT)):  # noqa: PLR2004 - bits
+    if values.size and (values.min() < 0 or values.max() > WHITE_16_BIT):
         raise ValueError("its pixels have 32 bits without a defined white")
     if isinstance(image, TiffImageFile):
         white_is_zero, largest = image.tag_v2[PHOTOMETRIC_INTERPRETATION] == 0, (1 << bits) - 1

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from ganforge.errors import DataError
-from tests.helpers.image_folders import folder, in_memory, save, streamed
+from tests.helpers.image_folders import folder, in_memory, noise, save, streamed
 
 Array = np.ndarray[Any, Any]
 #: Height and width; no multiple of a byte at 1, 2 and 4 bits.
@@ -152,15 +152,18 @@ def test_tiff_equals_tifffile(tmp_path: Path, photometric: Any, dtype: Any, chan
     ],
 )
 def test_tiff_that_pillow_misreads_is_refused(tmp_path: Path, values: Array, reason: str) -> None:
-    """Signed and 32-bit numbers have no white, and planes of 16 bits would be mixed."""
+    """Signed and 32-bit numbers have no white, and planes of 16 bits would be mixed; streams leave them out, too."""
     kind: dict[str, Any] = {"photometric": "minisblack"}
     if values.ndim > 2:
         kind = {"photometric": "rgb", "planarconfig": "separate"}
     tifffile.imwrite(tmp_path / "1.tif", values, metadata=None, **kind)
     with pytest.raises(DataError, match=reason):
         folder(tmp_path).open("train")
-    with pytest.raises(DataError, match=reason):
-        streamed(folder(tmp_path, stream="yes"))[0]
+    save(tmp_path / "2.png", noise("L", SHAPE[::-1]))
+    data = folder(tmp_path, stream="yes")
+    assert len(streamed(data)) == data.info.sizes["train"] == 1
+    assert f"1.tif (its {'16-bit colors' if values.ndim > 2 else 'pixels'}" in data.notices[1]
+    assert reason in data.notices[1]
 
 
 #: JPEG 2000 of 2×2 colors of 16 bits, written by OpenJPEG; the first is white.
@@ -176,11 +179,43 @@ def test_deep_colors_of_jpeg_2000_are_refused(tmp_path: Path) -> None:
     (tmp_path / "1.jp2").write_bytes(base64.b85decode(DEEP_JP2))
     with pytest.raises(DataError, match="its colors have 16 bits, of which Pillow makes white black"):
         folder(tmp_path).open("train")
-    with pytest.raises(DataError, match="colors have 16 bits"):
-        streamed(folder(tmp_path, stream="yes"))[0]
+    with pytest.raises(DataError, match=r"no picture .* colors have 16 bits"):
+        folder(tmp_path, stream="yes").open("train")
     gray = np.array([[0, 32896, 65535]], np.uint16)
     save(tmp_path / "1.jp2", Image.fromarray(gray), irreversible=False)
     assert in_memory(folder(tmp_path)).images.flatten().tolist() == [0, 128, 255]
+
+
+def _box(kind: bytes, content: bytes, *, long: bool = False) -> bytes:
+    """Return a box of a JPEG 2000, with its length before or behind its type."""
+    length = len(content) + (16 if long else 8)
+    return struct.pack(">I4sQ", 1, kind, length) + content if long else struct.pack(">I4s", length, kind) + content
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_the_depth_of_jpeg_2000_is_that_of_its_code_stream(tmp_path: Path, *, deep: bool) -> None:
+    """Bytes of another box are not taken for the code stream, which may have a long box, one to the end, or none."""
+    content = base64.b85decode(DEEP_JP2)
+    if not deep:
+        content = save(tmp_path / "1.jp2", noise("RGB", (8, 8)), irreversible=False).read_bytes()
+    start = content.index(b"jp2c") - 4
+    head, stream = content[:start], content[start + 8 :]
+    decoy = _box(b"uuid", b"\xff\x4f\xff\x51" + bytes([7 if deep else 15]) * 60)
+    for end, written in {
+        "jp2": head + decoy + _box(b"jp2c", stream),
+        "jpx": head + _box(b"xml ", decoy, long=True) + _box(b"jp2c", stream, long=True),
+        "jpf": head + decoy + struct.pack(">I4s", 0, b"jp2c") + stream,
+        "j2k": stream,
+    }.items():
+        path = tmp_path / end / f"1.{end}"
+        path.parent.mkdir()
+        path.write_bytes(written)
+        if not deep:
+            check(path.parent, np.asarray(noise("RGB", (8, 8))), tolerance=0)
+            continue
+        for streaming in ("no", "yes"):
+            with pytest.raises(DataError, match="its colors have 16 bits"):
+                folder(path.parent, stream=streaming).open("train")
 
 
 def test_12_bit_tiff_is_scaled(tmp_path: Path) -> None:
