@@ -200,7 +200,9 @@ def _check_end(tail: bytes) -> None:
     signature, *_, count, directory_bytes, _, comment = END_RECORD.unpack(tail[-END_RECORD.size :])
     if signature != b"PK\x05\x06" or comment:
         raise RunDirectoryError("it is not a zip file, or cut short")
-    if tail.startswith(ZIP64) or count > MAX_FILES or directory_bytes > MAX_DIRECTORY_BYTES:
+    if tail.startswith(ZIP64):
+        raise RunDirectoryError("it is a zip file of another program, with a ZIP64 record")
+    if count > MAX_FILES or directory_bytes > MAX_DIRECTORY_BYTES:
         raise RunDirectoryError(f"it has more than {MAX_FILES:,} files")
 
 

@@ -74,3 +74,5 @@ def test_no_command_replaces_a_file_that_a_sweep_needs(name: str, tmp_path: Path
     with pytest.raises(UsageError, match="belongs to a sweep"):
         check_output_path(tmp_path / name, force=True)
     check_output_path(tmp_path / "page.html", force=True)
+    (tmp_path / "plan.json").unlink()  # a sweep.toml of the user alone makes no sweep
+    check_output_path(tmp_path / "trials" / "x.toml", force=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from ganforge import TrainedRun, load
 from ganforge.config import command_line_layer
@@ -232,6 +233,8 @@ def test_zip_files_of_other_kinds_are_refused(contents: Contents, tmp_path: Path
         archive.writestr("run.toml", contents["run.toml"])
     refuse(path, "run.toml is in it twice")
     refuse(pack(path, {f"checkpoints/step-00000004/{index}.json": b"" for index in range(1001)}), "more than 1,000")
+    torch.save({"weight": torch.ones(1)}, path)
+    refuse(path, "it is a zip file of another program, with a ZIP64 record")
     path.write_bytes(b"PK")
     refuse(path, "it is not a zip file")
     path.write_bytes(pack(path, contents).read_bytes()[:-1])
