@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -15,6 +16,7 @@ from ganforge.plugins.sources import OWN_DISTRIBUTION
 from ganforge.runs.bundle import needed_plugins
 from ganforge.schemas.rows import EvaluationRow
 from ganforge.utils.format import format_number
+from ganforge.utils.text import printable_json, shell_command
 
 #: Characters of text from outside, such as names of classes.
 MAX_TEXT_LENGTH = 200
@@ -30,7 +32,7 @@ def write_card(exported: ExportedGenerator, name: str, *, license_id: str | None
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"json": json.dumps, "cell": escape_markdown}
+    environment.filters |= {"json": printable_json, "cell": escape_markdown, "quoted": shell_command}
     run, manifest, experiment = exported.run, exported.run.manifest, exported.run.experiment
     rows = [row for row in run.evaluations if row.step == exported.checkpoint.step]
     rows = [row for row in rows if row.protocol.weights == exported.weights]
@@ -47,7 +49,7 @@ def write_card(exported: ExportedGenerator, name: str, *, license_id: str | None
         data=manifest.data.name or experiment.data.name,
         images_seen=exported.checkpoint.state["images_seen"],
         requirements=extras,
-        source=f"hub:{name}" if "/" in name else name,
+        source=f"hub:{name}" if "/" in name else PurePath(name),
         classes=condition["names"],
         local=[plugin for plugin in plugins if plugin.path is not None],
         rows=[{"scores": _scores(row), "protocol": _protocol(row)} for row in rows],

@@ -16,6 +16,7 @@ from ganforge.errors import PluginError
 from ganforge.plugins.sources import Source
 from ganforge.utils.code import loaded_name
 from ganforge.utils.files import read_file
+from ganforge.utils.text import printable
 from ganforge.utils.tracebacks import summarize_exception
 
 #: File of a run directory with the classes that were given in place of names.
@@ -116,7 +117,7 @@ def load_local(path: Path) -> tuple[ModuleType, Source]:
         within = path if path.is_dir() else path.parent
         reason = summarize_exception(error, within)
         raise PluginError(f"local plugin {path} cannot be imported: {reason}") from error
-    return module, Source(path.name, "local", path=path, sha256=sha256)
+    return module, Source(printable(path.name), "local", path=path, sha256=sha256)
 
 
 class _TextLoader(InspectLoader):

@@ -24,7 +24,7 @@ class Source:
     """Distribution, or local file, that provides something.
 
     Attributes:
-        distribution: Name of the distribution; file name of a local plugin.
+        distribution: Name of the distribution; file name of a local plugin, made printable.
         version: Installed version; `local` for a local plugin.
         path: Path of a local plugin, else None.
         sha256: Hash of a local plugin, else None.

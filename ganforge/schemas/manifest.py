@@ -102,7 +102,7 @@ class InitialWeightsRecord(StrictModel):
         skipped: Tensors that were not, with the reason.
     """
 
-    source: str
+    source: SystemText
     sha256: str
     step: Count | None
     loaded: Count

@@ -83,6 +83,17 @@ def test_every_command_works_with_any_name(name: str, tmp_path: Path) -> None:
 
 
 @NAMES
+def test_a_run_needs_a_plugin_and_a_run_of_any_name(name: str, tmp_path: Path) -> None:
+    """run.json holds the name of a plugin's file, and that of the run whose weights a run starts from."""
+    source = provides("loss", "mine", target="ganforge.builtin.losses.bce:Bce")
+    plugin = local(tmp_path / f"{name.replace('/', '')}.py", source)
+    words = f"{SMALL} --loss mine --data mnist --data.source sample --plugin".split()
+    shown("run", *words, plugin, "--out", f"run {name}")
+    shown("run", *words, plugin, "--out", "again", "--init", f"run {name}")
+    shown("resume", "again", "--steps", "5", "--plugin", plugin)
+
+
+@NAMES
 def test_a_class_is_found_by_its_name(name: str) -> None:
     """Names of classes are printable, and `--condition` takes them as they are shown, or as the folder is named."""
     image = ImageSpec(1, 4, 4, ConditionSpec.classes(2))

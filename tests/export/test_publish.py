@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -113,6 +115,23 @@ def test_a_card_has_each_score_once(run: RunDirectory, tmp_path: Path) -> None:
         card = (tmp_path / "published" / "README.md").read_text()
         assert card.count("| sliced-wasserstein | ") == count
         assert card.count('"type": "sliced-wasserstein"') == count
+
+
+@pytest.mark.parametrize(
+    "name", ["e\x1b[31m\u202e`$(id)` <b>'\"\nerror", "-é", "n\udcff"], ids=["hostile", "dash", "not UTF-8"]
+)
+def test_the_name_of_a_run_is_text_in_its_card(name: str, run: RunDirectory, tmp_path: Path) -> None:
+    """A card is printable, and its commands name the run for a shell and for Python, whatever its name is."""
+    copy = shutil.copytree(run.path, tmp_path / name)
+    command("publish", copy, "--folder-only", "--no-plugins", "--out", tmp_path / "published")
+    card = (tmp_path / "published" / "README.md").read_text()
+    assert all(line.isprintable() for line in card.split("\n"))
+    yaml.safe_load(card.split("---\n", 2)[1])
+    (pasted,) = re.findall("^ganforge sample (.*)$", card, re.MULTILINE)
+    words = subprocess.run(["bash", "-c", f"printf %s {pasted}"], capture_output=True, check=True).stdout
+    assert words.removeprefix(b"./") == os.fsencode(name)
+    (argument,) = re.findall(r"^run = ganforge.load\((.*)\)$", card, re.MULTILINE)
+    assert ast.literal_eval(argument) == name
 
 
 @needs_hub
