@@ -6,13 +6,13 @@ Importing it is light: modules that need torch are imported on first use.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from ganforge.components.spec import Component
 from ganforge.errors import DataError, GanforgeError, IncompatibleError
 from ganforge.plugins.commands import CommandGroup
 from ganforge.plugins.hookspecs import RunInfo, hookimpl
+from ganforge.plugins.installed import own_source
 from ganforge.plugins.presets import Preset
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from ganforge.runs.trained_run import TrainedRun
     from ganforge.training.callbacks import Callback
 
-__version__ = version("ganforge")
+__version__ = own_source().version
 
 #: Modules of names that are imported on first use; those of other names are in `ganforge.components`.
 _LAZY = {

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -17,7 +16,7 @@ from ganforge.components.spec import API, Component
 from ganforge.errors import PluginError, StrictPluginError
 from ganforge.plugins import hookspecs
 from ganforge.plugins.commands import Command, CommandGroup
-from ganforge.plugins.installed import installed_plugins, own_plugins
+from ganforge.plugins.installed import InstalledPlugin, installed_plugins, own_plugins
 from ganforge.plugins.local import load_local, load_text, plugin_paths
 from ganforge.plugins.policy import Policy, time_limit
 from ganforge.plugins.presets import Preset
@@ -112,20 +111,21 @@ def discover(policy: Policy | None = None, local: Sequence[Path] = (), *, own_on
 
 def _load_installed(plugins: Plugins, policy: Policy, *, own_only: bool) -> None:
     installed, plugins.problems = own_plugins() if own_only else installed_plugins()
-    for entry_point, source in installed:
-        if not policy.allows(source.distribution, entry_point.name):
+    for plugin in installed:
+        source = plugin.source
+        if not policy.allows(source.distribution, plugin.name):
             plugins.blocked.append(source.distribution)
             continue
         try:
             with time_limit(policy.seconds):
-                _admit(plugins, _import(entry_point), source, f"{source.distribution}:{entry_point.name}")
+                _admit(plugins, _import(plugin), source, f"{source.distribution}:{plugin.name}")
         except _SkipPluginError as reason:
             plugins.problems.append(reason.problem(source))
         if policy.strict and plugins.problems:
             raise StrictPluginError(str(plugins.problems[0]), fix="GANFORGE_STRICT_PLUGINS=1 makes this an error")
     if own_only:
         return
-    names = [(source.distribution, entry_point.name) for entry_point, source in installed]
+    names = [(plugin.source.distribution, plugin.name) for plugin in installed]
     names += [(problem.distribution, problem.distribution) for problem in plugins.problems]
     plugins.warnings += [
         f"GANFORGE_PLUGINS or GANFORGE_DISABLE_PLUGINS: no plugin is named {name!r}" for name in policy.unmatched(names)
@@ -156,12 +156,12 @@ def _admit_local(plugins: Plugins, module: ModuleType, source: Source) -> None:
         raise PluginError(f"local plugin {place} cannot be used ({problem.stage}): {problem.error}")
 
 
-def _import(entry_point: EntryPoint) -> object:
-    if not EntryPoint.pattern.match(entry_point.value):
-        text = f"its entry point {entry_point.name!r} is {entry_point.value!r}; it must be a module's name"
+def _import(plugin: InstalledPlugin) -> object:
+    if not plugin.is_valid:
+        text = f"its entry point {plugin.name!r} is {plugin.target!r}; it must be a module's name"
         raise _SkipPluginError("import", text)
     with _skipping("import"):
-        return entry_point.load()
+        return plugin.load()
 
 
 def _admit(plugins: Plugins, plugin: object, source: Source, name: str) -> None:

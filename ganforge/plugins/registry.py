@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +182,9 @@ def _sorted(items: Iterable[Item]) -> list[Item]:
 
 
 def _check_requirements(entry: Entry) -> None:
-    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - slow; lists do without
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - slow; lists do without
+
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - as above
     from packaging.version import InvalidVersion  # noqa: PLC0415 - as above
 
     for text in entry.component.requires:

@@ -15,6 +15,7 @@ from ganforge import builtin
 from ganforge.components.spec import API
 from ganforge.errors import ConfigError, StrictPluginError, UnknownComponentError
 from ganforge.plugins import Plugins, Policy, discover
+from ganforge.plugins.installed import installed_plugins
 from ganforge.plugins.policy import IMPORT_TIMEOUT_SECONDS
 from ganforge.plugins.registry import Registry
 from tests.helpers.plugins import command, distribution, in_process, notes, provides, shown_on_terminal
@@ -335,6 +336,22 @@ def test_damaged_distributions_affect_no_others(here: Path) -> None:
     assert sources["hinge"] == "good-losses 1.0"
     assert sources["squared"] == "nameless 4.0"
     assert sources["dcgan"].startswith("ganforge ")
+
+
+def test_entry_points_are_those_that_python_finds(here: Path) -> None:
+    """Comments, spaces, extras and other groups are read as `importlib.metadata` reads them, wherever they lie."""
+    for name, folder in (("spaced", "spaced-1.0.dist-info"), ("developed", "developed.egg-info")):
+        (here / folder).mkdir()
+        (here / folder / "METADATA").write_text(f"Name: {name}\nVersion: 1.0\n")
+        (here / folder / "entry_points.txt").write_text(
+            f"[other]\nx = y:z\n\n[ganforge]\n# none = none\n  {name} = a.b : c.d [extra] \n{name}2=a\n[last]\nx = y\n"
+        )
+    (here / "whole-1.0.dist-info").write_text("[ganforge]\nwhole = a\n")
+    plugins, problems = installed_plugins()
+    assert problems == []
+    expected = {(point.dist and point.dist.name, point.name, point.value) for point in entry_points(group="ganforge")}
+    assert {(plugin.source.distribution, plugin.name, plugin.target) for plugin in plugins} == expected
+    assert ("developed", "developed2", "a") in expected
 
 
 def test_errors_about_names_mention_what_is_skipped(here: Path) -> None:
