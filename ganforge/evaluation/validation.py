@@ -57,12 +57,6 @@ def check(scoring: Scoring, *, num_samples: int, split: Split, with_generator: b
     if len(score_directions(scoring)) < sum(len(metric.higher_is_better) for metric in scoring.metrics.values()):
         raise ConfigError(f"two of the metrics {', '.join(scoring.metrics)} give a score of the same name")
     size = scoring.info.sizes[split]
-    if size < num_samples:
-        raise DataError(
-            f"evaluating on {num_samples:,} images needs as many real ones; data {scoring.info.name!r} has {size:,} in "
-            f"its {split} split",
-            fix=f"pass --num-samples {size} or less",
-        )
     for name, metric in scoring.metrics.items():
         if "generator" in metric.needs and not with_generator:
             raise IncompatibleError(
@@ -75,7 +69,13 @@ def check(scoring: Scoring, *, num_samples: int, split: Split, with_generator: b
                 f"{name} compares with real images that were not trained on, and those of the training split were",
                 fix="pass --split test" if has_test else f"data {scoring.info.name!r} has no test split; leave it out",
             )
-        check_metric(scoring, name, num_samples=num_samples, split=split)
+        check_metric(scoring, name, num_samples=min(num_samples, size), split=split)
+    if size < num_samples:
+        raise DataError(
+            f"evaluating on {num_samples:,} images needs as many real ones; data {scoring.info.name!r} has {size:,} in "
+            f"its {split} split",
+            fix=f"pass --num-samples {size} or less",
+        )
 
 
 def check_metric(scoring: Scoring, name: str, *, num_samples: int, split: Split) -> None:

@@ -125,7 +125,7 @@ def restore_newest(trainer: Trainer, run: RunDirectory, callback: Callback) -> N
     if trainer.step >= trainer.total_steps and not trainer.lacks_scores:
         raise RunDirectoryError(
             f"{run.path} is finished: it has trained {trainer.step} of {trainer.total_steps} steps",
-            fix="pass --epochs or --steps to train it further",
+            fix=f"train it further: --steps {trainer.step + 1} or more, or --epochs",
         )
 
 

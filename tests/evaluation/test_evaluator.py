@@ -7,7 +7,7 @@ import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ganforge.components import Generator, ImageSpec, Split
 from ganforge.components.sampling import draw_latents
-from ganforge.errors import ConfigError, DataError, GanforgeError, IncompatibleError, PluginError
+from ganforge.errors import ConfigError, DataError, GanforgeError, IncompatibleError, PluginError, TooFewImagesError
 from ganforge.evaluation import extraction, image_sets
 from ganforge.evaluation.evaluator import Evaluation, Evaluator
 from ganforge.evaluation.validation import check, score_directions, scored_split
@@ -386,6 +386,15 @@ def test_what_gives_no_score_is_refused_before_anything_is_drawn(
     }
     assert caught.value.fix is None or fixes[error] in caught.value.fix
     assert plugin_of(gan).seen == {}
+
+
+def test_metric_that_needs_more_images_than_the_data_have_is_the_first_error(assemble_scored: Assemble) -> None:
+    """No fix leads to the next error: fewer images than the split has would be too few for this metric."""
+    gan = assemble_scored("fid", features="random-convolutions")
+    cast("dict[str, int]", gan.info.sizes)["test"] = 61
+    with pytest.raises(TooFewImagesError, match="97 images or more, real ones and fakes each, not 61") as caught:
+        check(gan, num_samples=1000, split="test")
+    assert caught.value.fix == "choose other metrics: data 'mnist' has 61 images in its test split"
 
 
 def test_two_metrics_must_not_give_one_score(tmp_path: Path) -> None:

@@ -379,6 +379,17 @@ def event(name: str, **arguments: object) -> str:
     return json.dumps({"event": name, "arguments": arguments})
 
 
+def test_failure_of_an_installed_listener_names_what_disables_it() -> None:
+    """A tracker that fails is one line, with the variable that keeps it from later runs."""
+    listener, said = make_listener(finished=lambda: 1 / 0)
+    listener.enqueue(event("finished"))
+    listener.end()
+    assert listener.done(time.monotonic() + 60)
+    (line,) = said
+    assert line.startswith("plugin slow 1.0 failed in ganforge_finished: ZeroDivisionError")
+    assert line.endswith("its later failures are not shown; GANFORGE_DISABLE_PLUGINS=slow disables it")
+
+
 def test_a_slow_listener_misses_rows_and_nothing_else() -> None:
     """The queue of a listener is bounded: it misses rows beyond that, which is reported once, but no other event."""
     begun, ready = threading.Event(), threading.Event()

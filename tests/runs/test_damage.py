@@ -316,6 +316,9 @@ def test_a_finished_run_is_only_extended(run: RunDirectory, registry: Registry) 
     """Resuming it unchanged names the flags that extend it; with them it continues from its last step."""
     with pytest.raises(RunDirectoryError, match="is finished: it has trained 6 of 6 steps"):
         launch.resume_run(run, registry)
+    with pytest.raises(RunDirectoryError) as caught:
+        launch.resume_run(run, registry, launch.ResumeOverrides(steps=3))
+    assert caught.value.fix == "train it further: --steps 7 or more, or --epochs"
     outcome = launch.resume_run(run, registry, launch.ResumeOverrides(steps=9))
     assert (outcome.status, outcome.steps) == ("finished", 9)
     assert run.read_experiment().steps == 9

@@ -77,9 +77,10 @@ class Listener:
                 parameters = inspect.signature(function).parameters.keys() & arguments.keys()
                 function(**{name: arguments[name] for name in parameters})
             except BaseException as error:  # noqa: BLE001 - a plugin may even call sys.exit()
-                self.report_once(
-                    "raises", f"failed in {name}: {summarize_exception(error)}; its later failures are not shown"
-                )
+                message = f"failed in {name}: {summarize_exception(error)}; its later failures are not shown"
+                if self.source.path is None:
+                    message += f"; GANFORGE_DISABLE_PLUGINS={self.source.distribution} disables it"
+                self.report_once("raises", message)
 
     def report_once(self, kind: str, message: str) -> None:
         """Report a kind of failure of this listener, the first time that it happens."""
