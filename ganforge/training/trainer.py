@@ -16,7 +16,7 @@ from ganforge.data.streaming import make_loader
 from ganforge.diagnostics.monitor import DIAGNOSES, Alert, HealthMonitor
 from ganforge.errors import CollapsedError, DivergedError
 from ganforge.training.build import GANComponents, set_training_mode
-from ganforge.training.callbacks import TrainerContext
+from ganforge.training.callbacks import EvaluationResult, TrainerContext
 from ganforge.training.distributed import SINGLE_PROCESS, DistContext
 from ganforge.training.precision import Precision
 from ganforge.training.resume import roll_back, save_checkpoint
@@ -137,8 +137,7 @@ class Trainer:
         if self.lacks_scores:
             self.gan_step.set_stages(self.step)
             with self.meter.paused():
-                if self._evaluate(interruption):
-                    save_checkpoint(self)
+                self._evaluate(interruption)
             stopping = self._is_interrupted(interruption)
         while self.step < self.total_steps and not stopping:
             try:
@@ -236,21 +235,26 @@ class Trainer:
     def _evaluate(self, interruption: Interruption) -> bool:
         """Evaluate the generator within the time budget; return whether its score is the best so far.
 
-        A signal ends an evaluation, which a resumed run repeats.
+        A signal ends an evaluation, which a resumed run repeats. The checkpoint that exists then is saved again before
+        the scores are written, since a resumed run that has the scores never sets `best` by them.
         """
+        result: EvaluationResult | None = None
         better: dict[str, Any] | None = None
         last, lacks_scores = self.step == self.total_steps, False
         if self.dist.is_main and self.budget.allows(self.meter.elapsed_seconds, last=last):
             try:
-                result = self.writer.evaluation(self.sampled_generator, self.step, interruption)
+                result = self.writer.evaluate(self.sampled_generator, interruption)
             except WaitInterrupted:
                 lacks_scores = True
             else:
                 self.budget.spend(result.row["seconds"])
-                self.context.callback.on_evaluate(self.step, result.row["scores"], result.row["reference"])
                 better = result.better_than(self.best, self.step)
         better, self.lacks_scores = self.dist.broadcast_object((better, lacks_scores))
         self.best = better or self.best
+        if better is not None and self.saved_step == self.step:
+            save_checkpoint(self)
+        if result is not None:
+            self.writer.evaluation(result, self.step)
         return better is not None
 
     def _report_alerts(self, changes: Sequence[Alert]) -> None:

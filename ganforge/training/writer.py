@@ -98,21 +98,21 @@ class Writer:
         self.context.callback.on_sample(pictures)
         self._preview_time = time.monotonic()
 
-    def evaluation(self, generator: Generator, step: int, interruption: Interruption) -> EvaluationResult:
-        """Evaluate the generator, and write its scores and pictures.
-
-        Raises WaitInterrupted at the first signal, before anything is written.
-        """
+    def evaluate(self, generator: Generator, interruption: Interruption) -> EvaluationResult:
+        """Evaluate the generator; nothing is written. Raises WaitInterrupted at the first signal."""
         assert self.context.evaluate is not None, "launch sets it if evaluate_every is set"  # noqa: S101
         with interruption.waiting():
-            result = self.context.evaluate(generator)
+            return self.context.evaluate(generator)
+
+    def evaluation(self, result: EvaluationResult, step: int) -> None:
+        """Write the scores and pictures of an evaluation."""
         row = EvaluationRow(step=step, **result.row, source="training")
         with output_errors():
             append_row(self.run.evaluations, row.model_dump(mode="json"))
             for name, picture in result.pictures.items():
                 save_png(picture, self.run.evaluation_picture_path(name, step))
+        self.context.callback.on_evaluate(step, row.scores, row.reference)
         self.context.send("evaluated", step=step, scores=row.scores, protocol=row.model_dump(mode="json")["protocol"])
-        return result
 
     def checkpoint(self, checkpoint: Checkpoint, *, keep: int, best: Mapping[str, Any] | None) -> None:
         """Sync all rows, save a checkpoint, and remove old checkpoints."""

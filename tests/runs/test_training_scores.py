@@ -13,8 +13,10 @@ from ganforge.evaluation.evaluator import Evaluator
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch, training_scores
 from ganforge.runs.setup import prepare
+from ganforge.training import trainer as trainer_module
 from ganforge.training.callbacks import Callback
 from ganforge.training.trainer import Trainer
+from ganforge.training.writer import Writer
 from ganforge.utils.signals import WaitInterrupted
 from tests.helpers.checkpoints import digests
 from tests.helpers.runs import read_rows, tiny
@@ -119,6 +121,35 @@ def test_a_signal_in_a_repeated_evaluation_begins_no_step(
     monkeypatch.setattr(Trainer, "_read_batches", read)
     resumed = launch.resume_run(outcome.run, registry, callback=lambda _: Callback())
     assert (resumed.status, resumed.steps, steps) == ("interrupted", 2, [])
+
+
+@pytest.mark.parametrize(
+    "killed_at", [(trainer_module, "save_checkpoint"), (Writer, "evaluation")], ids=["checkpoint", "scores"]
+)
+def test_a_kill_in_a_repeated_evaluation_keeps_the_best(
+    killed_at: tuple[object, str], registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before the best checkpoint or the scores are written, it is repeated once more, to the same files."""
+    settings = (*MLP[:-1], "steps=2", "evaluate_every=2", "num_samples=100", "max_eval_time_fraction=1")
+    prepared = [prepare(tiny(registry, *settings), registry) for _ in range(2)]
+    straight = launch.start_run(prepared[0], out=tmp_path / "straight", callback=Callback()).run
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluator, "evaluate", lambda *_: signal.raise_signal(signal.SIGTERM))
+        run = launch.start_run(prepared[1], out=tmp_path / "run", callback=Callback()).run
+
+    def kill(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*killed_at, kill)
+        with pytest.raises(KeyboardInterrupt):
+            launch.resume_run(run, registry, callback=lambda _: Callback())
+    assert launch.resume_run(run, registry, callback=lambda _: Callback()).status == "finished"
+    assert digests(run) == digests(straight)
+    scores, expected = (
+        [(row["step"], row["scores"]) for row in read_rows(each.evaluations)] for each in (run, straight)
+    )
+    assert scores == expected
 
 
 def test_a_signal_ends_the_score_of_a_finished_run(
