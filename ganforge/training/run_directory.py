@@ -230,13 +230,19 @@ def now() -> str:
 
 
 class RunLock:
-    """Exclusive lock of a run directory; the system releases it if the process dies."""
+    """Exclusive lock of a run directory, whose folders must not be links; released if the process dies."""
 
     def __init__(self, run: RunDirectory) -> None:
         self.run = run
         self.lock = FileLock(run.path / ".lock")
 
     def __enter__(self) -> Self:
+        run = self.run
+        for folder in (run.checkpoints, run.samples, run.evaluation_pictures):
+            if folder.is_symlink():  # its files would be removed as those of this run
+                raise RunDirectoryError(
+                    f"{folder} is a link, which is not followed", fix="move its folder here, or link the whole run"
+                )
         try:
             self.lock.acquire(timeout=0)
         except Timeout:

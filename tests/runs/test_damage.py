@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ from ganforge.errors import CheckpointError, ConfigError, DivergedError, Ganforg
 from ganforge.plugins import Plugins, Source
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
+from ganforge.runs.clean import clean_runs
 from ganforge.runs.launch import open_finished
 from ganforge.runs.setup import prepare
 from ganforge.runs.trained_run import TrainedRun
@@ -207,14 +209,33 @@ def test_missing_folders_are_created_on_resume(run: RunDirectory, registry: Regi
     assert steps == sorted(set(steps))
 
 
-@pytest.mark.parametrize("damage", ["lost", "zeroed", "of another type"])
+@pytest.mark.parametrize("name", ["checkpoints", "samples", "evaluation"])
+def test_folders_that_are_links_are_refused(name: str, run: RunDirectory, registry: Registry) -> None:
+    """Files of another folder are not changed as those of a run: it is neither resumed nor cleaned."""
+    folder, elsewhere = run.path / name, run.path.parent / "elsewhere"
+    folder.mkdir(exist_ok=True)
+    folder.rename(elsewhere)
+    (elsewhere / "step-00000099.png").touch()
+    folder.symlink_to(elsewhere)
+    before = sorted(elsewhere.rglob("*"))
+    with pytest.raises(RunDirectoryError, match=f"{name} is a link"):
+        launch.resume_run(run, registry, launch.ResumeOverrides(steps=8))
+    notices: list[str] = []
+    assert clean_runs(run.path, keep=1, dry_run=False, notice=notices.append) == []
+    assert f"{name} is a link" in notices[0]
+    assert sorted(elsewhere.rglob("*")) == before
+
+
+@pytest.mark.parametrize("damage", ["lost", "zeroed", "of another type", "without a number of images"])
 def test_lost_rows_before_the_checkpoint_are_named(damage: str, registry: Registry, tmp_path: Path) -> None:
     """A resumed run names how many rows of metrics.jsonl are lost up to its checkpoint, and the first of them."""
     run = RunDirectory(tmp_path / "run")
     launch.start_run(prepare(tiny(registry, *SMALL, "steps=6", "log_every=2"), registry), out=run.path)
     lines = run.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-    step = json.loads(lines[1])["step"]
+    row = json.loads(lines[1])
+    step = row["step"]
     others = {"lost": "", "zeroed": "\0" * len(lines[1]) + "\n", "of another type": lines[1].replace(": 0.", ': "0.')}
+    others["without a number of images"] = json.dumps(row | {"images_seen": math.nan}) + "\n"
     run.metrics.write_text("".join([lines[0], others[damage], *lines[2:]]), encoding="utf-8")
     notes = Notes()
     launch.resume_run(run, registry, launch.ResumeOverrides(steps=8), callback=lambda _: notes)
