@@ -131,11 +131,12 @@ MetricsRow = dict[str, Annotated[int, Field(ge=-(2**63), lt=2**63)] | float]
 
 
 def _check_row(row: MetricsRow) -> MetricsRow:
-    """Refuse a row that no training writes: without a step, or with an impossible time."""
+    """Refuse a row that no training writes: without a step, or with an impossible time or number of images."""
     if not isinstance(row.get("step"), int) or row["step"] < 0:
         raise ValueError("it has no step")
-    if not 0 <= row.get("elapsed_seconds", 0) < math.inf:
-        raise ValueError("elapsed_seconds is not a time")
+    for name in ("epoch", "images_seen", "elapsed_seconds"):
+        if not 0 <= row.get(name, 0) < math.inf:
+            raise ValueError(f"{name} is impossible")
     return row
 
 
