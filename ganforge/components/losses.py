@@ -26,11 +26,14 @@ class LossTerm(TrainedComponent):
         reweights: Names of the terms that `reweight` applies to; `loss` is the adversarial loss.
         per_image_gradients: Whether it needs gradients of each logit with respect to its image alone, which batch norm
             in the discriminator does not give.
+        conditional: Whether it compares fakes with the condition that they were made of, as an auxiliary classifier
+            does; no notice then reports a conditional generator next to a discriminator that is not.
     """
 
     phases: ClassVar[tuple[str, ...]] = ("gen",)
     reweights: ClassVar[tuple[str, ...]] = ("loss",)
     per_image_gradients: ClassVar[bool] = False
+    conditional: ClassVar[bool] = False
 
     class Options(ComponentOptions):
         """Options of every term."""

@@ -126,10 +126,11 @@ def doubtful_pairs(gan: GANComponents) -> Iterator[str]:
             f"{resolved.one('disc').entry} is conditional, but {resolved.one('gen').entry} is not: fakes are judged by "
             "conditions that the generator does not know"
         )
-    if gan.generator.conditional and not gan.discriminator.conditional:
+    judges = (gan.discriminator, *gan.all_terms.values())
+    if gan.generator.conditional and not any(judge.conditional for judge in judges):
         yield (
-            f"{resolved.one('gen').entry} is conditional, but {resolved.one('disc').entry} is not: "
-            "the generator gets no training signal from the condition, unless a term gives one"
+            f"{resolved.one('gen').entry} is conditional, but neither {resolved.one('disc').entry} nor a term is: "
+            "the generator gets no training signal from the condition"
         )
     batch_norm = f"{resolved.one('disc').entry} has batch norm" if has_batch_norm(gan.discriminator) else None
     for term, chosen in zip(gan.terms.values(), resolved.chosen["term"], strict=True):

@@ -87,6 +87,7 @@ class StripesDiscriminator(Discriminator):
 class CycleLoss(Loss):
     """Least squares in both directions, and reconstruction after a round trip (Zhu et al. 2017, eq. 1 to 3)."""
 
+    conditional: ClassVar[bool] = True
     optimized_in: ClassVar[Mapping[str, str]] = {"back": "gen", "back_discriminator": "disc"}
     partners: ClassVar[Mapping[str, str]] = {
         "gen": "stripes-translator",

@@ -81,6 +81,7 @@ class VqGenerator(Generator):
 class Reconstruction(LossTerm):
     """Reconstruction and codebook loss; weighs the adversarial loss by gradients (Esser et al. 2021, eq. 7)."""
 
+    conditional: ClassVar[bool] = True
     partners: ClassVar[dict[str, str]] = {"gen": "vqgan", "data": "self-conditioned"}
 
     class Options(LossTerm.Options):

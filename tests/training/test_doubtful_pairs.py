@@ -63,6 +63,24 @@ class Penalty(LossTerm):
         return step.real_output.logits ** 2
 
 
+class Classifier(LossTerm):
+    conditional = True
+
+    def forward(self, step):
+        return step.fake_output.logits * step.condition
+
+
+class Classes(Generator):
+    conditional = True
+
+    def __init__(self, options, image):
+        super().__init__(options, image)
+        self.classes = nn.Embedding(image.num_classes, image.numel)
+
+    def forward(self, z, condition=None):
+        return self.classes(condition).tanh().view(-1, *self.image.shape)
+
+
 class Sigmoid(Generator):
     def __init__(self, options, image):
         super().__init__(options, image)
@@ -75,12 +93,12 @@ class Sigmoid(Generator):
 @hookimpl
 def ganforge_components():
     kinds = {"difference": "loss", "paired": "loss", "adaptive": "augmentation", "knowing": "discriminator"}
-    kinds |= {"penalty": "term", "sigmoid": "generator"}
+    kinds |= {"penalty": "term", "classifier": "term", "classes": "generator", "sigmoid": "generator"}
     return [Component(kind=kind, name=name, target=globals()[name.capitalize()]) for name, kind in kinds.items()]
 """
 
 
-COMMON = ("gen=mlp", "gen.hidden=[8]", "batch_size=8")
+COMMON = ("gen=mlp", "batch_size=8")
 
 
 @pytest.fixture
@@ -107,10 +125,13 @@ def doubtful(tmp_path: Path) -> Registry:
             ("loss=bce", "disc=knowing"),
             "discriminator 'knowing' (doubtful.py local) is conditional, but gen",
         ),
+        (("gen=classes", "disc=mlp"), "generator 'classes' (doubtful.py local) is conditional, but neither disc"),
+        (("gen=classes", "disc=knowing"), None),
+        (("gen=classes", "disc=mlp", "term=classifier"), None),
     ],
 )
 def test_a_doubtful_pair_is_one_notice(settings: tuple[str, ...], notice: str | None, doubtful: Registry) -> None:
-    """Batch norm under a loss of pairs or a penalty, adaptation to signs, conditions that only D gets."""
+    """Batch norm under a loss of pairs or a penalty, adaptation to signs, conditions that one network gets alone."""
     notices = prepare(tiny(doubtful, *COMMON, *settings), doubtful).resolved.notices
     assert len(notices) == (notice is not None)
     assert notice is None or notice in notices[0]

@@ -21,6 +21,7 @@ class AcGan(LossTerm):
     """
 
     phases: ClassVar[tuple[str, ...]] = ("disc", "gen")
+    conditional: ClassVar[bool] = True
     partners: ClassVar[Mapping[str, str]] = {"gen": "conditional-dcgan", "disc": "ac-dcgan"}
 
     class Options(LossTerm.Options):

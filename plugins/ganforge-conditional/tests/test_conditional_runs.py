@@ -62,6 +62,13 @@ def test_components_train_together(tmp_path: Path, flags: tuple[str, ...]) -> No
     assert ("term/feature-matching" in columns) == ("feature-matching" in str(flags))
 
 
+@pytest.mark.parametrize(("term", "is_reported"), [("ac-gan", False), ("feature-matching", True)])
+def test_a_generator_without_a_signal_from_its_classes_is_reported(term: str, *, is_reported: bool) -> None:
+    """The discriminator sees images alone; the auxiliary classifier's term compares them with their classes."""
+    done = ganforge("run", *AC_GAN, "--term", term, *SHORT, "--dry-run")
+    assert ("no training signal" in " ".join((done.stdout + done.stderr).split())) == is_reported
+
+
 def test_feature_matching_replaces_the_adversarial_loss(tmp_path: Path) -> None:
     """By default the weight of the adversarial loss makes no difference to G; with `replace` False it does."""
 
