@@ -13,7 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from ganforge.errors import DataError
 from ganforge.image_files.decoding import Decoding, describe_error
-from ganforge.image_files.source import ImageSource
+from ganforge.image_files.source import ImageSource, read_all
 
 
 def equal_images(source: ImageSource, names: Sequence[str]) -> bool:
@@ -28,8 +28,9 @@ def equal_images(source: ImageSource, names: Sequence[str]) -> bool:
 def fingerprint(source: ImageSource, files: Sequence[tuple[str, int]], *facts: object) -> str:
     """Return the SHA-256 of names, labels and identities, see `ImageSource.identity`, and of other facts."""
     digest = hashlib.sha256(repr(facts).encode())
-    for name, label in files:
-        digest.update(os.fsencode(name) + f"\0{label} {source.identity(name)}\0".encode())
+    identities = read_all(source.identity, [name for name, _ in files])
+    for (name, label), (_, identity) in zip(files, identities, strict=True):
+        digest.update(os.fsencode(name) + f"\0{label} {identity}\0".encode())
     return digest.hexdigest()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -161,6 +163,26 @@ def test_the_fingerprint_changes_with_the_files(change: Any, tmp_path: Path) -> 
     assert len({before, found(size=9), found(color="gray"), found(color="rgb"), found(depth=16)}) == 5
     change(root)
     assert found() != before
+
+
+def test_the_fingerprint_reads_several_files_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads read, in any order, for the same fingerprint; a file that has gone is left to the training."""
+    root = pictures(tmp_path)
+    data = folder(root, size=8, stream="yes")
+    before, identity, both = data.info.fingerprint, data.image_source.identity, threading.Barrier(2, timeout=10)
+
+    def together(name: str) -> int:
+        both.wait()
+        return identity(name)
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    data = folder(root, size=8, stream="yes")
+    monkeypatch.setattr(data.image_source, "identity", together)
+    assert data.info.fingerprint == before
+    data = folder(root, size=8, stream="yes")
+    assert len(streamed(data)) == 12
+    (root / "cat" / "1.png").unlink()
+    assert data.info.fingerprint != before
 
 
 def test_a_picture_that_cannot_be_decoded_is_named(registry: Registry, tmp_path: Path) -> None:
