@@ -8,7 +8,7 @@ from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from ganforge.utils.schema import spell_booleans
+from ganforge.utils.schema import spell_scalars
 
 
 class ComponentOptions(BaseModel):
@@ -31,7 +31,7 @@ class ComponentOptions(BaseModel):
             for key, value in values.items()
             if value == "none" and key in cls.model_fields and NoneType in get_args(cls.model_fields[key].annotation)
         }
-        return spell_booleans({**values, **absent}, cls)
+        return spell_scalars({**values, **absent}, cls)
 
 
 class Configurable:

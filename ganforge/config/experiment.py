@@ -21,7 +21,7 @@ from pydantic import (
 
 from ganforge.config.references import ComponentRef, Initial, Names, One, Optimizers, Several, spelled
 from ganforge.errors import ConfigError
-from ganforge.utils.schema import spell_booleans, validation_message
+from ganforge.utils.schema import spell_scalars, validation_message
 
 if TYPE_CHECKING:
     from ganforge.config.keywords import ExperimentSettings
@@ -139,8 +139,8 @@ class Experiment(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_booleans(cls, values: Any) -> Any:  # noqa: ANN401 - pydantic passes on any input
-        return spell_booleans(values, cls) if isinstance(values, Mapping) else values
+    def _spell_scalars(cls, values: Any) -> Any:  # noqa: ANN401 - pydantic passes on any input
+        return spell_scalars(values, cls) if isinstance(values, Mapping) else values
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:

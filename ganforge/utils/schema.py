@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -23,6 +24,8 @@ def escape_bytes(text: str) -> str:
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
+#: Types of text and of paths.
+TEXT_TYPES = (str, str | None, Path, Path | None)
 #: Name or argument from the operating system; bytes that are not UTF-8, which JSON cannot hold, are escaped.
 SystemText = Annotated[str, AfterValidator(escape_bytes)]
 
@@ -33,14 +36,23 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
-def spell_booleans(values: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
-    """Return values in which a boolean for a number is text, which is refused; pydantic would take true for 1."""
+def spell_scalars(values: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """Return values in which a number for text or a path, and a boolean for these or for a number, is text.
+
+    TOML reads the name of a folder such as 2024 as a number; pydantic would take true for 1.
+    """
     return {
         key: str(value).lower()
-        if isinstance(value, bool) and key in model.model_fields and _is_number(model.model_fields[key].annotation)
+        if key in model.model_fields and _is_spelled(value, model.model_fields[key].annotation)
         else value
         for key, value in values.items()
     }
+
+
+def _is_spelled(value: object, annotation: object) -> bool:
+    if isinstance(value, bool):
+        return annotation in TEXT_TYPES or _is_number(annotation)
+    return isinstance(value, int | float) and annotation in TEXT_TYPES
 
 
 def _is_number(annotation: object) -> bool:

@@ -262,6 +262,16 @@ def test_values_are_toml_literals_else_text() -> None:
     assert values == {"a": 1e-4, "b": [1, 2], "c": True, "d": "7", "e": "a b", "f_g": "x=y", "h": "2024-01-01"}
 
 
+def test_a_path_or_a_text_may_look_like_a_number(registry: Registry) -> None:
+    """A folder named by a year, a number or a truth value is a path; a number in place of other types stays one."""
+    for text in ("2024", "-3", "1.5", "true", "nan", "2024-01-01", "cats"):
+        found = resolve([line("data=folder", f"data.path={text}", "data.size=8", "device=0")], registry).experiment
+        assert found.data.options["path"] == text
+        assert (found.data.options["size"], found.device) == (8, "0")
+    with pytest.raises(ConfigError, match=r"data\.stream = 1 "):
+        resolve([line("data=folder", "data.path=x", "data.stream=1")], registry)
+
+
 def test_several_terms_add_up_and_each_has_its_options(richer: Registry) -> None:
     """`--term slope --term other` chooses both; an option must then name its term."""
     settings = ("term=slope", "term=other", "term.slope.weight=3", "term.other.every=4")
