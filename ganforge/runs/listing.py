@@ -6,7 +6,8 @@ Other files than run.json are read only for filters and orders that need them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from ganforge.components.spec import SECTIONS
 from ganforge.errors import ConfigError, RunDirectoryError, UsageError
 from ganforge.runs.index import STATUSES, DiskUsage, RunSummary, disk_usage, find_runs
 from ganforge.runs.query import TIMES, Filter
+from ganforge.utils.format import format_count
 from ganforge.utils.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -137,7 +139,8 @@ def list_runs(
         )
         for run in ordered[:limit]
     ]
-    return Listing(listed, [column.name for column in table.columns], keys, len(ordered), table.notes())
+    notes = [*table.notes(), *reader.problems]
+    return Listing(listed, [column.name for column in table.columns], keys, len(ordered), notes)
 
 
 def _locate(key: str) -> tuple[Place, str]:
@@ -175,12 +178,35 @@ class _RunReader:
     Attributes:
         runs: All runs below the folder.
         usage: Function that returns the disk usage of a path.
-        row: Function that returns the newest evaluation of a path that has a score, or None.
+        problems: Lines about damaged files, each once.
     """
 
     def __init__(self, runs: Sequence[RunSummary]) -> None:
         self.runs = runs
-        self.usage, self.row, self._settings = cache(disk_usage), cache(_newest_row), cache(_read_settings)
+        self.problems: dict[str, None] = {}
+        self.usage, self._settings = cache(disk_usage), cache(_read_settings)
+        self._rows: dict[tuple[str, str], EvaluationRow | None] = {}
+
+    def row(self, run: RunSummary, score: str) -> EvaluationRow | None:
+        """Return the evaluation of a run's last scored step that has a score, of several the newest, or None."""
+        key = run.path, score
+        if key not in self._rows:
+            last = None
+            with closing(self._evaluations(run)) as rows:
+                for row in rows:
+                    if score in row.scores and (last is None or row.step > last.step):
+                        last = row
+                        if run.status == "finished" and row.step >= (run.steps or 0):
+                            break  # earlier rows are of no later step
+            self._rows[key] = last
+        return self._rows[key]
+
+    def _evaluations(self, run: RunSummary) -> Generator[EvaluationRow]:
+        """Yield a run's evaluations, the newest first."""
+        from ganforge.schemas.rows import EVALUATIONS, newest_rows  # noqa: PLC0415 - a plain list needs no scores
+
+        file = Path(run.path, "evaluation.jsonl")
+        return newest_rows(file, EVALUATIONS, lambda line: self.problems.setdefault(f"{run.path}: {line}"))
 
     def values(self, runs: Sequence[RunSummary], key: str) -> list[Any]:
         """Return the value of each run, or None. Raises UsageError if no run has the key, not even a score of NaN."""
@@ -193,7 +219,10 @@ class _RunReader:
 
             known = {*FIELDS, *Experiment.model_fields, *self._known(place)}
             suggestion = did_you_mean(key, known)  # a list of all keys is too long
-            raise UsageError(f"no run has a {key!r}{suggestion if suggestion.endswith('?') else ''}")
+            if suggestion.endswith("?"):
+                raise UsageError(f"no run has a {key!r}{suggestion}")
+            fix = "ganforge evaluate RUN scores a run" if place == "score" else None
+            raise UsageError(f"no run has a {key!r}", fix=fix)
         return values
 
     def value(self, run: RunSummary, place: Place, name: str) -> Any:  # noqa: ANN401 - settings have every type
@@ -201,17 +230,17 @@ class _RunReader:
         if place == "setting":
             return self._settings(run.path).get(name)
         if place == "score":
-            row = self.row(run.path, name)
+            row = self.row(run, name)
             return None if row is None else row.scores[name]
         return self.usage(run.path).total if name == BYTES else getattr(run, name)
 
     def _has(self, run: RunSummary, place: Place, name: str) -> bool:
         """Return whether a run has a value, also a score that is not finite."""
-        return (self.row(run.path, name) if place == "score" else self.value(run, place, name)) is not None
+        return (self.row(run, name) if place == "score" else self.value(run, place, name)) is not None
 
     def _known(self, place: Place) -> set[str]:
         settings = {key for run in self.runs for key in self._settings(run.path)} if place == "setting" else set()
-        newest = (next(_evaluations(run.path), None) for run in self.runs)
+        newest = (next(self._evaluations(run), None) for run in self.runs)
         return settings.union(*(row.scores for row in newest if row is not None))
 
 
@@ -224,17 +253,6 @@ def _read_settings(path: str) -> Mapping[str, Any]:
         return settings_of(read_document(Path(path, "run.toml")))
     except ConfigError:
         return {}
-
-
-def _newest_row(path: str, score: str) -> EvaluationRow | None:
-    return next((row for row in _evaluations(path) if score in row.scores), None)
-
-
-def _evaluations(path: str) -> Iterator[EvaluationRow]:
-    """Yield a run's evaluations, the newest first."""
-    from ganforge.schemas.rows import EVALUATIONS, newest_rows  # noqa: PLC0415 - a plain list needs no scores
-
-    return newest_rows(Path(path, "evaluation.jsonl"), EVALUATIONS)
 
 
 class _ScoreTable:
@@ -250,15 +268,16 @@ class _ScoreTable:
         self.columns: list[Column] = []
         self.values: dict[str, dict[str, float]] = {}
         self.ranks: dict[tuple[str, str], Rank] = {}
-        self._earlier: Counter[str] = Counter()
+        self._other_steps: Counter[tuple[str, str]] = Counter()
         for score in scores:
             self._add(runs, reader, score)
 
     def _add(self, runs: Sequence[RunSummary], reader: _RunReader, score: str) -> None:
         from ganforge.runs.score_table import columns  # noqa: PLC0415 - a plain list needs none
 
-        rows = ((run.path, reader.row(run.path, score)) for run in runs)
+        rows = ((run.path, reader.row(run, score)) for run in runs)
         steps = {run.path: run.steps or 0 for run in runs}
+        finished = {run.path: run.status == "finished" for run in runs}
         for index, column in enumerate(columns(((path, [row]) for path, row in rows if row is not None), [score])):
             self.columns.append(column)
             for path in column.by_run:
@@ -266,17 +285,19 @@ class _ScoreTable:
                 if latest is not None and latest.value is not None:
                     self.values.setdefault(path, {})[column.name] = latest.value
                     self.ranks[path, score] = (index, column.sort_key(latest.value), "")
-                    self._earlier[score] += latest.step < steps[path]
+                    if latest.step < steps[path]:
+                        self._other_steps[score, "an earlier"] += 1
+                    elif latest.step > steps[path] and finished[path]:
+                        self._other_steps[score, "a later"] += 1
 
     def notes(self) -> list[str]:
-        """Return the reasons for several columns of one score, and how many scores are not of the last step."""
+        """Return the reasons for several columns of a score, and how many scores are of other weights or steps."""
         if not self.columns:
             return []
-        from ganforge.runs.score_table import explain_split  # noqa: PLC0415 - as above
+        from ganforge.runs.score_table import explain_split, explain_weights  # noqa: PLC0415 - as above
 
-        earlier = [
-            f"{score} of {count:,} run{'' if count == 1 else 's'} is of an earlier step than the last"
-            for score, count in self._earlier.items()
-            if count
+        steps = [
+            f"{score} of {format_count(count, 'run')} is of {other} step than the last"
+            for (score, other), count in self._other_steps.items()
         ]
-        return [*explain_split(self.columns), *earlier]
+        return [*explain_split(self.columns), *explain_weights(self.columns), *steps]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ganforge.evaluation.comparability import bounds, diff, higher_is_better
 from ganforge.runs.statistics import Estimate, estimate
 from ganforge.schemas.rows import EvaluationRow, Protocol
+from ganforge.utils.format import format_count
 
 ARROWS = {False: "↓", True: "↑", None: ""}
 
@@ -183,6 +184,17 @@ def explain_split(table: Sequence[Column]) -> list[str]:
         f"{', '.join(split)} {'is a separate column' if len(split) == 1 else 'are separate columns'}: {difference}"
         for difference, split in names.items()
     ]
+
+
+def explain_weights(table: Sequence[Column]) -> list[str]:
+    """Return a line per column whose runs' last scores are of different weights, as file names: how many of each."""
+    lines = []
+    for column in table:
+        counts = Counter(score.weights for score in map(column.latest, column.by_run) if score is not None)
+        if len(counts) > 1:
+            parts = (f"{weights} in {format_count(count, 'run')}" for weights, count in counts.most_common())
+            lines.append(f"{column.name} is of {', of '.join(parts)}")
+    return lines
 
 
 def cell(column: Column, runs: Sequence[str]) -> tuple[Cell | None, dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -182,10 +182,25 @@ def damaged_rows(path: Path, count: int) -> str:
     return f"{path.name} has {count:,} damaged line{'' if count == 1 else 's'}; skipped"
 
 
-def newest_rows(path: Path, schema: TypeAdapter[T]) -> Iterator[T]:
-    """Yield the valid rows of a file, the last one first; none if it cannot be read."""
-    with suppress(OSError), open_regular(path, max_bytes=MAX_ROWS_BYTES) as file:
-        yield from (row for row in _parsed(_reversed_lines(file), schema, path) if row is not None)
+def newest_rows(path: Path, schema: TypeAdapter[T], notice: Callable[[str], None] = lambda _: None) -> Generator[T]:
+    """Yield the valid rows of a file, the last one first; none if it cannot be read.
+
+    When the caller closes the iterator, or at its end, `notice` gets a line about damaged rows that were passed over,
+    and about a file that cannot be read.
+    """
+    damaged = 0
+    try:
+        with suppress(FileNotFoundError), open_regular(path, max_bytes=MAX_ROWS_BYTES) as file:
+            for row in _parsed(_reversed_lines(file), schema, path):
+                if row is None:
+                    damaged += 1
+                else:
+                    yield row
+    except OSError as error:
+        notice(f"{path.name} cannot be read: {error.strerror}")
+    finally:
+        if damaged:
+            notice(damaged_rows(path, damaged))
 
 
 def _reversed_lines(file: BinaryIO) -> Iterator[bytes]:

@@ -322,9 +322,50 @@ def test_keys_of_orders_and_filters_have_columns(several: Path) -> None:
 
 
 def test_score_of_an_earlier_step_is_named(several: Path) -> None:
-    """A note counts the runs whose newest score is not that of their last step."""
+    """A note counts the runs whose score is not that of their last step."""
     made(several / "e", rows=[scored(1000, 1.0)])
     assert list_runs(several, sort="fid").notes == ["fid of 3 runs is of an earlier step than the last"]
+
+
+@pytest.mark.parametrize("status", ["finished", "interrupted"])
+def test_score_of_the_last_step_is_listed(status: str, tmp_path: Path) -> None:
+    """A later evaluation of an earlier checkpoint changes neither the list, as in a comparison, nor a filter."""
+    made(tmp_path / "a", rows=[scored(500, 9.0), scored(1000, 30.0), scored(500, 10.0)], manifest={"status": status})
+    listing = list_runs(tmp_path, sort="fid")
+    assert ([dict(run.scores) for run in listing.runs], listing.notes) == ([{"fid": 30.0}], [])
+    assert (names(tmp_path, where=["fid>20"]), names(tmp_path, where=["fid<20"])) == (["a"], [])
+    made(tmp_path / "b", rows=[scored(1001, 1.0)])
+    assert list_runs(tmp_path, sort="fid").notes == ["fid of 1 run is of a later step than the last"]
+
+
+def test_scores_of_different_weights_are_named(tmp_path: Path) -> None:
+    """A column has raw weights next to moving averages only with a line."""
+    for name, *kinds in (("a", "generator_ema"), ("b", "generator_ema", "generator"), ("c", "generator_ema")):
+        made(tmp_path / name, rows=[scored(1000, 10.0, weights=kind) for kind in kinds])
+    assert list_runs(tmp_path, sort="fid").notes == ["fid is of generator_ema in 2 runs, of generator in 1 run"]
+
+
+def test_damaged_evaluations_are_named(tmp_path: Path) -> None:
+    """A list by scores names damaged rows after a run's score, and files that cannot be read."""
+    path = made(tmp_path / "a", rows=[scored(1000, 10.0)]) / "evaluation.jsonl"
+    path.write_bytes(path.read_bytes() + b"torn\n")
+    (made(tmp_path / "b", seed=1) / "evaluation.jsonl").unlink()
+    os.mkfifo(made(tmp_path / "c", seed=2) / "fifo")
+    (tmp_path / "c" / "fifo").rename(tmp_path / "c" / "evaluation.jsonl")
+    listing = list_runs(tmp_path, sort="fid", where=["fid<20"])
+    assert [run.summary.name for run in listing.runs] == ["a"]
+    assert listing.notes == [
+        f"{tmp_path / 'a'}: evaluation.jsonl has 1 damaged line; skipped",
+        f"{tmp_path / 'c'}: evaluation.jsonl cannot be read: it is not a regular file",
+    ]
+
+
+def test_score_that_no_run_has_has_a_fix(tmp_path: Path) -> None:
+    """The error of an order by a score before any evaluation has the command that scores a run."""
+    made(tmp_path / "a")
+    done = command("runs", tmp_path, "--sort", "fid")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == ["error: no run has a 'fid'", "→ ganforge evaluate RUN scores a run"]
 
 
 def test_filter_key_of_another_run_matches_none(several: Path) -> None:
