@@ -16,7 +16,16 @@ import typer
 from ganforge import __version__
 from ganforge.cli._classes import PlainGroup
 from ganforge.cli._commands import CORE_COMMANDS, all_commands, build, summary
-from ganforge.cli._output import CLICK_ERROR, PLUGIN_PROBLEMS, TRACEBACK, notice, print_argument_error, print_error
+from ganforge.cli._output import (
+    CLICK_ERROR,
+    PLUGIN_PROBLEMS,
+    STDERR,
+    TRACEBACK,
+    notice,
+    print_argument_error,
+    print_error,
+    reserve_stdout,
+)
 from ganforge.errors import GanforgeError, PluginError, UsageError
 from ganforge.plugins import Policy, discover
 from ganforge.plugins.commands import Command
@@ -39,8 +48,6 @@ RENAMED = {
 MIN_SIZE, MAX_SIZE = 10, 10_000
 #: Time in which threads, processes and exit functions of components end after a command.
 EXIT_SECONDS = 20.0
-#: Number of the last standard stream.
-STDERR = 2
 #: Keys of the context's metadata: whether commands are only listed, and the plugins of the root's options.
 LISTING, REGISTRY = "ganforge.listing", "ganforge.registry"
 
@@ -205,6 +212,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # a letter that a terminal does not have is escaped
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    reserve_stdout()
     for name in ("COLUMNS", "LINES"):
         size = os.environ.get(name, "")
         if not (size.isascii() and size.isdecimal() and MIN_SIZE <= int(size[:9]) <= MAX_SIZE):

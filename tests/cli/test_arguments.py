@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ganforge.cli._output import print_error
-from tests.helpers.plugins import command, in_process
+from tests.helpers.plugins import command, in_process, local
 
 #: Arguments, and the error: names of other trainers, names without flags, and mistyped or missing ones.
 ERRORS = {
@@ -155,6 +156,30 @@ def test_absurd_sizes_of_the_terminal(columns: str, tmp_path: Path) -> None:
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "Usage: " in shown.stdout
     assert max(map(len, shown.stdout.splitlines())) <= 200
+
+
+def test_results_are_alone_on_stdout(tmp_path: Path) -> None:
+    """Text of a plugin, its libraries and its programs on descriptor 1 goes to stderr, until the process ends.
+
+    A command of a plugin has stdout for itself and its programs.
+    """
+    source = (
+        "import atexit, os, sys\n"
+        "write = lambda: os.system('echo program') + os.write(1, b'library\\n')\n"
+        "write()\n"
+        "sys.__stdout__.write('stream\\n')\n"
+        "sys.__stdout__.flush()\n"
+        "atexit.register(os.write, 1, b'end\\n')\n"
+        "@hookimpl\ndef ganforge_commands(app):\n"
+        "    app.add_command('shout', lambda: print('own', write(), flush=True))\n"
+    )
+    plugin = local(tmp_path / "plugin.py", source)
+    listed = in_process(tmp_path, "list", "--json", "--plugin", plugin)
+    assert json.loads(listed.stdout)
+    assert listed.stderr.split() == ["program", "library", "stream", "end"]
+    shouted = in_process(tmp_path, "--plugin", plugin, "shout")
+    assert shouted.stdout.split() == ["program", "library", "own", "8", "end"]
+    assert shouted.stderr.split() == ["program", "library", "stream"]
 
 
 def run_program(*lines: str) -> subprocess.CompletedProcess[str]:
