@@ -106,7 +106,7 @@ class Tracker:
                 self._client.log_artifact(self._run_id, str(self._grid), "samples")
             self._client.set_tag(self._run_id, "status", status)
             if error is not None:
-                self._client.set_tag(self._run_id, "error", error)
+                self._client.set_tag(self._run_id, "error", shorten_home(error))
             self._client.set_terminated(self._run_id, STATUSES[status])
 
     def _start(self, run: RunInfo, step: int) -> str:

@@ -459,9 +459,10 @@ def test_a_rollback_names_the_steps_that_it_discards(unreliable: Unreliable, tmp
     [("finished", "FINISHED"), ("interrupted", "KILLED"), ("diverged", "FAILED"), ("failed", "FAILED")],
 )
 def test_every_end_has_a_status(unreliable: Unreliable, tmp_path: Path, status: str, end: str) -> None:
-    """However a run ends, MLflow has a word for it."""
-    tracking.Tracker(RunInfo(tmp_path, {}, {}), 0).finish(status, None)
+    """However a run ends, MLflow has a word for it; the error has no home folder."""
+    tracking.Tracker(RunInfo(tmp_path, {}, {}), 0).finish(status, f"{Path.home()}/run: no space left")
     assert unreliable.ends == [end]
+    assert unreliable.tags["error"] == "~/run: no space left"
 
 
 def test_what_the_user_sets_stays(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ class Tracker:
 
     def finish(self, status: str, error: str | None) -> None:
         """Write the status of the run and close the file."""
-        self._text(self._last_step, "status", status if error is None else f"{status}: {error}")
+        self._text(self._last_step, "status", status if error is None else f"{status}: {shorten_home(error)}")
         if status == "finished":  # TensorBoard keeps the first end that it reads, and other runs may be resumed
             end = HParamsPluginData(session_end_info=SessionEndInfo(status=STATUS_SUCCESS, end_time_secs=time.time()))
             metadata = hparams.create_summary_metadata(end)

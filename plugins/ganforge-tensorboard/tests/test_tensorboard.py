@@ -156,6 +156,12 @@ def test_the_status_is_written(tracked: Path) -> None:
     assert texts(events, "status") == ["finished"]
 
 
+def test_an_error_has_no_home_folder(tmp_path: Path) -> None:
+    """The status of a run that failed has `~` in place of the home folder."""
+    Tracker(RunInfo(tmp_path, {}, {}), 0).finish("failed", f"{Path.home()}/run: no space left")
+    assert texts(read(tmp_path), "status") == ["failed: ~/run: no space left"]
+
+
 def test_training_is_unchanged(tracked: Path, quiet: Path) -> None:
     """The last checkpoint has the bits of a run without listeners."""
     assert not (quiet / "tensorboard").exists()

@@ -92,7 +92,7 @@ class Tracker:
     def finish(self, status: str, error: str | None) -> None:
         """Keep the last grid, log the status, and finish the W&B run."""
         atexit.unregister(self._finish_killed)
-        self._run.summary.update({"status": status, "error": error})
+        self._run.summary.update({"status": status, "error": shorten_home(error)})
         if self._grid is not None:
             self._keep("last-samples.png", self._grid.read_bytes())
         self._run.finish(exit_code=EXIT_CODES[status])
@@ -141,8 +141,9 @@ def init(run: RunInfo) -> wandb.Run | None:
         "name": user.run_name or shorten_home(run.path.name),
         "dir": os.environ.get("WANDB_DIR") or str(run.path),
         "config": shorten_home({**run.experiment, "facts": {name: run.manifest.get(name) for name in FACTS}}),
-        # The console of this process is not the training's. Output of wandb may contain a password of WANDB_BASE_URL.
-        "settings": wandb.Settings(console="off", silent=True),
+        # The console of this process is not the training's. Output of wandb may contain a password of WANDB_BASE_URL,
+        # and its metadata, of this process, absolute paths; `facts` have the hardware.
+        "settings": wandb.Settings(console="off", silent=True, x_disable_meta=True),
     }
     try:
         wandb_run = wandb.init(**options)

@@ -254,6 +254,12 @@ def test_files_are_kept_below_the_run(tracked: Path) -> None:
     assert [path for path in home.rglob("*") if path.is_file() and path.suffix != ".log"] == []
 
 
+def test_metadata_of_the_process_are_off(tracked: Path) -> None:
+    """W&B's own record of the process would have its folder and arguments, with absolute paths."""
+    (session,) = sessions(tracked)
+    assert of_kind(session, "environment") == []
+
+
 def test_nothing_is_tracked_without_a_login(quiet: Path, tmp_path: Path) -> None:
     """Without a login and a mode the terminal is silent, no file is written, and listeners.log has one line."""
     run = tmp_path / "r"
@@ -292,7 +298,10 @@ def test_a_resumed_run_continues(tracked: Path, tmp_path: Path) -> None:
 
 
 def test_a_rollback_names_the_steps_that_it_discards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The summary has the steps of each rollback, since W&B keeps their values; a resumed run discards none."""
+    """The summary has the steps of each rollback, since W&B keeps their values; a resumed run discards none.
+
+    The error has no home folder.
+    """
     for name in ("WANDB_MODE", "WANDB_SILENT"):
         monkeypatch.setenv(name, {"WANDB_MODE": "disabled", "WANDB_SILENT": "true"}[name])
     (tmp_path / "run.toml").write_text("")
@@ -301,7 +310,8 @@ def test_a_rollback_names_the_steps_that_it_discards(tmp_path: Path, monkeypatch
     for step in (20, 30, 40, 30, 40, 50, 50):
         tracker.log_row({"step": step, "loss/generator": 1.0})
     assert tracker._run.summary["discarded_steps"] == "30–40, 50–50"
-    tracker.finish("finished", None)
+    tracker.finish("failed", f"{Path.home()}/run: no space left")
+    assert tracker._run.summary["error"] == "~/run: no space left"
 
 
 def test_a_tracker_that_fails_changes_nothing(quiet: Path, tmp_path: Path) -> None:
