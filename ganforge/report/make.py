@@ -16,7 +16,7 @@ from ganforge.report.record import Record, read_record
 from ganforge.report.run import run_page
 from ganforge.report.scores import Score
 from ganforge.runs.index import RunSummary, find_runs
-from ganforge.runs.score_table import columns
+from ganforge.runs.score_table import columns, explain_weights
 from ganforge.schemas.rows import EvaluationRow
 from ganforge.utils.files import error_reason, write_atomically
 
@@ -90,6 +90,7 @@ def _overview(folder: Path, place: Path) -> dict[str, Any]:
     table = sorted(columns(evaluations.items()), key=lambda column: (-len(column.by_run), column.score))
     if len(table) > MAX_COLUMNS:
         missing.append(f"{len(table) - MAX_COLUMNS} columns of scores are omitted")
+    missing += explain_weights(table[:MAX_COLUMNS])
     for row in rows:
         runs = (column.by_run.get(row["name"]) for column in table[:MAX_COLUMNS])
         row["scores"] = [scores and Score(column, scores) for column, scores in zip(table, runs, strict=False)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from ganforge.report.pages.pictures import choose_evenly
@@ -22,7 +22,7 @@ MAX_SCORES = 48
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Comparable values of one score of a run, by step."""
+    """Comparable values of one score of a run, of the same weights, by step."""
 
     column: Column
     values: Sequence[ScoreValue]
@@ -68,9 +68,19 @@ class Score:
 
 
 def scores_of(evaluations: Sequence[EvaluationRow]) -> list[Score]:
-    """Return the scores of a run's evaluations, one per score and group of comparable protocols."""
-    table = columns([("", evaluations)])[:MAX_SCORES]
-    return [Score(column, column.by_run[""]) for column in table]
+    """Return the scores of a run's evaluations, one per score, group of comparable protocols, and weights."""
+    first, others = [], []
+    for column in columns([("", evaluations)])[:MAX_SCORES]:
+        kinds: dict[str, list[ScoreValue]] = {}
+        for value in column.by_run[""]:
+            kinds.setdefault(value.weights, []).append(value)
+        if len(kinds) == 1:
+            first.append(Score(column, column.by_run[""]))
+            continue
+        scores = [Score(replace(column, name=f"{column.name} of {name}"), kinds[name]) for name in kinds]
+        first.append(scores[0])
+        others += scores[1:]
+    return first + others
 
 
 class Share(NamedTuple):

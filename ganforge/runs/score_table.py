@@ -187,14 +187,14 @@ def explain_split(table: Sequence[Column]) -> list[str]:
 
 
 def explain_weights(table: Sequence[Column]) -> list[str]:
-    """Return a line per column whose runs' last scores are of different weights, as file names: how many of each."""
-    lines = []
+    """Return lines about columns whose runs' last scores are of different weights: how many of each file of weights."""
+    names: dict[str, list[str]] = {}
     for column in table:
         counts = Counter(score.weights for score in map(column.latest, column.by_run) if score is not None)
         if len(counts) > 1:
             parts = (f"{weights} in {format_count(count, 'run')}" for weights, count in counts.most_common())
-            lines.append(f"{column.name} is of {', of '.join(parts)}")
-    return lines
+            names.setdefault(", of ".join(parts), []).append(column.name)
+    return [f"{', '.join(mixed)} {'is' if len(mixed) == 1 else 'are'} of {counted}" for counted, mixed in names.items()]
 
 
 def cell(column: Column, runs: Sequence[str]) -> tuple[Cell | None, dict[str, str]]:

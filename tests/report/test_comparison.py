@@ -337,12 +337,24 @@ def test_raw_weights_and_moving_averages_are_never_averaged(tmp_path: Path) -> N
     assert (dict(cell.values), list(comparison.notes)) == ({"s0": 20.0, "s1": 21.0, "s2": 22.0}, [])
     curve = next(curve for curve in comparison.curves if curve.name == "fid")
     assert [(point.step, point.mean) for points in curve.lines.values() for point in points] == [(5, 30.0), (10, 21.0)]
+    assert _scores_of_runs(comparison) == [(value, "generator_ema") for value in (20.0, 21.0, 22.0)]
+    assert "90 <small>" not in comparison.html()
 
     write_rows(tmp_path / "s1" / "evaluation.jsonl", [scored(10, 90.0, **raw)])
     comparison = package.compare(tmp_path)
     cell = comparison.groups[0].cells["fid"]
     assert (dict(cell.values), cell.of) == ({"s0": 20.0, "s2": 22.0}, 3)
     assert list(comparison.notes) == ["fid of s1 is of generator and left out: the others are of generator_ema"]
+    assert _scores_of_runs(comparison)[1] == (90.0, "generator")
+
+
+def _scores_of_runs(comparison: package.Comparison) -> list[tuple[float, str]]:
+    """Return score and weights of each run, which JSON and CSV agree on."""
+    scores = [run["scores"]["fid"] for group in comparison.as_dict()["groups"] for run in group["runs"]]
+    pairs = [(score["value"], score["weights"]) for score in scores]
+    rows = csv.DictReader(io.StringIO(comparison.csv()))
+    assert [(float(row["fid"]), row["fid: weights"]) for row in rows] == pairs
+    return pairs
 
 
 def test_a_setting_named_like_a_score_hides_neither(tmp_path: Path) -> None:

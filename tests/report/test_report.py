@@ -174,6 +174,20 @@ def test_unlike_protocols_are_separate_lines(tmp_path: Path) -> None:
     assert re.search(r"fid \(2\) is not comparable with fid \(1\): [^.]*1,000[^.]*10,000", text)
 
 
+def test_raw_weights_and_moving_averages_are_separate_lines(tmp_path: Path) -> None:
+    """A page has a line for each kind of weights, that of a folder names columns that mix them."""
+    average, raw = protocol(weights="generator_ema"), protocol(weights="generator")
+    rows = [evaluation(500, 20.0, protocol=average), evaluation(1000, 10.0, protocol=average)]
+    for name, more in (("a", [evaluation(1000, 7.0, protocol=raw)]), ("b", [])):
+        write_rows(make_run(tmp_path / name) / "evaluation.jsonl", [*rows, *more])
+    text = read(report_run(tmp_path / "a").path).text
+    assert "fid of generator_ema 10 ± 0.5000 step 1,000" in text
+    assert "fid of generator 7 ± 0.5000 step 1,000" in text
+    assert "; fid of generator_ema 10 (" in text
+    assert "fid of" not in read(report_run(tmp_path / "b").path).text
+    assert report_folder(tmp_path).missing == ["fid, modes are of generator_ema in 1 run, of generator in 1 run"]
+
+
 HOSTILE = (
     "</script><script>alert(1)</script>",
     "</style><style>*{display:none}</style>",

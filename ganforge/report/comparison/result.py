@@ -14,7 +14,7 @@ from ganforge.report.comparison.curves import Curve
 from ganforge.report.comparison.records import Run
 from ganforge.report.pages.page import render
 from ganforge.report.pages.pictures import Picture, PictureError, embed
-from ganforge.runs.score_table import Cell, Column
+from ganforge.runs.score_table import Cell, Column, ScoreValue
 from ganforge.runs.settings import format_setting
 from ganforge.utils.chart import Chart, Reference, Series
 from ganforge.utils.files import write_atomically
@@ -48,6 +48,11 @@ class Group:
     def seeds(self) -> list[int]:
         """Distinct seeds."""
         return [run.seed for run in self.counted]
+
+    def latest(self, column: Column, run: Run) -> ScoreValue | None:
+        """Return a run's last score in a column: of the weights that the mean is over, if the run has such a score."""
+        weights = column.weights(run.name for run in self.counted)
+        return column.latest(run.name, weights) or column.latest(run.name)
 
     def format_score(self, column: Column) -> str:
         """Return the score in a column as text, empty if it is missing."""
@@ -111,9 +116,14 @@ class Comparison:
                     "status": run.status,
                     "seed": run.seed,
                     "scores": {
-                        column.name: {"step": score.step, "value": score.value, "reference": score.reference}
+                        column.name: {
+                            "step": score.step,
+                            "value": score.value,
+                            "reference": score.reference,
+                            "weights": score.weights,
+                        }
                         for column in self.columns
-                        if (score := column.latest(run.name)) is not None
+                        if (score := group.latest(column, run)) is not None
                     },
                 }
                 for run in group.runs
@@ -125,11 +135,11 @@ class Comparison:
         return f"{key} (setting)" if key in {column.name for column in self.columns} else key
 
     def csv(self) -> str:
-        """Return CSV with a row per run: group, differing settings, latest scores with their steps."""
+        """Return CSV with a row per run: group, differing settings, latest scores with their steps and weights."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         names = [column.name for column in self.columns]
-        heads = [head for name in names for head in (name, f"{name}: step", f"{name}: reference")]
+        heads = [head for name in names for head in (name, f"{name}: step", f"{name}: reference", f"{name}: weights")]
         writer.writerow(
             map(_cell, ["run", "group", "status", "seed", *map(self.setting_heading, self.settings), *heads])
         )
@@ -138,8 +148,9 @@ class Comparison:
                 values: list[object] = [str(run.directory.path), group.label, run.status, run.seed]
                 values += [format_setting(run.settings.get(key)) for key in self.settings]
                 for column in self.columns:
-                    score = column.latest(run.name)
-                    values += [None] * 3 if score is None else [score.value, score.step, score.reference]
+                    score = group.latest(column, run)
+                    parts = () if score is None else (score.value, score.step, score.reference, score.weights)
+                    values += parts or [None] * 4
                 writer.writerow(map(_cell, values))
         return text.getvalue()
 
