@@ -19,6 +19,7 @@ from ganforge.plugins.registry import Registry
 from ganforge.runs import ReportWriter
 from ganforge.runs.conditions import Condition
 from ganforge.runs.evaluate import EvaluationRequest, RunScores, evaluate_run
+from ganforge.runs.index import current_status
 from ganforge.runs.latents import Latents
 from ganforge.runs.plot import Plot, plot_rows
 from ganforge.runs.rebuild import LoadedGenerator, find_module, rebuild_generator, rebuild_modules
@@ -60,7 +61,7 @@ class TrainedRun:
     def __repr__(self) -> str:
         summary = self.manifest.summary
         steps = "" if summary is None else f" after {summary.steps:,} steps"
-        return f"<ganforge run {str(self.path)!r}, {self.manifest.status}{steps}>"
+        return f"<ganforge run {str(self.path)!r}, {current_status(self.path, self.manifest.status)}{steps}>"
 
     def _repr_html_(self) -> str:
         """Return the run as a notebook shows it: what it is, its newest scores and its newest grid."""

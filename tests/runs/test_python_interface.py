@@ -27,6 +27,13 @@ EXPERIMENT = package.Experiment(
 )
 
 
+def test_a_killed_run_is_shown_as_interrupted(tmp_path: Path) -> None:
+    """Its run.json remains `running`, as `kill -9` leaves it."""
+    trained = package.train(EXPERIMENT, out=tmp_path / "r", steps=1)
+    trained.directory.update_manifest(status="running")
+    assert repr(trained) == f"<ganforge run {str(tmp_path / 'r')!r}, interrupted after 1 steps>"
+
+
 def test_training_from_python(tmp_path: Path) -> None:
     """`ganforge.train` returns a run that can be sampled, `ganforge.resume` continues it."""
     trained = package.train(EXPERIMENT, out=tmp_path / "r", steps=3)
