@@ -125,7 +125,10 @@ def describe_exit(workers: Sequence[BaseProcess]) -> str | None:
         if worker.sentinel in ended:
             worker.join(EXIT_SECONDS)  # its pipes are closed a moment before its exit code is known
         if worker.exitcode is not None and worker.exitcode < 0:
-            return f"was killed by {signal.Signals(-worker.exitcode).name}, perhaps for lack of memory"
+            name = signal.Signals(-worker.exitcode).name
+            if name == "SIGALRM":  # see `GRACE_SECONDS`
+                return f"ended {GRACE_SECONDS} seconds after SIGTERM or SIGHUP"
+            return f"was killed by {name}, perhaps for lack of memory"
         if worker.exitcode is not None:
             return f"ended by itself with exit code {worker.exitcode}"
     return None

@@ -19,6 +19,7 @@ import torch
 from ganforge.config import command_line_layer
 from ganforge.config.resolve import resolve
 from ganforge.data import streaming
+from ganforge.data import workers as workers_module
 from ganforge.data.loader import Batch, BatchLoader, EpochSampler
 from ganforge.data.reader import Reader
 from ganforge.data.scoring import build_scoring
@@ -235,6 +236,21 @@ def test_a_worker_that_ends_by_itself_is_described(code: int) -> None:
     assert describe_exit([alive, ended]) == f"ended by itself with exit code {code}"
     alive.kill()
     alive.join()
+
+
+def test_a_worker_that_a_signal_ends_later_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With several training processes, one may wait for a batch when the time after a signal is over."""
+    monkeypatch.setattr(workers_module, "GRACE_SECONDS", 1)
+
+    def wait() -> None:
+        workers_module.initialize_worker(0)
+        signal.raise_signal(signal.SIGTERM)
+        time.sleep(60)
+
+    process = multiprocessing.get_context("fork").Process(target=wait)
+    process.start()
+    process.join(30)
+    assert describe_exit([process]) == "ended 1 seconds after SIGTERM or SIGHUP"
 
 
 @pytest.mark.parametrize(
