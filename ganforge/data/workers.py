@@ -63,6 +63,7 @@ def initialize_worker(_: int) -> None:
     sys.excepthook = _show_unless_disconnected
     Queue._on_queue_feeder_error = _send_error  # type: ignore[attr-defined]  # noqa: SLF001 - the only such hook
     if sys.platform != "win32":
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends this process, whatever handler it was forked with
         for number in HANDLED_SIGNALS - {signal.SIGINT}:
             signal.signal(number, lambda *_: signal.alarm(GRACE_SECONDS))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED_SIGNALS)
