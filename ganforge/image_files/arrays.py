@@ -19,7 +19,7 @@ from ganforge.components import Split
 from ganforge.errors import DataError
 from ganforge.image_files.decoding import Header
 from ganforge.image_files.layout import MAX_CLASSES, Layout
-from ganforge.image_files.source import ImageSource
+from ganforge.image_files.source import MAX_IMAGE_BYTES, ImageSource
 from ganforge.image_files.streamed import machine_memory
 from ganforge.utils.arrays import MAX_ARRAY_BYTES, read_npz
 from ganforge.utils.files import error_reason, open_regular
@@ -81,7 +81,11 @@ class ArraySource(ImageSource):
         if not known:
             return Layout(None, files)
         largest = max(int(values.max()) for values in known)
-        names = tuple(map(str, arrays[CLASS_NAMES])) if CLASS_NAMES in arrays else tuple(map(str, range(largest + 1)))
+        stored_names = np.asarray(arrays.get(CLASS_NAMES, range(largest + 1)))
+        if stored_names.ndim != 1:
+            shape = stored_names.shape
+            raise DataError(f"{self.path}: {CLASS_NAMES} has the shape {shape}", fix="names of classes are text, (N,)")
+        names = tuple(map(str, stored_names))
         if largest >= len(names):
             raise DataError(f"{self.path} has the label {largest}, but {len(names)} {CLASS_NAMES}")
         return Layout(names, files)
@@ -156,6 +160,8 @@ class ArraySource(ImageSource):
             raise DataError(f"{self.path}: {name} has {shape[0]:,} images; the limit is {MAX_IMAGES:,}")
         if math.prod(shape) == 0:
             raise DataError(f"{self.path}: {name} has the shape {shape}, so it holds no pixels")
+        if math.prod(shape[1:]) * kind.itemsize > MAX_IMAGE_BYTES:
+            raise DataError(f"{self.path}: {name} has the shape {shape}; an image may have {MAX_IMAGE_BYTES:,} bytes")
         return result
 
     def _labels(self, arrays: Mapping[str, Any], split: Split, count: int) -> NDArray[Any] | None:

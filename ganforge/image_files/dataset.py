@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import stat
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -91,12 +92,14 @@ class ImageDataset(Dataset):
     def image_source(self) -> ImageSource:
         """The images of `path`. Raises DataError."""
         try:
-            self._root.stat()
+            mode = self._root.stat().st_mode
         except (FileNotFoundError, NotADirectoryError):
             raise DataError(f"no such folder or file: {self._root}", fix="check --data.path") from None
         except (OSError, ValueError) as error:  # ValueError: a null byte in its name
             reason = getattr(error, "strerror", None) or error
             raise DataError(f"{self._root} cannot be read: {reason}", fix="check --data.path") from None
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # such as a pipe, which would be waited for
+            raise DataError(f"{self._root} is neither a folder nor a regular file", fix="check --data.path")
         return self.open_source(self._root)
 
     @property

@@ -221,6 +221,10 @@ def test_a_path_that_is_not_a_readable_folder_is_refused(tmp_path: Path) -> None
     """A missing path, a file, and folders without permission are named; a missing option is pydantic's error."""
     with pytest.raises(DataError, match=r"no such folder or file: .*/missing"):
         folder(tmp_path / "missing").open("train")
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(DataError, match="neither a folder nor a regular file"):
+        folder(tmp_path / "pipe.npz").open("train")
+    (tmp_path / "pipe.npz").unlink()
     with pytest.raises(DataError, match="~nobody-of-that-name"):
         folder(Path("~nobody-of-that-name/x")).open("train")
     picture = save(tmp_path / "cat" / "deep" / "1.png")

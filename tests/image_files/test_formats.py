@@ -358,6 +358,10 @@ def test_arrays_of_every_form_are_read(tmp_path: Path, images: Any, first: int, 
             "label 2, but 1 class_names",
         ),
         (
+            {"images": np.zeros((2, 5, 6), np.uint8), "labels": np.array([0, 1]), "class_names": np.array("cats")},
+            r"class_names has the shape \(\)",
+        ),
+        (
             {name: np.zeros((2, 5, 6), np.uint8) for name in ("x_train", "x_test")} | {"y_train": np.zeros(2, int)},
             "one split has labels",
         ),
@@ -368,6 +372,13 @@ def test_wrong_arrays_are_named(tmp_path: Path, arrays: dict[str, Any], words: s
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(UsageError, match=words):
         folder(tmp_path / "a.npz").open("train")
+
+
+def test_an_image_of_an_array_has_a_limit(tmp_path: Path) -> None:
+    """A file of holes takes no memory: an image is as long as an encoded one may be."""
+    np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.uint8, (2, 3, 20_000, 20_000))
+    with pytest.raises(DataError, match="an image may have 268,435,456 bytes"):
+        folder(tmp_path / "a.npy").open("train")
 
 
 def test_npz_files_beyond_the_memory_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,6 +26,8 @@ from ganforge.image_files import (
 
 #: Cache of an array's decompressed chunks, of which others hold many images: BigGAN-PyTorch's have 500.
 CHUNK_CACHE_BYTES = 1 << 28
+#: Limit of a chunk, which is decompressed as a whole: some megabytes of a file can hold gigabytes.
+MAX_CHUNK_BYTES = 1 << 30
 
 
 def _open(path: Path) -> Any:  # noqa: ANN401 - h5py has no types
@@ -76,13 +79,15 @@ class Hdf5Source(ArraySource):
         top = file.get()
         for name in top:
             if name not in ARRAY_NAMES:
-                yield name, None  # named if the images are missing, and never read
+                yield str(name), None  # named if the images are missing, and never read; bytes if it is not UTF-8
                 continue
             if not isinstance(top.get(name, getlink=True), h5py.HardLink):
                 raise DataError(f"{self.path}: {name} is a link", fix="copy what it names into the file")
             array = top[name]
-            if not isinstance(array, h5py.Dataset):
+            if not isinstance(array, h5py.Dataset) or array.shape is None:
                 continue
+            if math.prod(array.chunks or ()) * array.dtype.itemsize > MAX_CHUNK_BYTES:
+                raise DataError(f"{self.path}: a chunk of {name} is longer than {MAX_CHUNK_BYTES:,} bytes")
             if array.is_virtual or array.external:
                 raise DataError(f"{self.path}: {name} has its numbers in other files", fix="copy them into this one")
             if array.ndim > len("NC"):
@@ -90,7 +95,7 @@ class Hdf5Source(ArraySource):
             elif array.size > MAX_IMAGES:
                 raise DataError(f"{self.path}: {name} has {array.size:,} numbers; the limit is {MAX_IMAGES:,}")
             else:
-                yield name, array.asstr()[()] if name == CLASS_NAMES else array[()]
+                yield name, array.asstr("utf-8", "surrogateescape")[()] if name == CLASS_NAMES else array[()]
 
 
 def write_hdf5(target: Path, packing: Packing) -> None:

@@ -34,6 +34,7 @@ RESOLUTION = re.compile(r"(\d+)-\d+")
 #: Images that are written at once.
 COMMIT_EVERY = 1000
 MAP_BYTES = 1 << 40
+DAMAGED_FIX = "copy or download it again"
 
 
 class Environment:
@@ -49,7 +50,7 @@ class Environment:
                 str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, create=False
             )
         except (lmdb.Error, OSError) as error:
-            raise DataError(f"{path} is not an LMDB database: {error}", fix="copy or download it again") from None
+            raise DataError(f"{path} is not an LMDB database: {error}", fix=DAMAGED_FIX) from None
         declared = (self.opened.info()["last_pgno"] + 1) * self.opened.stat()["psize"]
         if file.stat().st_size < declared:  # the system would end the process when it reads a missing page
             self.opened.close()
@@ -95,14 +96,20 @@ class LmdbSource(ImageSource):
         """Keys, in their order; values that are not encoded images are counted. Raises DataError."""
         ignored: Counter[str] = Counter()
         names: list[str] = []
-        with self._environment.opened.begin(buffers=True) as transaction:
-            for key, value in transaction.cursor():
-                name = bytes(key).decode(errors="surrogateescape")
-                if name == LABELS_NAME or bytes(value[:8]).startswith(SIGNATURES):
-                    names.append(name)
-                else:
-                    ignored["other values"] += 1
-        if any(os.path.splitext(name)[1].lower() in extensions() for name in names):  # noqa: PTH122 - a key
+        is_named = False
+        try:
+            with self._environment.opened.begin(buffers=True) as transaction:
+                for key, value in transaction.cursor():
+                    name = bytes(key).decode(errors="surrogateescape")
+                    has_extension = os.path.splitext(name)[1].lower() in extensions()  # noqa: PTH122 - a key
+                    is_named = is_named or has_extension
+                    if has_extension or name == LABELS_NAME or bytes(value[:8]).startswith(SIGNATURES):
+                        names.append(name)
+                    else:
+                        ignored["other values"] += 1
+        except lmdb.Error as error:
+            raise DataError(f"{self.path} is damaged: {error}", fix=DAMAGED_FIX) from None
+        if is_named:
             return arrange(self.path, names, ignored, lambda name: self._environment.get(name.encode()))
         if not names:
             raise DataError(f"{self.path} holds no images, but {ignored.total():,} other values")

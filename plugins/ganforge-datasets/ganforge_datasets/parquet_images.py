@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from ganforge.components import Split
 from ganforge.errors import DataError
-from ganforge.image_files import MAX_CLASSES, Format, ImageDataset, ImageSource, Layout, Packing
+from ganforge.image_files import MAX_CLASSES, MAX_IMAGES, Format, ImageDataset, ImageSource, Layout, Packing
 
 #: Columns of images and labels without a declared type.
 IMAGE_NAMES, LABEL_NAMES = ("image", "img", "picture"), ("label", "labels", "fine_label")
@@ -70,14 +70,17 @@ class ParquetSource(ImageSource):
                 file, label = _open(path), self._columns.label
                 if label is not None and label not in file.schema_arrow.names:
                     raise DataError(f"{path} has no column {label}, but other files have it")
-                count = file.metadata.num_rows
-                labels += [0] * count if label is None else file.read([label])[label].to_pylist()
+                try:
+                    labels += [0] * sum(_row_counts(path)) if label is None else file.read([label])[label].to_pylist()
+                except (OSError, pa.ArrowException) as error:
+                    raise DataError(f"{path} is damaged: {' '.join(str(error).split())}", fix=DAMAGED_FIX) from None
             wrong = next((row for row, label in enumerate(labels) if not _is_class(label)), None)
             if wrong is not None:
                 raise DataError(f"row {wrong} of {split} in {self.path} has the label {labels[wrong]!r}, not a class")
             files[split] = [(f"{split}/{row}", int(label)) for row, label in enumerate(labels)]
-        if not files.get("train"):
-            raise DataError(f"{self.path} has no rows for training", fix="name its files train-….parquet")
+        for split in ("train", *files):
+            if not files.get(split):
+                raise DataError(f"{self.path} has no rows for {split}ing", fix=f"name its files {split}-….parquet")
         if self._columns.label is None:
             return Layout(None, files)
         largest = max(label for items in files.values() for _, label in items)
@@ -102,16 +105,16 @@ class ParquetSource(ImageSource):
                 column, file = self._columns.image, _open(place.file)
                 group = file.metadata.row_group(place.group)
                 chunks = (group.column(index) for index in range(group.num_columns))
-                used = (chunk for chunk in chunks if chunk.path_in_schema.partition(".")[0] == column)
+                used = (chunk for chunk in chunks if f"{chunk.path_in_schema}.".startswith(f"{column}."))
                 if sum(chunk.total_uncompressed_size for chunk in used) > MAX_GROUP_BYTES:
                     raise ValueError(f"its row group is longer than {MAX_GROUP_BYTES:,} bytes: write smaller ones")
                 table = file.read_row_group(place.group, [column])
                 self._group = place[:2], table[column].to_pylist()
             value = self._group[1][place.row]
         content = value.get("bytes") if isinstance(value, dict) else value
-        if not content:
+        if not content or not isinstance(content, bytes):
             raise ValueError("its row holds no bytes of an image")
-        return bytes(content)
+        return content
 
     @cached_property
     def _files(self) -> dict[Split, list[Path]]:
@@ -138,9 +141,8 @@ class ParquetSource(ImageSource):
         for split, paths in self._files.items():
             places[split] = []
             for path in paths:
-                metadata = _open(path).metadata
-                for group in range(metadata.num_row_groups):
-                    places[split] += [Place(path, group, row) for row in range(metadata.row_group(group).num_rows)]
+                for group, count in enumerate(_row_counts(path)):
+                    places[split] += [Place(path, group, row) for row in range(count)]
         return places
 
     @cached_property
@@ -182,7 +184,18 @@ def _is_class(label: object) -> bool:
     return isinstance(label, int) and 0 <= label < MAX_CLASSES
 
 
+def _row_counts(path: Path) -> list[int]:
+    """Return the number of rows of each row group. Raises DataError for more than memory should hold."""
+    metadata = _open(path).metadata
+    counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    if min(counts, default=0) < 0 or sum(counts) > MAX_IMAGES:
+        raise DataError(f"{path} claims {sum(counts):,} rows; the limit is {MAX_IMAGES:,}")
+    return counts
+
+
 def _open(path: Path) -> Any:  # noqa: ANN401 - pyarrow has no types
+    if not path.is_file():  # such as a pipe, for which pyarrow would wait
+        raise DataError(f"{path} is not a regular file")
     try:
         return pq.ParquetFile(path)
     except (OSError, pa.ArrowException) as error:

@@ -227,17 +227,101 @@ def _put_virtual(file: Any) -> None:
         ),
         (lambda file: file.create_dataset("imgs", (1 << 40, 8, 8), "u1", chunks=(1, 8, 8)), "the limit is 16,777,216"),
         (lambda file: file.create_dataset("labels", (1 << 40,), "u1", chunks=(1024,)), "the limit is 16,777,216"),
+        (
+            lambda file: file.create_dataset("imgs", (1 << 12, 3, 512, 512), "u1", chunks=(1 << 12, 3, 512, 512)),
+            "a chunk of imgs is longer than 1,073,741,824 bytes",
+        ),
+        (lambda file: file.create_dataset("imgs", data=h5py.Empty("u1")), "has no images"),
     ],
-    ids=["external link", "loop", "virtual", "external", "images", "labels"],
+    ids=["external link", "loop", "virtual", "external", "images", "labels", "chunk", "empty"],
 )
 def test_hostile_hdf5_files_are_one_error(tmp_path: Path, put: Callable[[Any], Any], words: str) -> None:
-    """Arrays without end are not read into memory, and no other file is read."""
+    """Arrays and chunks without end are not read into memory, and no other file is read."""
     with h5py.File(tmp_path / "other.h5", "w") as other:
         other["imgs"] = np.zeros((2, 8, 8), np.uint8)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         put(file)
     with pytest.raises(DataError, match=words):
         Hdf5(Hdf5.Options(path=tmp_path / "a.h5")).open("train")
+
+
+def test_names_of_hdf5_classes_may_be_bytes(tmp_path: Path) -> None:
+    """Names of a fixed length are read as UTF-8, as NumPy writes them."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.update(imgs=np.zeros((2, 8, 8), np.uint8), labels=[0, 1], class_names=np.array(["é".encode(), b"\xff"]))
+    assert Hdf5(Hdf5.Options(path=tmp_path / "a.h5")).class_names == ("é", "\udcff")
+
+
+def test_any_format_of_pictures_is_read_from_lmdb(tmp_path: Path) -> None:
+    """Keys with the extension of a picture need no known first bytes, so a conversion keeps every format."""
+    for end in ("tif", "jp2", "ppm", "tga", "webp"):
+        (tmp_path / "pictures" / "cat").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (len(end), 200, 9)).save(tmp_path / "pictures" / "cat" / f"{end}.{end}")
+    target = tmp_path / "packed.lmdb"
+    convert(
+        folder(tmp_path / "pictures"),
+        target,
+        Lmdb.formats[".lmdb"],
+        lambda path: Lmdb(Lmdb.Options(path=path)),
+        reencode=False,
+    )
+    assert len(opened(Lmdb(Lmdb.Options(path=target)))) == 5
+
+
+def test_a_database_with_a_wrong_page_is_one_error(tmp_path: Path) -> None:
+    """A root beyond the pages of the file is found before an image is read."""
+    with lmdb.open(str(tmp_path), map_size=1 << 24) as environment, environment.begin(write=True) as writing:
+        writing.put(b"cat/1.jpg", b"\xff\xd8\xff")
+    with (tmp_path / "data.mdb").open("r+b") as file:
+        for meta in (0, 4096):
+            file.seek(meta + 128)  # number of the root's page in each of the two headers
+            file.write((1 << 20).to_bytes(8, "little"))
+    with pytest.raises(DataError, match="is damaged"):
+        Lmdb(Lmdb.Options(path=tmp_path)).open("train")
+
+
+@pytest.mark.parametrize("cls", [Hdf5, Parquet])
+def test_any_damage_is_contained(tmp_path: Path, cls: type[ImageDataset]) -> None:
+    """If any bytes of a file change, its images are read or skipped, or one error names the problem."""
+    file = tmp_path / "a"
+    (put_hdf5 if cls is Hdf5 else put_parquet)(write_pictures(tmp_path / "pictures"), file)
+    content, rng = file.read_bytes(), np.random.default_rng(0)
+    for _ in range(40):
+        damaged = bytearray(content)
+        for position in rng.integers(len(content), size=3):
+            damaged[position] = rng.integers(256)
+        file.write_bytes(damaged)
+        try:
+            assert opened(cls(cls.Options(path=file))).images.shape[1:] == (3, 16, 16)
+        except DataError as error:
+            assert str(file) in error.message  # noqa: PT017 - either is right
+
+
+def test_rows_that_a_file_does_not_have_are_not_counted(tmp_path: Path) -> None:
+    """A number of rows beyond any file takes no memory, an empty split is named, and so is a pipe."""
+    pq.write_table(pa.table({"image": [b"\xff\xd8\xff"] * 70_000}), tmp_path / "train-0.parquet")
+    content = (tmp_path / "train-0.parquet").read_bytes()
+    start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    footer = content[start:-8].replace(b"\xe0\xc5\x08", b"\x80\x80\x80\x80\x40")  # 70,000 as a varint, and 2**33
+    lying = content[:start] + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+    (tmp_path / "train-0.parquet").write_bytes(lying)
+    with pytest.raises(DataError, match="claims 8,589,934,592 rows; the limit is 16,777,216"):
+        Parquet(Parquet.Options(path=tmp_path)).open("train")
+    (tmp_path / "train-0.parquet").write_bytes(content)
+    pq.write_table(pa.table({"image": pa.array([], pa.binary())}), tmp_path / "test-0.parquet")
+    with pytest.raises(DataError, match="has no rows for testing"):
+        Parquet(Parquet.Options(path=tmp_path)).open("train")
+    (tmp_path / "test-0.parquet").unlink()
+    os.mkfifo(tmp_path / "test-0.parquet")
+    with pytest.raises(DataError, match=r"test-0\.parquet is not a regular file"):
+        Parquet(Parquet.Options(path=tmp_path)).open("train")
+
+
+def test_values_that_are_not_bytes_are_skipped(tmp_path: Path) -> None:
+    """A number in a column of images is not the length of an image of zeros."""
+    pq.write_table(pa.table({"image": [1 << 40, 3]}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="its row holds no bytes of an image"):
+        Parquet(Parquet.Options(path=tmp_path / "a.parquet")).open("train")
 
 
 def test_wrong_databases_are_named(tmp_path: Path) -> None:
