@@ -61,7 +61,7 @@ class Sampler:
         *,
         seed: int,
         sampling: Mapping[str, Any] | None = None,
-        shared_noise: bool = False,
+        noise_period: int | None = None,
     ) -> None:
         """Copy and prepare a generator in any mode, on any device. Raises ConfigError for an unknown sampling option.
 
@@ -69,7 +69,8 @@ class Sampler:
             generator: The generator.
             seed: Seed of the random numbers that layers draw, such as noise.
             sampling: Sampling options that differ from the generator's own, such as `{"truncation": 0.7}`.
-            shared_noise: Whether all images get the noise of the first, so that they differ by their latents alone.
+            noise_period: Number of images after which the noise repeats, so that with 1 images differ by their latents
+                alone, and in a grid with a row for each class a column by the class alone; never by default.
         """
         image = generator.image
         own_preparation = type(generator).prepare_sampling is not Generator.prepare_sampling
@@ -78,7 +79,7 @@ class Sampler:
         if sampling:
             self.generator.sampling = sampling_options(generator, sampling)
         self._seed = seed
-        self._shared_noise = shared_noise
+        self._noise_period = noise_period
         tensors = chain(generator.parameters(), generator.buffers())
         self._device = next((tensor.device for tensor in tensors), torch.device("cpu"))
         if own_preparation:
@@ -152,8 +153,9 @@ class Sampler:
     @kept_process()
     def _seeded(self, network: Callable[[Tensor, Tensor | None], Any], batch: _Batch) -> Any:  # noqa: ANN401 - a network's output
         """Return a network's output for a batch; what it draws is the same for every size of the batches."""
-        indices = [0 if self._shared_noise else batch.first + index for index in range(len(batch.latents))]
-        rngs = [derive_generator(self._seed, "samples/noise", index) for index in indices]
+        indices = range(batch.first, batch.first + len(batch.latents))
+        period = self._noise_period or indices.stop
+        rngs = [derive_generator(self._seed, "samples/noise", index % period) for index in indices]
         with self._seeded_layers("samples", batch.number), ImageNoise(rngs, self._device):
             return network(batch.latents, batch.condition)
 

@@ -61,7 +61,7 @@ class LatentSpace:
         """
         self.run = run
         self.loaded = run.load(ema=ema, checkpoint=checkpoint)
-        self.sampler = Sampler(self.loaded.on(str(device)), seed=seed, sampling=sampling, shared_noise=True)
+        self.sampler = Sampler(self.loaded.on(str(device)), seed=seed, sampling=sampling, noise_period=1)
         self.ema, self.seed = ema, seed
 
     @property

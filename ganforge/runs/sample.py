@@ -165,13 +165,14 @@ def draw_samples(
     sampling: Mapping[str, Any] | None,
     device: str,
     columns: int | None,
+    noise_period: int | None = None,
 ) -> Samples:
-    """Return the images of latents. Arguments and errors are those of `TrainedRun.sample`."""
+    """Return the images of latents. Arguments and errors are those of `TrainedRun.sample` and `Sampler`."""
     dataset, generator = dataset_of(run), loaded.on(device)
     condition, seeds = latents.condition, latents.seeds
     rendered, is_float = type(dataset).render is not Dataset.render, generator.image.dtype == "float32"
     pictures, images = [], []
-    sampler = Sampler(generator, seed=seed, sampling=sampling)
+    sampler = Sampler(generator, seed=seed, sampling=sampling, noise_period=noise_period)
     for batch in sampler.batches(latents.values, condition, space=latents.space):
         pictures.append(to_pictures(dataset, batch))
         images += [batch.cpu()] if rendered or is_float else []

@@ -318,7 +318,16 @@ class TrainedRun:
         latents = latents_by_class(loaded, columns, seed)
         if latents is None:
             return None
-        return draw_samples(self, loaded, latents, seed=seed, sampling=sampling, device=device, columns=columns)
+        return draw_samples(
+            self,
+            loaded,
+            latents,
+            seed=seed,
+            sampling=sampling,
+            device=device,
+            columns=columns,
+            noise_period=columns,
+        )
 
     def checkpoint(self, choice: CheckpointChoice = "newest") -> Checkpoint:
         """Return the checkpoint of a step, the newest valid one, or the one with the best score.

@@ -169,6 +169,7 @@ class FixedSamples:
         pairs = condition is not None and condition.is_image
         self._columns = PAIR_COLUMNS if pairs else COLUMNS
         self._shown = slice(PREVIEWS)
+        self._noise_period: int | None = None
         self._rendered = type(gan.dataset).render is not Dataset.render
         count = RENDERED_SAMPLES if self._rendered else PAIRS if pairs else SAMPLES
         self.condition = None if self._rendered else class_rows(gan.generator, COLUMNS)
@@ -179,11 +180,13 @@ class FixedSamples:
             rows = len(self.condition) // COLUMNS
             self.latents = draw_latents(gan.latent, gan.generator, COLUMNS, seed=seed).repeat(rows, 1)
             self._shown = slice(0, PREVIEWS * COLUMNS, COLUMNS)
+            self._noise_period = COLUMNS
 
     @kept_process()
     def picture(self, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return one picture of all samples, `(C, H, W)` uint8, and the previews among them, `(N, C, H, W)` uint8."""
-        images = Sampler(generator, seed=self._seed).images(self.latents, self.condition)
+        sampler = Sampler(generator, seed=self._seed, noise_period=self._noise_period)
+        images = sampler.images(self.latents, self.condition)
         rendered = render(self._dataset, images) if self._rendered else None
         if rendered is not None:
             return rendered, rendered[None]

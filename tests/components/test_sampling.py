@@ -227,7 +227,7 @@ def test_first_latents_are_the_same_for_every_count(distribution: str, registry:
 
 @pytest.mark.parametrize("draw", [torch.rand_like, torch.randn_like, "rand", "randn"])
 def test_first_images_are_the_same_for_every_count_and_batch_size(draw: Any) -> None:
-    """Noise of an image depends on its index alone: not on the count, nor on the batches."""
+    """Noise of an image depends on its index alone, or its column: not on the count, nor on the batches."""
 
     class Noisy(Careless):
         def forward(self, z: Tensor, condition: Tensor | None = None) -> GeneratorOutput:
@@ -243,6 +243,10 @@ def test_first_images_are_the_same_for_every_count_and_batch_size(draw: Any) -> 
         sampler = Sampler(generator, seed=1)
         sampler.batch_size = batch_size
         assert torch.equal(sampler.images(z[:count]), whole[:count])
+    for columns in (5, 7):  # of a grid with a row for each class
+        sampler = Sampler(generator, seed=1, noise_period=columns)
+        sampler.batch_size = 16
+        assert torch.equal(sampler.images(z[:columns].repeat(10, 1)), whole[:columns].repeat(10, 1, 1, 1))
 
 
 def test_classes_take_turns_by_default() -> None:
