@@ -221,7 +221,8 @@ class _RunReader:
             suggestion = did_you_mean(key, known)  # a list of all keys is too long
             if suggestion.endswith("?"):
                 raise UsageError(f"no run has a {key!r}{suggestion}")
-            fix = "ganforge evaluate RUN scores a run" if place == "score" else None
+            is_name = place == "score" and name and "." not in name
+            fix = f"if it is a score: ganforge evaluate RUN --metric {name}" if is_name else None
             raise UsageError(f"no run has a {key!r}", fix=fix)
         return values
 

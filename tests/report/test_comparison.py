@@ -357,6 +357,23 @@ def _scores_of_runs(comparison: package.Comparison) -> list[tuple[float, str]]:
     return pairs
 
 
+@pytest.mark.parametrize(
+    ("values", "undecided"), [((20.0, 20.1, 20.2), False), ((20.0, 21.0, 40.0), True), ((20.0, 20.1), True)]
+)
+def test_an_order_that_the_scores_do_not_decide_is_named(
+    values: tuple[float, ...],
+    undecided: bool,  # noqa: FBT001
+    tmp_path: Path,
+) -> None:
+    """Groups whose intervals overlap, or that have no interval, are in an order that may be chance."""
+    for seed, value in enumerate(values):
+        made(tmp_path / f"a{seed}", seed=seed, rows=[scored(1000, value)])
+        made(tmp_path / f"b{seed}", "loss=hinge", seed=seed, rows=[scored(1000, value + 5)])
+    lines = [line for line in package.compare(tmp_path, sort="fid").notes if "does not decide the order" in line]
+    assert bool(lines) == undecided
+    assert list(package.compare(tmp_path).notes) == []
+
+
 def test_a_setting_named_like_a_score_hides_neither(tmp_path: Path) -> None:
     """The score `precision` and the setting `precision` have a column each, in the page and in CSV."""
     for precision, value in (("fp32", 0.25), ("bf16", 0.75)):

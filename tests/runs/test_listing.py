@@ -365,7 +365,10 @@ def test_score_that_no_run_has_has_a_fix(tmp_path: Path) -> None:
     made(tmp_path / "a")
     done = command("runs", tmp_path, "--sort", "fid")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines() == ["error: no run has a 'fid'", "→ ganforge evaluate RUN scores a run"]
+    assert done.stderr.splitlines() == [
+        "error: no run has a 'fid'",
+        "→ if it is a score: ganforge evaluate RUN --metric fid",
+    ]
 
 
 def test_filter_key_of_another_run_matches_none(several: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ganforge.report.comparison.records import Run, find_directories, read_runs
 from ganforge.report.comparison.result import Comparison, Group
 from ganforge.runs.score_table import Cell, Column, cell, columns, explain_split
 from ganforge.runs.settings import differing, format_setting
+from ganforge.runs.statistics import MIN_INTERVAL_COUNT
 from ganforge.schemas.rows import METRICS, newest_rows
 from ganforge.utils.suggest import did_you_mean
 
@@ -47,15 +49,16 @@ def compare(*runs: str | Path, metrics: Sequence[str] | None = None, sort: str |
         groups.append(group)
         lines += group_lines
     charted = curves([(group.label, group.counted) for group in groups], table, lines)
+    ordered, undecided = _sorted(groups, table, sort)
     return Comparison(
         shared={
             key: compared[0].settings[key] for key in SHARED_KEYS if key not in keys and compared[0].settings.get(key)
         },
         settings=keys,
-        groups=_sorted(groups, table, sort),
+        groups=ordered,
         columns=table,
         curves=charted,
-        notes=[*problems, *_unfinished(compared), *_alerts(compared), *explain_split(table), *lines],
+        notes=[*problems, *_unfinished(compared), *_alerts(compared), *explain_split(table), *lines, *undecided],
     )
 
 
@@ -151,9 +154,10 @@ def _alerts(runs: Iterable[Run]) -> Iterator[str]:
         yield from (f"{run.name}: {alert.line()}" for alert in run.alerts)
 
 
-def _sorted(groups: list[Group], table: Sequence[Column], sort: str | None) -> list[Group]:
+def _sorted(groups: list[Group], table: Sequence[Column], sort: str | None) -> tuple[list[Group], list[str]]:
+    """Return the groups, the best first, and a line per column whose means do not decide the order."""
     if sort is None:
-        return groups
+        return groups, []
     sorted_by = [column for column in table if sort in {column.name, column.score}]
     if not sorted_by:
         names = {column.name for column in table}
@@ -163,4 +167,13 @@ def _sorted(groups: list[Group], table: Sequence[Column], sort: str | None) -> l
         cells = [(column, group.cells.get(column.name)) for column in sorted_by]
         return [(cell is None, 0.0 if cell is None else column.sort_key(cell.estimate.mean)) for column, cell in cells]
 
-    return sorted(groups, key=rank)
+    ordered = sorted(groups, key=rank)
+    undecided = []
+    for column in sorted_by:
+        means = [cell.estimate for group in ordered if (cell := group.cells.get(column.name)) is not None]
+        if any(one.overlaps(other) for one, other in pairwise(means)):
+            undecided.append(
+                f"{column.name} does not decide the order: 95% intervals overlap, or groups have fewer than "
+                f"{MIN_INTERVAL_COUNT} seeds"
+            )
+    return ordered, undecided
