@@ -68,7 +68,7 @@ class LazyGroup(PlainGroup):
             code = print_error(error)
         except typer.Abort:  # the end of the input at a prompt
             code = print_error(KeyboardInterrupt())
-        sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(_flush_results(code if isinstance(code, int) else 0))
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - as above
         """Return the names of all commands in the order of the help."""
@@ -110,6 +110,18 @@ class LazyGroup(PlainGroup):
             position = 0 if subcommand is None else 1
             rest[position:position] = _root_options(ctx, subcommand or built)
         return name, built, rest
+
+
+def _flush_results(code: int) -> int:
+    """Write the rest of the results, and return the exit code; a rest that cannot be written is discarded."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+        return code or (1 if isinstance(error, BrokenPipeError) else print_error(error))
+    return code
 
 
 def _fail(ctx: Any, error: GanforgeError, code: int) -> Any:  # noqa: ANN401 - as above
