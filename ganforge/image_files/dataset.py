@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import stat
 from abc import abstractmethod
@@ -22,6 +21,7 @@ from ganforge.image_files.decoding import Decoding, Depth, Fit, Header
 from ganforge.image_files.layout import Layout, describe_ignored
 from ganforge.image_files.source import Broken, ImageSource, read_all
 from ganforge.image_files.streamed import StreamedImages, equal_images, fingerprint, machine_memory, too_large
+from ganforge.utils.files import expanded
 
 if TYPE_CHECKING:
     from ganforge.image_files.conversion import Format  # it converts datasets
@@ -78,8 +78,7 @@ class ImageDataset(Dataset):
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
-        # Path.expanduser raises for an unknown user; this one keeps the name, which is then reported as missing.
-        self._root = Path(os.path.expanduser(options.path))  # noqa: PTH111
+        self._root = expanded(options.path)
         self._unreadable: dict[str, str] = {}
         self._loaded: dict[Split, ImageTensors] = {}
         self._counts: dict[Split, int] = {}

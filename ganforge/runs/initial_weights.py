@@ -21,6 +21,7 @@ from ganforge.training.checkpoint import CHECKSUMS, Checkpoint, Tensors
 from ganforge.training.checkpoint_io import parse_tensors, read_bytes
 from ganforge.training.run_directory import RunDirectory
 from ganforge.training.state import component_tensors
+from ganforge.utils.files import expanded
 from ganforge.utils.suggest import did_you_mean
 
 #: Tensors that a notice names; run.json lists all.
@@ -121,14 +122,14 @@ def _freeze(modules: TrainedModules, patterns: Iterable[str]) -> None:
 
 def _read(source: str) -> WeightsSource:
     """Return the tensors of a safetensors file, or of a run in any of its forms. Raises ConfigError."""
-    path = Path(source).expanduser()
+    path = expanded(source)
     try:
         if path.suffix == ".safetensors":
             return _read_file(path)
         if source.startswith(f"{HUB}:"):
             return _read_run(open_source(source), "")
         folder, _, step = ("", "", source) if path.exists() else source.rpartition("@")
-        return _read_run(open_source(Path(folder).expanduser() if folder else path), step if folder else "")
+        return _read_run(open_source(expanded(folder) if folder else path), step if folder else "")
     except GanforgeError as error:
         fix = error.fix
         if path.suffix in {".pt", ".pth", ".pkl", ".bin", ".ckpt"}:

@@ -17,6 +17,7 @@ from ganforge.sweep.config import SweepConfig
 from ganforge.sweep.directory import State, SweepDirectory
 from ganforge.sweep.locks import TrialLock
 from ganforge.sweep.trials import Trial
+from ganforge.utils import torchrun
 from ganforge.utils.files import MAX_ROWS_BYTES, open_appending, open_regular
 
 THREADS, GPUS = "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"
@@ -100,9 +101,9 @@ class Launcher:
         """Return the environment of a process: the jobs share the cores, and the GPUs take turns.
 
         A resumed run gets the number of threads that it started with, since its bits depend on it. A number of threads
-        or a device that the user has set is kept.
+        or a device that the user has set is kept; variables of torchrun, leftovers of another job, are not.
         """
-        environment = dict(os.environ)
+        environment = {name: value for name, value in os.environ.items() if name not in torchrun.VARIABLES}
         manifest = self.directory.manifest(trial) if stage == "resume" else None
         threads = 0 if manifest is None else manifest.hardware.threads
         if THREADS not in environment and (threads > 0 or self.jobs > 1):

@@ -26,7 +26,7 @@ from urllib.request import getproxies, proxy_bypass
 import platformdirs
 
 from ganforge.errors import DataError
-from ganforge.utils.files import error_reason, sync_file
+from ganforge.utils.files import error_reason, expanded, sync_file
 from ganforge.utils.text import printable
 
 #: Limit of the connection that tests the network.
@@ -64,16 +64,18 @@ def search_places(root: Path | None) -> dict[Path, bool]:
     """Return the folders to search for data, in order, each with whether the user named it.
 
     They are `root`, the folder that GANFORGE_DATA names, and the user's cache; downloads are stored in the first.
+
+    Raises:
+        DataError: None is named, and the user has no home folder, such as an unknown user of a container.
     """
     named = [str(root or ""), os.environ.get("GANFORGE_DATA", "")]
     folders = {expanded(path): True for path in named if path}
-    folders.setdefault(platformdirs.user_cache_path("ganforge"), False)
+    try:
+        folders.setdefault(platformdirs.user_cache_path("ganforge"), False)
+    except RuntimeError as error:
+        if not folders:
+            raise DataError("the user has no home folder", fix="set HOME, or GANFORGE_DATA to a folder") from error
     return folders
-
-
-def expanded(path: str | Path) -> Path:
-    """Return a path with ~ replaced, or unchanged if no such user exists."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises
 
 
 def find_folder(root: Path, required: RequiredFiles, *, named: bool) -> Path | None:

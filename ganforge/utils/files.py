@@ -46,6 +46,11 @@ def output_errors() -> Iterator[None]:
         raise OutputError(error.errno, error.strerror or str(error), error.filename) from error
 
 
+def expanded(path: str | Path) -> Path:
+    """Return a path with ~ replaced, or unchanged if no such user, or no home folder, exists."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises
+
+
 def read_file(path: str | Path, *, max_bytes: int = MAX_BYTES) -> bytes:
     """Return the content of a regular file; none of a kernel's file such as /proc/kmsg, which declares no length.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TextIO, TypeVar
 
+from ganforge.utils.files import expanded
 from ganforge.utils.text import printable_lines
 
 #: User, password or token in an address.
@@ -26,7 +26,8 @@ def mask_credentials(text: str) -> str:
 
 def shorten_home(value: Value) -> Value:
     """Return text, or all text within dictionaries and lists, with `~` in place of the user's home folder."""
-    return _map_text(lambda text: re.sub(rf"(?<![\w.-]){re.escape(str(Path.home()))}(?![\w.-])", "~", text), value)
+    home = re.escape(str(expanded("~")))
+    return _map_text(lambda text: re.sub(rf"(?<![\w.-]){home}(?![\w.-])", "~", text), value)
 
 
 def shorten_paths(value: Value) -> Value:

@@ -533,7 +533,10 @@ def test_a_lock_is_inherited_by_child_processes(tmp_path: Path) -> None:
 
 
 def test_jobs_share_cores_and_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cores are divided, GPUs take turns, a resumed run keeps its number of threads, and the user's settings win."""
+    """Cores are divided, GPUs take turns, a resumed run keeps its number of threads, and the user's settings win.
+
+    A trial is one process, whatever remains of torchrun in the environment.
+    """
     monkeypatch.setattr("os.cpu_count", lambda: 9)
     for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
@@ -548,6 +551,8 @@ def test_jobs_share_cores_and_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
         return found.get("OMP_NUM_THREADS"), found.get("CUDA_VISIBLE_DEVICES")
 
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "WORLD_SIZE" not in Launcher(directory, config, 1).environment(on_cpu, "run", 0)
     assert environment(1, on_gpu) == (None, None)
     assert [environment(4, on_gpu, slot=slot)[1] for slot in range(4)] == ["0", "1", "0", "1"]
     assert environment(4, on_cpu, slot=1) == ("2", None)

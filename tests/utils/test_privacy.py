@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import pytest
 
@@ -12,12 +11,14 @@ from ganforge.utils.privacy import MaskedStream, shorten_home, shorten_paths
 
 def test_home_folders_are_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
     """Paths below the home folder begin with ~ in nested settings; other paths and non-strings are unchanged."""
-    monkeypatch.setattr(Path, "home", lambda: Path("/home/me"))
+    monkeypatch.setenv("HOME", "/home/me")
     others = {"other": "/home/mean/x", "deep": "/data/home/me/x", "n": 1}
     settings = {"path": "/home/me/pictures", "list": ["run", "--out=/home/me/runs", 3], **others}
     short = {"path": "~/pictures", "list": ["run", "--out=~/runs", 3], **others}
     assert shorten_home(settings) == short
     assert shorten_home(None) is None
+    monkeypatch.setattr("os.path.expanduser", str)  # an unknown user without HOME
+    assert shorten_home(settings) == settings
 
 
 def test_paths_are_shortened_to_their_last_names() -> None:

@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 from ganforge.builtin.datasets.mnist_files import CLASSES, REQUIRED, SHA256, changed_files, download_mnist, read_split
 from ganforge.components import Dataset, ImageTensors, Split
 from ganforge.errors import DataError
-from ganforge.utils.downloads import DownloadError, expanded, find_folder, search_places
+from ganforge.utils.downloads import DownloadError, find_folder, search_places
+from ganforge.utils.files import expanded
 
 SAMPLE = Path(__file__).parent / "mnist_sample"
 SAMPLE_DESCRIPTION = "the 10,000 + 2,000 digits that ship with ganforge"

@@ -15,8 +15,7 @@ from torch import Tensor
 from ganforge.builtin.features.classifier import SHAPE, SIZE, Classifier
 from ganforge.components import FeatureExtractor, FeatureOutput, ImageSpec
 from ganforge.errors import DataError, IncompatibleError
-from ganforge.utils.downloads import expanded
-from ganforge.utils.files import read_limited
+from ganforge.utils.files import expanded, read_limited
 
 FOLDER = Path(__file__).parent / "weights"
 

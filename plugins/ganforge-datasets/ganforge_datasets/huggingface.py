@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ganforge import ConditionSpec, Dataset, DatasetInfo, ImageSpec, ImageTensors
 from ganforge.errors import DataError
-from ganforge.utils.downloads import RequiredFiles, expanded
+from ganforge.utils.downloads import RequiredFiles
+from ganforge.utils.files import expanded
 from ganforge_datasets import tables
 from ganforge_datasets.locating import Remote, locate
 from ganforge_datasets.rows import Rows, probe_shape

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganforge import FeatureExtractor, FeatureOutput, ImageSpec
 from ganforge.errors import IncompatibleError
-from ganforge.utils.downloads import expanded
+from ganforge.utils.files import expanded
 from ganforge_inception.weights import find_weights, read_network
 
 SIZE, CLASSES = 2048, 1008

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -107,6 +108,16 @@ def test_places_are_searched_in_order(tmp_path: Path, cache: Path, monkeypatch: 
         data = mnist(tmp_path / "root")
         data.open("test")
         assert data.source == f"full MNIST from {expected[-1]}"
+
+
+def test_a_user_without_a_home_folder_names_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unknown user of a container, without HOME, has no cache; a folder that is named needs none."""
+    monkeypatch.setattr("platformdirs.user_cache_path", Mock(side_effect=RuntimeError("no home")))
+    with pytest.raises(DataError, match="the user has no home folder"):
+        mnist().open("test")
+    put(tmp_path / "MNIST" / "raw")
+    monkeypatch.setenv("GANFORGE_DATA", str(tmp_path))
+    assert len(mnist(source="full").open("test")) == COUNTS["test"]
 
 
 def test_both_splits_come_from_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
