@@ -19,6 +19,8 @@ from ganforge.utils.files import read_file
 from ganforge.utils.text import printable
 from ganforge.utils.tracebacks import summarize_exception
 
+#: Libraries with whose name a package folder may not import itself, since the library may be meant.
+LIBRARIES = sys.stdlib_module_names | {"PIL", "ganforge", "numpy", "pydantic", "safetensors", "torch", "torchvision"}
 #: File of a run directory with the classes that were given in place of names.
 CLASSES_FILE = "components.py"
 
@@ -77,18 +79,29 @@ class _OwnImports(ast.NodeTransformer):
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom:
         """Rename the module."""
         if node.level == 0 and node.module is not None:
-            node.module = loaded_name(node.module, self._package)
+            node.module = self._loaded_name(node.module)
         return node
 
     def visit_Import(self, node: ast.Import) -> list[ast.Import]:
         """Rename the modules; `import pack.nets` still defines `pack`."""
         names = []
         for alias in node.names:
-            name = loaded_name(alias.name, self._package)
+            name = self._loaded_name(alias.name)
             names.append(ast.alias(name, alias.asname))
             if name != alias.name and alias.asname is None:
                 names.append(ast.alias(name.partition(".")[0], alias.name.partition(".")[0]))
         return [ast.copy_location(ast.Import(names), node)]
+
+    def _loaded_name(self, name: str) -> str:
+        """Return the name under which a module is loaded. Raises ImportError if it may be a library's."""
+        loaded = loaded_name(name, self._package)
+        first, _, rest = name.partition(".")
+        if loaded != name and first in LIBRARIES:
+            folder = Path(sys.modules[loaded.partition(".")[0]].__file__ or "").parent
+            own = rest.partition(".")[0]
+            if not (own and ((folder / own).is_dir() or (folder / f"{own}.py").is_file())):
+                raise ImportError(f"{name} may be the library or this folder; rename the folder, or write `from .`")
+        return loaded
 
 
 def load_local(path: Path) -> tuple[ModuleType, Source]:

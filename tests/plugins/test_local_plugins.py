@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -63,14 +64,17 @@ def test_plugin_prints_go_to_stderr(words: str, run: Path) -> None:
     assert "drawing" in finished.stderr
 
 
-def test_an_answer_that_cannot_be_written_is_one_message(run: Path) -> None:
-    """A full disk is not called a mistake of ours."""
+@pytest.mark.parametrize("words", ["describe mlp --json", "list"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_answer_that_cannot_be_written_is_one_message(words: str, unbuffered: str) -> None:
+    """A full disk is not called a mistake of ours, whenever Python writes to it."""
     with Path("/dev/full").open("w", encoding="utf-8") as full:
-        words = [sys.executable, "-m", "ganforge", "describe", "mlp", "--json"]
-        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=run)
+        line = [sys.executable, "-m", "ganforge", *words.split()]
+        env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=env)
     assert done.returncode == 1
-    assert "No space left" in done.stderr
-    assert "should not" not in done.stderr
+    message, _ = done.stderr.splitlines()
+    assert message.endswith("No space left on device")
 
 
 @pytest.mark.parametrize(("every", "kept"), [(1, True), (100, False)])
@@ -196,6 +200,19 @@ def test_a_package_may_import_itself_by_its_name(tmp_path: Path) -> None:
         hashes.append(code_sha256(cls))
     assert len({None, *hashes}) == 3
     assert "pack" not in sys.modules
+
+
+@pytest.mark.parametrize("line", ["import torch", "import torch.nn as nn", "from torch import nn"])
+def test_a_package_named_like_a_library_imports_neither_in_silence(line: str, tmp_path: Path) -> None:
+    """An import that may mean the library or the folder is one error with the fix; the folder's own files are not."""
+    package = local(tmp_path / "torch" / "__init__.py", "import torch.nets\n" + provides("loss", "mine")).parent
+    local(package / "nets.py", "")
+    Registry.discover([package], no_plugins=True)
+    local(package / "nets.py", line)
+    finished = command("list", "--plugin", package, "--no-plugins")
+    assert (finished.returncode, finished.stdout) == (2, "")
+    (message,) = finished.stderr.splitlines()
+    assert "may be the library or this folder; rename the folder" in message
 
 
 @pytest.mark.parametrize("name", ["my_gan.py", "my-gan.py", "my.gan.py", "my gan.py"])
