@@ -43,7 +43,8 @@ def clean_runs(path: Path, *, keep: int, dry_run: bool, notice: Callable[[str], 
                         checkpoints.remove(run, step)
                 result.append(cleaning)
         except (GanforgeError, OSError) as error:
-            notice(f"{folder} is skipped: {error}")
+            reason = error.message if isinstance(error, GanforgeError) else error
+            notice(f"{folder} is skipped: {reason}")
     return result
 
 
