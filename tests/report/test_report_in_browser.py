@@ -247,14 +247,30 @@ def test_nothing_is_wider_than_the_screen(report: Path, folder: Path, size: tupl
             assert all(left[1] < right[0] for left, right in itertools.pairwise(chart))
 
 
+#: Texts of the cells of tables that lie beyond the tables' edges.
+BEYOND = """() => [...document.querySelectorAll('.scroll')].flatMap(scroll =>
+    [...scroll.querySelectorAll('th, td')]
+        .filter(cell => cell.getBoundingClientRect().right > scroll.getBoundingClientRect().right + 1)
+        .map(cell => cell.innerText))"""
+
+
+def test_the_usual_scores_fit(tmp_path: Path, visit: Open) -> None:
+    """All columns of a run's scores fit on a phone, and all columns of a folder of such runs on a laptop."""
+    usual = {"fid": 19.9, "precision": 0.7305, "recall": 0.507, "modes": 10, "modes-divergence": 0.03562, "kid": 0.9113}
+    numbers = {"scores": usual, "reference": usual | {"kid": -0.006908}}
+    facts = {"distribution": "ganforge", "options": {}, "needs": ["features"]}
+    measured = protocol(metrics={name: facts | {"higher_is_better": {name: True}} for name in usual})
+    details = {"kid": {"deviation": 0.06412}}
+    run = make_run(tmp_path / "runs" / "dcgan-dcgan-bce-mnist-001")
+    write_rows(run / "evaluation.jsonl", [evaluation(400, 1.0, **numbers, details=details, protocol=measured)])
+    assert visit(report_run(run).path, size=(390, 844)).page.evaluate(BEYOND) == []
+    assert visit(report_folder(run.parent).path, size=DESK).page.evaluate(BEYOND) == []
+
+
 def test_a_phone_shows_every_column(report: Path, folder: Path, comparison: Path, visit: Open) -> None:
     """At 390 pixels no cell of a table lies beyond its edge, and runs of a folder have each number with its name."""
-    beyond = """() => [...document.querySelectorAll('.scroll')].flatMap(scroll =>
-        [...scroll.querySelectorAll('th, td')]
-            .filter(cell => cell.getBoundingClientRect().right > scroll.getBoundingClientRect().right + 1)
-            .map(cell => cell.innerText))"""
     for path in (report, folder, comparison):
-        assert visit(path, size=(390, 844)).page.evaluate(beyond) == []
+        assert visit(path, size=(390, 844)).page.evaluate(BEYOND) == []
     cells = visit(folder, size=(390, 844)).page.locator(".runs tbody tr").first.locator("td[data-label]")
     assert "steps" in [cells.nth(index).get_attribute("data-label") for index in range(cells.count())]
     shown = [cells.nth(index) for index in range(cells.count()) if cells.nth(index).inner_text()]
