@@ -33,7 +33,8 @@ def read_document(path: Path) -> dict[str, Any]:
         text = read_file(path, max_bytes=MAX_BYTES).decode("utf-8-sig", errors="surrogateescape")
         if LONG_KEY.search(text):  # tomllib's memory grows with the square of its parts
             raise ConfigError(f"{path} is not TOML: it has a key of too many parts")
-        return tomllib.loads(text)
+        document = tomllib.loads(text)
+        str(document)  # a hexadecimal number may have more digits than can be printed
     except FileNotFoundError:
         raise ConfigError(f"no configuration at {path}") from None
     except OSError as error:
@@ -42,6 +43,7 @@ def read_document(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not TOML: it is nested too deeply") from None
     except ValueError as error:  # not TOML, a number of too many digits, or a null byte in the path
         raise ConfigError(f"{path} is not TOML: {error}") from None
+    return document
 
 
 def write_document(document: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ def literal(text: str) -> Any:  # noqa: ANN401 - a TOML literal has any of TOML'
     """Return the value of a TOML literal, or the text itself if it is not one."""
     try:
         document = tomllib.loads(f"value = {text}")
+        str(document)  # a hexadecimal number may have more digits than can be printed
     except (ValueError, RecursionError):  # not TOML, or more digits or brackets than can be read
         return text
     value = document.get("value", text)

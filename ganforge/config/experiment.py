@@ -66,8 +66,10 @@ class Experiment(BaseModel):
         description="Run (RUN or RUN@STEP), bundle, hub:OWNER/NAME or safetensors file whose weights the training "
         "starts from.",
     )
-    epochs: PositiveInt | None = Field(None, description="Passes over the training images; 20 unless steps is given.")
-    steps: PositiveInt | None = Field(None, description="Generator updates, instead of epochs.")
+    epochs: PositiveInt | None = Field(
+        None, description="Passes over the training images; 20 unless steps is given.", lt=2**63
+    )
+    steps: PositiveInt | None = Field(None, description="Generator updates, instead of epochs.", lt=2**63)
     batch_size: PositiveInt = Field(60, description="Real images in each discriminator update.")
     generator_batch_size: PositiveInt | None = Field(
         None, description="Fakes in each generator update; batch_size by default."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ganforge.config import Experiment, command_line_layer, from_document, read_document, to_document, write_document
@@ -52,6 +53,7 @@ ODD = [
     "-inf",
     "1e400",
     "9" * 5000,
+    "0x" + "f" * 5000,
     "[" * 3000,
     "{a=" * 3000,
     "-1",
@@ -87,13 +89,19 @@ def usage_errors(match: str = "") -> Iterator[None]:
 
 @PROFILE
 @given(st.lists(st.tuples(KEYS, VALUES), max_size=3))
+@example([("steps", "9" * 400)])
+@example([("epochs", "0x" + "f" * 400)])
 def test_any_settings_are_resolved_or_refused(pairs: list[tuple[str, str]]) -> None:
-    """Settings with any key and value give an experiment that run.toml keeps, or an error that is one line."""
+    """Settings with any key and value give an experiment that run.toml keeps, or an error that is one line.
+
+    The training has a length that a float can hold.
+    """
     with usage_errors(), tempfile.TemporaryDirectory() as folder:
         resolved = resolve([command_line_layer(f"{key}={value}" for key, value in pairs)], own_registry())
         file = Path(folder, "run.toml")
         write_atomically(file, write_document(to_document(resolved.experiment)))
         assert from_document(read_document(file)) == resolved.experiment
+        assert math.isfinite(resolved.experiment.total_steps(60_000))
 
 
 @PROFILE
@@ -114,11 +122,12 @@ def test_any_file_is_a_document_or_refused(content: bytes) -> None:
         b"a" + b".a" * 100_000 + b" = 1",
         b"[a" + b".a" * 100_000 + b"]",
         b"a = " + b"9" * 100_000,
+        b"a = 0x" + b"f" * 100_000,
         b"a = 1\0",
         b"a = '\xff'\n[",
         b"#" * (1 << 20) + b"\n\n",
     ],
-    ids=["arrays", "tables", "dots", "header", "digits", "NUL", "bytes", "length"],
+    ids=["arrays", "tables", "dots", "header", "digits", "hexadecimal", "NUL", "bytes", "length"],
 )
 def test_hostile_documents_are_one_error(content: bytes, tmp_path: Path) -> None:
     """Nesting, digits and length without limit are an error that names the file."""
@@ -176,6 +185,7 @@ def test_any_text_is_a_value(text: str) -> None:
     ),
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text(max_size=3), max_size=3),
 )
+@example("gen=0x" + "f" * 5000, "a")
 def test_any_filter_matches_or_is_refused(text: str, value: object) -> None:
     """A filter of any text decides about any value, or is an error of one line."""
     with usage_errors():
