@@ -24,7 +24,8 @@ Statements = dict[tuple[str, int], str]
 def code_sha256(cls: type) -> str | None:
     """Return the SHA-256 of the statements of a class and its bases, and of those that these name in their packages.
 
-    Comments, docstrings and blank lines do not count, nor does other code of the same file.
+    Lines of comments, docstrings and blank lines do not count, nor does other code of the same file; comments behind
+    code do.
 
     Returns:
         The hash, or None for a class without a file, such as one of a notebook.
