@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from ganforge.runs.trained_run import TrainedRun
 
 NUM_SAMPLES = 64
+#: Limit of the part of a file's name that names a class.
+MAX_CLASS_CHARACTERS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Samples:
         space: Space of the latents.
         seeds: Seed of each latent and its number among those of the seed, `(N, 2)` int64, or None for given latents.
         checkpoint: SHA-256 of the generator's weights.
+        class_names: Names of the classes, or None.
     """
 
     images: NDArray[np.uint8]
@@ -55,6 +59,7 @@ class Samples:
     space: Space = "z"
     seeds: NDArray[np.int64] | None = None
     checkpoint: str | None = None
+    class_names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -86,16 +91,21 @@ class Samples:
         save_png(self.picture(columns), Path(path))
 
     def save_folder(self, folder: str | Path) -> None:
-        """Write each image as a PNG, 00000.png and so on, into a new folder. Raises OSError."""
+        """Write each image as a PNG, 00000.png or with its class 00000-cat.png, into a new folder. Raises OSError."""
         path = Path(folder)
         path.mkdir(parents=True)
         classes = self.condition if self.condition is not None and self.condition.dtype == np.int64 else None
         for number, image in enumerate(torch.from_numpy(self.images).permute(0, 3, 1, 2)):
-            suffix = "" if classes is None else f"-{classes[number]}"
+            suffix = "" if classes is None else f"-{self._file_name(int(classes[number]))}"
             save_png(image, path / f"{number:05d}{suffix}.png")
 
+    def _file_name(self, label: int) -> str:
+        """Return the name of a class, or its number without one, as a part of the name of a file."""
+        name = str(label) if self.class_names is None else self.class_names[label]
+        return re.sub(r"[^\w.-]+", "_", name)[:MAX_CLASS_CHARACTERS]
+
     def save_npz(self, path: str | Path) -> None:
-        """Write `images`, the latents as `Latents` has them, and their condition as one archive. Raises OSError.
+        """Write `images`, the latents as `Latents` has them, their condition and the names of classes. Raises OSError.
 
         For a dataset of float32 numbers, `images` are those numbers, and the pictures are saved as `pixels`.
         """
@@ -104,6 +114,7 @@ class Samples:
             "pixels": None if self.raw is None else self.images,
             self.space: self.latents,
             "condition": self.condition,
+            "class_names": None if self.class_names is None else np.array(self.class_names),
             "seeds": self.seeds,
             "checkpoint": None if self.checkpoint is None else np.array(self.checkpoint),
         }
@@ -186,6 +197,7 @@ def draw_samples(
         space=latents.space,
         seeds=None if seeds is None else seeds.numpy(),
         checkpoint=loaded.checkpoint,
+        class_names=None if condition is None else run.dataset_info().class_names,
     )
 
 

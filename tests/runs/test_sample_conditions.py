@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ganforge.config.resolve import resolve
 from ganforge.errors import CheckpointError, DataError, IncompatibleError, RunDirectoryError
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
+from ganforge.runs.sample import Samples
 from ganforge.runs.setup import prepare
 from ganforge.schemas.manifest import Manifest
 from ganforge.training.callbacks import Callback
@@ -142,6 +144,7 @@ def test_classes_are_named_or_numbered(train: Train) -> None:
         samples = run.sample(2, condition=condition)
         assert samples.condition is not None
         assert samples.condition.tolist() == [3, 3]
+        assert samples.class_names == run.dataset_info().class_names
     words = ("-n", "3", "--condition", "3", "--condition", "5", "--seed", "4", "--out", "s.npz")
     done = command("sample", run.path, "--plugin", PLUGIN, *words)
     assert done.returncode == 0, done.stderr
@@ -156,6 +159,28 @@ def test_classes_are_named_or_numbered(train: Train) -> None:
     for condition, message in refused:
         with pytest.raises(IncompatibleError, match=message):
             run.sample(2, condition=condition)
+
+
+def test_files_of_samples_name_classes(tmp_path: Path) -> None:
+    """Classes have their names, not numbers, in .npz files and, with safe characters, in names of pictures."""
+    names = ("02", "a/b \x1b[1m", "x" * 300)
+    images, latents = np.zeros((3, 4, 4, 3), np.uint8), np.zeros((3, 2), np.float32)
+    samples = Samples(images, latents, condition=np.array([1, 0, 2]), class_names=names)
+    samples.save_folder(tmp_path / "named")
+    assert sorted(path.name for path in (tmp_path / "named").iterdir()) == [
+        "00000-a_b_1m.png",
+        "00001-02.png",
+        f"00002-{'x' * 60}.png",
+    ]
+    samples.save_npz(tmp_path / "named.npz")
+    with np.load(tmp_path / "named.npz", allow_pickle=False) as arrays:
+        assert [arrays["class_names"][label] for label in arrays["condition"]] == [names[1], names[0], names[2]]
+    replace(samples, class_names=None).save_folder(tmp_path / "numbered")
+    assert sorted(path.name for path in (tmp_path / "numbered").iterdir()) == [
+        "00000-1.png",
+        "00001-0.png",
+        "00002-2.png",
+    ]
 
 
 def test_picture_conditions_stand_to_the_left_of_results(train: Train, watcher: Watcher) -> None:
