@@ -27,7 +27,8 @@ MAX_LABELS_BYTES = 1 << 28
 MAX_CLASSES = 1 << 16
 #: Names of splits in the datasets that people share, such as `training`, `val`, `trainA`, `test_set` and `train2017`.
 SPLIT_NAME = re.compile(
-    r"(train|training|trn|test|testing|tst|val|valid|validation|eval|evaluation|dev)([-_ ]?(set|images|[ab]|\d+))?"
+    r"(train|training|trn|test|testing|tst|val|valid|validation|eval|evaluation|dev)"
+    r"([-_ ]?(set|data|dataset|images|imgs?|[ab]|\d+))?"
 )
 #: Folders of operating systems, servers and file managers, such as thumbnails and deleted files; they count as hidden.
 SYSTEM_FOLDERS = frozenset(

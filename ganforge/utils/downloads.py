@@ -57,7 +57,7 @@ class RequiredFiles:
     layouts: tuple[str, ...]
     names: tuple[str, ...]
     packed: bool = False
-    fix: str = "Add them, or remove the others."
+    fix: str = "add them, or remove the others"
 
 
 def search_places(root: Path | None) -> dict[Path, bool]:

@@ -99,6 +99,7 @@ def test_links_to_classes_are_followed_below_splits(tmp_path: Path) -> None:
         ("train", "eval"),
         ("Train", "Validation"),
         ("training_set", "test_set"),
+        ("train_data", "test_data"),
         ("train2017", "val2017"),
         ("train", "test", "extra"),
         ("val",),

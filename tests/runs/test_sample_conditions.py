@@ -24,6 +24,7 @@ from ganforge.config.resolve import resolve
 from ganforge.errors import CheckpointError, DataError, IncompatibleError, RunDirectoryError
 from ganforge.plugins.registry import Registry
 from ganforge.runs import launch
+from ganforge.runs.conditions import class_number
 from ganforge.runs.sample import Samples
 from ganforge.runs.setup import prepare
 from ganforge.schemas.manifest import Manifest
@@ -159,6 +160,15 @@ def test_classes_are_named_or_numbered(train: Train) -> None:
     for condition, message in refused:
         with pytest.raises(IncompatibleError, match=message):
             run.sample(2, condition=condition)
+
+
+def test_numbers_among_names_that_are_numbers_are_names() -> None:
+    """02 is neither the third of the classes 0, 1 and 10 nor 2; among names that are words a number is the class's."""
+    for name, names, number in (("10", ("0", "1", "10"), 2), ("02", ("02", "10"), 0), ("1", ("cat", "dog"), 1)):
+        assert class_number(name, names) == number
+    for name, names in (("02", ("0", "1", "10")), ("2", ("02", "10", "word"))):
+        with pytest.raises(IncompatibleError, match=f"no class '{name}'"):
+            class_number(name, names)
 
 
 def test_files_of_samples_name_classes(tmp_path: Path) -> None:
