@@ -211,7 +211,7 @@ def _map(path: Path) -> NDArray[Any]:
     """Return an array that is read from the disk when it is used; no pickled object is read. Raises DataError."""
     try:
         with open_regular(path, max_bytes=MAX_FILE_BYTES):
-            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+            array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")  # np.load takes a .npz file, too
     except Exception as error:  # noqa: BLE001 - a damaged header makes NumPy raise nearly any error
         problem = f"{path} cannot be read: {error_reason(error).splitlines()[0]}"
         raise DataError(problem, fix="write an array of numbers with np.save") from None
