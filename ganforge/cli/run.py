@@ -138,13 +138,13 @@ def _print_plan(plan: Mapping[str, Any]) -> None:
     """Print the plan of `--dry-run`: components, settings that are not default, data, sizes, device and time."""
     console = out()
     plain = partial(Table, box=None, pad_edge=False, title_justify="left")
-    table = plain("component", "name", "from", "chosen by", title="Components")
+    table = plain("component", "name", "from", Column("chosen by", overflow="fold"), title="Components")
     for item in plan["components"]:
         source = f"{item['distribution']} {item['version']}"
         table.add_row(item["for"], f"[bold]{escape(item['name'])}[/]", escape(source), escape(item["origin"]))
     console.print(table)
-    heads = Column("setting", no_wrap=True), "value", "origin"  # a key stays whole: it is a flag
-    settings = plain(*heads, title="Settings")
+    heads = Column("setting", no_wrap=True), Column("value", overflow="fold"), Column("origin", overflow="fold")
+    settings = plain(*heads, title="Settings")  # a key stays whole: it is a flag
     values = dict(flatten(plan["experiment"]))
     changed = sorted(key for key in values if plan["origins"].get(key, DEFAULT) != DEFAULT)
     for key in changed:

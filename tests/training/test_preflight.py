@@ -287,11 +287,13 @@ def test_bad_input_is_refused_before_anything_is_written(
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path) -> None:
-    """A dry run prints components, origins, counts, data, precision and time, cuts no key, and writes no file.
+    """A dry run prints components, origins, counts, data, precision and time, cuts no text, and writes no file.
 
     Default settings are only counted, so that the others stay in view on a terminal of 24 rows.
     """
-    flags = ("--gen", "mlp", "--gen.hidden", "[8]", "--disc", "mlp", "--data.source", "sample", "--precision", "fp32")
+    config = tmp_path / f"{'long' * 20}.toml"
+    config.write_text('seed = 1\n[data]\nname = "mnist"\n[data.mnist]\nsource = "sample"')
+    flags = ("--gen", "mlp", "--gen.hidden", "[8]", "--disc", "mlp", "--precision", "fp32", "--config", str(config))
     done = command("run", *flags, "--dry-run")
     assert done.returncode == 0, done.stderr
     for words in ("generator", "gen.hidden", "command line", "default", "10,000 train", "precision fp32", "an epoch"):
@@ -302,7 +304,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     assert any("gen.hidden" in line for line in shown[-23:])
     assert "log_every" not in done.stdout
     assert re.search(r"^\d+ other settings are defaults", done.stdout, re.MULTILINE)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [config]
 
 
 def test_errors_share_one_root() -> None:
