@@ -80,7 +80,8 @@ class ParquetSource(ImageSource):
             files[split] = [(f"{split}/{row}", int(label)) for row, label in enumerate(labels)]
         for split in ("train", *files):
             if not files.get(split):
-                raise DataError(f"{self.path} has no rows for {split}ing", fix=f"name its files {split}-….parquet")
+                fix = "add rows or remove the empty file" if split in files else f"name its files {split}-….parquet"
+                raise DataError(f"{self.path} has no rows for {split}ing", fix=fix)
         if self._columns.label is None:
             return Layout(None, files)
         largest = max(label for items in files.values() for _, label in items)

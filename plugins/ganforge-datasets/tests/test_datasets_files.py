@@ -309,8 +309,9 @@ def test_rows_that_a_file_does_not_have_are_not_counted(tmp_path: Path) -> None:
         Parquet(Parquet.Options(path=tmp_path)).open("train")
     (tmp_path / "train-0.parquet").write_bytes(content)
     pq.write_table(pa.table({"image": pa.array([], pa.binary())}), tmp_path / "test-0.parquet")
-    with pytest.raises(DataError, match="has no rows for testing"):
+    with pytest.raises(DataError, match="has no rows for testing") as raised:
         Parquet(Parquet.Options(path=tmp_path)).open("train")
+    assert raised.value.fix == "add rows or remove the empty file"
     (tmp_path / "test-0.parquet").unlink()
     os.mkfifo(tmp_path / "test-0.parquet")
     with pytest.raises(DataError, match=r"test-0\.parquet is not a regular file"):
