@@ -14,7 +14,6 @@ from ganforge.report.pages.page import render
 from ganforge.report.pages.pictures import Picture, PictureError, embed
 from ganforge.report.record import Record, read_record
 from ganforge.report.run import run_page
-from ganforge.report.scores import Score
 from ganforge.runs.index import RunSummary, find_runs
 from ganforge.runs.score_table import columns, explain_weights
 from ganforge.schemas.rows import EvaluationRow
@@ -92,8 +91,7 @@ def _overview(folder: Path, place: Path) -> dict[str, Any]:
         missing.append(f"{len(table) - MAX_COLUMNS} columns of scores are omitted")
     missing += explain_weights(table[:MAX_COLUMNS])
     for row in rows:
-        runs = (column.by_run.get(row["name"]) for column in table[:MAX_COLUMNS])
-        row["scores"] = [scores and Score(column, scores) for column, scores in zip(table, runs, strict=False)]
+        row["scores"] = [column.latest(row["name"]) for column in table[:MAX_COLUMNS]]
     return {
         "name": folder.resolve().name or str(folder),
         "count": len(summaries),

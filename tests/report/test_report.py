@@ -188,6 +188,16 @@ def test_raw_weights_and_moving_averages_are_separate_lines(tmp_path: Path) -> N
     assert report_folder(tmp_path).missing == ["fid, modes are of generator_ema in 1 run, of generator in 1 run"]
 
 
+def test_cell_of_a_folder_has_one_evaluation(tmp_path: Path) -> None:
+    """Value, deviation and reference are those of the last step, never of raw weights that were evaluated earlier."""
+    average, raw = protocol(weights="generator_ema"), protocol(weights="generator")
+    rows = [evaluation(1000, 10.0, protocol=average, reference={}), evaluation(500, 7.0, protocol=raw)]
+    write_rows(make_run(tmp_path / "a") / "evaluation.jsonl", rows)
+    made = report_folder(tmp_path)
+    cells = re.findall(r'<td class="number score" data-label="fid">(.*?)</td>', made.path.read_text(encoding="utf-8"))
+    assert (cells, made.missing) == (["10 ± 0.5000"], [])
+
+
 HOSTILE = (
     "</script><script>alert(1)</script>",
     "</style><style>*{display:none}</style>",
