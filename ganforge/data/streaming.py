@@ -85,8 +85,8 @@ class StreamingLoader(BatchLoader):
         try:
             batch = next(self._iterator)
         except Exception as error:  # noqa: BLE001 - DataLoader and pipes report a lost worker in many ways
-            problem = describe_exit(self._workers) or f"has failed: {summarize_exception(error)}"
-            batch = TrainingError(f"a worker that reads {self._batches.reader.source} {problem}", fix=FIX)
+            problem, fix = describe_exit(self._workers) or (f"has failed: {summarize_exception(error)}", FIX)
+            batch = TrainingError(f"a worker that reads {self._batches.reader.source} {problem}", fix=fix)
         if isinstance(batch, GanforgeError):
             self.close()
             raise batch

@@ -63,11 +63,16 @@ def initialize_worker(_: int) -> None:
     sys.excepthook = _show_unless_disconnected
     Queue._on_queue_feeder_error = _send_error  # type: ignore[attr-defined]  # noqa: SLF001 - the only such hook
     if sys.platform != "win32":
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends this process, whatever handler it was forked with
         for number in HANDLED_SIGNALS - {signal.SIGINT}:
-            signal.signal(number, lambda *_: signal.alarm(GRACE_SECONDS))
+            signal.signal(number, _end_later)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED_SIGNALS)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _end_later(*_: object) -> None:
+    """End this process after `GRACE_SECONDS`, also if a dataset has a handler of SIGALRM for its own time limit."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(GRACE_SECONDS)
 
 
 def _send_error(queue: Queue[Any], error: Exception, item: Any) -> None:  # noqa: ANN401 - see multiprocessing
@@ -119,8 +124,8 @@ def terminating(workers: Sequence[BaseProcess]) -> Iterator[None]:
             worker.join()
 
 
-def describe_exit(workers: Sequence[BaseProcess]) -> str | None:
-    """Return a description of the first exit of a worker, or None if all are alive."""
+def describe_exit(workers: Sequence[BaseProcess]) -> tuple[str, str | None] | None:
+    """Return a description of the first exit of a worker and its fix, or None if all are alive."""
     ended = wait([worker.sentinel for worker in workers], EXIT_SECONDS) if workers else []
     for worker in workers:
         if worker.sentinel in ended:
@@ -128,8 +133,8 @@ def describe_exit(workers: Sequence[BaseProcess]) -> str | None:
         if worker.exitcode is not None and worker.exitcode < 0:
             name = signal.Signals(-worker.exitcode).name
             if name == "SIGALRM":  # see `GRACE_SECONDS`
-                return f"ended {GRACE_SECONDS} seconds after SIGTERM or SIGHUP"
-            return f"was killed by {name}, perhaps for lack of memory"
+                return f"was ended by SIGALRM, as {GRACE_SECONDS} seconds after SIGTERM or SIGHUP", None
+            return f"was killed by {name}, perhaps for lack of memory", FIX
         if worker.exitcode is not None:
-            return f"ended by itself with exit code {worker.exitcode}"
+            return f"ended by itself with exit code {worker.exitcode}", FIX
     return None

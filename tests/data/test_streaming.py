@@ -233,16 +233,20 @@ def test_a_worker_that_ends_by_itself_is_described(code: int) -> None:
     ended, alive = context.Process(target=os._exit, args=(code,)), context.Process(target=time.sleep, args=(60,))
     for process in (ended, alive):
         process.start()
-    assert describe_exit([alive, ended]) == f"ended by itself with exit code {code}"
+    assert describe_exit([alive, ended]) == (f"ended by itself with exit code {code}", workers_module.FIX)
     alive.kill()
     alive.join()
 
 
 def test_a_worker_that_a_signal_ends_later_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With several training processes, one may wait for a batch when the time after a signal is over."""
+    """With several training processes, one may wait for a batch when the time after a signal is over.
+
+    More memory would not help. A handler of SIGALRM that the worker was forked with does not keep it.
+    """
     monkeypatch.setattr(workers_module, "GRACE_SECONDS", 1)
 
     def wait() -> None:
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
         workers_module.initialize_worker(0)
         signal.raise_signal(signal.SIGTERM)
         time.sleep(60)
@@ -250,7 +254,21 @@ def test_a_worker_that_a_signal_ends_later_is_described(monkeypatch: pytest.Monk
     process = multiprocessing.get_context("fork").Process(target=wait)
     process.start()
     process.join(30)
-    assert describe_exit([process]) == "ended 1 seconds after SIGTERM or SIGHUP"
+    assert describe_exit([process]) == ("was ended by SIGALRM, as 1 seconds after SIGTERM or SIGHUP", None)
+
+
+def test_a_dataset_keeps_its_own_time_limit() -> None:
+    """A handler of SIGALRM that a dataset installed once, in the training process, is called in a worker."""
+
+    def read() -> None:
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(7))
+        workers_module.initialize_worker(0)
+        signal.raise_signal(signal.SIGALRM)
+
+    process = multiprocessing.get_context("fork").Process(target=read)
+    process.start()
+    process.join(30)
+    assert process.exitcode == 7
 
 
 @pytest.mark.parametrize(
