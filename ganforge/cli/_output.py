@@ -70,7 +70,11 @@ RUN_FILES = frozenset(
 #: Files and folders of a sweep that no command replaces.
 SWEEP_FILES = frozenset({"sweep.toml", "plan.json", "search.journal", "trials", ".lock"})
 #: Owners of folders, the files that mark them, and those that no command replaces.
-OWNERS = (("run", ("run.toml",), RUN_FILES), ("sweep", ("sweep.toml", "plan.json"), SWEEP_FILES))
+OWNERS = (
+    ("run", ("run.toml",), RUN_FILES),
+    ("sweep", ("sweep.toml", "plan.json"), SWEEP_FILES),
+    ("sweep", ("sweep.toml", ".lock"), SWEEP_FILES),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,7 +161,8 @@ class SettingsCommand(PlainCommand):
             key = flag.removeprefix("--").partition(".")[0].replace("-", "_")
             if not flag.startswith("--") or flag in declared | HELP or key in keys:
                 continue
-            own = {f"--{name.replace('_', '-')}" for name in own_names(flag.removeprefix("--"))}
+            options = (f"--{name.replace('_', '-')}" for name in own_names(flag.removeprefix("--")))
+            own = {option for option in options if option.partition(".")[0] in declared | settings}
             message = f"invalid option {flag!r}{did_you_mean_option(flag, own or declared | settings)}"
             raise UsageError(message, fix=f"{ctx.command_path} --help")
 

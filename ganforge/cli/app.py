@@ -114,6 +114,8 @@ class LazyGroup(PlainGroup):
 
 def _flush_results(code: int) -> int:
     """Write the rest of the results, and return the exit code; a rest that cannot be written is discarded."""
+    if sys.stdout.closed:  # by a command of a plugin
+        return code
     try:
         sys.stdout.flush()
     except OSError as error:

@@ -22,7 +22,7 @@ from ganforge.config.dotted import flatten
 from ganforge.config.resolve import resolve
 from ganforge.config.resolved import DEFAULT
 from ganforge.training.run_directory import RunDirectory
-from ganforge.utils.format import format_duration, format_number, format_value
+from ganforge.utils.format import format_count, format_duration, format_number, format_value
 from ganforge.utils.torchrun import RankEnvironment
 
 if TYPE_CHECKING:
@@ -150,7 +150,8 @@ def _print_plan(plan: Mapping[str, Any]) -> None:
     for key in changed:
         settings.add_row(escape(key), escape(format_value(values[key])), escape(plan["origins"][key]))
     console.print(settings)
-    console.print(f"[dim]{len(values) - len(changed)} other settings are defaults; with --json, the plan has all[/]")
+    defaults = format_count(len(values) - len(changed), "other setting")
+    console.print(f"[dim]{defaults} at the default; with --json, the plan has all[/]")
     data, count = plan["data"], plan["parameters"]
     sizes = ", ".join(f"{size:,} {split}" for split, size in data["sizes"].items())
     console.print(f"data        {data['image']} pixels; {sizes}; {escape(data['source'])}")

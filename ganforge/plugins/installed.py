@@ -74,11 +74,11 @@ def _own_folder() -> re.Match[str]:
     for folder in _metadata_folders():
         if canonical(folder["name"]) == OWN_DISTRIBUTION:
             return folder
-    raise ImportError("ganforge is not installed: no folder of sys.path has its metadata")
+    raise ImportError("ganforge is not installed: python -m pip install ganforge, or '.' in its repository")
 
 
 def _metadata_folders() -> Iterator[re.Match[str]]:
-    """Yield the path of each distribution's metadata as name and version; of equal names, the one that is imported."""
+    """Yield the path of each distribution's metadata, with its name and version; of equal names, the first."""
     seen: set[str] = set()
     for path in sys.path:
         with suppress(OSError):  # a zip file, or a folder that does not exist

@@ -37,6 +37,7 @@ def clean_runs(path: Path, *, keep: int, dry_run: bool, notice: Callable[[str], 
         run = RunDirectory(folder)
         try:
             with RunLock(run):
+                run.check_no_links()
                 cleaning = _plan(run, keep, notice)
                 if not dry_run:
                     for step in cleaning.removed:

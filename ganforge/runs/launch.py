@@ -112,6 +112,7 @@ def resume_run(
         CheckpointError: All checkpoints are damaged.
     """
     with RunLock(run):
+        run.check_no_links()
         run.create_folders()
         experiment = _override(run.read_experiment(), overrides)
         manifest = run.read_manifest()

@@ -128,6 +128,14 @@ class RunDirectory:
         cls(path).create_folders()
         return path
 
+    def check_no_links(self) -> None:
+        """Raise RunDirectoryError if a folder is a link: files there would be changed as those of this run."""
+        for folder in (self.checkpoints, self.samples, self.evaluation_pictures):
+            if folder.is_symlink():
+                raise RunDirectoryError(
+                    f"{folder} is a link, which is not followed", fix="move its folder here, or link the whole run"
+                )
+
     def create_folders(self) -> None:
         """Create the folders of samples and checkpoints if they are missing. Raises RunDirectoryError."""
         for folder in (self.samples, self.checkpoints):
@@ -230,19 +238,13 @@ def now() -> str:
 
 
 class RunLock:
-    """Exclusive lock of a run directory, whose folders must not be links; released if the process dies."""
+    """Exclusive lock of a run directory; the system releases it if the process dies."""
 
     def __init__(self, run: RunDirectory) -> None:
         self.run = run
         self.lock = FileLock(run.path / ".lock")
 
     def __enter__(self) -> Self:
-        run = self.run
-        for folder in (run.checkpoints, run.samples, run.evaluation_pictures):
-            if folder.is_symlink():  # its files would be removed as those of this run
-                raise RunDirectoryError(
-                    f"{folder} is a link, which is not followed", fix="move its folder here, or link the whole run"
-                )
         try:
             self.lock.acquire(timeout=0)
         except Timeout:

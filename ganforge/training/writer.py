@@ -199,7 +199,9 @@ class FixedSamples:
         if self._rendered:
             return self.picture(generator)[1]
         condition = None if self.condition is None else self.condition[self._shown]
-        images = Sampler(generator, seed=self._seed).images(self.latents[self._shown], condition)
+        period = None if self._noise_period is None else 1  # they are the first images of their rows
+        sampler = Sampler(generator, seed=self._seed, noise_period=period)
+        images = sampler.images(self.latents[self._shown], condition)
         return self._pictures(images, condition)
 
     def _pictures(self, images: Tensor, condition: Tensor | None) -> Tensor:

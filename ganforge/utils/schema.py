@@ -37,9 +37,10 @@ class StrictModel(BaseModel):
 
 
 def spell_scalars(values: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
-    """Return values in which a number for text or a path, and a boolean for these or for a number, is text.
+    """Return values in which an integer for text or a path, and a boolean for these or for a number, is text.
 
-    TOML reads the name of a folder such as 2024 as a number; pydantic would take true for 1.
+    TOML reads the name of a folder such as 2024 as a number; pydantic would take true for 1. A number with a point is
+    refused, since 2024.10 has been read as 2024.1.
     """
     return {
         key: str(value).lower()
@@ -52,7 +53,7 @@ def spell_scalars(values: Mapping[str, Any], model: type[BaseModel]) -> dict[str
 def _is_spelled(value: object, annotation: object) -> bool:
     if isinstance(value, bool):
         return annotation in TEXT_TYPES or _is_number(annotation)
-    return isinstance(value, int | float) and annotation in TEXT_TYPES
+    return isinstance(value, int) and annotation in TEXT_TYPES
 
 
 def _is_number(annotation: object) -> bool:

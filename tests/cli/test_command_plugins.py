@@ -120,9 +120,12 @@ def test_commands_without_plugins_read_no_entry_points(arguments: str, installed
     """A command that needs no plugins looks at no distribution but ganforge's own."""
     program = (
         "import sys\n"
-        "import ganforge.plugins.discovery as discovery\n"
-        "def fail(): raise AssertionError('entry points are read')\n"
-        "discovery.installed_plugins = fail\n"
+        "import ganforge.plugins.installed as installed\n"
+        "read = installed._text\n"
+        "def text(folder, name):\n"
+        "    if folder['name'] != 'ganforge': raise SystemExit('entry points are read')\n"
+        "    return read(folder, name)\n"
+        "installed._text = text\n"
         "from ganforge.cli import main\n"
         "main()\n"
     )

@@ -74,5 +74,9 @@ def test_no_command_replaces_a_file_that_a_sweep_needs(name: str, tmp_path: Path
     with pytest.raises(UsageError, match="belongs to a sweep"):
         check_output_path(tmp_path / name, force=True)
     check_output_path(tmp_path / "page.html", force=True)
-    (tmp_path / "plan.json").unlink()  # a sweep.toml of the user alone makes no sweep
+    (tmp_path / "plan.json").unlink()  # lost, or of a sweep that met a full disk at its start
+    (tmp_path / ".lock").touch()
+    with pytest.raises(UsageError, match="belongs to a sweep"):
+        check_output_path(tmp_path / "sweep.toml", force=True)
+    (tmp_path / ".lock").unlink()  # a sweep.toml of the user alone makes no sweep
     check_output_path(tmp_path / "trials" / "x.toml", force=True)

@@ -121,7 +121,7 @@ def test_a_card_has_each_score_once(run: RunDirectory, tmp_path: Path) -> None:
     "name", ["e\x1b[31m\u202e`$(id)` <b>'\"\nerror", "-é", "n\udcff"], ids=["hostile", "dash", "not UTF-8"]
 )
 def test_the_name_of_a_run_is_text_in_its_card(name: str, run: RunDirectory, tmp_path: Path) -> None:
-    """A card is printable, and its commands name the run for a shell and for Python, whatever its name is."""
+    """A card is printable, and its commands name the run for a shell and for Python, also with quotes and codes."""
     copy = shutil.copytree(run.path, tmp_path / name)
     command("publish", copy, "--folder-only", "--no-plugins", "--out", tmp_path / "published")
     card = (tmp_path / "published" / "README.md").read_text()

@@ -205,7 +205,9 @@ def test_rows_live_as_long_as_their_weights(run: RunDirectory, plugin: Path) -> 
 
 
 def test_a_torn_row_tears_no_other(run: RunDirectory, plugin: Path) -> None:
-    """After a crash within a line a new one is begun, so that the new row can be read."""
+    """After a crash within a line a new one is begun, so that the new row can be read, also next to links."""
+    run.samples.rename(run.path.parent / "elsewhere")
+    run.samples.symlink_to(run.path.parent / "elsewhere")
     with run.evaluations.open("a") as file:
         file.write('{"step": 9, "sco')
     found = opened(run, plugin).evaluate("gap", num_samples=30, device="cpu")

@@ -28,8 +28,10 @@ from ganforge.runs.conditions import class_number
 from ganforge.runs.sample import Samples
 from ganforge.runs.setup import prepare
 from ganforge.schemas.manifest import Manifest
+from ganforge.training.build import build
 from ganforge.training.callbacks import Callback
 from ganforge.training.run_directory import RunDirectory
+from ganforge.training.writer import FixedSamples
 from tests.helpers.plugins import command
 from tests.helpers.run_directories import MANIFEST, write_json
 from tests.helpers.runs import ROOT
@@ -191,6 +193,22 @@ def test_files_of_samples_name_classes(tmp_path: Path) -> None:
         "00001-0.png",
         "00002-2.png",
     ]
+
+
+def test_previews_are_images_of_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a grid with a row for each class they are the first images of the rows, also with noise in the generator."""
+    registry = Registry.discover([PLUGIN], no_plugins=True)
+    gan = build(resolve([command_line_layer(["data=mnist", "data.source=sample", *SETTINGS])], registry))
+    network: Any = type(gan.generator)
+    exact = network.forward
+
+    def noisy(generator: package.Generator, z: torch.Tensor, condition: torch.Tensor | None = None) -> Any:
+        images = exact(generator, z, condition)
+        return images + torch.randn_like(images)
+
+    monkeypatch.setattr(network, "forward", noisy)
+    samples = FixedSamples(gan, seed=3)
+    assert torch.equal(samples.previews(gan.generator), samples.picture(gan.generator)[1])
 
 
 def test_picture_conditions_stand_to_the_left_of_results(train: Train, watcher: Watcher) -> None:

@@ -535,7 +535,7 @@ def test_a_lock_is_inherited_by_child_processes(tmp_path: Path) -> None:
 def test_jobs_share_cores_and_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cores are divided, GPUs take turns, a resumed run keeps its number of threads, and the user's settings win.
 
-    A trial is one process, whatever remains of torchrun in the environment.
+    A trial is one process, also if the environment has variables of torchrun.
     """
     monkeypatch.setattr("os.cpu_count", lambda: 9)
     for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"):

@@ -303,7 +303,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     assert not any("…" in line for line in shown)
     assert any("gen.hidden" in line for line in shown[-23:])
     assert "log_every" not in done.stdout
-    assert re.search(r"^\d+ other settings are defaults", done.stdout, re.MULTILINE)
+    assert re.search(r"^\d+ other settings at the default", done.stdout, re.MULTILINE)
     assert list(tmp_path.iterdir()) == [config]
 
 
