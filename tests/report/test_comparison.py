@@ -358,20 +358,39 @@ def _scores_of_runs(comparison: package.Comparison) -> list[tuple[float, str]]:
 
 
 @pytest.mark.parametrize(
-    ("values", "undecided"), [((20.0, 20.1, 20.2), False), ((20.0, 21.0, 40.0), True), ((20.0, 20.1), True)]
+    ("values", "reason"),
+    [
+        ((20.0, 20.1, 20.2), None),
+        ((20.0, 21.0, 40.0), "95% intervals overlap"),
+        ((20.0, 20.1), "groups have scores of fewer than 3 seeds"),
+    ],
 )
 def test_an_order_that_the_scores_do_not_decide_is_named(
-    values: tuple[float, ...],
-    undecided: bool,  # noqa: FBT001
-    tmp_path: Path,
+    values: tuple[float, ...], reason: str | None, tmp_path: Path
 ) -> None:
     """Groups whose intervals overlap, or that have no interval, are in an order that may be chance."""
     for seed, value in enumerate(values):
         made(tmp_path / f"a{seed}", seed=seed, rows=[scored(1000, value)])
         made(tmp_path / f"b{seed}", "loss=hinge", seed=seed, rows=[scored(1000, value + 5)])
-    lines = [line for line in package.compare(tmp_path, sort="fid").notes if "does not decide the order" in line]
-    assert bool(lines) == undecided
+    lines = [] if reason is None else [f"fid does not decide the order: {reason}; train more seeds"]
+    assert list(package.compare(tmp_path, sort="fid").notes) == lines
     assert list(package.compare(tmp_path).notes) == []
+
+
+def test_a_column_that_orders_no_neighbors_is_not_named(tmp_path: Path) -> None:
+    """Neighbors are in the order of the first column that either has a score in, which may be undecided alone."""
+    for seed, value in enumerate((20.0, 20.1, 20.2)):
+        for loss, distance in (("bce", 0), ("hinge", 5), ("least-squares", 9)):
+            rows = [scored(1000, value + distance)]
+            rows += [scored(1000, 7.0 + seed, fake_images=5000)] if loss != "hinge" else []
+            made(tmp_path / f"{loss}{seed}", f"loss={loss}", seed=seed, rows=rows)
+        made(tmp_path / f"w{seed}", "loss=wasserstein", seed=seed, rows=[scored(1000, 7.5 + seed, fake_images=5000)])
+    comparison = package.compare(tmp_path, sort="fid")
+    assert [group.label for group in comparison.groups] == ["bce", "hinge", "least-squares", "wasserstein"]
+    assert [column.name for column in comparison.columns] == ["fid (1)", "fid (2)"]
+    assert [line for line in comparison.notes if "does not decide the order" in line] == []
+    (line,) = (line for line in package.compare(tmp_path, sort="fid (2)").notes if "does not decide the order" in line)
+    assert line == "fid (2) does not decide the order: 95% intervals overlap; train more seeds"
 
 
 def test_a_setting_named_like_a_score_hides_neither(tmp_path: Path) -> None:

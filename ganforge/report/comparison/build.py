@@ -168,12 +168,22 @@ def _sorted(groups: list[Group], table: Sequence[Column], sort: str | None) -> t
         return [(cell is None, 0.0 if cell is None else column.sort_key(cell.estimate.mean)) for column, cell in cells]
 
     ordered = sorted(groups, key=rank)
-    undecided = []
-    for column in sorted_by:
-        means = [cell.estimate for group in ordered if (cell := group.cells.get(column.name)) is not None]
-        if any(one.overlaps(other) for one, other in pairwise(means)):
-            undecided.append(
-                f"{column.name} does not decide the order: 95% intervals overlap, or groups have fewer than "
-                f"{MIN_INTERVAL_COUNT} seeds"
-            )
-    return ordered, undecided
+    return ordered, _undecided(ordered, [column.name for column in sorted_by])
+
+
+def _undecided(ordered: Sequence[Group], names: Sequence[str]) -> list[str]:
+    """Return a line per column whose means do not decide the order; the first column of either orders neighbors."""
+    reasons: dict[str, dict[str, None]] = {}
+    for first, second in pairwise(ordered):
+        column = next((name for name in names if name in first.cells or name in second.cells), None)
+        if column is None or column not in first.cells or column not in second.cells:
+            continue
+        better, worse = first.cells[column].estimate, second.cells[column].estimate
+        if better.overlaps(worse):
+            few = min(better.count, worse.count) < MIN_INTERVAL_COUNT
+            reason = f"groups have scores of fewer than {MIN_INTERVAL_COUNT} seeds" if few else "95% intervals overlap"
+            reasons.setdefault(column, {})[reason] = None
+    return [
+        f"{column} does not decide the order: {' and '.join(column_reasons)}; train more seeds"
+        for column, column_reasons in reasons.items()
+    ]
