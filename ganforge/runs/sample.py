@@ -19,10 +19,12 @@ from ganforge.config.reload import reload
 from ganforge.data.pictures import render, sample_condition, to_pictures
 from ganforge.data.scoring import build_scoring, instantiate
 from ganforge.errors import DataError, IncompatibleError, UnknownComponentError, UsageError
+from ganforge.image_files.streamed import machine_memory
 from ganforge.runs.conditions import Condition, to_condition
 from ganforge.runs.latents import Latents, check_latents
 from ganforge.runs.rebuild import LoadedGenerator
 from ganforge.utils.arrays import write_npz
+from ganforge.utils.format import format_bytes
 from ganforge.utils.images import grid, png_bytes, save_png, side_by_side
 
 if TYPE_CHECKING:
@@ -141,8 +143,7 @@ def conditioned_latents(
     if num_samples is None:
         longest = max(0 if values is None else len(values) for values in (conditions, latents))
         num_samples = longest if longest > 1 or latents is not None else NUM_SAMPLES
-    if num_samples < 1:
-        raise UsageError(f"invalid number of images {num_samples}; the minimum is 1")
+    _check_count(num_samples, generator)
     if latents is None:
         latents = loaded.draw(num_samples, seed)
     if len(latents) != num_samples:
@@ -152,6 +153,18 @@ def conditioned_latents(
     elif len(conditions) == 1:
         conditions = conditions.expand(num_samples, *conditions.shape[1:])
     return replace(latents, condition=conditions)
+
+
+def _check_count(num_samples: int, generator: Generator) -> None:
+    """Raise UsageError for no image, and for more than fit into memory."""
+    if num_samples < 1:
+        raise UsageError(f"invalid number of images {num_samples}; the minimum is 1")
+    bytes_each, memory = generator.image.numel + 4 * generator.latent_dim, machine_memory()
+    if memory is not None and num_samples * bytes_each > memory:
+        raise UsageError(
+            f"{num_samples:,} images do not fit into the memory of this machine ({format_bytes(memory)})",
+            fix=f"pass --num-samples {memory // (2 * bytes_each)} or less",
+        )
 
 
 def latents_by_class(loaded: LoadedGenerator, columns: int, seed: int) -> Latents | None:

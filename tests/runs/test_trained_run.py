@@ -101,6 +101,9 @@ def test_invalid_requests_for_samples_are_refused(run: RunDirectory) -> None:
     trained = package.load(run.path)
     with pytest.raises(UsageError, match="the minimum is 1"):
         trained.sample(0)
+    for count in (10**12, 10**400):
+        with pytest.raises(UsageError, match="000 images do not fit into the memory of this machine"):
+            trained.sample(count)
     with pytest.raises(IncompatibleError, match="takes no condition"):
         trained.sample(3, condition=7)
     with pytest.raises(UsageError, match="invalid sampling option 'truncation'; this generator has none"):
