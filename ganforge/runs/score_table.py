@@ -197,12 +197,11 @@ def explain_weights(table: Sequence[Column]) -> list[str]:
     return [f"{', '.join(mixed)} {'is' if len(mixed) == 1 else 'are'} of {counted}" for counted, mixed in names.items()]
 
 
-def cell(column: Column, runs: Sequence[str]) -> tuple[Cell | None, dict[str, str]]:
+def cell(column: Column, runs: Sequence[str], weights: str | None) -> tuple[Cell | None, dict[str, str]]:
     """Return the cell of a group's runs, one for each seed, and those that do not count with the reason, as "missing".
 
-    All scores of a mean belong to one step, the last of any run, and to the same weights.
+    All scores of a mean belong to one step, the last of any run, and to the same weights, those of `column.weights`.
     """
-    weights = column.weights(runs)
     latest = {run: column.latest(run, weights) or column.latest(run) for run in runs}
     step = max((score.step for score in latest.values() if score is not None), default=None)
     if step is None:

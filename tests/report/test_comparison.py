@@ -22,7 +22,7 @@ import ganforge as package
 from ganforge.cli.compare import sparkline
 from ganforge.errors import RunDirectoryError, UsageError
 from ganforge.evaluation.comparability import diff
-from ganforge.runs.score_table import columns
+from ganforge.runs.score_table import Column, columns
 from ganforge.runs.settings import canonical, differing, settings_of
 from ganforge.schemas.rows import EvaluationRow, Protocol
 from tests.helpers.comparisons import change, made, protocol_of, scored, write_rows
@@ -346,6 +346,16 @@ def test_raw_weights_and_moving_averages_are_never_averaged(tmp_path: Path) -> N
     assert (dict(cell.values), cell.of) == ({"s0": 20.0, "s2": 22.0}, 3)
     assert list(comparison.notes) == ["fid of s1 is of generator and left out: the others are of generator_ema"]
     assert _scores_of_runs(comparison)[1] == (90.0, "generator")
+
+
+def test_documents_of_a_comparison_do_not_choose_weights_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights of a mean, which need all runs of a group, are chosen once per column, not for each run."""
+    for seed in range(3):
+        made(tmp_path / f"s{seed}", seed=seed, rows=[scored(1000, 20.0 + seed, weights="generator_ema")])
+    comparison = package.compare(tmp_path)
+    monkeypatch.delattr(Column, "weights")
+    assert _scores_of_runs(comparison) == [(value, "generator_ema") for value in (20.0, 21.0, 22.0)]
+    assert "22 <small>step 1,000</small>" in comparison.html()
 
 
 def _scores_of_runs(comparison: package.Comparison) -> list[tuple[float, str]]:

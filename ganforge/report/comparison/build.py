@@ -115,10 +115,12 @@ def _group(label: str, runs: Sequence[Run], keys: Sequence[str], table: Sequence
         else:
             by_seed[run.seed] = run
     counted = [by_seed[seed] for seed in sorted(by_seed)]
+    names = [run.name for run in counted]
+    weights = {column.name: column.weights(names) for column in table}
     cells: dict[str, Cell] = {}
     remarks: dict[tuple[str, str], list[str]] = {}
     for column in table:
-        group_cell, reasons = cell(column, [run.name for run in counted])
+        group_cell, reasons = cell(column, names, weights[column.name])
         if group_cell is not None:
             cells[column.name] = group_cell
             for run in counted:
@@ -130,7 +132,7 @@ def _group(label: str, runs: Sequence[Run], keys: Sequence[str], table: Sequence
     for (name, reason), scores in remarks.items():
         lines.append(f"{', '.join(scores)} of {name} {'is' if len(scores) == 1 else 'are'} {reason}")
     settings: Mapping[str, Any] = {key: runs[0].settings[key] for key in keys if key in runs[0].settings}
-    return Group(label, settings, runs, counted, cells), lines
+    return Group(label, settings, runs, counted, cells, weights), lines
 
 
 def _progress(run: Run, table: Sequence[Column]) -> int:

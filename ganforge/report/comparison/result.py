@@ -36,6 +36,7 @@ class Group:
         settings: Values of the keys that differ between groups.
         counted: One run per seed.
         cells: Scores by the column's name.
+        weights: Weights that the mean is over, None without scores, by the column's name.
     """
 
     label: str
@@ -43,6 +44,7 @@ class Group:
     runs: Sequence[Run]
     counted: Sequence[Run]
     cells: Mapping[str, Cell]
+    weights: Mapping[str, str | None]
 
     @property
     def seeds(self) -> list[int]:
@@ -51,8 +53,7 @@ class Group:
 
     def latest(self, column: Column, run: Run) -> ScoreValue | None:
         """Return a run's last score in a column: of the weights that the mean is over, if the run has such a score."""
-        weights = column.weights(run.name for run in self.counted)
-        return column.latest(run.name, weights) or column.latest(run.name)
+        return column.latest(run.name, self.weights[column.name]) or column.latest(run.name)
 
     def format_score(self, column: Column) -> str:
         """Return the score in a column as text, empty if it is missing."""
