@@ -19,8 +19,6 @@ from ganforge.utils.files import read_file
 from ganforge.utils.text import printable
 from ganforge.utils.tracebacks import summarize_exception
 
-#: Libraries with whose name a package folder may not import itself, since the library may be meant.
-LIBRARIES = sys.stdlib_module_names | {"PIL", "ganforge", "numpy", "pydantic", "safetensors", "torch", "torchvision"}
 #: File of a run directory with the classes that were given in place of names.
 CLASSES_FILE = "components.py"
 
@@ -95,13 +93,22 @@ class _OwnImports(ast.NodeTransformer):
     def _loaded_name(self, name: str) -> str:
         """Return the name under which a module is loaded. Raises ImportError if it may be a library's."""
         loaded = loaded_name(name, self._package)
-        first, _, rest = name.partition(".")
-        if loaded != name and first in LIBRARIES:
+        if loaded != name:
+            first, _, rest = name.partition(".")
             folder = Path(sys.modules[loaded.partition(".")[0]].__file__ or "").parent
             own = rest.partition(".")[0]
-            if not (own and ((folder / own).is_dir() or (folder / f"{own}.py").is_file())):
+            is_own = own and ((folder / own).is_dir() or (folder / f"{own}.py").is_file())
+            if not is_own and _is_installed(first, folder):
                 raise ImportError(f"{name} may be the library or this folder; rename the folder, or write `from .`")
         return loaded
+
+
+def _is_installed(name: str, folder: Path) -> bool:
+    """Return whether Python finds a module of a name, but not in a package's own folder."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:  # a folder without code
+        return False
+    return folder not in {Path(path).resolve() for path in spec.submodule_search_locations or ()}
 
 
 def load_local(path: Path) -> tuple[ModuleType, Source]:

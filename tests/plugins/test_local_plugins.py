@@ -179,9 +179,15 @@ def test_a_package_and_a_plain_folder(tmp_path: Path) -> None:
     assert local_losses["one"].sha256 == digest.hexdigest()
 
 
-def test_a_package_may_import_itself_by_its_name(tmp_path: Path) -> None:
-    """Absolute imports of a package by itself work in every form, and its code counts as its own."""
+@pytest.mark.parametrize("folder", [".", "data"])
+def test_a_package_may_import_itself_by_its_name(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Absolute imports of a package by itself work in every form, and its code counts as its own.
+
+    Neither the package nor a plain folder of its name, where Python searches, is taken for a library.
+    """
     package = tmp_path / "pack"
+    (tmp_path / "data" / "pack").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path / folder)
     imports = "import pack.words\nimport pack.words as first\nfrom pack import words as second\n"
     imports += "from pack.words import hookimpl\nassert first is second is pack.words\n"
     local(package / "__init__.py", imports + provides("loss", "one", "pack.nets:One"))
@@ -202,10 +208,15 @@ def test_a_package_may_import_itself_by_its_name(tmp_path: Path) -> None:
     assert "pack" not in sys.modules
 
 
-@pytest.mark.parametrize("line", ["import torch", "import torch.nn as nn", "from torch import nn"])
+@pytest.mark.parametrize(
+    "line",
+    ["import torch", "import torch.nn as nn", "from torch import nn", "import json", "import sys", "import iniconfig"],
+)
 def test_a_package_named_like_a_library_imports_neither_in_silence(line: str, tmp_path: Path) -> None:
-    """An import that may mean the library or the folder is one error with the fix; the folder's own files are not."""
-    package = local(tmp_path / "torch" / "__init__.py", "import torch.nets\n" + provides("loss", "mine")).parent
+    """An import that may mean any library or the folder is one error with the fix; the folder's own files are not."""
+    library = line.split()[1].partition(".")[0]
+    init = f"import {library}.nets\n" + provides("loss", "mine")
+    package = local(tmp_path / library / "__init__.py", init).parent
     local(package / "nets.py", "")
     Registry.discover([package], no_plugins=True)
     local(package / "nets.py", line)
