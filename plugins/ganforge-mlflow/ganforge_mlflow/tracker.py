@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from ganforge import RunInfo
-from ganforge.utils.files import read_file
+from ganforge.utils.files import read_file, write_atomically
 from ganforge.utils.privacy import shorten_home
 from ganforge_mlflow.environment import wants_checkpoints
 from ganforge_mlflow.settings import flatten, metric_name, tags
@@ -115,7 +115,7 @@ class Tracker:
         if mlflow_run is None:
             mlflow_run = self._client.create_run(self._experiment_id(), run_name=shorten_home(run.path.name))
             place = {"run_id": mlflow_run.info.run_id, "experiment_id": mlflow_run.info.experiment_id}
-            (run.path / "mlflow.json").write_text(json.dumps(place) + "\n", encoding="utf-8")
+            write_atomically(run.path / "mlflow.json", json.dumps(place) + "\n")
         else:
             self._client.update_run(mlflow_run.info.run_id, status="RUNNING")
             self._client.set_tag(mlflow_run.info.run_id, "resumed.step", step)

@@ -14,7 +14,7 @@ import wandb
 from wandb.errors import UsageError
 
 from ganforge import RunInfo
-from ganforge.utils.files import read_file
+from ganforge.utils.files import read_file, write_atomically
 from ganforge.utils.privacy import shorten_home
 
 PROJECT = "ganforge"
@@ -154,5 +154,5 @@ def init(run: RunInfo) -> wandb.Run | None:
         print("ganforge-wandb: not logged in, so the run is not tracked: wandb login, or set WANDB_MODE=offline")  # noqa: T201
         return None
     if not wandb_run.disabled:
-        place.write_text(json.dumps({"id": wandb_run.id, "project": wandb_run.project}) + "\n", encoding="utf-8")
+        write_atomically(place, json.dumps({"id": wandb_run.id, "project": wandb_run.project}) + "\n")
     return wandb_run
