@@ -22,7 +22,8 @@ class TorchganGenerator(ganforge.Generator):
     @classmethod
     def check_image(cls, options, image):
         if image.width != image.height or image.width < 16 or image.width & (image.width - 1):
-            raise IncompatibleError(f"torchgan's DCGAN cannot work with {image}; try --data.size 32")
+            fix = "choose data of 16, 32, 64, … pixels to a side, such as --data folder with --data.size 32"
+            raise IncompatibleError(f"torchgan's DCGAN cannot work with {image}", fix=fix)
 
     def forward(self, z, condition=None):
         return self.network(z)
