@@ -6,7 +6,7 @@ Other files than run.json are read only for filters and orders that need them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
 from functools import cache
@@ -110,7 +110,8 @@ def list_runs(
     for name in (*status, *(str(condition.value) for condition in filters if condition.key == "status")):
         if name not in STATUSES:
             raise UsageError(f"invalid status {name!r}{did_you_mean(name, STATUSES)}")
-    reader = _RunReader(find_runs(folder))
+    located = [_locate(key) for key in (sort, *(condition.key for condition in filters))]
+    reader = _RunReader(find_runs(folder), list(dict.fromkeys(score for kind, score in located if kind == "score")))
     runs = [run for run in reader.runs if not status or run.status in status]
     filters.sort(key=lambda condition: _locate(condition.key)[0] != "field")  # files are opened last
     for condition in filters:
@@ -118,9 +119,8 @@ def list_runs(
         condition.check(values)
         runs = [run for run, value in zip(runs, values, strict=True) if condition.matches(value)]
     values = reader.values(runs, sort)
-    located = [_locate(key) for key in (sort, *(condition.key for condition in filters))]
     place, name = located[0]
-    table = _ScoreTable(runs, reader, list(dict.fromkeys(score for kind, score in located if kind == "score")))
+    table = _ScoreTable(runs, reader)
     if place == "score":
         ranks = [table.ranks.get((run.path, name)) for run in runs]
     else:
@@ -177,36 +177,36 @@ class _RunReader:
 
     Attributes:
         runs: All runs below the folder.
+        scores: Requested scores.
         usage: Function that returns the disk usage of a path.
         problems: Lines about damaged files, each once.
     """
 
-    def __init__(self, runs: Sequence[RunSummary]) -> None:
-        self.runs = runs
+    def __init__(self, runs: Sequence[RunSummary], scores: Sequence[str]) -> None:
+        self.runs, self.scores = runs, scores
         self.problems: dict[str, None] = {}
         self.usage, self._settings = cache(disk_usage), cache(_read_settings)
-        self._rows: dict[tuple[str, str], EvaluationRow | None] = {}
+        self._rows: dict[str, Mapping[str, EvaluationRow]] = {}
 
-    def row(self, run: RunSummary, score: str) -> EvaluationRow | None:
-        """Return the evaluation of a run's last scored step that has a score, of several the newest, or None."""
-        key = run.path, score
-        if key not in self._rows:
-            last = None
-            with closing(self._evaluations(run)) as rows:
+    def rows(self, run: RunSummary) -> Mapping[str, EvaluationRow]:
+        """Return the evaluation of the last step that has a score, of several the newest, by score.
+
+        A finished run may lack scores that are not requested.
+        """
+        if run.path not in self._rows:
+            from ganforge.schemas.rows import EVALUATIONS, newest_rows  # noqa: PLC0415 - a plain list needs no scores
+
+            file, last_step = Path(run.path, "evaluation.jsonl"), run.steps or 0
+            last: dict[str, EvaluationRow] = {}
+            read = newest_rows(file, EVALUATIONS, lambda line: self.problems.setdefault(f"{run.path}: {line}"))
+            with closing(read) as rows:
                 for row in rows:
-                    if score in row.scores and (last is None or row.step > last.step):
-                        last = row
-                        if run.status == "finished" and row.step >= (run.steps or 0):
-                            break  # earlier rows are of no later step
-            self._rows[key] = last
-        return self._rows[key]
-
-    def _evaluations(self, run: RunSummary) -> Generator[EvaluationRow]:
-        """Yield a run's evaluations, the newest first."""
-        from ganforge.schemas.rows import EVALUATIONS, newest_rows  # noqa: PLC0415 - a plain list needs no scores
-
-        file = Path(run.path, "evaluation.jsonl")
-        return newest_rows(file, EVALUATIONS, lambda line: self.problems.setdefault(f"{run.path}: {line}"))
+                    last |= {name: row for name in row.scores if name not in last or row.step > last[name].step}
+                    complete = all(name in last and last[name].step >= last_step for name in self.scores)
+                    if complete and run.status == "finished":
+                        break  # earlier rows are of no later step
+            self._rows[run.path] = last
+        return self._rows[run.path]
 
     def values(self, runs: Sequence[RunSummary], key: str) -> list[Any]:
         """Return the value of each run, or None. Raises UsageError if no run has the key, not even a score of NaN."""
@@ -231,18 +231,17 @@ class _RunReader:
         if place == "setting":
             return self._settings(run.path).get(name)
         if place == "score":
-            row = self.row(run, name)
+            row = self.rows(run).get(name)
             return None if row is None else row.scores[name]
         return self.usage(run.path).total if name == BYTES else getattr(run, name)
 
     def _has(self, run: RunSummary, place: Place, name: str) -> bool:
         """Return whether a run has a value, also a score that is not finite."""
-        return (self.row(run, name) if place == "score" else self.value(run, place, name)) is not None
+        return name in self.rows(run) if place == "score" else self.value(run, place, name) is not None
 
     def _known(self, place: Place) -> set[str]:
         settings = {key for run in self.runs for key in self._settings(run.path)} if place == "setting" else set()
-        newest = (next(self._evaluations(run), None) for run in self.runs)
-        return settings.union(*(row.scores for row in newest if row is not None))
+        return settings.union(*map(self.rows, self.runs))
 
 
 def _read_settings(path: str) -> Mapping[str, Any]:
@@ -265,18 +264,18 @@ class _ScoreTable:
         ranks: Sort key of a run and a score: the best first, column by column.
     """
 
-    def __init__(self, runs: Sequence[RunSummary], reader: _RunReader, scores: Sequence[str]) -> None:
+    def __init__(self, runs: Sequence[RunSummary], reader: _RunReader) -> None:
         self.columns: list[Column] = []
         self.values: dict[str, dict[str, float]] = {}
         self.ranks: dict[tuple[str, str], Rank] = {}
         self._other_steps: Counter[tuple[str, str]] = Counter()
-        for score in scores:
+        for score in reader.scores:
             self._add(runs, reader, score)
 
     def _add(self, runs: Sequence[RunSummary], reader: _RunReader, score: str) -> None:
         from ganforge.runs.score_table import columns  # noqa: PLC0415 - a plain list needs none
 
-        rows = ((run.path, reader.row(run, score)) for run in runs)
+        rows = ((run.path, reader.rows(run).get(score)) for run in runs)
         steps = {run.path: run.steps or 0 for run in runs}
         finished = {run.path: run.status == "finished" for run in runs}
         for index, column in enumerate(columns(((path, [row]) for path, row in rows if row is not None), [score])):

@@ -13,7 +13,7 @@ from typing import Annotated, Any, BinaryIO, Literal, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from ganforge.utils.files import MAX_ROWS_BYTES, open_regular
+from ganforge.utils.files import MAX_ROWS_BYTES, error_reason, open_regular
 from ganforge.utils.schema import Count, Finite, StrictModel
 
 T = TypeVar("T")
@@ -182,25 +182,28 @@ def damaged_rows(path: Path, count: int) -> str:
     return f"{path.name} has {count:,} damaged line{'' if count == 1 else 's'}; skipped"
 
 
-def newest_rows(path: Path, schema: TypeAdapter[T], notice: Callable[[str], None] = lambda _: None) -> Generator[T]:
+def newest_rows(path: Path, schema: TypeAdapter[T], notice: Callable[[str], None] | None = None) -> Generator[T]:
     """Yield the valid rows of a file, the last one first; none if it cannot be read.
 
-    When the caller closes the iterator, or at its end, `notice` gets a line about damaged rows that were passed over,
-    and about a file that cannot be read.
+    When the caller closes the iterator, or at its end, `notice` gets a line with the number of the file's damaged rows
+    if one was passed over, and a line about a file that cannot be read.
     """
     damaged = 0
     try:
         with suppress(FileNotFoundError), open_regular(path, max_bytes=MAX_ROWS_BYTES) as file:
-            for row in _parsed(_reversed_lines(file), schema, path):
-                if row is None:
-                    damaged += 1
-                else:
-                    yield row
+            rows = _parsed(_reversed_lines(file), schema, path)
+            try:
+                for row in rows:
+                    if row is None:
+                        damaged += 1
+                    else:
+                        yield row
+            finally:
+                if damaged and notice is not None:
+                    notice(damaged_rows(path, damaged + sum(row is None for row in rows)))
     except OSError as error:
-        notice(f"{path.name} cannot be read: {error.strerror}")
-    finally:
-        if damaged:
-            notice(damaged_rows(path, damaged))
+        if notice is not None:
+            notice(f"{path.name} cannot be read: {error_reason(error)}")
 
 
 def _reversed_lines(file: BinaryIO) -> Iterator[bytes]:

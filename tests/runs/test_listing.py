@@ -22,7 +22,7 @@ from ganforge.runs.index import find_runs
 from ganforge.runs.listing import FIELDS, list_runs
 from ganforge.runs.query import TIMES, Filter
 from ganforge.schemas.manifest import Manifest, ManifestHead
-from ganforge.schemas.rows import MAX_DAMAGED_ROWS, METRICS, iter_rows, newest_rows, read_rows
+from ganforge.schemas.rows import EVALUATIONS, MAX_DAMAGED_ROWS, METRICS, iter_rows, newest_rows, read_rows
 from ganforge.training.run_directory import RunDirectory, RunLock
 from tests.helpers.comparisons import made, scored
 from tests.helpers.plugins import command
@@ -358,6 +358,40 @@ def test_damaged_evaluations_are_named(tmp_path: Path) -> None:
         f"{tmp_path / 'a'}: evaluation.jsonl has 1 damaged line; skipped",
         f"{tmp_path / 'c'}: evaluation.jsonl cannot be read: it is not a regular file",
     ]
+
+
+@pytest.mark.parametrize("status", ["finished", "interrupted"])
+def test_evaluations_are_read_once_for_all_scores(status: str, tmp_path: Path) -> None:
+    """A list by two scores reads each file once, and names all of its damaged rows in one line, as for one score."""
+    path = made(tmp_path / "a", manifest={"status": status}) / "evaluation.jsonl"
+    rows = [b"torn", json.dumps(scored(1000, 0.5, "kid")).encode(), b"torn", json.dumps(scored(1000, 10.0)).encode()]
+    path.write_bytes(b"\n".join([*rows, b"torn"]))
+    note = f"{tmp_path / 'a'}: evaluation.jsonl has 3 damaged lines; skipped"
+    for where in ([], ["kid<1"], ["kid<1", "fid<20"]):
+        listing = list_runs(tmp_path, sort="fid", where=where)
+        assert ([run.scores["fid"] for run in listing.runs], listing.notes) == ([10.0], [note])
+    opened, _ = watched(tmp_path, "--sort", "fid", "--where", "kid<1")
+    assert opened.count("a/evaluation.jsonl") == 1
+
+
+def test_rows_after_the_last_step_of_a_finished_run_are_enough(tmp_path: Path) -> None:
+    """A list by a score reads no older rows of a finished run, and names no damage in them."""
+    path = made(tmp_path / "a") / "evaluation.jsonl"
+    path.write_bytes(b"torn\n" + json.dumps(scored(1000, 10.0)).encode())
+    assert list_runs(tmp_path, sort="fid").notes == []
+
+
+def test_error_without_a_system_message_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An OSError of a file system may have a text alone."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("the server does not answer")
+
+    made(tmp_path / "a", rows=[scored(1000, 10.0)])
+    monkeypatch.setattr("ganforge.schemas.rows.open_regular", fail)
+    lines: list[str] = []
+    assert list(newest_rows(tmp_path / "a" / "evaluation.jsonl", EVALUATIONS, lines.append)) == []
+    assert lines == ["evaluation.jsonl cannot be read: the server does not answer"]
 
 
 def test_score_that_no_run_has_has_a_fix(tmp_path: Path) -> None:
