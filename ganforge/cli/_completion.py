@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ganforge.components.spec import SECTIONS, Kind, Section
 from ganforge.errors import GanforgeError
 from ganforge.plugins.registry import Entry, Registry
-from ganforge.utils.files import read_file, write_atomically
+from ganforge.utils.files import cache_folder, read_file, write_atomically
 
 if TYPE_CHECKING:
     from ganforge.config import Experiment
@@ -184,19 +184,25 @@ def _kind(key: str) -> Kind | None:
 
 def _options_of(registry: Registry, entry: Entry) -> Schemas:
     """Return the schemas of a component's options, from the cache if it is current."""
-    import platformdirs  # only shells need it
-
-    path, stamp = platformdirs.user_cache_path("ganforge") / "completion.json", _stamp(entry)
+    folder, stamp = cache_folder(), _stamp(entry)
+    if folder is None or stamp is None:
+        return _load_options(registry, entry)
+    path = folder / "completion.json"
     key = f"{CACHE_VERSION} {entry.source} {entry.component.kind} {entry.component.name}"
     cache = _read_cache(path)
-    if stamp is not None and key in cache and cache[key].get("stamp") == stamp:
+    if key in cache and cache[key].get("stamp") == stamp:
         cached: Schemas = cache[key]["options"]
         return cached
+    options = _load_options(registry, entry)
+    with suppress(OSError):  # completion works without a cache, only slower
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps({**cache, key: {"stamp": stamp, "options": options}}))
+    return options
+
+
+def _load_options(registry: Registry, entry: Entry) -> Schemas:
+    """Import a component's class, and return the schemas of its options."""
     options: Schemas = registry.load(entry).Options.model_json_schema().get("properties", {})
-    if stamp is not None:
-        with suppress(OSError):  # completion works without a cache, only slower
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps({**cache, key: {"stamp": stamp, "options": options}}))
     return options
 
 

@@ -23,10 +23,8 @@ from queue import Empty, SimpleQueue
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import platformdirs
-
 from ganforge.errors import DataError
-from ganforge.utils.files import error_reason, expanded, sync_file
+from ganforge.utils.files import cache_folder, error_reason, expanded, sync_file
 from ganforge.utils.text import printable
 
 #: Limit of the connection that tests the network.
@@ -70,11 +68,11 @@ def search_places(root: Path | None) -> dict[Path, bool]:
     """
     named = [str(root or ""), os.environ.get("GANFORGE_DATA", "")]
     folders = {expanded(path): True for path in named if path}
-    try:
-        folders.setdefault(platformdirs.user_cache_path("ganforge"), False)
-    except RuntimeError as error:
-        if not folders:
-            raise DataError("the user has no home folder", fix="set HOME, or GANFORGE_DATA to a folder") from error
+    cache = cache_folder()
+    if cache is not None:
+        folders.setdefault(cache, False)
+    if not folders:
+        raise DataError("the user has no home folder", fix="set HOME, or GANFORGE_DATA to a folder")
     return folders
 
 

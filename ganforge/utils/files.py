@@ -51,6 +51,17 @@ def expanded(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises
 
 
+def cache_folder() -> Path | None:
+    """Return the folder of the user's cache of ganforge, or None if the user has no home folder."""
+    import platformdirs  # noqa: PLC0415 - most commands need no cache
+
+    try:
+        folder = platformdirs.user_cache_path("ganforge")
+    except RuntimeError:
+        return None
+    return folder if folder.is_absolute() else None  # early versions of platformdirs 4 keep the ~
+
+
 def read_file(path: str | Path, *, max_bytes: int = MAX_BYTES) -> bytes:
     """Return the content of a regular file; none of a kernel's file such as /proc/kmsg, which declares no length.
 

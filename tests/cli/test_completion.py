@@ -15,6 +15,7 @@ import platformdirs
 import pytest
 
 from ganforge.cli._completion import completions
+from tests.helpers.home import remove_home
 from tests.helpers.plugins import HEADER, distribution, local, provides
 
 SHELLS: dict[str, Callable[[str], dict[str, str]]] = {
@@ -155,6 +156,13 @@ def test_options_are_kept_until_their_module_changes(tmp_path: Path, monkeypatch
     cache.unlink()
     cache.mkdir()
     assert "--gen.width" in dict(completions(words, "--gen."))
+
+
+def test_options_are_completed_without_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without a home folder has no cache, and nothing is written in its place."""
+    remove_home(monkeypatch)
+    assert "--gen.base_channels" in dict(completions(["--gen", "dcgan"], "--gen.b"))
+    assert list(Path.cwd().iterdir()) == []
 
 
 def test_completing_imports_no_torch_once_it_is_known(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import platformdirs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from ganforge.training.checkpoint_io import read_bytes
 from ganforge.utils.files import (
     OutputError,
     append_row,
+    cache_folder,
     filling,
     open_appending,
     output_errors,
@@ -146,3 +148,10 @@ def test_a_folder_that_is_filled_again_is_never_a_mixture(tmp_path: Path, monkey
     monkeypatch.undo()
     fill()
     assert {path.name: path.read_text() for path in folder.iterdir()} == {"a": "new", "b": "new", "other": "old"}
+
+
+def test_an_early_platformdirs_has_no_cache_without_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its folder would lie below a folder `~` of the working folder."""
+    assert cache_folder() == platformdirs.user_cache_path("ganforge")
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: Path("~/.cache", name))
+    assert cache_folder() is None

@@ -7,10 +7,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from unittest.mock import Mock
 
 import pytest
 import torch
+from platformdirs import user_cache_path
 
 from ganforge.builtin.datasets import mnist_files
 from ganforge.builtin.datasets.idx import header
@@ -18,6 +18,7 @@ from ganforge.builtin.datasets.mnist import SAMPLE
 from ganforge.components import ConditionSpec, ImageSpec, Split, check_images
 from ganforge.errors import DataError
 from ganforge.utils.downloads import RequiredFiles, find_folder
+from tests.helpers.home import remove_home
 from tests.helpers.mnist_files import COUNTS, cache, files, mnist, put
 from tests.helpers.plugins import command
 
@@ -112,7 +113,8 @@ def test_places_are_searched_in_order(tmp_path: Path, cache: Path, monkeypatch: 
 
 def test_a_user_without_a_home_folder_names_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unknown user of a container, without HOME, has no cache; a folder that is named needs none."""
-    monkeypatch.setattr("platformdirs.user_cache_path", Mock(side_effect=RuntimeError("no home")))
+    remove_home(monkeypatch)
+    monkeypatch.setattr("platformdirs.user_cache_path", user_cache_path)
     with pytest.raises(DataError, match="the user has no home folder"):
         mnist().open("test")
     put(tmp_path / "MNIST" / "raw")
