@@ -13,7 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from ganforge.errors import DataError
 from ganforge.image_files.decoding import Decoding, describe_error
-from ganforge.image_files.source import ImageSource, read_all
+from ganforge.image_files.source import Broken, ImageSource, read_all
 
 
 def equal_images(source: ImageSource, names: Sequence[str]) -> bool:
@@ -26,10 +26,15 @@ def equal_images(source: ImageSource, names: Sequence[str]) -> bool:
 
 
 def fingerprint(source: ImageSource, files: Sequence[tuple[str, int]], *facts: object) -> str:
-    """Return the SHA-256 of names, labels and identities, see `ImageSource.identity`, and of other facts."""
+    """Return the SHA-256 of names, labels and identities, see `ImageSource.identity`, and of other facts.
+
+    Raises DataError for an image that cannot be read: an error may pass, and would have another fingerprint.
+    """
     digest = hashlib.sha256(repr(facts).encode())
     identities = read_all(source.identity, [name for name, _ in files])
     for (name, label), (_, identity) in zip(files, identities, strict=True):
+        if isinstance(identity, Broken):
+            raise DataError(f"{name} in {source.path} cannot be read: {identity.reason}")
         digest.update(os.fsencode(name) + f"\0{label} {identity}\0".encode())
     return digest.hexdigest()
 
