@@ -21,7 +21,7 @@ from ganforge.image_files.decoding import Decoding, Depth, Fit, Header
 from ganforge.image_files.layout import Layout, describe_ignored
 from ganforge.image_files.source import Broken, ImageSource, read_all
 from ganforge.image_files.streamed import StreamedImages, equal_images, fingerprint, machine_memory, too_large
-from ganforge.utils.files import expanded
+from ganforge.utils.files import error_reason, expanded
 
 if TYPE_CHECKING:
     from ganforge.image_files.conversion import Format  # it converts datasets
@@ -95,8 +95,7 @@ class ImageDataset(Dataset):
         except (FileNotFoundError, NotADirectoryError):
             raise DataError(f"no such folder or file: {self._root}", fix="check --data.path") from None
         except (OSError, ValueError) as error:  # ValueError: a null byte in its name
-            reason = getattr(error, "strerror", None) or error
-            raise DataError(f"{self._root} cannot be read: {reason}", fix="check --data.path") from None
+            raise DataError(f"{self._root} cannot be read: {error_reason(error)}", fix="check --data.path") from None
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # such as a pipe, which would be waited for
             raise DataError(f"{self._root} is neither a folder nor a regular file", fix="check --data.path")
         return self.open_source(self._root)

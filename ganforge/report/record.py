@@ -17,7 +17,7 @@ from ganforge.runs.index import current_status
 from ganforge.schemas.manifest import Manifest
 from ganforge.schemas.rows import EVALUATIONS, METRICS, EvaluationRow, damaged_rows, iter_rows
 from ganforge.training.run_directory import RunDirectory
-from ganforge.utils.files import read_file
+from ganforge.utils.files import error_reason, read_file
 
 T = TypeVar("T")
 
@@ -77,7 +77,7 @@ def _pictures(folder: Path, pattern: str, missing: list[str]) -> list[Path]:
     try:
         return sorted(folder.glob(pattern))
     except OSError as error:
-        missing.append(f"{folder.name}/ cannot be read: {error.strerror}")
+        missing.append(f"{folder.name}/ cannot be read: {error_reason(error)}")
         return []
 
 
@@ -137,7 +137,7 @@ def _rows(path: Path, schema: TypeAdapter[T], missing: list[str], *, needed: boo
             missing.append(f"{path.name} is missing: no curves")
         return
     except OSError as error:
-        missing.append(f"{path.name} cannot be read: {error.strerror}")
+        missing.append(f"{path.name} cannot be read: {error_reason(error)}")
         return
     if damaged:
         missing.append(damaged_rows(path, damaged))

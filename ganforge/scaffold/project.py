@@ -17,6 +17,7 @@ from typing import Self
 from ganforge.components.spec import KINDS, RESERVED_BY_KIND, RESERVED_NAMES, Kind
 from ganforge.errors import UsageError
 from ganforge.scaffold.parts import EVALUATED, PARTS, SCORING
+from ganforge.utils.files import error_reason
 
 #: Files of a project by template; each kind adds a module.
 FILES = {
@@ -140,7 +141,7 @@ class Project:
                 f"{error.filename or folder} already exists", fix="choose another name, or another folder with --out"
             ) from None
         except OSError as error:
-            raise UsageError(f"{folder} cannot be written: {error.strerror}") from None
+            raise UsageError(f"{folder} cannot be written: {error_reason(error)}") from None
         return sorted(texts)
 
     def _texts(self) -> Iterator[tuple[str, str]]:

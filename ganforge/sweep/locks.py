@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ganforge.errors import RunDirectoryError
+from ganforge.utils.files import error_reason
 
 if sys.platform != "win32":
     import fcntl
@@ -54,5 +55,5 @@ def acquire_lock(path: Path) -> TrialLock | None:
     except (BlockingIOError, Timeout):
         return None
     except OSError as error:
-        raise RunDirectoryError(f"{path} cannot be locked: {error.strerror}") from None
+        raise RunDirectoryError(f"{path} cannot be locked: {error_reason(error)}") from None
     return TrialLock((descriptor,))

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from ganforge.errors import ConfigError, RunDirectoryError
 from ganforge.plugins.local import CLASSES_FILE
 from ganforge.schemas.manifest import MAX_MANIFEST_BYTES, Manifest
-from ganforge.utils.files import read_file, write_atomically
+from ganforge.utils.files import error_reason, read_file, write_atomically
 from ganforge.utils.schema import first_problem
 from ganforge.utils.text import printable_json, shell_command
 
@@ -124,7 +124,7 @@ class RunDirectory:
         try:
             path.mkdir(parents=True)
         except OSError as error:
-            raise RunDirectoryError(f"{path} cannot be created: {error.strerror}") from None
+            raise RunDirectoryError(f"{path} cannot be created: {error_reason(error)}") from None
         cls(path).create_folders()
         return path
 
@@ -142,7 +142,7 @@ class RunDirectory:
             try:
                 folder.mkdir(exist_ok=True)
             except OSError as error:
-                raise RunDirectoryError(f"{folder} cannot be created: {error.strerror}") from None
+                raise RunDirectoryError(f"{folder} cannot be created: {error_reason(error)}") from None
 
     @property
     def name(self) -> str:
@@ -195,7 +195,7 @@ class RunDirectory:
             manifest = Manifest.model_validate_json(read_file(self.manifest, max_bytes=MAX_MANIFEST_BYTES))
             return self._with_classes(manifest, CLASSES_FILE, str(self.classes.resolve()))
         except OSError as error:
-            raise RunDirectoryError(f"{self.manifest} cannot be read: {error.strerror}") from None
+            raise RunDirectoryError(f"{self.manifest} cannot be read: {error_reason(error)}") from None
         except ValidationError as error:
             raise RunDirectoryError(f"{self.manifest} is damaged: {first_problem(error)}") from None
 
@@ -252,7 +252,7 @@ class RunLock:
                 f"{self.run.path} is in use by another process", fix="wait for it, or stop it"
             ) from None
         except OSError as error:
-            raise RunDirectoryError(f"{self.run.path}/.lock cannot be locked: {error.strerror}") from None
+            raise RunDirectoryError(f"{self.run.path}/.lock cannot be locked: {error_reason(error)}") from None
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from PIL import Image
 
-from ganforge.utils.files import read_file
+from ganforge.utils.files import error_reason, read_file
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ def embed(path: Path, *, max_side: int = MAX_SIDE, max_bytes: int = MAX_BYTES) -
             if fits:
                 image.load()
     except Exception as error:  # noqa: BLE001 - a damaged picture raises nearly everything
-        raise PictureError(f"{path.name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise PictureError(f"{path.name} cannot be read: {error_reason(error)}") from None
     if not fits:
         raise PictureError(f"{path.name} has {image.width}×{image.height} pixels, too many to show")
     reduced = len(content) > max_bytes or max(image.size) > max_side

@@ -161,8 +161,9 @@ class Faces(TorchDataset[tuple[Tensor, int]]):
             with Image.open(path) as picture:
                 return crop_and_resize(picture, self._size), int(self._labels[index])
         except Exception as error:  # damaged files make Pillow raise nearly any error
-            words = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-            raise DataError(f"{path} cannot be read: {words}", fix="replace it with the original") from error
+            raise DataError(
+                f"{path} cannot be read: {error_reason(error)}", fix="replace it with the original"
+            ) from error
 
 
 def crop_and_resize(picture: Image.Image, size: int) -> Tensor:
