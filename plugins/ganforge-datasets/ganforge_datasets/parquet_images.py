@@ -52,13 +52,13 @@ class Place(NamedTuple):
 class ParquetSource(ImageSource):
     """Images of a Parquet file, or of the files train-*.parquet and test-*.parquet of a folder.
 
-    A row group is read as a whole, and the last one is kept.
+    A row group is read as a whole, and the last two are kept: threads that read in order are in both at a boundary.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._lock = threading.Lock()
-        self._group: tuple[tuple[Path, int], list[Any]] | None = None
+        self._groups: dict[tuple[Path, int], list[Any]] = {}
 
     @cached_property
     def layout(self) -> Layout:
@@ -101,17 +101,20 @@ class ParquetSource(ImageSource):
     def _content(self, name: str) -> bytes:
         split, _, row = name.partition("/")
         place = self._places["train" if split == "train" else "test"][int(row)]
+        key = place.file, place.group
         with self._lock:
-            if self._group is None or self._group[0] != place[:2]:
+            if key not in self._groups:
                 column, file = self._columns.image, _open(place.file)
                 group = file.metadata.row_group(place.group)
                 chunks = (group.column(index) for index in range(group.num_columns))
                 used = (chunk for chunk in chunks if f"{chunk.path_in_schema}.".startswith(f"{column}."))
                 if sum(chunk.total_uncompressed_size for chunk in used) > MAX_GROUP_BYTES:
                     raise ValueError(f"its row group is longer than {MAX_GROUP_BYTES:,} bytes: write smaller ones")
+                for older in list(self._groups)[:-1]:
+                    del self._groups[older]
                 table = file.read_row_group(place.group, [column])
-                self._group = place[:2], table[column].to_pylist()
-            value = self._group[1][place.row]
+                self._groups[key] = table[column].to_pylist()
+            value = self._groups[key][place.row]
         content = value.get("bytes") if isinstance(value, dict) else value
         if not content or not isinstance(content, bytes):
             raise ValueError("its row holds no bytes of an image")

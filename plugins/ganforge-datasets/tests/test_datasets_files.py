@@ -193,6 +193,24 @@ def test_a_large_row_group_is_not_read(tmp_path: Path, monkeypatch: pytest.Monke
         Parquet(Parquet.Options(path=tmp_path / "a.parquet")).open("train")
 
 
+def test_row_groups_are_read_once_by_threads_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads at a boundary need two row groups in turn; no third one is kept."""
+    pq.write_table(
+        pa.table({"image": [bytes([row + 1]) for row in range(12)]}), tmp_path / "a.parquet", row_group_size=4
+    )
+    source = Parquet(Parquet.Options(path=tmp_path / "a.parquet")).image_source
+    read, groups = pq.ParquetFile.read_row_group, []
+
+    def counted(file: pq.ParquetFile, group: int, columns: list[str]) -> pa.Table:
+        groups.append(group)
+        return read(file, group, columns)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    rows = (2, 4, 3, 5, 7, 8, 6, 9, 0)
+    assert [source.read(f"train/{row}") for row in rows] == [bytes([row + 1]) for row in rows]
+    assert groups == [0, 1, 2, 0]
+
+
 def test_incomplete_databases_are_named(tmp_path: Path) -> None:
     """A missing page would end the process when LMDB reads it, and a pipe would make LMDB wait."""
     with lmdb.open(str(tmp_path), map_size=1 << 24) as environment, environment.begin(write=True) as writing:
