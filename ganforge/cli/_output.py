@@ -70,11 +70,7 @@ RUN_FILES = frozenset(
 #: Files and folders of a sweep that no command replaces.
 SWEEP_FILES = frozenset({"sweep.toml", "plan.json", "search.journal", "trials", ".lock"})
 #: Owners of folders, the files that mark them, and those that no command replaces.
-OWNERS = (
-    ("run", ("run.toml",), RUN_FILES),
-    ("sweep", ("sweep.toml", "plan.json"), SWEEP_FILES),
-    ("sweep", ("sweep.toml", ".lock"), SWEEP_FILES),
-)
+OWNERS = (("run", ("run.toml",), RUN_FILES), ("sweep", ("sweep.toml", "trials"), SWEEP_FILES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +161,7 @@ def _check_not_of_run(path: Path) -> None:
     for folder in place.parents:
         name = place.relative_to(folder).parts[0]
         for owner, markers, files in OWNERS:
-            if name in files and all((folder / marker).is_file() for marker in markers):
+            if name in files and all((folder / marker).exists() for marker in markers):
                 raise UsageError(f"{path} belongs to a {owner}, which needs it", fix="choose another path")
 
 

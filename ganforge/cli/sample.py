@@ -125,10 +125,12 @@ def _condition(trained: TrainedRun, texts: list[str], num_samples: int | None) -
     import torch  # takes a second to import
 
     from ganforge.runs.conditions import read_condition
+    from ganforge.runs.sample import check_count
 
     info = trained.dataset_info()
     values = read_condition(texts, info)
     if num_samples is None:
         one_each = info.image.num_classes is None and len(values) > 1
         num_samples = len(values) if one_each else NUM_SAMPLES
+    check_count(num_samples, info.image)
     return values[torch.arange(num_samples) % len(values)]

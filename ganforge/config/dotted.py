@@ -25,7 +25,9 @@ def literal(text: str) -> Any:  # noqa: ANN401 - a TOML literal has any of TOML'
     except (ValueError, RecursionError):  # not TOML, or more digits or brackets than can be read
         return text
     value = document.get("value", text)
-    return text if len(document) > 1 or isinstance(value, date | time) else value  # a date may be a folder's name
+    # A date, or a number in another form such as 2_024, may be a folder's name.
+    is_name = isinstance(value, date | time) or (type(value) is int and str(value) != text)
+    return text if len(document) > 1 or is_name else value
 
 
 def flatten(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -15,6 +15,8 @@ from ganforge.errors import DataError
 from ganforge.image_files.decoding import Decoding, describe_error
 from ganforge.image_files.source import Broken, ImageSource, read_all
 
+UNREADABLE_FIX = "repair or remove it and start again, or pass --data.stream no, which skips such pictures"
+
 
 def equal_images(source: ImageSource, names: Sequence[str]) -> bool:
     """Return whether all encoded images are equal; most often the checksums of the first two differ."""
@@ -34,7 +36,7 @@ def fingerprint(source: ImageSource, files: Sequence[tuple[str, int]], *facts: o
     identities = read_all(source.identity, [name for name, _ in files])
     for (name, label), (_, identity) in zip(files, identities, strict=True):
         if isinstance(identity, Broken):
-            raise DataError(f"{name} in {source.path} cannot be read: {identity.reason}")
+            raise DataError(f"{name} in {source.path} cannot be read: {identity.reason}", fix=UNREADABLE_FIX)
         digest.update(os.fsencode(name) + f"\0{label} {identity}\0".encode())
     return digest.hexdigest()
 
@@ -62,7 +64,7 @@ class StreamedImages(TorchDataset[tuple[Tensor, int]]):
         except Exception as error:  # damaged files make Pillow raise nearly any error
             raise DataError(
                 f"{name} in {self._source.path}: {describe_error(error)}",
-                fix="repair or remove it and start again, or pass --data.stream no, which skips such pictures",
+                fix=UNREADABLE_FIX,
             ) from error
         return pixels.flip(-1) if mirrored else pixels, label
 

@@ -74,7 +74,7 @@ def _own_folder() -> re.Match[str]:
     for folder in _metadata_folders():
         if canonical(folder["name"]) == OWN_DISTRIBUTION:
             return folder
-    raise ImportError("ganforge is not installed: python -m pip install ganforge, or '.' in its repository")
+    raise ImportError("ganforge is not installed; install it: python -m pip install ganforge")
 
 
 def _metadata_folders() -> Iterator[re.Match[str]]:

@@ -33,8 +33,8 @@ def class_number(name: float | str, class_names: Sequence[str] | None) -> int:
     names, name = class_names or (), printable(name) if isinstance(name, str) else name
     if isinstance(name, str) and name in names:
         return names.index(name)
-    # Another number than those of classes named by numbers may mean a name or a place: 02 among 0, 1 and 10.
-    if isinstance(name, str) and (not name.isdecimal() or any(map(str.isdecimal, names))):
+    are_numbers = bool(names) and all(map(str.isdecimal, names))  # 02 among 0, 1 and 10 is invalid
+    if isinstance(name, str) and (are_numbers or not name.isdecimal()):
         raise IncompatibleError(f"no class {name!r}{did_you_mean(name, names)}")
     if not float(name).is_integer():
         raise IncompatibleError(f"invalid class {name!r}: not a name or a non-negative integer")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganforge.components import Dataset, Generator, Space, Split
+from ganforge.components import Dataset, Generator, ImageSpec, Space, Split
 from ganforge.components.sampling import Sampler, class_rows, default_condition
 from ganforge.config.reload import reload
 from ganforge.data.pictures import render, sample_condition, to_pictures
@@ -97,14 +98,10 @@ class Samples:
         path = Path(folder)
         path.mkdir(parents=True)
         classes = self.condition if self.condition is not None and self.condition.dtype == np.int64 else None
+        names = dict(enumerate(_file_names(self.class_names or ())))
         for number, image in enumerate(torch.from_numpy(self.images).permute(0, 3, 1, 2)):
-            suffix = "" if classes is None else f"-{self._file_name(int(classes[number]))}"
+            suffix = "" if classes is None else f"-{names.get(int(classes[number]), classes[number])}"
             save_png(image, path / f"{number:05d}{suffix}.png")
-
-    def _file_name(self, label: int) -> str:
-        """Return the name of a class, or its number without one, as a part of the name of a file."""
-        name = str(label) if self.class_names is None else self.class_names[label]
-        return re.sub(r"[^\w.-]+", "_", name)[:MAX_CLASS_CHARACTERS]
 
     def save_npz(self, path: str | Path) -> None:
         """Write `images`, the latents as `Latents` has them, their condition and the names of classes. Raises OSError.
@@ -121,6 +118,13 @@ class Samples:
             "checkpoint": None if self.checkpoint is None else np.array(self.checkpoint),
         }
         write_npz(Path(path), {name: array for name, array in arrays.items() if array is not None})
+
+
+def _file_names(class_names: Sequence[str]) -> list[str]:
+    """Return names of classes as parts of names of files, with the number of a class where two would be equal."""
+    names = [re.sub(r"[^\w.-]+", "_", name)[:MAX_CLASS_CHARACTERS] for name in class_names]
+    counts = Counter(names)
+    return [name if counts[name] == 1 else f"{label}-{name}" for label, name in enumerate(names)]
 
 
 def conditioned_latents(
@@ -143,7 +147,7 @@ def conditioned_latents(
     if num_samples is None:
         longest = max(0 if values is None else len(values) for values in (conditions, latents))
         num_samples = longest if longest > 1 or latents is not None else NUM_SAMPLES
-    _check_count(num_samples, generator)
+    check_count(num_samples, generator.image, generator.latent_dim)
     if latents is None:
         latents = loaded.draw(num_samples, seed)
     if len(latents) != num_samples:
@@ -155,11 +159,12 @@ def conditioned_latents(
     return replace(latents, condition=conditions)
 
 
-def _check_count(num_samples: int, generator: Generator) -> None:
-    """Raise UsageError for no image, and for more than fit into memory."""
+def check_count(num_samples: int, image: ImageSpec, latent_dim: int = 0) -> None:
+    """Raise UsageError for no image, and for more than fit into memory, where they lie twice when they are joined."""
     if num_samples < 1:
         raise UsageError(f"invalid number of images {num_samples}; the minimum is 1")
-    bytes_each, memory = generator.image.numel + 4 * generator.latent_dim, machine_memory()
+    bytes_each = 2 * image.numel * (5 if image.dtype == "float32" else 1) + 4 * latent_dim
+    memory = machine_memory()
     if memory is not None and num_samples * bytes_each > memory:
         raise UsageError(
             f"{num_samples:,} images do not fit into the memory of this machine ({format_bytes(memory)})",
@@ -174,7 +179,9 @@ def latents_by_class(loaded: LoadedGenerator, columns: int, seed: int) -> Latent
     """
     if columns < 1:
         raise UsageError(f"invalid number of columns {columns}; the minimum is 1")
-    classes = class_rows(loaded.generator, columns)
+    generator = loaded.generator
+    check_count(columns * (generator.image.num_classes or 1), generator.image, generator.latent_dim)
+    classes = class_rows(generator, columns)
     if classes is None:
         return None
     return replace(loaded.draw(columns, seed)[torch.arange(len(classes)) % columns], condition=classes)

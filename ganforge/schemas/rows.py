@@ -136,7 +136,7 @@ def _check_row(row: MetricsRow) -> MetricsRow:
         raise ValueError("it has no step")
     for name in ("epoch", "images_seen", "elapsed_seconds"):
         if not 0 <= row.get(name, 0) < math.inf:
-            raise ValueError(f"{name} is {row[name]}; it must be a finite number from 0 on")
+            raise ValueError(f"{name} is {row[name]}; it must be a finite number, at least 0")
     return row
 
 

@@ -97,6 +97,8 @@ def validation_message(prefix: str, error: ValidationError, model: type[BaseMode
             messages.append(f"{key} must be given, such as --{key} VALUE")
         else:
             reason = finding["msg"].removeprefix("Value error, ")
+            if finding["type"] in {"path_type", "string_type"} and isinstance(finding["input"], float):
+                reason = "it must be text, as is a number in quotes; on the command line: \"'1.0'\""
             value = excerpt(repr(finding["input"]))
             messages.append(f"{key} = {value}{suffix}: {reason[:1].lower()}{reason[1:]}" if key else reason)
     return "; ".join(messages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -75,8 +76,7 @@ def test_no_command_replaces_a_file_that_a_sweep_needs(name: str, tmp_path: Path
         check_output_path(tmp_path / name, force=True)
     check_output_path(tmp_path / "page.html", force=True)
     (tmp_path / "plan.json").unlink()  # lost, or of a sweep that met a full disk at its start
-    (tmp_path / ".lock").touch()
     with pytest.raises(UsageError, match="belongs to a sweep"):
         check_output_path(tmp_path / "sweep.toml", force=True)
-    (tmp_path / ".lock").unlink()  # a sweep.toml of the user alone makes no sweep
-    check_output_path(tmp_path / "trials" / "x.toml", force=True)
+    shutil.rmtree(tmp_path / "trials")  # a sweep.toml of the user alone makes no sweep
+    check_output_path(tmp_path / "sweep.toml", force=True)

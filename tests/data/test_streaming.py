@@ -241,7 +241,7 @@ def test_a_worker_that_ends_by_itself_is_described(code: int) -> None:
 def test_a_worker_that_a_signal_ends_later_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
     """With several training processes, one may wait for a batch when the time after a signal is over.
 
-    More memory would not help. A handler of SIGALRM that the worker was forked with does not keep it.
+    More memory would not help. An inherited SIGALRM handler does not keep the worker alive.
     """
     monkeypatch.setattr(workers_module, "GRACE_SECONDS", 1)
 

@@ -372,7 +372,7 @@ def _scores_of_runs(comparison: package.Comparison) -> list[tuple[float, str]]:
     [
         ((20.0, 20.1, 20.2), None),
         ((20.0, 21.0, 40.0), "95% intervals overlap"),
-        ((20.0, 20.1), "groups have scores of fewer than 3 seeds"),
+        ((20.0, 20.1), "a group has scores of fewer than 3 seeds"),
     ],
 )
 def test_an_order_that_the_scores_do_not_decide_is_named(

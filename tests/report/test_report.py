@@ -193,9 +193,9 @@ def test_cell_of_a_folder_has_one_evaluation(tmp_path: Path) -> None:
     average, raw = protocol(weights="generator_ema"), protocol(weights="generator")
     rows = [evaluation(1000, 10.0, protocol=average, reference={}), evaluation(500, 7.0, protocol=raw)]
     write_rows(make_run(tmp_path / "a") / "evaluation.jsonl", rows)
-    made = report_folder(tmp_path)
-    cells = re.findall(r'<td class="number score" data-label="fid">(.*?)</td>', made.path.read_text(encoding="utf-8"))
-    assert (cells, made.missing) == (["10 ± 0.5000"], [])
+    report = report_folder(tmp_path)
+    cells = re.findall(r'<td class="number score" data-label="fid">(.*?)</td>', report.path.read_text(encoding="utf-8"))
+    assert (cells, report.missing) == (["10 ± 0.5000"], [])
 
 
 HOSTILE = (

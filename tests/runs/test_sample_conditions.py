@@ -166,9 +166,11 @@ def test_classes_are_named_or_numbered(train: Train) -> None:
 
 def test_numbers_among_names_that_are_numbers_are_names() -> None:
     """02 is neither the third of the classes 0, 1 and 10 nor 2; among names that are words a number is the class's."""
-    for name, names, number in (("10", ("0", "1", "10"), 2), ("02", ("02", "10"), 0), ("1", ("cat", "dog"), 1)):
-        assert class_number(name, names) == number
-    for name, names in (("02", ("0", "1", "10")), ("2", ("02", "10", "word"))):
+    assert class_number("10", ("0", "1", "10")) == 2
+    assert class_number("02", ("02", "10")) == 0
+    for names in (("cat", "dog"), ("2024", "cat", "dog"), ()):
+        assert class_number("1", names) == 1
+    for name, names in (("02", ("0", "1", "10")), ("2", ("02", "10"))):
         with pytest.raises(IncompatibleError, match=f"no class '{name}'"):
             class_number(name, names)
 
@@ -187,6 +189,12 @@ def test_files_of_samples_name_classes(tmp_path: Path) -> None:
     samples.save_npz(tmp_path / "named.npz")
     with np.load(tmp_path / "named.npz", allow_pickle=False) as arrays:
         assert [arrays["class_names"][label] for label in arrays["condition"]] == [names[1], names[0], names[2]]
+    replace(samples, class_names=("C+", "C#", "D")).save_folder(tmp_path / "equal")
+    assert sorted(path.name for path in (tmp_path / "equal").iterdir()) == [
+        "00000-1-C_.png",
+        "00001-0-C_.png",
+        "00002-D.png",
+    ]
     replace(samples, class_names=None).save_folder(tmp_path / "numbered")
     assert sorted(path.name for path in (tmp_path / "numbered").iterdir()) == [
         "00000-1.png",

@@ -104,6 +104,8 @@ def test_invalid_requests_for_samples_are_refused(run: RunDirectory) -> None:
     for count in (10**12, 10**400):
         with pytest.raises(UsageError, match="000 images do not fit into the memory of this machine"):
             trained.sample(count)
+    done = command("sample", run.path, "-n", str(10**20), "--condition", "3")
+    assert (done.returncode, done.stdout) == (2, "")
     with pytest.raises(IncompatibleError, match="takes no condition"):
         trained.sample(3, condition=7)
     with pytest.raises(UsageError, match="invalid sampling option 'truncation'; this generator has none"):

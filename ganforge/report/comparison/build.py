@@ -183,7 +183,7 @@ def _undecided(ordered: Sequence[Group], names: Sequence[str]) -> list[str]:
         better, worse = first.cells[column].estimate, second.cells[column].estimate
         if better.overlaps(worse):
             few = min(better.count, worse.count) < MIN_INTERVAL_COUNT
-            reason = f"groups have scores of fewer than {MIN_INTERVAL_COUNT} seeds" if few else "95% intervals overlap"
+            reason = f"a group has scores of fewer than {MIN_INTERVAL_COUNT} seeds" if few else "95% intervals overlap"
             reasons.setdefault(column, {})[reason] = None
     return [
         f"{column} does not decide the order: {' and '.join(column_reasons)}; train more seeds"
