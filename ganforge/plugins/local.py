@@ -75,9 +75,10 @@ class _OwnImports(ast.NodeTransformer):
         self._package = package
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom:
-        """Rename the module."""
+        """Rename the module; each imported name may be a module of the package."""
         if node.level == 0 and node.module is not None:
-            node.module = self._loaded_name(node.module)
+            names = [self._loaded_name(f"{node.module}.{alias.name}") for alias in node.names]
+            node.module = names[0].rpartition(".")[0]
         return node
 
     def visit_Import(self, node: ast.Import) -> list[ast.Import]:

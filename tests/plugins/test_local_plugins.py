@@ -215,7 +215,7 @@ def test_a_package_may_import_itself_by_its_name(folder: str, tmp_path: Path, mo
 def test_a_package_named_like_a_library_imports_neither_in_silence(line: str, tmp_path: Path) -> None:
     """An import that may mean any library or the folder is one error with the fix; the folder's own files are not."""
     library = line.split()[1].partition(".")[0]
-    init = f"import {library}.nets\n" + provides("loss", "mine")
+    init = f"import {library}.nets\nfrom {library} import nets\n" + provides("loss", "mine")
     package = local(tmp_path / library / "__init__.py", init).parent
     local(package / "nets.py", "")
     Registry.discover([package], no_plugins=True)
