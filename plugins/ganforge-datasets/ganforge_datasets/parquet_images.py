@@ -28,7 +28,7 @@ METADATA = b"huggingface"
 SPLIT_FILE = re.compile(r"(train|test)([-._].*)?")
 #: Images of a row group, as the datasets library writes them.
 ROWS_PER_GROUP = 100
-#: Limit of the bytes of a row group, of which memory holds a few copies.
+#: Limit of the bytes of the row groups in memory, which holds a few copies of the last one.
 MAX_GROUP_BYTES = 1 << 30
 DAMAGED_FIX = "copy or download it again"
 
@@ -49,16 +49,24 @@ class Place(NamedTuple):
     row: int
 
 
+class RowGroup(NamedTuple):
+    """Images of a row group, and their bytes as the file declares them."""
+
+    images: list[Any]
+    size: int
+
+
 class ParquetSource(ImageSource):
     """Images of a Parquet file, or of the files train-*.parquet and test-*.parquet of a folder.
 
-    A row group is read as a whole, and the last two are kept: threads that read in order are in both at a boundary.
+    A row group is read as a whole. The last two are kept, within `MAX_GROUP_BYTES`: threads that read in order are in
+    both at a boundary.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._lock = threading.Lock()
-        self._groups: dict[tuple[Path, int], list[Any]] = {}
+        self._groups: dict[tuple[Path, int], RowGroup] = {}
 
     @cached_property
     def layout(self) -> Layout:
@@ -108,13 +116,17 @@ class ParquetSource(ImageSource):
                 group = file.metadata.row_group(place.group)
                 chunks = (group.column(index) for index in range(group.num_columns))
                 used = (chunk for chunk in chunks if f"{chunk.path_in_schema}.".startswith(f"{column}."))
-                if sum(chunk.total_uncompressed_size for chunk in used) > MAX_GROUP_BYTES:
+                size = sum(chunk.total_uncompressed_size for chunk in used)
+                if size > MAX_GROUP_BYTES:
                     raise ValueError(f"its row group is longer than {MAX_GROUP_BYTES:,} bytes: write smaller ones")
-                for older in list(self._groups)[:-1]:
-                    del self._groups[older]
+                self._groups = {
+                    other: kept
+                    for other, kept in list(self._groups.items())[-1:]
+                    if kept.size + size <= MAX_GROUP_BYTES
+                }
                 table = file.read_row_group(place.group, [column])
-                self._groups[key] = table[column].to_pylist()
-            value = self._groups[key][place.row]
+                self._groups[key] = RowGroup(table[column].to_pylist(), size)
+            value = self._groups[key].images[place.row]
         content = value.get("bytes") if isinstance(value, dict) else value
         if not content or not isinstance(content, bytes):
             raise ValueError("its row holds no bytes of an image")

@@ -193,11 +193,18 @@ def test_a_large_row_group_is_not_read(tmp_path: Path, monkeypatch: pytest.Monke
         Parquet(Parquet.Options(path=tmp_path / "a.parquet")).open("train")
 
 
-def test_row_groups_are_read_once_by_threads_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads at a boundary need two row groups in turn; no third one is kept."""
+@pytest.mark.parametrize(
+    ("missing_bytes", "expected"), [(0, [0, 1, 2, 0]), (1, [0, 1, 0, 1, 2, 1, 2, 0])], ids=["both", "one"]
+)
+def test_row_groups_are_read_once_by_threads_in_order(
+    missing_bytes: int, expected: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads at a boundary need two row groups in turn; no third one is kept, and no second one above the limit."""
     pq.write_table(
         pa.table({"image": [bytes([row + 1]) for row in range(12)]}), tmp_path / "a.parquet", row_group_size=4
     )
+    size = pq.ParquetFile(tmp_path / "a.parquet").metadata.row_group(0).column(0).total_uncompressed_size
+    monkeypatch.setattr("ganforge_datasets.parquet_images.MAX_GROUP_BYTES", 2 * size - missing_bytes)
     source = Parquet(Parquet.Options(path=tmp_path / "a.parquet")).image_source
     read, groups = pq.ParquetFile.read_row_group, []
 
@@ -208,7 +215,7 @@ def test_row_groups_are_read_once_by_threads_in_order(tmp_path: Path, monkeypatc
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
     rows = (2, 4, 3, 5, 7, 8, 6, 9, 0)
     assert [source.read(f"train/{row}") for row in rows] == [bytes([row + 1]) for row in rows]
-    assert groups == [0, 1, 2, 0]
+    assert groups == expected
 
 
 def test_incomplete_databases_are_named(tmp_path: Path) -> None:
