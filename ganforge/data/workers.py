@@ -9,13 +9,14 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from types import TracebackType
 from typing import Any
 
 from ganforge.errors import TrainingError
+from ganforge.utils.format import format_count
 from ganforge.utils.signals import EXIT_CODES
 from ganforge.utils.tracebacks import single_line
 
@@ -28,6 +29,8 @@ HANDLED_SIGNALS = frozenset(EXIT_CODES)
 #: A worker ends this long after SIGTERM or SIGHUP. Batch systems and terminals send the signal to all processes of a
 #: job, and the training process, which decides, may need another batch to finish its step.
 GRACE_SECONDS = 10
+#: Exit code of a worker that ends so.
+GRACE_EXIT_CODE = 94
 #: Limit for all workers together to finish their batches.
 TERMINATION_SECONDS = 3.0
 #: Limit for a worker that broke its connection to exit.
@@ -62,17 +65,12 @@ def initialize_worker(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.excepthook = _show_unless_disconnected
     Queue._on_queue_feeder_error = _send_error  # type: ignore[attr-defined]  # noqa: SLF001 - the only such hook
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    threading.Thread(target=_exit_in_time, args=(receiver, sender), daemon=True).start()
     if sys.platform != "win32":
         for number in HANDLED_SIGNALS - {signal.SIGINT}:
-            signal.signal(number, _end_later)
+            signal.signal(number, lambda *_: sender.send_bytes(b"signal"))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED_SIGNALS)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-
-
-def _end_later(*_: object) -> None:
-    """End this process after `GRACE_SECONDS`, also if a dataset has a handler of SIGALRM for its own time limit."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(GRACE_SECONDS)
 
 
 def _send_error(queue: Queue[Any], error: Exception, item: Any) -> None:  # noqa: ANN401 - see multiprocessing
@@ -92,12 +90,21 @@ def _show_unless_disconnected(kind: type[BaseException], error: BaseException, t
         sys.__excepthook__(kind, error, trace)
 
 
-def _exit_with_parent() -> None:
-    """End this process as soon as its parent has ended, so that a killed run can be resumed at once."""
+def _exit_in_time(receiver: Connection, _sender: Connection) -> None:
+    """End this process as soon as its parent has ended, and `GRACE_SECONDS` after its first signal.
+
+    A killed run can be resumed at once. The only timer of SIGALRM is left to the dataset, and a signal handler must
+    not start a thread: it may interrupt another start.
+
+    Args:
+        receiver: End of a pipe that a signal makes readable.
+        _sender: Other end, which stays open if a dataset replaces the signal handlers.
+    """
     parent = multiprocessing.parent_process()
     assert parent is not None, "called in a child"  # noqa: S101
-    parent.join()
-    os._exit(1)
+    wait([parent.sentinel, receiver])
+    parent.join(GRACE_SECONDS)
+    os._exit(GRACE_EXIT_CODE)
 
 
 @contextmanager
@@ -132,9 +139,11 @@ def describe_exit(workers: Sequence[BaseProcess]) -> tuple[str, str | None] | No
             worker.join(EXIT_SECONDS)  # its pipes are closed a moment before its exit code is known
         if worker.exitcode is not None and worker.exitcode < 0:
             name = signal.Signals(-worker.exitcode).name
-            if name == "SIGALRM":  # see `GRACE_SECONDS`
-                return f"was ended by SIGALRM, as {GRACE_SECONDS} seconds after SIGTERM or SIGHUP", None
+            if name == "SIGALRM":
+                return "was ended by SIGALRM, a time limit of the dataset", None
             return f"was killed by {name}, perhaps for lack of memory", FIX
+        if worker.exitcode == GRACE_EXIT_CODE:
+            return f"ended {format_count(GRACE_SECONDS, 'second')} after SIGTERM or SIGHUP", None
         if worker.exitcode is not None:
             return f"ended by itself with exit code {worker.exitcode}", FIX
     return None

@@ -241,7 +241,7 @@ def test_a_worker_that_ends_by_itself_is_described(code: int) -> None:
 def test_a_worker_that_a_signal_ends_later_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
     """With several training processes, one may wait for a batch when the time after a signal is over.
 
-    More memory would not help. An inherited SIGALRM handler does not keep the worker alive.
+    More memory would not help. Neither an inherited SIGALRM handler nor alarms of the dataset keep the worker alive.
     """
     monkeypatch.setattr(workers_module, "GRACE_SECONDS", 1)
 
@@ -249,26 +249,48 @@ def test_a_worker_that_a_signal_ends_later_is_described(monkeypatch: pytest.Monk
         signal.signal(signal.SIGALRM, signal.SIG_IGN)
         workers_module.initialize_worker(0)
         signal.raise_signal(signal.SIGTERM)
-        time.sleep(60)
+        signal.alarm(60)
+        signal.alarm(0)
+        time.sleep(20)
 
     process = multiprocessing.get_context("fork").Process(target=wait)
     process.start()
     process.join(30)
-    assert describe_exit([process]) == ("was ended by SIGALRM, as 1 seconds after SIGTERM or SIGHUP", None)
+    assert describe_exit([process]) == ("ended 1 second after SIGTERM or SIGHUP", None)
 
 
 def test_a_dataset_keeps_its_own_time_limit() -> None:
-    """A handler of SIGALRM that a dataset installed once, in the training process, is called in a worker."""
+    """A handler of SIGALRM that a dataset installed once, in the training process, is called in a worker.
+
+    It is also called after SIGTERM: the training process may need another batch.
+    """
 
     def read() -> None:
-        signal.signal(signal.SIGALRM, lambda *_: os._exit(7))
+        limits: list[int] = []
+        signal.signal(signal.SIGALRM, lambda number, _: limits.append(number))
         workers_module.initialize_worker(0)
+        signal.raise_signal(signal.SIGALRM)
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGALRM)
+        os._exit(len(limits))
+
+    process = multiprocessing.get_context("fork").Process(target=read)
+    process.start()
+    process.join(30)
+    assert process.exitcode == 2
+
+
+def test_a_worker_that_a_time_limit_ends_is_described() -> None:
+    """Without a handler, a dataset's alarm ends the worker: neither lack of memory nor another signal is named."""
+
+    def read() -> None:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # pytest-timeout has one
         signal.raise_signal(signal.SIGALRM)
 
     process = multiprocessing.get_context("fork").Process(target=read)
     process.start()
     process.join(30)
-    assert process.exitcode == 7
+    assert describe_exit([process]) == ("was ended by SIGALRM, a time limit of the dataset", None)
 
 
 @pytest.mark.parametrize(
