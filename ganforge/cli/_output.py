@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TextIO, TypeVar
 
 import typer
 
+from ganforge.cli._stdout import share_stdout
 from ganforge.errors import GanforgeError, UsageError
 from ganforge.plugins.commands import Command
 from ganforge.plugins.registry import Registry
@@ -41,8 +42,6 @@ R = TypeVar("R")
 
 TRACEBACK = "GANFORGE_TRACEBACK"
 INTERRUPTED = 130
-#: Descriptors of the standard streams for output.
-STDOUT, STDERR = 1, 2
 PLUGIN_PROBLEMS = 3
 #: click's base of errors in arguments; typer may bring its own copy of click.
 CLICK_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
@@ -87,8 +86,6 @@ class Invocation:
 
 
 _invocation: ContextVar[Invocation | None] = ContextVar("invocation", default=None)
-#: Stream of this process that is reserved for results.
-_reserved: ContextVar[TextIO | None] = ContextVar("reserved", default=None)
 
 
 def invoked_name() -> str | None:
@@ -211,29 +208,6 @@ def waiting(stage: str, *, quiet: bool) -> AbstractContextManager[object]:
     return nullcontext() if quiet or not console.is_terminal else console.status(f"[dim]{stage} …[/]")
 
 
-def reserve_stdout() -> None:
-    """Reserve stdout for results: text that libraries write to its descriptor goes to stderr.
-
-    A terminal, which shows both, keeps its descriptor.
-    """
-    stdout = sys.__stdout__
-    if stdout is None or sys.stdout is not stdout or stdout.isatty():
-        return
-    stdout.flush()
-    stream = os.fdopen(os.dup(STDOUT), "w", encoding=stdout.encoding, errors=stdout.errors, closefd=False)
-    stream.reconfigure(line_buffering=stdout.write_through)  # PYTHONUNBUFFERED
-    os.dup2(STDERR, STDOUT)
-    sys.stdout = stream
-    _reserved.set(stream)
-
-
-def _share_stdout() -> None:
-    """Let the programs that a command starts write to its stdout again."""
-    stream = _reserved.get()
-    if stream is not None:
-        os.dup2(stream.fileno(), STDOUT)
-
-
 def handle_errors(callback: Callable[P, R], command: Command, name: str) -> Callable[P, R]:
     """Decorate the callback of a command, under the name that the user gave: an exception becomes one message.
 
@@ -247,7 +221,7 @@ def handle_errors(callback: Callable[P, R], command: Command, name: str) -> Call
         token = _invocation.set(Invocation(name, results()))
         try:
             if not is_own:
-                _share_stdout()
+                share_stdout()
             with redirect_stdout(sys.stderr) if is_own else nullcontext():
                 return callback(*args, **kwargs)
         except (typer.Exit, typer.Abort, CLICK_ERROR, BrokenPipeError):

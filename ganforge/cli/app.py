@@ -19,13 +19,12 @@ from ganforge.cli._commands import CORE_COMMANDS, all_commands, build, summary
 from ganforge.cli._output import (
     CLICK_ERROR,
     PLUGIN_PROBLEMS,
-    STDERR,
     TRACEBACK,
     notice,
     print_argument_error,
     print_error,
-    reserve_stdout,
 )
+from ganforge.cli._stdout import STDERR, reserve_stdout
 from ganforge.errors import GanforgeError, PluginError, UsageError
 from ganforge.plugins import Policy, discover
 from ganforge.plugins.commands import Command

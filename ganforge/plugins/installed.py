@@ -37,7 +37,7 @@ class InstalledPlugin:
 
     @property
     def is_valid(self) -> bool:
-        """Whether the target names something that can be imported."""
+        """The target has one of the two forms."""
         return _TARGET.fullmatch(self.target) is not None
 
     def load(self) -> object:

@@ -146,7 +146,7 @@ def test_unusable_sources_are_one_message(source: RunDirectory, registry: Regist
     save_file({"layers.0.bias": torch.full((16,), torch.nan)}, tmp_path / "broken.safetensors")
     cases = {
         "init=nowhere": "nowhere does not exist",
-        "init=~nobody-of-that-name/x": "~nobody-of-that-name/x does not exist",
+        "init=~unknown-user/x": "~unknown-user/x does not exist",
         f"init={source.path}@7": "no checkpoint of step '7' (available: 3)",
         f"init={tmp_path / 'foreign.safetensors'}": "no tensor has the name and shape",
         f"init={tmp_path / 'broken.safetensors'}": "layers.0.bias has a number that is not finite",
